@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * alloc.h - every heap allocation of the library goes through here, so that a
+ * caller can supply memory and a test can make the n-th request fail.
+ *
+ * Sizes are always count times size, checked for overflow. Memory is aligned to
+ * TL_ALIGN bytes (one cache line, one AVX-512 register) and not cleared, except
+ * by tl_alloc_zero().
+ */
+#ifndef TWINLENS_ALLOC_H
+#define TWINLENS_ALLOC_H
+
+#include <stddef.h>
+
+enum { TL_ALIGN = 64 };
+
+/* NULL when the memory is not there or count * size overflows. A request for
+ * zero bytes gives a unique pointer. */
+void *tl_alloc(size_t count, size_t size);
+void *tl_alloc_zero(size_t count, size_t size);
+
+/* Grows or shrinks to new_count, keeping the first old_count elements; on
+ * failure returns NULL and leaves `memory` as it was. NULL memory is allowed. */
+void *tl_realloc(void *memory, size_t old_count, size_t new_count, size_t size);
+
+/* Frees what tl_alloc gave; NULL does nothing. */
+void tl_free(void *memory);
+
+/* A copy of `text` that tl_free frees; NULL when there is no memory. */
+char *tl_strdup(const char *text);
+
+/* Adds a * b to *sum; 0 (and *sum unchanged) when that overflows, else 1. */
+int tl_size_muladd(size_t a, size_t b, size_t *sum);
+
+/*
+ * Test support: the request number `n` from now (0 = the next one) fails, and
+ * only that one; a negative n turns it off. tl_alloc_fault_hit() tells whether
+ * it has happened. tl_alloc_live() counts blocks not yet freed.
+ */
+void tl_alloc_fail_at(long long n);
+int tl_alloc_fault_hit(void);
+size_t tl_alloc_live(void);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arena.h - memory that is freed all at once. A model, a pass and an experiment
+ * have one each; what lives as long as the arena is never freed by hand.
+ *
+ *     tl_arena *arena = tl_arena_create();
+ *     float *x = tl_arena_alloc(arena, n, sizeof *x);
+ *     const tl_arena_mark mark = tl_arena_get_mark(arena);
+ *     ... temporary things ...
+ *     tl_arena_rewind(arena, mark);
+ *     tl_arena_destroy(arena);
+ *
+ * Blocks are aligned to TL_ALIGN bytes and not cleared. Builds with
+ * AddressSanitizer keep a poisoned gap between blocks.
+ *
+ * A measuring arena hands out no memory and only counts: run the same layout
+ * code on it to learn what a real one will need (tl_arena_peak).
+ */
+#ifndef TWINLENS_ARENA_H
+#define TWINLENS_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct tl_arena tl_arena;
+
+typedef struct tl_arena_mark {
+    const void *chunk;
+    size_t used, total;
+} tl_arena_mark;
+
+/* NULL when there is no memory. */
+tl_arena *tl_arena_create(void);
+
+/* Every tl_arena_alloc on it returns NULL, which is then no error. */
+tl_arena *tl_arena_create_measuring(void);
+bool tl_arena_is_measuring(const tl_arena *arena);
+
+void tl_arena_destroy(tl_arena *arena);
+
+/* NULL when the memory is not there or count * size overflows. */
+void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size);
+void *tl_arena_alloc_zero(tl_arena *arena, size_t count, size_t size);
+char *tl_arena_strdup(tl_arena *arena, const char *text);
+
+/* Forgets everything allocated since the mark; keeps the memory for reuse. */
+tl_arena_mark tl_arena_get_mark(const tl_arena *arena);
+void tl_arena_rewind(tl_arena *arena, tl_arena_mark mark);
+
+/* Bytes in use now, and the most there have been, counted with alignment. */
+size_t tl_arena_used(const tl_arena *arena);
+size_t tl_arena_peak(const tl_arena *arena);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * log.h - where the library sends what a person may want to know but no code
+ * needs: a warning, a stage that begins. The library itself never prints.
+ *
+ *     static void to_stderr(void *user, tl_log_level level, const char *text);
+ *     tl_log_set(to_stderr, NULL);
+ *
+ * Set the sink once, before other calls; without one the messages are dropped.
+ */
+#ifndef TWINLENS_LOG_H
+#define TWINLENS_LOG_H
+
+#include "twinlens/status.h"
+
+typedef enum tl_log_level { TL_LOG_DEBUG, TL_LOG_INFO, TL_LOG_WARNING } tl_log_level;
+
+typedef void (*tl_log_sink)(void *user, tl_log_level level, const char *text);
+
+/* Installs `sink`; NULL drops messages again. Not thread-safe: call it first. */
+void tl_log_set(tl_log_sink sink, void *user);
+
+/* One message, without a newline at its end. */
+void tl_log(tl_log_level level, const char *format, ...) TL_PRINTF(2, 3);
+
+#endif

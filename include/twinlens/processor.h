@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * processor.h - from a prompt (words and maybe a picture) to an encoding: chat
+ * format, tokenizer, image resizing and patches of one model folder.
+ */
+#ifndef TWINLENS_PROCESSOR_H
+#define TWINLENS_PROCESSOR_H
+
+#include "twinlens/arena.h"
+#include "twinlens/encoding.h"
+#include "twinlens/image.h"
+#include "twinlens/tokenizer.h"
+
+typedef struct tl_processor tl_processor;
+
+/* Reads config.json (family and token ids), tokenizer.json and
+ * preprocessor_config.json of a model folder. */
+tl_status tl_processor_open(const char *model_dir, tl_processor **out, tl_error *err);
+void tl_processor_close(tl_processor *processor);
+
+const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor);
+
+typedef struct tl_prompt_text {
+    const char *before; /* user text before the data; "" for none */
+    const char *data;   /* the data in words; NULL when the data is the image */
+    const char *query;  /* user text after the data */
+    const char *image_path;            /* NULL without an image */
+    size_t resize_width, resize_height; /* first resize to this (bicubic); 0: not */
+} tl_prompt_text;
+
+/*
+ * Encodes before + data + query as the one user turn of the model's chat format,
+ * the image in front. The data segment is every token that touches `data`, or
+ * the image's tokens. Results live in `arena`.
+ */
+tl_status tl_processor_encode(const tl_processor *processor,
+                              const tl_prompt_text *prompt, tl_arena *arena,
+                              tl_encoding *out, tl_error *err);
+
+/* The chat string that was tokenized (one image placeholder, not expanded). */
+tl_status tl_processor_chat(const tl_processor *processor,
+                            const tl_prompt_text *prompt, tl_arena *arena,
+                            const char **out, tl_error *err);
+
+/* First token id of an answer as it follows the prompt (no blank added). */
+tl_status tl_processor_answer_id(const tl_processor *processor, const char *answer,
+                                 int32_t *id, tl_error *err);
+
+/* Pixels of an image file, as transformers' image processor makes them. */
+tl_status tl_processor_pixels(const tl_processor *processor, const char *image_path,
+                              size_t resize_width, size_t resize_height,
+                              tl_arena *arena, tl_pixels *out, tl_error *err);
+
+#endif

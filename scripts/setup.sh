@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs the Debian packages that twinlens builds and tests with, those that are
+# missing. May be run any number of times. Without root or sudo, or on a system
+# without apt, it names what is missing and stops with status 1.
+set -euo pipefail
+
+packages=(
+    gcc cmake ninja-build pkg-config
+    libdnnl-dev libsqlite3-dev libpng-dev libjpeg62-turbo-dev libwebp-dev
+    libjansson-dev libpcre2-dev libutf8proc-dev libcmocka-dev
+)
+# A tool that is there already need not come from a package.
+declare -A tool=([gcc]=gcc [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config)
+# Elsewhere: what tells that a library is there.
+declare -A module=([libsqlite3-dev]=sqlite3 [libpng-dev]=libpng [libjpeg62-turbo-dev]=libjpeg
+    [libwebp-dev]=libwebp [libjansson-dev]=jansson [libpcre2-dev]=libpcre2-8
+    [libutf8proc-dev]=libutf8proc [libcmocka-dev]=cmocka)
+
+is_there() {
+    local p=$1
+    if [[ -n ${tool[$p]:-} ]]; then
+        command -v "${tool[$p]}" >/dev/null
+    elif [[ -n ${module[$p]:-} ]]; then
+        pkg-config --exists "${module[$p]}" 2>/dev/null
+    else
+        dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' ||
+            [[ -e /usr/include/oneapi/dnnl/dnnl.h || -e /usr/local/include/oneapi/dnnl/dnnl.h ]]
+    fi
+}
+
+missing=()
+for p in "${packages[@]}"; do
+    is_there "$p" || missing+=("$p")
+done
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        as_root=(sudo)
+    else
+        echo "setup: missing, and neither root nor sudo to install them: ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "setup: no apt-get here; install the equivalents of: ${missing[*]}" >&2
+    exit 1
+fi
+echo "setup: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ * arena.c - see include/twinlens/arena.h.
+ *
+ * A list of chunks. A rewind leaves the chunks after the mark in the list, and
+ * the next allocations fill them again, so a pass that is run a thousand times
+ * asks the heap once. A chunk too small for a request is skipped until the next
+ * rewind.
+ */
+#include "twinlens/arena.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "twinlens/alloc.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define TL_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TL_ASAN 1
+#endif
+#endif
+#ifdef TL_ASAN
+#include <sanitizer/asan_interface.h>
+enum { GAP = TL_ALIGN };
+#define POISON(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
+#define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
+#else
+enum { GAP = 0 };
+#define POISON(memory, bytes) ((void)0)
+#define UNPOISON(memory, bytes) ((void)0)
+#endif
+
+enum { CHUNK_BYTES = 1 << 16 };
+
+typedef struct chunk {
+    struct chunk *next;
+    size_t capacity, used;
+    unsigned char *memory;
+} chunk;
+
+struct tl_arena {
+    chunk *first, *current;
+    size_t total, peak; /* without the gaps: what the caller asked for */
+    bool measuring;
+};
+
+static tl_arena *create(bool measuring)
+{
+    tl_arena *arena = tl_alloc_zero(1, sizeof *arena);
+    if (arena != NULL)
+        arena->measuring = measuring;
+    return arena;
+}
+
+tl_arena *tl_arena_create(void)
+{
+    return create(false);
+}
+
+tl_arena *tl_arena_create_measuring(void)
+{
+    return create(true);
+}
+
+bool tl_arena_is_measuring(const tl_arena *arena)
+{
+    return arena->measuring;
+}
+
+void tl_arena_destroy(tl_arena *arena)
+{
+    if (arena == NULL)
+        return;
+    for (chunk *c = arena->first, *next; c != NULL; c = next) {
+        next = c->next;
+        UNPOISON(c->memory, c->capacity);
+        tl_free(c->memory);
+        tl_free(c);
+    }
+    tl_free(arena);
+}
+
+/* Puts a new chunk behind the current one. */
+static chunk *add_chunk(tl_arena *arena, size_t bytes)
+{
+    chunk *c = tl_alloc_zero(1, sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->capacity = bytes > CHUNK_BYTES ? bytes : (size_t)CHUNK_BYTES;
+    c->memory = tl_alloc(c->capacity, 1);
+    if (c->memory == NULL) {
+        tl_free(c);
+        return NULL;
+    }
+    POISON(c->memory, c->capacity);
+    if (arena->current == NULL) {
+        c->next = arena->first;
+        arena->first = c;
+    } else {
+        c->next = arena->current->next;
+        arena->current->next = c;
+    }
+    return c;
+}
+
+void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size)
+{
+    size_t bytes = TL_ALIGN - 1 + GAP;
+    if (!tl_size_muladd(count, size, &bytes))
+        return NULL;
+    bytes = bytes / TL_ALIGN * TL_ALIGN;
+    if (bytes == 0)
+        bytes = TL_ALIGN;
+    if (arena->total > SIZE_MAX - bytes)
+        return NULL;
+
+    void *block = NULL;
+    if (!arena->measuring) {
+        chunk *c = arena->current != NULL ? arena->current : arena->first;
+        while (c != NULL && c->capacity - c->used < bytes)
+            c = c->next;
+        if (c == NULL && (c = add_chunk(arena, bytes)) == NULL)
+            return NULL;
+        arena->current = c;
+        block = c->memory + c->used;
+        c->used += bytes;
+        UNPOISON(block, bytes - GAP);
+    }
+    arena->total += bytes - GAP;
+    if (arena->total > arena->peak)
+        arena->peak = arena->total;
+    return block;
+}
+
+void *tl_arena_alloc_zero(tl_arena *arena, size_t count, size_t size)
+{
+    void *block = tl_arena_alloc(arena, count, size);
+    if (block != NULL)
+        memset(block, 0, count * size);
+    return block;
+}
+
+char *tl_arena_strdup(tl_arena *arena, const char *text)
+{
+    const size_t bytes = strlen(text) + 1;
+    char *copy = tl_arena_alloc(arena, bytes, 1);
+    if (copy != NULL)
+        memcpy(copy, text, bytes);
+    return copy;
+}
+
+tl_arena_mark tl_arena_get_mark(const tl_arena *arena)
+{
+    const chunk *c = arena->current;
+    return (tl_arena_mark){c, c != NULL ? c->used : 0, arena->total};
+}
+
+void tl_arena_rewind(tl_arena *arena, tl_arena_mark mark)
+{
+    chunk *c = arena->first;
+    if (mark.chunk != NULL) {
+        while ((const void *)c != mark.chunk)
+            c = c->next;
+        arena->current = c;
+        c->used = mark.used;
+        POISON(c->memory + c->used, c->capacity - c->used);
+        c = c->next;
+    } else {
+        arena->current = NULL;
+    }
+    for (; c != NULL; c = c->next) {
+        c->used = 0;
+        POISON(c->memory, c->capacity);
+    }
+    arena->total = mark.total;
+}
+
+size_t tl_arena_used(const tl_arena *arena)
+{
+    return arena->total;
+}
+
+size_t tl_arena_peak(const tl_arena *arena)
+{
+    return arena->peak;
+}

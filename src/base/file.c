@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * file.c - see file.h. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "twinlens/alloc.h"
+
+static tl_status fail_errno(tl_error *err, const char *doing, const char *path)
+{
+    const int code = errno;
+    return tl_fail(err, code == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO, "%s: cannot %s: %s",
+                   path, doing, strerror(code));
+}
+
+tl_status tl_file_read(const char *path, tl_arena *arena, char **text, size_t *bytes,
+                       tl_error *err)
+{
+    tl_status status = TL_OK;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(err, "open", path);
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        status = fail_errno(err, "stat", path);
+        goto done;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        status = tl_fail(err, TL_ERR_IO, "%s: not a regular file", path);
+        goto done;
+    }
+    const size_t size = (size_t)info.st_size;
+    char *buffer = tl_arena_alloc(arena, size + 1, 1);
+    if (buffer == NULL) {
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for its %zu bytes", path, size);
+        goto done;
+    }
+    size_t have = 0;
+    while (have < size) {
+        const ssize_t n = read(fd, buffer + have, size - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            status = fail_errno(err, "read", path);
+            goto done;
+        }
+        if (n == 0)
+            break; /* it shrank while it was read */
+        have += (size_t)n;
+    }
+    buffer[have] = '\0';
+    *text = buffer;
+    *bytes = have;
+done:
+    close(fd);
+    return status;
+}
+
+static void writer_clear(tl_file_writer *writer)
+{
+    tl_free(writer->path);
+    tl_free(writer->temporary);
+    *writer = (tl_file_writer){0};
+}
+
+tl_status tl_file_writer_open(tl_file_writer *writer, const char *path, tl_error *err)
+{
+    static const char suffix[] = ".part-XXXXXX";
+    tl_file_writer w = {.descriptor = -1};
+    const size_t bytes = strlen(path) + sizeof suffix;
+    w.path = tl_strdup(path);
+    w.temporary = tl_alloc(bytes, 1);
+    if (w.path == NULL || w.temporary == NULL) {
+        writer_clear(&w);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    }
+    snprintf(w.temporary, bytes, "%s%s", path, suffix);
+    w.descriptor = mkstemp(w.temporary);
+    if (w.descriptor < 0 || fchmod(w.descriptor, 0644) != 0) {
+        const tl_status status = fail_errno(err, "write", path);
+        if (w.descriptor >= 0)
+            tl_file_writer_abandon(&w);
+        else
+            writer_clear(&w);
+        return status;
+    }
+    *writer = w;
+    return TL_OK;
+}
+
+tl_status tl_file_writer_put(tl_file_writer *writer, const void *data, size_t bytes,
+                             tl_error *err)
+{
+    const char *at = data;
+    while (bytes > 0) {
+        /* Linux writes at most 2 GiB at a time anyway. */
+        const ssize_t n = write(writer->descriptor, at, bytes < INT_MAX ? bytes : INT_MAX);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(err, "write", writer->path);
+        at += n;
+        bytes -= (size_t)n;
+    }
+    return TL_OK;
+}
+
+/* A rename is durable once the folder that holds the name is. */
+static void sync_folder_of(const char *path)
+{
+    tl_arena *arena = tl_arena_create();
+    const char *folder = arena != NULL ? tl_path_folder(arena, path) : NULL;
+    const int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    tl_arena_destroy(arena);
+}
+
+tl_status tl_file_writer_commit(tl_file_writer *writer, tl_error *err)
+{
+    if (fsync(writer->descriptor) != 0)
+        return fail_errno(err, "sync", writer->path);
+    if (rename(writer->temporary, writer->path) != 0)
+        return fail_errno(err, "rename to", writer->path);
+    close(writer->descriptor);
+    sync_folder_of(writer->path);
+    writer_clear(writer);
+    return TL_OK;
+}
+
+void tl_file_writer_abandon(tl_file_writer *writer)
+{
+    if (writer->path == NULL)
+        return;
+    close(writer->descriptor);
+    unlink(writer->temporary);
+    writer_clear(writer);
+}
+
+bool tl_file_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+bool tl_file_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+tl_status tl_file_make_folder(const char *path, tl_error *err)
+{
+    if (mkdir(path, 0755) == 0 || (errno == EEXIST && tl_file_is_folder(path)))
+        return TL_OK;
+    if (errno == EEXIST)
+        return tl_fail(err, TL_ERR_IO, "%s: is a file, a folder was wanted", path);
+    return fail_errno(err, "make the folder", path);
+}
+
+char *tl_path_join(tl_arena *arena, const char *folder, const char *name)
+{
+    if (name[0] == '/' || folder[0] == '\0')
+        return tl_arena_strdup(arena, name);
+    const size_t bytes = strlen(folder) + strlen(name) + 2;
+    char *path = tl_arena_alloc(arena, bytes, 1);
+    if (path != NULL)
+        snprintf(path, bytes, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
+                 name);
+    return path;
+}
+
+char *tl_path_folder(tl_arena *arena, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return tl_arena_strdup(arena, ".");
+    const size_t bytes = slash == path ? 1 : (size_t)(slash - path);
+    char *folder = tl_arena_alloc(arena, bytes + 1, 1);
+    if (folder != NULL) {
+        memcpy(folder, path, bytes);
+        folder[bytes] = '\0';
+    }
+    return folder;
+}
