@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * json.h - checked access to parsed JSON: every getter says which key of which
+ * file was wrong, what it found there and what was wanted. Parsing is jansson's.
+ *
+ * `where` names the file or object in messages, for example "config.json".
+ */
+#ifndef TWINLENS_BASE_JSON_H
+#define TWINLENS_BASE_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "twinlens/status.h"
+
+/* Parses a file or a text; duplicate keys are refused. json_decref() the result. */
+tl_status tl_json_read(const char *path, json_t **out, tl_error *err);
+tl_status tl_json_parse(const char *text, size_t bytes, const char *where, json_t **out,
+                        tl_error *err);
+
+/* A getter leaves *out alone when the key is absent or null; a value of another
+ * type, or one that does not fit, is TL_ERR_FORMAT. */
+tl_status tl_json_get_size(const json_t *object, const char *key, const char *where,
+                           size_t *out, tl_error *err);
+tl_status tl_json_get_id(const json_t *object, const char *key, const char *where,
+                         int32_t *out, tl_error *err);
+tl_status tl_json_get_double(const json_t *object, const char *key, const char *where,
+                             double *out, tl_error *err);
+tl_status tl_json_get_bool(const json_t *object, const char *key, const char *where,
+                           bool *out, tl_error *err);
+/* Borrowed from the object. */
+tl_status tl_json_get_string(const json_t *object, const char *key, const char *where,
+                             const char **out, tl_error *err);
+
+#endif
