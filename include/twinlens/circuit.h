@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * circuit.h - which heads and neurons matter at which position: attribution,
+ * selection of a circuit, and its faithfulness.
+ *
+ *     tl_attribution *attribution = NULL;
+ *     tl_attribution_create(model, n_pos, &options, &attribution, &err);
+ *     for (...)
+ *         tl_attribution_add(attribution, pairs, n_pairs, &err);
+ *     tl_attribution_scores(attribution, arena, &scores, &err);
+ *     tl_ranking_from_scores(&scores, arena, &ranking, &err);
+ *     circuit = tl_circuit_at(&ranking, n_heads, n_neurons);
+ *     tl_evaluate(model, pairs, n_pairs, &circuit, 1, &eval_options, results, &err);
+ *
+ * A component is (layer, position, head) or (layer, position, neuron); arrays over
+ * components are [n_layers, n_pos, n_heads] and [n_layers, n_pos, d_mlp].
+ */
+#ifndef TWINLENS_CIRCUIT_H
+#define TWINLENS_CIRCUIT_H
+
+#include "twinlens/model.h"
+
+/* A clean prompt and its counterfactual, equally long, with the first tokens of
+ * their two answers, which must differ. */
+typedef struct tl_pair {
+    tl_input clean, counterfactual;
+    int32_t answer, counterfactual_answer;
+} tl_pair;
+
+/* The number of leading positions at which the two are the same input: there
+ * every activation is the same too. Less than n_pos. */
+size_t tl_pair_shared_prefix(const tl_pair *pair, size_t d_model);
+
+/* ---- attribution (SPEC 4) ------------------------------------------------- */
+
+typedef enum tl_ig_path {
+    TL_IG_FULL,      /* interpolate the assembled input */
+    TL_IG_TEXT_ONLY, /* as published: image positions stay clean */
+} tl_ig_path;
+
+typedef enum tl_head_reduce {
+    TL_HEAD_ABS_DIM, /* sum over d_head of absolute values */
+    TL_HEAD_DOT,     /* absolute value of the sum */
+} tl_head_reduce;
+
+typedef enum tl_prompt_reduce {
+    TL_PROMPT_ABS,    /* absolute value of each prompt, then the mean */
+    TL_PROMPT_SIGNED, /* the mean, then the absolute value */
+} tl_prompt_reduce;
+
+typedef struct tl_attribution_options {
+    size_t ig_steps; /* 0: 5 */
+    tl_ig_path ig_path;
+    tl_head_reduce head_reduce;
+    tl_prompt_reduce prompt_reduce;
+    bool raw_sign;        /* no absolute value anywhere; heads are dot products */
+    size_t memory_budget; /* bytes for passes and buffers; 0: no limit */
+} tl_attribution_options;
+
+typedef struct tl_scores {
+    size_t n_layers, n_pos, n_heads, d_mlp;
+    float *heads;   /* [n_layers, n_pos, n_heads] */
+    float *neurons; /* [n_layers, n_pos, d_mlp] */
+} tl_scores;
+
+typedef struct tl_attribution tl_attribution;
+
+/* All prompts have n_pos positions. Options may be NULL. */
+tl_status tl_attribution_create(tl_model *model, size_t n_pos,
+                                const tl_attribution_options *options,
+                                tl_attribution **out, tl_error *err);
+void tl_attribution_destroy(tl_attribution *attribution);
+
+/* Adds pairs one after the other; how they are grouped into calls changes no bit. */
+tl_status tl_attribution_add(tl_attribution *attribution, const tl_pair *pairs,
+                             size_t n_pairs, tl_error *err);
+
+/* How many pairs one call can use well at a time. */
+size_t tl_attribution_group(const tl_attribution *attribution);
+
+/* The mean over the pairs added so far, in `arena`. TL_ERR_DATA when none was. */
+tl_status tl_attribution_scores(const tl_attribution *attribution, tl_arena *arena,
+                                tl_scores *out, tl_error *err);
+
+/* The running sums, to be saved and put back when a run is interrupted: two
+ * borrowed arrays of doubles and the number of pairs in them. */
+typedef struct tl_attribution_state {
+    double *heads, *neurons;
+    size_t n_heads, n_neurons; /* elements */
+    size_t n_pairs;
+} tl_attribution_state;
+tl_attribution_state tl_attribution_get_state(tl_attribution *attribution);
+void tl_attribution_set_count(tl_attribution *attribution, size_t n_pairs);
+
+/* ---- circuits (SPEC 5.1) ----------------------------------------------------- */
+
+/* rank[i] = place of component i by descending score; ties: lower index first. */
+typedef struct tl_ranking {
+    size_t n_layers, n_pos, n_heads, d_mlp;
+    uint32_t *heads, *neurons;
+} tl_ranking;
+
+/* TL_ERR_DATA if a score is not finite. */
+tl_status tl_ranking_from_scores(const tl_scores *scores, tl_arena *arena,
+                                 tl_ranking *out, tl_error *err);
+/* A uniformly random order; the same seed gives the same on every machine. */
+tl_status tl_ranking_random(const tl_ranking *shape, uint64_t seed, tl_arena *arena,
+                            tl_ranking *out, tl_error *err);
+
+/* The components whose rank is below the cut. */
+typedef struct tl_circuit {
+    const tl_ranking *ranking;
+    size_t n_heads, n_neurons;
+} tl_circuit;
+
+/* A fraction of components, kept as the decimal that was written. */
+typedef struct tl_fraction {
+    uint64_t numerator, denominator; /* denominator a power of ten */
+} tl_fraction;
+
+/* "0.005", "1", ".2", "5e-3"; TL_ERR_ARGUMENT outside 0..1 or if not a number. */
+tl_status tl_fraction_parse(const char *text, tl_fraction *out, tl_error *err);
+double tl_fraction_value(tl_fraction fraction);
+
+typedef enum tl_fraction_rounding {
+    TL_FRACTION_EXACT, /* floor(p count) in exact arithmetic */
+    TL_FRACTION_F32,   /* as published: p rounded to float first (SPEC 5.1) */
+} tl_fraction_rounding;
+
+size_t tl_fraction_of(tl_fraction fraction, size_t count, tl_fraction_rounding rounding);
+tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
+                         tl_fraction_rounding rounding);
+
+/* ---- faithfulness (SPEC 5.2, 5.3) ----------------------------------------------- */
+
+typedef struct tl_evaluate_options {
+    size_t memory_budget; /* 0: no limit */
+    bool run_none;        /* run the all-ablated model instead of the identity that
+                             its logit difference is the counterfactual run's */
+} tl_evaluate_options;
+
+/* Results of one pair: logit_diff of the clean run, of everything ablated, and of
+ * every circuit. */
+typedef struct tl_evaluation {
+    double clean, none;
+    double *circuit; /* [n_circuits], the caller's memory */
+} tl_evaluation;
+
+tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
+                      const tl_circuit *circuits, size_t n_circuits,
+                      const tl_evaluate_options *options, tl_evaluation *results,
+                      tl_error *err);
+
+/* Summary of one circuit over prompts; f_i = (circuit - none) / (clean - none). */
+typedef struct tl_faithfulness {
+    double mean_of_ratios;  /* mean of f_i, as published */
+    double ratio_of_means;  /* sum of numerators / sum of denominators */
+    double median;          /* of f_i */
+    size_t n, n_excluded;   /* excluded: |clean - none| < 1e-6 (1 + |clean|) */
+} tl_faithfulness;
+
+/* NaN where nothing is left after the exclusions. */
+tl_faithfulness tl_faithfulness_summary(const double *clean, const double *none,
+                                        const double *circuit, size_t n);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * model.h - a vision-language model from a Hugging Face folder: weights (mapped),
+ * architecture, and the backend that computes with them.
+ *
+ *     tl_model *model = NULL;
+ *     status = tl_model_open("Qwen2-VL-2B-Instruct", NULL, &model, &err);
+ *     status = tl_model_input(model, &encoding, TL_ROPE_TRUE, arena, &input, &err);
+ *     ... tl_pass_*, tl_attribution_*, tl_faithfulness_* ...
+ *     tl_model_close(model);
+ */
+#ifndef TWINLENS_MODEL_H
+#define TWINLENS_MODEL_H
+
+#include "twinlens/arena.h"
+#include "twinlens/encoding.h"
+#include "twinlens/status.h"
+
+typedef struct tl_model tl_model;
+
+typedef struct tl_model_options {
+    const char *backend; /* "cpu" (the default where it is built in) or "ref" */
+    size_t n_threads;    /* 0: all */
+    size_t cache_bytes;  /* for converted weights; 0: 256 MiB */
+} tl_model_options;
+
+/*
+ * `path`: a folder with config.json and *.safetensors, or a hub cache entry
+ * (models--org--name, whose newest snapshot is taken). `options` may be NULL.
+ * What the configuration asks for and cannot be honoured is TL_ERR_UNSUPPORTED,
+ * naming key and value.
+ */
+tl_status tl_model_open(const char *path, const tl_model_options *options,
+                        tl_model **out, tl_error *err);
+void tl_model_close(tl_model *model);
+
+/* The folder with the files: `path`, or the snapshot folder of a cache entry. */
+tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
+                          tl_error *err);
+
+/* Sizes of the language decoder. */
+typedef struct tl_dims {
+    size_t n_layers, d_model, n_heads, n_kv_heads, d_head, d_mlp, n_vocab;
+} tl_dims;
+const tl_dims *tl_model_dims(const tl_model *model);
+
+typedef enum tl_rope {
+    TL_ROPE_TRUE,       /* the model's own positions (M-RoPE) */
+    TL_ROPE_SEQUENTIAL, /* 0..T-1 on all axes, as published (SPEC 4.3) */
+} tl_rope;
+
+/* What enters the first layer. */
+typedef struct tl_input {
+    size_t n_pos;
+    const float *embeds;      /* [n_pos, d_model], image features in place */
+    const int32_t *positions; /* [3, n_pos]: rotary positions, time, height, width */
+    const int32_t *block;     /* [n_pos] or NULL: equal values >= 0 see each other */
+    const bool *is_image;     /* [n_pos]: holds an image feature */
+} tl_input;
+
+/* Runs the vision tower if there is an image, and assembles the input. */
+tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
+                         tl_arena *arena, tl_input *out, tl_error *err);
+
+#endif

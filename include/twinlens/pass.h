@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pass.h - one run of the decoder over a ragged batch of prompts, and back.
+ *
+ *     tl_pass *pass = NULL;
+ *     tl_pass_create(model, &pass, &err);
+ *     tl_pass_forward(pass, prompts, n, &options, &err);
+ *     tl_pass_logit_diff(pass, 0, answer, counterfactual_answer, &ld, &err);
+ *     tl_pass_backward(pass, answers, counterfactual_answers, &err);
+ *     tl_pass_destroy(pass);
+ *
+ * Prompts are laid end to end without padding, and the numbers of one do not
+ * depend on the others, down to the last bit. A pass reuses its memory, and
+ * keeps the results of the last forward until the next one.
+ */
+#ifndef TWINLENS_PASS_H
+#define TWINLENS_PASS_H
+
+#include "twinlens/model.h"
+#include "twinlens/site.h"
+
+typedef struct tl_pass tl_pass;
+
+/* Rotated keys and values of the leading positions of a prompt, all layers. */
+typedef struct tl_prefix {
+    size_t n_pos;
+    float *k, *v; /* [n_layers, n_pos, n_kv_heads, d_head] */
+} tl_prefix;
+
+typedef struct tl_pass_prompt {
+    tl_input input;
+    /* The first prefix->n_pos positions (fewer than input.n_pos) are not computed
+     * but taken from here. NULL: compute all. */
+    const tl_prefix *prefix;
+    /* Receives keys and values of the first collect->n_pos positions, those of
+     * its own prefix included; memory is the caller's. NULL: do not. */
+    tl_prefix *collect;
+} tl_pass_prompt;
+
+typedef struct tl_pass_options {
+    const tl_tap *taps;
+    size_t n_taps;
+    bool for_backward;    /* keep (or be able to recompute) what the way back needs */
+    size_t memory_budget; /* bytes the pass may use; 0: no limit. A pass for the way
+                             back keeps as many layers as fit and recomputes others */
+    bool last_only;       /* in the last layer compute the last position only */
+} tl_pass_options;
+
+tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err);
+void tl_pass_destroy(tl_pass *pass);
+
+/* Errors: TL_ERR_NO_MEMORY when the least memory exceeds the budget (the text says
+ * both), TL_ERR_BACKEND, and whatever a tap returns. */
+tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts, size_t n_prompts,
+                          const tl_pass_options *options, tl_error *err);
+
+/* logit[a] - logit[b] at the last position of a prompt, in double. */
+tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
+                             double *out, tl_error *err);
+
+/* All logits at the last position [n_vocab]; and at all computed positions
+ * [n_pos - prefix, n_vocab] (not after a last_only pass). */
+tl_status tl_pass_logits_last(tl_pass *pass, size_t prompt, float *out, tl_error *err);
+tl_status tl_pass_logits_all(tl_pass *pass, size_t prompt, float *out, tl_error *err);
+
+/* d(logit[a[p]] - logit[b[p]]) / d(sites) for every prompt p, given to the taps.
+ * After a forward with for_backward. */
+tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
+                           tl_error *err);
+
+/* Bytes that forward (and backward) need for these prompts with these options:
+ * the plan. tl_pass_peak_bytes: the most that was used in fact. */
+tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos, const size_t *n_prefix,
+                        size_t n_prompts, const tl_pass_options *options, size_t *out,
+                        tl_error *err);
+size_t tl_pass_peak_bytes(const tl_pass *pass);
+
+#endif

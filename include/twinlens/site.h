@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * site.h - the named activations of the decoder, and the taps that read and
+ * edit them on their way. L layers, T positions of one prompt:
+ *
+ *     embed       [T, d_model]         assembled input; the same as resid_pre.0
+ *     resid_pre   [T, d_model]         residual stream entering layer l
+ *     z           [T, n_heads, d_head] output of each head, before W_O
+ *     attn_out    [T, d_model]         what attention adds to the stream
+ *     mlp_post    [T, d_mlp]           neurons, entering the down projection
+ *     mlp_out     [T, d_model]         what the MLP adds to the stream
+ *     resid_post  [T, d_model]         residual stream leaving layer l
+ *     logits      [T, n_vocab]
+ *
+ * The decoder announces each site to the taps of a pass, in the order of the
+ * forward computation, and on the way back once more with the gradient of the
+ * logit difference. It knows nothing of what they do with it.
+ */
+#ifndef TWINLENS_SITE_H
+#define TWINLENS_SITE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "twinlens/status.h"
+
+typedef enum tl_site {
+    TL_SITE_RESID_PRE,
+    TL_SITE_Z,
+    TL_SITE_ATTN_OUT,
+    TL_SITE_MLP_POST,
+    TL_SITE_MLP_OUT,
+    TL_SITE_RESID_POST,
+} tl_site;
+enum { TL_SITE_COUNT = TL_SITE_RESID_POST + 1 };
+
+/* "resid_pre", "z", ... */
+const char *tl_site_name(tl_site site);
+
+/* One site of one layer and one prompt of the batch. */
+typedef struct tl_tap_event {
+    tl_site site;
+    bool backward;           /* values are a gradient */
+    size_t layer;
+    size_t prompt;           /* index in the batch */
+    size_t first_pos, n_pos; /* the positions that are computed */
+    size_t width;            /* d_model, n_heads * d_head or d_mlp */
+    float *values;           /* [n_pos, width]; a tap may overwrite them */
+} tl_tap_event;
+
+/*
+ * A tap is called for the sites in its set. An edit of a forward value is what
+ * the rest of the pass sees; the backward pass treats it as a constant added. A
+ * backward pass that recomputes a layer announces its forward sites again.
+ */
+typedef struct tl_tap {
+    tl_status (*see)(void *user, const tl_tap_event *event, tl_error *err);
+    void *user;
+    uint32_t sites; /* TL_SITE_BIT(TL_SITE_Z) | ... */
+} tl_tap;
+
+#define TL_SITE_BIT(site) (1u << (site))
+
+#endif
