@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spec.h - what an architecture is: the sizes and switches that the one decoder
+ * and the vision towers are run with, read from a model folder's config.json.
+ *
+ * A field that config.json leaves out takes the default of transformers' own
+ * configuration class. What cannot be honoured is refused, by key and value.
+ */
+#ifndef TWINLENS_MODEL_SPEC_H
+#define TWINLENS_MODEL_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "op/activation.h"
+#include "twinlens/model.h"
+
+/* What turns an image into features; `vision.c` has a function for each. */
+typedef enum tl_tower { TL_TOWER_QWEN2_VL } tl_tower;
+
+typedef struct tl_vision_spec {
+    tl_tower tower;
+    size_t depth, width, n_heads, d_mlp; /* width = n_heads * d_head */
+    size_t patch, temporal_patch, channels, merge;
+    tl_activation activation;
+    float norm_eps;
+    double rope_theta;
+} tl_vision_spec;
+
+/* One rotary encoding; a model may use one in some layers and one in others. */
+typedef struct tl_rope_spec {
+    double theta;
+    double factor;      /* positions are divided by it; 1: plain */
+    size_t sections[3]; /* M-RoPE: frequencies of time, height, width; all 0: the
+                           first axis for all */
+} tl_rope_spec;
+
+typedef struct tl_spec {
+    char family[32]; /* model_type of config.json */
+    tl_dims dims;
+    float norm_eps;
+    float attention_scale;
+    float attention_softcap, logit_softcap; /* 0: none */
+    float embed_scale;                      /* of text embeddings; 1: none */
+    tl_activation activation;
+    bool qkv_bias;
+    bool qk_norm;             /* RMS norm on every head of q and k */
+    bool post_norms;          /* also norm what attention and MLP add */
+    bool norm_plus_one;       /* norm weights are stored minus one */
+    bool tied_head;           /* lm_head is the embedding table */
+    bool image_bidirectional; /* image positions see each other both ways */
+    size_t window;            /* of sliding layers; 0: no layer slides */
+    size_t global_every;      /* with a window: layers l with (l + 1) % this == 0 are
+                                 global, the others slide */
+    tl_rope_spec rope, rope_sliding; /* of global and of sliding layers */
+    int32_t image_token, vision_start_token;
+    tl_vision_spec vision;
+} tl_spec;
+
+/* Reads FOLDER/config.json. Errors: TL_ERR_NOT_FOUND, TL_ERR_FORMAT,
+ * TL_ERR_UNSUPPORTED. */
+tl_status tl_spec_read(const char *folder, tl_spec *out, tl_error *err);
+
+/* Whether layer l attends through the sliding window. */
+bool tl_spec_is_sliding(const tl_spec *spec, size_t layer);
+
+#endif
