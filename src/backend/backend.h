@@ -87,6 +87,9 @@ tl_status tl_backend_create_ref(tl_backend **out, tl_error *err);
 tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend **out,
                                 tl_error *err);
 
+/* The best backend of this build: "cpu", or "ref" in one without oneDNN. */
+const char *tl_backend_default(void);
+
 /* By name, "ref" or "cpu". */
 tl_status tl_backend_create(const char *name, size_t n_threads, size_t cache_bytes,
                             tl_backend **out, tl_error *err);

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT
+ * model.c - see include/twinlens/model.h: opening a folder, assembling inputs. */
+#include "twinlens/model.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "model/model_private.h"
+#include "model/rope.h"
+#include "model/vision.h"
+#include "twinlens/alloc.h"
+
+enum { DEFAULT_CACHE_BYTES = 256 << 20 };
+
+/* The revision that refs/main names, or else the snapshot changed last. */
+static const char *find_snapshot(const char *path, tl_arena *arena)
+{
+    const char *snapshots = tl_path_join(arena, path, "snapshots");
+    const char *ref = tl_path_join(arena, path, "refs/main");
+    char *revision = NULL;
+    size_t bytes = 0;
+    if (snapshots == NULL || ref == NULL)
+        return NULL;
+    if (tl_file_read(ref, arena, &revision, &bytes, NULL) == TL_OK) {
+        revision[strcspn(revision, "\r\n")] = '\0';
+        const char *folder = tl_path_join(arena, snapshots, revision);
+        if (folder != NULL && revision[0] != '\0' && tl_file_is_folder(folder))
+            return folder;
+    }
+    const char *newest = NULL;
+    struct timespec newest_time = {0};
+    DIR *dir = opendir(snapshots);
+    for (const struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        struct stat info;
+        const char *folder =
+            e->d_name[0] != '.' ? tl_path_join(arena, snapshots, e->d_name) : NULL;
+        if (folder == NULL || stat(folder, &info) != 0)
+            continue;
+        const struct timespec t = info.st_mtim;
+        if (newest == NULL || t.tv_sec > newest_time.tv_sec ||
+            (t.tv_sec == newest_time.tv_sec && t.tv_nsec > newest_time.tv_nsec)) {
+            newest = folder;
+            newest_time = t;
+        }
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return newest;
+}
+
+tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
+                          tl_error *err)
+{
+    const char *config = tl_path_join(arena, path, "config.json");
+    if (config == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    if (!tl_file_exists(path))
+        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: there is no such model folder",
+                       path);
+    if (tl_file_exists(config)) {
+        *out = path;
+        return TL_OK;
+    }
+    const char *snapshot = find_snapshot(path, arena);
+    if (snapshot == NULL)
+        return tl_fail(
+            err, TL_ERR_NOT_FOUND,
+            "%s: neither a config.json nor a folder snapshots/ of the hub's cache is "
+            "there",
+            path);
+    *out = snapshot;
+    return TL_OK;
+}
+
+tl_status tl_model_open(const char *path, const tl_model_options *options,
+                        tl_model **out, tl_error *err)
+{
+    static const tl_model_options defaults = {0};
+    if (options == NULL)
+        options = &defaults;
+    tl_model *model = tl_alloc_zero(1, sizeof *model);
+    if (model == NULL || (model->arena = tl_arena_create()) == NULL) {
+        tl_model_close(model);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    }
+    const char *folder = NULL;
+    tl_status status = tl_model_folder(path, model->arena, &folder, err);
+    if (status == TL_OK)
+        status = tl_spec_read(folder, &model->spec, err);
+    if (status == TL_OK)
+        status = tl_safetensors_open(folder, &model->file, err);
+    if (status == TL_OK)
+        status = tl_weights_find(&model->spec, model->file, model->arena,
+                                 &model->weights, err);
+    if (status == TL_OK)
+        status = tl_backend_create(
+            options->backend != NULL ? options->backend : tl_backend_default(),
+            options->n_threads,
+            options->cache_bytes > 0 ? options->cache_bytes
+                                     : (size_t)DEFAULT_CACHE_BYTES,
+            &model->backend, err);
+    if (status != TL_OK) {
+        tl_model_close(model);
+        return status;
+    }
+    *out = model;
+    return TL_OK;
+}
+
+void tl_model_close(tl_model *model)
+{
+    if (model == NULL)
+        return;
+    tl_backend_destroy(model->backend);
+    tl_safetensors_close(model->file);
+    tl_arena_destroy(model->arena);
+    tl_free(model);
+}
+
+const tl_dims *tl_model_dims(const tl_model *model)
+{
+    return &model->spec.dims;
+}
+
+/* Text embeddings, scaled; image features go where the image tokens are. */
+static tl_status fill_embeds(const tl_model *model, const tl_encoding *encoding,
+                             const float *features, size_t n_features, float *embeds,
+                             bool *is_image, tl_error *err)
+{
+    const tl_spec *spec = &model->spec;
+    const size_t d_model = spec->dims.d_model;
+    size_t used = 0;
+    for (size_t t = 0; t < encoding->n_pos; t++) {
+        float *row = embeds + t * d_model;
+        const int32_t id = encoding->ids[t];
+        is_image[t] = encoding->n_images > 0 && id == spec->image_token;
+        if (is_image[t]) {
+            if (used < n_features)
+                memcpy(row, features + used * d_model, d_model * sizeof *row);
+            used++;
+            continue;
+        }
+        if (id < 0 || (size_t)id >= spec->dims.n_vocab)
+            return tl_fail(
+                err, TL_ERR_DATA,
+                "token id %d at position %zu is outside the model's %zu tokens",
+                (int)id, t, spec->dims.n_vocab);
+        const tl_status status = tl_tensor_to_f32(
+            &model->weights.embed, (size_t)id * d_model, d_model, row, err);
+        if (status != TL_OK)
+            return status;
+        for (size_t i = 0; spec->embed_scale != 1.0f && i < d_model; i++)
+            row[i] *= spec->embed_scale;
+    }
+    if (used != n_features)
+        return tl_fail(err, TL_ERR_DATA,
+                       "the prompt has %zu image tokens, the image gives %zu features",
+                       used, n_features);
+    return TL_OK;
+}
+
+tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
+                         tl_arena *arena, tl_input *out, tl_error *err)
+{
+    const tl_spec *spec = &model->spec;
+    const size_t n_pos = encoding->n_pos, d_model = spec->dims.d_model;
+    if (n_pos == 0)
+        return tl_fail(err, TL_ERR_DATA, "a prompt without any token");
+    float *features = NULL;
+    size_t n_features = 0, grid_h = 0, grid_w = 0;
+    tl_arena *scratch = tl_arena_create();
+    float *embeds = tl_arena_alloc(arena, n_pos * d_model, sizeof *embeds);
+    int32_t *positions = tl_arena_alloc(arena, 3 * n_pos, sizeof *positions);
+    int32_t *block =
+        spec->image_bidirectional ? tl_arena_alloc(arena, n_pos, sizeof *block) : NULL;
+    bool *is_image = tl_arena_alloc(arena, n_pos, sizeof *is_image);
+    tl_status status = TL_OK;
+    if (scratch == NULL || embeds == NULL || positions == NULL || is_image == NULL ||
+        (spec->image_bidirectional && block == NULL)) {
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt of %zu tokens",
+                         n_pos);
+        goto done;
+    }
+    if (encoding->n_images > 0) {
+        status = tl_vision_features(model, &encoding->pixels, scratch, &features,
+                                    &n_features, err);
+        if (status != TL_OK)
+            goto done;
+        grid_h = encoding->pixels.grid_h / spec->vision.merge;
+        grid_w = encoding->pixels.grid_w / spec->vision.merge;
+    }
+    status = fill_embeds(model, encoding, features, n_features, embeds, is_image, err);
+    if (status != TL_OK)
+        goto done;
+    tl_rope_positions(encoding->ids, n_pos, spec->image_token, grid_h, grid_w, rope,
+                      positions);
+    for (size_t t = 0; block != NULL && t < n_pos; t++)
+        block[t] = is_image[t] ? 0 : -1;
+    *out = (tl_input){n_pos, embeds, positions, block, is_image};
+done:
+    tl_arena_destroy(scratch);
+    return status;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * model_private.h - the inside of a tl_model, for the files of src/model. */
+#ifndef TWINLENS_MODEL_PRIVATE_H
+#define TWINLENS_MODEL_PRIVATE_H
+
+#include "backend/backend.h"
+#include "model/spec.h"
+#include "model/weights.h"
+#include "twinlens/model.h"
+#include "twinlens/safetensors.h"
+
+struct tl_model {
+    tl_spec spec;
+    tl_weights weights;
+    tl_safetensors *file;
+    tl_backend *backend;
+    tl_arena *arena; /* norm weights, biases, tables */
+};
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * rope.c - see rope.h. */
+#include "model/rope.h"
+
+#include <math.h>
+
+void tl_rope_positions(const int32_t *ids, size_t n_pos, int32_t image_token,
+                       size_t grid_h, size_t grid_w, tl_rope rope, int32_t *positions)
+{
+    int32_t *axis[3] = {positions, positions + n_pos, positions + 2 * n_pos};
+    const bool plain = rope == TL_ROPE_SEQUENTIAL || grid_h == 0;
+    int32_t next = 0;    /* coordinate of the next text token */
+    size_t in_image = 0; /* image tokens seen */
+    for (size_t t = 0; t < n_pos; t++) {
+        if (plain || ids[t] != image_token) {
+            for (size_t a = 0; a < 3; a++)
+                axis[a][t] = next;
+            next++;
+            continue;
+        }
+        axis[0][t] = next;
+        axis[1][t] = next + (int32_t)(in_image / grid_w);
+        axis[2][t] = next + (int32_t)(in_image % grid_w);
+        if (++in_image == grid_h * grid_w)
+            next += (int32_t)(grid_h > grid_w ? grid_h : grid_w);
+    }
+}
+
+void tl_rope_table(const tl_rope_spec *rope, size_t d_head, const int32_t *positions,
+                   size_t n_pos, size_t first, size_t rows, float *cosine, float *sine)
+{
+    const size_t half = d_head / 2;
+    const size_t *s = rope->sections;
+    for (size_t f = 0; f < half; f++) {
+        const size_t axis = s[0] + s[1] + s[2] == 0 || f < s[0] ? 0
+                            : f < s[0] + s[1]                   ? 1
+                                                                : 2;
+        const double frequency =
+            pow(rope->theta, -2.0 * (double)f / (double)d_head) / rope->factor;
+        for (size_t r = 0; r < rows; r++) {
+            const double angle =
+                (double)positions[axis * n_pos + first + r] * frequency;
+            cosine[r * half + f] = (float)cos(angle);
+            sine[r * half + f] = (float)sin(angle);
+        }
+    }
+}
+
+void tl_rope_table_2d(double theta, size_t d_head, size_t grid_h, size_t grid_w,
+                      size_t merge, float *cosine, float *sine)
+{
+    const size_t half = d_head / 2, quarter = half / 2;
+    size_t r = 0;
+    for (size_t block_y = 0; block_y < grid_h; block_y += merge)
+        for (size_t block_x = 0; block_x < grid_w; block_x += merge)
+            for (size_t y = block_y; y < block_y + merge; y++)
+                for (size_t x = block_x; x < block_x + merge; x++, r++)
+                    for (size_t f = 0; f < half; f++) {
+                        const double position = (double)(f < quarter ? y : x);
+                        const double angle =
+                            position *
+                            pow(theta, -2.0 * (double)(f % quarter) / (double)half);
+                        cosine[r * half + f] = (float)cos(angle);
+                        sine[r * half + f] = (float)sin(angle);
+                    }
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rope.h - rotary positions of prompts, and the tables of cosines and sines that
+ * op/rotary.h turns with.
+ */
+#ifndef TWINLENS_MODEL_ROPE_H
+#define TWINLENS_MODEL_ROPE_H
+
+#include "model/spec.h"
+
+/*
+ * Positions [3, n_pos] (time, height, width) of a prompt whose image, if
+ * grid_h > 0, has grid_h x grid_w tokens (after merging), the ids equal to
+ * image_token. Text counts up on all axes; token (i, j) of an image that begins
+ * at s has (s, s + i, s + j); text resumes at the largest coordinate + 1.
+ * @source   SPEC 4.3; get_rope_index of the Qwen2-VL model
+ */
+void tl_rope_positions(const int32_t *ids, size_t n_pos, int32_t image_token,
+                       size_t grid_h, size_t grid_w, tl_rope rope, int32_t *positions);
+
+/*
+ *     angle[r,f] = position(axis of f)[r] / factor * theta^(-2 f / d_head)
+ *
+ * for rows [first, first + rows) of positions [3, n_pos]; f = 0 .. d_head/2 - 1.
+ * The axis of f follows from the sections; without any it is the first.
+ * Shapes    cosine, sine [rows, d_head / 2]
+ * Accuracy  angles in double, one rounding per value
+ */
+void tl_rope_table(const tl_rope_spec *rope, size_t d_head, const int32_t *positions,
+                   size_t n_pos, size_t first, size_t rows, float *cosine, float *sine);
+
+/*
+ * The 2-D encoding of a vision tower: the first half of the frequencies turns with
+ * the row, the second with the column of a patch, both at theta^(-4 f / d_head).
+ * Patches come in blocks of merge x merge. Shapes cosine, sine
+ * [grid_h * grid_w, d_head / 2].
+ */
+void tl_rope_table_2d(double theta, size_t d_head, size_t grid_h, size_t grid_w,
+                      size_t merge, float *cosine, float *sine);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vision.h - the vision towers: from pixels to the features that take the place
+ * of image tokens in the decoder's input. Run forward only, once per image.
+ */
+#ifndef TWINLENS_MODEL_VISION_H
+#define TWINLENS_MODEL_VISION_H
+
+#include "twinlens/arena.h"
+#include "twinlens/encoding.h"
+#include "twinlens/model.h"
+
+/*
+ * Features [*count, d_model] of one image, in sequence order, in `arena`.
+ * Errors: TL_ERR_DATA when the pixels do not fit the tower, TL_ERR_NOT_FOUND for a
+ * model without a tower, TL_ERR_BACKEND, TL_ERR_NO_MEMORY.
+ */
+tl_status tl_vision_features(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
+                             float **features, size_t *count, tl_error *err);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weights.h - the tensors of a model folder, found by name and checked against the
+ * spec. Matrices stay mapped in the file's type; vectors are copied to f32.
+ */
+#ifndef TWINLENS_MODEL_WEIGHTS_H
+#define TWINLENS_MODEL_WEIGHTS_H
+
+#include "backend/backend.h"
+#include "model/spec.h"
+#include "twinlens/arena.h"
+#include "twinlens/safetensors.h"
+
+typedef struct tl_norm {
+    const float *weight; /* [width] */
+    const float *bias;   /* [width], layer norm only */
+} tl_norm;
+
+typedef struct tl_layer_weights {
+    tl_norm attn_norm, mlp_norm;
+    tl_norm attn_post_norm, mlp_post_norm; /* NULL weights without post_norms */
+    tl_norm q_norm, k_norm;                /* NULL weights without qk_norm */
+    tl_linear q, k, v, o, gate, up, down;
+} tl_layer_weights;
+
+typedef struct tl_vision_block {
+    tl_norm norm1, norm2;
+    tl_linear q, k, v, proj, fc1, fc2;
+} tl_vision_block;
+
+typedef struct tl_weights {
+    tl_tensor embed; /* [n_vocab, d_model] */
+    tl_linear head;  /* [n_vocab, d_model] */
+    tl_norm final_norm;
+    tl_layer_weights *layers;
+    bool has_vision;
+    tl_linear patch_embed; /* [width, channels * temporal_patch * patch * patch] */
+    tl_vision_block *vision_blocks;
+    tl_norm merger_norm;
+    tl_linear merger_in, merger_out;
+} tl_weights;
+
+/* A file without any tensor of the vision tower is a text-only model. */
+tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
+                          tl_arena *arena, tl_weights *out, tl_error *err);
+
+#endif
