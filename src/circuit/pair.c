@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ * pair.c - what clean and counterfactual have in common. */
+#include <string.h>
+
+#include "circuit/pair.h"
+
+size_t tl_pair_shared_prefix(const tl_pair *pair, size_t d_model)
+{
+    const tl_input *a = &pair->clean, *b = &pair->counterfactual;
+    size_t n = 0;
+    while (n + 1 < a->n_pos &&
+           memcmp(a->embeds + n * d_model, b->embeds + n * d_model,
+                  d_model * sizeof *a->embeds) == 0 &&
+           a->positions[n] == b->positions[n] &&
+           a->positions[a->n_pos + n] == b->positions[b->n_pos + n] &&
+           a->positions[2 * a->n_pos + n] == b->positions[2 * b->n_pos + n])
+        n++;
+    /* An image whose tokens see each other belongs to the prefix as a whole, or the
+     * early ones would see a later difference. */
+    for (size_t i = 0; i < 2; i++) {
+        const int32_t *block = i == 0 ? a->block : b->block;
+        while (block != NULL && n > 0 && block[n] >= 0 && block[n] == block[n - 1])
+            n--;
+    }
+    return n;
+}
+
+tl_status tl_pair_check(const tl_pair *pair, size_t n_pos, tl_error *err)
+{
+    if (pair->clean.n_pos != n_pos || pair->counterfactual.n_pos != n_pos)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "prompts of %zu and %zu positions cannot be compared position by "
+            "position with %zu",
+            pair->clean.n_pos, pair->counterfactual.n_pos, n_pos);
+    if (pair->answer == pair->counterfactual_answer)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "the answer and its counterfactual's begin with the same token, %d",
+            (int)pair->answer);
+    return TL_OK;
+}
+
+tl_status tl_prefix_take(tl_arena *arena, const tl_dims *dims, size_t n_pos,
+                         tl_prefix *out, tl_error *err)
+{
+    const size_t count = dims->n_layers * n_pos * dims->n_kv_heads * dims->d_head;
+    tl_prefix prefix = {.n_pos = n_pos};
+    prefix.k = tl_arena_alloc(arena, count, sizeof *prefix.k);
+    prefix.v = tl_arena_alloc(arena, count, sizeof *prefix.v);
+    if (prefix.k == NULL || prefix.v == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prefix of %zu positions",
+                       n_pos);
+    *out = prefix;
+    return TL_OK;
+}
+
+enum { MIN_ROWS = 256, MAX_ROWS = 2048, SMALL_PASS_BYTES = 96 << 20 };
+
+tl_status tl_lanes_per_pass(const tl_model *model, const tl_pass_options *options,
+                            size_t n_rows, size_t *out, tl_error *err)
+{
+    tl_pass_options unlimited = *options;
+    unlimited.memory_budget = 0;
+    size_t one = 0;
+    const tl_status status =
+        tl_pass_bytes(model, &n_rows, NULL, 1, &unlimited, &one, err);
+    if (status != TL_OK)
+        return status;
+    /* The bytes of a pass are very nearly proportional to its rows. */
+    size_t lanes = (MIN_ROWS + n_rows - 1) / n_rows;
+    const size_t small = SMALL_PASS_BYTES / one, most = MAX_ROWS / n_rows;
+    if (lanes < small)
+        lanes = small < most ? small : most;
+    if (options->memory_budget > 0 && lanes * one > options->memory_budget)
+        lanes = options->memory_budget / one;
+    *out = lanes > 0 ? lanes : 1;
+    return TL_OK;
+}
