@@ -2,7 +2,7 @@
  * image_png.c - PNG pixels by libpng.
  *
  * libpng reads a file that is made up for it: a header, the texts it is to inflate,
- * and the image data as one chunk. A palette image is shown to it as grey of the
+ * and the image data. A palette image is shown to it as grey of the
  * same depth, which gives the indices. Rows are read into their place in the RGB
  * image, where they take one to three bytes per pixel, and widened there. */
 #include <setjmp.h>
@@ -17,15 +17,25 @@
 #include "input/png_chunks.h"
 #include "twinlens/alloc.h"
 
-enum { MAX_TEXT_BYTES = 1 << 20, HEAD_BYTES = 33, TAIL_BYTES = 16 };
+enum { MAX_TEXT_BYTES = 1 << 20, HEAD_BYTES = 33, FRAME_BYTES = 12 };
+
+/* A chunk of image data and what stands in front of it: the length and the name,
+ * and the checksum of the chunk before it unless that came with one. */
+typedef struct data_chunk {
+    tl_png_span frame, data;
+    uint8_t frame_bytes[FRAME_BYTES];
+} data_chunk;
 
 typedef struct reader {
     png_structp png;
     png_infop info;
     tl_png_layout layout;
     tl_png_span *at; /* the rest of the made-up file */
-    tl_png_span head, profile, xmp, data_head, tail;
-    uint8_t head_bytes[HEAD_BYTES], data_head_bytes[8];
+    tl_png_span head, profile, xmp, tail;
+    uint8_t head_bytes[HEAD_BYTES];
+    const tl_png_span *last_data;
+    bool reads_rows;
+    int passes;
     tl_arena *arena;
     tl_decoded image;
     bool no_memory;
@@ -85,43 +95,52 @@ static void write_be(uint8_t *to, size_t value)
         to[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
+static tl_png_span **append(tl_png_span **end, tl_png_span *span)
+{
+    if (span->bytes == 0)
+        return end;
+    *end = span;
+    return &span->next;
+}
+
 /* Checksums are left 0: libpng is told not to look at them. */
 static tl_status make_up_file(reader *r)
 {
     const tl_png_layout *l = &r->layout;
-    if (l->data_bytes > PNG_UINT_31_MAX)
-        return tl_fail(r->err, TL_ERR_UNSUPPORTED,
-                       "PNG has %zu bytes of data, at most %u", l->data_bytes,
-                       PNG_UINT_31_MAX);
     memcpy(r->head_bytes, "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", 16);
     write_be(r->head_bytes + 16, l->frame_width);
     write_be(r->head_bytes + 20, l->frame_height);
     r->head_bytes[24] = l->depth;
     r->head_bytes[25] = l->colour == TL_PNG_PALETTE ? TL_PNG_GREY : l->colour;
     r->head_bytes[28] = l->interlaced;
-    write_be(r->data_head_bytes, l->data_bytes);
-    memcpy(r->data_head_bytes + 4, "IDAT", 4);
-    static const uint8_t tail[TAIL_BYTES] = {
-        [8] = 'I', [9] = 'E', [10] = 'N', [11] = 'D'};
-
-    tl_png_span *const parts[] = {&r->head, &r->profile, &r->xmp, &r->data_head};
     r->head = (tl_png_span){r->head_bytes, HEAD_BYTES, NULL};
     r->profile = l->profile_chunk;
     r->xmp = l->xmp_chunk;
-    r->data_head = (tl_png_span){r->data_head_bytes, 8, NULL};
-    r->tail = (tl_png_span){tail, TAIL_BYTES, NULL};
-    tl_png_span **next = &r->at;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        if (parts[i]->bytes > 0) {
-            *next = parts[i];
-            next = &parts[i]->next;
-        }
-    for (tl_png_span *span = l->data; span != NULL; span = span->next)
-        if (span->bytes > 0) {
-            *next = span;
-            next = &span->next;
-        }
-    *next = &r->tail;
+    tl_png_span **end = append(&r->at, &r->head);
+    end = append(end, &r->profile);
+    end = append(end, &r->xmp);
+
+    for (const tl_png_span *span = l->data; span != NULL; span = span->next) {
+        data_chunk *chunk = tl_arena_alloc_zero(r->arena, 1, sizeof *chunk);
+        if (chunk == NULL)
+            return tl_fail(r->err, TL_ERR_NO_MEMORY, "no memory for the PNG decoder");
+        if (span->bytes > PNG_UINT_31_MAX)
+            return tl_fail(r->err, TL_ERR_UNSUPPORTED,
+                           "PNG chunk of %zu bytes of data, at most %u", span->bytes,
+                           PNG_UINT_31_MAX);
+        write_be(chunk->frame_bytes + 4, span->bytes);
+        memcpy(chunk->frame_bytes + 8, "IDAT", 4);
+        const size_t skip = span == l->data ? 4 : 0;
+        chunk->frame =
+            (tl_png_span){chunk->frame_bytes + skip, FRAME_BYTES - skip, NULL};
+        chunk->data = (tl_png_span){span->data, span->bytes, NULL};
+        end = append(end, &chunk->frame);
+        end = append(end, &chunk->data);
+        r->last_data = &chunk->data;
+    }
+    static const uint8_t tail[FRAME_BYTES + 4] = {[8] = 'I', 'E', 'N', 'D'};
+    r->tail = (tl_png_span){tail, sizeof tail, NULL};
+    append(end, &r->tail);
     return TL_OK;
 }
 
@@ -236,25 +255,44 @@ static tl_status decode(reader *r)
         png_set_strip_16(png); /* keeps the high byte, as Pillow */
     if (l->colour == TL_PNG_GREY_ALPHA || l->colour == TL_PNG_RGB_ALPHA)
         png_set_strip_alpha(png);
-    const int passes = png_set_interlace_handling(png);
+    r->passes = png_set_interlace_handling(png);
     png_read_update_info(png, r->info);
     uint8_t *const first = r->image.rgb + 3 * (l->y * l->width + l->x);
-    for (int pass = 0; pass < passes; pass++)
+    r->reads_rows = true;
+    for (int pass = 0; pass < r->passes; pass++)
         for (size_t y = 0; y < l->frame_height; y++)
             png_read_row(png, first + 3 * l->width * y, NULL);
-    for (size_t y = 0; y < l->frame_height; y++)
-        widen_row(l, first + 3 * l->width * y);
     return TL_OK;
+}
+
+/* What libpng finds wrong after the last row is of no interest to Pillow. */
+static bool has_all_rows(const reader *r)
+{
+    return r->reads_rows && (r->passes > 1 ? png_get_current_pass_number(r->png) == 7
+                                           : png_get_current_row_number(r->png) ==
+                                                 r->layout.frame_height);
 }
 
 /* Apart from its caller, so that no local variable lives across the jump. */
 static tl_status read_with_libpng(reader *r)
 {
-    if (setjmp(png_jmpbuf(r->png)) != 0)
-        return r->no_memory
-                   ? tl_fail(r->err, TL_ERR_NO_MEMORY, "no memory for libpng")
-                   : tl_fail(r->err, TL_ERR_FORMAT, "damaged PNG: %s", r->text);
-    return decode(r);
+    if (setjmp(png_jmpbuf(r->png)) == 0)
+        return decode(r);
+    if (has_all_rows(r))
+        return TL_OK;
+    return r->no_memory ? tl_fail(r->err, TL_ERR_NO_MEMORY, "no memory for libpng")
+                        : tl_fail(r->err, TL_ERR_FORMAT, "damaged PNG: %s", r->text);
+}
+
+/* An image that is whole although the file ends within its data is fine with
+ * Pillow, unless it was whole before that chunk began. */
+static bool ends_in_unused_data(const reader *r)
+{
+    const tl_png_span *cut = r->last_data;
+    const tl_png_span *was = r->layout.data;
+    while (was->next != NULL)
+        was = was->next;
+    return r->layout.data_is_cut && cut->bytes == was->bytes;
 }
 
 tl_status tl_png_decode(const uint8_t *file, size_t bytes, tl_arena *arena,
@@ -281,7 +319,14 @@ tl_status tl_png_decode(const uint8_t *file, size_t bytes, tl_arena *arena,
     status = r->info != NULL ? read_with_libpng(r)
                              : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for libpng");
     png_destroy_read_struct(&r->png, &r->info, NULL);
-    if (status == TL_OK)
-        *out = r->image;
-    return status;
+    if (status == TL_OK && ends_in_unused_data(r))
+        status = tl_fail(err, TL_ERR_FORMAT,
+                         "PNG ends within a chunk of image data that is not needed");
+    if (status != TL_OK)
+        return status;
+    const tl_png_layout *l = &r->layout;
+    for (size_t y = 0; y < l->frame_height; y++)
+        widen_row(l, r->image.rgb + 3 * ((l->y + y) * l->width + l->x));
+    *out = r->image;
+    return TL_OK;
 }

@@ -352,7 +352,7 @@ static tl_status collect_data(walker *w, chunk *c)
         *span = (tl_png_span){c->data, bytes, NULL};
         *next = span;
         next = &span->next;
-        l->data_bytes += bytes;
+        l->data_is_cut = c->bytes > left;
         const size_t after = w->at;
         const size_t gap = w->bytes - w->at;
         w->at += gap < CHECKSUM_BYTES ? gap : (size_t)CHECKSUM_BYTES;

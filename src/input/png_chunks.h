@@ -40,8 +40,8 @@ typedef struct tl_png_layout {
     /* Where the pixels lie on the canvas: all of it, except in strange APNGs. */
     size_t x, y, frame_width, frame_height;
     uint8_t palette[256][3]; /* black where the file has no colour */
-    tl_png_span *data; /* what IDAT chunks hold, in order */
-    size_t data_bytes;
+    tl_png_span *data;       /* what the chunks of image data hold, in order */
+    bool data_is_cut;        /* the file ends within the last of them */
     tl_metadata metadata;
     /* Compressed texts, as whole chunks: a "Raw profile type exif", an XMP packet. */
     tl_png_span profile_chunk, xmp_chunk;
