@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ref.c - the backend that is the definition: every entry is the op of that name.
+ * One thread, double sums, no memory of its own.
+ */
+#include "backend/backend.h"
+
+#include "op/activation.h"
+#include "op/attention.h"
+#include "op/layernorm.h"
+#include "op/linear.h"
+#include "op/rmsnorm.h"
+#include "op/rotary.h"
+#include "twinlens/alloc.h"
+
+/* The ops assert what they need of a weight; a backend is asked by users. */
+static tl_status check_weight(const tl_tensor *weight, tl_error *err)
+{
+    const tl_dtype dtype = weight->dtype;
+    if (weight->n_dims != 2)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "a linear layer's weight has %zu dimensions, wanted 2",
+                       weight->n_dims);
+    if (dtype != TL_F32 && dtype != TL_F16 && dtype != TL_BF16)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "a linear layer's weight is %s, wanted F32, F16 or BF16",
+                       tl_dtype_name(dtype));
+    return TL_OK;
+}
+
+static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
+                        const float *x, float *y, bool add, tl_error *err)
+{
+    (void)self;
+    const tl_status status = check_weight(&layer->weight, err);
+    if (status == TL_OK)
+        tl_linear_forward(&layer->weight, layer->bias, rows, x, y, add);
+    return status;
+}
+
+static tl_status linear_backward(tl_backend *self, const tl_linear *layer, size_t rows,
+                                 const float *dy, float *dx, bool add, tl_error *err)
+{
+    (void)self;
+    const tl_status status = check_weight(&layer->weight, err);
+    if (status == TL_OK)
+        tl_linear_backward(&layer->weight, rows, dy, dx, add);
+    return status;
+}
+
+static void rmsnorm(tl_backend *self, size_t rows, size_t width, float eps,
+                    const float *x, const float *weight, float *y, float *inv_rms)
+{
+    (void)self;
+    tl_rmsnorm_forward(rows, width, eps, x, weight, y, inv_rms);
+}
+
+static void rmsnorm_backward(tl_backend *self, size_t rows, size_t width,
+                             const float *x, const float *weight, const float *inv_rms,
+                             const float *dy, float *dx)
+{
+    (void)self;
+    tl_rmsnorm_backward(rows, width, x, weight, inv_rms, dy, dx);
+}
+
+static void layernorm(tl_backend *self, size_t rows, size_t width, float eps,
+                      const float *x, const float *weight, const float *bias, float *y)
+{
+    (void)self;
+    tl_layernorm_forward(rows, width, eps, x, weight, bias, y);
+}
+
+static void rotary(tl_backend *self, size_t rows, size_t n_heads, size_t d_head,
+                   const float *cosine, const float *sine, bool inverse, float *x)
+{
+    (void)self;
+    tl_rotary_apply(rows, n_heads, d_head, cosine, sine, inverse, x);
+}
+
+static void attention(tl_backend *self, const tl_attention *shape, size_t n_prompts,
+                      const tl_attention_prompt *prompts, const float *q,
+                      const float *k, const float *v, float *z, float *lse)
+{
+    (void)self;
+    tl_attention_forward(shape, n_prompts, prompts, q, k, v, z, lse);
+}
+
+static void attention_backward(tl_backend *self, const tl_attention *shape,
+                               size_t n_prompts, const tl_attention_prompt *prompts,
+                               const float *q, const float *k, const float *v,
+                               const float *z, const float *lse, const float *dz,
+                               float *dq, float *dk, float *dv)
+{
+    (void)self;
+    tl_attention_backward(shape, n_prompts, prompts, q, k, v, z, lse, dz, dq, dk, dv);
+}
+
+static void activate(tl_backend *self, tl_activation kind, size_t count, float *x)
+{
+    (void)self;
+    tl_activate(kind, count, x);
+}
+
+static void gated(tl_backend *self, tl_activation kind, size_t count, const float *gate,
+                  const float *up, float *y)
+{
+    (void)self;
+    tl_gated_forward(kind, count, gate, up, y);
+}
+
+static void gated_backward(tl_backend *self, tl_activation kind, size_t count,
+                           const float *gate, const float *up, const float *dy,
+                           float *dgate, float *dup)
+{
+    (void)self;
+    tl_gated_backward(kind, count, gate, up, dy, dgate, dup);
+}
+
+static void add(tl_backend *self, size_t count, const float *x, float *y)
+{
+    (void)self;
+    for (size_t i = 0; i < count; i++)
+        y[i] += x[i]; /* one rounding: two floats have no better sum */
+}
+
+static void destroy(tl_backend *self)
+{
+    tl_free(self);
+}
+
+tl_status tl_backend_create_ref(tl_backend **out, tl_error *err)
+{
+    tl_backend *backend = tl_alloc(1, sizeof *backend);
+    if (backend == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the 'ref' backend");
+    *backend = (tl_backend){
+        .name = "ref",
+        .linear = linear,
+        .linear_backward = linear_backward,
+        .rmsnorm = rmsnorm,
+        .rmsnorm_backward = rmsnorm_backward,
+        .layernorm = layernorm,
+        .rotary = rotary,
+        .attention = attention,
+        .attention_backward = attention_backward,
+        .activate = activate,
+        .gated = gated,
+        .gated_backward = gated_backward,
+        .add = add,
+        .destroy = destroy,
+    };
+    *out = backend;
+    return TL_OK;
+}
