@@ -247,6 +247,10 @@ static tl_status decode(reader *r)
     if (status != TL_OK)
         return status;
 
+    const size_t pixels = l->width * l->height;
+    if (l->colour == TL_PNG_PALETTE && l->frame_width * l->frame_height < pixels)
+        for (size_t i = 0; i < pixels; i++) /* what the frame leaves free is index 0 */
+            memcpy(r->image.rgb + 3 * i, l->palette[0], 3);
     if (l->colour == TL_PNG_PALETTE)
         png_set_packing(png);
     else if (l->depth < 8)

@@ -124,18 +124,15 @@ static tl_status read_header(walker *w, const chunk *c)
     return TL_OK;
 }
 
-static tl_status read_palette(walker *w, const chunk *c)
+/* The last one counts. */
+static void read_palette(walker *w, const chunk *c)
 {
     tl_png_layout *l = w->layout;
     if (!l->has_header || l->colour != TL_PNG_PALETTE)
-        return TL_OK;
-    const size_t n = c->bytes / 3;
-    if (n > 256)
-        return tl_fail(w->err, TL_ERR_FORMAT, "PNG palette of %zu colours, at most 256",
-                       n);
+        return;
+    l->n_palette = c->bytes / 3;
     memset(l->palette, 0, sizeof l->palette);
-    memcpy(l->palette, c->data, 3 * n);
-    return TL_OK;
+    memcpy(l->palette, c->data, 3 * (l->n_palette < 256 ? l->n_palette : 256));
 }
 
 /* `c` is a text chunk whose key, a 0 and `skip` more bytes stand before the text. */
@@ -279,8 +276,6 @@ static tl_status read_chunk(walker *w, const chunk *c)
         return fail_short(w, c, least);
     if (is_named(c, "IHDR"))
         return read_header(w, c);
-    if (is_named(c, "PLTE"))
-        return read_palette(w, c);
     if (is_named(c, "tEXt") || is_named(c, "zTXt") || is_named(c, "iTXt"))
         return read_text(w, c);
     if (is_named(c, "iCCP"))
@@ -291,6 +286,8 @@ static tl_status read_chunk(walker *w, const chunk *c)
         return read_sequence(w, c, false);
     if (is_named(c, "acTL"))
         read_animation(w, c);
+    if (is_named(c, "PLTE"))
+        read_palette(w, c);
     if (is_named(c, "eXIf")) {
         w->layout->metadata.exif = c->data;
         w->layout->metadata.exif_bytes = c->bytes;
@@ -311,7 +308,7 @@ static tl_status walk_to_data(walker *w, chunk *c)
             return tl_fail(w->err, TL_ERR_FORMAT,
                            "PNG has no image data (chunk IDAT) up to byte %zu of %zu",
                            w->at, w->bytes);
-        if (is_named(c, "IDAT"))
+        if (is_named(c, "IDAT") && w->layout->has_header) /* or else skip it */
             return TL_OK;
         if (is_named(c, "fdAT"))
             return c->bytes < 4 ? fail_short(w, c, 4) : read_sequence(w, c, false);
@@ -407,6 +404,9 @@ tl_status tl_png_walk(const uint8_t *file, size_t bytes, tl_arena *arena,
     if (!l->has_header)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "PNG without a header (IHDR) of a known colour type and depth");
+    if (l->colour == TL_PNG_PALETTE && l->n_palette > 256)
+        return tl_fail(err, TL_ERR_FORMAT, "PNG palette of %zu colours, at most 256",
+                       l->n_palette);
     w.default_image = w.n_frames != 0 && !w.has_frame_box;
     if (!w.has_frame_box) {
         l->frame_width = l->width;

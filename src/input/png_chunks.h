@@ -40,6 +40,7 @@ typedef struct tl_png_layout {
     /* Where the pixels lie on the canvas: all of it, except in strange APNGs. */
     size_t x, y, frame_width, frame_height;
     uint8_t palette[256][3]; /* black where the file has no colour */
+    size_t n_palette;        /* as the file says; more than 256 is an error */
     tl_png_span *data;       /* what the chunks of image data hold, in order */
     bool data_is_cut;        /* the file ends within the last of them */
     tl_metadata metadata;
