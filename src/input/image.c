@@ -19,7 +19,8 @@ static decoder *find_decoder(const uint8_t *file, size_t bytes)
     if (bytes >= 3 && memcmp(file, "\xff\xd8\xff", 3) == 0)
         return tl_jpeg_decode;
     if (bytes >= 16 && memcmp(file, "RIFF", 4) == 0 &&
-        memcmp(file + 8, "WEBPVP8", 7) == 0)
+        memcmp(file + 8, "WEBPVP8", 7) == 0 &&
+        (file[15] == ' ' || file[15] == 'L' || file[15] == 'X'))
         return tl_webp_decode;
     return NULL;
 }

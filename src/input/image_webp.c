@@ -67,7 +67,7 @@ static tl_status read_chunk(const uint8_t *at, size_t left, chunk *c, tl_error *
 static tl_status find_pixels(const uint8_t *at, size_t left, frame *f, tl_error *err)
 {
     const uint8_t *alpha = NULL;
-    while (left >= CHUNK_BYTES) {
+    while (left > 0) {
         chunk c;
         const tl_status status = read_chunk(at, left, &c, err);
         if (status != TL_OK)
