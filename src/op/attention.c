@@ -44,10 +44,10 @@ static size_t query_at(const tl_attention *shape, const tl_attention_prompt *p,
 static const float *key_at(const tl_attention *shape, const tl_attention_prompt *p,
                            const float *prefix, const float *own, size_t j, size_t g)
 {
-    const float *rows = j < p->n_prefix ? prefix + j * shape->n_kv_heads * shape->d_head
-                                        : own + (p->k_row + j - p->n_prefix) *
-                                                    shape->n_kv_heads * shape->d_head;
-    return rows + g * shape->d_head;
+    const size_t width = shape->n_kv_heads * shape->d_head;
+    const float *row = j < p->n_prefix ? prefix + j * width
+                                       : own + (p->k_row + j - p->n_prefix) * width;
+    return row + g * shape->d_head;
 }
 
 static bool visible(const tl_attention *shape, const tl_attention_prompt *p, size_t i,
