@@ -9,6 +9,8 @@
 
 #include <jpeglib.h>
 
+#include <jerror.h> /* needs the former */
+
 #include "input/exif.h"
 #include "input/image_decode.h"
 
@@ -88,10 +90,12 @@ static tl_status find_metadata(reader *r, tl_metadata *metadata)
     for (jpeg_saved_marker_ptr m = r->jpeg.marker_list; m != NULL; m = m->next) {
         if (m->data_length >= sizeof exif_name &&
             memcmp(m->data, exif_name, sizeof exif_name) == 0) {
-            if (n_exif++ == 0)
+            if (n_exif++ == 0) {
                 metadata->exif = m->data;
-            exif_bytes += m->data_length - sizeof exif_name;
-            metadata->exif_bytes = m->data_length;
+                metadata->exif_bytes = exif_bytes = m->data_length;
+            } else {
+                exif_bytes += m->data_length - sizeof exif_name;
+            }
         } else if (m->data_length >= sizeof xmp_name &&
                    memcmp(m->data, xmp_name, sizeof xmp_name) == 0) {
             metadata->xmp = m->data + sizeof xmp_name;
@@ -106,12 +110,13 @@ static tl_status find_metadata(reader *r, tl_metadata *metadata)
                        exif_bytes);
     metadata->exif = joined;
     metadata->exif_bytes = exif_bytes;
+    size_t skip = 0; /* only the first keeps its name */
     for (jpeg_saved_marker_ptr m = r->jpeg.marker_list; m != NULL; m = m->next)
         if (m->data_length >= sizeof exif_name &&
             memcmp(m->data, exif_name, sizeof exif_name) == 0) {
-            const size_t bytes = m->data_length - sizeof exif_name;
-            memcpy(joined, m->data + sizeof exif_name, bytes);
-            joined += bytes;
+            memcpy(joined, m->data + skip, m->data_length - skip);
+            joined += m->data_length - skip;
+            skip = sizeof exif_name;
         }
     return TL_OK;
 }
@@ -229,6 +234,8 @@ tl_status tl_jpeg_decode(const uint8_t *file, size_t bytes, tl_arena *arena,
     r->jpeg.client_data = r; /* jpeg_create_decompress keeps it and err */
     if (setjmp(r->escape) != 0) {
         jpeg_destroy_decompress(&r->jpeg);
+        if (r->errors.msg_code == JERR_OUT_OF_MEMORY)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for libjpeg");
         return tl_fail(err, TL_ERR_FORMAT, "damaged JPEG: %s", r->text);
     }
     jpeg_create_decompress(&r->jpeg);
