@@ -32,7 +32,7 @@ typedef struct tl_split_options {
                          that is given must be there: TL_ERR_DATA */
     size_t n_answers; /* possible answers, for the share of each; 0: those of the
                          correct rows */
-    uint64_t seed;    /* as it is: 0 is a seed. The published one is 42. */
+    uint64_t seed;    /* 0: 42, the published one */
 } tl_split_options;
 
 typedef struct tl_split_pair {
@@ -47,7 +47,7 @@ typedef struct tl_split {
 
 /*
  * Splits the rows of one modality. `correct` has dataset->n_rows entries. The pairs
- * hold row indices of the dataset and live in `arena`.
+ * hold row indices of the dataset and live in `arena`. `options` may be NULL.
  *
  * Errors: TL_ERR_DATA when no row is correct, when fewer than n_prompts are, when
  * a row has no possible counterfactual; and what reading an image can end in.
