@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * chat.h - the words around a prompt: how each model family writes one user turn,
+ * with or without a picture, and the start of the answer.
+ *
+ * The formats are built in, not read from the model's chat template, so that a
+ * study does not change when somebody edits a template.
+ */
+#ifndef TWINLENS_INPUT_CHAT_H
+#define TWINLENS_INPUT_CHAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "twinlens/arena.h"
+#include "twinlens/status.h"
+
+typedef struct tl_chat_format {
+    const char *model_type; /* of config.json */
+    const char *before;     /* what precedes the user's words, or the picture */
+    const char *image;      /* stands for the picture, `placeholder` once in it */
+    const char *after;
+    const char *placeholder; /* the token that becomes one per image position */
+    /* Tokens that the format is made of; the vocabulary must have them. */
+    const char *const *tokens;
+    /* What a user's words must not contain: the model would take it for a picture. */
+    const char *const *reserved;
+} tl_chat_format;
+
+/* NULL when the family is not known; tl_chat_known() lists those that are. */
+const tl_chat_format *tl_chat_find(const char *model_type);
+const char *tl_chat_known(void);
+
+typedef struct tl_chat {
+    const char *text;
+    size_t bytes;
+    size_t data_begin, data_end; /* bytes of `data`; equal for an image */
+} tl_chat;
+
+/*
+ * before + data + query as the user's turn, behind the picture if has_image. NULL
+ * is "". TL_ERR_DATA if the words contain a reserved token.
+ */
+tl_status tl_chat_build(const tl_chat_format *format, const char *before,
+                        const char *data, const char *query, bool has_image,
+                        tl_arena *arena, tl_chat *out, tl_error *err);
+
+#endif

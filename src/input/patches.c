@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * patches.c - see patches.h.
+ *
+ * @source transformers models/qwen2_vl/image_processing_qwen2_vl.py, and rescale()
+ * and normalize() of image_transforms.py. It rounds v * rescale_factor to float,
+ * and subtracts and divides in float; there are only 256 values of v.
+ */
+#include "input/patches.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+
+enum { CHANNELS = 3, LEVELS = 256, LONGEST_SHAPE = 200 };
+
+/* Far more than any model has; keeps the products below in range. */
+enum { LARGEST_PATCH = 4096 };
+
+static tl_status read_triple(const json_t *config, const char *key, const char *where,
+                             double out[CHANNELS], tl_error *err)
+{
+    const json_t *value = json_object_get(config, key);
+    if (value == NULL || json_is_null(value))
+        return TL_OK;
+    if (json_is_number(value)) { /* one for all */
+        for (size_t c = 0; c < CHANNELS; c++)
+            out[c] = json_number_value(value);
+        return TL_OK;
+    }
+    if (!json_is_array(value) || json_array_size(value) != CHANNELS)
+        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is not a number or %d numbers",
+                       where, key, CHANNELS);
+    for (size_t c = 0; c < CHANNELS; c++) {
+        const json_t *item = json_array_get(value, c);
+        if (!json_is_number(item))
+            return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is not a number or %d numbers",
+                           where, key, CHANNELS);
+        out[c] = json_number_value(item);
+    }
+    return TL_OK;
+}
+
+/* min_pixels and max_pixels where they are given, else the two edges of `size`.
+ * (transformers up to 4.51 overlooks a `size` that stands alone; later ones, which
+ * write such files, do not.) */
+static tl_status read_limits(const json_t *config, const char *where,
+                             tl_patch_options *options, tl_error *err)
+{
+    const json_t *size = json_object_get(config, "size");
+    tl_status status = TL_OK;
+    if (json_is_object(size)) {
+        status =
+            tl_json_get_size(size, "shortest_edge", where, &options->min_pixels, err);
+        if (status == TL_OK)
+            status = tl_json_get_size(size, "longest_edge", where, &options->max_pixels,
+                                      err);
+    }
+    if (status == TL_OK)
+        status =
+            tl_json_get_size(config, "min_pixels", where, &options->min_pixels, err);
+    if (status == TL_OK)
+        status =
+            tl_json_get_size(config, "max_pixels", where, &options->max_pixels, err);
+    return status;
+}
+
+static tl_status read_resample(const json_t *config, const char *where,
+                               tl_resample *out, tl_error *err)
+{
+    static const char *const names[] = {"nearest", "lanczos", "bilinear",
+                                        "bicubic", "box",     "hamming"};
+    size_t resample = (size_t)*out;
+    const tl_status status =
+        tl_json_get_size(config, "resample", where, &resample, err);
+    if (status != TL_OK)
+        return status;
+    if (resample != TL_BILINEAR && resample != TL_BICUBIC)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: 'resample' is %zu (%s), supported are 2 (bilinear) and 3 "
+                       "(bicubic)",
+                       where, resample,
+                       resample < sizeof names / sizeof *names ? names[resample]
+                                                               : "unknown");
+    *out = (tl_resample)resample;
+    return TL_OK;
+}
+
+static tl_status check_options(const tl_patch_options *options, const char *where,
+                               tl_error *err)
+{
+    const struct {
+        const char *key;
+        size_t value;
+    } sizes[] = {{"patch_size", options->patch_size},
+                 {"merge_size", options->merge_size},
+                 {"temporal_patch_size", options->temporal_patch_size}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value == 0 || sizes[i].value > LARGEST_PATCH)
+            return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %zu, wanted 1..%d", where,
+                           sizes[i].key, sizes[i].value, LARGEST_PATCH);
+    if (options->max_pixels == 0)
+        return tl_fail(err, TL_ERR_FORMAT, "%s: 'max_pixels' is 0", where);
+    if (options->min_pixels > options->max_pixels)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s: min_pixels %zu is more than max_pixels %zu", where,
+                       options->min_pixels, options->max_pixels);
+    for (size_t c = 0; c < CHANNELS; c++)
+        if (options->do_normalize && (float)options->std[c] == 0.0f)
+            return tl_fail(err, TL_ERR_FORMAT, "%s: 'image_std' has a 0", where);
+    return TL_OK;
+}
+
+tl_status tl_patch_options_read(const json_t *config, const char *where,
+                                tl_patch_options *out, tl_error *err)
+{
+    if (!json_is_object(config))
+        return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", where);
+    tl_patch_options o = {
+        .do_resize = true,
+        .do_rescale = true,
+        .do_normalize = true,
+        .min_pixels = 56 * 56,
+        .max_pixels = 28 * 28 * 1280,
+        .patch_size = 14,
+        .merge_size = 2,
+        .temporal_patch_size = 2,
+        .resample = TL_BICUBIC,
+        .rescale_factor = 1.0 / 255.0,
+        .mean = {0.48145466, 0.4578275, 0.40821073},
+        .std = {0.26862954, 0.26130258, 0.27577711},
+    };
+    const char *type = "Qwen2VLImageProcessor";
+    tl_status status =
+        tl_json_get_string(config, "image_processor_type", where, &type, err);
+    if (status == TL_OK && strcmp(type, "Qwen2VLImageProcessor") != 0 &&
+        strcmp(type, "Qwen2VLImageProcessorFast") != 0)
+        status = tl_fail(err, TL_ERR_UNSUPPORTED,
+                         "%s: 'image_processor_type' is '%s', supported is "
+                         "'Qwen2VLImageProcessor'",
+                         where, type);
+    const struct {
+        const char *key;
+        bool *value;
+    } switches[] = {{"do_resize", &o.do_resize},
+                    {"do_rescale", &o.do_rescale},
+                    {"do_normalize", &o.do_normalize}};
+    for (size_t i = 0; status == TL_OK && i < sizeof switches / sizeof *switches; i++)
+        status =
+            tl_json_get_bool(config, switches[i].key, where, switches[i].value, err);
+    const struct {
+        const char *key;
+        size_t *value;
+    } sizes[] = {{"patch_size", &o.patch_size},
+                 {"merge_size", &o.merge_size},
+                 {"temporal_patch_size", &o.temporal_patch_size}};
+    for (size_t i = 0; status == TL_OK && i < sizeof sizes / sizeof *sizes; i++)
+        status = tl_json_get_size(config, sizes[i].key, where, sizes[i].value, err);
+    if (status == TL_OK)
+        status = read_limits(config, where, &o, err);
+    if (status == TL_OK)
+        status = read_resample(config, where, &o.resample, err);
+    if (status == TL_OK)
+        status =
+            tl_json_get_double(config, "rescale_factor", where, &o.rescale_factor, err);
+    if (status == TL_OK)
+        status = read_triple(config, "image_mean", where, o.mean, err);
+    if (status == TL_OK)
+        status = read_triple(config, "image_std", where, o.std, err);
+    if (status == TL_OK)
+        status = check_options(&o, where, err);
+    if (status == TL_OK)
+        *out = o;
+    return status;
+}
+
+tl_status tl_patches_size(const tl_patch_options *options, size_t width, size_t height,
+                          size_t *new_width, size_t *new_height, tl_error *err)
+{
+    const size_t multiple = options->patch_size * options->merge_size;
+    if (!options->do_resize) {
+        if (width % multiple != 0 || height % multiple != 0 || width == 0 ||
+            height == 0)
+            return tl_fail(
+                err, TL_ERR_DATA,
+                "the image is %zux%zu; without 'do_resize' its sides have to be "
+                "multiples of %zu",
+                width, height, multiple);
+        *new_width = width;
+        *new_height = height;
+        return TL_OK;
+    }
+    if (width < multiple || height < multiple)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "the image is %zux%zu; this model needs at least %zu pixels a side", width,
+            height, multiple);
+    const double w = (double)width, h = (double)height, factor = (double)multiple;
+    if (fmax(w, h) / fmin(w, h) > LONGEST_SHAPE)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "the image is %zux%zu; this model takes none that is more than %d "
+            "times as long as wide",
+            width, height, LONGEST_SHAPE);
+    /* rint: halves go to the even number, as Python's round does it. */
+    double to_w = rint(w / factor) * factor, to_h = rint(h / factor) * factor;
+    const double most = (double)options->max_pixels,
+                 least = (double)options->min_pixels;
+    if (to_w * to_h > most) {
+        const double beta = sqrt(h * w / most);
+        to_h = floor(h / beta / factor) * factor;
+        to_w = floor(w / beta / factor) * factor;
+    } else if (to_w * to_h < least) {
+        const double beta = sqrt(least / (h * w));
+        to_h = ceil(h * beta / factor) * factor;
+        to_w = ceil(w * beta / factor) * factor;
+    }
+    if (to_w < factor || to_h < factor)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "the image is %zux%zu, and within max_pixels %zu its shorter side "
+            "would be less than %zu pixels",
+            width, height, options->max_pixels, multiple);
+    *new_width = (size_t)to_w;
+    *new_height = (size_t)to_h;
+    return TL_OK;
+}
+
+static void normalised_levels(const tl_patch_options *o, float levels[CHANNELS][LEVELS])
+{
+    for (size_t c = 0; c < CHANNELS; c++)
+        for (size_t v = 0; v < LEVELS; v++) {
+            float x = o->do_rescale ? (float)((double)v * o->rescale_factor) : (float)v;
+            if (o->do_normalize)
+                x = (x - (float)o->mean[c]) / (float)o->std[c];
+            levels[c][v] = x;
+        }
+}
+
+/* The patch whose upper left corner is (left, top): [channel, time, row, column]. */
+static float *cut_patch(const tl_patch_options *o, const tl_image *image, size_t left,
+                        size_t top, float levels[CHANNELS][LEVELS], float *out)
+{
+    for (size_t c = 0; c < CHANNELS; c++)
+        for (size_t t = 0; t < o->temporal_patch_size; t++)
+            for (size_t y = top; y < top + o->patch_size; y++) {
+                const uint8_t *rgb =
+                    image->rgb + (y * image->width + left) * CHANNELS + c;
+                for (size_t x = 0; x < o->patch_size; x++)
+                    *out++ = levels[c][rgb[x * CHANNELS]];
+            }
+    return out;
+}
+
+tl_status tl_patches_make(const tl_patch_options *options, const tl_image *image,
+                          tl_arena *arena, tl_pixels *out, tl_error *err)
+{
+    const tl_patch_options *const o = options;
+    size_t width = 0, height = 0;
+    tl_status status =
+        tl_patches_size(o, image->width, image->height, &width, &height, err);
+    if (status != TL_OK)
+        return status;
+    tl_arena *scratch = tl_arena_create();
+    if (scratch == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to resize an image");
+    tl_image resized = *image;
+    if (o->do_resize)
+        status =
+            tl_image_resize(image, width, height, o->resample, scratch, &resized, err);
+    if (status != TL_OK)
+        goto done;
+
+    const size_t grid_w = width / o->patch_size, grid_h = height / o->patch_size;
+    const size_t patch =
+        CHANNELS * o->temporal_patch_size * o->patch_size * o->patch_size;
+    float *const values =
+        tl_arena_alloc(arena, grid_w * grid_h, patch * sizeof *values);
+    if (values == NULL) {
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu patches of an image",
+                         grid_w * grid_h);
+        goto done;
+    }
+    float levels[CHANNELS][LEVELS];
+    normalised_levels(o, levels);
+    float *at = values;
+    for (size_t block_y = 0; block_y < grid_h; block_y += o->merge_size)
+        for (size_t block_x = 0; block_x < grid_w; block_x += o->merge_size)
+            for (size_t y = block_y; y < block_y + o->merge_size; y++)
+                for (size_t x = block_x; x < block_x + o->merge_size; x++)
+                    at = cut_patch(o, &resized, x * o->patch_size, y * o->patch_size,
+                                   levels, at);
+    *out = (tl_pixels){.n_dims = 2,
+                       .dims = {grid_w * grid_h, patch},
+                       .values = values,
+                       .grid_t = 1,
+                       .grid_h = grid_h,
+                       .grid_w = grid_w};
+done:
+    tl_arena_destroy(scratch);
+    return status;
+}
+
+size_t tl_patches_tokens(const tl_patch_options *options, const tl_pixels *pixels)
+{
+    return pixels->grid_t * pixels->grid_h * pixels->grid_w /
+           (options->merge_size * options->merge_size);
+}
