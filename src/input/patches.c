@@ -102,10 +102,6 @@ static tl_status check_options(const tl_patch_options *options, const char *wher
                            sizes[i].key, sizes[i].value, LARGEST_PATCH);
     if (options->max_pixels == 0)
         return tl_fail(err, TL_ERR_FORMAT, "%s: 'max_pixels' is 0", where);
-    if (options->min_pixels > options->max_pixels)
-        return tl_fail(err, TL_ERR_FORMAT,
-                       "%s: min_pixels %zu is more than max_pixels %zu", where,
-                       options->min_pixels, options->max_pixels);
     for (size_t c = 0; c < CHANNELS; c++)
         if (options->do_normalize && (float)options->std[c] == 0.0f)
             return tl_fail(err, TL_ERR_FORMAT, "%s: 'image_std' has a 0", where);

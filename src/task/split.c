@@ -340,8 +340,8 @@ tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
     bool given = false;
     for (size_t i = 0; i < n_rows; i++)
         given = given || rows[i].part != TL_PART_NONE;
-    status =
-        (given ? given_parts : draw_parts)(&d, options, &discovery, &evaluation, err);
+    status = given ? given_parts(&d, options, &discovery, &evaluation, err)
+                   : draw_parts(&d, options, &discovery, &evaluation, err);
 
     tl_split split = {.n_rows = n_rows, .n_correct = d.correct.n};
     split.n_discovery = discovery.n;

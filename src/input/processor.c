@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * processor.c - see processor.h.
+ *
+ * The chat is tokenized with one placeholder for the picture, and the placeholder's
+ * id is then repeated; transformers repeats the text first, which gives the same ids
+ * since the placeholder is an added token and so always a token of its own.
+ */
+#include "twinlens/processor.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "input/chat.h"
+#include "input/patches.h"
+#include "twinlens/alloc.h"
+
+struct tl_processor {
+    const tl_chat_format *format;
+    tl_tokenizer *tokenizer;
+    int32_t placeholder; /* token id */
+    bool has_images;     /* there is a preprocessor_config.json */
+    tl_patch_options patches;
+    tl_arena *arena;          /* for image_config */
+    const char *image_config; /* path of preprocessor_config.json */
+};
+
+static tl_status fail_memory(tl_error *err)
+{
+    return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt");
+}
+
+/* Family and placeholder: config.json. */
+static tl_status read_config(tl_processor *p, const char *path, int32_t *image_token,
+                             tl_error *err)
+{
+    json_t *config = NULL;
+    tl_status status = tl_json_read(path, &config, err);
+    if (status != TL_OK)
+        return status;
+    const char *model_type = NULL;
+    if (!json_is_object(config))
+        status = tl_fail(err, TL_ERR_FORMAT, "%s: not an object", path);
+    if (status == TL_OK)
+        status = tl_json_get_string(config, "model_type", path, &model_type, err);
+    if (status == TL_OK)
+        status = tl_json_get_id(config, "image_token_id", path, image_token, err);
+    if (status == TL_OK && model_type == NULL)
+        status = tl_fail(err, TL_ERR_FORMAT, "%s: no 'model_type'", path);
+    if (status == TL_OK) {
+        p->format = tl_chat_find(model_type);
+        if (p->format == NULL)
+            status = tl_fail(err, TL_ERR_UNSUPPORTED,
+                             "%s: 'model_type' is '%s', supported: %s", path,
+                             model_type, tl_chat_known());
+    }
+    json_decref(config);
+    return status;
+}
+
+/* The chat format's tokens have to be in the vocabulary, each as one token. */
+static tl_status check_tokens(tl_processor *p, const char *path, int32_t image_token,
+                              tl_error *err)
+{
+    for (const char *const *token = p->format->tokens; *token != NULL; token++)
+        if (tl_tokenizer_id(p->tokenizer, *token) < 0)
+            return tl_fail(err, TL_ERR_DATA,
+                           "%s: has no token %s, which prompts of a %s model need",
+                           path, *token, p->format->model_type);
+    p->placeholder = tl_tokenizer_id(p->tokenizer, p->format->placeholder);
+    if (image_token >= 0 && image_token != p->placeholder)
+        return tl_fail(err, TL_ERR_DATA,
+                       "%s: %s is token %d, but 'image_token_id' of config.json is %d",
+                       path, p->format->placeholder, (int)p->placeholder,
+                       (int)image_token);
+    return TL_OK;
+}
+
+static tl_status read_images(tl_processor *p, tl_error *err)
+{
+    /* Text can do without. */
+    if (!tl_file_exists(p->image_config))
+        return TL_OK;
+    json_t *config = NULL;
+    tl_status status = tl_json_read(p->image_config, &config, err);
+    if (status == TL_OK)
+        status = tl_patch_options_read(config, p->image_config, &p->patches, err);
+    p->has_images = status == TL_OK;
+    json_decref(config);
+    return status;
+}
+
+tl_status tl_processor_open(const char *model_dir, tl_processor **out, tl_error *err)
+{
+    tl_processor *p = tl_alloc_zero(1, sizeof *p);
+    if (p == NULL)
+        return fail_memory(err);
+    tl_status status = TL_OK;
+    int32_t image_token = -1;
+    p->arena = tl_arena_create();
+    const char *config = NULL, *tokenizer = NULL;
+    if (p->arena != NULL) {
+        config = tl_path_join(p->arena, model_dir, "config.json");
+        tokenizer = tl_path_join(p->arena, model_dir, "tokenizer.json");
+        p->image_config = tl_path_join(p->arena, model_dir, "preprocessor_config.json");
+    }
+    if (config == NULL || tokenizer == NULL || p->image_config == NULL)
+        status = fail_memory(err);
+    if (status == TL_OK)
+        status = read_config(p, config, &image_token, err);
+    if (status == TL_OK)
+        status = tl_tokenizer_open(tokenizer, &p->tokenizer, err);
+    if (status == TL_OK)
+        status = check_tokens(p, tokenizer, image_token, err);
+    if (status == TL_OK)
+        status = read_images(p, err);
+    if (status == TL_OK) {
+        *out = p;
+        p = NULL;
+    }
+    tl_processor_close(p);
+    return status;
+}
+
+void tl_processor_close(tl_processor *processor)
+{
+    if (processor == NULL)
+        return;
+    tl_tokenizer_close(processor->tokenizer);
+    tl_arena_destroy(processor->arena);
+    tl_free(processor);
+}
+
+const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor)
+{
+    return processor->tokenizer;
+}
+
+static tl_status build_chat(const tl_processor *processor, const tl_prompt_text *prompt,
+                            tl_arena *arena, tl_chat *chat, tl_error *err)
+{
+    const bool has_image = prompt->image_path != NULL;
+    if (has_image == (prompt->data != NULL))
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "the data of a prompt has to be words or an image, %s",
+                       has_image ? "not both" : "and here is neither");
+    return tl_chat_build(processor->format, prompt->before, prompt->data, prompt->query,
+                         has_image, arena, chat, err);
+}
+
+tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text *prompt,
+                            tl_arena *arena, const char **out, tl_error *err)
+{
+    tl_chat chat;
+    const tl_status status = build_chat(processor, prompt, arena, &chat, err);
+    if (status == TL_OK)
+        *out = chat.text;
+    return status;
+}
+
+static tl_status encode_text(const tl_chat *chat, const tl_token *tokens, size_t count,
+                             tl_arena *arena, tl_encoding *out, tl_error *err)
+{
+    int32_t *ids = tl_arena_alloc(arena, count, sizeof *ids);
+    if (ids == NULL)
+        return fail_memory(err);
+    size_t first = count, end = 0;
+    for (size_t i = 0; i < count; i++) {
+        const tl_token *t = &tokens[i];
+        ids[i] = t->id;
+        if (t->begin < chat->data_end && t->end > chat->data_begin &&
+            t->end > t->begin) {
+            first = first < i ? first : i;
+            end = i + 1;
+        }
+    }
+    if (first >= end)
+        return tl_fail(err, TL_ERR_DATA, "the data of the prompt has no token");
+    *out = (tl_encoding){.modality = TL_TEXT,
+                         .n_pos = count,
+                         .ids = ids,
+                         .data_begin = first,
+                         .data_end = end};
+    return TL_OK;
+}
+
+static tl_status encode_image(const tl_processor *processor, const tl_token *tokens,
+                              size_t count, const tl_pixels *pixels, tl_arena *arena,
+                              tl_encoding *out, tl_error *err)
+{
+    const size_t n_image = tl_patches_tokens(&processor->patches, pixels);
+    const size_t n_pos = count - 1 + n_image;
+    int32_t *ids = tl_arena_alloc(arena, n_pos, sizeof *ids);
+    if (ids == NULL)
+        return fail_memory(err);
+    size_t n = 0, first = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i].id != processor->placeholder) {
+            ids[n++] = tokens[i].id;
+            continue;
+        }
+        first = n;
+        for (size_t k = 0; k < n_image; k++)
+            ids[n++] = processor->placeholder;
+    }
+    *out = (tl_encoding){.modality = TL_IMAGE,
+                         .n_pos = n_pos,
+                         .ids = ids,
+                         .data_begin = first,
+                         .data_end = first + n_image,
+                         .n_images = 1,
+                         .pixels = *pixels};
+    return TL_OK;
+}
+
+tl_status tl_processor_encode(const tl_processor *processor,
+                              const tl_prompt_text *prompt, tl_arena *arena,
+                              tl_encoding *out, tl_error *err)
+{
+    tl_chat chat;
+    const tl_token *tokens = NULL;
+    size_t count = 0, n_placeholders = 0;
+    tl_pixels pixels;
+    tl_arena *scratch = tl_arena_create();
+    if (scratch == NULL)
+        return fail_memory(err);
+    const bool has_image = prompt->image_path != NULL;
+    tl_status status = build_chat(processor, prompt, scratch, &chat, err);
+    if (status == TL_OK)
+        status = tl_tokenizer_encode(processor->tokenizer, chat.text, chat.bytes,
+                                     scratch, &tokens, &count, err);
+    if (status != TL_OK)
+        goto done;
+    for (size_t i = 0; i < count; i++)
+        n_placeholders += tokens[i].id == processor->placeholder;
+    if (n_placeholders != (has_image ? 1 : 0)) {
+        status =
+            tl_fail(err, TL_ERR_DATA, "the prompt has %zu tokens %s, wanted %d",
+                    n_placeholders, processor->format->placeholder, (int)has_image);
+        goto done;
+    }
+    if (!has_image) {
+        status = encode_text(&chat, tokens, count, arena, out, err);
+        goto done;
+    }
+    status = tl_processor_pixels(processor, prompt->image_path, prompt->resize_width,
+                                 prompt->resize_height, arena, &pixels, err);
+    if (status == TL_OK)
+        status = encode_image(processor, tokens, count, &pixels, arena, out, err);
+done:
+    tl_arena_destroy(scratch);
+    return status;
+}
+
+tl_status tl_processor_answer_id(const tl_processor *processor, const char *answer,
+                                 int32_t *id, tl_error *err)
+{
+    tl_arena *scratch = tl_arena_create();
+    if (scratch == NULL)
+        return fail_memory(err);
+    const tl_token *tokens = NULL;
+    size_t count = 0;
+    tl_status status = tl_tokenizer_encode(processor->tokenizer, answer, strlen(answer),
+                                           scratch, &tokens, &count, err);
+    if (status == TL_OK && count == 0)
+        status = tl_fail(err, TL_ERR_DATA, "answer '%s' has no token", answer);
+    if (status == TL_OK)
+        *id = tokens[0].id;
+    tl_arena_destroy(scratch);
+    return status;
+}
+
+tl_status tl_processor_pixels(const tl_processor *processor, const char *image_path,
+                              size_t resize_width, size_t resize_height,
+                              tl_arena *arena, tl_pixels *out, tl_error *err)
+{
+    if (!processor->has_images)
+        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: not there, and images need it",
+                       processor->image_config);
+    if ((resize_width == 0) != (resize_height == 0))
+        return tl_fail(err, TL_ERR_ARGUMENT, "cannot resize an image to %zux%zu",
+                       resize_width, resize_height);
+    tl_arena *scratch = tl_arena_create();
+    if (scratch == NULL)
+        return fail_memory(err);
+    tl_image image;
+    tl_status status = tl_image_read(image_path, scratch, &image, err);
+    if (status == TL_OK && resize_width != 0)
+        status = tl_fail_while(err,
+                               tl_image_resize(&image, resize_width, resize_height,
+                                               TL_BICUBIC, scratch, &image, err),
+                               "%s", image_path);
+    if (status == TL_OK)
+        status = tl_fail_while(
+            err, tl_patches_make(&processor->patches, &image, arena, out, err), "%s",
+            image_path);
+    tl_arena_destroy(scratch);
+    return status;
+}
