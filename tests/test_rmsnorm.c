@@ -120,7 +120,6 @@ static void a_row_alone_gives_the_same_bits(void **state)
     }
 }
 
-/* What dx held before is part of the sum that is rounded. */
 static void backward_adds_the_finite_difference_to_dx(void **state)
 {
     (void)state;
@@ -137,6 +136,29 @@ static void backward_adds_the_finite_difference_to_dx(void **state)
             const double within =
                 ROUNDED_ONCE * fabs(want) + 2.0 * FLT_EPSILON * (double)inv_rms[r];
             assert_near(p, "dx", e, (double)dx[e], want, within);
+        }
+    }
+}
+
+/* From the f32 inv_rms that the forward pass stored, there is one rounding more. */
+static void backward_rounds_the_definition_once(void **state)
+{
+    (void)state;
+    for (const problem *p = problems; p < problems + PROBLEMS; p++) {
+        run(p);
+        for (size_t e = 0; e < p->rows * p->width; e++) {
+            const size_t r = e / p->width, first = r * p->width;
+            const long double s = (long double)inv_rms[r];
+            long double mean_gx = 0.0L;
+            for (size_t i = 0; i < p->width; i++)
+                mean_gx += (long double)dy[first + i] * (long double)weight[i] *
+                           (long double)x[first + i] / (long double)p->width;
+            const double g = (double)dy[e] * (double)weight[e - first];
+            const double pull = (double)((long double)x[e] * s * s * mean_gx);
+            const double want = (double)old[e] + (double)s * (g - pull);
+            const double size = (double)s * (fabs(g) + fabs(pull));
+            assert_near(p, "dx", e, (double)dx[e], want,
+                        ROUNDED_ONCE * fabs(want) + 1e-13 * size);
         }
     }
 }
@@ -166,6 +188,7 @@ int main(void)
         cmocka_unit_test(forward_may_write_over_its_input),
         cmocka_unit_test(a_row_alone_gives_the_same_bits),
         cmocka_unit_test(backward_adds_the_finite_difference_to_dx),
+        cmocka_unit_test(backward_rounds_the_definition_once),
         cmocka_unit_test(without_eps_the_gradient_has_no_part_along_x),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
