@@ -349,15 +349,12 @@ static void gather_last(const tl_pass *pass, size_t width, const float *x, float
     }
 }
 
-/* Adds each prompt's row to its last position: the transpose of gather_last. */
-static void scatter_add_last(const tl_pass *pass, size_t width, const float *y,
-                             float *x)
+/* Puts each prompt's row back at its last position. */
+static void scatter_last(const tl_pass *pass, size_t width, const float *y, float *x)
 {
     for (size_t p = 0; p < pass->n_prompts; p++) {
         const prompt_rows *r = &pass->rows[p];
-        float *row = x + (r->first + r->n - 1) * width;
-        for (size_t i = 0; i < width; i++)
-            row[i] += y[p * width + i];
+        memcpy(x + (r->first + r->n - 1) * width, y + p * width, width * sizeof *x);
     }
 }
 
@@ -781,9 +778,9 @@ static tl_status backward_qkv(tl_pass *pass, size_t l, const layer *y, tl_error 
         return status;
     if (Q == R)
         return b->linear_backward(b, &w->q, R, d_q, pass->d_norm, true, err);
-    status = b->linear_backward(b, &w->q, Q, d_q, pass->norm_last, false, err);
-    if (status == TL_OK)
-        scatter_add_last(pass, d->d_model, pass->norm_last, pass->d_norm);
+    gather_last(pass, d->d_model, pass->d_norm, pass->norm_last);
+    status = b->linear_backward(b, &w->q, Q, d_q, pass->norm_last, true, err);
+    scatter_last(pass, d->d_model, pass->norm_last, pass->d_norm);
     return status;
 }
 
@@ -838,7 +835,7 @@ static tl_status backward_layer(tl_pass *pass, size_t l, tl_error *err)
     float *d_pre = pass->d_resid;
     if (last) {
         memset(d_pre, 0, R * d->d_model * sizeof *d_pre);
-        scatter_add_last(pass, d->d_model, d_mid, d_pre);
+        scatter_last(pass, d->d_model, d_mid, d_pre);
     } else {
         memcpy(d_pre, d_mid, R * d->d_model * sizeof *d_pre);
     }

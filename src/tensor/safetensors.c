@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * safetensors.c - reading (include/twinlens/safetensors.h; writing is in
+ * safetensors_writer.c).
+ *
+ * A file is 8 bytes of header length, that much JSON, then the data:
+ *
+ *     {"name": {"dtype": "BF16", "shape": [640, 48], "data_offsets": [0, 61440]}, ...}
+ *
+ * Nothing of it is believed. Sorted by offset, the tensors must cover the data from
+ * its first byte to its last without gap or overlap, which is checked after each
+ * alone has been found to have the size of its shape.
+ */
+#include "twinlens/safetensors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "twinlens/alloc.h"
+#include "twinlens/arena.h"
+
+enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100 << 20 };
+
+typedef struct entry {
+    const char *name;
+    tl_tensor tensor;
+    size_t begin, end; /* in the data of its file */
+    size_t shard;
+} entry;
+
+typedef struct shard {
+    char *path;
+    unsigned char *map;
+    size_t bytes;
+} shard;
+
+struct tl_safetensors {
+    tl_arena *arena; /* names, entries, paths, metadata */
+    shard *shards;
+    size_t n_shards;
+    entry *entries; /* in order of name, once open */
+    size_t n_entries, capacity;
+    const char *(*metadata)[2];
+    size_t n_metadata;
+};
+
+/* ---- the header of one file ------------------------------------------------------ */
+
+static tl_status parse_dtype(const char *name, const json_t *value, tl_dtype *out,
+                             tl_error *err)
+{
+    const char *text = json_string_value(value);
+    if (text == NULL)
+        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no dtype", name);
+    for (int i = 0; i < TL_DTYPE_COUNT; i++)
+        if (strcmp(text, tl_dtype_name((tl_dtype)i)) == 0) {
+            *out = (tl_dtype)i;
+            return TL_OK;
+        }
+    return tl_fail(err, TL_ERR_UNSUPPORTED, "'%s' has dtype '%s', which cannot be read",
+                   name, text);
+}
+
+/* Dimensions, and the bytes that they make with the dtype. */
+static tl_status parse_shape(const char *name, const json_t *value, tl_tensor *t,
+                             size_t *bytes, tl_error *err)
+{
+    if (!json_is_array(value))
+        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no shape", name);
+    t->n_dims = json_array_size(value);
+    if (t->n_dims > TL_MAX_DIMS)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "'%s' has %zu dimensions, at most %d can be read", name,
+                       t->n_dims, TL_MAX_DIMS);
+    size_t size = tl_dtype_bytes(t->dtype);
+    for (size_t i = 0; i < t->n_dims; i++) {
+        const json_t *dim = json_array_get(value, i);
+        if (!json_is_integer(dim) || json_integer_value(dim) < 0)
+            return tl_fail(err, TL_ERR_FORMAT, "'%s' has a dimension that is no count",
+                           name);
+        t->dims[i] = (size_t)json_integer_value(dim);
+        size_t product = 0;
+        if (!tl_size_muladd(size, t->dims[i], &product))
+            return tl_fail(err, TL_ERR_FORMAT, "the shape of '%s' overflows", name);
+        size = product;
+    }
+    *bytes = size;
+    return TL_OK;
+}
+
+static tl_status parse_offsets(const char *name, const json_t *value, size_t data_bytes,
+                               entry *e, tl_error *err)
+{
+    const json_t *begin = json_array_get(value, 0), *end = json_array_get(value, 1);
+    if (json_array_size(value) != 2 || !json_is_integer(begin) ||
+        !json_is_integer(end) || json_integer_value(begin) < 0 ||
+        json_integer_value(end) < json_integer_value(begin))
+        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no data_offsets [begin, end]",
+                       name);
+    e->begin = (size_t)json_integer_value(begin);
+    e->end = (size_t)json_integer_value(end);
+    if (e->end > data_bytes)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "'%s' ends at byte %zu of the data, which has %zu", name, e->end,
+                       data_bytes);
+    return TL_OK;
+}
+
+static tl_status parse_entry(const char *name, const json_t *value,
+                             const unsigned char *data, size_t data_bytes, entry *e,
+                             tl_error *err)
+{
+    size_t bytes = 0;
+    tl_status status;
+    if (!json_is_object(value))
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "'%s' is no object with dtype, shape and data_offsets", name);
+    if ((status = parse_dtype(name, json_object_get(value, "dtype"), &e->tensor.dtype,
+                              err)) != TL_OK ||
+        (status = parse_shape(name, json_object_get(value, "shape"), &e->tensor, &bytes,
+                              err)) != TL_OK ||
+        (status = parse_offsets(name, json_object_get(value, "data_offsets"),
+                                data_bytes, e, err)) != TL_OK)
+        return status;
+    if (e->end - e->begin != bytes) {
+        char shape[128];
+        return tl_fail(
+            err, TL_ERR_FORMAT, "'%s' is %s %s, which is %zu bytes, and has %zu", name,
+            tl_dtype_name(e->tensor.dtype),
+            tl_shape_text(e->tensor.dims, e->tensor.n_dims, shape, sizeof shape), bytes,
+            e->end - e->begin);
+    }
+    e->tensor.data = data + e->begin;
+    return TL_OK;
+}
+
+static tl_status append(tl_safetensors *file, const entry *e, tl_error *err)
+{
+    if (file->n_entries == file->capacity) {
+        const size_t capacity = file->capacity > 0 ? 2 * file->capacity : 256;
+        entry *grown =
+            tl_realloc(file->entries, file->n_entries, capacity, sizeof *grown);
+        if (grown == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu tensors",
+                           capacity);
+        file->entries = grown;
+        file->capacity = capacity;
+    }
+    file->entries[file->n_entries++] = *e;
+    return TL_OK;
+}
+
+static tl_status keep_metadata(tl_safetensors *file, const json_t *object,
+                               tl_error *err)
+{
+    if (!json_is_object(object))
+        return tl_fail(err, TL_ERR_FORMAT, "'__metadata__' is no object");
+    if (file->n_metadata > 0)
+        return TL_OK; /* the first shard's is kept */
+    file->metadata =
+        tl_arena_alloc(file->arena, json_object_size(object), sizeof *file->metadata);
+    if (file->metadata == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the metadata");
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        if (!json_is_string(value))
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "'__metadata__' has a value that is no string, '%s'", key);
+        const char *k = tl_arena_strdup(file->arena, key);
+        const char *v = tl_arena_strdup(file->arena, json_string_value(value));
+        if (k == NULL || v == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the metadata");
+        file->metadata[file->n_metadata][0] = k;
+        file->metadata[file->n_metadata++][1] = v;
+    }
+    return TL_OK;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    return (x->end > y->end) - (x->end < y->end);
+}
+
+/* The entries from `first` on are one file's: no gap, no overlap, nothing left. */
+static tl_status check_cover(entry *entries, size_t n, size_t data_bytes, tl_error *err)
+{
+    qsort(entries, n, sizeof *entries, by_offset);
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i].begin < at)
+            return tl_fail(err, TL_ERR_FORMAT, "'%s' and '%s' overlap",
+                           entries[i - 1].name, entries[i].name);
+        if (entries[i].begin > at)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "%zu bytes in front of '%s' belong to no tensor",
+                           entries[i].begin - at, entries[i].name);
+        at = entries[i].end;
+    }
+    if (at != data_bytes)
+        return tl_fail(err, TL_ERR_FORMAT, "the last %zu bytes belong to no tensor",
+                       data_bytes - at);
+    return TL_OK;
+}
+
+static tl_status read_header(tl_safetensors *file, size_t index, tl_error *err)
+{
+    const shard *s = &file->shards[index];
+    if (s->bytes < LENGTH_BYTES)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "is %zu bytes long, the length of the header takes 8", s->bytes);
+    uint64_t length = 0;
+    for (size_t i = 0; i < LENGTH_BYTES; i++)
+        length |= (uint64_t)s->map[i] << 8 * i;
+    if (length > MAX_HEADER_BYTES)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "claims a header of %llu bytes, at most %d are allowed",
+                       (unsigned long long)length, MAX_HEADER_BYTES);
+    if (length > s->bytes - LENGTH_BYTES)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "claims a header of %llu bytes and is %zu bytes long",
+                       (unsigned long long)length, s->bytes);
+    const unsigned char *data = s->map + LENGTH_BYTES + length;
+    const size_t data_bytes = s->bytes - LENGTH_BYTES - (size_t)length,
+                 first = file->n_entries;
+
+    json_t *header = NULL;
+    tl_status status = tl_json_parse((const char *)s->map + LENGTH_BYTES,
+                                     (size_t)length, "header", &header, err);
+    if (status != TL_OK)
+        return status;
+    if (!json_is_object(header)) {
+        json_decref(header);
+        return tl_fail(err, TL_ERR_FORMAT, "the header is no JSON object");
+    }
+    const char *name;
+    json_t *value;
+    json_object_foreach(header, name, value)
+    {
+        if (strcmp(name, "__metadata__") == 0) {
+            if ((status = keep_metadata(file, value, err)) != TL_OK)
+                break;
+            continue;
+        }
+        entry e = {.name = tl_arena_strdup(file->arena, name), .shard = index};
+        if (e.name == NULL) {
+            status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names");
+            break;
+        }
+        if ((status = parse_entry(e.name, value, data, data_bytes, &e, err)) != TL_OK ||
+            (status = append(file, &e, err)) != TL_OK)
+            break;
+    }
+    json_decref(header);
+    if (status == TL_OK)
+        status = check_cover(file->entries + first, file->n_entries - first, data_bytes,
+                             err);
+    return status;
+}
+
+/* ---- files ------------------------------------------------------------------------ */
+
+static tl_status map_file(shard *s, tl_error *err)
+{
+    const int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return tl_fail(err, errno == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO,
+                       "cannot open: %s", strerror(errno));
+    struct stat info;
+    tl_status status = TL_OK;
+    if (fstat(fd, &info) != 0)
+        status = tl_fail(err, TL_ERR_IO, "cannot stat: %s", strerror(errno));
+    else if (!S_ISREG(info.st_mode))
+        status = tl_fail(err, TL_ERR_IO, "is not a regular file");
+    else if (info.st_size > 0) {
+        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map == MAP_FAILED)
+            status = tl_fail(err, TL_ERR_IO, "cannot map: %s", strerror(errno));
+        else {
+            s->map = map;
+            s->bytes = (size_t)info.st_size;
+        }
+    }
+    close(fd);
+    return status;
+}
+
+static tl_status open_shards(tl_safetensors *file, tl_error *err)
+{
+    for (size_t i = 0; i < file->n_shards; i++) {
+        tl_status status = map_file(&file->shards[i], err);
+        if (status == TL_OK)
+            status = read_header(file, i, err);
+        if (status != TL_OK)
+            return tl_fail_while(err, status, "%s", file->shards[i].path);
+    }
+    return TL_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+}
+
+static tl_status sort_entries(tl_safetensors *file, tl_error *err)
+{
+    if (file->n_entries > 0)
+        qsort(file->entries, file->n_entries, sizeof *file->entries, by_name);
+    for (size_t i = 1; i < file->n_entries; i++) {
+        const entry *a = &file->entries[i - 1], *b = &file->entries[i];
+        if (strcmp(a->name, b->name) == 0)
+            return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is also in %s",
+                           file->shards[b->shard].path, b->name,
+                           file->shards[a->shard].path);
+    }
+    return TL_OK;
+}
+
+static tl_status set_shards(tl_safetensors *file, size_t n, tl_error *err)
+{
+    file->shards = tl_arena_alloc_zero(file->arena, n, sizeof *file->shards);
+    if (file->shards == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu shards", n);
+    return TL_OK;
+}
+
+static tl_status open_single(tl_safetensors *file, const char *path, tl_error *err)
+{
+    tl_status status = set_shards(file, 1, err);
+    if (status != TL_OK)
+        return status;
+    file->shards[0].path = tl_arena_strdup(file->arena, path);
+    if (file->shards[0].path == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    file->n_shards = 1;
+    if ((status = open_shards(file, err)) != TL_OK)
+        return status;
+    return sort_entries(file, err);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The distinct shard names of an index, in order of name, as paths. */
+static tl_status list_shards(tl_safetensors *file, const char *path,
+                             const json_t *weight_map, tl_error *err)
+{
+    const size_t n = json_object_size(weight_map);
+    tl_status status = set_shards(file, n, err);
+    const char **names = tl_arena_alloc(file->arena, n, sizeof *names);
+    const char *folder = tl_path_folder(file->arena, path);
+    if (status != TL_OK || names == NULL || folder == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for its %zu entries", path,
+                       n);
+    size_t count = 0;
+    const char *tensor;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)weight_map, tensor, value)
+    {
+        const char *name = json_string_value(value);
+        if (name == NULL || name[0] == '\0' || name[0] == '.' ||
+            strchr(name, '/') != NULL)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "%s: '%s' is in '%s', wanted a file name", path, tensor,
+                           name != NULL ? name : "(no string)");
+        names[count++] = name;
+    }
+    if (count > 0)
+        qsort(names, count, sizeof *names, by_text);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
+            continue;
+        file->shards[file->n_shards].path = tl_path_join(file->arena, folder, names[i]);
+        if (file->shards[file->n_shards].path == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+        file->n_shards++;
+    }
+    return TL_OK;
+}
+
+static tl_status open_index(tl_safetensors *file, const char *path, tl_error *err)
+{
+    json_t *index = NULL;
+    tl_status status = tl_json_read(path, &index, err);
+    if (status != TL_OK)
+        return status;
+    const json_t *weight_map = json_object_get(index, "weight_map");
+    if (!json_is_object(weight_map) || json_object_size(weight_map) == 0) {
+        json_decref(index);
+        return tl_fail(err, TL_ERR_FORMAT, "%s: has no 'weight_map'", path);
+    }
+    if ((status = list_shards(file, path, weight_map, err)) == TL_OK &&
+        (status = open_shards(file, err)) == TL_OK)
+        status = sort_entries(file, err);
+    const char *tensor;
+    json_t *value;
+    if (status == TL_OK)
+        json_object_foreach((json_t *)(uintptr_t)weight_map, tensor, value)
+        {
+            if (tl_safetensors_find(file, tensor) == NULL) {
+                status = tl_fail(err, TL_ERR_NOT_FOUND,
+                                 "%s: names '%s' in %s, which does not hold it", path,
+                                 tensor, json_string_value(value));
+                break;
+            }
+        }
+    json_decref(index);
+    return status;
+}
+
+static tl_status open_folder(tl_safetensors *file, const char *path, tl_error *err)
+{
+    const char *single = tl_path_join(file->arena, path, "model.safetensors");
+    const char *index = tl_path_join(file->arena, path, "model.safetensors.index.json");
+    if (single == NULL || index == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    if (tl_file_exists(index))
+        return open_index(file, index, err);
+    if (tl_file_exists(single))
+        return open_single(file, single, err);
+    return tl_fail(
+        err, TL_ERR_NOT_FOUND,
+        "%s: neither model.safetensors nor model.safetensors.index.json is there",
+        path);
+}
+
+tl_status tl_safetensors_open(const char *path, tl_safetensors **out, tl_error *err)
+{
+    static const char suffix[] = ".index.json";
+    tl_safetensors *file = tl_alloc_zero(1, sizeof *file);
+    if (file == NULL || (file->arena = tl_arena_create()) == NULL) {
+        tl_safetensors_close(file);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    }
+    const size_t length = strlen(path);
+    const bool index = length >= sizeof suffix &&
+                       strcmp(path + length + 1 - sizeof suffix, suffix) == 0;
+    const tl_status status = tl_file_is_folder(path) ? open_folder(file, path, err)
+                             : index                 ? open_index(file, path, err)
+                                                     : open_single(file, path, err);
+    if (status != TL_OK) {
+        tl_safetensors_close(file);
+        return status;
+    }
+    *out = file;
+    return TL_OK;
+}
+
+void tl_safetensors_close(tl_safetensors *file)
+{
+    if (file == NULL)
+        return;
+    for (size_t i = 0; i < file->n_shards; i++)
+        if (file->shards[i].map != NULL)
+            munmap(file->shards[i].map, file->shards[i].bytes);
+    tl_free(file->entries);
+    tl_arena_destroy(file->arena);
+    tl_free(file);
+}
+
+const tl_tensor *tl_safetensors_find(const tl_safetensors *file, const char *name)
+{
+    const entry key = {.name = name};
+    const entry *found = file->n_entries == 0
+                             ? NULL
+                             : bsearch(&key, file->entries, file->n_entries,
+                                       sizeof *file->entries, by_name);
+    return found != NULL ? &found->tensor : NULL;
+}
+
+size_t tl_safetensors_count(const tl_safetensors *file)
+{
+    return file->n_entries;
+}
+
+const char *tl_safetensors_name(const tl_safetensors *file, size_t index)
+{
+    return file->entries[index].name;
+}
+
+const tl_tensor *tl_safetensors_at(const tl_safetensors *file, size_t index)
+{
+    return &file->entries[index].tensor;
+}
+
+const char *tl_safetensors_metadata(const tl_safetensors *file, const char *key)
+{
+    for (size_t i = 0; i < file->n_metadata; i++)
+        if (strcmp(file->metadata[i][0], key) == 0)
+            return file->metadata[i][1];
+    return NULL;
+}
+
+size_t tl_safetensors_file_count(const tl_safetensors *file)
+{
+    return file->n_shards;
+}
+
+const char *tl_safetensors_file_path(const tl_safetensors *file, size_t index)
+{
+    return file->shards[index].path;
+}

@@ -1,0 +1,366 @@
+/*
+ * test_parity.c - every number that the golden files of the tiny checkpoint hold,
+ * recorded from transformers in float64: token ids, data segments, every site and
+ * its gradient, scores, and the logit differences of circuits. Both backends.
+ *
+ * Relative error is max |a - b| / max |b| over one tensor. The limits are those of
+ * the project's contract; measured when they were set: forward 4e-6, gradient 8e-6,
+ * attribution 6e-6, logit differences 4e-6.
+ */
+#include "testing.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "twinlens/circuit.h"
+#include "twinlens/dataset.h"
+#include "twinlens/pass.h"
+#include "twinlens/safetensors.h"
+
+#define DATA TWINLENS_SOURCE_DIR "/tests/data/qwen2vl-tiny"
+
+static const double FORWARD = 1e-4, GRADIENT = 2e-4, ATTRIBUTION = 2e-4,
+                    LOGIT_DIFF = 1e-4, FAITHFULNESS = 1e-3;
+
+enum { MAX_ROWS = 12 };
+
+typedef struct fixture {
+    tl_model *model;
+    tl_processor *processor;
+    tl_dataset *dataset;
+    tl_arena *arena;
+    tl_encoding encodings[MAX_ROWS];
+    tl_input inputs[MAX_ROWS];
+    int32_t answers[MAX_ROWS];
+} fixture;
+
+#define MUST(call)                                                                     \
+    do {                                                                               \
+        if ((call) != TL_OK)                                                           \
+            fail_msg("%s", err.text);                                                  \
+    } while (0)
+
+static fixture setup(const char *backend)
+{
+    fixture f = {.arena = tl_arena_create()};
+    tl_error err = {0};
+    const tl_model_options options = {.backend = backend};
+    MUST(tl_model_open(DATA "/checkpoint", &options, &f.model, &err));
+    MUST(tl_processor_open(DATA "/checkpoint", &f.processor, &err));
+    MUST(tl_dataset_open(DATA "/goldens/dataset.jsonl", &f.dataset, &err));
+    assert_int_equal(f.dataset->n_rows, MAX_ROWS);
+    for (size_t i = 0; i < MAX_ROWS; i++) {
+        MUST(tl_dataset_encode(f.dataset, i, f.processor, f.arena, &f.encodings[i],
+                               &err));
+        MUST(tl_model_input(f.model, &f.encodings[i], TL_ROPE_TRUE, f.arena,
+                            &f.inputs[i], &err));
+        MUST(tl_dataset_answer_id(f.dataset, i, f.processor, &f.answers[i], &err));
+    }
+    return f;
+}
+
+static void teardown(fixture *f)
+{
+    tl_dataset_close(f->dataset);
+    tl_processor_close(f->processor);
+    tl_model_close(f->model);
+    tl_arena_destroy(f->arena);
+}
+
+static void assert_near(const char *what, const float *got, size_t n,
+                        const tl_tensor *want, double limit)
+{
+    assert_non_null(want);
+    assert_int_equal(want->dtype, TL_F32);
+    if (tl_tensor_count(want) != n)
+        fail_msg("%s has %zu elements, the golden one %zu", what, n,
+                 tl_tensor_count(want));
+    const float *w = want->data;
+    double worst = 0.0, scale = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = fabs((double)got[i] - (double)w[i]);
+        worst = d > worst || isnan(d) ? d : worst;
+        scale = fmax(scale, fabs((double)w[i]));
+    }
+    if (!(worst <= limit * scale))
+        fail_msg("%s: relative error %.3g, limit %.3g", what, worst / scale, limit);
+}
+
+static json_t *golden_json(const char *name)
+{
+    json_t *json = NULL;
+    tl_error err = {0};
+    char path[512];
+    snprintf(path, sizeof path, DATA "/goldens/%s", name);
+    MUST(tl_json_read(path, &json, &err));
+    return json;
+}
+
+static tl_safetensors *golden_tensors(const char *name)
+{
+    tl_safetensors *file = NULL;
+    tl_error err = {0};
+    char path[512];
+    snprintf(path, sizeof path, DATA "/goldens/%s", name);
+    MUST(tl_safetensors_open(path, &file, &err));
+    return file;
+}
+
+static void prompts_have_the_same_tokens_segments_and_answers(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref");
+    json_t *golden = golden_json("encode.json");
+    for (size_t i = 0; i < MAX_ROWS; i++) {
+        const json_t *want = json_object_get(golden, f.dataset->rows[i].id);
+        const json_t *ids = json_object_get(want, "input_ids"),
+                     *data = json_object_get(want, "data");
+        const tl_encoding *e = &f.encodings[i];
+        assert_int_equal(e->n_pos, json_array_size(ids));
+        for (size_t t = 0; t < e->n_pos; t++)
+            assert_int_equal(e->ids[t], json_integer_value(json_array_get(ids, t)));
+        assert_int_equal(e->data_begin, json_integer_value(json_array_get(data, 0)));
+        assert_int_equal(e->data_end, json_integer_value(json_array_get(data, 1)));
+        assert_int_equal(f.answers[i],
+                         json_integer_value(json_object_get(want, "answer")));
+    }
+    json_decref(golden);
+    teardown(&f);
+}
+
+/* Compares each site of one prompt as it passes. */
+typedef struct comparison {
+    const tl_safetensors *forward, *gradient;
+    const char *modality;
+    size_t seen;
+} comparison;
+
+static tl_status compare(void *user, const tl_tap_event *e, tl_error *err)
+{
+    (void)err;
+    comparison *c = user;
+    char name[64];
+    const bool embed = e->backward && e->site == TL_SITE_RESID_PRE && e->layer == 0;
+    if (embed)
+        snprintf(name, sizeof name, "%s.embed", c->modality);
+    else
+        snprintf(name, sizeof name, "%s.%s.%zu", c->modality, tl_site_name(e->site),
+                 e->layer);
+    const tl_tensor *want =
+        tl_safetensors_find(e->backward ? c->gradient : c->forward, name);
+    if (want == NULL)
+        return TL_OK; /* attn_out and mlp_out are not recorded */
+    assert_near(name, e->values, e->n_pos * e->width, want,
+                e->backward ? GRADIENT : FORWARD);
+    c->seen++;
+    return TL_OK;
+}
+
+static void every_site_and_gradient_agrees(void **unused)
+{
+    (void)unused;
+    static const char *const backends[] = {"ref", NULL /* the default */};
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        tl_safetensors *forward = golden_tensors("forward.safetensors");
+        tl_safetensors *gradient = golden_tensors("gradient.safetensors");
+        for (size_t row = 0; row < 2; row++) { /* text-0, image-0 */
+            tl_error err = {0};
+            tl_pass *pass = NULL;
+            comparison c = {forward, gradient, row == 0 ? "text" : "image", 0};
+            const tl_tap tap = {compare, &c, ~0u};
+            const tl_pass_options options = {
+                .taps = &tap, .n_taps = 1, .for_backward = true};
+            const tl_pass_prompt prompt = {.input = f.inputs[row]};
+            const size_t cf = f.dataset->rows[row].counterfactual;
+            const size_t n_logits =
+                f.inputs[row].n_pos * tl_model_dims(f.model)->n_vocab;
+            float *logits = tl_arena_alloc(f.arena, n_logits, sizeof *logits);
+            char name[32];
+            MUST(tl_pass_create(f.model, &pass, &err));
+            MUST(tl_pass_forward(pass, &prompt, 1, &options, &err));
+            MUST(tl_pass_logits_all(pass, 0, logits, &err));
+            MUST(tl_pass_backward(pass, &f.answers[row], &f.answers[cf], &err));
+            snprintf(name, sizeof name, "%s.logits", c.modality);
+            assert_near(name, logits, n_logits, tl_safetensors_find(forward, name),
+                        FORWARD);
+            assert_int_equal(c.seen, 32); /* 4 sites x 4 layers, both ways */
+            tl_pass_destroy(pass);
+        }
+        tl_safetensors_close(forward);
+        tl_safetensors_close(gradient);
+        teardown(&f);
+    }
+}
+
+/* Pairs of one modality, in the order of the file; their number. */
+static size_t make_pairs(const fixture *f, tl_modality modality, tl_pair *pairs)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < MAX_ROWS; i++) {
+        const tl_dataset_row *row = &f->dataset->rows[i];
+        if (row->modality == modality)
+            pairs[n++] = (tl_pair){f->inputs[i], f->inputs[row->counterfactual],
+                                   f->answers[i], f->answers[row->counterfactual]};
+    }
+    return n;
+}
+
+static void scores_agree_in_every_mode(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *key;
+        tl_modality modality;
+        tl_rope rope;
+        size_t n;
+        tl_attribution_options options;
+    } modes[] = {
+        {"text.full", TL_TEXT, TL_ROPE_TRUE, 6, {0}},
+        {"text.signed", TL_TEXT, TL_ROPE_TRUE, 1, {.raw_sign = true}},
+        {"image.full", TL_IMAGE, TL_ROPE_TRUE, 6, {0}},
+        {"image.signed", TL_IMAGE, TL_ROPE_TRUE, 1, {.raw_sign = true}},
+        {"image.textonly", TL_IMAGE, TL_ROPE_TRUE, 6, {.ig_path = TL_IG_TEXT_ONLY}},
+        {"image.published",
+         TL_IMAGE,
+         TL_ROPE_SEQUENTIAL,
+         6,
+         {.ig_path = TL_IG_TEXT_ONLY}},
+    };
+    static const char *const backends[] = {"ref", NULL /* the default */};
+    tl_safetensors *golden = golden_tensors("attribution.safetensors");
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
+            tl_error err = {0};
+            for (size_t i = 0; i < MAX_ROWS; i++)
+                MUST(tl_model_input(f.model, &f.encodings[i], modes[m].rope, f.arena,
+                                    &f.inputs[i], &err));
+            tl_pair pairs[MAX_ROWS];
+            const size_t n = make_pairs(&f, modes[m].modality, pairs);
+            assert_int_equal(n, 6);
+            tl_attribution *a = NULL;
+            tl_scores scores;
+            MUST(tl_attribution_create(f.model, pairs[0].clean.n_pos, &modes[m].options,
+                                       &a, &err));
+            MUST(tl_attribution_add(a, pairs, modes[m].n, &err));
+            MUST(tl_attribution_scores(a, f.arena, &scores, &err));
+            tl_attribution_destroy(a);
+            const size_t places = scores.n_layers * scores.n_pos;
+            char name[64];
+            snprintf(name, sizeof name, "%s.heads", modes[m].key);
+            assert_near(name, scores.heads, places * scores.n_heads,
+                        tl_safetensors_find(golden, name), ATTRIBUTION);
+            snprintf(name, sizeof name, "%s.neurons", modes[m].key);
+            assert_near(name, scores.neurons, places * scores.d_mlp,
+                        tl_safetensors_find(golden, name), ATTRIBUTION);
+        }
+        teardown(&f);
+    }
+    tl_safetensors_close(golden);
+}
+
+enum { MAX_FRACTIONS = 16 };
+
+/* One modality: logit differences and faithfulness of the circuits of every golden
+ * fraction, from the golden scores. */
+static void check_curve(fixture *f, const tl_safetensors *attribution,
+                        const json_t *golden, tl_modality modality)
+{
+    tl_error err = {0};
+    const char *m = modality == TL_TEXT ? "text" : "image";
+    char name[64];
+    snprintf(name, sizeof name, "%s.full.heads", m);
+    const tl_tensor *heads = tl_safetensors_find(attribution, name);
+    snprintf(name, sizeof name, "%s.full.neurons", m);
+    const tl_tensor *neurons = tl_safetensors_find(attribution, name);
+    const tl_scores scores = {heads->dims[0],
+                              heads->dims[1],
+                              heads->dims[2],
+                              neurons->dims[2],
+                              (float *)(uintptr_t)heads->data,
+                              (float *)(uintptr_t)neurons->data};
+    tl_ranking ranking;
+    MUST(tl_ranking_from_scores(&scores, f->arena, &ranking, &err));
+
+    const json_t *fractions = json_object_get(golden, "fractions");
+    const json_t *curve = json_object_get(json_object_get(golden, m), "faithfulness");
+    const size_t n = json_array_size(fractions);
+    tl_circuit circuits[MAX_FRACTIONS];
+    char texts[MAX_FRACTIONS][24];
+    assert_true(n <= MAX_FRACTIONS);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(texts[i], sizeof texts[i], "%g",
+                 json_number_value(json_array_get(fractions, i)));
+        tl_fraction p;
+        MUST(tl_fraction_parse(texts[i], &p, &err));
+        circuits[i] = tl_circuit_at(&ranking, p, TL_FRACTION_EXACT);
+    }
+    tl_pair pairs[MAX_ROWS];
+    tl_evaluation results[MAX_ROWS];
+    double ld[MAX_ROWS][MAX_FRACTIONS];
+    const size_t n_pairs = make_pairs(f, modality, pairs);
+    for (size_t p = 0; p < n_pairs; p++)
+        results[p].circuit = ld[p];
+    MUST(tl_evaluate(f->model, pairs, n_pairs, circuits, n, NULL, results, &err));
+
+    for (size_t i = 0; i < n; i++) {
+        const double fraction = json_number_value(json_array_get(fractions, i));
+        snprintf(name, sizeof name, fraction == 0.0 || fraction == 1.0 ? "%.1f" : "%g",
+                 fraction);
+        const json_t *want = json_object_get(curve, name);
+        assert_non_null(want);
+        double worst = 0.0, scale = 0.0, clean[MAX_ROWS], none[MAX_ROWS], one[MAX_ROWS];
+        for (size_t p = 0; p < n_pairs; p++) {
+            const json_t *row = json_array_get(json_object_get(want, "ld"), p);
+            const double got[3] = {results[p].clean, ld[p][i], results[p].none};
+            clean[p] = got[0];
+            one[p] = got[1];
+            none[p] = got[2];
+            for (size_t k = 0; k < 3; k++) {
+                const double w = json_number_value(json_array_get(row, k));
+                worst = fmax(worst, fabs(got[k] - w));
+                scale = fmax(scale, fabs(w));
+            }
+        }
+        if (!(worst <= LOGIT_DIFF * scale))
+            fail_msg("%s, fraction %s: logit differences off by %.3g of %.3g", m, name,
+                     worst, scale);
+        const tl_faithfulness s = tl_faithfulness_summary(clean, none, one, n_pairs);
+        const double ratio = json_number_value(json_object_get(want, "ratio_of_means"));
+        const double mean = json_number_value(json_object_get(want, "mean_of_ratios"));
+        if (!(fabs(s.ratio_of_means - ratio) <= FAITHFULNESS * (1.0 + fabs(ratio)) &&
+              fabs(s.mean_of_ratios - mean) <= FAITHFULNESS * (1.0 + fabs(mean))))
+            fail_msg("%s, fraction %s: faithfulness %.6f, %.6f; golden %.6f, %.6f", m,
+                     name, s.ratio_of_means, s.mean_of_ratios, ratio, mean);
+    }
+}
+
+static void circuits_leave_the_same_logit_differences(void **unused)
+{
+    (void)unused;
+    static const char *const backends[] = {"ref", NULL /* the default */};
+    tl_safetensors *attribution = golden_tensors("attribution.safetensors");
+    json_t *golden = golden_json("pipeline.json");
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        check_curve(&f, attribution, golden, TL_TEXT);
+        check_curve(&f, attribution, golden, TL_IMAGE);
+        teardown(&f);
+    }
+    json_decref(golden);
+    tl_safetensors_close(attribution);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prompts_have_the_same_tokens_segments_and_answers),
+        cmocka_unit_test(every_site_and_gradient_agrees),
+        cmocka_unit_test(scores_agree_in_every_mode),
+        cmocka_unit_test(circuits_leave_the_same_logit_differences),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

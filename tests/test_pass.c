@@ -1,0 +1,381 @@
+/*
+ * test_pass.c - the decoder's promises: a prompt's numbers do not depend on the
+ * batch, on what is kept or taken from a prefix, or on who watches; the plan is
+ * what is used; the gradient is the slope.
+ *
+ * Inputs are random tokens and random pixels on the tiny checkpoint of tests/data:
+ * nothing here needs a meaning. Parity with transformers is tests/parity/.
+ */
+#include "random_inputs.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "twinlens/alloc.h"
+#include "twinlens/pass.h"
+
+enum { PROMPTS = 5, SIDE = 4 };
+
+static const char *const backends[] = {"ref", NULL /* the default */};
+
+typedef struct fixture {
+    tl_model *model;
+    tl_arena *arena;
+    tl_input inputs[PROMPTS];
+    const tl_dims *dims;
+} fixture;
+
+/* Prompts of 9, 14, 19, .. tokens; every other one with an image of 2 x 2 tokens. */
+static fixture setup(const char *backend)
+{
+    fixture f = {.arena = tl_arena_create(), .model = open_tiny(backend)};
+    f.dims = tl_model_dims(f.model);
+    for (size_t i = 0; i < PROMPTS; i++)
+        f.inputs[i] = random_input(f.model, f.arena, 9 + 5 * i, 0,
+                                   i % 2 == 1 ? SIDE : 0, (uint32_t)i);
+    return f;
+}
+
+static void teardown(fixture *f)
+{
+    tl_model_close(f->model);
+    tl_arena_destroy(f->arena);
+}
+
+/* ---- a tap that keeps everything -------------------------------------------- */
+
+enum { MAX_LAYERS = 4 };
+
+/* Copies of every site and its gradient of the prompt number `prompt`. */
+typedef struct recording {
+    size_t prompt;
+    tl_arena *arena;
+    const tl_dims *dims;
+    float *values[2][TL_SITE_COUNT][MAX_LAYERS]; /* [backward] */
+    size_t count[2][TL_SITE_COUNT][MAX_LAYERS];
+    bool rewrite; /* also write every value back over itself */
+} recording;
+
+static tl_status record(void *user, const tl_tap_event *e, tl_error *err)
+{
+    (void)err;
+    recording *r = user;
+    const size_t count = e->n_pos * e->width;
+    if (r->rewrite)
+        for (size_t i = 0; i < count; i++) {
+            const volatile float own = e->values[i];
+            e->values[i] = own;
+        }
+    if (e->prompt != r->prompt)
+        return TL_OK;
+    float *copy = tl_arena_alloc(r->arena, count, sizeof *copy);
+    memcpy(copy, e->values, count * sizeof *copy);
+    r->values[e->backward][e->site][e->layer] = copy;
+    r->count[e->backward][e->site][e->layer] = count;
+    return TL_OK;
+}
+
+static void assert_same_bits(const recording *a, const recording *b, bool gradients)
+{
+    for (int way = 0; way <= (gradients ? 1 : 0); way++)
+        for (size_t s = 0; s < TL_SITE_COUNT; s++)
+            for (size_t l = 0; l < a->dims->n_layers; l++) {
+                /* A last_only run has the end of the other's values. */
+                const size_t na = a->count[way][s][l], nb = b->count[way][s][l];
+                const size_t n = na < nb ? na : nb;
+                if (n == 0)
+                    fail_msg("site %zu layer %zu was not announced", s, l);
+                if (memcmp(a->values[way][s][l] + (na - n),
+                           b->values[way][s][l] + (nb - n), n * sizeof(float)) != 0)
+                    fail_msg("site %zu layer %zu way %d: other bits", s, l, way);
+            }
+}
+
+/* Runs `n` of the fixture's prompts in the given order, records the one at `at`. */
+static recording run(fixture *f, const size_t *order, size_t n, size_t at,
+                     const tl_pass_options *options, const tl_prefix *prefix,
+                     double *ld)
+{
+    tl_pass *pass = NULL;
+    tl_error err = {0};
+    recording r = {.prompt = at, .arena = f->arena, .dims = f->dims};
+    const tl_tap tap = {record, &r, ~0u};
+    tl_pass_options o = *options;
+    o.taps = &tap;
+    o.n_taps = 1;
+    tl_pass_prompt prompts[PROMPTS] = {0};
+    int32_t a[PROMPTS], b[PROMPTS];
+    for (size_t i = 0; i < n; i++) {
+        prompts[i].input = f->inputs[order[i]];
+        a[i] = (int32_t)(11 + order[i]);
+        b[i] = (int32_t)(29 + order[i]);
+    }
+    prompts[at].prefix = prefix;
+    if (tl_pass_create(f->model, &pass, &err) != TL_OK ||
+        tl_pass_forward(pass, prompts, n, &o, &err) != TL_OK ||
+        tl_pass_logit_diff(pass, at, a[at], b[at], ld, &err) != TL_OK ||
+        (o.for_backward && tl_pass_backward(pass, a, b, &err) != TL_OK))
+        fail_msg("%s", err.text);
+    tl_pass_destroy(pass);
+    return r;
+}
+
+static const tl_pass_options forth_and_back = {.for_backward = true};
+
+static void a_prompt_gives_the_same_bits_in_any_batch(void **unused)
+{
+    (void)unused;
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        for (size_t i = 0; i < PROMPTS; i++) {
+            double alone = 0.0, among = 0.0;
+            const recording want = run(&f, &i, 1, 0, &forth_and_back, NULL, &alone);
+            uint32_t state = 5u + (uint32_t)i;
+            for (int round = 0; round < 4; round++) {
+                size_t order[PROMPTS], at = 0;
+                for (size_t j = 0; j < PROMPTS; j++) { /* a shuffle, inside out */
+                    const size_t to =
+                        (size_t)((test_uniform(&state) + 1.0f) / 2.0f * (float)(j + 1));
+                    order[j] = order[to];
+                    order[to] = j;
+                }
+                for (size_t j = 0; j < PROMPTS; j++)
+                    at = order[j] == i ? j : at;
+                const recording got =
+                    run(&f, order, PROMPTS, at, &forth_and_back, NULL, &among);
+                assert_same_bits(&want, &got, true);
+                assert_true(alone == among);
+            }
+        }
+        teardown(&f);
+    }
+}
+
+static void the_last_position_alone_gives_the_same_bits(void **unused)
+{
+    (void)unused;
+    const size_t order[] = {3, 1, 2};
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        double full = 0.0, last = 0.0;
+        const tl_pass_options last_only = {.for_backward = true, .last_only = true};
+        recording want = run(&f, order, 3, 1, &forth_and_back, NULL, &full);
+        recording got = run(&f, order, 3, 1, &last_only, NULL, &last);
+        assert_true(full == last);
+        assert_same_bits(&want, &got, false);
+        /* The gradient of the other positions of the last layer is exactly 0, so
+         * sums over them add nothing: the same bits below it too. */
+        assert_same_bits(&want, &got, true);
+        teardown(&f);
+    }
+}
+
+static void a_prefix_computed_before_gives_the_same_bits(void **unused)
+{
+    (void)unused;
+    enum { LENGTH = 6 };
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        const size_t which = 3, count = f.dims->n_layers * LENGTH * f.dims->n_kv_heads *
+                                        f.dims->d_head;
+        tl_prefix prefix = {.n_pos = LENGTH,
+                            .k = tl_arena_alloc(f.arena, count, sizeof(float)),
+                            .v = tl_arena_alloc(f.arena, count, sizeof(float))};
+        tl_pass *pass = NULL;
+        tl_error err = {0};
+        const tl_pass_prompt all = {.input = f.inputs[which], .collect = &prefix};
+        assert_int_equal(tl_pass_create(f.model, &pass, &err), TL_OK);
+        assert_int_equal(tl_pass_forward(pass, &all, 1, NULL, &err), TL_OK);
+        tl_pass_destroy(pass);
+        double full = 0.0, rest = 0.0;
+        const recording want = run(&f, &which, 1, 0, &forth_and_back, NULL, &full);
+        const recording got = run(&f, &which, 1, 0, &forth_and_back, &prefix, &rest);
+        assert_true(full == rest);
+        assert_same_bits(&want, &got, true);
+        teardown(&f);
+    }
+}
+
+static void recomputing_layers_gives_the_same_bits(void **unused)
+{
+    (void)unused;
+    const size_t order[] = {4, 1};
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        const size_t lengths[] = {f.inputs[4].n_pos, f.inputs[1].n_pos};
+        size_t most = 0;
+        double keep = 0.0, again = 0.0;
+        tl_error err = {0};
+        assert_int_equal(
+            tl_pass_bytes(f.model, lengths, NULL, 2, &forth_and_back, &most, &err),
+            TL_OK);
+        const recording want = run(&f, order, 2, 0, &forth_and_back, NULL, &keep);
+        size_t smallest = 0; /* found by asking for less until it is refused */
+        for (size_t budget = most; budget > most / 20; budget -= most / 20) {
+            tl_pass_options tight = forth_and_back;
+            tight.memory_budget = budget;
+            size_t planned = 0;
+            if (tl_pass_bytes(f.model, lengths, NULL, 2, &tight, &planned, &err) !=
+                TL_OK) {
+                assert_int_equal(err.status, TL_ERR_NO_MEMORY);
+                break;
+            }
+            assert_true(planned <= budget);
+            const recording got = run(&f, order, 2, 0, &tight, NULL, &again);
+            assert_true(keep == again);
+            assert_same_bits(&want, &got, true);
+            smallest = planned;
+        }
+        assert_true(smallest > 0 && smallest < most * 9 / 10);
+        teardown(&f);
+    }
+}
+
+static void watching_and_rewriting_changes_no_bit(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref");
+    const size_t which = 1;
+    double seen = 0.0, blind = 0.0, rewritten = 0.0;
+    run(&f, &which, 1, 0, &forth_and_back, NULL, &seen);
+    tl_pass *pass = NULL;
+    tl_error err = {0};
+    recording r = {.arena = f.arena, .dims = f.dims, .rewrite = true};
+    const tl_tap tap = {record, &r, ~0u};
+    const tl_pass_options rewriting = {.taps = &tap, .n_taps = 1};
+    const tl_pass_prompt prompt = {.input = f.inputs[which]};
+    assert_int_equal(tl_pass_create(f.model, &pass, &err), TL_OK);
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, NULL, &err), TL_OK);
+    assert_int_equal(tl_pass_logit_diff(pass, 0, 12, 30, &blind, &err), TL_OK);
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, &rewriting, &err), TL_OK);
+    assert_int_equal(tl_pass_logit_diff(pass, 0, 12, 30, &rewritten, &err), TL_OK);
+    assert_true(seen == blind && blind == rewritten);
+    tl_pass_destroy(pass);
+    teardown(&f);
+}
+
+static void the_plan_is_what_is_used(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref");
+    const tl_pass_options all[] = {{0},
+                                   {.for_backward = true},
+                                   {.last_only = true},
+                                   {.for_backward = true, .last_only = true}};
+    for (size_t i = 0; i < 4; i++) {
+        tl_pass *pass = NULL;
+        tl_error err = {0};
+        const size_t lengths[] = {f.inputs[2].n_pos, f.inputs[3].n_pos};
+        const tl_pass_prompt prompts[] = {{.input = f.inputs[2]},
+                                          {.input = f.inputs[3]}};
+        size_t planned = 0;
+        assert_int_equal(
+            tl_pass_bytes(f.model, lengths, NULL, 2, &all[i], &planned, &err), TL_OK);
+        assert_int_equal(tl_pass_create(f.model, &pass, &err), TL_OK);
+        assert_int_equal(tl_pass_forward(pass, prompts, 2, &all[i], &err), TL_OK);
+        assert_int_equal(tl_pass_peak_bytes(pass), planned);
+        /* A second pass of the same shape finds its memory there. */
+        const size_t live = tl_alloc_live();
+        assert_int_equal(tl_pass_forward(pass, prompts, 2, &all[i], &err), TL_OK);
+        assert_int_equal(tl_alloc_live(), live);
+        tl_pass_destroy(pass);
+    }
+    teardown(&f);
+}
+
+static double ld_with_embeds(fixture *f, const float *embeds, size_t which)
+{
+    tl_pass *pass = NULL;
+    tl_error err = {0};
+    double ld = 0.0;
+    tl_pass_prompt prompt = {.input = f->inputs[which]};
+    prompt.input.embeds = embeds;
+    if (tl_pass_create(f->model, &pass, &err) != TL_OK ||
+        tl_pass_forward(pass, &prompt, 1, NULL, &err) != TL_OK ||
+        tl_pass_logit_diff(pass, 0, (int32_t)(11 + which), (int32_t)(29 + which), &ld,
+                           &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_pass_destroy(pass);
+    return ld;
+}
+
+/* Along random directions; the step trades rounding (f32 activations) against
+ * curvature. Measured: 4e-4 of the slope's scale. */
+static void the_gradient_is_the_slope(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref");
+    for (size_t which = 0; which < PROMPTS; which++) {
+        double ld = 0.0;
+        const recording r = run(&f, &which, 1, 0, &forth_and_back, NULL, &ld);
+        const size_t n = f.inputs[which].n_pos * f.dims->d_model;
+        float *moved = tl_arena_alloc(f.arena, n, sizeof *moved);
+        for (uint32_t seed = 1; seed <= 4; seed++) {
+            uint32_t state = seed;
+            double slope = 0.0, size = 0.0, side[2];
+            const double h = 2e-3;
+            for (int s = 0; s < 2; s++) {
+                state = seed;
+                for (size_t i = 0; i < n; i++)
+                    moved[i] = f.inputs[which].embeds[i] +
+                               (float)(s == 0 ? h : -h) * test_uniform(&state);
+                side[s] = ld_with_embeds(&f, moved, which);
+            }
+            state = seed;
+            for (size_t i = 0; i < n; i++) {
+                const double g = (double)r.values[1][TL_SITE_RESID_PRE][0][i];
+                slope += g * (double)test_uniform(&state);
+                size += g * g / 3.0;
+            }
+            const double measured = (side[0] - side[1]) / (2.0 * h);
+            if (!(fabs(measured - slope) <= 4e-3 * sqrt(size)))
+                fail_msg("prompt %zu direction %u: slope %.9g, gradient says %.9g "
+                         "(scale %.3g)",
+                         which, (unsigned)seed, measured, slope, sqrt(size));
+        }
+    }
+    teardown(&f);
+}
+
+static void senseless_batches_are_refused(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref");
+    tl_pass *pass = NULL;
+    tl_error err = {0};
+    double ld = 1.5;
+    assert_int_equal(tl_pass_create(f.model, &pass, &err), TL_OK);
+    assert_int_equal(tl_pass_logit_diff(pass, 0, 1, 2, &ld, &err), TL_ERR_ARGUMENT);
+    assert_int_equal(tl_pass_forward(pass, NULL, 0, NULL, &err), TL_ERR_ARGUMENT);
+    const tl_prefix whole = {.n_pos = f.inputs[0].n_pos};
+    tl_pass_prompt prompt = {.input = f.inputs[0], .prefix = &whole};
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, NULL, &err), TL_ERR_ARGUMENT);
+    prompt.prefix = NULL;
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, NULL, &err), TL_OK);
+    assert_int_equal(tl_pass_logit_diff(pass, 1, 1, 2, &ld, &err), TL_ERR_ARGUMENT);
+    assert_int_equal(tl_pass_logit_diff(pass, 0, 1, 1 << 20, &ld, &err),
+                     TL_ERR_ARGUMENT);
+    const int32_t a = 1, b = 2;
+    assert_int_equal(tl_pass_backward(pass, &a, &b, &err), TL_ERR_ARGUMENT);
+    assert_true(ld == 1.5);
+    const tl_pass_options starved = {.memory_budget = 1000};
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, &starved, &err),
+                     TL_ERR_NO_MEMORY);
+    tl_pass_destroy(pass);
+    teardown(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_prompt_gives_the_same_bits_in_any_batch),
+        cmocka_unit_test(the_last_position_alone_gives_the_same_bits),
+        cmocka_unit_test(a_prefix_computed_before_gives_the_same_bits),
+        cmocka_unit_test(recomputing_layers_gives_the_same_bits),
+        cmocka_unit_test(watching_and_rewriting_changes_no_bit),
+        cmocka_unit_test(the_plan_is_what_is_used),
+        cmocka_unit_test(the_gradient_is_the_slope),
+        cmocka_unit_test(senseless_batches_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
