@@ -9,8 +9,6 @@
 
 #include <jpeglib.h>
 
-#include <jerror.h> /* needs the former */
-
 #include "input/exif.h"
 #include "input/image_decode.h"
 
@@ -234,7 +232,8 @@ tl_status tl_jpeg_decode(const uint8_t *file, size_t bytes, tl_arena *arena,
     r->jpeg.client_data = r; /* jpeg_create_decompress keeps it and err */
     if (setjmp(r->escape) != 0) {
         jpeg_destroy_decompress(&r->jpeg);
-        if (r->errors.msg_code == JERR_OUT_OF_MEMORY)
+        /* jerror.h, which has the codes, needs a function banned here. */
+        if (strncmp(r->text, "Insufficient memory", 19) == 0)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for libjpeg");
         return tl_fail(err, TL_ERR_FORMAT, "damaged JPEG: %s", r->text);
     }
