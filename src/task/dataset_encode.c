@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dataset_encode.c - the rows of a dataset as a model eats them, and whether they
+ * fit together; see include/twinlens/dataset.h.
+ */
+#include "twinlens/dataset.h"
+
+/* Puts file, line and id of the row in front of a message. */
+static tl_status in_row(const tl_dataset *dataset, size_t row, tl_status status,
+                        tl_error *err)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    return tl_fail_while(err, status, "%s:%zu: row '%s'", dataset->path, r->line,
+                         r->id);
+}
+
+tl_prompt_text tl_dataset_prompt(const tl_dataset *dataset, size_t row)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    return (tl_prompt_text){.before = r->before,
+                            .data = r->data,
+                            .query = r->query,
+                            .image_path = r->image_path,
+                            .resize_width = dataset->image_width,
+                            .resize_height = dataset->image_height};
+}
+
+tl_status tl_dataset_encode(const tl_dataset *dataset, size_t row,
+                            const tl_processor *processor, tl_arena *arena,
+                            tl_encoding *out, tl_error *err)
+{
+    const tl_prompt_text prompt = tl_dataset_prompt(dataset, row);
+    return in_row(dataset, row,
+                  tl_processor_encode(processor, &prompt, arena, out, err), err);
+}
+
+static bool contains(const int32_t *ids, size_t count, int32_t id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+tl_status tl_dataset_label_ids(const tl_dataset *dataset, size_t row,
+                               const tl_processor *processor, tl_arena *arena,
+                               const int32_t **ids, size_t *count, tl_error *err)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    int32_t *made = tl_arena_alloc(arena, r->n_labels, sizeof *made);
+    if (made == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu labels", r->n_labels);
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_labels; i++) {
+        int32_t id = -1;
+        const tl_status status =
+            tl_processor_answer_id(processor, r->labels[i], &id, err);
+        if (status != TL_OK)
+            return in_row(dataset, row, tl_fail_while(err, status, "label %zu", i),
+                          err);
+        if (!contains(made, n, id))
+            made[n++] = id;
+    }
+    *ids = made;
+    *count = n;
+    return TL_OK;
+}
+
+tl_status tl_dataset_answer_id(const tl_dataset *dataset, size_t row,
+                               const tl_processor *processor, int32_t *id,
+                               tl_error *err)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    const int32_t *labels = NULL;
+    size_t n_labels = 0;
+    int32_t answer = -1;
+    tl_status status = in_row(
+        dataset, row, tl_processor_answer_id(processor, r->answer, &answer, err), err);
+    if (status != TL_OK)
+        return status;
+    tl_arena *scratch = tl_arena_create();
+    if (scratch == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for labels");
+    status =
+        tl_dataset_label_ids(dataset, row, processor, scratch, &labels, &n_labels, err);
+    if (status == TL_OK && n_labels > 0 && !contains(labels, n_labels, answer))
+        status =
+            in_row(dataset, row,
+                   tl_fail(err, TL_ERR_DATA,
+                           "answer '%s' is none of its %zu labels ('%s'%s)", r->answer,
+                           r->n_labels, r->labels[0], r->n_labels > 1 ? ", ..." : ""),
+                   err);
+    if (status == TL_OK)
+        *id = answer;
+    tl_arena_destroy(scratch);
+    return status;
+}
+
+tl_status tl_dataset_pair_ids(const tl_dataset *dataset, size_t clean,
+                              size_t counterfactual, const tl_processor *processor,
+                              int32_t *clean_id, int32_t *counterfactual_id,
+                              tl_error *err)
+{
+    const tl_dataset_row *a = &dataset->rows[clean],
+                         *b = &dataset->rows[counterfactual];
+    int32_t a_id = -1, b_id = -1;
+    tl_status status = tl_dataset_answer_id(dataset, clean, processor, &a_id, err);
+    if (status == TL_OK)
+        status = tl_dataset_answer_id(dataset, counterfactual, processor, &b_id, err);
+    if (status != TL_OK)
+        return status;
+    if (a_id == b_id)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "%s:%zu: row '%s' and its counterfactual '%s' (line %zu) have the "
+            "same answer by first token ('%s', '%s')",
+            dataset->path, a->line, a->id, b->id, b->line, a->answer, b->answer);
+    *clean_id = a_id;
+    *counterfactual_id = b_id;
+    return TL_OK;
+}
+
+tl_status tl_dataset_check_lengths(const tl_dataset *dataset, const size_t *rows,
+                                   const tl_encoding *encodings, size_t n_rows,
+                                   const char *needed_by, tl_error *err)
+{
+    for (size_t i = 1; i < n_rows; i++) {
+        const tl_encoding *a = &encodings[0], *b = &encodings[i];
+        if (a->n_pos == b->n_pos && a->data_begin == b->data_begin &&
+            a->data_end == b->data_end)
+            continue;
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "%s needs prompts of one length with the data at one place: row '%s' "
+            "has %zu tokens, data [%zu,%zu), row '%s' has %zu tokens, data "
+            "[%zu,%zu)",
+            needed_by, dataset->rows[rows[0]].id, a->n_pos, a->data_begin, a->data_end,
+            dataset->rows[rows[i]].id, b->n_pos, b->data_begin, b->data_end);
+    }
+    return TL_OK;
+}
