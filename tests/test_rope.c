@@ -1,0 +1,122 @@
+/*
+ * test_rope.c - rotary positions and tables: the published grids, and that text
+ * alone makes M-RoPE the plain encoding.
+ */
+#include "testing.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/rope.h"
+
+enum { IMAGE = 9, N = 40 };
+
+/* SPEC 4.3: an image at 15; 9 x 9 resumes at 24, 3 rows x 12 columns at 27. */
+static void text_resumes_behind_the_larger_side(void **unused)
+{
+    (void)unused;
+    static const struct {
+        size_t rows, columns, first;
+        int32_t next;
+    } cases[] = {{9, 9, 15, 24}, {3, 12, 15, 27}, {1, 1, 4, 5}, {5, 2, 0, 5}};
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        const size_t n_image = cases[c].rows * cases[c].columns, first = cases[c].first;
+        const size_t n = first + n_image + 4;
+        int32_t ids[128], positions[3 * 128];
+        for (size_t t = 0; t < n; t++)
+            ids[t] = t >= first && t < first + n_image ? IMAGE : 1;
+        tl_rope_positions(ids, n, IMAGE, cases[c].rows, cases[c].columns, TL_ROPE_TRUE,
+                          positions);
+        for (size_t t = 0; t < n; t++) {
+            int32_t want[3];
+            for (size_t a = 0; a < 3; a++)
+                want[a] = t < first ? (int32_t)t
+                                    : cases[c].next + (int32_t)(t - first - n_image);
+            if (ids[t] == IMAGE) {
+                want[0] = (int32_t)first;
+                want[1] = (int32_t)(first + (t - first) / cases[c].columns);
+                want[2] = (int32_t)(first + (t - first) % cases[c].columns);
+            }
+            for (size_t a = 0; a < 3; a++)
+                if (positions[a * n + t] != want[a])
+                    fail_msg("grid %zux%zu, token %zu, axis %zu: %d, wanted %d",
+                             cases[c].rows, cases[c].columns, t, a,
+                             (int)positions[a * n + t], (int)want[a]);
+        }
+    }
+}
+
+static void sequential_positions_count_tokens(void **unused)
+{
+    (void)unused;
+    int32_t ids[N], positions[3 * N];
+    for (size_t t = 0; t < N; t++)
+        ids[t] = t >= 3 && t < 9 ? IMAGE : 1;
+    tl_rope_positions(ids, N, IMAGE, 2, 3, TL_ROPE_SEQUENTIAL, positions);
+    for (size_t i = 0; i < 3 * N; i++)
+        assert_int_equal(positions[i], i % N);
+}
+
+/* SPEC 10.2 (5). The tables are the same bits, so everything behind them is. */
+static void mrope_on_text_is_the_plain_encoding(void **unused)
+{
+    (void)unused;
+    enum { D = 16 };
+    int32_t ids[N], positions[3 * N];
+    for (size_t t = 0; t < N; t++)
+        ids[t] = (int32_t)t + 10;
+    tl_rope_positions(ids, N, IMAGE, 0, 0, TL_ROPE_TRUE, positions);
+    float c[2][N * D / 2], s[2][N * D / 2];
+    const tl_rope_spec mrope = {1e4, 1.0, {2, 3, 3}}, plain = {1e4, 1.0, {0, 0, 0}};
+    tl_rope_table(&mrope, D, positions, N, 0, N, c[0], s[0]);
+    tl_rope_table(&plain, D, positions, N, 0, N, c[1], s[1]);
+    assert_memory_equal(c[0], c[1], sizeof c[0]);
+    assert_memory_equal(s[0], s[1], sizeof s[0]);
+}
+
+static void a_frequency_turns_with_its_own_axis(void **unused)
+{
+    (void)unused;
+    enum { D = 8 };
+    const tl_rope_spec rope = {100.0, 2.0, {1, 1, 2}};
+    const int32_t positions[] = {0, 3, 0, 5, 0, 7}; /* [3, 2]: token 1 at (3, 5, 7) */
+    float c[4], s[4];
+    tl_rope_table(&rope, D, positions, 2, 1, 1, c, s);
+    const double at[4] = {3.0, 5.0, 7.0, 7.0};
+    for (size_t f = 0; f < 4; f++) {
+        const double angle = at[f] / 2.0 * pow(100.0, -(double)f / 4.0);
+        assert_true(fabs((double)c[f] - cos(angle)) < 1e-7 &&
+                    fabs((double)s[f] - sin(angle)) < 1e-7);
+    }
+}
+
+/* A 4 x 4 grid merged 2 x 2: patches come block by block. */
+static void patches_of_a_block_stand_together(void **unused)
+{
+    (void)unused;
+    enum { D = 8 };
+    static const size_t order[16][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, 2}, {0, 3},
+                                        {1, 2}, {1, 3}, {2, 0}, {2, 1}, {3, 0}, {3, 1},
+                                        {2, 2}, {2, 3}, {3, 2}, {3, 3}};
+    float c[16 * 4], s[16 * 4];
+    tl_rope_table_2d(10000.0, D, 4, 4, 2, c, s);
+    for (size_t r = 0; r < 16; r++)
+        for (size_t f = 0; f < 4; f++) {
+            const double angle =
+                (double)order[r][f / 2] * pow(10000.0, -(double)(f % 2) / 2.0);
+            assert_true(fabs((double)c[r * 4 + f] - cos(angle)) < 1e-7);
+            assert_true(fabs((double)s[r * 4 + f] - sin(angle)) < 1e-7);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_resumes_behind_the_larger_side),
+        cmocka_unit_test(sequential_positions_count_tokens),
+        cmocka_unit_test(mrope_on_text_is_the_plain_encoding),
+        cmocka_unit_test(a_frequency_turns_with_its_own_axis),
+        cmocka_unit_test(patches_of_a_block_stand_together),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
