@@ -280,12 +280,17 @@ static bool has_all_rows(const reader *r)
 /* Apart from its caller, so that no local variable lives across the jump. */
 static tl_status read_with_libpng(reader *r)
 {
-    if (setjmp(png_jmpbuf(r->png)) == 0)
-        return decode(r);
-    if (has_all_rows(r))
-        return TL_OK;
-    return r->no_memory ? tl_fail(r->err, TL_ERR_NO_MEMORY, "no memory for libpng")
-                        : tl_fail(r->err, TL_ERR_FORMAT, "damaged PNG: %s", r->text);
+    if (setjmp(png_jmpbuf(r->png)) == 0) {
+        const tl_status status = decode(r);
+        if (status != TL_OK)
+            return status;
+    } else if (!has_all_rows(r) && !r->no_memory) {
+        return tl_fail(r->err, TL_ERR_FORMAT, "damaged PNG: %s", r->text);
+    }
+    /* For want of memory libpng may also go on without a text. */
+    if (r->no_memory)
+        return tl_fail(r->err, TL_ERR_NO_MEMORY, "no memory for libpng");
+    return TL_OK;
 }
 
 /* An image that is whole although the file ends within its data is fine with
