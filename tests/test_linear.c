@@ -250,12 +250,12 @@ static void a_nan_spoils_its_row_and_no_other(void **state)
     (void)state;
     const problem *p = &problems[3];
     draw(p, TL_F32);
-    x[2 * p->n_in + 5] = NAN;
+    x[5] = NAN;
     dy[4 * p->n_out + 5] = INFINITY;
     tl_linear_forward(&weight, NULL, p->rows, x, y, false);
     tl_linear_backward(&weight, p->rows, dy, dx, false);
     for (size_t i = 0; i < p->rows * p->n_out; i++)
-        assert_int_equal(isnan(y[i]) != 0, i / p->n_out == 2);
+        assert_int_equal(isnan(y[i]) != 0, i / p->n_out == 0);
     for (size_t i = 0; i < p->rows * p->n_in; i++)
         assert_int_equal(isfinite(dx[i]) == 0, i / p->n_in == 4);
 }
