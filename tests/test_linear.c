@@ -8,6 +8,7 @@
 #include "testing.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "op/linear.h"
