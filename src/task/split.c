@@ -322,6 +322,8 @@ tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
 
     list discovery = {0}, evaluation = {0};
     tl_status status = check_rows(rows, n_rows, err);
+    if (status == TL_OK && n_rows == 0)
+        status = tl_fail(err, TL_ERR_DATA, "the dataset has no rows of that modality");
     if (status == TL_OK)
         status = list_correct(&d, err);
     if (status == TL_OK && d.correct.n == 0)
