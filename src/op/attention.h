@@ -44,7 +44,7 @@ typedef struct tl_attention_prompt {
 
 /*
  * Shapes    q, z [rows of queries, H, D]; k, v [rows of keys, G, D]; lse [queries, H]
- * Requires  every query sees at least one key
+ * Requires  every query sees at least one key; no two prompts share a row of q or k
  * Accuracy  sums in double, one rounding per stored value
  * @source   arXiv:1706.03762 eq. 1; grouped heads arXiv:2305.13245; soft cap and
  *           window as in the Gemma-2 and Gemma-3 models
@@ -60,7 +60,9 @@ void tl_attention_forward(const tl_attention *shape, size_t n_prompts,
  *     ds[i,h,j] = p (dp - delta) scale (1 - (s/softcap)^2 with a softcap)
  *     dq[i,h,:] = sum_j ds k[j,:];  dk[j,:] = sum_i,h ds q;  dv[j,:] = sum_i,h p dz
  *
- * dq, dk, dv are written, not added to; prefix keys and values get no gradient.
+ * dq, dk, dv are written, not added to, and rows of no prompt are left alone; prefix
+ * keys and values get no gradient. z and lse are those of the forward pass: delta
+ * would be wrong for a z that was edited since.
  */
 void tl_attention_backward(const tl_attention *shape, size_t n_prompts,
                            const tl_attention_prompt *prompts, const float *q,

@@ -31,7 +31,8 @@ void tl_rmsnorm_forward(size_t rows, size_t width, float eps, const float *x,
  *     dx[r,i] += s[r] (g[r,i] - x[r,i] s[r]^2 mean_j(g[r,j] x[r,j]))
  *
  * Shapes    x, dy, dx [R,N]; weight [N]; inv_rms [R]
- * Adds      into dx: the residual stream has several readers
+ * Adds      into dx: the residual stream has several readers. The old value enters
+ *           the double sum, and the result is rounded once
  */
 void tl_rmsnorm_backward(size_t rows, size_t width, const float *x, const float *weight,
                          const float *inv_rms, const float *dy, float *dx);
