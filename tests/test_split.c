@@ -350,9 +350,9 @@ static void rows_keep_their_own_part(void **state)
     tl_error err = {0};
     assert_int_equal(tl_split_draw(rows, N_SMALL, &four, arena, &split, &err),
                      TL_ERR_DATA);
-    assert_string_equal(err.text,
-                        "row 'r0' (answer 'no') has no possible counterfactual: all 1 "
-                        "rows for evaluation have that answer");
+    assert_string_equal(
+        err.text, "row 'r0' has no possible counterfactual: every row for evaluation "
+                  "(1) has its answer, 'no'");
     rows[0].counterfactual = 3;
     assert_int_equal(tl_split_draw(rows, N_SMALL, &four, arena, &split, &err), TL_OK);
     assert_int_equal(split.n_discovery, 3);
@@ -373,10 +373,10 @@ static void impossible_wishes_are_explained(void **state)
          NONE_CORRECT},
         {"6 prompts are wanted, but only 4 of 8 rows are answered correctly", 6,
          FEW_CORRECT},
-        {"8 prompts are wanted, but of the 8 correct rows only 5 are different", 8,
+        {"8 prompts are wanted, but of the 8 correct rows only 6 are different", 8,
          REPEATED},
-        {"row 'r0' (answer 'no') has no possible counterfactual: all 3 rows for "
-         "discovery have that answer",
+        {"row 'r0' has no possible counterfactual: every row for discovery (3) has its "
+         "answer, 'no'",
          0, ONE_ANSWER},
         {"row 'r0' and its counterfactual 'r2' have the same answer by first token "
          "('no', "

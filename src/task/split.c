@@ -288,11 +288,10 @@ static tl_status pair_up(draw *d, const list *part, const char *part_name,
         if (candidates.n == 0 && row->group != NULL)
             list_candidates(d, part, row, NULL, &candidates);
         if (candidates.n == 0)
-            return tl_fail(
-                err, TL_ERR_DATA,
-                "row '%s' (answer '%s') has no possible counterfactual: all %zu "
-                "rows for %s have that answer",
-                row->id, row->answer, part->n, part_name);
+            return tl_fail(err, TL_ERR_DATA,
+                           "row '%s' has no possible counterfactual: every row for %s "
+                           "(%zu) has its answer, '%s'",
+                           row->id, part_name, part->n, row->answer);
         made[i].counterfactual =
             candidates.items[tl_pyrandom_below(&d->random, candidates.n)];
     }
