@@ -147,6 +147,7 @@ static void every_cut_is_survived(void **unused)
     static const char *const names[] = {"basi2c08.png",
                                         "synthetic-profile-7.png",
                                         "synthetic-small-first-frame.png",
+                                        "synthetic-frame-data-only.png",
                                         "synthetic-progressive-exif-3.jpg",
                                         "synthetic-cmyk.jpg",
                                         "synthetic-animated.webp",

@@ -74,8 +74,9 @@ static bool next_chunk(walker *w, chunk *c)
 
 static tl_status fail_short(const walker *w, const chunk *c, size_t wanted)
 {
+    const size_t left = w->bytes - w->at;
     return tl_fail(w->err, TL_ERR_FORMAT, "PNG chunk %.4s has %zu bytes, wanted %zu",
-                   (const char *)c->name, c->bytes, wanted);
+                   (const char *)c->name, c->bytes < left ? c->bytes : left, wanted);
 }
 
 /* The least bytes that a known chunk may have. */
@@ -220,6 +221,9 @@ static tl_status read_colour_profile(walker *w, const chunk *c)
 
 static tl_status read_sequence(walker *w, const chunk *c, bool may_start)
 {
+    const size_t left = w->bytes - w->at; /* a chunk of data may be cut off */
+    if (c->bytes < 4 || left < 4)
+        return fail_short(w, c, 4);
     const uint32_t sequence = read_be(c->data, 4);
     const bool follows = w->has_sequence ? sequence == w->sequence + 1 && sequence != 0
                                          : may_start && sequence == 0;
@@ -311,7 +315,7 @@ static tl_status walk_to_data(walker *w, chunk *c)
         if (is_named(c, "IDAT") && w->layout->has_header) /* or else skip it */
             return TL_OK;
         if (is_named(c, "fdAT"))
-            return c->bytes < 4 ? fail_short(w, c, 4) : read_sequence(w, c, false);
+            return read_sequence(w, c, false);
         const tl_status status = read_chunk(w, c);
         if (status != TL_OK)
             return status;
@@ -358,8 +362,7 @@ static tl_status collect_data(walker *w, chunk *c)
             return TL_OK;
         }
         if (is_named(c, "fdAT")) {
-            const tl_status status =
-                c->bytes < 4 ? fail_short(w, c, 4) : read_sequence(w, c, false);
+            const tl_status status = read_sequence(w, c, false);
             if (status != TL_OK)
                 return status;
         }

@@ -88,6 +88,10 @@ def synthetic():
     yield "no-end.png", three()[:-12]
     yield "small-first-frame.png", png(4, 3, 8, 2, [bytes(range(1, 7))] * 2, [
         png_chunk(b"acTL", struct.pack(">II", 1, 0)), png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 2, 2, 1, 1, 1, 1, 0, 0))])
+    frame_data = png_chunk(b"fdAT", struct.pack(">I", 1) + zlib.compress(b"".join(b"\0" + row for row in grey)))
+    frame_only = three(before=[png_chunk(b"acTL", struct.pack(">II", 1, 0)), png_chunk(
+        b"fcTL", struct.pack(">IIIIIHHBB", 0, 3, 2, 0, 0, 1, 1, 0, 0)), frame_data])
+    yield "frame-data-only.png", frame_only[:frame_only.index(b"IDAT") - 4] + png_chunk(b"IEND", b"")
     yield "too-large.png", png(1 << 15, (1 << 13) + 1, 8, 0, [b"\0"])
     yield "no-size.png", png(0, 5, 8, 0, [b""])
     yield "cmyk.jpg", encode(smooth, "CMYK", format="JPEG", quality=90)
