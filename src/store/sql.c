@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ * sql.c - see sql.h. */
+#include "store/sql.h"
+
+#include <math.h>
+#include <string.h>
+
+tl_status tl_sql_fail(const tl_sql *sql, int code, tl_error *err)
+{
+    const char *text =
+        sql->handle != NULL ? sqlite3_errmsg(sql->handle) : sqlite3_errstr(code);
+    const int os = sql->handle != NULL ? sqlite3_system_errno(sql->handle) : 0;
+    switch (code & 0xff) {
+    case SQLITE_NOMEM:
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", sql->path);
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return tl_fail(err, TL_ERR_FORMAT, "%s: not a sound SQLite file: %s", sql->path,
+                       text);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return tl_fail(err, TL_ERR_IO, "%s: another program is using it", sql->path);
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        if (os != 0)
+            return tl_fail(err, TL_ERR_IO, "%s: %s: %s", sql->path, text, strerror(os));
+        break;
+    default: break;
+    }
+    return tl_fail(err, TL_ERR_IO, "%s: %s", sql->path, text);
+}
+
+tl_status tl_sql_run(const tl_sql *sql, const char *text, tl_error *err)
+{
+    const int code = sqlite3_exec(sql->handle, text, NULL, NULL, NULL);
+    return code == SQLITE_OK ? TL_OK : tl_sql_fail(sql, code, err);
+}
+
+tl_status tl_sql_query_int(const tl_sql *sql, const char *text, int64_t *out,
+                           tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    bool row = false;
+    tl_status status = tl_sql_prepare(sql, text, &statement, err);
+    if (status == TL_OK)
+        status = tl_sql_step(&statement, &row, err);
+    if (status == TL_OK)
+        *out = row ? sqlite3_column_int64(statement.handle, 0) : 0;
+    tl_sql_release(&statement);
+    return status;
+}
+
+tl_status tl_sql_prepare(const tl_sql *sql, const char *text,
+                         tl_sql_statement *statement, tl_error *err)
+{
+    sqlite3_stmt *handle = NULL;
+    const int code = sqlite3_prepare_v2(sql->handle, text, -1, &handle, NULL);
+    if (code != SQLITE_OK)
+        return tl_sql_fail(sql, code, err);
+    *statement = (tl_sql_statement){sql, handle};
+    return TL_OK;
+}
+
+void tl_sql_release(tl_sql_statement *statement)
+{
+    sqlite3_finalize(statement->handle);
+    *statement = (tl_sql_statement){0};
+}
+
+tl_status tl_sql_bind(tl_sql_statement *statement, int parameter, tl_sql_value value,
+                      tl_error *err)
+{
+    int code = SQLITE_MISUSE;
+    switch (value.type) {
+    case SQLITE_INTEGER:
+        code = sqlite3_bind_int64(statement->handle, parameter, value.integer);
+        break;
+    case SQLITE_FLOAT:
+        code = sqlite3_bind_double(statement->handle, parameter, value.real);
+        break;
+    case SQLITE_TEXT:
+        code = sqlite3_bind_text(statement->handle, parameter, value.text, -1,
+                                 SQLITE_STATIC);
+        break;
+    case SQLITE_NULL: code = sqlite3_bind_null(statement->handle, parameter); break;
+    default: break;
+    }
+    return code == SQLITE_OK ? TL_OK : tl_sql_fail(statement->sql, code, err);
+}
+
+tl_status tl_sql_step(tl_sql_statement *statement, bool *row, tl_error *err)
+{
+    const int code = sqlite3_step(statement->handle);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return tl_sql_fail(statement->sql, code, err);
+    *row = code == SQLITE_ROW;
+    return TL_OK;
+}
+
+tl_status tl_sql_insert(tl_sql_statement *statement, const tl_sql_value *values,
+                        size_t count, tl_error *err)
+{
+    tl_status status = TL_OK;
+    bool row = false;
+    for (size_t i = 0; i < count && status == TL_OK; i++)
+        status = tl_sql_bind(statement, (int)i + 1, values[i], err);
+    if (status == TL_OK)
+        status = tl_sql_step(statement, &row, err);
+    sqlite3_reset(statement->handle);
+    return status;
+}
+
+size_t tl_sql_get_size(const tl_sql_statement *statement, int column)
+{
+    const sqlite3_int64 value = sqlite3_column_int64(statement->handle, column);
+    return value < 0 ? 0 : (size_t)value;
+}
+
+int32_t tl_sql_get_id(const tl_sql_statement *statement, int column)
+{
+    return (int32_t)sqlite3_column_int(statement->handle, column);
+}
+
+double tl_sql_get_real(const tl_sql_statement *statement, int column)
+{
+    if (sqlite3_column_type(statement->handle, column) == SQLITE_NULL)
+        return NAN;
+    return sqlite3_column_double(statement->handle, column);
+}
+
+tl_status tl_sql_get_text(const tl_sql_statement *statement, int column,
+                          tl_arena *arena, const char **out, tl_error *err)
+{
+    if (sqlite3_column_type(statement->handle, column) == SQLITE_NULL) {
+        *out = NULL;
+        return TL_OK;
+    }
+    const unsigned char *text = sqlite3_column_text(statement->handle, column);
+    const char *copy = text != NULL ? tl_arena_strdup(arena, (const char *)text) : NULL;
+    if (copy == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for a text",
+                       statement->sql->path);
+    *out = copy;
+    return TL_OK;
+}
+
+tl_status tl_sql_begin(const tl_sql *sql, tl_error *err)
+{
+    return tl_sql_run(sql, "begin immediate", err);
+}
+
+tl_status tl_sql_end(const tl_sql *sql, tl_status status, tl_error *err)
+{
+    if (status == TL_OK)
+        status = tl_sql_run(sql, "commit", err);
+    /* Some errors have rolled back already; then this fails, and that is fine. */
+    if (status != TL_OK && !sqlite3_get_autocommit(sql->handle))
+        (void)tl_sql_run(sql, "rollback", NULL);
+    return status;
+}

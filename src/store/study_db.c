@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study_db.c - the file, its schema and its manifest (store/study_db.h). The rows
+ * are in study_rows.c.
+ *
+ * What holds at every moment, also for a process that dies in the middle:
+ *
+ * 1. The schema is there whole or not at all: it is one transaction, and the
+ *    version (user_version) is part of it.
+ * 2. No row is there before the manifest is: `adopt` comes first.
+ * 3. A committed transaction survives a power cut: synchronous = full syncs the log
+ *    at each commit (in WAL mode "normal" would not).
+ */
+#include "store/study_db_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "twinlens/alloc.h"
+
+enum {
+    APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
+    VERSION = 1,
+};
+
+/* clang-format off */
+static const char schema[] =
+    "create table manifest("
+    " key text primary key not null, value text not null) strict, without rowid;"
+    "create table file("
+    " path text primary key not null, bytes integer not null,"
+    " modified_ns integer not null, sha256 text not null) strict, without rowid;"
+    "create table prompt("
+    " row integer primary key not null, id text not null, modality text not null,"
+    " n_pos integer not null, data_begin integer not null, data_end integer not null,"
+    " answer_id integer not null, label_id integer, top_id integer not null,"
+    " answer text not null, label text, top text,"
+    " answer_logit real, label_logit real, top_logit real,"
+    " correct_limited integer not null, correct_full integer not null) strict;"
+    "create table pair("
+    " modality text not null, part text not null, pair integer not null,"
+    " row integer not null, counterfactual integer not null,"
+    " answer_id integer not null, counterfactual_answer_id integer not null,"
+    " primary key(modality, part, pair)) strict, without rowid;"
+    "create table scores("
+    " modality text primary key not null, file text not null, sha256 text not null,"
+    " n_pairs integer not null, n_layers integer not null, n_pos integer not null,"
+    " n_heads integer not null, d_mlp integer not null,"
+    " data_begin integer not null, data_end integer not null) strict, without rowid;"
+    "create table baseline("
+    " modality text not null, pair integer not null, clean real, none real,"
+    " primary key(modality, pair)) strict, without rowid;"
+    "create table evaluation("
+    " modality text not null, kind text not null, pair integer not null,"
+    " point integer not null, logit_diff real,"
+    " primary key(modality, kind, pair, point)) strict, without rowid;"
+    "create table curve("
+    " modality text not null, kind text not null, point integer not null,"
+    " fraction text not null, n_heads integer not null, n_neurons integer not null,"
+    " mean_of_ratios real, ratio_of_means real, median real,"
+    " n integer not null, n_excluded integer not null,"
+    " primary key(modality, kind, point)) strict, without rowid;"
+    "create table minimal("
+    " modality text primary key not null, point integer) strict, without rowid;";
+/* clang-format on */
+
+/* ---- the folder -------------------------------------------------------------------- */
+
+/* Whether there is anything that a study would not have left before its database. */
+static tl_status check_empty(const char *folder, tl_error *err)
+{
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return tl_fail(err, TL_ERR_IO, "%s: cannot read the folder: %s", folder,
+                       strerror(errno));
+    tl_status status = TL_OK;
+    for (const struct dirent *entry; status == TL_OK && (entry = readdir(dir)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            strcmp(entry->d_name, TL_STUDY_LOCK_NAME) != 0 &&
+            strncmp(entry->d_name, TL_STUDY_DB_NAME, strlen(TL_STUDY_DB_NAME)) != 0)
+            status = tl_fail(err, TL_ERR_DATA,
+                             "%s: holds '%s' and no " TL_STUDY_DB_NAME
+                             "; wanted the folder of a study, an empty or a new one",
+                             folder, entry->d_name);
+    closedir(dir);
+    return status;
+}
+
+/* Makes the folder and those above it. */
+static tl_status make_folders(const char *folder, tl_arena *arena, tl_error *err)
+{
+    if (tl_file_exists(folder) || strcmp(folder, "/") == 0)
+        return tl_file_make_folder(folder, err);
+    const char *parent = tl_path_folder(arena, folder);
+    if (parent == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
+    const tl_status status =
+        strcmp(parent, ".") != 0 ? make_folders(parent, arena, err) : TL_OK;
+    return status == TL_OK ? tl_file_make_folder(folder, err) : status;
+}
+
+/* "file:..." for SQLite, with the bytes escaped that mean something in a URI. */
+static const char *immutable_uri(const char *path, tl_arena *arena)
+{
+    static const char head[] = "file:", tail[] = "?immutable=1";
+    const size_t bytes = 3 * strlen(path) + sizeof head + sizeof tail;
+    char *uri = tl_arena_alloc(arena, bytes, 1);
+    if (uri == NULL)
+        return NULL;
+    int at = snprintf(uri, bytes, "%s", head);
+    for (const char *c = path; *c != '\0'; c++)
+        at += snprintf(uri + at, bytes - (size_t)at,
+                       strchr("%?#", *c) != NULL ? "%%%02X" : "%c", (unsigned)*c);
+    snprintf(uri + at, bytes - (size_t)at, "%s", tail);
+    return uri;
+}
+
+/* ---- the file ----------------------------------------------------------------------- */
+
+static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_error *err)
+{
+    const int code = sqlite3_open_v2(name, &db->sql.handle, flags, NULL);
+    if (code != SQLITE_OK) {
+        const tl_status status = tl_sql_fail(&db->sql, code, err);
+        sqlite3_close(db->sql.handle);
+        db->sql.handle = NULL;
+        return status;
+    }
+    sqlite3_extended_result_codes(db->sql.handle, 1);
+    return TL_OK;
+}
+
+/* Tells whose database it is; *fresh: nobody's yet. */
+static tl_status check_schema(const tl_study_db *db, bool *fresh, tl_error *err)
+{
+    int64_t application = 0, version = 0, tables = 0;
+    tl_status status =
+        tl_sql_query_int(&db->sql, "pragma application_id", &application, err);
+    if (status == TL_OK)
+        status = tl_sql_query_int(&db->sql, "pragma user_version", &version, err);
+    if (status == TL_OK)
+        status = tl_sql_query_int(&db->sql, "select count(*) from sqlite_schema",
+                                  &tables, err);
+    if (status != TL_OK)
+        return status;
+    *fresh = application == 0 && version == 0 && tables == 0;
+    if (!*fresh && application != APPLICATION)
+        return tl_fail(err, TL_ERR_FORMAT, "%s: a database, but not of a study",
+                       db->sql.path);
+    if (!*fresh && version != VERSION)
+        return tl_fail(err, TL_ERR_DATA,
+                       "%s: its layout has version %" PRId64
+                       ", this program reads and writes version %d",
+                       db->sql.path, version, VERSION);
+    return TL_OK;
+}
+
+static tl_status make_schema(const tl_study_db *db, tl_error *err)
+{
+    char versions[80];
+    snprintf(versions, sizeof versions,
+             "pragma application_id = %d; pragma user_version = %d", APPLICATION,
+             VERSION);
+    tl_status status = tl_sql_begin(&db->sql, err);
+    if (status != TL_OK)
+        return status;
+    status = tl_sql_run(&db->sql, schema, err);
+    if (status == TL_OK)
+        status = tl_sql_run(&db->sql, versions, err);
+    return tl_sql_end(&db->sql, status, err);
+}
+
+static tl_status open_writable(tl_study_db *db, const char *folder, tl_error *err)
+{
+    bool fresh = false;
+    tl_status status = make_folders(folder, db->arena, err);
+    if (status == TL_OK && !tl_file_exists(db->sql.path))
+        status = check_empty(folder, err);
+    if (status == TL_OK)
+        status = tl_study_lock_init(&db->lock, folder, err);
+    if (status == TL_OK)
+        status = connect_to(db, db->sql.path,
+                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
+    if (status == TL_OK)
+        status = check_schema(db, &fresh, err);
+    if (status == TL_OK && fresh)
+        status = tl_sql_run(&db->sql, "pragma journal_mode = wal", err);
+    if (status == TL_OK)
+        status = tl_sql_run(&db->sql, "pragma synchronous = full", err);
+    if (status == TL_OK && fresh)
+        status = make_schema(db, err);
+    return status;
+}
+
+/* A folder that cannot be written has no place for the index of SQLite's log. When
+ * there is no log either, the file alone is the whole truth. */
+static tl_status open_readable(tl_study_db *db, const char *folder, tl_error *err)
+{
+    if (!tl_file_exists(db->sql.path))
+        return tl_fail(
+            err, TL_ERR_NOT_FOUND,
+            "%s: no " TL_STUDY_DB_NAME " there; wanted the folder of a study", folder);
+    bool fresh = false;
+    tl_error first = {0};
+    tl_status status = connect_to(db, db->sql.path, SQLITE_OPEN_READONLY, &first);
+    if (status == TL_OK)
+        status = check_schema(db, &fresh, &first);
+    if (status == TL_ERR_IO) {
+        const size_t bytes = strlen(db->sql.path) + sizeof "-wal";
+        char *log = tl_arena_alloc(db->arena, bytes, 1);
+        const char *uri = immutable_uri(db->sql.path, db->arena);
+        if (log == NULL || uri == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
+        snprintf(log, bytes, "%s-wal", db->sql.path);
+        if (!tl_file_exists(log)) {
+            sqlite3_close(db->sql.handle);
+            db->sql.handle = NULL;
+            first = (tl_error){0};
+            status =
+                connect_to(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &first);
+            if (status == TL_OK)
+                status = check_schema(db, &fresh, &first);
+        }
+    }
+    if (status != TL_OK)
+        return tl_fail(err, status, "%s", first.text);
+    if (fresh)
+        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: the study there has not begun",
+                       folder);
+    return TL_OK;
+}
+
+tl_status tl_study_db_open(const char *folder, tl_study_access access,
+                           tl_study_db **out, tl_error *err)
+{
+    tl_status status = TL_OK;
+    tl_study_db *db = tl_alloc_zero(1, sizeof *db);
+    if (db == NULL || (db->arena = tl_arena_create()) == NULL ||
+        (db->sql.path = tl_path_join(db->arena, folder, TL_STUDY_DB_NAME)) == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
+    if (status == TL_OK)
+        status = access == TL_STUDY_WRITE ? open_writable(db, folder, err)
+                                          : open_readable(db, folder, err);
+    if (status == TL_OK)
+        *out = db;
+    else
+        tl_study_db_close(db);
+    return status;
+}
+
+void tl_study_db_close(tl_study_db *db)
+{
+    if (db == NULL)
+        return;
+    sqlite3_close(db->sql.handle);
+    tl_study_lock_release(&db->lock);
+    tl_arena_destroy(db->arena);
+    tl_free(db);
+}
+
+/* ---- the manifest ----------------------------------------------------------------------- */
+
+/* Long values, hashes and grids, are cut in messages. */
+enum { SHOWN = 40 };
+
+static const char *shown(const char *value, char text[SHOWN + 4])
+{
+    snprintf(text, SHOWN + 4, "%.*s%s", SHOWN, value,
+             strlen(value) > SHOWN ? "..." : "");
+    return text;
+}
+
+/* Appends "key is 'there' there and 'here' here" to `text`. */
+static void add_difference(char *text, size_t bytes, const char *key, const char *there,
+                           const char *here)
+{
+    char a[SHOWN + 4], b[SHOWN + 4];
+    const size_t used = strlen(text);
+    snprintf(text + used, bytes - used, "%s%s is '%s' there and '%s' here",
+             used > 0 ? "; " : "", key, there != NULL ? shown(there, a) : "(not said)",
+             here != NULL ? shown(here, b) : "(not said)");
+}
+
+/* Compares in both directions; `text` receives the differences. */
+static tl_status compare_keys(const tl_study_db *db, const tl_study_key *keys,
+                              size_t n_keys, tl_arena *arena, char *text, size_t bytes,
+                              tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n_keys && status == TL_OK; i++) {
+        const char *there = NULL;
+        status = tl_study_db_get_key(db, keys[i].key, arena, &there, err);
+        if (status == TL_OK && (there == NULL || strcmp(there, keys[i].value) != 0))
+            add_difference(text, bytes, keys[i].key, there, keys[i].value);
+    }
+    tl_sql_statement statement = {0};
+    if (status == TL_OK)
+        status = tl_sql_prepare(
+            &db->sql, "select key, value from manifest order by key", &statement, err);
+    bool row = false;
+    while (status == TL_OK && (status = tl_sql_step(&statement, &row, err)) == TL_OK &&
+           row) {
+        const char *key = NULL, *value = NULL;
+        status = tl_sql_get_text(&statement, 0, arena, &key, err);
+        if (status == TL_OK)
+            status = tl_sql_get_text(&statement, 1, arena, &value, err);
+        bool known = status != TL_OK;
+        for (size_t i = 0; i < n_keys && !known; i++)
+            known = strcmp(keys[i].key, key) == 0;
+        if (!known)
+            add_difference(text, bytes, key, value, NULL);
+    }
+    tl_sql_release(&statement);
+    return status;
+}
+
+static tl_status put_keys(const tl_study_db *db, const tl_study_key *keys,
+                          size_t n_keys, tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    tl_status status =
+        tl_sql_prepare(&db->sql, "insert into manifest values(?, ?)", &statement, err);
+    for (size_t i = 0; i < n_keys && status == TL_OK; i++) {
+        const tl_sql_value values[] = {tl_sql_text(keys[i].key),
+                                       tl_sql_text(keys[i].value)};
+        status = tl_sql_insert(&statement, values, 2, err);
+    }
+    tl_sql_release(&statement);
+    return status;
+}
+
+static tl_status put_files(const tl_study_db *db, const tl_study_file *files,
+                           size_t n_files, tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    tl_status status = tl_sql_prepare(
+        &db->sql, "insert or replace into file values(?, ?, ?, ?)", &statement, err);
+    for (size_t i = 0; i < n_files && status == TL_OK; i++) {
+        const tl_sql_value values[] = {
+            tl_sql_text(files[i].path), tl_sql_int(files[i].bytes),
+            tl_sql_int(files[i].modified_ns), tl_sql_text(files[i].sha256)};
+        status = tl_sql_insert(&statement, values, 4, err);
+    }
+    tl_sql_release(&statement);
+    return status;
+}
+
+tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_keys,
+                            const tl_study_file *files, size_t n_files, tl_error *err)
+{
+    char differences[600] = "";
+    int64_t n_there = 0;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", db->sql.path);
+    tl_status status =
+        tl_sql_query_int(&db->sql, "select count(*) from manifest", &n_there, err);
+    if (status == TL_OK && n_there > 0)
+        status =
+            compare_keys(db, keys, n_keys, arena, differences, sizeof differences, err);
+    if (status == TL_OK && differences[0] != '\0')
+        status = tl_fail(err, TL_ERR_DATA, "%s: holds another study: %s", db->sql.path,
+                         differences);
+    bool all_known = n_there > 0;
+    for (size_t i = 0; i < n_files && status == TL_OK && all_known; i++) {
+        const char *hash = NULL;
+        status = tl_study_db_get_hash(db, files[i].path, files[i].bytes,
+                                      files[i].modified_ns, arena, &hash, err);
+        all_known = hash != NULL && strcmp(hash, files[i].sha256) == 0;
+    }
+    if (status == TL_OK && !all_known &&
+        (status = tl_sql_begin(&db->sql, err)) == TL_OK) {
+        if (n_there == 0)
+            status = put_keys(db, keys, n_keys, err);
+        if (status == TL_OK)
+            status = put_files(db, files, n_files, err);
+        status = tl_sql_end(&db->sql, status, err);
+    }
+    tl_arena_destroy(arena);
+    return status;
+}
+
+tl_status tl_study_db_get_key(const tl_study_db *db, const char *key, tl_arena *arena,
+                              const char **value, tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    const char *found = NULL;
+    bool row = false;
+    tl_status status = tl_sql_prepare(
+        &db->sql, "select value from manifest where key = ?", &statement, err);
+    if (status == TL_OK)
+        status = tl_sql_bind(&statement, 1, tl_sql_text(key), err);
+    if (status == TL_OK)
+        status = tl_sql_step(&statement, &row, err);
+    if (status == TL_OK && row)
+        status = tl_sql_get_text(&statement, 0, arena, &found, err);
+    if (status == TL_OK)
+        *value = found;
+    tl_sql_release(&statement);
+    return status;
+}
+
+tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t bytes,
+                               int64_t modified_ns, tl_arena *arena,
+                               const char **sha256, tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    const char *found = NULL;
+    bool row = false;
+    const tl_sql_value values[] = {tl_sql_text(path), tl_sql_int(bytes),
+                                   tl_sql_int(modified_ns)};
+    tl_status status = tl_sql_prepare(
+        &db->sql,
+        "select sha256 from file where path = ? and bytes = ? and modified_ns = ?",
+        &statement, err);
+    for (int i = 0; i < 3 && status == TL_OK; i++)
+        status = tl_sql_bind(&statement, i + 1, values[i], err);
+    if (status == TL_OK)
+        status = tl_sql_step(&statement, &row, err);
+    if (status == TL_OK && row)
+        status = tl_sql_get_text(&statement, 0, arena, &found, err);
+    if (status == TL_OK)
+        *sha256 = found;
+    tl_sql_release(&statement);
+    return status;
+}

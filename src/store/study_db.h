@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study_db.h - the database of a study folder: what made the study (the manifest),
+ * and every number it found, as plain rows.
+ *
+ *     tl_study_db *db = NULL;
+ *     status = tl_study_db_open("runs/my-task", TL_STUDY_WRITE, &db, &err);
+ *     status = tl_study_db_adopt(db, keys, n_keys, files, n_files, &err);
+ *     status = tl_study_db_put_prompts(db, prompts, n, &err);
+ *     tl_study_db_close(db);
+ *
+ * One `put` is one unit of work and one transaction: when it returns TL_OK the rows
+ * are on the disk, and a process killed inside it leaves none of them. Putting rows
+ * that are there already replaces them by the same. Doubles keep all their bits;
+ * NaN is kept as NULL. No table holds a time or a name of a machine, so that equal
+ * studies have equal tables.
+ *
+ * What `get` returns lives in the arena, in the order of the primary key.
+ */
+#ifndef TWINLENS_STORE_STUDY_DB_H
+#define TWINLENS_STORE_STUDY_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "twinlens/arena.h"
+#include "twinlens/encoding.h"
+#include "twinlens/status.h"
+
+#define TL_STUDY_DB_NAME "study.db"
+
+typedef struct tl_study_db tl_study_db;
+
+typedef enum tl_study_access {
+    TL_STUDY_READ,  /* the study must be there; nothing is changed */
+    TL_STUDY_WRITE, /* made when the folder is missing or empty; locked for others */
+} tl_study_access;
+
+/*
+ * Errors: TL_ERR_NOT_FOUND (no study to read), TL_ERR_DATA (a folder with other
+ * things in it, or of another schema version), TL_ERR_IO (cannot be written; in use
+ * by another process), TL_ERR_FORMAT (not a study's database).
+ */
+tl_status tl_study_db_open(const char *folder, tl_study_access access,
+                           tl_study_db **out, tl_error *err);
+void tl_study_db_close(tl_study_db *db);
+
+/* ---- what made the study ------------------------------------------------------- */
+
+typedef struct tl_study_key {
+    const char *key, *value;
+} tl_study_key;
+
+/* A file that was hashed, and how it looked, so that it need not be hashed again. */
+typedef struct tl_study_file {
+    const char *path, *sha256;
+    int64_t bytes, modified_ns;
+} tl_study_file;
+
+/*
+ * Makes the study that of these keys. A study that has none yet takes them; one that
+ * has others is refused, TL_ERR_DATA with each difference, and left as it was. The
+ * files are remembered in the same transaction.
+ */
+tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_keys,
+                            const tl_study_file *files, size_t n_files, tl_error *err);
+
+/* *value is NULL when there is no such key. */
+tl_status tl_study_db_get_key(const tl_study_db *db, const char *key, tl_arena *arena,
+                              const char **value, tl_error *err);
+
+/* The hash remembered for a file, if it still looks the same; NULL if not. */
+tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t bytes,
+                               int64_t modified_ns, tl_arena *arena,
+                               const char **sha256, tl_error *err);
+
+/* ---- what the model says to each prompt ------------------------------------------ */
+
+typedef struct tl_study_prompt {
+    size_t row; /* in the dataset */
+    const char *id;
+    tl_modality modality;
+    size_t n_pos, data_begin, data_end;
+    int32_t answer_id, label_id, top_id; /* of labels, of all; label_id -1: no labels */
+    const char *answer, *label, *top;    /* as text; the latter two may be NULL */
+    double answer_logit, label_logit, top_logit;
+    bool correct_limited, correct_full;
+} tl_study_prompt;
+
+tl_status tl_study_db_put_prompts(tl_study_db *db, const tl_study_prompt *prompts,
+                                  size_t n_prompts, tl_error *err);
+tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
+                                  tl_arena *arena, const tl_study_prompt **prompts,
+                                  size_t *n_prompts, tl_error *err);
+
+/* ---- which prompts are used -------------------------------------------------------- */
+
+typedef enum tl_study_part { TL_STUDY_DISCOVERY, TL_STUDY_EVALUATION } tl_study_part;
+
+typedef struct tl_study_pair {
+    size_t row, counterfactual; /* in the dataset */
+    int32_t answer_id, counterfactual_answer_id;
+} tl_study_pair;
+
+/* Both parts of a modality at once; a part's pairs are in order. */
+tl_status tl_study_db_put_split(tl_study_db *db, tl_modality modality,
+                                const tl_study_pair *discovery, size_t n_discovery,
+                                const tl_study_pair *evaluation, size_t n_evaluation,
+                                tl_error *err);
+tl_status tl_study_db_get_pairs(const tl_study_db *db, tl_modality modality,
+                                tl_study_part part, tl_arena *arena,
+                                const tl_study_pair **pairs, size_t *n_pairs,
+                                tl_error *err);
+
+/* ---- the scores, which are in a file of their own ------------------------------------ */
+
+typedef struct tl_study_scores {
+    const char *file; /* name in the folder */
+    const char *sha256;
+    size_t n_pairs;
+    size_t n_layers, n_pos, n_heads, d_mlp;
+    size_t data_begin, data_end;
+} tl_study_scores;
+
+tl_status tl_study_db_put_scores(tl_study_db *db, tl_modality modality,
+                                 const tl_study_scores *scores, tl_error *err);
+/* scores->file is NULL when there are none yet. */
+tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
+                                 tl_arena *arena, tl_study_scores *scores,
+                                 tl_error *err);
+
+/* ---- how well circuits do the job ------------------------------------------------------ */
+
+typedef enum tl_study_kind { TL_STUDY_CIRCUIT, TL_STUDY_RANDOM } tl_study_kind;
+enum { TL_STUDY_KIND_COUNT = TL_STUDY_RANDOM + 1 };
+
+/* Logit differences of one evaluation pair: of the clean run, of everything ablated,
+ * and of the circuits of each kind, one per point of the grid. */
+typedef struct tl_study_evaluation {
+    size_t pair; /* its place in the evaluation part */
+    double clean, none;
+    const double *circuit[TL_STUDY_KIND_COUNT]; /* [n_points] each */
+} tl_study_evaluation;
+
+tl_status tl_study_db_put_evaluation(tl_study_db *db, tl_modality modality,
+                                     const tl_study_evaluation *evaluation,
+                                     size_t n_points, tl_error *err);
+tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modality,
+                                      size_t n_points, tl_arena *arena,
+                                      const tl_study_evaluation **evaluations,
+                                      size_t *n_evaluations, tl_error *err);
+
+/* One point of a faithfulness curve. */
+typedef struct tl_study_point {
+    const char *fraction; /* as written */
+    size_t n_heads, n_neurons;
+    double mean_of_ratios, ratio_of_means, median;
+    size_t n, n_excluded;
+} tl_study_point;
+
+/* The smallest circuit above the threshold. */
+typedef struct tl_study_minimal {
+    bool found;
+    size_t point; /* in the curve; valid if found */
+} tl_study_minimal;
+
+/* Both curves [n_points] and the minimal circuit: the end of a modality. */
+tl_status
+tl_study_db_put_curves(tl_study_db *db, tl_modality modality,
+                       const tl_study_point *const curves[TL_STUDY_KIND_COUNT],
+                       size_t n_points, const tl_study_minimal *minimal, tl_error *err);
+/* *n_points is 0 while there is no curve. */
+tl_status tl_study_db_get_curve(const tl_study_db *db, tl_modality modality,
+                                tl_study_kind kind, tl_arena *arena,
+                                const tl_study_point **points, size_t *n_points,
+                                tl_error *err);
+/* *done tells whether the modality has got so far. */
+tl_status tl_study_db_get_minimal(const tl_study_db *db, tl_modality modality,
+                                  tl_study_minimal *minimal, bool *done, tl_error *err);
+
+#endif

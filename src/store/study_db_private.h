@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * study_db_private.h - what study_db.c and study_rows.c share. */
+#ifndef TWINLENS_STORE_STUDY_DB_PRIVATE_H
+#define TWINLENS_STORE_STUDY_DB_PRIVATE_H
+
+#include "store/sql.h"
+#include "store/study_db.h"
+#include "store/study_lock.h"
+
+struct tl_study_db {
+    tl_sql sql;
+    tl_study_lock lock; /* held by a writer */
+    tl_arena *arena;    /* the path */
+};
+
+#endif
