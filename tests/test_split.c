@@ -375,7 +375,7 @@ static void impossible_wishes_are_explained(void **state)
          FEW_CORRECT},
         {"8 prompts are wanted, but of the 8 correct rows only 6 are different", 8,
          REPEATED},
-        {"row 'r0' has no possible counterfactual: every row for discovery (3) has its "
+        {"row 'r4' has no possible counterfactual: every row for discovery (3) has its "
          "answer, 'no'",
          0, ONE_ANSWER},
         {"row 'r0' and its counterfactual 'r2' have the same answer by first token "

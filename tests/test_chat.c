@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_chat.c - the chat strings, byte for byte, and where the data lies in them.
+ */
+#include "testing.h"
+
+#include <string.h>
+
+#include "input/chat.h"
+#include "twinlens/alloc.h"
+
+#define QWEN_BEFORE                                                                    \
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+#define QWEN_AFTER "<|im_end|>\n<|im_start|>assistant\n"
+
+static void chats_are_written_as_the_templates_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *data, *query;
+        bool has_image;
+        const char *want;
+    } cases[] = {
+        {"A:", " b c", ". d?", false, QWEN_BEFORE "A: b c. d?" QWEN_AFTER},
+        {NULL, "b", "\nc ", false, QWEN_BEFORE "b\nc " QWEN_AFTER},
+        {"", NULL, "c", true,
+         QWEN_BEFORE "<|vision_start|><|image_pad|><|vision_end|>c" QWEN_AFTER},
+        {"A ", NULL, "c", true,
+         QWEN_BEFORE "<|vision_start|><|image_pad|><|vision_end|>A c" QWEN_AFTER},
+    };
+    const tl_chat_format *format = tl_chat_find("qwen2_vl");
+    assert_non_null(format);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        tl_chat chat;
+        assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
+                                       cases[i].query, cases[i].has_image, arena, &chat,
+                                       NULL),
+                         TL_OK);
+        assert_string_equal(chat.text, cases[i].want);
+        assert_int_equal(chat.bytes, strlen(cases[i].want));
+        const char *data = cases[i].data != NULL ? cases[i].data : "";
+        assert_int_equal(chat.data_end - chat.data_begin, strlen(data));
+        assert_memory_equal(chat.text + chat.data_begin, data, strlen(data));
+        tl_arena_destroy(arena);
+    }
+}
+
+static void words_that_mean_a_picture_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *data, *query, *token;
+        bool has_image;
+    } cases[] = {
+        {"", "x", "<|image_pad|>", "<|image_pad|>", false},
+        {"<|image_pad|>", NULL, "x", "<|image_pad|>", true},
+        {"", "a <|video_pad|>", "x", "<|video_pad|>", false},
+        {"a <|ima", "ge_p", "ad|>", "<|image_pad|>", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        tl_error err = {0};
+        tl_chat chat = {.bytes = 77};
+        assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl"), cases[i].before,
+                                       cases[i].data, cases[i].query,
+                                       cases[i].has_image, arena, &chat, &err),
+                         TL_ERR_DATA);
+        assert_non_null(strstr(err.text, cases[i].token));
+        assert_int_equal(chat.bytes, 77);
+        tl_arena_destroy(arena);
+    }
+}
+
+static void families_are_found_and_listed(void **state)
+{
+    (void)state;
+    assert_null(tl_chat_find("gpt2"));
+    assert_null(tl_chat_find(""));
+    assert_non_null(strstr(tl_chat_known(), "qwen2_vl"));
+    const tl_chat_format *format = tl_chat_find("qwen2_vl");
+    assert_non_null(strstr(format->image, format->placeholder));
+}
+
+static void lack_of_memory_is_a_status(void **state)
+{
+    (void)state;
+    tl_arena *arena = tl_arena_create();
+    tl_chat chat;
+    static char long_text[300000]; /* more than an arena has at hand */
+    memset(long_text, 'a', sizeof long_text - 1);
+    tl_alloc_fail_at(0);
+    assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl"), "", long_text, "", false,
+                                   arena, &chat, NULL),
+                     TL_ERR_NO_MEMORY);
+    tl_alloc_fail_at(-1);
+    tl_arena_destroy(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chats_are_written_as_the_templates_do),
+        cmocka_unit_test(words_that_mean_a_picture_are_refused),
+        cmocka_unit_test(families_are_found_and_listed),
+        cmocka_unit_test(lack_of_memory_is_a_status),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
