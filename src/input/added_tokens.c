@@ -30,7 +30,7 @@ struct trie {
 
 struct token {
     int32_t id;
-    bool single_word, lstrip, rstrip, normalized;
+    bool single_word, lstrip, rstrip, normalized, special;
 };
 
 struct tl_added_tokens {
@@ -114,18 +114,15 @@ static int32_t longest_token(const struct trie *trie, const char *text, size_t b
 
 /* --- reading ------------------------------------------------------------------------ */
 
-static tl_status read_flags(const json_t *json, struct token *token, bool *special,
-                            tl_error *err)
+static tl_status read_flags(const json_t *json, struct token *token, tl_error *err)
 {
     const struct {
         const char *key;
         bool *flag;
     } flags[] = {
-        {"single_word", &token->single_word},
-        {"lstrip", &token->lstrip},
-        {"rstrip", &token->rstrip},
-        {"normalized", &token->normalized},
-        {"special", special},
+        {"single_word", &token->single_word}, {"lstrip", &token->lstrip},
+        {"rstrip", &token->rstrip},           {"normalized", &token->normalized},
+        {"special", &token->special},
     };
     tl_status status = TL_OK;
     for (size_t i = 0; status == TL_OK && i < sizeof flags / sizeof flags[0]; i++)
@@ -154,7 +151,7 @@ static tl_status check_id(const tl_vocabulary *model, const char *content, int32
 
 /* What can be told of a token without the others. */
 static tl_status read_token(const json_t *json, const char **content,
-                            struct token *token, bool *special, tl_error *err)
+                            struct token *token, tl_error *err)
 {
     *content = json_string_value(json_object_get(json, "content"));
     if (*content == NULL || **content == '\0')
@@ -165,7 +162,7 @@ static tl_status read_token(const json_t *json, const char **content,
         status = tl_fail(err, TL_ERR_FORMAT, "the id of '%s' must be in 0..%d",
                          *content, (int)TL_VOCABULARY_MAX_ID);
     if (status == TL_OK)
-        status = read_flags(json, token, special, err);
+        status = read_flags(json, token, err);
     return status;
 }
 
@@ -176,11 +173,10 @@ static tl_status read_tokens(tl_added_tokens *added, const json_t *list,
     size_t bytes = 0;
     int32_t max_id = -1;
     const char *content;
-    bool special;
     for (size_t i = 0; i < count; i++) {
         struct token token = {0};
         const tl_status status =
-            read_token(json_array_get(list, i), &content, &token, &special, err);
+            read_token(json_array_get(list, i), &content, &token, err);
         if (status != TL_OK)
             return status;
         bytes += strlen(content);
@@ -195,7 +191,7 @@ static tl_status read_tokens(tl_added_tokens *added, const json_t *list,
     int32_t next = (int32_t)model->count;
     for (size_t i = 0; status == TL_OK && i < count; i++) {
         struct token *token = &added->tokens[i];
-        status = read_token(json_array_get(list, i), &content, token, &special, err);
+        status = read_token(json_array_get(list, i), &content, token, err);
         if (status == TL_OK)
             status = check_id(model, content, token->id, &next, err);
         if (status == TL_OK)
@@ -238,9 +234,15 @@ static tl_status build_tries(tl_added_tokens *added, const tl_pieces *needles,
         if (status != TL_OK)
             return status;
     }
-    for (size_t i = 0; i < count; i++)
-        insert(&added->tries[added->tokens[i].normalized], needles[i].text,
-               needles[i].bytes, (int32_t)i);
+    /* Of tokens that are alike when normalized the first counts, special ones
+     * before others. */
+    for (int special = 1; special >= 0; special--) {
+        for (size_t i = 0; i < count; i++) {
+            if (added->tokens[i].special == (special == 1))
+                insert(&added->tries[added->tokens[i].normalized], needles[i].text,
+                       needles[i].bytes, (int32_t)i);
+        }
+    }
     return TL_OK;
 }
 
