@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_dataset.c - what dataset.jsonl and task.json say, what is wrong with bad
+ * ones, and rows as a model eats them.
+ */
+#include "testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "twinlens/alloc.h"
+#include "twinlens/dataset.h"
+#include "twinlens/log.h"
+
+#define TINY "tests/data/qwen2vl-tiny"
+#define SHARED TWINLENS_SOURCE_DIR "/../shared"
+
+/* ---- folders made for a test --------------------------------------------------- */
+
+typedef struct folder {
+    char path[64];
+} folder;
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static folder make_folder(const char *rows, const char *task)
+{
+    folder f = {"/tmp/twinlens-dataset-XXXXXX"};
+    char path[128];
+    assert_non_null(mkdtemp(f.path));
+    if (rows != NULL) {
+        snprintf(path, sizeof path, "%s/dataset.jsonl", f.path);
+        write_file(path, rows);
+    }
+    if (task != NULL) {
+        snprintf(path, sizeof path, "%s/task.json", f.path);
+        write_file(path, task);
+    }
+    return f;
+}
+
+static void remove_folder(const folder *f)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/dataset.jsonl", f->path);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/task.json", f->path);
+    unlink(path);
+    assert_int_equal(rmdir(f->path), 0);
+}
+
+static tl_dataset *open_text(const char *rows, const char *task)
+{
+    const folder f = make_folder(rows, task);
+    tl_error err = {0};
+    tl_dataset *dataset = NULL;
+    if (tl_dataset_open(f.path, &dataset, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    remove_folder(&f);
+    return dataset;
+}
+
+/* ---- reading ---------------------------------------------------------------------- */
+
+static void the_folder_or_its_file_open(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {TINY "/goldens", TINY "/goldens/dataset.jsonl"};
+    for (size_t i = 0; i < 2; i++) {
+        tl_error err = {0};
+        tl_dataset *d = NULL;
+        if (tl_dataset_open(paths[i], &d, &err) != TL_OK)
+            fail_msg("%s", err.text);
+        assert_string_equal(d->path, TINY "/goldens/dataset.jsonl");
+        assert_string_equal(d->folder, TINY "/goldens");
+        assert_string_equal(d->name, "counting");
+        assert_int_equal(d->n_labels, 4);
+        assert_string_equal(d->labels[3], "4");
+        assert_int_equal(d->image_width, 0);
+        assert_int_equal(d->n_rows, 12);
+
+        const tl_dataset_row *text = &d->rows[0], *image = &d->rows[1];
+        assert_string_equal(text->id, "text-0");
+        assert_string_equal(text->pair, "0");
+        assert_int_equal(text->modality, TL_TEXT);
+        assert_string_equal(text->before, "Sequence:");
+        assert_string_equal(text->data, " dog apple car apple");
+        assert_string_equal(text->answer, "1");
+        assert_null(text->image_path);
+        assert_null(text->group);
+        assert_int_equal(text->part, TL_PART_NONE);
+        assert_int_equal(text->line, 1);
+        assert_int_equal(text->counterfactual, 2);
+        assert_int_equal(text->n_labels, 4);
+        assert_int_equal(image->modality, TL_IMAGE);
+        assert_null(image->data);
+        assert_string_equal(image->image_path, TINY "/goldens/images/0.png");
+        for (size_t k = 0; k < d->n_rows; k++)
+            assert_int_equal(tl_dataset_find(d, d->rows[k].id), k);
+        assert_true(tl_dataset_find(d, "text-99") == TL_NO_ROW);
+        assert_true(tl_dataset_find(d, "") == TL_NO_ROW);
+        tl_dataset_close(d);
+    }
+    tl_dataset_close(NULL);
+}
+
+static void what_is_optional_may_be_absent(void **state)
+{
+    (void)state;
+    tl_dataset *d =
+        open_text("\xef\xbb\xbf{\"id\": \"a\", \"modality\": \"text\", \"data\": \"x\","
+                  " \"query\": \"\", \"answer\": \"1\", \"pair\": null}\r\n"
+                  "  \r\n\n"
+                  "{\"id\": \"b\", \"modality\": \"image\", \"image\": \"/i.png\", "
+                  "\"query\": \"?\","
+                  " \"answer\": \"2\", \"data\": \"\", \"split\": \"evaluation\", "
+                  "\"group\": \"g\","
+                  " \"labels\": [\"2\", \"3\"], \"x_note\": [1]}",
+                  NULL);
+    assert_int_equal(d->n_rows, 2);
+    assert_string_equal(d->name, "");
+    assert_int_equal(d->n_labels, 0);
+    assert_string_equal(d->rows[0].before, "");
+    assert_null(d->rows[0].pair);
+    assert_int_equal(d->rows[0].n_labels, 0);
+    assert_true(d->rows[0].counterfactual == TL_NO_ROW);
+    assert_string_equal(d->rows[1].image_path, "/i.png");
+    assert_null(d->rows[1].data);
+    assert_int_equal(d->rows[1].part, TL_EVALUATION);
+    assert_string_equal(d->rows[1].group, "g");
+    assert_int_equal(d->rows[1].n_labels, 2);
+    assert_string_equal(d->rows[1].labels[1], "3");
+    assert_int_equal(d->rows[1].line, 4);
+    tl_dataset_close(d);
+}
+
+static void image_size_is_width_and_height(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *task;
+        size_t width, height;
+    } cases[] = {{"{\"image_size\": [338, 75]}", 338, 75},
+                 {"{\"image_size\": 252}", 252, 252},
+                 {"{\"image_size\": null}", 0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_dataset *d =
+            open_text("{\"id\": \"a\", \"modality\": \"image\", \"query\": \"\","
+                      " \"answer\": \"1\", \"image\": \"i.png\"}",
+                      cases[i].task);
+        assert_int_equal(d->image_width, cases[i].width);
+        assert_int_equal(d->image_height, cases[i].height);
+        const tl_prompt_text prompt = tl_dataset_prompt(d, 0);
+        assert_int_equal(prompt.resize_width, cases[i].width);
+        assert_int_equal(prompt.resize_height, cases[i].height);
+        tl_dataset_close(d);
+    }
+}
+
+#define START "{\"id\": \"a\", \"modality\": \"text\", "
+#define REST "\"data\": \"x\", \"query\": \"?\", \"answer\": \"1\""
+#define ROW_A START REST "}\n"
+
+static void bad_datasets_are_explained(void **state)
+{
+    (void)state;
+    /* The message follows the folder's path. */
+    static const struct {
+        const char *rows, *task, *message;
+    } cases[] = {
+        {"", NULL, "/dataset.jsonl: has no rows"},
+        {"\n \n", NULL, "/dataset.jsonl: has no rows"},
+        {ROW_A "[]\n", NULL, "/dataset.jsonl:2: not an object"},
+        {ROW_A "\n{\"id\": \n", NULL, "/dataset.jsonl:3: column "},
+        {START "\"id\": \"b\"}", NULL, "/dataset.jsonl:1: column "},
+        {ROW_A ROW_A, NULL, "/dataset.jsonl:2: id 'a' is that of line 1 too"},
+        {"{\"id\": 7}", NULL, "/dataset.jsonl:1: 'id' is 7, wanted a string"},
+        {"{\"id\": \"a\"}", NULL, "/dataset.jsonl:1: no 'modality'"},
+        {"{\"id\": \"a\", \"modality\": \"audio\"}", NULL,
+         "/dataset.jsonl:1: 'modality' is 'audio', wanted 'text' or 'image'"},
+        {"{\"modality\": \"text\"}", NULL, "/dataset.jsonl:1: no 'id'"},
+        {"{\"id\": \"\", \"modality\": \"text\"}", NULL,
+         "/dataset.jsonl:1: 'id' is empty"},
+        {START "\"data\": \"x\", \"answer\": \"1\"}", NULL,
+         "/dataset.jsonl:1: no 'query'"},
+        {START "\"data\": \"x\", \"query\": \"?\"}", NULL,
+         "/dataset.jsonl:1: no 'answer'"},
+        {START "\"data\": \"x\", \"query\": \"?\", \"answer\": \"\"}", NULL,
+         "/dataset.jsonl:1: 'answer' is empty"},
+        {START "\"data\": \"x\", \"query\": \"?\", \"answer\": 1}", NULL,
+         "/dataset.jsonl:1: 'answer' is 1, wanted a string"},
+        {START "\"query\": \"?\", \"answer\": \"1\"}", NULL,
+         "/dataset.jsonl:1: no 'data'"},
+        {START "\"data\": \"\", \"query\": \"?\", \"answer\": \"1\"}", NULL,
+         "/dataset.jsonl:1: 'data' is empty"},
+        {START REST ", \"image\": \"i.png\"}", NULL,
+         "/dataset.jsonl:1: a text row with an 'image'"},
+        {"{\"id\": \"a\", \"modality\": \"image\", " REST "}", NULL,
+         "/dataset.jsonl:1: no 'image'"},
+        {"{\"id\": \"a\", \"modality\": \"image\", \"image\": \"i.png\", " REST "}",
+         NULL,
+         "/dataset.jsonl:1: both 'data' and 'image'; the data of an image row is the "
+         "image"},
+        {START REST ", \"split\": \"test\"}", NULL,
+         "/dataset.jsonl:1: 'split' is 'test', wanted 'discovery' or 'evaluation'"},
+        {START REST ", \"labels\": \"1\"}", NULL,
+         "/dataset.jsonl:1: 'labels' is not a list of answers"},
+        {START REST ", \"labels\": []}", NULL,
+         "/dataset.jsonl:1: 'labels' is not a list of answers"},
+        {START REST ", \"labels\": [\"1\", 2]}", NULL,
+         "/dataset.jsonl:1: 'labels' has an entry that is not a string, or is empty"},
+        {START REST ", \"labels\": [\"\"]}", NULL,
+         "/dataset.jsonl:1: 'labels' has an entry that is not a string, or is empty"},
+        {START REST ", \"cf\": \"b\"}", NULL,
+         "/dataset.jsonl:1: row 'a': 'cf' is 'b', and there is no such row"},
+        {START REST ", \"cf\": \"a\"}", NULL,
+         "/dataset.jsonl:1: row 'a': 'cf' names the row itself"},
+        {START REST
+         ", \"cf\": \"b\"}\n{\"id\": \"b\", \"modality\": \"image\", \"query\":"
+         " \"\", \"answer\": \"1\", \"image\": \"i.png\"}",
+         NULL,
+         "/dataset.jsonl:1: row 'a': 'cf' is 'b', which is of modality image and not "
+         "text"},
+        {ROW_A, "[]", "/task.json: not an object"},
+        {ROW_A, "{", "/task.json: line 1"},
+        {ROW_A, "{\"name\": 1}", "/task.json: 'name' is 1, wanted a string"},
+        {ROW_A, "{\"labels\": {}}", "/task.json: 'labels' is not a list of answers"},
+        {ROW_A, "{\"image_size\": [252]}",
+         "/task.json: 'image_size' is not [width, height], each in 1..16384"},
+        {ROW_A, "{\"image_size\": [252, 0]}",
+         "/task.json: 'image_size' is not [width, height], each in 1..16384"},
+        {ROW_A, "{\"image_size\": \"252\"}",
+         "/task.json: 'image_size' is not [width, height], each in 1..16384"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const folder f = make_folder(cases[i].rows, cases[i].task);
+        tl_error err = {0};
+        tl_dataset *dataset = NULL;
+        assert_int_equal(tl_dataset_open(f.path, &dataset, &err), TL_ERR_FORMAT);
+        const size_t n = strlen(f.path);
+        if (strncmp(err.text, f.path, n) != 0 ||
+            strncmp(err.text + n, cases[i].message, strlen(cases[i].message)) != 0)
+            fail_msg("case %zu: %s, wanted %s", i, err.text, cases[i].message);
+        assert_null(strchr(err.text, '\n'));
+        assert_null(dataset);
+        remove_folder(&f);
+    }
+    const folder f = make_folder(NULL, NULL);
+    tl_dataset *dataset = NULL;
+    assert_int_equal(tl_dataset_open(f.path, &dataset, NULL), TL_ERR_NOT_FOUND);
+    remove_folder(&f);
+    assert_int_equal(tl_dataset_open(f.path, &dataset, NULL), TL_ERR_NOT_FOUND);
+}
+
+static void count_warnings(void *user, tl_log_level level, const char *text)
+{
+    (void)text;
+    *(size_t *)user += level == TL_LOG_WARNING;
+}
+
+static void unknown_keys_are_warned_of_once(void **state)
+{
+    (void)state;
+    size_t n_warnings = 0;
+    tl_log_set(count_warnings, &n_warnings);
+    tl_dataset_close(open_text(START REST
+                               ", \"note\": 1, \"x_mine\": 2}\n"
+                               "{\"id\": \"b\", \"modality\": \"text\", " REST
+                               ", \"note\": 1, \"qeury\": 2}",
+                               "{\"label\": [], \"note\": 1}"));
+    tl_log_set(NULL, NULL);
+    assert_int_equal(n_warnings, 3); /* label, note, qeury */
+}
+
+static void modalities_have_names(void **state)
+{
+    (void)state;
+    tl_modality modality = TL_TEXT;
+    assert_int_equal(tl_modality_parse("image", &modality, NULL), TL_OK);
+    assert_int_equal(modality, TL_IMAGE);
+    assert_string_equal(tl_modality_name(modality), "image");
+    assert_int_equal(tl_modality_parse("text", &modality, NULL), TL_OK);
+    assert_int_equal(modality, TL_TEXT);
+    assert_string_equal(tl_modality_name(modality), "text");
+    tl_error err = {0};
+    assert_int_equal(tl_modality_parse("both", &modality, &err), TL_ERR_ARGUMENT);
+    assert_string_equal(err.text, "modality 'both', wanted text or image");
+}
+
+/* ---- rows as a model eats them ------------------------------------------------- */
+
+static tl_processor *open_processor(void)
+{
+    tl_error err = {0};
+    tl_processor *processor = NULL;
+    if (tl_processor_open(TINY "/checkpoint", &processor, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    return processor;
+}
+
+static void rows_encode_and_have_answers(void **state)
+{
+    (void)state;
+    tl_processor *processor = open_processor();
+    tl_arena *arena = tl_arena_create();
+    tl_error err = {0};
+    tl_dataset *d = NULL;
+    json_t *golden = NULL;
+    if (tl_dataset_open(TINY "/goldens", &d, &err) != TL_OK ||
+        tl_json_read(TINY "/goldens/encode.json", &golden, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    size_t rows[12], n_of[TL_MODALITY_COUNT] = {0};
+    tl_encoding encodings[TL_MODALITY_COUNT][12];
+    for (size_t i = 0; i < d->n_rows; i++) {
+        const json_t *want = json_object_get(golden, d->rows[i].id);
+        const tl_modality m = d->rows[i].modality;
+        tl_encoding *e = &encodings[m][n_of[m]];
+        rows[n_of[m]++] = i;
+        int32_t answer = -1, pair[2] = {-1, -1};
+        if (tl_dataset_encode(d, i, processor, arena, e, &err) != TL_OK ||
+            tl_dataset_answer_id(d, i, processor, &answer, &err) != TL_OK ||
+            tl_dataset_pair_ids(d, i, d->rows[i].counterfactual, processor, &pair[0],
+                                &pair[1], &err) != TL_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(e->n_pos, json_array_size(json_object_get(want, "input_ids")));
+        assert_int_equal(answer, json_integer_value(json_object_get(want, "answer")));
+        assert_int_equal(pair[0], answer);
+        assert_int_not_equal(pair[1], answer);
+    }
+    for (int m = 0; m < TL_MODALITY_COUNT; m++)
+        assert_int_equal(
+            tl_dataset_check_lengths(d, rows, encodings[m], n_of[m], "attribute", NULL),
+            TL_OK);
+
+    const int32_t *labels = NULL;
+    size_t n_labels = 0;
+    assert_int_equal(
+        tl_dataset_label_ids(d, 0, processor, arena, &labels, &n_labels, NULL), TL_OK);
+    assert_int_equal(n_labels, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(labels[i], 16 + i);
+
+    /* A text and an image are not equally long. */
+    const tl_encoding two[] = {encodings[TL_TEXT][0], encodings[TL_IMAGE][0]};
+    assert_int_equal(tl_dataset_check_lengths(d, rows, two, 2, "attribute", &err),
+                     TL_ERR_DATA);
+    assert_non_null(strstr(err.text, "attribute needs prompts of one length"));
+    assert_non_null(strstr(err.text, "row 'image-0' has 45 tokens, data [18,22)"));
+    json_decref(golden);
+    tl_dataset_close(d);
+    tl_arena_destroy(arena);
+    tl_processor_close(processor);
+}
+
+static void labels_are_first_tokens_each_once(void **state)
+{
+    (void)state;
+    tl_processor *processor = open_processor();
+    tl_arena *arena = tl_arena_create();
+    tl_dataset *d =
+        open_text(START REST ", \"labels\": [\"31\", \"2\", \"32\", \"1\"]}\n"
+                             "{\"id\": \"b\", \"modality\": \"text\", " REST "}",
+                  NULL);
+    const int32_t *ids = NULL;
+    size_t count = 0;
+    assert_int_equal(tl_dataset_label_ids(d, 0, processor, arena, &ids, &count, NULL),
+                     TL_OK);
+    assert_int_equal(count, 3); /* "31" and "32" both begin with "3" */
+    assert_int_equal(ids[0], 18);
+    assert_int_equal(ids[1], 17);
+    assert_int_equal(ids[2], 16);
+    assert_int_equal(tl_dataset_label_ids(d, 1, processor, arena, &ids, &count, NULL),
+                     TL_OK);
+    assert_int_equal(count, 0);
+    tl_dataset_close(d);
+    tl_arena_destroy(arena);
+    tl_processor_close(processor);
+}
+
+static void rows_that_cannot_be_used_are_named(void **state)
+{
+    (void)state;
+    tl_processor *processor = open_processor();
+    tl_arena *arena = tl_arena_create();
+    tl_error err = {0};
+    tl_dataset *d = open_text(
+        START REST
+        "}\n"
+        "{\"id\": \"b\", \"modality\": \"text\", \"data\": \"x\", \"query\": \"?\","
+        " \"answer\": \"9\"}\n"
+        "{\"id\": \"c\", \"modality\": \"text\", \"data\": \"x\", \"query\": \"?\","
+        " \"answer\": \"17\"}\n"
+        "{\"id\": \"d\", \"modality\": \"image\", \"image\": \"none.png\", \"query\": "
+        "\"\","
+        " \"answer\": \"1\"}\n"
+        "{\"id\": \"e\", \"modality\": \"text\", \"data\": \"<|image_pad|>\","
+        " \"query\": \"\", \"answer\": \"1\"}\n",
+        "{\"labels\": [\"1\", \"2\"]}");
+    int32_t a = 77, b = 78;
+    assert_int_equal(tl_dataset_answer_id(d, 1, processor, &a, &err), TL_ERR_DATA);
+    assert_non_null(strstr(err.text,
+                           "/dataset.jsonl:2: row 'b': answer '9' is none of its "
+                           "2 labels ('1', ...)"));
+    assert_int_equal(tl_dataset_pair_ids(d, 0, 2, processor, &a, &b, &err),
+                     TL_ERR_DATA);
+    assert_non_null(strstr(err.text,
+                           "/dataset.jsonl:1: row 'a' and its counterfactual 'c' "
+                           "(line 3) have the same answer by first token ('1', "
+                           "'17')"));
+    assert_int_equal(a, 77);
+    assert_int_equal(b, 78);
+    tl_encoding encoding;
+    assert_int_equal(tl_dataset_encode(d, 3, processor, arena, &encoding, &err),
+                     TL_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "/dataset.jsonl:4: row 'd': "));
+    assert_non_null(strstr(err.text, "/none.png"));
+    assert_int_equal(tl_dataset_encode(d, 4, processor, arena, &encoding, &err),
+                     TL_ERR_DATA);
+    assert_non_null(strstr(err.text, "/dataset.jsonl:5: row 'e': the words contain "
+                                     "<|image_pad|>"));
+    tl_dataset_close(d);
+    tl_arena_destroy(arena);
+    tl_processor_close(processor);
+}
+
+static void lack_of_memory_is_a_status(void **state)
+{
+    (void)state;
+    const size_t live = tl_alloc_live();
+    for (long long n = 0;; n++) {
+        tl_dataset *dataset = NULL;
+        tl_alloc_fail_at(n);
+        const tl_status status = tl_dataset_open(TINY "/goldens", &dataset, NULL);
+        const bool hit = tl_alloc_fault_hit() != 0;
+        tl_alloc_fail_at(-1);
+        tl_dataset_close(dataset);
+        assert_int_equal(status, hit ? TL_ERR_NO_MEMORY : TL_OK);
+        assert_int_equal(tl_alloc_live(), live);
+        if (!hit)
+            break;
+    }
+}
+
+/* Other people's data sets: every row has to encode, all of a modality alike. */
+static void trained_models_datasets_encode(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"arithmetic", "color", "counting", "factual",
+                                        "sentiment"};
+    if (!tl_file_exists(SHARED "/organism")) {
+        printf("skipped: no ../shared\n");
+        skip();
+    }
+    tl_error err = {0};
+    tl_processor *processor = NULL;
+    if (tl_processor_open(SHARED "/organism/checkpoint", &processor, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[300];
+        snprintf(path, sizeof path, SHARED "/organism/datasets/%s", names[i]);
+        tl_dataset *d = NULL;
+        if (tl_dataset_open(path, &d, &err) != TL_OK)
+            fail_msg("%s", err.text);
+        tl_arena *arena = tl_arena_create();
+        for (int m = 0; m < TL_MODALITY_COUNT; m++) {
+            size_t *rows = tl_arena_alloc(arena, d->n_rows, sizeof *rows), n = 0;
+            tl_encoding *encodings =
+                tl_arena_alloc(arena, d->n_rows, sizeof *encodings);
+            for (size_t k = 0; k < d->n_rows; k++) {
+                int32_t answer = -1;
+                if (d->rows[k].modality != (tl_modality)m)
+                    continue;
+                if (tl_dataset_encode(d, k, processor, arena, &encodings[n], &err) !=
+                        TL_OK ||
+                    tl_dataset_answer_id(d, k, processor, &answer, &err) != TL_OK)
+                    fail_msg("%s", err.text);
+                rows[n++] = k;
+            }
+            assert_int_equal(n, 160);
+            if (tl_dataset_check_lengths(d, rows, encodings, n, "a study", &err) !=
+                TL_OK)
+                fail_msg("%s", err.text);
+        }
+        tl_arena_destroy(arena);
+        tl_dataset_close(d);
+    }
+    tl_processor_close(processor);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_folder_or_its_file_open),
+        cmocka_unit_test(what_is_optional_may_be_absent),
+        cmocka_unit_test(image_size_is_width_and_height),
+        cmocka_unit_test(bad_datasets_are_explained),
+        cmocka_unit_test(unknown_keys_are_warned_of_once),
+        cmocka_unit_test(modalities_have_names),
+        cmocka_unit_test(rows_encode_and_have_answers),
+        cmocka_unit_test(labels_are_first_tokens_each_once),
+        cmocka_unit_test(rows_that_cannot_be_used_are_named),
+        cmocka_unit_test(lack_of_memory_is_a_status),
+        cmocka_unit_test(trained_models_datasets_encode),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

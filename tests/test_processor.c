@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_processor.c - token ids, data spans and pixels of whole prompts against
+ * transformers; and model folders that lack something.
+ */
+#include "testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "twinlens/alloc.h"
+#include "twinlens/processor.h"
+#include "twinlens/safetensors.h"
+
+#define TINY "tests/data/qwen2vl-tiny"
+#define SHARED TWINLENS_SOURCE_DIR "/../shared"
+
+static tl_processor *open_processor(const char *folder)
+{
+    tl_error err = {0};
+    tl_processor *processor = NULL;
+    if (tl_processor_open(folder, &processor, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    return processor;
+}
+
+/* ---- against the golden values ---------------------------------------------------- */
+
+static const char *text_of(const json_t *row, const char *key)
+{
+    return json_string_value(json_object_get(row, key));
+}
+
+static void assert_row_encodes(const tl_processor *processor, const char *goldens,
+                               const json_t *row, const json_t *want)
+{
+    tl_arena *arena = tl_arena_create();
+    tl_error err = {0};
+    const char *id = text_of(row, "id"), *image = text_of(row, "image");
+    const tl_prompt_text prompt = {
+        .before = text_of(row, "before"),
+        .data = text_of(row, "data"),
+        .query = text_of(row, "query"),
+        .image_path = image != NULL ? tl_path_join(arena, goldens, image) : NULL};
+    const char *chat = NULL;
+    tl_encoding encoding;
+    int32_t answer = -1;
+    if (tl_processor_chat(processor, &prompt, arena, &chat, &err) != TL_OK ||
+        tl_processor_encode(processor, &prompt, arena, &encoding, &err) != TL_OK ||
+        tl_processor_answer_id(processor, text_of(row, "answer"), &answer, &err) !=
+            TL_OK)
+        fail_msg("%s: %s", id, err.text);
+    assert_string_equal(chat, text_of(want, "chat"));
+    assert_int_equal(answer, json_integer_value(json_object_get(want, "answer")));
+    const json_t *ids = json_object_get(want, "input_ids");
+    if (encoding.n_pos != json_array_size(ids))
+        fail_msg("%s: %zu tokens, wanted %zu", id, encoding.n_pos,
+                 json_array_size(ids));
+    for (size_t i = 0; i < encoding.n_pos; i++)
+        if (encoding.ids[i] != json_integer_value(json_array_get(ids, i)))
+            fail_msg("%s: token %zu is %d, wanted %d", id, i, (int)encoding.ids[i],
+                     (int)json_integer_value(json_array_get(ids, i)));
+    const json_t *data = json_object_get(want, "data");
+    assert_int_equal(encoding.data_begin, json_integer_value(json_array_get(data, 0)));
+    assert_int_equal(encoding.data_end, json_integer_value(json_array_get(data, 1)));
+    assert_int_equal(encoding.modality, image != NULL ? TL_IMAGE : TL_TEXT);
+    assert_int_equal(encoding.n_images, image != NULL);
+    assert_int_equal(json_array_size(json_object_get(want, "image_positions")),
+                     image != NULL ? encoding.data_end - encoding.data_begin : 0);
+    tl_arena_destroy(arena);
+}
+
+/* Counts the values that differ by more than 1e-6; `worst` is in grey levels. */
+static size_t compare_pixels(const tl_pixels *got, const tl_tensor *values,
+                             const tl_tensor *grid, double *worst)
+{
+    const int64_t *thw = grid->data;
+    assert_int_equal(got->grid_t, thw[0]);
+    assert_int_equal(got->grid_h, thw[1]);
+    assert_int_equal(got->grid_w, thw[2]);
+    assert_int_equal(got->n_dims, values->n_dims);
+    for (size_t i = 0; i < got->n_dims; i++)
+        assert_int_equal(got->dims[i], values->dims[i]);
+    const float *want = values->data;
+    const double level = 1.0 / 255.0 / 0.26130258; /* the largest of the three */
+    size_t n_different = 0;
+    *worst = 0;
+    for (size_t i = 0; i < tl_tensor_count(values); i++) {
+        const double off = fabs((double)got->values[i] - (double)want[i]);
+        n_different += off > 1e-6;
+        *worst = fmax(*worst, off / level);
+    }
+    return n_different;
+}
+
+static void assert_goldens_hold(const char *checkpoint, const char *goldens)
+{
+    tl_arena *arena = tl_arena_create();
+    tl_processor *processor = open_processor(checkpoint);
+    tl_error err = {0};
+    char *text = NULL;
+    size_t bytes = 0, n_rows = 0;
+    json_t *encode = NULL;
+    if (tl_json_read(tl_path_join(arena, goldens, "encode.json"), &encode, &err) !=
+            TL_OK ||
+        tl_file_read(tl_path_join(arena, goldens, "dataset.jsonl"), arena, &text,
+                     &bytes, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    for (char *line = text; *line != '\0'; n_rows++) {
+        const size_t n = strcspn(line, "\n");
+        json_t *row = NULL;
+        assert_int_equal(tl_json_parse(line, n, "row", &row, NULL), TL_OK);
+        assert_row_encodes(processor, goldens, row,
+                           json_object_get(encode, text_of(row, "id")));
+        json_decref(row);
+        line += n + (line[n] == '\n');
+    }
+    assert_int_equal(n_rows, 12);
+
+    tl_safetensors *forward = NULL;
+    if (tl_safetensors_open(tl_path_join(arena, goldens, "forward.safetensors"),
+                            &forward, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_pixels pixels;
+    if (tl_processor_pixels(processor, tl_path_join(arena, goldens, "images/0.png"), 0,
+                            0, arena, &pixels, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    double worst = 0;
+    assert_int_equal(
+        compare_pixels(&pixels, tl_safetensors_find(forward, "image.pixel_values"),
+                       tl_safetensors_find(forward, "image.image_grid_thw"), &worst),
+        0);
+    tl_safetensors_close(forward);
+    json_decref(encode);
+    tl_processor_close(processor);
+    tl_arena_destroy(arena);
+}
+
+static void golden_prompts_encode_as_in_transformers(void **state)
+{
+    (void)state;
+    assert_goldens_hold(TINY "/checkpoint", TINY "/goldens");
+}
+
+static void other_golden_prompts_do_too(void **state)
+{
+    (void)state;
+    if (!tl_file_exists(SHARED "/goldens")) {
+        printf("skipped: no ../shared\n");
+        skip();
+    }
+    assert_goldens_hold(SHARED "/checkpoints/qwen2vl-tiny",
+                        SHARED "/goldens/qwen2vl-tiny");
+    assert_goldens_hold(SHARED "/checkpoints/qwen2vl-tied-sharded",
+                        SHARED "/goldens/qwen2vl-tied-sharded");
+}
+
+static void photographs_have_transformers_pixels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *path;
+    } images[] = {
+        {"jpeg/hopper.jpg", "images/jpeg/hopper.jpg"},
+        {"jpeg/hopper_gray.jpg", "images/jpeg/hopper_gray.jpg"},
+        {"jpeg/hopper_orientation_6.jpg", "images/jpeg/hopper_orientation_6.jpg"},
+        {"jpeg/peacock.progressive.jpeg", "images/jpeg/peacock.progressive.jpeg"},
+        {"jpeg/bricks-gray.jpeg", "images/jpeg/bricks-gray.jpeg"},
+        {"clevr:img1.png", "clevr/img1.png"},
+        {"clevr:CLEVR_new_000000.png", "clevr/CLEVR_new_000000.png"},
+    };
+    tl_error err = {0};
+    tl_safetensors *golden = NULL;
+    if (!tl_file_exists(SHARED "/goldens/inputs")) {
+        printf("skipped: no ../shared\n");
+        skip();
+    }
+    if (tl_safetensors_open(SHARED "/goldens/inputs/pixels-qwen2vl-tiny.safetensors",
+                            &golden, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_processor *processor = open_processor(SHARED "/checkpoints/qwen2vl-tiny");
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
+        tl_arena *arena = tl_arena_create();
+        char path[300], name[100];
+        snprintf(path, sizeof path, SHARED "/data/%s", images[i].path);
+        tl_pixels pixels;
+        if (tl_processor_pixels(processor, path, 0, 0, arena, &pixels, &err) != TL_OK)
+            fail_msg("%s", err.text);
+        snprintf(name, sizeof name, "%s.pixel_values", images[i].name);
+        const tl_tensor *values = tl_safetensors_find(golden, name);
+        snprintf(name, sizeof name, "%s.image_grid_thw", images[i].name);
+        const tl_tensor *grid = tl_safetensors_find(golden, name);
+        assert_non_null(values);
+        assert_non_null(grid);
+        double worst = 0;
+        const size_t n_different = compare_pixels(&pixels, values, grid, &worst);
+        const size_t n = tl_tensor_count(values);
+        const bool is_png = strstr(path, ".png") != NULL;
+        /* JPEG decoders may round differently, by one level at most. */
+        if (worst > 1.001 || (double)n_different > (is_png ? 0 : 0.01 * (double)n))
+            fail_msg("%s: %zu of %zu values differ, the worst by %g grey levels", path,
+                     n_different, n, worst);
+        tl_arena_destroy(arena);
+    }
+    tl_processor_close(processor);
+    tl_safetensors_close(golden);
+}
+
+/* ---- prompts ------------------------------------------------------------------------ */
+
+static void images_are_resized_first(void **state)
+{
+    (void)state;
+    tl_processor *processor = open_processor(TINY "/checkpoint");
+    tl_arena *arena = tl_arena_create();
+    static const struct {
+        size_t width, height, grid_w, grid_h;
+    } cases[] = {{0, 0, 6, 4}, {56, 56, 4, 4}, {112, 84, 8, 6}, {30, 120, 2, 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const tl_prompt_text prompt = {.query = "What?",
+                                       .image_path = TINY "/goldens/images/0.png",
+                                       .resize_width = cases[i].width,
+                                       .resize_height = cases[i].height};
+        tl_encoding e;
+        assert_int_equal(tl_processor_encode(processor, &prompt, arena, &e, NULL),
+                         TL_OK);
+        assert_int_equal(e.pixels.grid_w, cases[i].grid_w);
+        assert_int_equal(e.pixels.grid_h, cases[i].grid_h);
+        assert_int_equal(e.data_end - e.data_begin,
+                         cases[i].grid_w * cases[i].grid_h / 4);
+        const int32_t pad =
+            tl_tokenizer_id(tl_processor_tokenizer(processor), "<|image_pad|>");
+        for (size_t k = 0; k < e.n_pos; k++)
+            assert_int_equal(e.ids[k] == pad, k >= e.data_begin && k < e.data_end);
+    }
+    tl_arena_destroy(arena);
+    tl_processor_close(processor);
+}
+
+static void bad_prompts_are_explained(void **state)
+{
+    (void)state;
+    static const struct {
+        tl_prompt_text prompt;
+        tl_status status;
+        const char *message; /* part of it */
+    } cases[] = {
+        {{"a", NULL, "b", NULL, 0, 0}, TL_ERR_ARGUMENT, "here is neither"},
+        {{"a", "b", "c", "d.png", 0, 0}, TL_ERR_ARGUMENT, "not both"},
+        {{"a", "", "c", NULL, 0, 0},
+         TL_ERR_DATA,
+         "the data of the prompt has no token"},
+        {{"a", "<|image_pad|>", "c", NULL, 0, 0}, TL_ERR_DATA, "<|image_pad|>"},
+        {{"a", NULL, "<|image_pad|>", TINY "/goldens/images/0.png", 0, 0},
+         TL_ERR_DATA,
+         "<|image_pad|>"},
+        {{"a", "\xff", "c", NULL, 0, 0}, TL_ERR_DATA, "UTF-8"},
+        {{NULL, NULL, "c", "tests/data/none.png", 0, 0},
+         TL_ERR_NOT_FOUND,
+         "tests/data/none.png"},
+        {{NULL, NULL, "c", TINY "/SOURCES.md", 0, 0},
+         TL_ERR_UNSUPPORTED,
+         TINY "/SOURCES.md"},
+        {{NULL, NULL, "c", TINY "/goldens/images/0.png", 20, 20},
+         TL_ERR_DATA,
+         TINY
+         "/goldens/images/0.png: the image is 20x20; this model needs at least 28"},
+        {{NULL, NULL, "c", TINY "/goldens/images/0.png", 20, 0},
+         TL_ERR_ARGUMENT,
+         "20x0"},
+    };
+    tl_processor *processor = open_processor(TINY "/checkpoint");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        tl_error err = {0};
+        tl_encoding encoding = {.n_pos = 77};
+        const tl_status status =
+            tl_processor_encode(processor, &cases[i].prompt, arena, &encoding, &err);
+        if (status != cases[i].status || strstr(err.text, cases[i].message) == NULL)
+            fail_msg("case %zu: %s: %s", i, tl_status_name(status), err.text);
+        assert_int_equal(encoding.n_pos, 77);
+        tl_arena_destroy(arena);
+    }
+    int32_t id = 77;
+    assert_int_equal(tl_processor_answer_id(processor, "", &id, NULL), TL_ERR_DATA);
+    assert_int_equal(id, 77);
+    tl_processor_close(processor);
+}
+
+/* ---- model folders ------------------------------------------------------------------ */
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    tl_arena *arena = tl_arena_create();
+    tl_file_writer writer = {0};
+    tl_error err = {0};
+    if (tl_file_writer_open(&writer, tl_path_join(arena, folder, name), &err) !=
+            TL_OK ||
+        tl_file_writer_put(&writer, text, strlen(text), &err) != TL_OK ||
+        tl_file_writer_commit(&writer, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_arena_destroy(arena);
+}
+
+static void remove_folder(const char *folder)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json",
+                                        "preprocessor_config.json"};
+    tl_arena *arena = tl_arena_create();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(tl_path_join(arena, folder, names[i]));
+    assert_int_equal(rmdir(folder), 0);
+    tl_arena_destroy(arena);
+}
+
+static char *tiny_tokenizer(tl_arena *arena)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    assert_int_equal(
+        tl_file_read(TINY "/checkpoint/tokenizer.json", arena, &text, &bytes, NULL),
+        TL_OK);
+    return text;
+}
+
+static void bad_folders_are_explained(void **state)
+{
+    (void)state;
+    /* NULL: no such file; "": the one of the tiny checkpoint. */
+    static const struct {
+        const char *config, *tokenizer, *images, *message;
+        tl_status status;
+    } cases[] = {
+        {NULL, "", "{}", "config.json: cannot open", TL_ERR_NOT_FOUND},
+        {"{\"model_type\": \"qwen2_vl\"}", NULL, "{}", "tokenizer.json",
+         TL_ERR_NOT_FOUND},
+        {"[1]", "", "{}", "config.json: not an object", TL_ERR_FORMAT},
+        {"{}", "", "{}", "config.json: no 'model_type'", TL_ERR_FORMAT},
+        {"{\"model_type\": 3}", "", "{}", "'model_type' is 3, wanted a string",
+         TL_ERR_FORMAT},
+        {"{\"model_type\": \"gpt2\"}", "", "{}",
+         "'model_type' is 'gpt2', supported: qwen2_vl", TL_ERR_UNSUPPORTED},
+        {"{\"model_type\": \"qwen2_vl\", \"image_token_id\": 5}", "", "{}",
+         "<|image_pad|> is token 638, but 'image_token_id' of config.json is 5",
+         TL_ERR_DATA},
+        {"{\"model_type\": \"qwen2_vl\"}",
+         "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}",
+         "{}", "has no token <|im_start|>, which prompts of a qwen2_vl model need",
+         TL_ERR_DATA},
+        {"{\"model_type\": \"qwen2_vl\"}", "", "{\"patch_size\": \"x\"}",
+         "preprocessor_config.json: 'patch_size' is a string", TL_ERR_FORMAT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        char folder[] = "/tmp/twinlens-processor-XXXXXX";
+        assert_non_null(mkdtemp(folder));
+        if (cases[i].config != NULL)
+            write_file(folder, "config.json", cases[i].config);
+        if (cases[i].tokenizer != NULL)
+            write_file(folder, "tokenizer.json",
+                       *cases[i].tokenizer != '\0' ? cases[i].tokenizer
+                                                   : tiny_tokenizer(arena));
+        write_file(folder, "preprocessor_config.json", cases[i].images);
+        tl_error err = {0};
+        tl_processor *processor = NULL;
+        const tl_status status = tl_processor_open(folder, &processor, &err);
+        if (status != cases[i].status || strstr(err.text, cases[i].message) == NULL)
+            fail_msg("case %zu: %s: %s", i, tl_status_name(status), err.text);
+        assert_null(processor);
+        remove_folder(folder);
+        tl_arena_destroy(arena);
+    }
+}
+
+static void text_does_without_an_image_processor(void **state)
+{
+    (void)state;
+    tl_arena *arena = tl_arena_create();
+    char folder[] = "/tmp/twinlens-processor-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    write_file(folder, "config.json", "{\"model_type\": \"qwen2_vl\"}");
+    write_file(folder, "tokenizer.json", tiny_tokenizer(arena));
+    tl_processor *processor = open_processor(folder);
+    const tl_prompt_text text = {.data = "apple"};
+    const tl_prompt_text image = {.image_path = TINY "/goldens/images/0.png"};
+    tl_encoding encoding;
+    tl_error err = {0};
+    assert_int_equal(tl_processor_encode(processor, &text, arena, &encoding, &err),
+                     TL_OK);
+    assert_int_equal(tl_processor_encode(processor, &image, arena, &encoding, &err),
+                     TL_ERR_NOT_FOUND);
+    assert_non_null(
+        strstr(err.text, "preprocessor_config.json: not there, and images need it"));
+    tl_processor_close(processor);
+    remove_folder(folder);
+    tl_arena_destroy(arena);
+}
+
+static void lack_of_memory_is_a_status(void **state)
+{
+    (void)state;
+    const tl_prompt_text prompt = {.query = "What?",
+                                   .image_path = TINY "/goldens/images/0.png"};
+    const size_t live = tl_alloc_live();
+    for (long long n = 0;; n++) {
+        tl_processor *processor = NULL;
+        tl_encoding encoding;
+        tl_alloc_fail_at(n);
+        tl_arena *arena = tl_arena_create();
+        tl_status status = arena != NULL ? TL_OK : TL_ERR_NO_MEMORY;
+        if (status == TL_OK)
+            status = tl_processor_open(TINY "/checkpoint", &processor, NULL);
+        if (status == TL_OK)
+            status = tl_processor_encode(processor, &prompt, arena, &encoding, NULL);
+        const bool hit = tl_alloc_fault_hit() != 0;
+        tl_alloc_fail_at(-1);
+        tl_processor_close(processor);
+        tl_arena_destroy(arena);
+        /* A pattern that cannot be compiled to machine code is interpreted. */
+        assert_true(status == TL_ERR_NO_MEMORY || status == TL_OK);
+        assert_int_equal(tl_alloc_live(), live);
+        if (!hit)
+            break;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_prompts_encode_as_in_transformers),
+        cmocka_unit_test(other_golden_prompts_do_too),
+        cmocka_unit_test(photographs_have_transformers_pixels),
+        cmocka_unit_test(images_are_resized_first),
+        cmocka_unit_test(bad_prompts_are_explained),
+        cmocka_unit_test(bad_folders_are_explained),
+        cmocka_unit_test(text_does_without_an_image_processor),
+        cmocka_unit_test(lack_of_memory_is_a_status),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
