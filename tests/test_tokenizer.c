@@ -641,8 +641,10 @@ static void *encode_often(void *shared)
             first = tokens;
             first_count = count;
         }
-        wrong +=
-            count != first_count || memcmp(first, tokens, count * sizeof *tokens) != 0;
+        for (size_t t = 0; t < count && t < first_count; t++)
+            wrong += tokens[t].id != first[t].id || tokens[t].begin != first[t].begin ||
+                     tokens[t].end != first[t].end;
+        wrong += count != first_count;
     }
     tl_arena_destroy(arena);
     return wrong == 0 ? shared : NULL;
@@ -653,13 +655,15 @@ static void threads_may_share_a_tokenizer(void **state)
     (void)state;
     tl_tokenizer *tokenizer = open_tokenizer(TINY_QWEN);
     pthread_t threads[4];
+    size_t n_right = 0;
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, encode_often, tokenizer), 0);
     for (size_t i = 0; i < 4; i++) {
         void *result = NULL;
         pthread_join(threads[i], &result);
-        assert_ptr_equal(result, tokenizer);
+        n_right += result == tokenizer;
     }
+    assert_int_equal(n_right, 4);
     tl_tokenizer_close(tokenizer);
 }
 
