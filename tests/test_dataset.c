@@ -356,6 +356,14 @@ static void rows_encode_and_have_answers(void **state)
                      TL_ERR_DATA);
     assert_non_null(strstr(err.text, "attribute needs prompts of one length"));
     assert_non_null(strstr(err.text, "row 'image-0' has 45 tokens, data [18,22)"));
+    /* Nor may the data of equally long prompts lie elsewhere, or end elsewhere. */
+    for (size_t shift = 0; shift < 2; shift++) {
+        tl_encoding moved[] = {encodings[TL_TEXT][0], encodings[TL_TEXT][1]};
+        moved[1].data_begin += shift;
+        moved[1].data_end += 1 - shift;
+        assert_int_equal(tl_dataset_check_lengths(d, rows, moved, 2, "attribute", NULL),
+                         TL_ERR_DATA);
+    }
     json_decref(golden);
     tl_dataset_close(d);
     tl_arena_destroy(arena);
