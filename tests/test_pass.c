@@ -132,7 +132,7 @@ static void a_prompt_gives_the_same_bits_in_any_batch(void **unused)
             const recording want = run(&f, &i, 1, 0, &forth_and_back, NULL, &alone);
             uint32_t state = 5u + (uint32_t)i;
             for (int round = 0; round < 4; round++) {
-                size_t order[PROMPTS], at = 0;
+                size_t order[PROMPTS] = {0}, at = 0;
                 for (size_t j = 0; j < PROMPTS; j++) { /* a shuffle, inside out */
                     const size_t to =
                         (size_t)((test_uniform(&state) + 1.0f) / 2.0f * (float)(j + 1));

@@ -51,8 +51,9 @@ typedef struct tl_tap_event {
 
 /*
  * A tap is called for the sites in its set. An edit of a forward value is what
- * the rest of the pass sees; the backward pass treats it as a constant added. A
- * backward pass that recomputes a layer announces its forward sites again.
+ * the rest of the pass sees; the backward pass treats it as a constant added, except
+ * at z, which a pass for the way back must leave as it is. A backward pass that
+ * recomputes a layer announces its forward sites again.
  */
 typedef struct tl_tap {
     tl_status (*see)(void *user, const tl_tap_event *event, tl_error *err);

@@ -12,7 +12,8 @@
  * other rows, or on where in the batch it stands, down to the last bit, and not
  * on the number of threads either.
  *
- * Entries that cannot fail return nothing. `linear` may fail (a library below).
+ * Entries that cannot fail return nothing. Products may (a library below), and
+ * attention (scratch memory that grows with the prompt).
  */
 #ifndef TWINLENS_BACKEND_H
 #define TWINLENS_BACKEND_H
@@ -56,14 +57,15 @@ struct tl_backend {
                       const float *x, const float *weight, const float *bias, float *y);
     void (*rotary)(tl_backend *self, size_t rows, size_t n_heads, size_t d_head,
                    const float *cosine, const float *sine, bool inverse, float *x);
-    void (*attention)(tl_backend *self, const tl_attention *shape, size_t n_prompts,
-                      const tl_attention_prompt *prompts, const float *q,
-                      const float *k, const float *v, float *z, float *lse);
-    void (*attention_backward)(tl_backend *self, const tl_attention *shape,
-                               size_t n_prompts, const tl_attention_prompt *prompts,
-                               const float *q, const float *k, const float *v,
-                               const float *z, const float *lse, const float *dz,
-                               float *dq, float *dk, float *dv);
+    tl_status (*attention)(tl_backend *self, const tl_attention *shape, size_t n_prompts,
+                           const tl_attention_prompt *prompts, const float *q,
+                           const float *k, const float *v, float *z, float *lse,
+                           tl_error *err);
+    tl_status (*attention_backward)(tl_backend *self, const tl_attention *shape,
+                                    size_t n_prompts, const tl_attention_prompt *prompts,
+                                    const float *q, const float *k, const float *v,
+                                    const float *z, const float *lse, const float *dz,
+                                    float *dq, float *dk, float *dv, tl_error *err);
     void (*activate)(tl_backend *self, tl_activation kind, size_t count, float *x);
     void (*gated)(tl_backend *self, tl_activation kind, size_t count,
                   const float *gate, const float *up, float *y);

@@ -77,22 +77,27 @@ static void rotary(tl_backend *self, size_t rows, size_t n_heads, size_t d_head,
     tl_rotary_apply(rows, n_heads, d_head, cosine, sine, inverse, x);
 }
 
-static void attention(tl_backend *self, const tl_attention *shape, size_t n_prompts,
-                      const tl_attention_prompt *prompts, const float *q,
-                      const float *k, const float *v, float *z, float *lse)
+static tl_status attention(tl_backend *self, const tl_attention *shape, size_t n_prompts,
+                           const tl_attention_prompt *prompts, const float *q,
+                           const float *k, const float *v, float *z, float *lse,
+                           tl_error *err)
 {
     (void)self;
+    (void)err;
     tl_attention_forward(shape, n_prompts, prompts, q, k, v, z, lse);
+    return TL_OK;
 }
 
-static void attention_backward(tl_backend *self, const tl_attention *shape,
-                               size_t n_prompts, const tl_attention_prompt *prompts,
-                               const float *q, const float *k, const float *v,
-                               const float *z, const float *lse, const float *dz,
-                               float *dq, float *dk, float *dv)
+static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
+                                    size_t n_prompts, const tl_attention_prompt *prompts,
+                                    const float *q, const float *k, const float *v,
+                                    const float *z, const float *lse, const float *dz,
+                                    float *dq, float *dk, float *dv, tl_error *err)
 {
     (void)self;
+    (void)err;
     tl_attention_backward(shape, n_prompts, prompts, q, k, v, z, lse, dz, dq, dk, dv);
+    return TL_OK;
 }
 
 static void activate(tl_backend *self, tl_activation kind, size_t count, float *x)

@@ -508,9 +508,9 @@ static tl_status forward_layer(tl_pass *pass, size_t l, tl_error *err)
         return status;
     collect_prefix(pass, l, y);
     const tl_attention shape = attention_of(pass, l);
-    b->attention(b, &shape, pass->n_prompts, pass->attention, y->q, y->k, y->v, y->z,
-                 y->lse);
-    if ((status = announce(pass, TL_SITE_Z, l, false, last, q_width, y->z, err)) !=
+    if ((status = b->attention(b, &shape, pass->n_prompts, pass->attention, y->q, y->k,
+                               y->v, y->z, y->lse, err)) != TL_OK ||
+        (status = announce(pass, TL_SITE_Z, l, false, last, q_width, y->z, err)) !=
             TL_OK ||
         (status = project_out(pass, &w->o, &w->attn_post_norm, Q, y->z, y->attn_raw,
                               y->attn_raw_inv_rms, err)) != TL_OK ||
@@ -827,9 +827,10 @@ static tl_status backward_layer(tl_pass *pass, size_t l, tl_error *err)
             TL_OK)
         return status;
     const tl_attention shape = attention_of(pass, l);
-    b->attention_backward(b, &shape, pass->n_prompts, pass->attention, y->q, y->k, y->v,
-                          y->z, y->lse, pass->d_z, pass->d_q, pass->d_k, pass->d_v);
-    if ((status = backward_qkv(pass, l, y, err)) != TL_OK)
+    if ((status = b->attention_backward(
+             b, &shape, pass->n_prompts, pass->attention, y->q, y->k, y->v, y->z,
+             y->lse, pass->d_z, pass->d_q, pass->d_k, pass->d_v, err)) != TL_OK ||
+        (status = backward_qkv(pass, l, y, err)) != TL_OK)
         return status;
 
     float *d_pre = pass->d_resid;

@@ -67,8 +67,9 @@ static tl_status run_block(tl_backend *b, const tl_vision_spec *v,
         return status;
     b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->q);
     b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->k);
-    b->attention(b, &shape, 1, &all, s->q, s->k, s->v, s->z, s->lse);
-    if ((status = b->linear(b, &w->proj, patches, s->z, s->x, true, err)) != TL_OK)
+    if ((status = b->attention(b, &shape, 1, &all, s->q, s->k, s->v, s->z, s->lse,
+                               err)) != TL_OK ||
+        (status = b->linear(b, &w->proj, patches, s->z, s->x, true, err)) != TL_OK)
         return status;
 
     b->layernorm(b, patches, v->width, v->norm_eps, s->x, w->norm2.weight,

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_BYTES = 256 };
+/* A stem is a name without its ".weight" or ".bias". */
+enum { STEM_BYTES = 256, NAME_BYTES = STEM_BYTES + 16 };
 
 /* The work of one tl_weights_find call. */
 typedef struct finder {
@@ -154,7 +155,7 @@ static tl_status find_layer(const finder *f, size_t l, tl_layer_weights *w,
         {"self_attn.k_norm", d->d_head, s->qk_norm, &w->k_norm},
     };
     tl_status status = TL_OK;
-    char stem[NAME_BYTES];
+    char stem[STEM_BYTES];
     for (size_t i = 0; i < sizeof linears / sizeof linears[0] && status == TL_OK; i++) {
         snprintf(stem, sizeof stem, "%slayers.%zu.%s", f->decoder, l, linears[i].stem);
         status = find_linear(f, stem, linears[i].n_out, linears[i].n_in,
@@ -184,7 +185,7 @@ static tl_status find_vision_block(const finder *f, size_t l, tl_vision_block *b
         {"mlp.fc2", v->width, v->d_mlp, &b->fc2},
     };
     tl_status status = TL_OK;
-    char stem[NAME_BYTES];
+    char stem[STEM_BYTES];
     for (size_t i = 0; i < sizeof linears / sizeof linears[0] && status == TL_OK; i++) {
         snprintf(stem, sizeof stem, "%sblocks.%zu.%s", f->vision, l, linears[i].stem);
         status = find_linear(f, stem, linears[i].n_out, linears[i].n_in, true,
@@ -207,7 +208,7 @@ static tl_status find_vision(finder *f, tl_weights *w, tl_error *err)
 {
     const tl_vision_spec *v = &f->spec->vision;
     const size_t merged = v->width * v->merge * v->merge;
-    char stem[NAME_BYTES];
+    char stem[STEM_BYTES];
     w->vision_blocks =
         tl_arena_alloc_zero(f->arena, v->depth, sizeof *w->vision_blocks);
     if (w->vision_blocks == NULL)
@@ -283,7 +284,7 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
             "language_model.model.",
             tl_safetensors_file_path(file, 0));
 
-    char name[NAME_BYTES];
+    char name[STEM_BYTES];
     snprintf(name, sizeof name, "%sembed_tokens.weight", f.decoder);
     tl_status status = find_tensor(&f, name, d->n_vocab, d->d_model, &w.embed, err);
     if (status == TL_OK)

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ * cpu.c - the cpu backend's table; see cpu.h for where its parts are. */
+#include "backend/cpu.h"
+
+#include <omp.h>
+
+#include "twinlens/alloc.h"
+
+typedef struct cpu {
+    tl_backend table; /* first: a tl_backend * is a cpu * */
+    size_t n_threads;
+    tl_cpu_linear *linear;
+} cpu;
+
+static size_t threads(const tl_backend *self)
+{
+    return ((const cpu *)self)->n_threads;
+}
+
+static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
+                        const float *x, float *y, bool add, tl_error *err)
+{
+    return tl_cpu_linear_forward(((cpu *)self)->linear, layer, rows, x, y, add, err);
+}
+
+static tl_status linear_backward(tl_backend *self, const tl_linear *layer, size_t rows,
+                                 const float *dy, float *dx, bool add, tl_error *err)
+{
+    return tl_cpu_linear_backward(((cpu *)self)->linear, layer, rows, dy, dx, add, err);
+}
+
+static void rmsnorm(tl_backend *self, size_t rows, size_t width, float eps,
+                    const float *x, const float *weight, float *y, float *inv_rms)
+{
+    tl_cpu_rmsnorm(threads(self), rows, width, eps, x, weight, y, inv_rms);
+}
+
+static void rmsnorm_backward(tl_backend *self, size_t rows, size_t width,
+                             const float *x, const float *weight, const float *inv_rms,
+                             const float *dy, float *dx)
+{
+    tl_cpu_rmsnorm_backward(threads(self), rows, width, x, weight, inv_rms, dy, dx);
+}
+
+static void layernorm(tl_backend *self, size_t rows, size_t width, float eps,
+                      const float *x, const float *weight, const float *bias, float *y)
+{
+    tl_cpu_layernorm(threads(self), rows, width, eps, x, weight, bias, y);
+}
+
+static void rotary(tl_backend *self, size_t rows, size_t n_heads, size_t d_head,
+                   const float *cosine, const float *sine, bool inverse, float *x)
+{
+    tl_cpu_rotary(threads(self), rows, n_heads, d_head, cosine, sine, inverse, x);
+}
+
+static tl_status attention(tl_backend *self, const tl_attention *shape,
+                           size_t n_prompts, const tl_attention_prompt *prompts,
+                           const float *q, const float *k, const float *v, float *z,
+                           float *lse, tl_error *err)
+{
+    return tl_cpu_attention(threads(self), shape, n_prompts, prompts, q, k, v, z, lse,
+                            err);
+}
+
+static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
+                                    size_t n_prompts,
+                                    const tl_attention_prompt *prompts, const float *q,
+                                    const float *k, const float *v, const float *z,
+                                    const float *lse, const float *dz, float *dq,
+                                    float *dk, float *dv, tl_error *err)
+{
+    return tl_cpu_attention_backward(threads(self), shape, n_prompts, prompts, q, k, v,
+                                     z, lse, dz, dq, dk, dv, err);
+}
+
+static void activate(tl_backend *self, tl_activation kind, size_t count, float *x)
+{
+    tl_cpu_activate(threads(self), kind, count, x);
+}
+
+static void gated(tl_backend *self, tl_activation kind, size_t count, const float *gate,
+                  const float *up, float *y)
+{
+    tl_cpu_gated(threads(self), kind, count, gate, up, y);
+}
+
+static void gated_backward(tl_backend *self, tl_activation kind, size_t count,
+                           const float *gate, const float *up, const float *dy,
+                           float *dgate, float *dup)
+{
+    tl_cpu_gated_backward(threads(self), kind, count, gate, up, dy, dgate, dup);
+}
+
+static void add(tl_backend *self, size_t count, const float *x, float *y)
+{
+    tl_cpu_add(threads(self), count, x, y);
+}
+
+static void destroy(tl_backend *self)
+{
+    tl_cpu_linear_destroy(((cpu *)self)->linear);
+    tl_free(self);
+}
+
+tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend **out,
+                                tl_error *err)
+{
+    cpu *self = tl_alloc_zero(1, sizeof *self);
+    if (self == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a backend");
+    self->n_threads = n_threads > 0 ? n_threads : (size_t)omp_get_max_threads();
+    const tl_status status =
+        tl_cpu_linear_create(self->n_threads, cache_bytes, &self->linear, err);
+    if (status != TL_OK) {
+        tl_free(self);
+        return status;
+    }
+    self->table = (tl_backend){
+        .name = "cpu",
+        .linear = linear,
+        .linear_backward = linear_backward,
+        .rmsnorm = rmsnorm,
+        .rmsnorm_backward = rmsnorm_backward,
+        .layernorm = layernorm,
+        .rotary = rotary,
+        .attention = attention,
+        .attention_backward = attention_backward,
+        .activate = activate,
+        .gated = gated,
+        .gated_backward = gated_backward,
+        .add = add,
+        .destroy = destroy,
+    };
+    *out = &self->table;
+    return TL_OK;
+}

@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cpu_linear.c - matrix products of the cpu backend, by oneDNN.
+ *
+ * A product is cut into tiles of TILE rows and blocks of at most BLOCK columns of
+ * the output. For each block the weights are brought into a panel, f32 [K, block]:
+ * transposed for y = x W^T, as they lie for dx = dy W. One primitive of exactly
+ * [TILE, K] x [K, block], run by one thread, makes a tile; the last tile is filled
+ * up with zeros. So the same code with the same shape makes every number, whatever
+ * the batch and however many threads there are: a row cannot notice the others.
+ * (That a row's bits do not depend on its place within a tile is oneDNN's doing, and
+ * is tested: tests/test_backend.c.)
+ *
+ * Panels of small models stay in a cache. Those of large ones are made anew, as
+ * many at a time as PANEL_BYTES hold, and used for all rows: the cost is one
+ * conversion of a weight for all rows of the batch.
+ */
+#include "backend/cpu.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <oneapi/dnnl/dnnl.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
+#include "twinlens/alloc.h"
+
+enum {
+    TILE = 64,
+    PANEL_BYTES = 24 << 20, /* of panels made anew, together */
+    BLOCK_BYTES = 4 << 20,  /* of one panel: it should stay in a cache */
+    BLOCK_MOST = 256,
+    BLOCK_LEAST = 64,
+};
+
+/* ---- oneDNN 2 and 3 -------------------------------------------------------------- */
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef dnnl_memory_desc_t matrix;
+typedef const_dnnl_memory_desc_t const_matrix;
+
+static dnnl_status_t matrix_create(matrix *m, dnnl_dim_t rows, dnnl_dim_t columns)
+{
+    const dnnl_dims_t dims = {rows, columns};
+    return dnnl_memory_desc_create_with_tag(m, 2, dims, dnnl_f32, dnnl_ab);
+}
+
+static void matrix_destroy(matrix *m)
+{
+    if (*m != NULL)
+        dnnl_memory_desc_destroy(*m);
+}
+
+static dnnl_status_t product_create(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+                                    const matrix *a, const matrix *b, const matrix *c,
+                                    dnnl_primitive_attr_t attr)
+{
+    return dnnl_matmul_primitive_desc_create(pd, engine, *a, *b, NULL, *c, attr);
+}
+
+static const_matrix as_arg(const matrix *m)
+{
+    return *m;
+}
+#else
+typedef dnnl_memory_desc_t matrix;
+typedef const dnnl_memory_desc_t *const_matrix;
+
+static dnnl_status_t matrix_create(matrix *m, dnnl_dim_t rows, dnnl_dim_t columns)
+{
+    const dnnl_dims_t dims = {rows, columns};
+    return dnnl_memory_desc_init_by_tag(m, 2, dims, dnnl_f32, dnnl_ab);
+}
+
+static void matrix_destroy(matrix *m)
+{
+    (void)m;
+}
+
+static dnnl_status_t product_create(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+                                    const matrix *a, const matrix *b, const matrix *c,
+                                    dnnl_primitive_attr_t attr)
+{
+    dnnl_matmul_desc_t desc;
+    const dnnl_status_t status = dnnl_matmul_desc_init(&desc, a, b, NULL, c);
+    return status != dnnl_success
+               ? status
+               : dnnl_primitive_desc_create(pd, &desc, attr, engine, NULL);
+}
+
+static const_matrix as_arg(const matrix *m)
+{
+    return m;
+}
+#endif
+
+/* ---- state ----------------------------------------------------------------------- */
+
+/* The primitive of [TILE, k] x [k, block]. */
+typedef struct product {
+    size_t k, block;
+    matrix a, b, c;
+    dnnl_primitive_t primitive;
+    matrix scratch;
+    bool has_scratch;
+    size_t scratch_bytes;
+} product;
+
+/* All panels of one weight in one direction. */
+typedef struct cached {
+    const void *weight;
+    bool backward;
+    float *panels; /* block after block, each [k, width] */
+} cached;
+
+/* What one thread works with. */
+typedef struct worker {
+    dnnl_stream_t stream;
+    float *input;  /* [TILE, k], the last tile filled up */
+    float *output; /* [TILE, BLOCK_MOST] */
+    void *scratch;
+    size_t input_count, scratch_bytes;
+} worker;
+
+struct tl_cpu_linear {
+    size_t n_threads;
+    dnnl_engine_t engine;
+    dnnl_primitive_attr_t attr;
+    product *products;
+    size_t n_products, products_capacity;
+    cached *cache; /* open addressing, by weight and direction */
+    size_t n_cached, cache_capacity;
+    size_t cache_left;
+    float *panels; /* those made anew */
+    size_t panels_count;
+    worker *workers;
+};
+
+static tl_status fail_dnnl(tl_error *err, const char *doing, dnnl_status_t status)
+{
+    return tl_fail(err,
+                   status == dnnl_out_of_memory ? TL_ERR_NO_MEMORY : TL_ERR_BACKEND,
+                   "oneDNN cannot %s (its status %d)", doing, (int)status);
+}
+
+tl_status tl_cpu_linear_create(size_t n_threads, size_t cache_bytes,
+                               tl_cpu_linear **out, tl_error *err)
+{
+    tl_cpu_linear *s = tl_alloc_zero(1, sizeof *s);
+    if (s == NULL ||
+        (s->workers = tl_alloc_zero(n_threads, sizeof *s->workers)) == NULL) {
+        tl_cpu_linear_destroy(s);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a backend");
+    }
+    s->n_threads = n_threads;
+    s->cache_left = cache_bytes;
+    dnnl_status_t status = dnnl_engine_create(&s->engine, dnnl_cpu, 0);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_create(&s->attr);
+    /* Scratch memory of our own: a primitive is then run by several threads at once. */
+    if (status == dnnl_success)
+        status =
+            dnnl_primitive_attr_set_scratchpad_mode(s->attr, dnnl_scratchpad_mode_user);
+    for (size_t t = 0; t < n_threads && status == dnnl_success; t++) {
+        status = dnnl_stream_create(&s->workers[t].stream, s->engine,
+                                    dnnl_stream_default_flags);
+        s->workers[t].output = tl_alloc(TILE * BLOCK_MOST, sizeof(float));
+        if (s->workers[t].output == NULL)
+            status = dnnl_out_of_memory;
+    }
+    if (status != dnnl_success) {
+        tl_cpu_linear_destroy(s);
+        return fail_dnnl(err, "start", status);
+    }
+    *out = s;
+    return TL_OK;
+}
+
+void tl_cpu_linear_destroy(tl_cpu_linear *s)
+{
+    if (s == NULL)
+        return;
+    for (size_t i = 0; i < s->n_products; i++) {
+        product *p = &s->products[i];
+        dnnl_primitive_destroy(p->primitive);
+        matrix_destroy(&p->a);
+        matrix_destroy(&p->b);
+        matrix_destroy(&p->c);
+        if (p->has_scratch)
+            matrix_destroy(&p->scratch);
+    }
+    for (size_t i = 0; i < s->cache_capacity; i++)
+        tl_free(s->cache[i].panels);
+    for (size_t t = 0; s->workers != NULL && t < s->n_threads; t++) {
+        if (s->workers[t].stream != NULL)
+            dnnl_stream_destroy(s->workers[t].stream);
+        tl_free(s->workers[t].input);
+        tl_free(s->workers[t].output);
+        tl_free(s->workers[t].scratch);
+    }
+    if (s->attr != NULL)
+        dnnl_primitive_attr_destroy(s->attr);
+    if (s->engine != NULL)
+        dnnl_engine_destroy(s->engine);
+    tl_free(s->products);
+    tl_free(s->cache);
+    tl_free(s->panels);
+    tl_free(s->workers);
+    tl_free(s);
+}
+
+/* ---- primitives ------------------------------------------------------------------ */
+
+/* Columns of a block: as many as keep a panel within BLOCK_BYTES, a multiple of
+ * BLOCK_LEAST, and not so many that a narrow layer is one block. A function of the
+ * shape alone. */
+static size_t block_width(size_t k, size_t n)
+{
+    size_t width = BLOCK_BYTES / sizeof(float) / k / BLOCK_LEAST * BLOCK_LEAST;
+    if (width > BLOCK_MOST)
+        width = BLOCK_MOST;
+    const size_t quarter = (n / 4 + BLOCK_LEAST - 1) / BLOCK_LEAST * BLOCK_LEAST;
+    if (width > quarter)
+        width = quarter;
+    return width < BLOCK_LEAST ? BLOCK_LEAST : width;
+}
+
+static tl_status make_product(tl_cpu_linear *s, size_t k, size_t block, product *p,
+                              tl_error *err)
+{
+    *p = (product){.k = k, .block = block};
+    dnnl_primitive_desc_t pd = NULL;
+    const dnnl_dim_t K = (dnnl_dim_t)k, N = (dnnl_dim_t)block;
+    dnnl_status_t status;
+    /* Made for one thread, so that it never splits its work. */
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    if ((status = matrix_create(&p->a, TILE, K)) == dnnl_success &&
+        (status = matrix_create(&p->b, K, N)) == dnnl_success &&
+        (status = matrix_create(&p->c, TILE, N)) == dnnl_success &&
+        (status = product_create(&pd, s->engine, &p->a, &p->b, &p->c, s->attr)) ==
+            dnnl_success)
+        status = dnnl_primitive_create(&p->primitive, pd);
+    omp_set_num_threads(threads);
+    if (status == dnnl_success) {
+        const const_matrix scratch =
+            dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+        p->scratch_bytes = dnnl_memory_desc_get_size(scratch);
+        if (p->scratch_bytes > 0) {
+#if DNNL_VERSION_MAJOR >= 3
+            status = dnnl_memory_desc_clone(&p->scratch, scratch);
+#else
+            p->scratch = *scratch;
+#endif
+            p->has_scratch = status == dnnl_success;
+        }
+    }
+    if (pd != NULL)
+        dnnl_primitive_desc_destroy(pd);
+    if (status != dnnl_success) {
+        if (p->primitive != NULL)
+            dnnl_primitive_destroy(p->primitive);
+        matrix_destroy(&p->a);
+        matrix_destroy(&p->b);
+        matrix_destroy(&p->c);
+        return fail_dnnl(err, "make a matrix product", status);
+    }
+    return TL_OK;
+}
+
+/* The primitive's index; made on its first use. */
+static tl_status find_product(tl_cpu_linear *s, size_t k, size_t block, size_t *out,
+                              tl_error *err)
+{
+    for (size_t i = 0; i < s->n_products; i++)
+        if (s->products[i].k == k && s->products[i].block == block) {
+            *out = i;
+            return TL_OK;
+        }
+    if (s->n_products == s->products_capacity) {
+        const size_t capacity =
+            s->products_capacity > 0 ? 2 * s->products_capacity : 16;
+        product *grown =
+            tl_realloc(s->products, s->n_products, capacity, sizeof *grown);
+        if (grown == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a matrix product");
+        s->products = grown;
+        s->products_capacity = capacity;
+    }
+    product p;
+    const tl_status status = make_product(s, k, block, &p, err);
+    if (status != TL_OK)
+        return status;
+    *out = s->n_products;
+    s->products[s->n_products++] = p;
+    return TL_OK;
+}
+
+/* ---- panels ---------------------------------------------------------------------- */
+
+/* panel[i, o] = W[first + o, i] of bf16 weights, eight by eight. */
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx2"))) static void
+transpose_bf16_avx2(const uint16_t *w, size_t n_in, size_t width, float *panel)
+{
+    for (size_t i = 0; i < n_in; i += 8) {
+        for (size_t o = 0; o < width; o += 8) {
+            __m256 r[8], t[8];
+            for (size_t k = 0; k < 8; k++)
+                r[k] = _mm256_castsi256_ps(_mm256_slli_epi32(
+                    _mm256_cvtepu16_epi32(_mm_loadu_si128(
+                        (const __m128i *)(const void *)(w + (o + k) * n_in + i))),
+                    16));
+            for (size_t k = 0; k < 8; k += 2) {
+                t[k] = _mm256_unpacklo_ps(r[k], r[k + 1]);
+                t[k + 1] = _mm256_unpackhi_ps(r[k], r[k + 1]);
+            }
+            for (size_t k = 0; k < 8; k += 4) {
+                r[k] = _mm256_shuffle_ps(t[k], t[k + 2], 0x44);
+                r[k + 1] = _mm256_shuffle_ps(t[k], t[k + 2], 0xee);
+                r[k + 2] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0x44);
+                r[k + 3] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0xee);
+            }
+            for (size_t k = 0; k < 4; k++) {
+                _mm256_storeu_ps(panel + (i + k) * width + o,
+                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x20));
+                _mm256_storeu_ps(panel + (i + k + 4) * width + o,
+                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x31));
+            }
+        }
+    }
+}
+#endif
+
+/* panel[i, o] = W[first + o, i]: W^T for the forward. */
+static void fill_forward(const tl_tensor *weight, size_t first, size_t width,
+                         float *panel)
+{
+    const size_t n_in = weight->dims[1];
+#if defined(__x86_64__) && defined(__GNUC__)
+    const uint16_t *bits = (const uint16_t *)weight->data + first * n_in;
+    if (weight->dtype == TL_BF16 && n_in % 8 == 0 && width % 8 == 0 &&
+        (uintptr_t)bits % sizeof *bits == 0 && __builtin_cpu_supports("avx2")) {
+        transpose_bf16_avx2(bits, n_in, width, panel);
+        return;
+    }
+#endif
+    enum { STRIP = 256 };
+    float strip[STRIP];
+    for (size_t i = 0; i < n_in; i += STRIP) {
+        const size_t n = n_in - i < STRIP ? n_in - i : STRIP;
+        for (size_t o = 0; o < width; o++) {
+            tl_tensor_to_f32(weight, (first + o) * n_in + i, n, strip, NULL);
+            for (size_t k = 0; k < n; k++)
+                panel[(i + k) * width + o] = strip[k];
+        }
+    }
+}
+
+/* panel[o, i] = W[o, first + i]: W as it is, for the backward. */
+static void fill_backward(const tl_tensor *weight, size_t first, size_t width,
+                          float *panel)
+{
+    const size_t n_in = weight->dims[1];
+    for (size_t o = 0; o < weight->dims[0]; o++)
+        tl_tensor_to_f32(weight, o * n_in + first, width, panel + o * width, NULL);
+}
+
+/* One direction of a layer: C [rows, n] = A [rows, k] B, B made of panels. */
+typedef struct job {
+    const tl_linear *layer;
+    bool backward, add;
+    size_t rows, k, n, block;
+    const float *a, *bias;
+    float *c;
+} job;
+
+static size_t width_of(const job *j, size_t b)
+{
+    const size_t left = j->n - b * j->block;
+    return left < j->block ? left : j->block;
+}
+
+static void fill_panel(const job *j, size_t b, float *panel)
+{
+    if (j->backward)
+        fill_backward(&j->layer->weight, b * j->block, width_of(j, b), panel);
+    else
+        fill_forward(&j->layer->weight, b * j->block, width_of(j, b), panel);
+}
+
+static size_t slot_of(const tl_cpu_linear *s, const void *weight, bool backward)
+{
+    const uint64_t hash =
+        ((uint64_t)(uintptr_t)weight * 2 + backward) * 0x9e3779b97f4a7c15u;
+    size_t i = (size_t)(hash >> 20) & (s->cache_capacity - 1);
+    while (s->cache[i].panels != NULL &&
+           (s->cache[i].weight != weight || s->cache[i].backward != backward))
+        i = (i + 1) & (s->cache_capacity - 1);
+    return i;
+}
+
+static bool grow_cache(tl_cpu_linear *s)
+{
+    const size_t capacity = s->cache_capacity > 0 ? 2 * s->cache_capacity : 256;
+    cached *old = s->cache, *grown = tl_alloc_zero(capacity, sizeof *grown);
+    if (grown == NULL)
+        return false;
+    const size_t old_capacity = s->cache_capacity;
+    s->cache = grown;
+    s->cache_capacity = capacity;
+    for (size_t i = 0; i < old_capacity; i++)
+        if (old[i].panels != NULL)
+            s->cache[slot_of(s, old[i].weight, old[i].backward)] = old[i];
+    tl_free(old);
+    return true;
+}
+
+/* All panels of a job: from the cache, or put into it when there is room. NULL when
+ * they have to be made anew each time. */
+static float *find_panels(tl_cpu_linear *s, const job *j)
+{
+    const void *weight = j->layer->weight.data;
+    if (2 * s->n_cached >= s->cache_capacity && !grow_cache(s))
+        return NULL;
+    const size_t slot = slot_of(s, weight, j->backward);
+    if (s->cache[slot].panels != NULL)
+        return s->cache[slot].panels;
+    const size_t bytes = j->k * j->n * sizeof(float),
+                 n_blocks = (j->n + j->block - 1) / j->block;
+    float *panels =
+        bytes <= s->cache_left ? tl_alloc(j->k * j->n, sizeof *panels) : NULL;
+    if (panels == NULL)
+        return NULL;
+#pragma omp parallel for num_threads((int)s->n_threads) schedule(dynamic)
+    for (size_t b = 0; b < n_blocks; b++)
+        fill_panel(j, b, panels + b * j->block * j->k);
+    s->cache_left -= bytes;
+    s->n_cached++;
+    s->cache[slot] = (cached){weight, j->backward, panels};
+    return panels;
+}
+
+/* ---- the product ------------------------------------------------------------------- */
+
+/* The tile's rows, filled up with zeros if it is the last. */
+static const float *tile_input(const job *j, worker *w, size_t first, size_t rows)
+{
+    if (rows == TILE)
+        return j->a + first * j->k;
+    memcpy(w->input, j->a + first * j->k, rows * j->k * sizeof(float));
+    memset(w->input + rows * j->k, 0, (TILE - rows) * j->k * sizeof(float));
+    return w->input;
+}
+
+/* c = tile + bias, or c += tile + bias. */
+TL_WIDE static void put_tile(const float *restrict tile, const float *restrict bias,
+                             size_t rows, size_t width, size_t stride, bool add,
+                             float *restrict c)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < width; i++) {
+            const float value = tile[r * width + i] + (bias != NULL ? bias[i] : 0.0f);
+            c[r * stride + i] = add ? c[r * stride + i] + value : value;
+        }
+}
+
+/* oneDNN's handles of one thread for one primitive. */
+typedef struct handles {
+    dnnl_memory_t a, b, c, scratch;
+    size_t product;
+} handles;
+
+static void release_handles(handles *h)
+{
+    dnnl_memory_t all[] = {h->a, h->b, h->c, h->scratch};
+    for (size_t i = 0; i < 4; i++)
+        if (all[i] != NULL)
+            dnnl_memory_destroy(all[i]);
+    *h = (handles){.product = (size_t)-1};
+}
+
+static dnnl_status_t make_handles(const tl_cpu_linear *s, size_t index, worker *w,
+                                  handles *h)
+{
+    const product *p = &s->products[index];
+    release_handles(h);
+    dnnl_status_t status;
+    if ((status = dnnl_memory_create(&h->a, as_arg(&p->a), s->engine, NULL)) !=
+            dnnl_success ||
+        (status = dnnl_memory_create(&h->b, as_arg(&p->b), s->engine, NULL)) !=
+            dnnl_success ||
+        (status = dnnl_memory_create(&h->c, as_arg(&p->c), s->engine, w->output)) !=
+            dnnl_success)
+        return status;
+    if (p->has_scratch)
+        status =
+            dnnl_memory_create(&h->scratch, as_arg(&p->scratch), s->engine, w->scratch);
+    h->product = index;
+    return status;
+}
+
+static dnnl_status_t run_tile(const tl_cpu_linear *s, worker *w, const handles *h,
+                              const float *a, const float *panel)
+{
+    dnnl_status_t status;
+    /* oneDNN takes pointers it may write through; these it only reads. */
+    if ((status = dnnl_memory_set_data_handle(h->a, (void *)(uintptr_t)a)) !=
+            dnnl_success ||
+        (status = dnnl_memory_set_data_handle(h->b, (void *)(uintptr_t)panel)) !=
+            dnnl_success)
+        return status;
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, h->a},
+                                    {DNNL_ARG_WEIGHTS, h->b},
+                                    {DNNL_ARG_DST, h->c},
+                                    {DNNL_ARG_SCRATCHPAD, h->scratch}};
+    return dnnl_primitive_execute(s->products[h->product].primitive, w->stream,
+                                  h->scratch != NULL ? 4 : 3, args);
+}
+
+/* Blocks [first, end) of the job with their panels. One thread makes a whole tile. */
+static dnnl_status_t run_blocks(tl_cpu_linear *s, const job *j, size_t first,
+                                size_t end, const float *panels, size_t product_full,
+                                size_t product_last)
+{
+    const size_t n_tiles = (j->rows + TILE - 1) / TILE,
+                 n_blocks = (j->n + j->block - 1) / j->block;
+    dnnl_status_t failure = dnnl_success;
+#pragma omp parallel num_threads((int)s->n_threads)
+    {
+        worker *w = &s->workers[omp_get_thread_num()];
+        handles h = {.product = (size_t)-1};
+        dnnl_status_t status = dnnl_success;
+        /* Blocks outside: neighbours share a panel. */
+#pragma omp for schedule(static) nowait
+        for (size_t i = 0; i < (end - first) * n_tiles; i++) {
+            const size_t b = first + i / n_tiles, row = i % n_tiles * TILE;
+            const size_t rows = j->rows - row < TILE ? j->rows - row : TILE;
+            const size_t index = b + 1 == n_blocks ? product_last : product_full;
+            if (status == dnnl_success && h.product != index)
+                status = make_handles(s, index, w, &h);
+            if (status == dnnl_success)
+                status = run_tile(s, w, &h, tile_input(j, w, row, rows),
+                                  panels + (b - first) * j->block * j->k);
+            if (status == dnnl_success)
+                put_tile(w->output, j->bias != NULL ? j->bias + b * j->block : NULL,
+                         rows, width_of(j, b), j->n, j->add,
+                         j->c + row * j->n + b * j->block);
+        }
+        release_handles(&h);
+        if (status != dnnl_success) {
+#pragma omp critical
+            failure = status;
+        }
+    }
+    return failure;
+}
+
+/* Room in every worker for tiles of k columns and the scratch of both primitives. */
+static tl_status reserve_workers(tl_cpu_linear *s, const job *j, size_t scratch,
+                                 tl_error *err)
+{
+    for (size_t t = 0; t < s->n_threads; t++) {
+        worker *w = &s->workers[t];
+        if (w->input_count < TILE * j->k) {
+            tl_free(w->input);
+            w->input = tl_alloc(TILE * j->k, sizeof *w->input);
+            w->input_count = w->input != NULL ? TILE * j->k : 0;
+        }
+        if (w->scratch_bytes < scratch) {
+            tl_free(w->scratch);
+            w->scratch = tl_alloc(scratch, 1);
+            w->scratch_bytes = w->scratch != NULL ? scratch : 0;
+        }
+        if (w->input == NULL || w->scratch_bytes < scratch)
+            return tl_fail(err, TL_ERR_NO_MEMORY,
+                           "no memory for a matrix product's tile");
+    }
+    return TL_OK;
+}
+
+static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
+{
+    if (j->rows == 0)
+        return TL_OK;
+    j->block = block_width(j->k, j->n);
+    const size_t n_blocks = (j->n + j->block - 1) / j->block;
+    size_t full = 0, last = 0;
+    tl_status status = find_product(s, j->k, width_of(j, 0), &full, err);
+    if (status == TL_OK)
+        status = find_product(s, j->k, width_of(j, n_blocks - 1), &last, err);
+    if (status != TL_OK)
+        return status;
+    const size_t scratch =
+        s->products[full].scratch_bytes > s->products[last].scratch_bytes
+            ? s->products[full].scratch_bytes
+            : s->products[last].scratch_bytes;
+    if ((status = reserve_workers(s, j, scratch, err)) != TL_OK)
+        return status;
+
+    dnnl_status_t failure = dnnl_success;
+    const float *panels = find_panels(s, j);
+    if (panels != NULL) {
+        failure = run_blocks(s, j, 0, n_blocks, panels, full, last);
+    } else {
+        const size_t panel = j->k * j->block;
+        size_t group = PANEL_BYTES / sizeof(float) / panel;
+        group = group == 0 ? 1 : group < n_blocks ? group : n_blocks;
+        if (s->panels_count < group * panel) {
+            tl_free(s->panels);
+            s->panels = tl_alloc(group * panel, sizeof *s->panels);
+            s->panels_count = s->panels != NULL ? group * panel : 0;
+            if (s->panels == NULL)
+                return tl_fail(err, TL_ERR_NO_MEMORY,
+                               "no memory for the panels of a product");
+        }
+        for (size_t b = 0; b < n_blocks && failure == dnnl_success; b += group) {
+            const size_t end = n_blocks - b < group ? n_blocks : b + group;
+#pragma omp parallel for num_threads((int)s->n_threads) schedule(dynamic)
+            for (size_t i = b; i < end; i++)
+                fill_panel(j, i, s->panels + (i - b) * panel);
+            failure = run_blocks(s, j, b, end, s->panels, full, last);
+        }
+    }
+    return failure == dnnl_success ? TL_OK
+                                   : fail_dnnl(err, "run a matrix product", failure);
+}
+
+tl_status tl_cpu_linear_forward(tl_cpu_linear *s, const tl_linear *layer, size_t rows,
+                                const float *x, float *y, bool add, tl_error *err)
+{
+    job j = {.layer = layer,
+             .add = add,
+             .rows = rows,
+             .k = layer->weight.dims[1],
+             .n = layer->weight.dims[0],
+             .a = x,
+             .bias = layer->bias,
+             .c = y};
+    return run(s, &j, err);
+}
+
+tl_status tl_cpu_linear_backward(tl_cpu_linear *s, const tl_linear *layer, size_t rows,
+                                 const float *dy, float *dx, bool add, tl_error *err)
+{
+    job j = {.layer = layer,
+             .backward = true,
+             .add = add,
+             .rows = rows,
+             .k = layer->weight.dims[0],
+             .n = layer->weight.dims[1],
+             .a = dy,
+             .c = dx};
+    return run(s, &j, err);
+}
+
+size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_out)
+{
+    const size_t widest = max_in > max_out ? max_in : max_out;
+    const size_t panel = widest * block_width(widest, widest) * sizeof(float);
+    const size_t tile = TILE * (widest + BLOCK_MOST) * sizeof(float);
+    return (panel > PANEL_BYTES ? panel : (size_t)PANEL_BYTES) + n_threads * tile;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cpu_pointwise.c - norms, rotation, activations and sums of the cpu backend.
+ *
+ * Threads share out rows, or runs of CHUNK elements; a row or an element is one
+ * thread's. Row sums are in double, in lanes (see cpu.h), so that their order is
+ * fixed. The activations go through tl_cpu_exp, except the two forms of GELU, which
+ * vision towers and Gemma use and which libm computes.
+ */
+#include <math.h>
+#include <omp.h>
+
+#include "backend/cpu.h"
+
+enum { CHUNK = 4096, DOUBLE_LANES = 8 };
+
+/* Below this much work a team of threads costs more than it saves. */
+enum { SERIAL = 1 << 14 };
+
+/* sum_i a[i] b[i] c[i], c left out if NULL. */
+TL_WIDE static double sum_products(const float *restrict a, const float *restrict b,
+                                   const float *restrict c, size_t n)
+{
+    double lane[DOUBLE_LANES] = {0.0};
+    size_t i = 0;
+    for (; i + DOUBLE_LANES <= n; i += DOUBLE_LANES)
+        for (size_t l = 0; l < DOUBLE_LANES; l++)
+            lane[l] += (double)a[i + l] * (double)b[i + l] *
+                       (c != NULL ? (double)c[i + l] : 1.0);
+    for (size_t l = 0; i < n; i++, l++)
+        lane[l] += (double)a[i] * (double)b[i] * (c != NULL ? (double)c[i] : 1.0);
+    for (size_t half = DOUBLE_LANES / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            lane[l] += lane[l + half];
+    return lane[0];
+}
+
+TL_WIDE static void scale_by_weight(const float *x, float s, const float *weight,
+                                    size_t n, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * s * weight[i];
+}
+
+void tl_cpu_rmsnorm(size_t n_threads, size_t rows, size_t width, float eps,
+                    const float *x, const float *weight, float *y, float *inv_rms)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (rows * width > SERIAL)
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = x + r * width;
+        const double mean = sum_products(row, row, NULL, width) / (double)width;
+        const float s = (float)(1.0 / sqrt(mean + (double)eps));
+        scale_by_weight(row, s, weight, width, y + r * width);
+        if (inv_rms != NULL)
+            inv_rms[r] = s;
+    }
+}
+
+TL_WIDE static void add_norm_gradient(const float *restrict x,
+                                      const float *restrict weight,
+                                      const float *restrict dy, float s, float pull,
+                                      size_t n, float *restrict dx)
+{
+    for (size_t i = 0; i < n; i++)
+        dx[i] += s * (dy[i] * weight[i] - x[i] * pull);
+}
+
+void tl_cpu_rmsnorm_backward(size_t n_threads, size_t rows, size_t width,
+                             const float *x, const float *weight, const float *inv_rms,
+                             const float *dy, float *dx)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (rows * width > SERIAL)
+    for (size_t r = 0; r < rows; r++) {
+        const double s = (double)inv_rms[r];
+        const double sum = sum_products(dy + r * width, weight, x + r * width, width);
+        add_norm_gradient(x + r * width, weight, dy + r * width, inv_rms[r],
+                          (float)(s * s * sum / (double)width), width, dx + r * width);
+    }
+}
+
+void tl_cpu_layernorm(size_t n_threads, size_t rows, size_t width, float eps,
+                      const float *x, const float *weight, const float *bias, float *y)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (rows * width > SERIAL)
+    for (size_t r = 0; r < rows; r++) {
+        const float *from = x + r * width;
+        float *to = y + r * width;
+        double mean = 0.0, variance = 0.0;
+        for (size_t i = 0; i < width; i++)
+            mean += (double)from[i];
+        mean /= (double)width;
+        for (size_t i = 0; i < width; i++)
+            variance += ((double)from[i] - mean) * ((double)from[i] - mean);
+        const double s = 1.0 / sqrt(variance / (double)width + (double)eps);
+        for (size_t i = 0; i < width; i++)
+            to[i] = (float)(((double)from[i] - mean) * s * (double)weight[i] +
+                            (double)bias[i]);
+    }
+}
+
+TL_WIDE static void rotate_row(size_t n_heads, size_t half, const float *restrict c,
+                               const float *restrict s, float sign, float *restrict x)
+{
+    for (size_t h = 0; h < n_heads; h++) {
+        float *low = x + 2 * h * half, *high = low + half;
+        for (size_t f = 0; f < half; f++) {
+            const float a = low[f], b = high[f], sine = sign * s[f];
+            low[f] = a * c[f] - b * sine;
+            high[f] = b * c[f] + a * sine;
+        }
+    }
+}
+
+void tl_cpu_rotary(size_t n_threads, size_t rows, size_t n_heads, size_t d_head,
+                   const float *cosine, const float *sine, bool inverse, float *x)
+{
+    const size_t half = d_head / 2;
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (rows * n_heads * d_head > SERIAL)
+    for (size_t r = 0; r < rows; r++)
+        rotate_row(n_heads, half, cosine + r * half, sine + r * half,
+                   inverse ? -1.0f : 1.0f, x + r * n_heads * d_head);
+}
+
+/* ---- activations ------------------------------------------------------------------- */
+
+/* silu and quick_gelu are x sigmoid(c x) with c = 1 and 1.702. */
+static float sigmoid_factor(tl_activation kind)
+{
+    return kind == TL_SILU ? 1.0f : 1.702f;
+}
+
+static bool is_sigmoid(tl_activation kind)
+{
+    return kind == TL_SILU || kind == TL_QUICK_GELU;
+}
+
+TL_WIDE static void sigmoid_values(float c, size_t n, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] / (1.0f + tl_cpu_exp(-c * x[i]));
+}
+
+TL_WIDE static void sigmoid_gated(float c, size_t n, const float *restrict gate,
+                                  const float *restrict up, float *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1.0f + tl_cpu_exp(-c * gate[i])) * up[i];
+}
+
+/* With t = sigmoid(c x): the slope is t + c x t (1 - t). */
+TL_WIDE static void sigmoid_gated_backward(float c, size_t n,
+                                           const float *restrict gate,
+                                           const float *restrict up,
+                                           const float *restrict dy,
+                                           float *restrict dgate, float *restrict dup)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float x = gate[i], t = 1.0f / (1.0f + tl_cpu_exp(-c * x));
+        dgate[i] = dy[i] * up[i] * (t + c * x * t * (1.0f - t));
+        dup[i] = dy[i] * x * t;
+    }
+}
+
+void tl_cpu_activate(size_t n_threads, tl_activation kind, size_t count, float *x)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (count > SERIAL)
+    for (size_t at = 0; at < count; at += CHUNK) {
+        const size_t n = count - at < CHUNK ? count - at : CHUNK;
+        if (is_sigmoid(kind))
+            sigmoid_values(sigmoid_factor(kind), n, x + at, x + at);
+        else
+            tl_activate(kind, n, x + at);
+    }
+}
+
+void tl_cpu_gated(size_t n_threads, tl_activation kind, size_t count, const float *gate,
+                  const float *up, float *y)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (count > SERIAL)
+    for (size_t at = 0; at < count; at += CHUNK) {
+        const size_t n = count - at < CHUNK ? count - at : CHUNK;
+        if (is_sigmoid(kind))
+            sigmoid_gated(sigmoid_factor(kind), n, gate + at, up + at, y + at);
+        else
+            tl_gated_forward(kind, n, gate + at, up + at, y + at);
+    }
+}
+
+void tl_cpu_gated_backward(size_t n_threads, tl_activation kind, size_t count,
+                           const float *gate, const float *up, const float *dy,
+                           float *dgate, float *dup)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (count > SERIAL)
+    for (size_t at = 0; at < count; at += CHUNK) {
+        const size_t n = count - at < CHUNK ? count - at : CHUNK;
+        if (is_sigmoid(kind))
+            sigmoid_gated_backward(sigmoid_factor(kind), n, gate + at, up + at, dy + at,
+                                   dgate + at, dup + at);
+        else
+            tl_gated_backward(kind, n, gate + at, up + at, dy + at, dgate + at,
+                              dup + at);
+    }
+}
+
+TL_WIDE static void add_run(size_t n, const float *restrict x, float *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+void tl_cpu_add(size_t n_threads, size_t count, const float *x, float *y)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (count > SERIAL)
+    for (size_t at = 0; at < count; at += CHUNK)
+        add_run(count - at < CHUNK ? count - at : CHUNK, x + at, y + at);
+}
