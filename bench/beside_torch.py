@@ -4,8 +4,8 @@
     python bench/beside_torch.py --bench BUILD/bench_engine --reference DIR --model DIR --dataset DIR [--prompts 4]
 
 DIR of --reference holds torch_cli.py, vlm.py and pipeline.py (the PyTorch program that the parity tests compare with).
-Both sides get the same prompts; models are loaded and prompts encoded before the clock starts, and the vision tower is
-part of what PyTorch repeats and we do not, as in real use. The two take turns, the best round counts for the forward.
+Both sides get the same prompts; models are loaded and prompts encoded before the clock starts, and the vision tower runs
+while it does. The two take turns, and the best of a few rounds counts.
 Prints one line per figure: name, threads, ours, PyTorch's, ratio (above 1: we are better).
 """
 import argparse

@@ -21,7 +21,7 @@ typedef struct tl_model tl_model;
 typedef struct tl_model_options {
     const char *backend; /* "cpu" (the default where it is built in) or "ref" */
     size_t n_threads;    /* 0: all */
-    size_t cache_bytes;  /* for converted weights; 0: 256 MiB */
+    size_t cache_bytes;  /* for converted weights; 0: 64 MiB */
 } tl_model_options;
 
 /*

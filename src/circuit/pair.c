@@ -55,7 +55,7 @@ tl_status tl_prefix_take(tl_arena *arena, const tl_dims *dims, size_t n_pos,
     return TL_OK;
 }
 
-enum { MIN_ROWS = 256, MAX_ROWS = 2048, SMALL_PASS_BYTES = 96 << 20 };
+enum { MIN_ROWS = 512, MAX_ROWS = 2048, SMALL_PASS_BYTES = 96 << 20 };
 
 tl_status tl_lanes_per_pass(const tl_model *model, const tl_pass_options *options,
                             size_t n_rows, size_t *out, tl_error *err)

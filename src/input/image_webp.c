@@ -68,7 +68,7 @@ static tl_status find_pixels(const uint8_t *at, size_t left, frame *f, tl_error 
 {
     const uint8_t *alpha = NULL;
     while (left > 0) {
-        chunk c;
+        chunk c = {0};
         const tl_status status = read_chunk(at, left, &c, err);
         if (status != TL_OK)
             return status;
@@ -126,7 +126,7 @@ static tl_status read_extended(const uint8_t *file, size_t end, container *box,
             return status;
     }
     while (at < end) {
-        chunk c;
+        chunk c = {0};
         tl_status status = read_chunk(file + at, end - at, &c, err);
         tl_metadata *m = &box->metadata;
         if (status == TL_OK && animated && box->first.data == NULL &&

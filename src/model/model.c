@@ -13,7 +13,7 @@
 #include "model/vision.h"
 #include "twinlens/alloc.h"
 
-enum { DEFAULT_CACHE_BYTES = 256 << 20 };
+enum { DEFAULT_CACHE_BYTES = 64 << 20 };
 
 /* The revision that refs/main names, or else the snapshot changed last. */
 static const char *find_snapshot(const char *path, tl_arena *arena)
