@@ -35,14 +35,17 @@ static void must(tl_status status, const tl_error *err)
     exit(EXIT_FAILURE);
 }
 
-static tl_input input_of(tl_model *model, const tl_processor *processor,
-                         const tl_dataset *dataset, size_t row, tl_arena *arena)
+/* A pair before the vision tower. */
+typedef struct task {
+    tl_encoding clean, counterfactual;
+    int32_t answer, counterfactual_answer;
+} task;
+
+static tl_input input_of(tl_model *model, const tl_encoding *encoding, tl_arena *arena)
 {
     tl_error err = {0};
-    tl_encoding encoding;
     tl_input input;
-    must(tl_dataset_encode(dataset, row, processor, arena, &encoding, &err), &err);
-    must(tl_model_input(model, &encoding, TL_ROPE_TRUE, arena, &input, &err), &err);
+    must(tl_model_input(model, encoding, TL_ROPE_TRUE, arena, &input, &err), &err);
     return input;
 }
 
@@ -76,13 +79,19 @@ static double forward_rate(tl_model *model, const task *tasks, size_t n,
     return best;
 }
 
-static double attribution_seconds(tl_model *model, const tl_pair *pairs, size_t n)
+static double attribution_seconds(tl_model *model, const task *tasks, size_t n,
+                                  tl_arena *arena)
 {
     tl_error err = {0};
     tl_attribution *attribution = NULL;
-    must(tl_attribution_create(model, pairs[0].clean.n_pos, NULL, &attribution, &err),
+    tl_pair pairs[MAX_PROMPTS];
+    must(tl_attribution_create(model, tasks[0].clean.n_pos, NULL, &attribution, &err),
          &err);
     const double start = now();
+    for (size_t i = 0; i < n; i++)
+        pairs[i] = (tl_pair){input_of(model, &tasks[i].clean, arena),
+                             input_of(model, &tasks[i].counterfactual, arena),
+                             tasks[i].answer, tasks[i].counterfactual_answer};
     must(tl_attribution_add(attribution, pairs, n, &err), &err);
     const double seconds = (now() - start) / (double)n;
     tl_attribution_destroy(attribution);
@@ -117,12 +126,13 @@ int main(int argc, char **argv)
         const tl_dataset_row *row = &dataset->rows[i];
         if (row->modality != modality || row->counterfactual == TL_NO_ROW)
             continue;
-        tl_pair *pair = &pairs[n++];
-        pair->clean = input_of(model, processor, dataset, i, arena);
-        pair->counterfactual =
-            input_of(model, processor, dataset, row->counterfactual, arena);
-        must(tl_dataset_pair_ids(dataset, i, row->counterfactual, processor,
-                                 &pair->answer, &pair->counterfactual_answer, &err),
+        task *t = &tasks[n++];
+        must(tl_dataset_encode(dataset, i, processor, arena, &t->clean, &err), &err);
+        must(tl_dataset_encode(dataset, row->counterfactual, processor, arena,
+                               &t->counterfactual, &err),
+             &err);
+        must(tl_dataset_pair_ids(dataset, i, row->counterfactual, processor, &t->answer,
+                                 &t->counterfactual_answer, &err),
              &err);
     }
     if (n == 0) {
