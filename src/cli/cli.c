@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * cli.c - finds the command, runs it, turns its status into 0, 1 or 2. */
+#include "cli/cli.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "twinlens/log.h"
+
+enum { EXIT_MISUSE = 2 };
+
+/* Set by tl_cli_misuse for the command under way. */
+static bool misused;
+
+static const tl_command *const commands[] = {
+    &tl_command_study,     &tl_command_inspect,  &tl_command_predict,
+    &tl_command_attribute, &tl_command_evaluate, &tl_command_trace,
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+tl_status tl_cli_misuse(tl_error *err, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    misused = true;
+    return tl_fail(err, TL_ERR_ARGUMENT, "%s", text);
+}
+
+static void log_to_stderr(void *user, tl_log_level level, const char *text)
+{
+    (void)user;
+    if (level != TL_LOG_DEBUG)
+        fprintf(stderr, "twinlens: %s%s\n", level == TL_LOG_WARNING ? "warning: " : "",
+                text);
+}
+
+static int print_overview(FILE *out, int exit_code)
+{
+    fprintf(out, "usage: twinlens <command> [<options>]\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out, "\n`twinlens <command> --help` lists its options.\n");
+    return exit_code;
+}
+
+static int run_command(const tl_command *command, int argc, char **argv)
+{
+    tl_error err = {0};
+    misused = false;
+    tl_status status = command->run(argc, argv, stdout, &err);
+    /* A full disk shows itself only now, and must not look like success. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (status == TL_OK)
+            status =
+                tl_fail(&err, TL_ERR_IO, "cannot write the result to standard output");
+    }
+    if (status == TL_OK)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "twinlens %s: %s\n", command->name, err.text);
+    return misused ? EXIT_MISUSE : EXIT_FAILURE;
+}
+
+int tl_cli_main(int argc, char **argv)
+{
+    tl_log_set(log_to_stderr, NULL);
+    if (argc < 2)
+        return print_overview(stderr, EXIT_MISUSE);
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
+        return print_overview(stdout, EXIT_SUCCESS);
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("twinlens %s\n", TWINLENS_VERSION);
+        return EXIT_SUCCESS;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return run_command(commands[i], argc - 2, argv + 2);
+    fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n", argv[1]);
+    return EXIT_MISUSE;
+}
