@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * manifest.h - what makes a study the one it is: the program, the bytes of model and
+ * dataset, and every option that touches a number.
+ */
+#ifndef TWINLENS_CLI_MANIFEST_H
+#define TWINLENS_CLI_MANIFEST_H
+
+#include "cli/study.h"
+#include "store/study_db.h"
+
+enum { TL_MANIFEST_KEYS = 24 };
+
+typedef struct tl_manifest {
+    tl_study_key keys[TL_MANIFEST_KEYS];
+    size_t n_keys;
+    tl_study_file *files; /* what was hashed, or was found hashed in `known` */
+    size_t n_files, capacity;
+} tl_manifest;
+
+/*
+ * Hashes the files of model and dataset, except those whose hash `known` remembers
+ * for the size and time that they have; all results live in `arena`.
+ */
+tl_status tl_manifest_make(const tl_study_options *options, const tl_dataset *dataset,
+                           const bool modalities[TL_MODALITY_COUNT],
+                           const tl_study_db *known, tl_progress *progress,
+                           tl_arena *arena, tl_manifest *out, tl_error *err);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study.c - the order of things: open, plan, say what this study is, then the stages
+ * one after the other, each for both modalities, so that what cannot work is found
+ * before the long stages begin. The stages are in study_predict.c and
+ * study_circuit.c.
+ */
+#include "cli/study_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+#include "base/file.h"
+#include "cli/manifest.h"
+
+enum { CACHE_BYTES = 256 << 20 }; /* for converted weights, at most */
+
+/* ---- what there is to work with ---------------------------------------------------------- */
+
+/* Memory that could be had without swapping; 0 when the system does not say. */
+static size_t available_memory(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    unsigned long long kib = 0;
+    char line[128];
+    while (file != NULL && kib == 0 && fgets(line, sizeof line, file) != NULL)
+        (void)(sscanf(line, "MemAvailable: %llu kB", &kib) == 1);
+    if (file != NULL)
+        fclose(file);
+    return (size_t)kib << 10;
+}
+
+/* Opens the model with a share of the memory for its cache, and keeps the rest. */
+static tl_status open_model(tl_study *study, tl_error *err)
+{
+    const tl_study_options *o = study->options;
+    const size_t all = o->memory > 0 ? o->memory : available_memory();
+    const size_t cache = all == 0 || all / 4 > CACHE_BYTES ? CACHE_BYTES : all / 4;
+    const tl_model_options options = {
+        .backend = o->backend, .n_threads = o->n_threads, .cache_bytes = cache};
+    const tl_status status = tl_model_open(o->model, &options, &study->model, err);
+    if (status != TL_OK || all == 0)
+        return status;
+    const tl_dims *d = tl_model_dims(study->model);
+    const size_t width = d->d_mlp > d->d_model ? d->d_mlp : d->d_model;
+    const size_t taken =
+        cache +
+        tl_backend_scratch_bytes(o->backend != NULL ? o->backend : tl_backend_default(),
+                                 o->n_threads, width, width);
+    study->memory = all > taken ? all - taken : 1;
+    return TL_OK;
+}
+
+/* The modalities that were asked for, or those that there are. */
+static tl_status choose_modalities(tl_study *study, tl_error *err)
+{
+    const bool *asked = study->options->modalities;
+    size_t rows[TL_MODALITY_COUNT] = {0};
+    for (size_t i = 0; i < study->dataset->n_rows; i++)
+        rows[study->dataset->rows[i].modality]++;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        study->modalities[m] =
+            asked[TL_TEXT] || asked[TL_IMAGE] ? asked[m] : rows[m] > 0;
+        if (study->modalities[m] && rows[m] == 0)
+            return tl_fail(err, TL_ERR_DATA, "%s: has no %s prompts",
+                           study->dataset->path, tl_modality_name((tl_modality)m));
+    }
+    return TL_OK;
+}
+
+static tl_status open_inputs(tl_study *study, tl_error *err)
+{
+    const tl_study_options *o = study->options;
+    const char *folder = NULL;
+    tl_status status = open_model(study, err);
+    if (status == TL_OK)
+        status = tl_model_folder(o->model, study->arena, &folder, err);
+    if (status == TL_OK)
+        status = tl_processor_open(folder, &study->processor, err);
+    if (status == TL_OK)
+        status = tl_dataset_open(o->dataset, &study->dataset, err);
+    if (status == TL_OK && study->dataset->n_rows == 0)
+        status = tl_fail(err, TL_ERR_DATA, "%s: has no prompts", study->dataset->path);
+    return status == TL_OK ? choose_modalities(study, err) : status;
+}
+
+static tl_status parse_fractions(tl_study *study, tl_error *err)
+{
+    const size_t n = study->options->n_fractions;
+    tl_fraction *fractions = tl_arena_alloc(study->arena, n, sizeof *fractions);
+    if (fractions == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu fractions", n);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = tl_fraction_parse(study->options->fractions[i], &fractions[i], err);
+    study->fractions = fractions;
+    return status;
+}
+
+/*
+ * What can be known before anything is computed: text prompts of other lengths, a
+ * missing image (the first), a prompt that is too long for the memory.
+ */
+static tl_status check_prompts(const tl_study *study, tl_modality modality,
+                               tl_error *err)
+{
+    tl_encoding first = {0}, encoding;
+    size_t first_row = 0;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    tl_status status = TL_OK;
+    for (size_t row = 0; row < study->dataset->n_rows && status == TL_OK; row++) {
+        if (study->dataset->rows[row].modality != modality)
+            continue;
+        const tl_arena_mark mark = tl_arena_get_mark(arena);
+        status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
+        tl_arena_rewind(arena, mark);
+        if (modality == TL_IMAGE && first.n_pos > 0)
+            break; /* decoding all of them takes its time */
+    }
+    for (size_t row = 0; row < study->dataset->n_rows && status == TL_OK; row++) {
+        const char *path = study->dataset->rows[row].image_path;
+        if (study->dataset->rows[row].modality == modality && path != NULL &&
+            !tl_file_exists(path))
+            status = tl_fail(err, TL_ERR_NOT_FOUND, "%s:%zu: row '%s': no image %s",
+                             study->dataset->path, study->dataset->rows[row].line,
+                             study->dataset->rows[row].id, path);
+    }
+    tl_arena_destroy(arena);
+    if (status == TL_OK && first.n_pos > 0)
+        status = tl_study_plan(study, modality, first.n_pos, err);
+    return status;
+}
+
+static tl_status check_all_prompts(const tl_study *study, tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        if (study->modalities[m])
+            status = check_prompts(study, (tl_modality)m, err);
+    return status;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------- */
+
+/* A killed study leaves files that were not whole yet, under names of their own. */
+static void remove_parts(const tl_study *study)
+{
+    DIR *dir = opendir(study->options->out);
+    if (dir == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        const bool ours = strncmp(entry->d_name, "scores.", 7) == 0 ||
+                          strncmp(entry->d_name, "partial.", 8) == 0;
+        if (!ours || strstr(entry->d_name, ".safetensors.part-") == NULL)
+            continue;
+        const char *path =
+            tl_path_join(study->arena, study->options->out, entry->d_name);
+        if (path != NULL)
+            unlink(path);
+    }
+    closedir(dir);
+}
+
+static tl_status is_finished(const tl_study *study, bool *out, tl_error *err)
+{
+    tl_status status = TL_OK;
+    bool finished = true;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        tl_study_minimal minimal;
+        bool done = true;
+        if (study->modalities[m])
+            status = tl_study_db_get_minimal(study->db, (tl_modality)m, &minimal, &done,
+                                             err);
+        finished = finished && done;
+    }
+    *out = finished;
+    return status;
+}
+
+static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
+{
+    tl_manifest manifest;
+    const char *db = tl_path_join(study->arena, study->options->out, TL_STUDY_DB_NAME);
+    if (db == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    /* A study that cannot run leaves no folder behind. */
+    const bool is_new = !tl_file_exists(db);
+    tl_status status = is_new ? check_all_prompts(study, err) : TL_OK;
+    if (status == TL_OK)
+        status = tl_study_db_open(study->options->out, TL_STUDY_WRITE, &study->db, err);
+    if (status == TL_OK)
+        status =
+            tl_manifest_make(study->options, study->dataset, study->modalities,
+                             study->db, study->progress, study->arena, &manifest, err);
+    if (status == TL_OK)
+        status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
+                                   manifest.files, manifest.n_files, err);
+    if (status == TL_OK)
+        status = is_finished(study, finished, err);
+    if (status == TL_OK && !is_new && !*finished)
+        status = check_all_prompts(study, err);
+    if (status == TL_OK)
+        remove_parts(study);
+    return status;
+}
+
+/* ---- the stages --------------------------------------------------------------------------------- */
+
+/* All stages, with what a unit of each costs in forward passes, more or less. */
+static void announce(tl_study *study)
+{
+    static const char *const names[TL_STAGE_COUNT] = {"predict", "attribute",
+                                                      "evaluate"};
+    const tl_study_options *o = study->options;
+    const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS;
+    size_t rows[TL_MODALITY_COUNT] = {0};
+    for (size_t i = 0; i < study->dataset->n_rows; i++)
+        rows[study->dataset->rows[i].modality]++;
+    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            if (!study->modalities[m])
+                continue;
+            const size_t used = rows[m] < most ? rows[m] : most;
+            const size_t units[TL_STAGE_COUNT] = {rows[m], used * 3 / 4,
+                                                  used - used * 3 / 4};
+            const double costs[TL_STAGE_COUNT] = {
+                1.0, 1.0 + 3.0 * (double)o->attribution.ig_steps,
+                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions)};
+            char name[48];
+            snprintf(name, sizeof name, "%s %s", names[s],
+                     tl_modality_name((tl_modality)m));
+            study->stages[m][s] =
+                tl_progress_add(study->progress, name, units[s], costs[s]);
+        }
+}
+
+static tl_status run_stages(tl_study *study, tl_error *err)
+{
+    static tl_status (*const stages[])(tl_study *, tl_modality, tl_error *) = {
+        tl_study_predict, tl_study_split, tl_study_attribute, tl_study_evaluate};
+    tl_status status = TL_OK;
+    announce(study);
+    for (size_t s = 0; s < sizeof stages / sizeof *stages; s++)
+        for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+            if (study->modalities[m])
+                status = stages[s](study, (tl_modality)m, err);
+    return status;
+}
+
+tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,
+                       tl_error *err)
+{
+    tl_study study = {.options = options, .progress = progress};
+    bool finished = false;
+    tl_status status = TL_OK;
+    study.arena = tl_arena_create();
+    if (study.arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a study");
+    status = parse_fractions(&study, err);
+    if (status == TL_OK)
+        status = open_inputs(&study, err);
+    if (status == TL_OK)
+        status = open_store(&study, &finished, err);
+    if (status == TL_OK && !finished)
+        status = run_stages(&study, err);
+    tl_progress_clear(progress);
+    tl_study_db_close(study.db);
+    tl_dataset_close(study.dataset);
+    tl_processor_close(study.processor);
+    tl_model_close(study.model);
+    tl_arena_destroy(study.arena);
+    return status;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study.h - the main job, from a model and a dataset to a study folder: predict,
+ * keep what is right, split, attribute, faithfulness curve, minimal circuit.
+ *
+ *     tl_study_options options = {.model = "m", .dataset = "d", .out = "runs/a", ...};
+ *     status = tl_study_run(&options, &progress, &err);
+ *
+ * Every unit of work is on the disk before the next begins, so a study that was
+ * killed goes on where it was, and ends with the same bytes as one left alone.
+ */
+#ifndef TWINLENS_CLI_STUDY_H
+#define TWINLENS_CLI_STUDY_H
+
+#include "cli/progress.h"
+#include "twinlens/circuit.h"
+#include "twinlens/dataset.h"
+#include "twinlens/split.h"
+
+typedef enum tl_study_faith {
+    TL_FAITH_MEAN_RATIO, /* mean of the prompts' ratios */
+    TL_FAITH_RATIO_MEAN, /* ratio of the sums */
+} tl_study_faith;
+
+typedef enum tl_study_keep {
+    TL_KEEP_LIMITED, /* rows whose answer beats the other labels */
+    TL_KEEP_FULL,    /* rows whose answer beats the whole vocabulary */
+    TL_KEEP_ALL,     /* all rows, right or wrong */
+} tl_study_keep;
+
+typedef struct tl_study_options {
+    const char *model, *dataset, *out;
+    bool modalities[TL_MODALITY_COUNT]; /* none: those that the dataset has */
+    tl_study_keep keep;
+    size_t n_prompts; /* 0: at most 250 */
+    uint64_t seed;
+    tl_rope rope;
+    tl_attribution_options attribution; /* without the memory budget */
+    const char *const *fractions;       /* as written, ascending */
+    size_t n_fractions;
+    tl_fraction_rounding rounding;
+    tl_study_faith faith;
+    double threshold;
+    /* What touches no number. */
+    const char *backend; /* NULL: the default; this one does touch the last bits */
+    size_t n_threads, memory;
+} tl_study_options;
+
+/* Errors: those of what it calls; TL_ERR_NO_MEMORY when the plan does not fit;
+ * TL_ERR_DATA when the folder holds a study made otherwise. */
+tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,
+                       tl_error *err);
+
+#endif

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study_circuit.c - from pairs to scores, and from scores to faithfulness curves.
+ * See study_private.h.
+ *
+ * The sums of an attribution under way are kept in partial.MODALITY.safetensors: a
+ * resumed study reads them back and adds the pairs that are missing, in the same
+ * order, so the result is the same to the last bit. The scores then get a file of
+ * their own, the store the hash of that file, and the partial sums go; whichever of
+ * these steps a killed study had reached, doing them again changes nothing.
+ */
+#include "cli/study_private.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/sha256.h"
+#include "twinlens/safetensors.h"
+
+/* Writing the sums may take this share of the time. */
+static const double checkpoint_share = 0.05;
+
+/* ---- pairs ------------------------------------------------------------------------------ */
+
+static tl_status make_input(const tl_study *study, size_t row, tl_arena *arena,
+                            tl_input *out, tl_error *err)
+{
+    tl_encoding encoding;
+    const tl_status status =
+        tl_dataset_encode(study->dataset, row, study->processor, arena, &encoding, err);
+    if (status != TL_OK)
+        return status;
+    return tl_model_input(study->model, &encoding, study->options->rope, arena, out,
+                          err);
+}
+
+static tl_status make_pairs(const tl_study *study, const tl_study_pair *pairs, size_t n,
+                            tl_arena *arena, tl_pair **out, tl_error *err)
+{
+    tl_status status = TL_OK;
+    tl_pair *made = tl_arena_alloc_zero(arena, n, sizeof *made);
+    if (made == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        made[i].answer = pairs[i].answer_id;
+        made[i].counterfactual_answer = pairs[i].counterfactual_answer_id;
+        status = make_input(study, pairs[i].row, arena, &made[i].clean, err);
+        if (status == TL_OK)
+            status = make_input(study, pairs[i].counterfactual, arena,
+                                &made[i].counterfactual, err);
+    }
+    *out = made;
+    return status;
+}
+
+/* "RUN/scores.text.safetensors" */
+static const char *file_path(const tl_study *study, const char *what,
+                             tl_modality modality)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s.safetensors", what, tl_modality_name(modality));
+    return tl_path_join(study->arena, study->options->out, name);
+}
+
+/* What the prompts of a modality have in common, from the first that was used. */
+static tl_status get_span(const tl_study *study, tl_modality modality, size_t row,
+                          tl_study_prompt *out, tl_error *err)
+{
+    const tl_study_prompt *prompts = NULL;
+    size_t n = 0;
+    const tl_status status =
+        tl_study_db_get_prompts(study->db, modality, study->arena, &prompts, &n, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < n; i++)
+        if (prompts[i].row == row) {
+            *out = prompts[i];
+            return TL_OK;
+        }
+    return tl_fail(err, TL_ERR_FORMAT, "%s/" TL_STUDY_DB_NAME ": row %zu is missing",
+                   study->options->out, row);
+}
+
+/* ---- the sums under way ------------------------------------------------------------------ */
+
+static tl_status write_sums(const char *path, const tl_attribution_state *state,
+                            tl_error *err)
+{
+    const uint64_t n_pairs = state->n_pairs;
+    const tl_named_tensor tensors[] = {
+        {"heads",
+         {.dtype = TL_F64,
+          .n_dims = 1,
+          .dims = {state->n_heads},
+          .data = state->heads}},
+        {"neurons",
+         {.dtype = TL_F64,
+          .n_dims = 1,
+          .dims = {state->n_neurons},
+          .data = state->neurons}},
+        {"pairs", {.dtype = TL_I64, .n_dims = 1, .dims = {1}, .data = &n_pairs}},
+    };
+    return tl_safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL,
+                                0, err);
+}
+
+static bool is_vector(const tl_tensor *tensor, tl_dtype dtype, size_t count)
+{
+    return tensor != NULL && tensor->dtype == dtype && tensor->n_dims == 1 &&
+           tensor->dims[0] == count;
+}
+
+/* Puts back what write_sums wrote, if it is there. */
+static tl_status read_sums(const char *path, tl_attribution *attribution,
+                           size_t n_pairs, tl_error *err)
+{
+    if (!tl_file_exists(path))
+        return TL_OK;
+    tl_safetensors *file = NULL;
+    tl_status status = tl_safetensors_open(path, &file, err);
+    if (status != TL_OK)
+        return status;
+    const tl_attribution_state state = tl_attribution_get_state(attribution);
+    const tl_tensor *heads = tl_safetensors_find(file, "heads");
+    const tl_tensor *neurons = tl_safetensors_find(file, "neurons");
+    const tl_tensor *pairs = tl_safetensors_find(file, "pairs");
+    uint64_t done = 0;
+    if (!is_vector(heads, TL_F64, state.n_heads) ||
+        !is_vector(neurons, TL_F64, state.n_neurons) || !is_vector(pairs, TL_I64, 1)) {
+        status = tl_fail(err, TL_ERR_DATA,
+                         "%s: wanted the sums of %zu heads and %zu neurons; remove the "
+                         "file to attribute again",
+                         path, state.n_heads, state.n_neurons);
+        goto done;
+    }
+    memcpy(&done, pairs->data, sizeof done);
+    if (done > n_pairs) {
+        status = tl_fail(err, TL_ERR_DATA,
+                         "%s: holds the sums of %llu pairs, the study has %zu; remove "
+                         "the file to attribute again",
+                         path, (unsigned long long)done, n_pairs);
+        goto done;
+    }
+    memcpy(state.heads, heads->data, state.n_heads * sizeof *state.heads);
+    memcpy(state.neurons, neurons->data, state.n_neurons * sizeof *state.neurons);
+    tl_attribution_set_count(attribution, (size_t)done);
+done:
+    tl_safetensors_close(file);
+    return status;
+}
+
+/* ---- attribute ------------------------------------------------------------------------------ */
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Adds the pairs that are not in the sums yet, and saves the sums now and then. */
+static tl_status add_pairs(const tl_study *study, tl_modality modality,
+                           tl_attribution *attribution, const tl_study_pair *pairs,
+                           size_t n_pairs, const char *partial, tl_error *err)
+{
+    const size_t stage = study->stages[modality][TL_STAGE_ATTRIBUTE];
+    const size_t group = tl_attribution_group(attribution);
+    double written = seconds_now(), cost = 0.0;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to attribute");
+    tl_status status = TL_OK;
+    size_t done = tl_attribution_get_state(attribution).n_pairs;
+    tl_progress_begin(study->progress, stage, done);
+    while (done < n_pairs && status == TL_OK) {
+        const size_t n = n_pairs - done < group ? n_pairs - done : group;
+        const tl_arena_mark mark = tl_arena_get_mark(arena);
+        tl_pair *made = NULL;
+        status = make_pairs(study, pairs + done, n, arena, &made, err);
+        if (status == TL_OK)
+            status = tl_attribution_add(attribution, made, n, err);
+        tl_arena_rewind(arena, mark);
+        if (status != TL_OK)
+            break;
+        done += n;
+        tl_progress_step(study->progress, stage, done);
+        const double now = seconds_now();
+        if ((now - written) * checkpoint_share >= cost || done == n_pairs) {
+            const tl_attribution_state state = tl_attribution_get_state(attribution);
+            status = write_sums(partial, &state, err);
+            written = seconds_now();
+            cost = written - now;
+        }
+    }
+    if (status == TL_OK)
+        tl_progress_end(study->progress, stage);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static tl_status hash_file(const char *path, char hex[TL_SHA256_HEX], tl_error *err)
+{
+    tl_sha256 hash;
+    tl_sha256_init(&hash);
+    const tl_status status = tl_sha256_file(&hash, path, err);
+    tl_sha256_hex(&hash, hex);
+    return status;
+}
+
+static tl_status write_scores(const tl_study *study, tl_modality modality,
+                              tl_attribution *attribution, const tl_study_prompt *span,
+                              tl_error *err)
+{
+    tl_arena *arena = tl_arena_create();
+    const char *path = file_path(study, "scores", modality);
+    if (arena == NULL || path == NULL) {
+        tl_arena_destroy(arena);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+    }
+    const size_t n_pairs = tl_attribution_get_state(attribution).n_pairs;
+    char pairs[24], begin[24], end[24], hex[TL_SHA256_HEX];
+    snprintf(pairs, sizeof pairs, "%zu", n_pairs);
+    snprintf(begin, sizeof begin, "%zu", span->data_begin);
+    snprintf(end, sizeof end, "%zu", span->data_end);
+    const char *const metadata[][2] = {{"modality", tl_modality_name(modality)},
+                                       {"pairs", pairs},
+                                       {"data_begin", begin},
+                                       {"data_end", end}};
+    tl_scores s;
+    tl_status status = tl_attribution_scores(attribution, arena, &s, err);
+    if (status == TL_OK) {
+        const tl_named_tensor tensors[] = {
+            {"heads", tl_tensor_f32(s.heads, s.n_layers, s.n_pos, s.n_heads)},
+            {"neurons", tl_tensor_f32(s.neurons, s.n_layers, s.n_pos, s.d_mlp)},
+        };
+        status = tl_safetensors_write(path, tensors, 2, metadata, 4, err);
+    }
+    if (status == TL_OK)
+        status = hash_file(path, hex, err);
+    if (status == TL_OK) {
+        const tl_study_scores row = {.file = strrchr(path, '/') + 1,
+                                     .sha256 = hex,
+                                     .n_pairs = n_pairs,
+                                     .n_layers = s.n_layers,
+                                     .n_pos = s.n_pos,
+                                     .n_heads = s.n_heads,
+                                     .d_mlp = s.d_mlp,
+                                     .data_begin = span->data_begin,
+                                     .data_end = span->data_end};
+        status = tl_study_db_put_scores(study->db, modality, &row, err);
+    }
+    tl_arena_destroy(arena);
+    return status;
+}
+
+tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *err)
+{
+    const tl_study_pair *pairs = NULL;
+    tl_attribution *attribution = NULL;
+    tl_study_scores there = {0};
+    tl_study_prompt span = {0};
+    size_t n_pairs = 0;
+    const char *partial = file_path(study, "partial", modality);
+    if (partial == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to attribute");
+    tl_status status =
+        tl_study_db_get_scores(study->db, modality, study->arena, &there, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY,
+                                       study->arena, &pairs, &n_pairs, err);
+    if (status == TL_OK && there.file != NULL) {
+        tl_progress_resize(study->progress, study->stages[modality][TL_STAGE_ATTRIBUTE],
+                           0);
+        goto done;
+    }
+    if (status == TL_OK)
+        status = get_span(study, modality, pairs[0].row, &span, err);
+    if (status != TL_OK)
+        goto done;
+    tl_attribution_options options = study->options->attribution;
+    const size_t kept = tl_study_attribution_bytes(study, span.n_pos);
+    options.memory_budget = study->memory > kept ? study->memory - kept : 0;
+    status =
+        tl_attribution_create(study->model, span.n_pos, &options, &attribution, err);
+    if (status == TL_OK)
+        status = read_sums(partial, attribution, n_pairs, err);
+    if (status == TL_OK)
+        status = add_pairs(study, modality, attribution, pairs, n_pairs, partial, err);
+    if (status == TL_OK)
+        status = write_scores(study, modality, attribution, &span, err);
+done:
+    tl_attribution_destroy(attribution);
+    if (status == TL_OK && unlink(partial) != 0 && errno != ENOENT)
+        status =
+            tl_fail(err, TL_ERR_IO, "%s: cannot remove: %s", partial, strerror(errno));
+    return status;
+}
+
+/* ---- evaluate --------------------------------------------------------------------------------- */
+
+/* Ranks the scores of the file, which must be the one that the study wrote. */
+static tl_status rank_scores(const tl_study *study, tl_modality modality,
+                             tl_arena *arena, tl_ranking *out, tl_error *err)
+{
+    tl_safetensors *file = NULL;
+    tl_study_scores wanted = {0};
+    char hex[TL_SHA256_HEX];
+    const char *path = file_path(study, "scores", modality);
+    tl_arena *own = tl_arena_create();
+    tl_status status = TL_OK;
+    if (path == NULL || own == NULL) {
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+        goto done;
+    }
+    status = tl_study_db_get_scores(study->db, modality, study->arena, &wanted, err);
+    if (status == TL_OK)
+        status = hash_file(path, hex, err);
+    if (status == TL_OK && strcmp(hex, wanted.sha256) != 0)
+        status =
+            tl_fail(err, TL_ERR_DATA,
+                    "%s: not what the study wrote: its SHA-256 is %.12s..., wanted "
+                    "%.12s...",
+                    path, hex, wanted.sha256);
+    if (status == TL_OK)
+        status = tl_safetensors_open(path, &file, err);
+    if (status != TL_OK)
+        goto done;
+    const tl_tensor *heads = tl_safetensors_find(file, "heads");
+    const tl_tensor *neurons = tl_safetensors_find(file, "neurons");
+    const size_t places = wanted.n_layers * wanted.n_pos;
+    if (heads == NULL || neurons == NULL ||
+        tl_tensor_count(heads) != places * wanted.n_heads ||
+        tl_tensor_count(neurons) != places * wanted.d_mlp) {
+        status = tl_fail(err, TL_ERR_DATA, "%s: wanted heads [%zu,%zu,%zu]", path,
+                         wanted.n_layers, wanted.n_pos, wanted.n_heads);
+        goto done;
+    }
+    tl_scores scores = {wanted.n_layers, wanted.n_pos, wanted.n_heads,
+                        wanted.d_mlp,    NULL,         NULL};
+    scores.heads = tl_arena_alloc(own, places * wanted.n_heads, sizeof(float));
+    scores.neurons = tl_arena_alloc(own, places * wanted.d_mlp, sizeof(float));
+    if (scores.heads == NULL || scores.neurons == NULL) {
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+        goto done;
+    }
+    status = tl_tensor_to_f32(heads, 0, places * wanted.n_heads, scores.heads, err);
+    if (status == TL_OK)
+        status =
+            tl_tensor_to_f32(neurons, 0, places * wanted.d_mlp, scores.neurons, err);
+    if (status == TL_OK)
+        status = tl_fail_while(err, tl_ranking_from_scores(&scores, arena, out, err),
+                               "%s", path);
+done:
+    tl_safetensors_close(file);
+    tl_arena_destroy(own);
+    return status;
+}
+
+/* The circuits of the grid, then as many random ones of the same sizes. */
+static tl_status make_circuits(const tl_study *study, tl_modality modality,
+                               tl_arena *arena, tl_circuit **out, tl_error *err)
+{
+    const size_t n = study->options->n_fractions;
+    tl_ranking *rankings = tl_arena_alloc(arena, TL_STUDY_KIND_COUNT, sizeof *rankings);
+    tl_circuit *circuits =
+        tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof *circuits);
+    if (rankings == NULL || circuits == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", n);
+    tl_status status =
+        rank_scores(study, modality, arena, &rankings[TL_STUDY_CIRCUIT], err);
+    if (status == TL_OK)
+        status = tl_ranking_random(&rankings[TL_STUDY_CIRCUIT],
+                                   study->options->seed + (uint64_t)modality, arena,
+                                   &rankings[TL_STUDY_RANDOM], err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < TL_STUDY_KIND_COUNT * n; i++)
+        circuits[i] = tl_circuit_at(&rankings[i / n], study->fractions[i % n],
+                                    study->options->rounding);
+    *out = circuits;
+    return TL_OK;
+}
+
+/* The unit of work: one pair under all circuits. */
+static tl_status evaluate_pair(const tl_study *study, tl_modality modality,
+                               const tl_study_pair *pair, size_t index,
+                               const tl_circuit *circuits, tl_arena *arena,
+                               tl_error *err)
+{
+    const size_t n = study->options->n_fractions;
+    tl_pair *made = NULL;
+    tl_evaluation result = {
+        .circuit = tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof(double))};
+    if (result.circuit == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
+    tl_status status = make_pairs(study, pair, 1, arena, &made, err);
+    if (status != TL_OK)
+        return status;
+    const size_t kept = tl_study_evaluation_bytes(study, made->clean.n_pos);
+    const tl_evaluate_options options = {
+        .memory_budget = study->memory > kept ? study->memory - kept : 0};
+    status = tl_evaluate(study->model, made, 1, circuits, TL_STUDY_KIND_COUNT * n,
+                         &options, &result, err);
+    if (status != TL_OK)
+        return status;
+    const tl_study_evaluation row = {.pair = index,
+                                     .clean = result.clean,
+                                     .none = result.none,
+                                     .circuit = {result.circuit, result.circuit + n}};
+    return tl_study_db_put_evaluation(study->db, modality, &row, n, err);
+}
+
+/* ---- curves ------------------------------------------------------------------------------------- */
+
+static double chosen(const tl_study *study, const tl_study_point *point)
+{
+    return study->options->faith == TL_FAITH_MEAN_RATIO ? point->mean_of_ratios
+                                                        : point->ratio_of_means;
+}
+
+static tl_status summarise(const tl_study *study, tl_modality modality,
+                           const tl_circuit *circuits, tl_arena *arena, tl_error *err)
+{
+    const size_t n = study->options->n_fractions;
+    const tl_study_evaluation *rows = NULL;
+    size_t n_rows = 0;
+    tl_study_point *points =
+        tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof *points);
+    tl_status status =
+        tl_study_db_get_evaluations(study->db, modality, n, arena, &rows, &n_rows, err);
+    if (status != TL_OK)
+        return status;
+    double *values = tl_arena_alloc(arena, 3 * n_rows, sizeof *values);
+    if (points == NULL || values == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for curves");
+    double *clean = values, *none = values + n_rows, *circuit = values + 2 * n_rows;
+    for (size_t at = 0; at < TL_STUDY_KIND_COUNT * n; at++) {
+        for (size_t i = 0; i < n_rows; i++) {
+            clean[i] = rows[i].clean;
+            none[i] = rows[i].none;
+            circuit[i] = rows[i].circuit[at / n][at % n];
+        }
+        const tl_faithfulness f = tl_faithfulness_summary(clean, none, circuit, n_rows);
+        points[at] = (tl_study_point){.fraction = study->options->fractions[at % n],
+                                      .n_heads = circuits[at].n_heads,
+                                      .n_neurons = circuits[at].n_neurons,
+                                      .mean_of_ratios = f.mean_of_ratios,
+                                      .ratio_of_means = f.ratio_of_means,
+                                      .median = f.median,
+                                      .n = f.n,
+                                      .n_excluded = f.n_excluded};
+    }
+    tl_study_minimal minimal = {0};
+    for (size_t i = 0; i < n; i++)
+        if (chosen(study, &points[i]) > study->options->threshold &&
+            (!minimal.found || tl_fraction_value(study->fractions[i]) <
+                                   tl_fraction_value(study->fractions[minimal.point])))
+            minimal = (tl_study_minimal){true, i};
+    const tl_study_point *const curves[] = {points, points + n};
+    return tl_study_db_put_curves(study->db, modality, curves, n, &minimal, err);
+}
+
+tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err)
+{
+    const size_t stage = study->stages[modality][TL_STAGE_EVALUATE];
+    const tl_study_pair *pairs = NULL;
+    tl_study_minimal minimal = {0};
+    tl_circuit *circuits = NULL;
+    size_t n_pairs = 0, n_done = 0;
+    bool finished = false;
+    tl_status status =
+        tl_study_db_get_minimal(study->db, modality, &minimal, &finished, err);
+    if (status != TL_OK || finished) {
+        if (finished)
+            tl_progress_resize(study->progress, stage, 0);
+        return status;
+    }
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
+    const tl_study_evaluation *done = NULL;
+    status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_EVALUATION,
+                                   study->arena, &pairs, &n_pairs, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_evaluations(study->db, modality,
+                                             study->options->n_fractions, arena, &done,
+                                             &n_done, err);
+    if (status == TL_OK)
+        status = make_circuits(study, modality, arena, &circuits, err);
+    /* Pairs are evaluated in order, so those that are done are the first ones. */
+    tl_progress_begin(study->progress, stage, n_done);
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    for (size_t i = n_done; i < n_pairs && status == TL_OK; i++) {
+        status = evaluate_pair(study, modality, &pairs[i], i, circuits, arena, err);
+        tl_arena_rewind(arena, mark);
+        tl_progress_step(study->progress, stage, i + 1);
+    }
+    if (status == TL_OK)
+        status = summarise(study, modality, circuits, arena, err);
+    if (status == TL_OK)
+        tl_progress_end(study->progress, stage);
+    tl_arena_destroy(arena);
+    return status;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study_plan.c - does a study fit into memory? Answered before it starts, from the
+ * sizes of the model and the length of its prompts. See study_private.h.
+ *
+ * Weights are mapped from their files and are not counted: the system can drop and
+ * read them again.
+ */
+#include "cli/study_private.h"
+
+#include "twinlens/pass.h"
+
+static size_t component_count(const tl_dims *d, size_t n_pos)
+{
+    return d->n_layers * n_pos * (d->n_heads + d->d_mlp);
+}
+
+/* z and mlp_post of one prompt at all layers, f32. */
+static size_t site_bytes(const tl_dims *d, size_t n_pos)
+{
+    return d->n_layers * n_pos * (d->n_heads * d->d_head + d->d_mlp) * sizeof(float);
+}
+
+/* Two inputs, and keys and values of what they share. */
+static size_t pair_bytes(const tl_dims *d, size_t n_pos)
+{
+    return n_pos * (2 * d->d_model + 2 * d->n_layers * d->n_kv_heads * d->d_head) *
+           sizeof(float);
+}
+
+size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos)
+{
+    const tl_dims *d = tl_model_dims(study->model);
+    const tl_attribution_options *o = &study->options->attribution;
+    const bool keeps_dims =
+        o->prompt_reduce == TL_PROMPT_SIGNED && o->head_reduce == TL_HEAD_ABS_DIM;
+    const size_t heads = keeps_dims ? d->n_heads * d->d_head : d->n_heads;
+    const size_t sums = d->n_layers * n_pos * (heads + d->d_mlp) * sizeof(double);
+    const size_t scores = component_count(d, n_pos) * sizeof(float);
+    const size_t buffers = 2 * site_bytes(d, n_pos) + pair_bytes(d, n_pos);
+    return sums + (scores > buffers ? scores : buffers);
+}
+
+size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos)
+{
+    const tl_dims *d = tl_model_dims(study->model);
+    /* Two rankings; while they are made, the scores and two orders beside one. */
+    const size_t ranks = component_count(d, n_pos) * sizeof(uint32_t);
+    const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
+    return 2 * ranks + (2 * ranks > buffers ? 2 * ranks : buffers);
+}
+
+/* The least that a pass over one prompt can do with. */
+static tl_status least_pass_bytes(const tl_study *study, size_t n_pos,
+                                  bool for_backward, size_t *out, tl_error *err)
+{
+    tl_pass_options options = {.last_only = true, .for_backward = for_backward};
+    size_t bytes = 0;
+    tl_status status =
+        tl_pass_bytes(study->model, &n_pos, NULL, 1, &options, &bytes, err);
+    if (status != TL_OK)
+        return status;
+    /* Asking for a little less each time makes it keep fewer layers. */
+    do {
+        *out = bytes;
+        options.memory_budget = bytes - 1;
+    } while (bytes > 1 && tl_pass_bytes(study->model, &n_pos, NULL, 1, &options, &bytes,
+                                        NULL) == TL_OK);
+    return TL_OK;
+}
+
+tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_pos,
+                        tl_error *err)
+{
+    size_t forward = 0, backward = 0;
+    tl_status status = least_pass_bytes(study, n_pos, false, &forward, err);
+    if (status == TL_OK)
+        status = least_pass_bytes(study, n_pos, true, &backward, err);
+    if (status != TL_OK || study->memory == 0)
+        return status;
+    const size_t attribution = tl_study_attribution_bytes(study, n_pos) + backward;
+    const size_t evaluation = tl_study_evaluation_bytes(study, n_pos) + forward;
+    const size_t wanted = attribution > evaluation ? attribution : evaluation;
+    if (wanted <= study->memory)
+        return TL_OK;
+    return tl_fail(err, TL_ERR_NO_MEMORY,
+                   "%s prompts of %zu positions need %zu MiB (attribution %zu, "
+                   "evaluation %zu) and there are %zu MiB for it: %s",
+                   tl_modality_name(modality), n_pos, (wanted >> 20) + 1,
+                   (attribution >> 20) + 1, (evaluation >> 20) + 1, study->memory >> 20,
+                   study->options->memory > 0
+                       ? "wanted a larger --memory or shorter prompts"
+                       : "wanted a machine with more free memory, or shorter prompts");
+}

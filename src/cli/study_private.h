@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study_private.h - what the stages of a study share. A stage looks in the store for
+ * what it has done already, and does the rest.
+ */
+#ifndef TWINLENS_CLI_STUDY_PRIVATE_H
+#define TWINLENS_CLI_STUDY_PRIVATE_H
+
+#include "cli/study.h"
+#include "store/study_db.h"
+
+enum { TL_STAGE_PREDICT, TL_STAGE_ATTRIBUTE, TL_STAGE_EVALUATE, TL_STAGE_COUNT };
+
+typedef struct tl_study {
+    const tl_study_options *options;
+    tl_progress *progress;
+    size_t stages[TL_MODALITY_COUNT][TL_STAGE_COUNT]; /* of the progress line */
+    tl_model *model;
+    tl_processor *processor;
+    tl_dataset *dataset;
+    tl_study_db *db;
+    tl_arena *arena; /* lives as long as the study */
+    bool modalities[TL_MODALITY_COUNT];
+    const tl_fraction *fractions; /* [options->n_fractions] */
+    size_t memory;                /* bytes for buffers and passes */
+} tl_study;
+
+/* ---- study_predict.c ------------------------------------------------------------- */
+
+/*
+ * Encodes a row that the study may compare with others; `first` has the length that
+ * all must have (n_pos 0: none seen yet, and then this row's is put there).
+ */
+tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
+                          size_t *first_row, tl_arena *arena, tl_encoding *out,
+                          tl_error *err);
+
+tl_status tl_study_predict(tl_study *study, tl_modality modality, tl_error *err);
+
+/* Chooses pairs among the rows that are right; tells the later stages' progress. */
+tl_status tl_study_split(tl_study *study, tl_modality modality, tl_error *err);
+
+/* ---- study_circuit.c --------------------------------------------------------------- */
+
+tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *err);
+tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err);
+
+/* ---- study_plan.c -------------------------------------------------------------------- */
+
+/* Bytes that stay allocated during attribution and evaluation beside the passes. */
+size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos);
+size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos);
+
+/* TL_ERR_NO_MEMORY, saying what would do, if the memory is too little for prompts of
+ * that length. */
+tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_pos,
+                        tl_error *err);
+
+#endif

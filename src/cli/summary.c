@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT
+ * summary.c - see summary.h. */
+#include "cli/summary.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "store/study_db.h"
+
+static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
+static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "random"};
+
+typedef struct part {
+    bool present; /* has prompts */
+    bool done;
+    size_t n_prompts, n_limited, n_full;
+    size_t n_pos, data_begin, data_end;
+    size_t n_discovery, n_evaluation;
+    const tl_study_point *curves[TL_STUDY_KIND_COUNT];
+    size_t n_points;
+    tl_study_minimal minimal;
+    tl_study_scores scores;
+} part;
+
+typedef struct summary {
+    const char *folder, *program, *task, *model, *dataset, *backend;
+    const char *keep, *faith, *threshold;
+    part parts[TL_MODALITY_COUNT];
+} summary;
+
+/* ---- from the store ------------------------------------------------------------------- */
+
+static tl_status read_part(const tl_study_db *db, tl_modality modality, tl_arena *arena,
+                           part *p, tl_error *err)
+{
+    const tl_study_prompt *prompts = NULL;
+    const tl_study_pair *pairs = NULL;
+    tl_status status =
+        tl_study_db_get_prompts(db, modality, arena, &prompts, &p->n_prompts, err);
+    for (size_t i = 0; i < p->n_prompts && status == TL_OK; i++) {
+        p->n_limited += prompts[i].correct_limited;
+        p->n_full += prompts[i].correct_full;
+    }
+    p->present = p->n_prompts > 0;
+    if (status == TL_OK)
+        status = tl_study_db_get_pairs(db, modality, TL_STUDY_EVALUATION, arena, &pairs,
+                                       &p->n_evaluation, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_pairs(db, modality, TL_STUDY_DISCOVERY, arena, &pairs,
+                                       &p->n_discovery, err);
+    /* The pairs are of one length; other prompts need not be. */
+    for (size_t i = 0; i < p->n_prompts && status == TL_OK && p->n_discovery > 0; i++)
+        if (prompts[i].row == pairs[0].row) {
+            p->n_pos = prompts[i].n_pos;
+            p->data_begin = prompts[i].data_begin;
+            p->data_end = prompts[i].data_end;
+        }
+    for (size_t k = 0; k < TL_STUDY_KIND_COUNT && status == TL_OK; k++)
+        status = tl_study_db_get_curve(db, modality, (tl_study_kind)k, arena,
+                                       &p->curves[k], &p->n_points, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_minimal(db, modality, &p->minimal, &p->done, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_scores(db, modality, arena, &p->scores, err);
+    if (status == TL_OK && p->minimal.found && p->minimal.point >= p->n_points)
+        status = tl_fail(err, TL_ERR_FORMAT, "the minimal circuit is not on the curve");
+    return status;
+}
+
+static tl_status read_summary(const char *folder, tl_arena *arena, summary *out,
+                              tl_error *err)
+{
+    summary s = {.folder = folder};
+    tl_study_db *db = NULL;
+    const struct {
+        const char *key, **value;
+    } keys[] = {
+        {"program", &s.program}, {"task", &s.task},           {"model", &s.model},
+        {"dataset", &s.dataset}, {"backend", &s.backend},     {"keep", &s.keep},
+        {"faith", &s.faith},     {"threshold", &s.threshold},
+    };
+    tl_status status = tl_study_db_open(folder, TL_STUDY_READ, &db, err);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == TL_OK; i++) {
+        status = tl_study_db_get_key(db, keys[i].key, arena, keys[i].value, err);
+        if (status == TL_OK && *keys[i].value == NULL)
+            status = tl_fail(err, TL_ERR_NOT_FOUND, "%s: the study there has not begun",
+                             folder);
+    }
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = tl_fail_while(
+            err, read_part(db, (tl_modality)m, arena, &s.parts[m], err), "%s", folder);
+    if (status == TL_OK)
+        *out = s;
+    tl_study_db_close(db);
+    return status;
+}
+
+static double chosen(const summary *s, const tl_study_point *point)
+{
+    return strcmp(s->faith, "ratio_mean") == 0 ? point->ratio_of_means
+                                               : point->mean_of_ratios;
+}
+
+static double share(size_t n, size_t of)
+{
+    return of > 0 ? (double)n / (double)of : NAN;
+}
+
+/* "text" -> "5 %"; the digits stay those that were written. */
+static void percent_text(const char *fraction, char *text, size_t bytes)
+{
+    double value = 0.0;
+    if (sscanf(fraction, "%lf", &value) == 1)
+        snprintf(text, bytes, "%.4g %%", 100.0 * value);
+    else
+        snprintf(text, bytes, "%s", fraction);
+}
+
+/* "0.873", or "-" where there is no number. */
+static const char *number_text(double value, char text[32])
+{
+    if (isnan(value))
+        snprintf(text, 32, "-");
+    else
+        snprintf(text, 32, "%.3f", fabs(value) < 0.0005 ? 0.0 : value);
+    return text;
+}
+
+/* ---- for a person ------------------------------------------------------------------------- */
+
+enum { LABEL = 32, COLUMN = 18 };
+
+/* A row of the table: a label, then what `write` says of each modality. */
+static void print_row(const summary *s, FILE *out, const char *label,
+                      void (*write)(const summary *s, const part *p, char text[64]))
+{
+    fprintf(out, "%-*s", LABEL, label);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        char text[64] = "-";
+        if (!s->parts[m].present)
+            continue;
+        write(s, &s->parts[m], text);
+        fprintf(out, "%*s", COLUMN, text);
+    }
+    fputc('\n', out);
+}
+
+static void say_prompts(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    snprintf(text, 64, "%zu", p->n_prompts);
+}
+
+static void say_limited(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    snprintf(text, 64, "%.3f", share(p->n_limited, p->n_prompts));
+}
+
+static void say_full(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    snprintf(text, 64, "%.3f", share(p->n_full, p->n_prompts));
+}
+
+static void say_parts(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->n_discovery > 0)
+        snprintf(text, 64, "%zu / %zu", p->n_discovery, p->n_evaluation);
+}
+
+static void say_positions(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->n_pos > 0)
+        snprintf(text, 64, "%zu (%zu..%zu)", p->n_pos, p->data_begin, p->data_end);
+}
+
+static const tl_study_point *smallest(const part *p, tl_study_kind kind)
+{
+    return p->minimal.found ? &p->curves[kind][p->minimal.point] : NULL;
+}
+
+static void say_size(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->minimal.found)
+        percent_text(smallest(p, TL_STUDY_CIRCUIT)->fraction, text, 64);
+    else if (p->done)
+        snprintf(text, 64, "none");
+}
+
+static void say_heads(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->minimal.found)
+        snprintf(text, 64, "%zu of %zu", smallest(p, TL_STUDY_CIRCUIT)->n_heads,
+                 p->scores.n_layers * p->scores.n_pos * p->scores.n_heads);
+}
+
+static void say_neurons(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->minimal.found)
+        snprintf(text, 64, "%zu of %zu", smallest(p, TL_STUDY_CIRCUIT)->n_neurons,
+                 p->scores.n_layers * p->scores.n_pos * p->scores.d_mlp);
+}
+
+static void say_mean_of_ratios(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->minimal.found)
+        number_text(smallest(p, TL_STUDY_CIRCUIT)->mean_of_ratios, text);
+}
+
+static void say_ratio_of_means(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->minimal.found)
+        number_text(smallest(p, TL_STUDY_CIRCUIT)->ratio_of_means, text);
+}
+
+static void say_median(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->minimal.found)
+        number_text(smallest(p, TL_STUDY_CIRCUIT)->median, text);
+}
+
+static void say_random(const summary *s, const part *p, char text[64])
+{
+    if (p->minimal.found)
+        number_text(chosen(s, smallest(p, TL_STUDY_RANDOM)), text);
+}
+
+static void say_count(const summary *s, const part *p, char text[64])
+{
+    (void)s;
+    if (p->n_points > 0)
+        snprintf(text, 64, "%zu (%zu)", p->curves[TL_STUDY_CIRCUIT][0].n,
+                 p->curves[TL_STUDY_CIRCUIT][0].n_excluded);
+}
+
+static void print_curves(const summary *s, FILE *out)
+{
+    size_t n = 0;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        n = s->parts[m].n_points > n ? s->parts[m].n_points : n;
+    if (n == 0)
+        return;
+    fprintf(out, "\nfaithfulness (%s) by size\n%-*s",
+            strcmp(s->faith, "ratio_mean") == 0 ? "ratio of means" : "mean of ratios",
+            LABEL, "size");
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (s->parts[m].present)
+            fprintf(out, "%9s%9s", modality_names[m], "random");
+    fputc('\n', out);
+    for (size_t i = 0; i < n; i++) {
+        bool labelled = false;
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const part *p = &s->parts[m];
+            char text[32];
+            if (!p->present)
+                continue;
+            if (!labelled && i < p->n_points) {
+                percent_text(p->curves[0][i].fraction, text, sizeof text);
+                fprintf(out, "%-*s", LABEL, text);
+                labelled = true;
+            }
+            for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++)
+                fprintf(out, "%9s",
+                        number_text(i < p->n_points ? chosen(s, &p->curves[k][i]) : NAN,
+                                    text));
+        }
+        fputc('\n', out);
+    }
+}
+
+static void write_person(const summary *s, FILE *out)
+{
+    bool done = true;
+    fprintf(out, "task      %s\n", s->task[0] != '\0' ? s->task : "(without a name)");
+    fprintf(out, "made by   %s, backend %s, model %.12s, dataset %.12s\n", s->program,
+            s->backend, s->model, s->dataset);
+    fprintf(out, "\n%-*s", LABEL, "");
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (s->parts[m].present) {
+            fprintf(out, "%*s", COLUMN, modality_names[m]);
+            done = done && s->parts[m].done;
+        }
+    fputc('\n', out);
+    print_row(s, out, "prompts", say_prompts);
+    print_row(s, out, "accuracy among the labels", say_limited);
+    print_row(s, out, "accuracy in the vocabulary", say_full);
+    print_row(s, out, "discovery / evaluation", say_parts);
+    print_row(s, out, "positions (of the data)", say_positions);
+    print_row(s, out, "evaluated (excluded)", say_count);
+    print_curves(s, out);
+    fprintf(out, "\nsmallest circuit with faithfulness above %s\n", s->threshold);
+    print_row(s, out, "size", say_size);
+    print_row(s, out, "heads", say_heads);
+    print_row(s, out, "neurons", say_neurons);
+    print_row(s, out, "faithfulness, mean of ratios", say_mean_of_ratios);
+    print_row(s, out, "faithfulness, ratio of means", say_ratio_of_means);
+    print_row(s, out, "faithfulness, median", say_median);
+    print_row(s, out, "random circuit of that size", say_random);
+    fprintf(out, "\n%s in %s: " TL_STUDY_DB_NAME, done ? "results" : "unfinished",
+            s->folder);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (s->parts[m].scores.file != NULL)
+            fprintf(out, ", %s", s->parts[m].scores.file);
+    fputc('\n', out);
+}
+
+/* ---- for a program ---------------------------------------------------------------------------- */
+
+static json_t *json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *point_json(const tl_study_point *p)
+{
+    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I}", "fraction",
+                     p->fraction, "n_heads", (json_int_t)p->n_heads, "n_neurons",
+                     (json_int_t)p->n_neurons, "mean_of_ratios",
+                     json_number(p->mean_of_ratios), "ratio_of_means",
+                     json_number(p->ratio_of_means), "median", json_number(p->median),
+                     "n", (json_int_t)p->n, "n_excluded", (json_int_t)p->n_excluded);
+}
+
+static json_t *part_json(const part *p)
+{
+    json_t *curves = json_object();
+    for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++) {
+        json_t *curve = json_array();
+        for (size_t i = 0; i < p->n_points; i++)
+            json_array_append_new(curve, point_json(&p->curves[k][i]));
+        json_object_set_new(curves, kind_names[k], curve);
+    }
+    json_t *minimal = json_null();
+    if (p->minimal.found)
+        minimal = json_pack("{s:o, s:o}", "circuit",
+                            point_json(smallest(p, TL_STUDY_CIRCUIT)), "random",
+                            point_json(smallest(p, TL_STUDY_RANDOM)));
+    return json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:b, s:s?}",
+                     "prompts", (json_int_t)p->n_prompts, "accuracy_limited",
+                     json_number(share(p->n_limited, p->n_prompts)), "accuracy_full",
+                     json_number(share(p->n_full, p->n_prompts)), "discovery",
+                     (json_int_t)p->n_discovery, "evaluation",
+                     (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos,
+                     "data", (json_int_t)p->data_begin, (json_int_t)p->data_end,
+                     "curves", curves, "minimal", minimal, "finished", (int)p->done,
+                     "scores", p->scores.file);
+}
+
+static tl_status write_program(const summary *s, FILE *out, tl_error *err)
+{
+    json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "task",
+                             s->task, "program", s->program, "backend", s->backend,
+                             "model", s->model, "dataset", s->dataset, "keep", s->keep,
+                             "faith", s->faith, "threshold", s->threshold);
+    json_t *parts = json_object();
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (s->parts[m].present)
+            json_object_set_new(parts, modality_names[m], part_json(&s->parts[m]));
+    tl_status status = TL_OK;
+    if (root == NULL || json_object_set(root, "modalities", parts) != 0)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", s->folder);
+    else if (json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)
+        status = tl_fail(err, TL_ERR_IO, "cannot write the result");
+    else
+        fputc('\n', out);
+    json_decref(parts);
+    json_decref(root);
+    return status;
+}
+
+/* ---- many studies ------------------------------------------------------------------------------- */
+
+static void write_lines(const summary *s, FILE *out)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const part *p = &s->parts[m];
+        char size[64] = "-", a[32], b[32];
+        if (!p->present)
+            continue;
+        say_size(s, p, size);
+        const tl_study_point *circuit = smallest(p, TL_STUDY_CIRCUIT);
+        const tl_study_point *random = smallest(p, TL_STUDY_RANDOM);
+        fprintf(out, "%-16s %-8s %5zu %9.3f %10zu %8s %8zu %8zu %13s %8s\n",
+                s->task[0] != '\0' ? s->task : s->folder, modality_names[m],
+                p->n_prompts, share(p->n_limited, p->n_prompts), p->n_evaluation, size,
+                circuit != NULL ? circuit->n_heads : 0,
+                circuit != NULL ? circuit->n_neurons : 0,
+                number_text(circuit != NULL ? chosen(s, circuit) : NAN, a),
+                number_text(random != NULL ? chosen(s, random) : NAN, b));
+    }
+}
+
+/* ---- the three ways ------------------------------------------------------------------------------ */
+
+static tl_status with_summary(const char *folder, FILE *out, tl_error *err,
+                              tl_status (*write)(const summary *, FILE *, tl_error *))
+{
+    summary s;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
+    tl_status status = read_summary(folder, arena, &s, err);
+    if (status == TL_OK)
+        status = write(&s, out, err);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static tl_status as_person(const summary *s, FILE *out, tl_error *err)
+{
+    (void)err;
+    write_person(s, out);
+    return TL_OK;
+}
+
+static tl_status as_lines(const summary *s, FILE *out, tl_error *err)
+{
+    (void)err;
+    write_lines(s, out);
+    return TL_OK;
+}
+
+tl_status tl_summary_print(const char *folder, FILE *out, tl_error *err)
+{
+    return with_summary(folder, out, err, as_person);
+}
+
+tl_status tl_summary_json(const char *folder, FILE *out, tl_error *err)
+{
+    return with_summary(folder, out, err, write_program);
+}
+
+tl_status tl_summary_table(char *const *folders, size_t n_folders, FILE *out,
+                           tl_error *err)
+{
+    fprintf(out, "%-16s %-8s %5s %9s %10s %8s %8s %8s %13s %8s\n", "task", "modality",
+            "n", "accuracy", "evaluated", "circuit", "heads", "neurons", "faithfulness",
+            "random");
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n_folders && status == TL_OK; i++)
+        status = with_summary(folders[i], out, err, as_lines);
+    return status;
+}
