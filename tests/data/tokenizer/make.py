@@ -29,6 +29,7 @@ TEXTS = [
     "<s> a <s>b", "a <mask> b", "a<mask>b <mask>, ‿<mask> ⓐ<mask> \u0301<mask>\u200d", " \t<l> <l>\u2003 <l>",
     "<r> \u00a0 <r>  x<r>", "cafe\u0301 CAFÉ café", "<s><s <s> >", "abcabcd abcdab ab",
     "x  <l>  <r>  <mask>  y", "日本 日 本",
+    ". <mask>\u200d .<mask>\u200c <mask>\u200b", "the theme and the end",
 ]
 
 
@@ -80,7 +81,7 @@ MADE = {
             "pretokenizers", split("(\\s+|(?=\\p{Lu}))", "Contiguous"), split(" ", "Removed"))),
     # nothing stands for what the vocabulary lacks
     "dropping": tokenizer(
-        numbered(letters), [], ignore_merges=True,
+        numbered(letters + ["the", "en", "end", "nd"]), ["e n", "n d"], ignore_merges=True,
         pre_tokenizer=split("(\\p{L}+)", "MergedWithPrevious", invert=True)),
     # GPT-2: its own expression, a blank in front
     "gpt2": tokenizer(
