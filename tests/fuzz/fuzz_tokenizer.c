@@ -36,6 +36,7 @@ static void encode(const tl_tokenizer *tokenizer, const char *text, size_t bytes
 
 static void open_and_encode(const uint8_t *data, size_t bytes)
 {
+    static const char text[] = "a b  caf\xc3\xa9 e\xcc\x81 <s>  <mask>\n";
     static char path[64];
     if (path[0] == '\0')
         snprintf(path, sizeof path, "/tmp/fuzz_tokenizer.%d", (int)getpid());
@@ -45,7 +46,7 @@ static void open_and_encode(const uint8_t *data, size_t bytes)
     tl_tokenizer *tokenizer = NULL;
     tl_error err = {0};
     if (tl_tokenizer_open(path, &tokenizer, &err) == TL_OK)
-        encode(tokenizer, "a b  caf\xc3\xa9 e\xcc\x81 <s>  <mask>\n", 29);
+        encode(tokenizer, text, sizeof text - 1);
     tl_tokenizer_close(tokenizer);
 }
 
