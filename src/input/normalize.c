@@ -13,7 +13,6 @@
 
 #include <utf8proc.h>
 
-#include "base/json.h"
 
 struct step {
     enum { STEP_NFC, STEP_REPLACE, STEP_PREPEND } kind;
