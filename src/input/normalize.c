@@ -13,7 +13,6 @@
 
 #include <utf8proc.h>
 
-
 struct step {
     enum { STEP_NFC, STEP_REPLACE, STEP_PREPEND } kind;
     const tl_pattern *pattern; /* of STEP_REPLACE */
