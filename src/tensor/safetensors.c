@@ -9,7 +9,10 @@
  *
  * Nothing of it is believed. Sorted by offset, the tensors must cover the data from
  * its first byte to its last without gap or overlap, which is checked after each
- * alone has been found to have the size of its shape.
+ * alone has been found to have the size of its shape. Names and metadata cannot hold
+ * a 0: jansson refuses one in a key always, in a value unless asked to allow it.
+ *
+ * What no check can help: a file that another process cuts while it is mapped.
  */
 #include "twinlens/safetensors.h"
 
@@ -28,7 +31,8 @@
 #include "twinlens/alloc.h"
 #include "twinlens/arena.h"
 
-enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100 << 20 };
+/* The second is the reference implementation's limit as well. */
+enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100000000 };
 
 typedef struct entry {
     const char *name;
@@ -44,7 +48,7 @@ typedef struct shard {
 } shard;
 
 struct tl_safetensors {
-    tl_arena *arena; /* names, entries, paths, metadata */
+    tl_arena *arena; /* names, paths, metadata, tensors that had to be aligned */
     shard *shards;
     size_t n_shards;
     entry *entries; /* in order of name, once open */
@@ -60,7 +64,7 @@ static tl_status parse_dtype(const char *name, const json_t *value, tl_dtype *ou
 {
     const char *text = json_string_value(value);
     if (text == NULL)
-        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no dtype", name);
+        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no dtype that is a string", name);
     for (int i = 0; i < TL_DTYPE_COUNT; i++)
         if (strcmp(text, tl_dtype_name((tl_dtype)i)) == 0) {
             *out = (tl_dtype)i;
@@ -75,7 +79,7 @@ static tl_status parse_shape(const char *name, const json_t *value, tl_tensor *t
                              size_t *bytes, tl_error *err)
 {
     if (!json_is_array(value))
-        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no shape", name);
+        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no shape that is an array", name);
     t->n_dims = json_array_size(value);
     if (t->n_dims > TL_MAX_DIMS)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
@@ -85,12 +89,14 @@ static tl_status parse_shape(const char *name, const json_t *value, tl_tensor *t
     for (size_t i = 0; i < t->n_dims; i++) {
         const json_t *dim = json_array_get(value, i);
         if (!json_is_integer(dim) || json_integer_value(dim) < 0)
-            return tl_fail(err, TL_ERR_FORMAT, "'%s' has a dimension that is no count",
-                           name);
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "dimension %zu of '%s' is no integer from 0 up", i, name);
         t->dims[i] = (size_t)json_integer_value(dim);
         size_t product = 0;
         if (!tl_size_muladd(size, t->dims[i], &product))
-            return tl_fail(err, TL_ERR_FORMAT, "the shape of '%s' overflows", name);
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "the shape of '%s' makes more bytes than can be counted",
+                           name);
         size = product;
     }
     *bytes = size;
@@ -101,11 +107,15 @@ static tl_status parse_offsets(const char *name, const json_t *value, size_t dat
                                entry *e, tl_error *err)
 {
     const json_t *begin = json_array_get(value, 0), *end = json_array_get(value, 1);
-    if (json_array_size(value) != 2 || !json_is_integer(begin) ||
-        !json_is_integer(end) || json_integer_value(begin) < 0 ||
-        json_integer_value(end) < json_integer_value(begin))
+    if (json_array_size(value) != 2 || !json_is_integer(begin) || !json_is_integer(end))
         return tl_fail(err, TL_ERR_FORMAT, "'%s' has no data_offsets [begin, end]",
                        name);
+    if (json_integer_value(begin) < 0 ||
+        json_integer_value(end) < json_integer_value(begin))
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "'%s' has data_offsets [%" JSON_INTEGER_FORMAT
+                       ",%" JSON_INTEGER_FORMAT "], wanted 0 <= begin <= end",
+                       name, json_integer_value(begin), json_integer_value(end));
     e->begin = (size_t)json_integer_value(begin);
     e->end = (size_t)json_integer_value(end);
     if (e->end > data_bytes)
@@ -159,24 +169,23 @@ static tl_status append(tl_safetensors *file, const entry *e, tl_error *err)
     return TL_OK;
 }
 
-static tl_status keep_metadata(tl_safetensors *file, const json_t *object,
-                               tl_error *err)
+/* Of several shards the first that has metadata gives it. */
+static tl_status keep_metadata(tl_safetensors *file, json_t *object, tl_error *err)
 {
     if (!json_is_object(object))
         return tl_fail(err, TL_ERR_FORMAT, "'__metadata__' is no object");
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) if (!json_is_string(value)) return tl_fail(
+        err, TL_ERR_FORMAT, "'%s' in '__metadata__' is no string", key);
     if (file->n_metadata > 0)
-        return TL_OK; /* the first shard's is kept */
+        return TL_OK;
     file->metadata =
         tl_arena_alloc(file->arena, json_object_size(object), sizeof *file->metadata);
     if (file->metadata == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the metadata");
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    json_object_foreach(object, key, value)
     {
-        if (!json_is_string(value))
-            return tl_fail(err, TL_ERR_FORMAT,
-                           "'__metadata__' has a value that is no string, '%s'", key);
         const char *k = tl_arena_strdup(file->arena, key);
         const char *v = tl_arena_strdup(file->arena, json_string_value(value));
         if (k == NULL || v == NULL)
@@ -198,7 +207,8 @@ static int by_offset(const void *a, const void *b)
 /* The entries from `first` on are one file's: no gap, no overlap, nothing left. */
 static tl_status check_cover(entry *entries, size_t n, size_t data_bytes, tl_error *err)
 {
-    qsort(entries, n, sizeof *entries, by_offset);
+    if (n > 0)
+        qsort(entries, n, sizeof *entries, by_offset);
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         if (entries[i].begin < at)
@@ -216,12 +226,22 @@ static tl_status check_cover(entry *entries, size_t n, size_t data_bytes, tl_err
     return TL_OK;
 }
 
-static tl_status read_header(tl_safetensors *file, size_t index, tl_error *err)
+/* What a clone without git-lfs leaves in place of the weights. */
+static bool is_lfs_pointer(const shard *s)
 {
-    const shard *s = &file->shards[index];
+    static const char start[] = "version https://git-lfs";
+    return s->bytes >= sizeof start - 1 && memcmp(s->map, start, sizeof start - 1) == 0;
+}
+
+static tl_status read_length(const shard *s, size_t *out, tl_error *err)
+{
     if (s->bytes < LENGTH_BYTES)
         return tl_fail(err, TL_ERR_FORMAT,
-                       "is %zu bytes long, the length of the header takes 8", s->bytes);
+                       "is %zu bytes long, the length of the header takes %d", s->bytes,
+                       LENGTH_BYTES);
+    if (is_lfs_pointer(s))
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "is a git-lfs pointer to the weights, wanted the weights");
     uint64_t length = 0;
     for (size_t i = 0; i < LENGTH_BYTES; i++)
         length |= (uint64_t)s->map[i] << 8 * i;
@@ -233,41 +253,79 @@ static tl_status read_header(tl_safetensors *file, size_t index, tl_error *err)
         return tl_fail(err, TL_ERR_FORMAT,
                        "claims a header of %llu bytes and is %zu bytes long",
                        (unsigned long long)length, s->bytes);
-    const unsigned char *data = s->map + LENGTH_BYTES + length;
-    const size_t data_bytes = s->bytes - LENGTH_BYTES - (size_t)length,
-                 first = file->n_entries;
+    *out = (size_t)length;
+    return TL_OK;
+}
 
-    json_t *header = NULL;
-    tl_status status = tl_json_parse((const char *)s->map + LENGTH_BYTES,
-                                     (size_t)length, "header", &header, err);
-    if (status != TL_OK)
-        return status;
-    if (!json_is_object(header)) {
-        json_decref(header);
-        return tl_fail(err, TL_ERR_FORMAT, "the header is no JSON object");
-    }
+static tl_status read_entries(tl_safetensors *file, size_t index, json_t *header,
+                              const unsigned char *data, size_t data_bytes,
+                              tl_error *err)
+{
+    const size_t first = file->n_entries;
+    tl_status status;
     const char *name;
     json_t *value;
     json_object_foreach(header, name, value)
     {
         if (strcmp(name, "__metadata__") == 0) {
             if ((status = keep_metadata(file, value, err)) != TL_OK)
-                break;
+                return status;
             continue;
         }
         entry e = {.name = tl_arena_strdup(file->arena, name), .shard = index};
-        if (e.name == NULL) {
-            status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names");
-            break;
-        }
+        if (e.name == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names");
         if ((status = parse_entry(e.name, value, data, data_bytes, &e, err)) != TL_OK ||
             (status = append(file, &e, err)) != TL_OK)
-            break;
+            return status;
     }
-    json_decref(header);
+    if (file->n_entries == first)
+        return check_cover(NULL, 0, data_bytes, err);
+    return check_cover(file->entries + first, file->n_entries - first, data_bytes, err);
+}
+
+/*
+ * The format aligns nothing: data begins where the header ends, and what lies behind
+ * a tensor of bytes begins where that ends. Files written today pad the header and
+ * put the widest elements first, so that the copy is for old ones.
+ */
+static tl_status align_entries(tl_safetensors *file, size_t first, tl_error *err)
+{
+    for (size_t i = first; i < file->n_entries; i++) {
+        entry *e = &file->entries[i];
+        if ((uintptr_t)e->tensor.data % tl_dtype_bytes(e->tensor.dtype) == 0)
+            continue;
+        const size_t bytes = e->end - e->begin;
+        void *copy = tl_arena_alloc(file->arena, bytes, 1);
+        if (copy == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY,
+                           "'%s' is not aligned, and there is no memory for a copy of "
+                           "its %zu bytes",
+                           e->name, bytes);
+        memcpy(copy, e->tensor.data, bytes);
+        e->tensor.data = copy;
+    }
+    return TL_OK;
+}
+
+static tl_status read_header(tl_safetensors *file, size_t index, tl_error *err)
+{
+    const shard *s = &file->shards[index];
+    const size_t first = file->n_entries;
+    size_t length = 0;
+    json_t *header = NULL;
+    tl_status status = read_length(s, &length, err);
     if (status == TL_OK)
-        status = check_cover(file->entries + first, file->n_entries - first, data_bytes,
-                             err);
+        status = tl_json_parse((const char *)s->map + LENGTH_BYTES, length, "header",
+                               &header, err);
+    if (status == TL_OK && !json_is_object(header))
+        status = tl_fail(err, TL_ERR_FORMAT, "the header is no JSON object");
+    if (status == TL_OK)
+        status = read_entries(file, index, header, s->map + LENGTH_BYTES + length,
+                              s->bytes - LENGTH_BYTES - length, err);
+    if (status == TL_OK)
+        status = align_entries(file, first, err);
+    json_decref(header);
     return status;
 }
 
@@ -357,8 +415,8 @@ static int by_text(const void *a, const void *b)
 }
 
 /* The distinct shard names of an index, in order of name, as paths. */
-static tl_status list_shards(tl_safetensors *file, const char *path,
-                             const json_t *weight_map, tl_error *err)
+static tl_status list_shards(tl_safetensors *file, const char *path, json_t *weight_map,
+                             tl_error *err)
 {
     const size_t n = json_object_size(weight_map);
     tl_status status = set_shards(file, n, err);
@@ -370,7 +428,7 @@ static tl_status list_shards(tl_safetensors *file, const char *path,
     size_t count = 0;
     const char *tensor;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)weight_map, tensor, value)
+    json_object_foreach(weight_map, tensor, value)
     {
         const char *name = json_string_value(value);
         if (name == NULL || name[0] == '\0' || name[0] == '.' ||
@@ -393,32 +451,35 @@ static tl_status list_shards(tl_safetensors *file, const char *path,
     return TL_OK;
 }
 
+/* A tensor may lie in another shard than the index says: it is found all the same. */
+static tl_status check_index(const tl_safetensors *file, const char *path,
+                             json_t *weight_map, tl_error *err)
+{
+    const char *tensor;
+    json_t *value;
+    json_object_foreach(
+        weight_map, tensor,
+        value) if (tl_safetensors_find(file, tensor) ==
+                   NULL) return tl_fail(err, TL_ERR_NOT_FOUND,
+                                        "%s: names '%s' in %s, but no shard holds it",
+                                        path, tensor, json_string_value(value));
+    return TL_OK;
+}
+
 static tl_status open_index(tl_safetensors *file, const char *path, tl_error *err)
 {
     json_t *index = NULL;
     tl_status status = tl_json_read(path, &index, err);
     if (status != TL_OK)
         return status;
-    const json_t *weight_map = json_object_get(index, "weight_map");
-    if (!json_is_object(weight_map) || json_object_size(weight_map) == 0) {
-        json_decref(index);
-        return tl_fail(err, TL_ERR_FORMAT, "%s: has no 'weight_map'", path);
-    }
-    if ((status = list_shards(file, path, weight_map, err)) == TL_OK &&
-        (status = open_shards(file, err)) == TL_OK)
-        status = sort_entries(file, err);
-    const char *tensor;
-    json_t *value;
-    if (status == TL_OK)
-        json_object_foreach((json_t *)(uintptr_t)weight_map, tensor, value)
-        {
-            if (tl_safetensors_find(file, tensor) == NULL) {
-                status = tl_fail(err, TL_ERR_NOT_FOUND,
-                                 "%s: names '%s' in %s, which does not hold it", path,
-                                 tensor, json_string_value(value));
-                break;
-            }
-        }
+    json_t *weight_map = json_object_get(index, "weight_map");
+    if (!json_is_object(weight_map) || json_object_size(weight_map) == 0)
+        status = tl_fail(err, TL_ERR_FORMAT,
+                         "%s: has no 'weight_map' of tensors to files", path);
+    else if ((status = list_shards(file, path, weight_map, err)) == TL_OK &&
+             (status = open_shards(file, err)) == TL_OK &&
+             (status = sort_entries(file, err)) == TL_OK)
+        status = check_index(file, path, weight_map, err);
     json_decref(index);
     return status;
 }
@@ -429,10 +490,10 @@ static tl_status open_folder(tl_safetensors *file, const char *path, tl_error *e
     const char *index = tl_path_join(file->arena, path, "model.safetensors.index.json");
     if (single == NULL || index == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    if (tl_file_exists(single)) /* first, as transformers does */
+        return open_single(file, single, err);
     if (tl_file_exists(index))
         return open_index(file, index, err);
-    if (tl_file_exists(single))
-        return open_single(file, single, err);
     return tl_fail(
         err, TL_ERR_NOT_FOUND,
         "%s: neither model.safetensors nor model.safetensors.index.json is there",

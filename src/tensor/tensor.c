@@ -73,16 +73,22 @@ float tl_bf16_to_f32(uint16_t bits)
     return from_bits((uint32_t)bits << 16);
 }
 
-float tl_f16_to_f32(uint16_t bits)
+/* Without branches, so that a loop over it becomes vector code. */
+static float widen_f16(uint16_t bits)
 {
     const uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
     const uint32_t exponent = bits >> 10 & 31, fraction = bits & 1023;
-    if (exponent == 31)
-        return from_bits(sign | 0x7f800000u | fraction << 13);
-    if (exponent != 0)
-        return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
-    const float magnitude = (float)fraction * 0x1p-24f; /* subnormal, exact in f32 */
-    return sign != 0 ? -magnitude : magnitude;
+    const float subnormal = (float)(int32_t)fraction * 0x1p-24f; /* exact in f32 */
+    uint32_t small;
+    memcpy(&small, &subnormal, sizeof small);
+    const uint32_t bias = exponent == 31 ? 224 : 112; /* infinity and NaN: 31 to 255 */
+    const uint32_t normal = (exponent + bias) << 23 | fraction << 13;
+    return from_bits(sign | (exponent == 0 ? small : normal));
+}
+
+float tl_f16_to_f32(uint16_t bits)
+{
+    return widen_f16(bits);
 }
 
 uint16_t tl_f32_to_bf16(float value)
@@ -94,36 +100,50 @@ uint16_t tl_f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 }
 
+/* ---- many values. The data may lie anywhere, hence memcpy: compilers make it a load. */
+
+static void widen_bf16s(size_t count, const unsigned char *restrict in,
+                        float *restrict out)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, in + sizeof bits * i, sizeof bits);
+        out[i] = from_bits((uint32_t)bits << 16);
+    }
+}
+
+static void widen_f16s(size_t count, const unsigned char *restrict in,
+                       float *restrict out)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, in + sizeof bits * i, sizeof bits);
+        out[i] = widen_f16(bits);
+    }
+}
+
+static void round_f64s(size_t count, const unsigned char *restrict in,
+                       float *restrict out)
+{
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, in + sizeof value * i, sizeof value);
+        out[i] = (float)value;
+    }
+}
+
 tl_status tl_tensor_to_f32(const tl_tensor *tensor, size_t first, size_t count,
                            float *out, tl_error *err)
 {
-    assert(first + count <= tl_tensor_count(tensor));
+    assert(first <= tl_tensor_count(tensor) &&
+           count <= tl_tensor_count(tensor) - first);
     const unsigned char *bytes =
         (const unsigned char *)tensor->data + first * tl_dtype_bytes(tensor->dtype);
     switch (tensor->dtype) {
     case TL_F32: memcpy(out, bytes, count * sizeof *out); return TL_OK;
-    case TL_BF16:
-        for (size_t i = 0; i < count; i++) {
-            uint16_t bits;
-            memcpy(&bits, bytes + 2 * i, sizeof bits);
-            const uint32_t wide = (uint32_t)bits << 16;
-            memcpy(out + i, &wide, sizeof wide);
-        }
-        return TL_OK;
-    case TL_F16:
-        for (size_t i = 0; i < count; i++) {
-            uint16_t bits;
-            memcpy(&bits, bytes + 2 * i, sizeof bits);
-            out[i] = tl_f16_to_f32(bits);
-        }
-        return TL_OK;
-    case TL_F64:
-        for (size_t i = 0; i < count; i++) {
-            double value;
-            memcpy(&value, bytes + 8 * i, sizeof value);
-            out[i] = (float)value;
-        }
-        return TL_OK;
+    case TL_BF16: widen_bf16s(count, bytes, out); return TL_OK;
+    case TL_F16: widen_f16s(count, bytes, out); return TL_OK;
+    case TL_F64: round_f64s(count, bytes, out); return TL_OK;
     case TL_I64:
     case TL_I32:
     case TL_I16:
