@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_attribute.c - `twinlens attribute`: scores of every head and neuron at every
+ * position, over the pairs that the dataset names. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/attribution_options.h"
+#include "cli/cli.h"
+#include "cli/score_file.h"
+#include "cli/session.h"
+
+typedef struct options {
+    tl_session_options session;
+    tl_attribution_flags flags;
+    const char *out, *ids;
+    int modality, part;
+} options;
+
+static tl_status attribute(tl_session *s, const options *o, tl_error *err)
+{
+    tl_pair *pairs = NULL;
+    size_t n = 0;
+    tl_attribution *attribution = NULL;
+    tl_scores scores;
+    tl_status status = tl_session_pairs(s, (tl_modality)o->modality, (tl_part)o->part,
+                                        o->ids, "attribute", &pairs, NULL, &n, err);
+    if (status != TL_OK)
+        return status;
+    tl_attribution_options how =
+        tl_attribution_flags_resolve(&o->flags, o->session.compat);
+    how.memory_budget = s->memory;
+    status =
+        tl_attribution_create(s->model, pairs[0].clean.n_pos, &how, &attribution, err);
+    if (status == TL_OK)
+        status = tl_attribution_add(attribution, pairs, n, err);
+    if (status == TL_OK)
+        status = tl_attribution_scores(attribution, s->arena, &scores, err);
+    tl_attribution_destroy(attribution);
+    if (status != TL_OK)
+        return status;
+
+    char n_pairs[32], steps[32];
+    snprintf(n_pairs, sizeof n_pairs, "%zu", n);
+    snprintf(steps, sizeof steps, "%zu", how.ig_steps > 0 ? how.ig_steps : 5);
+    const char *const metadata[][2] = {
+        {"twinlens", TWINLENS_VERSION},
+        {"model", o->session.model},
+        {"dataset", o->session.dataset},
+        {"modality", tl_modality_name((tl_modality)o->modality)},
+        {"prompts", n_pairs},
+        {"ig_steps", steps},
+        {"ig_path", how.ig_path == TL_IG_FULL ? "full" : "textonly"},
+        {"rope", s->rope == TL_ROPE_TRUE ? "mrope" : "sequential"},
+        {"head_reduce", how.head_reduce == TL_HEAD_ABS_DIM ? "absdim" : "dot"},
+        {"prompt_reduce", how.prompt_reduce == TL_PROMPT_ABS ? "abs" : "signed"},
+        {"signed", how.raw_sign ? "true" : "false"},
+    };
+    return tl_score_file_write(o->out, &scores, metadata,
+                               sizeof metadata / sizeof metadata[0], err);
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    static const tl_choice parts[] = {{"all", TL_PART_NONE},
+                                      {"discovery", TL_DISCOVERY},
+                                      {"evaluation", TL_EVALUATION},
+                                      {0}};
+    options o = {0};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        {.name = "modality",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.modality,
+         .argument = "text|image",
+         .help = "which prompts",
+         .choices = tl_modality_choices,
+         .required = true},
+        {.name = "out",
+         .kind = TL_OPTION_STRING,
+         .value = &o.out,
+         .argument = "FILE",
+         .help = "score file to write",
+         .required = true},
+        {.name = "ids",
+         .kind = TL_OPTION_STRING,
+         .value = &o.ids,
+         .argument = "A,B",
+         .help = "only the prompts with these ids"},
+        {.name = "split",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.part,
+         .argument = "discovery|evaluation",
+         .help = "only the prompts of this part (all)",
+         .choices = parts},
+        TL_OPTIONS_ATTRIBUTION(o.flags),
+        {.name = "signed",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.flags.raw_sign,
+         .help = "no absolute value anywhere"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
+                                        "attribute", argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    status = attribute(&s, &o, err);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_attribute = {
+    .name = "attribute",
+    .summary = "scores of every head and neuron at every position",
+    .run = run,
+};

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_evaluate.c - `twinlens evaluate`: the faithfulness of the circuits that a score
+ * file's components make up, with the logit differences of every prompt. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/attribution_options.h"
+#include "cli/cli.h"
+#include "cli/score_file.h"
+#include "cli/session.h"
+
+enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
+
+typedef struct options {
+    tl_session_options session;
+    const char *scores, *fractions, *ids;
+    int modality, part, grid, rounding, faith;
+    bool rounding_given, faith_given, random_given, json;
+    uint64_t random;
+} options;
+
+/* The fractions that are asked for, parsed, with the texts that said them. */
+static tl_status read_fractions(const options *o, tl_arena *arena,
+                                const char *const **texts, tl_fraction **fractions,
+                                size_t *count, tl_error *err)
+{
+    tl_status status =
+        o->fractions != NULL
+            ? tl_options_split(o->fractions, arena, texts, count, err)
+            : tl_grid_fractions((tl_grid)o->grid, arena, texts, count, err);
+    if (status != TL_OK)
+        return status;
+    tl_fraction *list = tl_arena_alloc(arena, *count, sizeof *list);
+    if (list == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu fractions", *count);
+    for (size_t i = 0; i < *count; i++) {
+        tl_error problem = {0};
+        if (tl_fraction_parse((*texts)[i], &list[i], &problem) != TL_OK)
+            return tl_cli_misuse(err, "--fractions: %s", problem.text);
+    }
+    *fractions = list;
+    return TL_OK;
+}
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+typedef struct curve {
+    const char *const *texts;
+    const tl_circuit *circuits;
+    const tl_evaluation *results; /* [n_prompts] */
+    double *clean, *none, *one;   /* [n_prompts] */
+    size_t n_fractions, n_prompts;
+} curve;
+
+static tl_faithfulness summarise(const curve *c, size_t i)
+{
+    for (size_t p = 0; p < c->n_prompts; p++) {
+        c->clean[p] = c->results[p].clean;
+        c->none[p] = c->results[p].none;
+        c->one[p] = c->results[p].circuit[i];
+    }
+    return tl_faithfulness_summary(c->clean, c->none, c->one, c->n_prompts);
+}
+
+static tl_status print_json(const curve *c, FILE *out, tl_error *err)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < c->n_fractions; i++) {
+        const tl_faithfulness f = summarise(c, i);
+        json_t *ld = json_array();
+        for (size_t p = 0; p < c->n_prompts; p++)
+            json_array_append_new(
+                ld, json_pack("[f, f, f]", c->clean[p], c->one[p], c->none[p]));
+        json_array_append_new(
+            list, json_pack("{s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:I}", "fraction",
+                            strtod(c->texts[i], NULL), "heads",
+                            (json_int_t)c->circuits[i].n_heads, "neurons",
+                            (json_int_t)c->circuits[i].n_neurons, "ld", ld,
+                            "mean_of_ratios", number(f.mean_of_ratios),
+                            "ratio_of_means", number(f.ratio_of_means), "median",
+                            number(f.median), "excluded", (json_int_t)f.n_excluded));
+    }
+    json_t *all = json_pack("{s:o}", "fractions", list);
+    if (all == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    json_dumpf(all, out, JSON_COMPACT);
+    fputc('\n', out);
+    json_decref(all);
+    return TL_OK;
+}
+
+static void print_table(const curve *c, int faith, FILE *out)
+{
+    fprintf(out, "fraction\theads\tneurons\tfaithfulness\tmean_of_ratios\tratio_of_"
+                 "means\tmedian\t"
+                 "prompts\texcluded\n");
+    for (size_t i = 0; i < c->n_fractions; i++) {
+        const tl_faithfulness f = summarise(c, i);
+        fprintf(out, "%s\t%zu\t%zu\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\t%zu\n", c->texts[i],
+                c->circuits[i].n_heads, c->circuits[i].n_neurons,
+                faith == FAITH_MEAN_RATIO ? f.mean_of_ratios : f.ratio_of_means,
+                f.mean_of_ratios, f.ratio_of_means, f.median, f.n, f.n_excluded);
+    }
+}
+
+static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *err)
+{
+    tl_arena *arena = s->arena;
+    tl_fraction *fractions = NULL;
+    tl_pair *pairs = NULL;
+    tl_scores scores;
+    tl_ranking ranking;
+    curve c = {0};
+    tl_status status =
+        read_fractions(o, arena, &c.texts, &fractions, &c.n_fractions, err);
+    if (status == TL_OK)
+        status = tl_session_pairs(s, (tl_modality)o->modality, (tl_part)o->part, o->ids,
+                                  "evaluate", &pairs, NULL, &c.n_prompts, err);
+    if (status == TL_OK)
+        status = tl_score_file_read(o->scores, tl_model_dims(s->model),
+                                    pairs[0].clean.n_pos, arena, &scores, err);
+    if (status == TL_OK)
+        status =
+            tl_fail_while(err, tl_ranking_from_scores(&scores, arena, &ranking, err),
+                          "%s", o->scores);
+    if (status == TL_OK && o->random_given) {
+        const tl_ranking shape = ranking;
+        status = tl_ranking_random(&shape, o->random, arena, &ranking, err);
+    }
+    if (status != TL_OK)
+        return status;
+
+    const size_t n = c.n_fractions, n_prompts = c.n_prompts;
+    tl_circuit *circuits = tl_arena_alloc(arena, n, sizeof *circuits);
+    tl_evaluation *results = tl_arena_alloc(arena, n_prompts, sizeof *results);
+    double *ld = tl_arena_alloc(arena, n * n_prompts, sizeof *ld);
+    c.clean = tl_arena_alloc(arena, n_prompts, sizeof *c.clean);
+    c.none = tl_arena_alloc(arena, n_prompts, sizeof *c.none);
+    c.one = tl_arena_alloc(arena, n_prompts, sizeof *c.one);
+    if (circuits == NULL || results == NULL || ld == NULL || c.clean == NULL ||
+        c.none == NULL || c.one == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY,
+                       "no memory for the results of %zu prompts", n_prompts);
+    const bool published = o->session.compat == TL_COMPAT_PUBLISHED;
+    const tl_fraction_rounding rounding = !o->rounding_given && published
+                                              ? TL_FRACTION_F32
+                                              : (tl_fraction_rounding)o->rounding;
+    for (size_t i = 0; i < n; i++)
+        circuits[i] = tl_circuit_at(&ranking, fractions[i], rounding);
+    for (size_t p = 0; p < n_prompts; p++)
+        results[p].circuit = ld + p * n;
+    const tl_evaluate_options how = {.memory_budget = s->memory};
+    status = tl_evaluate(s->model, pairs, n_prompts, circuits, n, &how, results, err);
+    if (status != TL_OK)
+        return status;
+    c.circuits = circuits;
+    c.results = results;
+    if (o->json)
+        return print_json(&c, out, err);
+    print_table(&c, o->faith, out);
+    return TL_OK;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    static const tl_choice parts[] = {{"all", TL_PART_NONE},
+                                      {"discovery", TL_DISCOVERY},
+                                      {"evaluation", TL_EVALUATION},
+                                      {0}};
+    static const tl_choice faiths[] = {
+        {"mean_ratio", FAITH_MEAN_RATIO}, {"ratio_mean", FAITH_RATIO_MEAN}, {0}};
+    options o = {0};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        {.name = "modality",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.modality,
+         .argument = "text|image",
+         .help = "which prompts",
+         .choices = tl_modality_choices,
+         .required = true},
+        {.name = "scores",
+         .kind = TL_OPTION_STRING,
+         .value = &o.scores,
+         .argument = "FILE",
+         .help = "a score file of attribute or study",
+         .required = true},
+        {.name = "fractions",
+         .kind = TL_OPTION_STRING,
+         .value = &o.fractions,
+         .argument = "P,Q",
+         .help = "sizes of circuits, such as 0.01,0.1 (a grid)"},
+        {.name = "grid",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.grid,
+         .argument = "ref|paper",
+         .help = "27 sizes up to 0.9, or 102 up to 1 (ref)",
+         .choices = tl_grid_choices},
+        {.name = "pct",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.rounding,
+         .argument = "exact|f32",
+         .help = "sizes as exact decimals or as floats (exact)",
+         .choices = tl_rounding_choices,
+         .given = &o.rounding_given},
+        {.name = "faith",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.faith,
+         .argument = "mean_ratio|ratio_mean",
+         .help = "which column is called faithfulness",
+         .choices = faiths,
+         .given = &o.faith_given},
+        {.name = "random",
+         .kind = TL_OPTION_SEED,
+         .value = &o.random,
+         .argument = "SEED",
+         .help = "random circuits of the same sizes instead",
+         .given = &o.random_given},
+        {.name = "ids",
+         .kind = TL_OPTION_STRING,
+         .value = &o.ids,
+         .argument = "A,B",
+         .help = "only the prompts with these ids"},
+        {.name = "split",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.part,
+         .argument = "discovery|evaluation",
+         .help = "only the prompts of this part (all)",
+         .choices = parts},
+        {.name = "json",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.json,
+         .help = "with the logit differences of every prompt"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
+                                        "evaluate", argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    status = evaluate(&s, &o, out, err);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_evaluate = {
+    .name = "evaluate",
+    .summary = "faithfulness of circuits of given sizes",
+    .run = run,
+};

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cmd_inspect.c - `twinlens inspect`: what a model is, how many components it has, and
+ * how much memory prompts of a given length will take. Without weights (a folder with
+ * only a config.json) it says what the configuration tells.
+ */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/file.h"
+#include "cli/cli.h"
+#include "cli/session.h"
+#include "model/model_private.h"
+#include "twinlens/safetensors.h"
+
+typedef struct options {
+    tl_session_options session;
+    size_t n_pos, batch;
+    bool json;
+} options;
+
+/* Parameters of the decoder, from its sizes. */
+static size_t count_parameters(const tl_spec *s)
+{
+    const tl_dims *d = &s->dims;
+    const size_t q = d->n_heads * d->d_head, kv = d->n_kv_heads * d->d_head;
+    size_t layer =
+        d->d_model * (2 * q + 2 * kv) + 3 * d->d_model * d->d_mlp + 2 * d->d_model;
+    layer += s->qkv_bias ? q + 2 * kv : 0;
+    layer += s->qk_norm ? 2 * d->d_head : 0;
+    layer += s->post_norms ? 2 * d->d_model : 0;
+    const size_t table = d->n_vocab * d->d_model;
+    return d->n_layers * layer + d->d_model + (s->tied_head ? table : 2 * table);
+}
+
+/* Bytes of one pass over the prompts, forward and for the way back. */
+static tl_status plan(const tl_model *model, const options *o, tl_arena *arena,
+                      size_t *forward, size_t *back, tl_error *err)
+{
+    size_t *n_pos = tl_arena_alloc(arena, o->batch, sizeof *n_pos);
+    if (n_pos == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan of %zu prompts",
+                       o->batch);
+    for (size_t i = 0; i < o->batch; i++)
+        n_pos[i] = o->n_pos;
+    const tl_pass_options go = {.last_only = true},
+                          go_back = {.last_only = true, .for_backward = true};
+    const tl_status status =
+        tl_pass_bytes(model, n_pos, NULL, o->batch, &go, forward, err);
+    return status != TL_OK
+               ? status
+               : tl_pass_bytes(model, n_pos, NULL, o->batch, &go_back, back, err);
+}
+
+/* All tensors of the weights: parameters and bytes. */
+static void count_tensors(const tl_safetensors *file, size_t *parameters, size_t *bytes)
+{
+    for (size_t i = 0; i < tl_safetensors_count(file); i++) {
+        const tl_tensor *t = tl_safetensors_at(file, i);
+        *parameters += tl_tensor_count(t);
+        *bytes += tl_tensor_count(t) * tl_dtype_bytes(t->dtype);
+    }
+}
+
+/* One name and number for the table and the JSON alike. */
+typedef struct fact {
+    const char *key;
+    size_t value;
+} fact;
+
+static tl_status print_json(const tl_spec *spec, const fact *facts, size_t n, FILE *out,
+                            tl_error *err)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "family", json_string(spec->family));
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(object, facts[i].key,
+                            json_integer((json_int_t)facts[i].value));
+    json_t *sites =
+        json_pack("{s:[I,I,I], s:[I,I], s:[I,I], s:[I,I]}", "z", (json_int_t)0,
+                  (json_int_t)spec->dims.n_heads, (json_int_t)spec->dims.d_head,
+                  "mlp_post", (json_int_t)0, (json_int_t)spec->dims.d_mlp, "resid_pre",
+                  (json_int_t)0, (json_int_t)spec->dims.d_model, "resid_post",
+                  (json_int_t)0, (json_int_t)spec->dims.d_model);
+    json_object_set_new(object, "sites", sites);
+    if (object == NULL || sites == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    json_dumpf(object, out, JSON_INDENT(1));
+    fputc('\n', out);
+    json_decref(object);
+    return TL_OK;
+}
+
+static void print_table(const tl_spec *spec, const fact *facts, size_t n, FILE *out)
+{
+    const tl_dims *d = &spec->dims;
+    fprintf(out, "family\t%s\n", spec->family);
+    for (size_t i = 0; i < n; i++)
+        fprintf(out, "%s\t%zu\n", facts[i].key, facts[i].value);
+    fprintf(
+        out,
+        "site resid_pre\t[T, %zu]\nsite z\t[T, %zu, %zu]\nsite attn_out\t[T, %zu]\n"
+        "site mlp_post\t[T, %zu]\nsite mlp_out\t[T, %zu]\nsite resid_post\t[T, %zu]\n",
+        d->d_model, d->n_heads, d->d_head, d->d_model, d->d_mlp, d->d_model,
+        d->d_model);
+}
+
+static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
+                         FILE *out, tl_error *err)
+{
+    tl_spec spec;
+    tl_status status = tl_spec_read(folder, &spec, err);
+    if (status != TL_OK)
+        return status;
+    const tl_dims *d = &spec.dims;
+    fact facts[24];
+    size_t n = 0;
+    facts[n++] = (fact){"layers", d->n_layers};
+    facts[n++] = (fact){"d_model", d->d_model};
+    facts[n++] = (fact){"heads", d->n_heads};
+    facts[n++] = (fact){"kv_heads", d->n_kv_heads};
+    facts[n++] = (fact){"d_head", d->d_head};
+    facts[n++] = (fact){"d_mlp", d->d_mlp};
+    facts[n++] = (fact){"vocabulary", d->n_vocab};
+    facts[n++] = (fact){"decoder_parameters", count_parameters(&spec)};
+    facts[n++] = (fact){"vision_layers", spec.vision.depth};
+    facts[n++] = (fact){"vision_width", spec.vision.width};
+    facts[n++] = (fact){"prompt_tokens", o->n_pos};
+    facts[n++] = (fact){"batch", o->batch};
+    facts[n++] = (fact){"head_components", d->n_layers * d->n_heads * o->n_pos};
+    facts[n++] = (fact){"neuron_components", d->n_layers * d->d_mlp * o->n_pos};
+
+    /* A plan needs the spec alone; weights are opened only to be counted. */
+    const tl_model bare = {.spec = spec};
+    size_t forward = 0, back = 0;
+    if ((status = plan(&bare, o, arena, &forward, &back, err)) != TL_OK)
+        return status;
+    facts[n++] = (fact){"forward_bytes", forward};
+    facts[n++] = (fact){"attribution_pass_bytes", back};
+
+    const char *index = tl_path_join(arena, folder, "model.safetensors.index.json");
+    const char *single = tl_path_join(arena, folder, "model.safetensors");
+    if (index == NULL || single == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    if (tl_file_exists(index) || tl_file_exists(single)) {
+        tl_model *model = NULL; /* every tensor is found and checked */
+        const tl_model_options model_options = {.backend = "ref"};
+        if ((status = tl_model_open(folder, &model_options, &model, err)) != TL_OK)
+            return status;
+        size_t parameters = 0, bytes = 0;
+        count_tensors(model->file, &parameters, &bytes);
+        facts[n++] = (fact){"parameters", parameters};
+        facts[n++] = (fact){"weight_bytes", bytes};
+        facts[n++] = (fact){"weight_files", tl_safetensors_file_count(model->file)};
+        tl_model_close(model);
+    }
+    if (o->json)
+        return print_json(&spec, facts, n, out, err);
+    print_table(&spec, facts, n, out);
+    return TL_OK;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    options o = {.n_pos = 256, .batch = 1};
+    const tl_option table[] = {
+        {.name = "model",
+         .kind = TL_OPTION_STRING,
+         .value = &o.session.model,
+         .argument = "DIR",
+         .help = "a Hugging Face model folder or hub cache entry",
+         .required = true},
+        {.name = "prompt-tokens",
+         .kind = TL_OPTION_SIZE,
+         .value = &o.n_pos,
+         .argument = "T",
+         .help = "plan memory for prompts of this length (256)"},
+        {.name = "batch",
+         .kind = TL_OPTION_SIZE,
+         .value = &o.batch,
+         .argument = "N",
+         .help = "and this many of them in a pass (1)"},
+        {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
+                                        "inspect", argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    const char *folder = NULL;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    status = tl_model_folder(o.session.model, arena, &folder, err);
+    if (status == TL_OK)
+        status = inspect(&o, folder, arena, out, err);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+const tl_command tl_command_inspect = {
+    .name = "inspect",
+    .summary = "what a model is, its components, and the memory that prompts take",
+    .run = run,
+};

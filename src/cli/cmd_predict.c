@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cmd_predict.c - `twinlens predict`: what the model answers to every prompt. Rows of
+ * any length, with or without a counterfactual.
+ */
+#include <jansson.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/session.h"
+#include "twinlens/alloc.h"
+
+/* Tokens in a pass: enough for full speed, little memory. */
+enum { BATCH_TOKENS = 1024 };
+
+enum { ACC_LIMITED, ACC_FULL };
+
+typedef struct options {
+    tl_session_options session;
+    const char *ids;
+    int modality, acc;
+    bool modality_given, json;
+} options;
+
+/* One row of the batch, and what becomes of it. */
+typedef struct item {
+    size_t row;
+    tl_encoding encoding;
+    int32_t answer, counterfactual, prediction;
+    bool has_counterfactual;
+    double logit_diff;
+} item;
+
+typedef struct tally {
+    size_t n[TL_MODALITY_COUNT], right[TL_MODALITY_COUNT];
+} tally;
+
+/* The label with the highest logit, or the token; ties go to the first. */
+static int32_t best_token(const float *logits, size_t n_vocab, const int32_t *labels,
+                          size_t n_labels)
+{
+    const size_t n = n_labels > 0 ? n_labels : n_vocab;
+    int32_t best = n_labels > 0 ? labels[0] : 0;
+    for (size_t i = 1; i < n; i++) {
+        const int32_t id = n_labels > 0 ? labels[i] : (int32_t)i;
+        if (logits[id] > logits[best])
+            best = id;
+    }
+    return best;
+}
+
+static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
+                               tl_arena *arena, item *items, size_t n, tl_error *err)
+{
+    const size_t n_vocab = tl_model_dims(s->model)->n_vocab;
+    tl_pass_prompt *prompts = tl_arena_alloc_zero(arena, n, sizeof *prompts);
+    float *logits = tl_arena_alloc(arena, n_vocab, sizeof *logits);
+    if (prompts == NULL || logits == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
+                       n);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = tl_fail_while(err,
+                               tl_model_input(s->model, &items[i].encoding, s->rope,
+                                              arena, &prompts[i].input, err),
+                               "prompt '%s'", s->dataset->rows[items[i].row].id);
+    const tl_pass_options pass_options = {.last_only = true,
+                                          .memory_budget = s->memory};
+    if (status == TL_OK)
+        status = tl_pass_forward(pass, prompts, n, &pass_options, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const int32_t *labels = NULL;
+        size_t n_labels = 0;
+        if (o->acc == ACC_LIMITED)
+            status = tl_dataset_label_ids(s->dataset, items[i].row, s->processor, arena,
+                                          &labels, &n_labels, err);
+        if (status == TL_OK)
+            status = tl_pass_logits_last(pass, i, logits, err);
+        if (status != TL_OK)
+            break;
+        items[i].prediction = best_token(logits, n_vocab, labels, n_labels);
+        if (items[i].has_counterfactual)
+            status =
+                tl_pass_logit_diff(pass, i, items[i].answer, items[i].counterfactual,
+                                   &items[i].logit_diff, err);
+    }
+    return status;
+}
+
+static tl_status print_json(const tl_session *s, const item *it, const char *prediction,
+                            FILE *out, tl_error *err)
+{
+    const tl_dataset_row *row = &s->dataset->rows[it->row];
+    json_t *ids = json_array();
+    for (size_t t = 0; t < it->encoding.n_pos; t++)
+        json_array_append_new(ids, json_integer(it->encoding.ids[t]));
+    json_t *line = json_pack(
+        "{s:s, s:s, s:I, s:[I, I], s:o, s:i, s:o, s:o, s:s, s:i, s:b}", "id", row->id,
+        "modality", tl_modality_name(row->modality), "n_tokens",
+        (json_int_t)it->encoding.n_pos, "data", (json_int_t)it->encoding.data_begin,
+        (json_int_t)it->encoding.data_end, "input_ids", ids, "answer_id",
+        (int)it->answer, "cf_answer_id",
+        it->has_counterfactual ? json_integer(it->counterfactual) : json_null(),
+        "logit_diff", it->has_counterfactual ? json_real(it->logit_diff) : json_null(),
+        "prediction", prediction, "prediction_id", (int)it->prediction, "correct",
+        it->prediction == it->answer);
+    if (line == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result of '%s'",
+                       row->id);
+    json_dumpf(line, out, JSON_COMPACT);
+    fputc('\n', out);
+    json_decref(line);
+    return TL_OK;
+}
+
+static tl_status print_item(const tl_session *s, const options *o, const item *it,
+                            tl_arena *arena, FILE *out, tl_error *err)
+{
+    const tl_dataset_row *row = &s->dataset->rows[it->row];
+    const char *text =
+        tl_tokenizer_text(tl_processor_tokenizer(s->processor), it->prediction, arena);
+    if (text == NULL)
+        text = "";
+    if (o->json)
+        return print_json(s, it, text, out, err);
+    fprintf(out, "%s\t%s\t%zu\t%zu-%zu\t", row->id, tl_modality_name(row->modality),
+            it->encoding.n_pos, it->encoding.data_begin, it->encoding.data_end);
+    if (it->has_counterfactual)
+        fprintf(out, "%.6f", it->logit_diff);
+    fprintf(out, "\t%s\t", row->answer);
+    for (const char *c = text; *c != '\0'; c++) /* a line stays one line */
+        if (*c == '\n' || *c == '\t' || *c == '\r')
+            fprintf(out, "\\%c", *c == '\n' ? 'n' : *c == '\t' ? 't' : 'r');
+        else
+            fputc(*c, out);
+    fprintf(out, "\t%s\n", it->prediction == it->answer ? "right" : "wrong");
+    return TL_OK;
+}
+
+/* Answer ids and encoding of a row. */
+static tl_status prepare(const tl_session *s, size_t row, tl_arena *arena, item *it,
+                         tl_error *err)
+{
+    const size_t counterfactual = s->dataset->rows[row].counterfactual;
+    *it = (item){.row = row, .has_counterfactual = counterfactual != TL_NO_ROW};
+    tl_status status =
+        it->has_counterfactual
+            ? tl_dataset_pair_ids(s->dataset, row, counterfactual, s->processor,
+                                  &it->answer, &it->counterfactual, err)
+            : tl_dataset_answer_id(s->dataset, row, s->processor, &it->answer, err);
+    if (status == TL_OK)
+        status =
+            tl_dataset_encode(s->dataset, row, s->processor, arena, &it->encoding, err);
+    return status;
+}
+
+static tl_status predict_rows(tl_session *s, const options *o, const size_t *rows,
+                              size_t n_rows, FILE *out, tally *count, tl_error *err)
+{
+    tl_pass *pass = NULL;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the prompts");
+    tl_status status = tl_pass_create(s->model, &pass, err);
+    if (!o->json && status == TL_OK)
+        fprintf(out,
+                "id\tmodality\ttokens\tdata\tlogit_diff\tanswer\tprediction\tresult\n");
+    for (size_t i = 0; i < n_rows && status == TL_OK;) {
+        const tl_arena_mark mark = tl_arena_get_mark(arena);
+        item *items = tl_arena_alloc(arena, BATCH_TOKENS, sizeof *items);
+        size_t n = 0, tokens = 0;
+        if (items == NULL)
+            status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch");
+        for (;
+             i < n_rows && n < BATCH_TOKENS && tokens < BATCH_TOKENS && status == TL_OK;
+             i++) {
+            status = prepare(s, rows[i], arena, &items[n], err);
+            if (status == TL_OK)
+                tokens += items[n++].encoding.n_pos;
+        }
+        if (status == TL_OK)
+            status = predict_batch(s, o, pass, arena, items, n, err);
+        for (size_t k = 0; k < n && status == TL_OK; k++) {
+            const tl_modality m = s->dataset->rows[items[k].row].modality;
+            count->n[m]++;
+            count->right[m] += items[k].prediction == items[k].answer;
+            status = print_item(s, o, &items[k], arena, out, err);
+        }
+        tl_arena_rewind(arena, mark);
+    }
+    tl_pass_destroy(pass);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *n,
+                        tl_error *err)
+{
+    const char *const *words = NULL;
+    size_t n_words = 0;
+    tl_status status = TL_OK;
+    if (o->ids != NULL &&
+        (status = tl_options_split(o->ids, s->arena, &words, &n_words, err)) != TL_OK)
+        return status;
+    const size_t most = o->ids != NULL ? n_words : s->dataset->n_rows;
+    size_t *list = tl_arena_alloc(s->arena, most, sizeof *list), count = 0;
+    if (list == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", most);
+    for (size_t i = 0; i < most && status == TL_OK; i++) {
+        size_t row = i;
+        if (o->ids != NULL)
+            status = tl_session_row(s, words[i], &row, err);
+        if (status == TL_OK && (!o->modality_given || s->dataset->rows[row].modality ==
+                                                          (tl_modality)o->modality))
+            list[count++] = row;
+    }
+    *rows = list;
+    *n = count;
+    return status;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    static const tl_choice acc_choices[] = {
+        {"limited", ACC_LIMITED}, {"full", ACC_FULL}, {0}};
+    options o = {0};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        {.name = "modality",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.modality,
+         .argument = "text|image",
+         .help = "only these prompts",
+         .choices = tl_modality_choices,
+         .given = &o.modality_given},
+        {.name = "ids",
+         .kind = TL_OPTION_STRING,
+         .value = &o.ids,
+         .argument = "A,B",
+         .help = "only the prompts with these ids"},
+        {.name = "acc",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.acc,
+         .argument = "limited|full",
+         .help = "best of the labels, or of the whole vocabulary (limited)",
+         .choices = acc_choices},
+        {.name = "json",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.json,
+         .help = "one JSON object a line, with token ids"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
+                                        "predict", argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    size_t *rows = NULL, n = 0;
+    tally count = {0};
+    status = choose(&s, &o, &rows, &n, err);
+    if (status == TL_OK)
+        status = predict_rows(&s, &o, rows, n, out, &count, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        if (count.n[m] > 0)
+            fprintf(stderr, "%s: %zu of %zu right (%.1f %%)\n",
+                    tl_modality_name((tl_modality)m), count.right[m], count.n[m],
+                    100.0 * (double)count.right[m] / (double)count.n[m]);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_predict = {
+    .name = "predict",
+    .summary = "what the model answers to every prompt",
+    .run = run,
+};

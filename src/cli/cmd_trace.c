@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cmd_trace.c - `twinlens trace`: the activations of one prompt, and the gradient of
+ * its logit difference, as safetensors with the names that transformers users know.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/session.h"
+#include "trace/capture.h"
+
+typedef struct options {
+    tl_session_options session;
+    const char *id, *out, *sites;
+    bool gradient;
+} options;
+
+/* What --sites names: the taps' sites, and logits. */
+typedef struct wanted {
+    uint32_t sites;
+    bool logits, embed;
+} wanted;
+
+static tl_status parse_sites(const char *text, tl_arena *arena, wanted *out,
+                             tl_error *err)
+{
+    const char *const *words = NULL;
+    size_t n = 0;
+    const tl_status status = tl_options_split(text, arena, &words, &n, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < n; i++) {
+        size_t s = 0;
+        while (s < TL_SITE_COUNT && strcmp(words[i], tl_site_name((tl_site)s)) != 0)
+            s++;
+        if (s < TL_SITE_COUNT)
+            out->sites |= TL_SITE_BIT(s);
+        else if (strcmp(words[i], "logits") == 0)
+            out->logits = true;
+        else if (strcmp(words[i], "embed") == 0)
+            out->embed = true;
+        else
+            return tl_cli_misuse(
+                err,
+                "--sites has '%s', known are embed, resid_pre, z, attn_out, "
+                "mlp_post, mlp_out, resid_post, logits",
+                words[i]);
+    }
+    return TL_OK;
+}
+
+static tl_named_tensor named_i64(const char *name, const int64_t *data, size_t d0,
+                                 size_t d1)
+{
+    return (tl_named_tensor){
+        name,
+        {.dtype = TL_I64, .n_dims = d1 > 0 ? 2 : 1, .dims = {d0, d1}, .data = data}};
+}
+
+/* Token ids, rotary positions and pixels, as transformers hands them to the model. */
+static tl_status add_inputs(tl_arena *arena, const tl_encoding *e,
+                            const tl_input *input, tl_named_tensor *list, size_t *n,
+                            tl_error *err)
+{
+    const size_t T = e->n_pos;
+    int64_t *ids = tl_arena_alloc(arena, T, sizeof *ids);
+    int64_t *positions = tl_arena_alloc(arena, 3 * T, sizeof *positions);
+    int64_t *grid = tl_arena_alloc(arena, 3, sizeof *grid);
+    if (ids == NULL || positions == NULL || grid == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the inputs");
+    for (size_t t = 0; t < T; t++)
+        ids[t] = e->ids[t];
+    for (size_t i = 0; i < 3 * T; i++)
+        positions[i] = input->positions[i];
+    list[(*n)++] = named_i64("input_ids", ids, T, 0);
+    list[(*n)++] = named_i64("position_ids", positions, 3, T);
+    if (e->n_images == 0)
+        return TL_OK;
+    grid[0] = (int64_t)e->pixels.grid_t;
+    grid[1] = (int64_t)e->pixels.grid_h;
+    grid[2] = (int64_t)e->pixels.grid_w;
+    tl_tensor pixels = {
+        .dtype = TL_F32, .n_dims = e->pixels.n_dims, .data = e->pixels.values};
+    memcpy(pixels.dims, e->pixels.dims, sizeof e->pixels.dims);
+    list[(*n)++] = named_i64("image_grid_thw", grid, 1, 3);
+    list[(*n)++] = (tl_named_tensor){"pixel_values", pixels};
+    return TL_OK;
+}
+
+enum { INPUTS = 6 }; /* ids, positions, grid, pixels, embed, logits */
+
+static tl_status trace(tl_session *s, const options *o, const wanted *want,
+                       tl_error *err)
+{
+    size_t row = 0;
+    int32_t answer = 0, other = 0;
+    tl_encoding encoding;
+    tl_input input;
+    tl_capture capture;
+    tl_status status = tl_session_row(s, o->id, &row, err);
+    if (status != TL_OK)
+        return status;
+    const size_t counterfactual = s->dataset->rows[row].counterfactual;
+    if (o->gradient && counterfactual == TL_NO_ROW)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "%s:%zu: --grad needs a counterfactual, and row '%s' has no 'cf'",
+            s->dataset->path, s->dataset->rows[row].line, o->id);
+    if (o->gradient)
+        status = tl_dataset_pair_ids(s->dataset, row, counterfactual, s->processor,
+                                     &answer, &other, err);
+    if (status == TL_OK)
+        status = tl_session_input(s, row, s->arena, &encoding, &input, err);
+    if (status == TL_OK)
+        status = tl_capture_init(&capture, s->arena, tl_model_dims(s->model),
+                                 want->sites, err);
+    tl_pass *pass = NULL;
+    if (status == TL_OK)
+        status = tl_pass_create(s->model, &pass, err);
+    if (status != TL_OK)
+        return status;
+
+    const tl_tap tap = tl_capture_tap(&capture);
+    const tl_pass_options pass_options = {.taps = &tap,
+                                          .n_taps = 1,
+                                          .for_backward = o->gradient,
+                                          .memory_budget = s->memory};
+    const tl_pass_prompt prompt = {.input = input};
+    const size_t n_vocab = tl_model_dims(s->model)->n_vocab,
+                 d_model = tl_model_dims(s->model)->d_model;
+    float *logits =
+        want->logits ? tl_arena_alloc(s->arena, input.n_pos * n_vocab, sizeof *logits)
+                     : NULL;
+    if (want->logits && logits == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY,
+                         "no memory for the logits of %zu positions", input.n_pos);
+    if (status == TL_OK)
+        status = tl_pass_forward(pass, &prompt, 1, &pass_options, err);
+    if (status == TL_OK && want->logits)
+        status = tl_pass_logits_all(pass, 0, logits, err);
+    if (status == TL_OK && o->gradient)
+        status = tl_pass_backward(pass, &answer, &other, err);
+    tl_pass_destroy(pass);
+
+    tl_named_tensor *kept = NULL;
+    size_t n = 0;
+    if (status == TL_OK)
+        status = tl_capture_tensors(&capture, &kept, &n, err);
+    tl_named_tensor *list = tl_arena_alloc(s->arena, n + INPUTS, sizeof *list);
+    if (status != TL_OK || list == NULL)
+        return status != TL_OK
+                   ? status
+                   : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the trace");
+    memcpy(list, kept, n * sizeof *list);
+    if (want->logits)
+        list[n++] =
+            (tl_named_tensor){"logits", tl_tensor_f32(logits, input.n_pos, n_vocab, 0)};
+    if (want->embed)
+        list[n++] = (tl_named_tensor){
+            "embed", tl_tensor_f32(input.embeds, input.n_pos, d_model, 0)};
+    status = add_inputs(s->arena, &encoding, &input, list, &n, err);
+    if (status == TL_OK)
+        status = tl_safetensors_write(o->out, list, n, NULL, 0, err);
+    return status;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    options o = {.sites = "resid_pre,z,mlp_post,resid_post,logits"};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        {.name = "id",
+         .kind = TL_OPTION_STRING,
+         .value = &o.id,
+         .argument = "ID",
+         .help = "the prompt",
+         .required = true},
+        {.name = "out",
+         .kind = TL_OPTION_STRING,
+         .value = &o.out,
+         .argument = "FILE",
+         .help = "safetensors file to write",
+         .required = true},
+        {.name = "grad",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.gradient,
+         .help = "also the gradient of the logit difference"},
+        {.name = "sites",
+         .kind = TL_OPTION_STRING,
+         .value = &o.sites,
+         .argument = "A,B",
+         .help = "which (resid_pre,z,mlp_post,resid_post,logits)"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0], "trace",
+                                        argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    wanted want = {0};
+    status = parse_sites(o.sites, s.arena, &want, err);
+    if (status == TL_OK)
+        status = trace(&s, &o, &want, err);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_trace = {
+    .name = "trace",
+    .summary = "activations and gradients of one prompt, as safetensors",
+    .run = run,
+};

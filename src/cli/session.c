@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ * session.c - see session.h. */
+#include "cli/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+const tl_choice tl_rope_choices[] = {{"mrope", TL_ROPE_TRUE},
+                                     {"sequential", TL_ROPE_SEQUENTIAL},
+                                     {"seq", TL_ROPE_SEQUENTIAL},
+                                     {0}};
+const tl_choice tl_compat_choices[] = {{"published", TL_COMPAT_PUBLISHED}, {0}};
+const tl_choice tl_modality_choices[] = {{"text", TL_TEXT}, {"image", TL_IMAGE}, {0}};
+
+tl_rope tl_session_rope(const tl_session_options *o)
+{
+    if (!o->rope_given && o->compat == TL_COMPAT_PUBLISHED)
+        return TL_ROPE_SEQUENTIAL;
+    return (tl_rope)o->rope;
+}
+
+tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error *err)
+{
+    tl_session s = {
+        .rope = tl_session_rope(o), .memory = o->memory, .arena = tl_arena_create()};
+    if (s.arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a session");
+    const char *backend = o->backend != NULL ? o->backend : getenv("TWINLENS_BACKEND");
+    const tl_model_options model = {
+        .backend = backend != NULL && backend[0] != '\0' ? backend : NULL,
+        .n_threads = o->n_threads,
+        .cache_bytes = o->cache};
+    const char *folder = NULL;
+    tl_status status = tl_model_folder(o->model, s.arena, &folder, err);
+    /* The dataset first: it is quickly read, and what is wrong with it quickly said. */
+    if (status == TL_OK && o->dataset != NULL)
+        status = tl_dataset_open(o->dataset, &s.dataset, err);
+    if (status == TL_OK)
+        status = tl_model_open(folder, &model, &s.model, err);
+    if (status == TL_OK && o->dataset != NULL)
+        status = tl_processor_open(folder, &s.processor, err);
+    if (status != TL_OK) {
+        tl_session_close(&s);
+        return status;
+    }
+    *out = s;
+    return TL_OK;
+}
+
+void tl_session_close(tl_session *s)
+{
+    tl_dataset_close(s->dataset);
+    tl_processor_close(s->processor);
+    tl_model_close(s->model);
+    tl_arena_destroy(s->arena);
+    *s = (tl_session){0};
+}
+
+tl_status tl_session_input(tl_session *s, size_t row, tl_arena *arena,
+                           tl_encoding *encoding, tl_input *input, tl_error *err)
+{
+    tl_encoding e;
+    tl_status status = tl_dataset_encode(s->dataset, row, s->processor, arena, &e, err);
+    if (status == TL_OK)
+        status =
+            tl_fail_while(err, tl_model_input(s->model, &e, s->rope, arena, input, err),
+                          "prompt '%s'", s->dataset->rows[row].id);
+    if (status == TL_OK && encoding != NULL)
+        *encoding = e;
+    return status;
+}
+
+tl_status tl_session_row(const tl_session *s, const char *id, size_t *row,
+                         tl_error *err)
+{
+    const size_t found = tl_dataset_find(s->dataset, id);
+    if (found == TL_NO_ROW)
+        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: there is no row with id '%s'",
+                       s->dataset->path, id);
+    *row = found;
+    return TL_OK;
+}
+
+/* Rows that are asked for, in the order of the file or of `ids`. */
+static tl_status choose_rows(tl_session *s, tl_modality modality, tl_part part,
+                             const char *ids, size_t *rows, size_t *count,
+                             tl_error *err)
+{
+    size_t n = 0;
+    if (ids != NULL) {
+        const char *const *words = NULL;
+        size_t n_words = 0;
+        tl_status status = tl_options_split(ids, s->arena, &words, &n_words, err);
+        for (size_t i = 0; i < n_words && status == TL_OK; i++) {
+            if (n == s->dataset->n_rows)
+                return tl_cli_misuse(err,
+                                     "--ids names more prompts than the dataset has");
+            status = tl_session_row(s, words[i], &rows[n], err);
+            if (status == TL_OK && s->dataset->rows[rows[n]].modality != modality)
+                status =
+                    tl_fail(err, TL_ERR_DATA, "%s: row '%s' is %s, --modality is %s",
+                            s->dataset->path, words[i],
+                            tl_modality_name(s->dataset->rows[rows[n]].modality),
+                            tl_modality_name(modality));
+            n++;
+        }
+        *count = n;
+        return status;
+    }
+    for (size_t i = 0; i < s->dataset->n_rows; i++) {
+        const tl_dataset_row *row = &s->dataset->rows[i];
+        if (row->modality == modality && (part == TL_PART_NONE || row->part == part))
+            rows[n++] = i;
+    }
+    *count = n;
+    if (n == 0)
+        return tl_fail(err, TL_ERR_DATA, "%s: no %s prompt%s among its %zu rows",
+                       s->dataset->path, tl_modality_name(modality),
+                       part == TL_PART_NONE   ? ""
+                       : part == TL_DISCOVERY ? " of the discovery split"
+                                              : " of the evaluation split",
+                       s->dataset->n_rows);
+    return TL_OK;
+}
+
+/* An input of each wanted row and of its counterfactual, made once. */
+typedef struct prompts {
+    tl_input *inputs;       /* [n_rows of the dataset] */
+    bool *made;             /* [n_rows] */
+    tl_encoding *encodings; /* [n_made] */
+    size_t *rows;           /* [n_made]: which rows these are */
+    size_t n_made;
+} prompts;
+
+static tl_status make_prompt(tl_session *s, prompts *p, size_t row, tl_error *err)
+{
+    if (p->made[row])
+        return TL_OK;
+    const tl_status status = tl_session_input(
+        s, row, s->arena, &p->encodings[p->n_made], &p->inputs[row], err);
+    if (status == TL_OK) {
+        p->made[row] = true;
+        p->rows[p->n_made++] = row;
+    }
+    return status;
+}
+
+tl_status tl_session_pairs(tl_session *s, tl_modality modality, tl_part part,
+                           const char *ids, const char *needed_by, tl_pair **pairs,
+                           size_t **rows, size_t *count, tl_error *err)
+{
+    const size_t n_rows = s->dataset->n_rows;
+    prompts p = {
+        .inputs = tl_arena_alloc(s->arena, n_rows, sizeof *p.inputs),
+        .made = tl_arena_alloc_zero(s->arena, n_rows, sizeof *p.made),
+        .encodings = tl_arena_alloc(s->arena, n_rows, sizeof *p.encodings),
+        .rows = tl_arena_alloc(s->arena, n_rows, sizeof *p.rows),
+    };
+    size_t *chosen = tl_arena_alloc(s->arena, n_rows, sizeof *chosen), n = 0;
+    tl_pair *made = tl_arena_alloc(s->arena, n_rows, sizeof *made);
+    if (p.inputs == NULL || p.made == NULL || p.encodings == NULL || p.rows == NULL ||
+        chosen == NULL || made == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n_rows);
+    tl_status status = choose_rows(s, modality, part, ids, chosen, &n, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const tl_dataset_row *row = &s->dataset->rows[chosen[i]];
+        if (row->counterfactual == TL_NO_ROW)
+            return tl_fail(
+                err, TL_ERR_DATA,
+                "%s:%zu: %s needs pairs, and row '%s' has no 'cf'; `twinlens study` "
+                "draws counterfactuals",
+                s->dataset->path, row->line, needed_by, row->id);
+        status = tl_dataset_pair_ids(s->dataset, chosen[i], row->counterfactual,
+                                     s->processor, &made[i].answer,
+                                     &made[i].counterfactual_answer, err);
+        if (status == TL_OK)
+            status = make_prompt(s, &p, chosen[i], err);
+        if (status == TL_OK)
+            status = make_prompt(s, &p, row->counterfactual, err);
+    }
+    if (status == TL_OK)
+        status = tl_dataset_check_lengths(s->dataset, p.rows, p.encodings, p.n_made,
+                                          needed_by, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < n; i++) {
+        made[i].clean = p.inputs[chosen[i]];
+        made[i].counterfactual = p.inputs[s->dataset->rows[chosen[i]].counterfactual];
+    }
+    *pairs = made;
+    if (rows != NULL)
+        *rows = chosen;
+    *count = n;
+    return TL_OK;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * session.h - what most commands begin with: the options that they share, an open
+ * model, its processor, a dataset, and the prompts of a modality as pairs.
+ */
+#ifndef TWINLENS_CLI_SESSION_H
+#define TWINLENS_CLI_SESSION_H
+
+#include "cli/options.h"
+#include "twinlens/circuit.h"
+#include "twinlens/dataset.h"
+#include "twinlens/pass.h"
+
+typedef enum tl_compat { TL_COMPAT_NONE, TL_COMPAT_PUBLISHED } tl_compat;
+
+typedef struct tl_session_options {
+    const char *model, *dataset;
+    const char *backend; /* NULL: $TWINLENS_BACKEND, else the build's best */
+    size_t n_threads, memory, cache;
+    int rope, compat;
+    bool rope_given;
+} tl_session_options;
+
+/* Rows of an option table. */
+#define TL_OPTIONS_MODEL(o)                                                            \
+    {.name = "model",                                                                  \
+     .kind = TL_OPTION_STRING,                                                         \
+     .value = &(o).model,                                                              \
+     .argument = "DIR",                                                                \
+     .help = "a Hugging Face model folder or hub cache entry",                         \
+     .required = true},                                                                \
+        {.name = "backend",                                                            \
+         .kind = TL_OPTION_STRING,                                                     \
+         .value = &(o).backend,                                                        \
+         .argument = "NAME",                                                           \
+         .help = "cpu, or ref: slow, the definition"},                                 \
+        {.name = "threads",                                                            \
+         .kind = TL_OPTION_SIZE,                                                       \
+         .value = &(o).n_threads,                                                      \
+         .argument = "N",                                                              \
+         .help = "how many threads (all; changes no bit)"},                            \
+        {.name = "memory",                                                             \
+         .kind = TL_OPTION_BYTES,                                                      \
+         .value = &(o).memory,                                                         \
+         .argument = "BYTES",                                                          \
+         .help = "budget for activations, such as 4G"},                                \
+    {                                                                                  \
+        .name = "cache", .kind = TL_OPTION_BYTES, .value = &(o).cache,                 \
+        .argument = "BYTES", .help = "for converted weights (64M)"                     \
+    }
+#define TL_OPTIONS_DATASET(o)                                                          \
+    {                                                                                  \
+        .name = "dataset", .kind = TL_OPTION_STRING, .value = &(o).dataset,            \
+        .argument = "DIR", .help = "a dataset folder, or its dataset.jsonl",           \
+        .required = true                                                               \
+    }
+#define TL_OPTIONS_ROPE(o)                                                             \
+    {.name = "rope",                                                                   \
+     .kind = TL_OPTION_CHOICE,                                                         \
+     .value = &(o).rope,                                                               \
+     .argument = "mrope|sequential",                                                   \
+     .help = "positions of image tokens (mrope)",                                      \
+     .choices = tl_rope_choices,                                                       \
+     .given = &(o).rope_given},                                                        \
+    {                                                                                  \
+        .name = "compat", .kind = TL_OPTION_CHOICE, .value = &(o).compat,              \
+        .argument = "published",                                                       \
+        .help = "every switch as the published program has it",                        \
+        .choices = tl_compat_choices                                                   \
+    }
+
+extern const tl_choice tl_rope_choices[], tl_compat_choices[], tl_modality_choices[];
+
+/* The rope mode that the options come to. */
+tl_rope tl_session_rope(const tl_session_options *options);
+
+typedef struct tl_session {
+    tl_model *model;
+    tl_processor *processor;
+    tl_dataset *dataset; /* NULL when the options name none */
+    tl_arena *arena;     /* lives as long as the session */
+    tl_rope rope;
+    size_t memory;
+} tl_session;
+
+tl_status tl_session_open(const tl_session_options *options, tl_session *out,
+                          tl_error *err);
+void tl_session_close(tl_session *session);
+
+/* Encodes and assembles one row, in `arena`; `encoding` may be NULL. */
+tl_status tl_session_input(tl_session *session, size_t row, tl_arena *arena,
+                           tl_encoding *encoding, tl_input *input, tl_error *err);
+
+/*
+ * The rows of a modality and of a part (TL_PART_NONE: any), or those whose ids are
+ * named (then these only), as pairs with the counterfactuals that the rows name.
+ * Every prompt is encoded and assembled once, in the session's arena.
+ *
+ * needed_by begins messages. TL_ERR_DATA when a row has no counterfactual, when
+ * lengths differ, when two answers begin alike, when there is no row.
+ */
+tl_status tl_session_pairs(tl_session *session, tl_modality modality, tl_part part,
+                           const char *ids, const char *needed_by, tl_pair **pairs,
+                           size_t **rows, size_t *count, tl_error *err);
+
+/* Index of the row with that id; TL_ERR_NOT_FOUND names the dataset. */
+tl_status tl_session_row(const tl_session *session, const char *id, size_t *row,
+                         tl_error *err);
+
+#endif
