@@ -53,7 +53,7 @@ static int end(void **state)
     return 0;
 }
 
-/* ---- small helpers ---------------------------------------------------------------- */
+/* ---- small helpers ----------------------------------------------------------- */
 
 static tl_study_db *open_for(tl_study_access access)
 {
@@ -135,7 +135,7 @@ static tl_study_prompt prompt_of(size_t row)
     };
 }
 
-/* ---- rows -------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------- */
 
 static void prompts_come_back_bit_for_bit_in_order_of_rows(void **state)
 {
@@ -287,7 +287,7 @@ static void scores_are_absent_until_they_are_put(void **state)
     tl_study_db_close(db);
 }
 
-/* ---- the manifest -------------------------------------------------------------------- */
+/* ---- the manifest ------------------------------------------------------------ */
 
 static void a_study_of_other_keys_is_refused_with_each_difference(void **state)
 {
@@ -351,7 +351,7 @@ static void a_hash_is_remembered_while_the_file_looks_the_same(void **state)
     tl_study_db_close(db);
 }
 
-/* ---- what is refused ------------------------------------------------------------------- */
+/* ---- what is refused --------------------------------------------------------- */
 
 static void folders_that_are_no_study_are_refused_and_left_alone(void **state)
 {
@@ -415,7 +415,7 @@ static void a_second_process_is_refused(void **state)
     tl_study_db_close(open_for(TL_STUDY_WRITE)); /* the lock went with its holder */
 }
 
-/* ---- units of work ----------------------------------------------------------------------- */
+/* ---- units of work ----------------------------------------------------------- */
 
 static void a_killed_process_leaves_committed_units_only(void **state)
 {

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "backend/backend.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "twinlens/safetensors.h"
@@ -16,7 +15,7 @@
 /* Less than this is hashed before a person could read about it. */
 enum { SHOWN_BYTES = 256 << 20 };
 
-/* ---- files --------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------- */
 
 static tl_status add_file(tl_manifest *manifest, const char *path,
                           const tl_study_db *known, tl_arena *arena, tl_error *err)
@@ -145,7 +144,7 @@ static tl_status add_hashes(tl_manifest *manifest, const tl_study_options *optio
     tl_safetensors *weights = NULL;
     const char *folder = NULL;
     size_t n_model = 0;
-    tl_status status = tl_model_folder(options->model, arena, &folder, err);
+    tl_status status = tl_model_folder(options->session.model, arena, &folder, err);
     if (status == TL_OK)
         status = tl_safetensors_open(folder, &weights, err);
     if (status != TL_OK)
@@ -173,7 +172,7 @@ done:
     return status;
 }
 
-/* ---- keys ---------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------- */
 
 /* A NULL value means that there was no memory for it; make() looks. */
 static void add_key(tl_manifest *manifest, const char *key, const char *value)
@@ -238,9 +237,10 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_dataset *da
             !modalities[TL_IMAGE]  ? "text"
             : !modalities[TL_TEXT] ? "image"
                                    : "text,image");
-    add_key(&m, "backend",
-            options->backend != NULL ? options->backend : tl_backend_default());
-    add_key(&m, "rope", options->rope == TL_ROPE_TRUE ? "mrope" : "sequential");
+    add_key(&m, "backend", options->session.backend);
+    add_key(&m, "rope",
+            tl_session_rope(&options->session) == TL_ROPE_TRUE ? "mrope"
+                                                               : "sequential");
     add_key(&m, "keep", keeps[options->keep]);
     add_key(&m, "prompts",
             options->n_prompts > 0 ? size_text(arena, options->n_prompts) : "default");

@@ -43,7 +43,7 @@ void tl_progress_resize(tl_progress *progress, size_t stage, size_t n_units)
     progress->stages[stage].n_units = n_units;
 }
 
-/* ---- the time left ------------------------------------------------------------------ */
+/* ---- the time left ----------------------------------------------------------- */
 
 double tl_progress_left(const tl_progress *progress)
 {
@@ -81,7 +81,7 @@ static void write_duration(double seconds, char *text, size_t bytes)
                  fmod(minutes, 60.0));
 }
 
-/* ---- the line ------------------------------------------------------------------------ */
+/* ---- the line ---------------------------------------------------------------- */
 
 static void show(tl_progress *progress, const tl_progress_stage *s, bool ended)
 {
@@ -113,7 +113,7 @@ void tl_progress_clear(tl_progress *progress)
     progress->width = 0;
 }
 
-/* ---- stages ---------------------------------------------------------------------------- */
+/* ---- stages ------------------------------------------------------------------ */
 
 void tl_progress_begin(tl_progress *progress, size_t stage, size_t n_done)
 {

@@ -17,9 +17,9 @@
 #include "base/file.h"
 #include "cli/manifest.h"
 
-enum { CACHE_BYTES = 256 << 20 }; /* for converted weights, at most */
+enum { CACHE_BYTES = 64 << 20 }; /* for converted weights, unless it is given */
 
-/* ---- what there is to work with ---------------------------------------------------------- */
+/* ---- what there is to work with ---------------------------------------------- */
 
 /* Memory that could be had without swapping; 0 when the system does not say. */
 static size_t available_memory(void)
@@ -34,23 +34,21 @@ static size_t available_memory(void)
     return (size_t)kib << 10;
 }
 
-/* Opens the model with a share of the memory for its cache, and keeps the rest. */
-static tl_status open_model(tl_study *study, tl_error *err)
+/* Opens the inputs, and sees how much memory that leaves for buffers and passes. */
+static tl_status open_session(tl_study *study, tl_error *err)
 {
-    const tl_study_options *o = study->options;
-    const size_t all = o->memory > 0 ? o->memory : available_memory();
-    const size_t cache = all == 0 || all / 4 > CACHE_BYTES ? CACHE_BYTES : all / 4;
-    const tl_model_options options = {
-        .backend = o->backend, .n_threads = o->n_threads, .cache_bytes = cache};
-    const tl_status status = tl_model_open(o->model, &options, &study->model, err);
+    tl_session_options options = study->options->session;
+    const size_t all = options.memory > 0 ? options.memory : available_memory();
+    if (options.cache == 0)
+        options.cache = all == 0 || all / 4 > CACHE_BYTES ? CACHE_BYTES : all / 4;
+    const tl_status status = tl_session_open(&options, &study->session, err);
     if (status != TL_OK || all == 0)
         return status;
-    const tl_dims *d = tl_model_dims(study->model);
+    const tl_dims *d = tl_model_dims(study->session.model);
     const size_t width = d->d_mlp > d->d_model ? d->d_mlp : d->d_model;
     const size_t taken =
-        cache +
-        tl_backend_scratch_bytes(o->backend != NULL ? o->backend : tl_backend_default(),
-                                 o->n_threads, width, width);
+        options.cache +
+        tl_backend_scratch_bytes(options.backend, options.n_threads, width, width);
     study->memory = all > taken ? all - taken : 1;
     return TL_OK;
 }
@@ -60,38 +58,34 @@ static tl_status choose_modalities(tl_study *study, tl_error *err)
 {
     const bool *asked = study->options->modalities;
     size_t rows[TL_MODALITY_COUNT] = {0};
-    for (size_t i = 0; i < study->dataset->n_rows; i++)
-        rows[study->dataset->rows[i].modality]++;
+    for (size_t i = 0; i < study->session.dataset->n_rows; i++)
+        rows[study->session.dataset->rows[i].modality]++;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         study->modalities[m] =
             asked[TL_TEXT] || asked[TL_IMAGE] ? asked[m] : rows[m] > 0;
         if (study->modalities[m] && rows[m] == 0)
             return tl_fail(err, TL_ERR_DATA, "%s: has no %s prompts",
-                           study->dataset->path, tl_modality_name((tl_modality)m));
+                           study->session.dataset->path,
+                           tl_modality_name((tl_modality)m));
     }
     return TL_OK;
 }
 
 static tl_status open_inputs(tl_study *study, tl_error *err)
 {
-    const tl_study_options *o = study->options;
-    const char *folder = NULL;
-    tl_status status = open_model(study, err);
-    if (status == TL_OK)
-        status = tl_model_folder(o->model, study->arena, &folder, err);
-    if (status == TL_OK)
-        status = tl_processor_open(folder, &study->processor, err);
-    if (status == TL_OK)
-        status = tl_dataset_open(o->dataset, &study->dataset, err);
-    if (status == TL_OK && study->dataset->n_rows == 0)
-        status = tl_fail(err, TL_ERR_DATA, "%s: has no prompts", study->dataset->path);
-    return status == TL_OK ? choose_modalities(study, err) : status;
+    const tl_status status = open_session(study, err);
+    if (status != TL_OK)
+        return status;
+    if (study->session.dataset->n_rows == 0)
+        return tl_fail(err, TL_ERR_DATA, "%s: has no prompts",
+                       study->session.dataset->path);
+    return choose_modalities(study, err);
 }
 
 static tl_status parse_fractions(tl_study *study, tl_error *err)
 {
     const size_t n = study->options->n_fractions;
-    tl_fraction *fractions = tl_arena_alloc(study->arena, n, sizeof *fractions);
+    tl_fraction *fractions = tl_arena_alloc(study->session.arena, n, sizeof *fractions);
     if (fractions == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu fractions", n);
     tl_status status = TL_OK;
@@ -114,8 +108,9 @@ static tl_status check_prompts(const tl_study *study, tl_modality modality,
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     tl_status status = TL_OK;
-    for (size_t row = 0; row < study->dataset->n_rows && status == TL_OK; row++) {
-        if (study->dataset->rows[row].modality != modality)
+    for (size_t row = 0; row < study->session.dataset->n_rows && status == TL_OK;
+         row++) {
+        if (study->session.dataset->rows[row].modality != modality)
             continue;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
@@ -123,13 +118,15 @@ static tl_status check_prompts(const tl_study *study, tl_modality modality,
         if (modality == TL_IMAGE && first.n_pos > 0)
             break; /* decoding all of them takes its time */
     }
-    for (size_t row = 0; row < study->dataset->n_rows && status == TL_OK; row++) {
-        const char *path = study->dataset->rows[row].image_path;
-        if (study->dataset->rows[row].modality == modality && path != NULL &&
+    for (size_t row = 0; row < study->session.dataset->n_rows && status == TL_OK;
+         row++) {
+        const char *path = study->session.dataset->rows[row].image_path;
+        if (study->session.dataset->rows[row].modality == modality && path != NULL &&
             !tl_file_exists(path))
             status = tl_fail(err, TL_ERR_NOT_FOUND, "%s:%zu: row '%s': no image %s",
-                             study->dataset->path, study->dataset->rows[row].line,
-                             study->dataset->rows[row].id, path);
+                             study->session.dataset->path,
+                             study->session.dataset->rows[row].line,
+                             study->session.dataset->rows[row].id, path);
     }
     tl_arena_destroy(arena);
     if (status == TL_OK && first.n_pos > 0)
@@ -146,7 +143,7 @@ static tl_status check_all_prompts(const tl_study *study, tl_error *err)
     return status;
 }
 
-/* ---- the folder ------------------------------------------------------------------------------- */
+/* ---- the folder -------------------------------------------------------------- */
 
 /* A killed study leaves files that were not whole yet, under names of their own. */
 static void remove_parts(const tl_study *study)
@@ -160,7 +157,7 @@ static void remove_parts(const tl_study *study)
         if (!ours || strstr(entry->d_name, ".safetensors.part-") == NULL)
             continue;
         const char *path =
-            tl_path_join(study->arena, study->options->out, entry->d_name);
+            tl_path_join(study->session.arena, study->options->out, entry->d_name);
         if (path != NULL)
             unlink(path);
     }
@@ -186,7 +183,8 @@ static tl_status is_finished(const tl_study *study, bool *out, tl_error *err)
 static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 {
     tl_manifest manifest;
-    const char *db = tl_path_join(study->arena, study->options->out, TL_STUDY_DB_NAME);
+    const char *db =
+        tl_path_join(study->session.arena, study->options->out, TL_STUDY_DB_NAME);
     if (db == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     /* A study that cannot run leaves no folder behind. */
@@ -195,9 +193,9 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
     if (status == TL_OK)
         status = tl_study_db_open(study->options->out, TL_STUDY_WRITE, &study->db, err);
     if (status == TL_OK)
-        status =
-            tl_manifest_make(study->options, study->dataset, study->modalities,
-                             study->db, study->progress, study->arena, &manifest, err);
+        status = tl_manifest_make(study->options, study->session.dataset,
+                                  study->modalities, study->db, study->progress,
+                                  study->session.arena, &manifest, err);
     if (status == TL_OK)
         status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
                                    manifest.files, manifest.n_files, err);
@@ -210,7 +208,7 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
     return status;
 }
 
-/* ---- the stages --------------------------------------------------------------------------------- */
+/* ---- the stages -------------------------------------------------------------- */
 
 /* All stages, with what a unit of each costs in forward passes, more or less. */
 static void announce(tl_study *study)
@@ -220,8 +218,8 @@ static void announce(tl_study *study)
     const tl_study_options *o = study->options;
     const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS;
     size_t rows[TL_MODALITY_COUNT] = {0};
-    for (size_t i = 0; i < study->dataset->n_rows; i++)
-        rows[study->dataset->rows[i].modality]++;
+    for (size_t i = 0; i < study->session.dataset->n_rows; i++)
+        rows[study->session.dataset->rows[i].modality]++;
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
             if (!study->modalities[m])
@@ -258,22 +256,15 @@ tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,
 {
     tl_study study = {.options = options, .progress = progress};
     bool finished = false;
-    tl_status status = TL_OK;
-    study.arena = tl_arena_create();
-    if (study.arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a study");
-    status = parse_fractions(&study, err);
+    tl_status status = open_inputs(&study, err);
     if (status == TL_OK)
-        status = open_inputs(&study, err);
+        status = parse_fractions(&study, err);
     if (status == TL_OK)
         status = open_store(&study, &finished, err);
     if (status == TL_OK && !finished)
         status = run_stages(&study, err);
     tl_progress_clear(progress);
     tl_study_db_close(study.db);
-    tl_dataset_close(study.dataset);
-    tl_processor_close(study.processor);
-    tl_model_close(study.model);
-    tl_arena_destroy(study.arena);
+    tl_session_close(&study.session);
     return status;
 }

@@ -3,7 +3,7 @@
  * study.h - the main job, from a model and a dataset to a study folder: predict,
  * keep what is right, split, attribute, faithfulness curve, minimal circuit.
  *
- *     tl_study_options options = {.model = "m", .dataset = "d", .out = "runs/a", ...};
+ *     tl_study_options options = {.session = {.model = "m", ...}, .out = "runs/a", ...};
  *     status = tl_study_run(&options, &progress, &err);
  *
  * Every unit of work is on the disk before the next begins, so a study that was
@@ -13,8 +13,7 @@
 #define TWINLENS_CLI_STUDY_H
 
 #include "cli/progress.h"
-#include "twinlens/circuit.h"
-#include "twinlens/dataset.h"
+#include "cli/session.h"
 #include "twinlens/split.h"
 
 typedef enum tl_study_faith {
@@ -29,21 +28,18 @@ typedef enum tl_study_keep {
 } tl_study_keep;
 
 typedef struct tl_study_options {
-    const char *model, *dataset, *out;
+    tl_session_options session; /* the backend must be named */
+    const char *out;
     bool modalities[TL_MODALITY_COUNT]; /* none: those that the dataset has */
     tl_study_keep keep;
     size_t n_prompts; /* 0: at most 250 */
     uint64_t seed;
-    tl_rope rope;
     tl_attribution_options attribution; /* without the memory budget */
     const char *const *fractions;       /* as written, ascending */
     size_t n_fractions;
     tl_fraction_rounding rounding;
     tl_study_faith faith;
     double threshold;
-    /* What touches no number. */
-    const char *backend; /* NULL: the default; this one does touch the last bits */
-    size_t n_threads, memory;
 } tl_study_options;
 
 /* Errors: those of what it calls; TL_ERR_NO_MEMORY when the plan does not fit;

@@ -19,26 +19,15 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "cli/score_file.h"
 #include "twinlens/safetensors.h"
 
 /* Writing the sums may take this share of the time. */
 static const double checkpoint_share = 0.05;
 
-/* ---- pairs ------------------------------------------------------------------------------ */
+/* ---- pairs ------------------------------------------------------------------- */
 
-static tl_status make_input(const tl_study *study, size_t row, tl_arena *arena,
-                            tl_input *out, tl_error *err)
-{
-    tl_encoding encoding;
-    const tl_status status =
-        tl_dataset_encode(study->dataset, row, study->processor, arena, &encoding, err);
-    if (status != TL_OK)
-        return status;
-    return tl_model_input(study->model, &encoding, study->options->rope, arena, out,
-                          err);
-}
-
-static tl_status make_pairs(const tl_study *study, const tl_study_pair *pairs, size_t n,
+static tl_status make_pairs(tl_study *study, const tl_study_pair *pairs, size_t n,
                             tl_arena *arena, tl_pair **out, tl_error *err)
 {
     tl_status status = TL_OK;
@@ -48,10 +37,11 @@ static tl_status make_pairs(const tl_study *study, const tl_study_pair *pairs, s
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         made[i].answer = pairs[i].answer_id;
         made[i].counterfactual_answer = pairs[i].counterfactual_answer_id;
-        status = make_input(study, pairs[i].row, arena, &made[i].clean, err);
+        status = tl_session_input(&study->session, pairs[i].row, arena, NULL,
+                                  &made[i].clean, err);
         if (status == TL_OK)
-            status = make_input(study, pairs[i].counterfactual, arena,
-                                &made[i].counterfactual, err);
+            status = tl_session_input(&study->session, pairs[i].counterfactual, arena,
+                                      NULL, &made[i].counterfactual, err);
     }
     *out = made;
     return status;
@@ -63,7 +53,7 @@ static const char *file_path(const tl_study *study, const char *what,
 {
     char name[64];
     snprintf(name, sizeof name, "%s.%s.safetensors", what, tl_modality_name(modality));
-    return tl_path_join(study->arena, study->options->out, name);
+    return tl_path_join(study->session.arena, study->options->out, name);
 }
 
 /* What the prompts of a modality have in common, from the first that was used. */
@@ -72,8 +62,8 @@ static tl_status get_span(const tl_study *study, tl_modality modality, size_t ro
 {
     const tl_study_prompt *prompts = NULL;
     size_t n = 0;
-    const tl_status status =
-        tl_study_db_get_prompts(study->db, modality, study->arena, &prompts, &n, err);
+    const tl_status status = tl_study_db_get_prompts(
+        study->db, modality, study->session.arena, &prompts, &n, err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < n; i++)
@@ -85,7 +75,7 @@ static tl_status get_span(const tl_study *study, tl_modality modality, size_t ro
                    study->options->out, row);
 }
 
-/* ---- the sums under way ------------------------------------------------------------------ */
+/* ---- the sums under way ------------------------------------------------------ */
 
 static tl_status write_sums(const char *path, const tl_attribution_state *state,
                             tl_error *err)
@@ -153,7 +143,7 @@ done:
     return status;
 }
 
-/* ---- attribute ------------------------------------------------------------------------------ */
+/* ---- attribute --------------------------------------------------------------- */
 
 static double seconds_now(void)
 {
@@ -163,7 +153,7 @@ static double seconds_now(void)
 }
 
 /* Adds the pairs that are not in the sums yet, and saves the sums now and then. */
-static tl_status add_pairs(const tl_study *study, tl_modality modality,
+static tl_status add_pairs(tl_study *study, tl_modality modality,
                            tl_attribution *attribution, const tl_study_pair *pairs,
                            size_t n_pairs, const char *partial, tl_error *err)
 {
@@ -232,13 +222,8 @@ static tl_status write_scores(const tl_study *study, tl_modality modality,
                                        {"data_end", end}};
     tl_scores s;
     tl_status status = tl_attribution_scores(attribution, arena, &s, err);
-    if (status == TL_OK) {
-        const tl_named_tensor tensors[] = {
-            {"heads", tl_tensor_f32(s.heads, s.n_layers, s.n_pos, s.n_heads)},
-            {"neurons", tl_tensor_f32(s.neurons, s.n_layers, s.n_pos, s.d_mlp)},
-        };
-        status = tl_safetensors_write(path, tensors, 2, metadata, 4, err);
-    }
+    if (status == TL_OK)
+        status = tl_score_file_write(path, &s, metadata, 4, err);
     if (status == TL_OK)
         status = hash_file(path, hex, err);
     if (status == TL_OK) {
@@ -268,10 +253,10 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
     if (partial == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to attribute");
     tl_status status =
-        tl_study_db_get_scores(study->db, modality, study->arena, &there, err);
+        tl_study_db_get_scores(study->db, modality, study->session.arena, &there, err);
     if (status == TL_OK)
         status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY,
-                                       study->arena, &pairs, &n_pairs, err);
+                                       study->session.arena, &pairs, &n_pairs, err);
     if (status == TL_OK && there.file != NULL) {
         tl_progress_resize(study->progress, study->stages[modality][TL_STAGE_ATTRIBUTE],
                            0);
@@ -284,8 +269,8 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
     tl_attribution_options options = study->options->attribution;
     const size_t kept = tl_study_attribution_bytes(study, span.n_pos);
     options.memory_budget = study->memory > kept ? study->memory - kept : 0;
-    status =
-        tl_attribution_create(study->model, span.n_pos, &options, &attribution, err);
+    status = tl_attribution_create(study->session.model, span.n_pos, &options,
+                                   &attribution, err);
     if (status == TL_OK)
         status = read_sums(partial, attribution, n_pairs, err);
     if (status == TL_OK)
@@ -300,23 +285,22 @@ done:
     return status;
 }
 
-/* ---- evaluate --------------------------------------------------------------------------------- */
+/* ---- evaluate ---------------------------------------------------------------- */
 
 /* Ranks the scores of the file, which must be the one that the study wrote. */
 static tl_status rank_scores(const tl_study *study, tl_modality modality,
                              tl_arena *arena, tl_ranking *out, tl_error *err)
 {
-    tl_safetensors *file = NULL;
     tl_study_scores wanted = {0};
+    tl_scores scores;
     char hex[TL_SHA256_HEX];
     const char *path = file_path(study, "scores", modality);
-    tl_arena *own = tl_arena_create();
+    tl_arena *own = tl_arena_create(); /* the scores are not needed once ranked */
     tl_status status = TL_OK;
-    if (path == NULL || own == NULL) {
+    if (path == NULL || own == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
-        goto done;
-    }
-    status = tl_study_db_get_scores(study->db, modality, study->arena, &wanted, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_scores(study->db, modality, own, &wanted, err);
     if (status == TL_OK)
         status = hash_file(path, hex, err);
     if (status == TL_OK && strcmp(hex, wanted.sha256) != 0)
@@ -326,36 +310,11 @@ static tl_status rank_scores(const tl_study *study, tl_modality modality,
                     "%.12s...",
                     path, hex, wanted.sha256);
     if (status == TL_OK)
-        status = tl_safetensors_open(path, &file, err);
-    if (status != TL_OK)
-        goto done;
-    const tl_tensor *heads = tl_safetensors_find(file, "heads");
-    const tl_tensor *neurons = tl_safetensors_find(file, "neurons");
-    const size_t places = wanted.n_layers * wanted.n_pos;
-    if (heads == NULL || neurons == NULL ||
-        tl_tensor_count(heads) != places * wanted.n_heads ||
-        tl_tensor_count(neurons) != places * wanted.d_mlp) {
-        status = tl_fail(err, TL_ERR_DATA, "%s: wanted heads [%zu,%zu,%zu]", path,
-                         wanted.n_layers, wanted.n_pos, wanted.n_heads);
-        goto done;
-    }
-    tl_scores scores = {wanted.n_layers, wanted.n_pos, wanted.n_heads,
-                        wanted.d_mlp,    NULL,         NULL};
-    scores.heads = tl_arena_alloc(own, places * wanted.n_heads, sizeof(float));
-    scores.neurons = tl_arena_alloc(own, places * wanted.d_mlp, sizeof(float));
-    if (scores.heads == NULL || scores.neurons == NULL) {
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
-        goto done;
-    }
-    status = tl_tensor_to_f32(heads, 0, places * wanted.n_heads, scores.heads, err);
-    if (status == TL_OK)
-        status =
-            tl_tensor_to_f32(neurons, 0, places * wanted.d_mlp, scores.neurons, err);
+        status = tl_score_file_read(path, tl_model_dims(study->session.model),
+                                    wanted.n_pos, own, &scores, err);
     if (status == TL_OK)
         status = tl_fail_while(err, tl_ranking_from_scores(&scores, arena, out, err),
                                "%s", path);
-done:
-    tl_safetensors_close(file);
     tl_arena_destroy(own);
     return status;
 }
@@ -386,7 +345,7 @@ static tl_status make_circuits(const tl_study *study, tl_modality modality,
 }
 
 /* The unit of work: one pair under all circuits. */
-static tl_status evaluate_pair(const tl_study *study, tl_modality modality,
+static tl_status evaluate_pair(tl_study *study, tl_modality modality,
                                const tl_study_pair *pair, size_t index,
                                const tl_circuit *circuits, tl_arena *arena,
                                tl_error *err)
@@ -403,8 +362,8 @@ static tl_status evaluate_pair(const tl_study *study, tl_modality modality,
     const size_t kept = tl_study_evaluation_bytes(study, made->clean.n_pos);
     const tl_evaluate_options options = {
         .memory_budget = study->memory > kept ? study->memory - kept : 0};
-    status = tl_evaluate(study->model, made, 1, circuits, TL_STUDY_KIND_COUNT * n,
-                         &options, &result, err);
+    status = tl_evaluate(study->session.model, made, 1, circuits,
+                         TL_STUDY_KIND_COUNT * n, &options, &result, err);
     if (status != TL_OK)
         return status;
     const tl_study_evaluation row = {.pair = index,
@@ -414,7 +373,7 @@ static tl_status evaluate_pair(const tl_study *study, tl_modality modality,
     return tl_study_db_put_evaluation(study->db, modality, &row, n, err);
 }
 
-/* ---- curves ------------------------------------------------------------------------------------- */
+/* ---- curves ------------------------------------------------------------------ */
 
 static double chosen(const tl_study *study, const tl_study_point *point)
 {
@@ -484,7 +443,7 @@ tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
     const tl_study_evaluation *done = NULL;
     status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_EVALUATION,
-                                   study->arena, &pairs, &n_pairs, err);
+                                   study->session.arena, &pairs, &n_pairs, err);
     if (status == TL_OK)
         status = tl_study_db_get_evaluations(study->db, modality,
                                              study->options->n_fractions, arena, &done,

@@ -30,7 +30,7 @@ static size_t pair_bytes(const tl_dims *d, size_t n_pos)
 
 size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos)
 {
-    const tl_dims *d = tl_model_dims(study->model);
+    const tl_dims *d = tl_model_dims(study->session.model);
     const tl_attribution_options *o = &study->options->attribution;
     const bool keeps_dims =
         o->prompt_reduce == TL_PROMPT_SIGNED && o->head_reduce == TL_HEAD_ABS_DIM;
@@ -43,7 +43,7 @@ size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos)
 
 size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos)
 {
-    const tl_dims *d = tl_model_dims(study->model);
+    const tl_dims *d = tl_model_dims(study->session.model);
     /* Two rankings; while they are made, the scores and two orders beside one. */
     const size_t ranks = component_count(d, n_pos) * sizeof(uint32_t);
     const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
@@ -57,15 +57,15 @@ static tl_status least_pass_bytes(const tl_study *study, size_t n_pos,
     tl_pass_options options = {.last_only = true, .for_backward = for_backward};
     size_t bytes = 0;
     tl_status status =
-        tl_pass_bytes(study->model, &n_pos, NULL, 1, &options, &bytes, err);
+        tl_pass_bytes(study->session.model, &n_pos, NULL, 1, &options, &bytes, err);
     if (status != TL_OK)
         return status;
     /* Asking for a little less each time makes it keep fewer layers. */
     do {
         *out = bytes;
         options.memory_budget = bytes - 1;
-    } while (bytes > 1 && tl_pass_bytes(study->model, &n_pos, NULL, 1, &options, &bytes,
-                                        NULL) == TL_OK);
+    } while (bytes > 1 && tl_pass_bytes(study->session.model, &n_pos, NULL, 1, &options,
+                                        &bytes, NULL) == TL_OK);
     return TL_OK;
 }
 
@@ -88,7 +88,7 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
                    "evaluation %zu) and there are %zu MiB for it: %s",
                    tl_modality_name(modality), n_pos, (wanted >> 20) + 1,
                    (attribution >> 20) + 1, (evaluation >> 20) + 1, study->memory >> 20,
-                   study->options->memory > 0
+                   study->options->session.memory > 0
                        ? "wanted a larger --memory or shorter prompts"
                        : "wanted a machine with more free memory, or shorter prompts");
 }

@@ -27,9 +27,9 @@ tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
                           size_t *first_row, tl_arena *arena, tl_encoding *out,
                           tl_error *err)
 {
-    tl_status status =
-        tl_dataset_encode(study->dataset, row, study->processor, arena, out, err);
-    if (status != TL_OK || !is_compared(study->dataset, row))
+    tl_status status = tl_dataset_encode(study->session.dataset, row,
+                                         study->session.processor, arena, out, err);
+    if (status != TL_OK || !is_compared(study->session.dataset, row))
         return status;
     if (first->n_pos == 0) {
         *first = (tl_encoding){.n_pos = out->n_pos,
@@ -39,10 +39,11 @@ tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
     }
     const size_t rows[] = {*first_row, row};
     const tl_encoding encodings[] = {*first, *out};
-    return tl_dataset_check_lengths(study->dataset, rows, encodings, 2, "study", err);
+    return tl_dataset_check_lengths(study->session.dataset, rows, encodings, 2, "study",
+                                    err);
 }
 
-/* ---- predict --------------------------------------------------------------------------- */
+/* ---- predict ----------------------------------------------------------------- */
 
 static int32_t best_of(const float *logits, const int32_t *ids, size_t n)
 {
@@ -66,26 +67,28 @@ static tl_status judge(const tl_study *study, size_t row, const tl_encoding *enc
                        const float *logits, tl_arena *arena, tl_study_prompt *out,
                        tl_error *err)
 {
-    const tl_dataset_row *r = &study->dataset->rows[row];
-    const tl_tokenizer *tokenizer = tl_processor_tokenizer(study->processor);
+    const tl_dataset_row *r = &study->session.dataset->rows[row];
+    const tl_tokenizer *tokenizer = tl_processor_tokenizer(study->session.processor);
     const int32_t *labels = NULL;
     size_t n_labels = 0;
     int32_t answer = -1;
-    tl_status status =
-        tl_dataset_answer_id(study->dataset, row, study->processor, &answer, err);
+    tl_status status = tl_dataset_answer_id(study->session.dataset, row,
+                                            study->session.processor, &answer, err);
     if (status == TL_OK)
-        status = tl_dataset_label_ids(study->dataset, row, study->processor, arena,
-                                      &labels, &n_labels, err);
+        status =
+            tl_dataset_label_ids(study->session.dataset, row, study->session.processor,
+                                 arena, &labels, &n_labels, err);
     if (status != TL_OK)
         return status;
-    const size_t n_vocab = tl_model_dims(study->model)->n_vocab;
+    const size_t n_vocab = tl_model_dims(study->session.model)->n_vocab;
     int32_t largest = answer;
     for (size_t i = 0; i < n_labels; i++)
         largest = labels[i] > largest ? labels[i] : largest;
     if ((size_t)largest >= n_vocab)
         return tl_fail(err, TL_ERR_DATA,
                        "%s:%zu: row '%s': an answer is token %d, the model has %zu",
-                       study->dataset->path, r->line, r->id, (int)largest, n_vocab);
+                       study->session.dataset->path, r->line, r->id, (int)largest,
+                       n_vocab);
     const int32_t top = best_of_all(logits, n_vocab);
     const int32_t label = n_labels > 0 ? best_of(logits, labels, n_labels) : -1;
     *out = (tl_study_prompt){
@@ -115,7 +118,7 @@ static tl_status predict_batch(const tl_study *study, tl_pass *pass, const size_
                                const tl_encoding *encodings, size_t n, tl_arena *arena,
                                tl_error *err)
 {
-    const size_t n_vocab = tl_model_dims(study->model)->n_vocab;
+    const size_t n_vocab = tl_model_dims(study->session.model)->n_vocab;
     tl_pass_prompt *prompts = tl_arena_alloc_zero(arena, n, sizeof *prompts);
     tl_study_prompt *found = tl_arena_alloc_zero(arena, n, sizeof *found);
     float *logits = tl_arena_alloc(arena, n_vocab, sizeof *logits);
@@ -124,8 +127,8 @@ static tl_status predict_batch(const tl_study *study, tl_pass *pass, const size_
     const tl_pass_options options = {.last_only = true, .memory_budget = study->memory};
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = tl_model_input(study->model, &encodings[i], study->options->rope,
-                                arena, &prompts[i].input, err);
+        status = tl_model_input(study->session.model, &encodings[i],
+                                study->session.rope, arena, &prompts[i].input, err);
     if (status == TL_OK)
         status = tl_pass_forward(pass, prompts, n, &options, err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
@@ -143,7 +146,8 @@ static size_t batch_size(const tl_study *study, size_t n_pos)
     const tl_pass_options options = {.last_only = true};
     size_t n = BATCH_POSITIONS / n_pos, one = 0;
     n = n > BATCH_PROMPTS ? BATCH_PROMPTS : n;
-    if (tl_pass_bytes(study->model, &n_pos, NULL, 1, &options, &one, NULL) == TL_OK &&
+    if (tl_pass_bytes(study->session.model, &n_pos, NULL, 1, &options, &one, NULL) ==
+            TL_OK &&
         study->memory > 0 && n * one > study->memory)
         n = study->memory / one;
     return n > 0 ? n : 1;
@@ -152,7 +156,7 @@ static size_t batch_size(const tl_study *study, size_t n_pos)
 tl_status tl_study_predict(tl_study *study, tl_modality modality, tl_error *err)
 {
     const size_t stage = study->stages[modality][TL_STAGE_PREDICT];
-    const tl_dataset *dataset = study->dataset;
+    const tl_dataset *dataset = study->session.dataset;
     const tl_study_prompt *done = NULL;
     tl_encoding first = {0}, encodings[BATCH_PROMPTS];
     size_t first_row = 0, rows[BATCH_PROMPTS], n_done = 0, seen = 0, n = 0;
@@ -160,8 +164,8 @@ tl_status tl_study_predict(tl_study *study, tl_modality modality, tl_error *err)
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to predict");
-    tl_status status =
-        tl_study_db_get_prompts(study->db, modality, study->arena, &done, &n_done, err);
+    tl_status status = tl_study_db_get_prompts(
+        study->db, modality, study->session.arena, &done, &n_done, err);
     for (size_t i = 0; i < n_done && status == TL_OK && first.n_pos == 0; i++)
         if (is_compared(dataset, done[i].row)) {
             first = (tl_encoding){.n_pos = done[i].n_pos,
@@ -170,7 +174,7 @@ tl_status tl_study_predict(tl_study *study, tl_modality modality, tl_error *err)
             first_row = done[i].row;
         }
     if (status == TL_OK)
-        status = tl_pass_create(study->model, &pass, err);
+        status = tl_pass_create(study->session.model, &pass, err);
     tl_progress_begin(study->progress, stage, n_done);
     /* Rows are done in order, so those that are done are the first ones. */
     const tl_arena_mark mark = tl_arena_get_mark(arena);
@@ -201,7 +205,7 @@ tl_status tl_study_predict(tl_study *study, tl_modality modality, tl_error *err)
     return status;
 }
 
-/* ---- split ------------------------------------------------------------------------------ */
+/* ---- split ------------------------------------------------------------------- */
 
 static bool is_kept(const tl_study *study, const tl_study_prompt *prompt)
 {
@@ -226,16 +230,17 @@ static size_t possible_answers(const tl_dataset *dataset)
 static tl_status name_answers(const tl_study *study, const tl_split_pair *pairs,
                               size_t n, tl_study_pair **out, tl_error *err)
 {
-    tl_study_pair *named = tl_arena_alloc(study->arena, n, sizeof *named);
+    tl_study_pair *named = tl_arena_alloc(study->session.arena, n, sizeof *named);
     if (named == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         named[i] = (tl_study_pair){.row = pairs[i].row,
                                    .counterfactual = pairs[i].counterfactual};
-        status = tl_dataset_pair_ids(
-            study->dataset, pairs[i].row, pairs[i].counterfactual, study->processor,
-            &named[i].answer_id, &named[i].counterfactual_answer_id, err);
+        status = tl_dataset_pair_ids(study->session.dataset, pairs[i].row,
+                                     pairs[i].counterfactual, study->session.processor,
+                                     &named[i].answer_id,
+                                     &named[i].counterfactual_answer_id, err);
     }
     *out = named;
     return status;
@@ -253,26 +258,28 @@ static tl_status check_pairs(const tl_study *study, const tl_study_prompt *by_ro
             encodings[j] = (tl_encoding){.n_pos = by_row[rows[j]].n_pos,
                                          .data_begin = by_row[rows[j]].data_begin,
                                          .data_end = by_row[rows[j]].data_end};
-        status =
-            tl_dataset_check_lengths(study->dataset, rows, encodings, 3, "study", err);
+        status = tl_dataset_check_lengths(study->session.dataset, rows, encodings, 3,
+                                          "study", err);
     }
     return status;
 }
 
 static tl_status draw(const tl_study *study, tl_modality modality, tl_error *err)
 {
-    const size_t n_rows = study->dataset->n_rows;
+    const size_t n_rows = study->session.dataset->n_rows;
     const tl_split_options options = {.n_prompts = study->options->n_prompts,
-                                      .n_answers = possible_answers(study->dataset),
+                                      .n_answers =
+                                          possible_answers(study->session.dataset),
                                       .seed = study->options->seed};
     const tl_study_prompt *prompts = NULL;
     size_t n_prompts = 0;
-    bool *correct = tl_arena_alloc_zero(study->arena, n_rows, sizeof *correct);
-    tl_study_prompt *by_row = tl_arena_alloc_zero(study->arena, n_rows, sizeof *by_row);
+    bool *correct = tl_arena_alloc_zero(study->session.arena, n_rows, sizeof *correct);
+    tl_study_prompt *by_row =
+        tl_arena_alloc_zero(study->session.arena, n_rows, sizeof *by_row);
     if (correct == NULL || by_row == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to split %zu rows", n_rows);
-    tl_status status = tl_study_db_get_prompts(study->db, modality, study->arena,
-                                               &prompts, &n_prompts, err);
+    tl_status status = tl_study_db_get_prompts(
+        study->db, modality, study->session.arena, &prompts, &n_prompts, err);
     for (size_t i = 0; i < n_prompts && status == TL_OK; i++) {
         correct[prompts[i].row] = is_kept(study, &prompts[i]);
         by_row[prompts[i].row] = prompts[i];
@@ -280,15 +287,16 @@ static tl_status draw(const tl_study *study, tl_modality modality, tl_error *err
     tl_split split = {0};
     tl_study_pair *discovery = NULL, *evaluation = NULL;
     if (status == TL_OK)
-        status = tl_dataset_split(study->dataset, modality, correct, &options,
-                                  study->processor, study->arena, &split, err);
+        status = tl_dataset_split(study->session.dataset, modality, correct, &options,
+                                  study->session.processor, study->session.arena,
+                                  &split, err);
     if (status == TL_OK && (split.n_discovery == 0 || split.n_evaluation == 0))
-        status =
-            tl_fail(err, TL_ERR_DATA,
-                    "%s: %s prompts: %zu of %zu are usable, which leaves %zu for "
-                    "discovery and %zu for evaluation; wanted at least one of each",
-                    study->dataset->path, tl_modality_name(modality), split.n_correct,
-                    split.n_rows, split.n_discovery, split.n_evaluation);
+        status = tl_fail(
+            err, TL_ERR_DATA,
+            "%s: %s prompts: %zu of %zu are usable, which leaves %zu for "
+            "discovery and %zu for evaluation; wanted at least one of each",
+            study->session.dataset->path, tl_modality_name(modality), split.n_correct,
+            split.n_rows, split.n_discovery, split.n_evaluation);
     if (status == TL_OK)
         status =
             name_answers(study, split.discovery, split.n_discovery, &discovery, err);
@@ -316,8 +324,8 @@ static tl_status count_pairs(const tl_study *study, tl_modality modality,
     tl_status status = TL_OK;
     for (size_t i = 0; i < 2 && status == TL_OK; i++) {
         const tl_study_pair *pairs = NULL;
-        status = tl_study_db_get_pairs(study->db, modality, parts[i], study->arena,
-                                       &pairs, &n[i], err);
+        status = tl_study_db_get_pairs(study->db, modality, parts[i],
+                                       study->session.arena, &pairs, &n[i], err);
         if (status == TL_OK && n[i] > 0)
             tl_progress_resize(study->progress, study->stages[modality][stages[i]],
                                n[i]);

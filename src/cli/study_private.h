@@ -15,17 +15,14 @@ typedef struct tl_study {
     const tl_study_options *options;
     tl_progress *progress;
     size_t stages[TL_MODALITY_COUNT][TL_STAGE_COUNT]; /* of the progress line */
-    tl_model *model;
-    tl_processor *processor;
-    tl_dataset *dataset;
+    tl_session session; /* model, processor, dataset, and the study's arena */
     tl_study_db *db;
-    tl_arena *arena; /* lives as long as the study */
     bool modalities[TL_MODALITY_COUNT];
     const tl_fraction *fractions; /* [options->n_fractions] */
     size_t memory;                /* bytes for buffers and passes */
 } tl_study;
 
-/* ---- study_predict.c ------------------------------------------------------------- */
+/* ---- study_predict.c --------------------------------------------------------- */
 
 /*
  * Encodes a row that the study may compare with others; `first` has the length that
@@ -40,12 +37,12 @@ tl_status tl_study_predict(tl_study *study, tl_modality modality, tl_error *err)
 /* Chooses pairs among the rows that are right; tells the later stages' progress. */
 tl_status tl_study_split(tl_study *study, tl_modality modality, tl_error *err);
 
-/* ---- study_circuit.c --------------------------------------------------------------- */
+/* ---- study_circuit.c --------------------------------------------------------- */
 
 tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *err);
 tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err);
 
-/* ---- study_plan.c -------------------------------------------------------------------- */
+/* ---- study_plan.c ------------------------------------------------------------ */
 
 /* Bytes that stay allocated during attribution and evaluation beside the passes. */
 size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos);

@@ -29,7 +29,7 @@ typedef struct summary {
     part parts[TL_MODALITY_COUNT];
 } summary;
 
-/* ---- from the store ------------------------------------------------------------------- */
+/* ---- from the store ---------------------------------------------------------- */
 
 static tl_status read_part(const tl_study_db *db, tl_modality modality, tl_arena *arena,
                            part *p, tl_error *err)
@@ -127,7 +127,7 @@ static const char *number_text(double value, char text[32])
     return text;
 }
 
-/* ---- for a person ------------------------------------------------------------------------- */
+/* ---- for a person ------------------------------------------------------------ */
 
 enum { LABEL = 32, COLUMN = 18 };
 
@@ -314,7 +314,7 @@ static void write_person(const summary *s, FILE *out)
     fputc('\n', out);
 }
 
-/* ---- for a program ---------------------------------------------------------------------------- */
+/* ---- for a program ----------------------------------------------------------- */
 
 static json_t *json_number(double value)
 {
@@ -378,7 +378,7 @@ static tl_status write_program(const summary *s, FILE *out, tl_error *err)
     return status;
 }
 
-/* ---- many studies ------------------------------------------------------------------------------- */
+/* ---- many studies ------------------------------------------------------------ */
 
 static void write_lines(const summary *s, FILE *out)
 {
@@ -400,7 +400,7 @@ static void write_lines(const summary *s, FILE *out)
     }
 }
 
-/* ---- the three ways ------------------------------------------------------------------------------ */
+/* ---- the three ways ---------------------------------------------------------- */
 
 static tl_status with_summary(const char *folder, FILE *out, tl_error *err,
                               tl_status (*write)(const summary *, FILE *, tl_error *))

@@ -68,7 +68,7 @@ static const char schema[] =
     " modality text primary key not null, point integer) strict, without rowid;";
 /* clang-format on */
 
-/* ---- the folder -------------------------------------------------------------------- */
+/* ---- the folder -------------------------------------------------------------- */
 
 /* Whether there is anything that a study would not have left before its database. */
 static tl_status check_empty(const char *folder, tl_error *err)
@@ -119,7 +119,7 @@ static const char *immutable_uri(const char *path, tl_arena *arena)
     return uri;
 }
 
-/* ---- the file ----------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------- */
 
 static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_error *err)
 {
@@ -262,7 +262,7 @@ void tl_study_db_close(tl_study_db *db)
     tl_free(db);
 }
 
-/* ---- the manifest ----------------------------------------------------------------------- */
+/* ---- the manifest ------------------------------------------------------------ */
 
 /* Long values, hashes and grids, are cut in messages. */
 enum { SHOWN = 40 };

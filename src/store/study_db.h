@@ -46,7 +46,7 @@ tl_status tl_study_db_open(const char *folder, tl_study_access access,
                            tl_study_db **out, tl_error *err);
 void tl_study_db_close(tl_study_db *db);
 
-/* ---- what made the study ------------------------------------------------------- */
+/* ---- what made the study ----------------------------------------------------- */
 
 typedef struct tl_study_key {
     const char *key, *value;
@@ -75,7 +75,7 @@ tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t 
                                int64_t modified_ns, tl_arena *arena,
                                const char **sha256, tl_error *err);
 
-/* ---- what the model says to each prompt ------------------------------------------ */
+/* ---- what the model says to each prompt -------------------------------------- */
 
 typedef struct tl_study_prompt {
     size_t row; /* in the dataset */
@@ -94,7 +94,7 @@ tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
                                   tl_arena *arena, const tl_study_prompt **prompts,
                                   size_t *n_prompts, tl_error *err);
 
-/* ---- which prompts are used -------------------------------------------------------- */
+/* ---- which prompts are used -------------------------------------------------- */
 
 typedef enum tl_study_part { TL_STUDY_DISCOVERY, TL_STUDY_EVALUATION } tl_study_part;
 
@@ -113,7 +113,7 @@ tl_status tl_study_db_get_pairs(const tl_study_db *db, tl_modality modality,
                                 const tl_study_pair **pairs, size_t *n_pairs,
                                 tl_error *err);
 
-/* ---- the scores, which are in a file of their own ------------------------------------ */
+/* ---- the scores, which are in a file of their own ---------------------------- */
 
 typedef struct tl_study_scores {
     const char *file; /* name in the folder */
@@ -130,7 +130,7 @@ tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
                                  tl_arena *arena, tl_study_scores *scores,
                                  tl_error *err);
 
-/* ---- how well circuits do the job ------------------------------------------------------ */
+/* ---- how well circuits do the job -------------------------------------------- */
 
 typedef enum tl_study_kind { TL_STUDY_CIRCUIT, TL_STUDY_RANDOM } tl_study_kind;
 enum { TL_STUDY_KIND_COUNT = TL_STUDY_RANDOM + 1 };

@@ -13,7 +13,7 @@ static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "random"}
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* ---- what gets have in common ------------------------------------------------------- */
+/* ---- what gets have in common ------------------------------------------------ */
 
 /* A select with text parameters, ready to be stepped. */
 static tl_status select_rows(const tl_study_db *db, const char *text,
@@ -53,7 +53,7 @@ static tl_status take(const tl_study_db *db, tl_arena *arena, size_t count, size
     return TL_OK;
 }
 
-/* ---- prompts ---------------------------------------------------------------------------- */
+/* ---- prompts ----------------------------------------------------------------- */
 
 tl_status tl_study_db_put_prompts(tl_study_db *db, const tl_study_prompt *prompts,
                                   size_t n_prompts, tl_error *err)
@@ -154,7 +154,7 @@ tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
     return status;
 }
 
-/* ---- pairs ------------------------------------------------------------------------------ */
+/* ---- pairs ------------------------------------------------------------------- */
 
 static tl_status insert_pairs(tl_sql_statement *statement, tl_modality modality,
                               tl_study_part part, const tl_study_pair *pairs,
@@ -235,7 +235,7 @@ tl_status tl_study_db_get_pairs(const tl_study_db *db, tl_modality modality,
     return status;
 }
 
-/* ---- scores ----------------------------------------------------------------------------- */
+/* ---- scores ------------------------------------------------------------------ */
 
 tl_status tl_study_db_put_scores(tl_study_db *db, tl_modality modality,
                                  const tl_study_scores *scores, tl_error *err)
@@ -292,7 +292,7 @@ tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
     return status;
 }
 
-/* ---- evaluations -------------------------------------------------------------------------- */
+/* ---- evaluations ------------------------------------------------------------- */
 
 static tl_status insert_evaluation(const tl_study_db *db, tl_modality modality,
                                    const tl_study_evaluation *e, size_t n_points,
@@ -410,7 +410,7 @@ tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modalit
     return status;
 }
 
-/* ---- curves ------------------------------------------------------------------------------- */
+/* ---- curves ------------------------------------------------------------------ */
 
 static tl_status insert_curve(tl_sql_statement *statement, tl_modality modality,
                               tl_study_kind kind, const tl_study_point *points,

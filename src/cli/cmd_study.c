@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cmd_study.c - `twinlens study`: the command line of the main job, and what is
+ * printed at its end.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+#include "cli/attribution_options.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/study.h"
+#include "cli/summary.h"
+
+/* Fractions that were written by hand: numbers, each larger than the one before. */
+static tl_status read_fractions(const char *text, tl_arena *arena,
+                                const char *const **out, size_t *count, tl_error *err)
+{
+    tl_status status = tl_options_split(text, arena, out, count, err);
+    double last = -1.0;
+    for (size_t i = 0; status == TL_OK && i < *count; i++) {
+        tl_error why = {0};
+        tl_fraction fraction = {0, 1};
+        if (tl_fraction_parse((*out)[i], &fraction, &why) != TL_OK)
+            return tl_cli_misuse(err, "--fractions: %s", why.text);
+        if (tl_fraction_value(fraction) <= last)
+            return tl_cli_misuse(
+                err,
+                "--fractions: %s comes after a larger or equal one, wanted them "
+                "ascending",
+                (*out)[i]);
+        last = tl_fraction_value(fraction);
+    }
+    return status;
+}
+
+enum { KEEP_CORRECT, KEEP_ALL };
+
+static const tl_choice modalities[] = {
+    {"text", TL_TEXT}, {"image", TL_IMAGE}, {"both", TL_MODALITY_COUNT}, {0}};
+static const tl_choice keeps[] = {{"correct", KEEP_CORRECT}, {"all", KEEP_ALL}, {0}};
+static const tl_choice accuracies[] = {
+    {"limited", TL_KEEP_LIMITED}, {"full", TL_KEEP_FULL}, {0}};
+static const tl_choice faiths[] = {
+    {"mean_ratio", TL_FAITH_MEAN_RATIO}, {"ratio_mean", TL_FAITH_RATIO_MEAN}, {0}};
+static const tl_choice metrics[] = {{"ld", 0}, {0}};
+
+/* What the table leaves as numbers and words. */
+typedef struct choices {
+    tl_attribution_flags attribution;
+    int modality, accuracy, keep, grid, rounding, faith, metric;
+    bool rounding_given, grid_given;
+    const char *fractions;
+    bool json, help;
+} choices;
+
+static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
+                       choices *c, tl_error *err)
+{
+    const tl_option options[] = {
+        TL_OPTIONS_MODEL(o->session),
+        TL_OPTIONS_DATASET(o->session),
+        {.name = "out",
+         .kind = TL_OPTION_STRING,
+         .value = &o->out,
+         .argument = "RUN",
+         .help = "study folder; a study that is there goes on",
+         .required = true},
+        {.name = "modality",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->modality,
+         .argument = "text|image|both",
+         .help = "what to study (what the dataset has)",
+         .choices = modalities},
+        {.name = "acc",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->accuracy,
+         .argument = "limited|full",
+         .help = "right among the labels, or in the whole vocabulary (limited)",
+         .choices = accuracies},
+        {.name = "keep",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->keep,
+         .argument = "correct|all",
+         .help = "rows to study (correct)",
+         .choices = keeps},
+        {.name = "prompts",
+         .kind = TL_OPTION_SIZE,
+         .value = &o->n_prompts,
+         .argument = "N",
+         .help = "rows to study of each modality (250, or all if they are fewer)"},
+        {.name = "seed",
+         .kind = TL_OPTION_SEED,
+         .value = &o->seed,
+         .argument = "N",
+         .help = "of split, counterfactuals and random circuits (42)"},
+        TL_OPTIONS_ROPE(o->session),
+        TL_OPTIONS_ATTRIBUTION(c->attribution),
+        {.name = "metric",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->metric,
+         .argument = "ld",
+         .help = "the logit difference (ld)",
+         .choices = metrics},
+        {.name = "grid",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->grid,
+         .argument = "ref|paper",
+         .help = "27 or 102 circuit sizes (ref)",
+         .choices = tl_grid_choices,
+         .given = &c->grid_given},
+        {.name = "fractions",
+         .kind = TL_OPTION_STRING,
+         .value = &c->fractions,
+         .argument = "A,B,...",
+         .help = "circuit sizes instead of a grid: 0.01,0.05"},
+        {.name = "pct",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->rounding,
+         .argument = "exact|f32",
+         .help = "how sizes are rounded (exact)",
+         .choices = tl_rounding_choices,
+         .given = &c->rounding_given},
+        {.name = "faith",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->faith,
+         .argument = "mean_ratio|ratio_mean",
+         .help = "the faithfulness that chooses the circuit (mean_ratio)",
+         .choices = faiths},
+        {.name = "threshold",
+         .kind = TL_OPTION_DOUBLE,
+         .value = &o->threshold,
+         .argument = "F",
+         .help = "what the smallest circuit's faithfulness exceeds (0.8)"},
+        {.name = "json",
+         .kind = TL_OPTION_FLAG,
+         .value = &c->json,
+         .help = "print the summary as JSON"},
+    };
+    return tl_options_parse(options, sizeof options / sizeof *options, "study", argc,
+                            argv, out, &c->help, err);
+}
+
+static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
+                              tl_study_options *o, choices *c, tl_error *err)
+{
+    *o = (tl_study_options){.seed = TL_SPLIT_SEED, .threshold = 0.8};
+    *c = (choices){.modality = TL_MODALITY_COUNT, .attribution = {.ig_steps = 5}};
+    const tl_status status = parse(argc, argv, out, o, c, err);
+    if (status != TL_OK || c->help)
+        return status;
+    if (c->fractions != NULL && c->grid_given)
+        return tl_cli_misuse(err, "--grid and --fractions exclude each other");
+    if (o->session.backend == NULL)
+        o->session.backend = getenv("TWINLENS_BACKEND");
+    if (o->session.backend == NULL || o->session.backend[0] == '\0')
+        o->session.backend = tl_backend_default();
+    for (int m = 0; m < TL_MODALITY_COUNT; m++)
+        o->modalities[m] = c->modality == m;
+    o->keep = c->keep == KEEP_ALL ? TL_KEEP_ALL : (tl_study_keep)c->accuracy;
+    o->attribution = tl_attribution_flags_resolve(&c->attribution, o->session.compat);
+    o->rounding = o->session.compat == TL_COMPAT_PUBLISHED && !c->rounding_given
+                      ? TL_FRACTION_F32
+                      : (tl_fraction_rounding)c->rounding;
+    o->faith = (tl_study_faith)c->faith;
+    return c->fractions != NULL
+               ? read_fractions(c->fractions, arena, &o->fractions, &o->n_fractions,
+                                err)
+               : tl_grid_fractions((tl_grid)c->grid, arena, &o->fractions,
+                                   &o->n_fractions, err);
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    tl_study_options options;
+    choices chosen;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the options");
+    tl_status status = make_options(argc, argv, out, arena, &options, &chosen, err);
+    if (status == TL_OK && !chosen.help) {
+        tl_progress progress;
+        tl_progress_init(&progress, stderr, isatty(STDERR_FILENO) == 1, NULL, NULL);
+        status = tl_study_run(&options, &progress, err);
+        if (status == TL_OK)
+            status = chosen.json ? tl_summary_json(options.out, out, err)
+                                 : tl_summary_print(options.out, out, err);
+    }
+    tl_arena_destroy(arena);
+    return status;
+}
+
+const tl_command tl_command_study = {
+    .name = "study",
+    .summary = "from a model and a dataset to two circuits and their faithfulness",
+    .run = run,
+};
