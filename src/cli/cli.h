@@ -25,6 +25,7 @@ extern const tl_command tl_command_trace;
 extern const tl_command tl_command_attribute;
 extern const tl_command tl_command_evaluate;
 extern const tl_command tl_command_study;
+extern const tl_command tl_command_summary;
 
 /* Exit status: 0 done, 1 failed, 2 misused. */
 int tl_cli_main(int argc, char **argv);
