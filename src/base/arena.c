@@ -110,8 +110,8 @@ void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size)
     if (!tl_size_muladd(count, size, &bytes))
         return NULL;
     bytes = bytes / TL_ALIGN * TL_ALIGN;
-    if (bytes == 0)
-        bytes = TL_ALIGN;
+    if (bytes == GAP) /* an empty block has an address of its own */
+        bytes += TL_ALIGN;
     if (arena->total > SIZE_MAX - bytes)
         return NULL;
 
