@@ -16,8 +16,9 @@ enum { EXIT_MISUSE = 2 };
 static bool misused;
 
 static const tl_command *const commands[] = {
-    &tl_command_study,     &tl_command_summary,  &tl_command_inspect, &tl_command_predict,
-    &tl_command_attribute, &tl_command_evaluate, &tl_command_trace,
+    &tl_command_study,   &tl_command_summary,   &tl_command_inspect,
+    &tl_command_predict, &tl_command_attribute, &tl_command_evaluate,
+    &tl_command_trace,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
@@ -40,46 +41,65 @@ static void log_to_stderr(void *user, tl_log_level level, const char *text)
                 text);
 }
 
-static int print_overview(FILE *out, int exit_code)
+/* A full disk shows itself only now, and must not look like success. */
+static int finish(const char *what, int exit_code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    fprintf(stderr, "twinlens %s: cannot write the result to standard output\n", what);
+    return exit_code == EXIT_SUCCESS ? EXIT_FAILURE : exit_code;
+}
+
+static void print_overview(FILE *out)
 {
     fprintf(out, "usage: twinlens <command> [<options>]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out, "\n`twinlens <command> --help` lists its options.\n");
-    return exit_code;
+    fprintf(out, "\n`twinlens help <command>` lists its options.\n");
 }
 
 static int run_command(const tl_command *command, int argc, char **argv)
 {
     tl_error err = {0};
     misused = false;
-    tl_status status = command->run(argc, argv, stdout, &err);
-    /* A full disk shows itself only now, and must not look like success. */
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        if (status == TL_OK)
-            status =
-                tl_fail(&err, TL_ERR_IO, "cannot write the result to standard output");
-    }
+    const tl_status status = command->run(argc, argv, stdout, &err);
     if (status == TL_OK)
-        return EXIT_SUCCESS;
+        return finish(command->name, EXIT_SUCCESS);
+    fflush(stdout);
     fprintf(stderr, "twinlens %s: %s\n", command->name, err.text);
     return misused ? EXIT_MISUSE : EXIT_FAILURE;
+}
+
+static const tl_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(name, commands[i]->name) == 0)
+            return commands[i];
+    fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n", name);
+    return NULL;
 }
 
 int tl_cli_main(int argc, char **argv)
 {
     tl_log_set(log_to_stderr, NULL);
-    if (argc < 2)
-        return print_overview(stderr, EXIT_MISUSE);
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
-        return print_overview(stdout, EXIT_SUCCESS);
+    if (argc < 2) {
+        print_overview(stderr);
+        return EXIT_MISUSE;
+    }
     if (strcmp(argv[1], "--version") == 0) {
         printf("twinlens %s\n", TWINLENS_VERSION);
-        return EXIT_SUCCESS;
+        return finish(argv[1], EXIT_SUCCESS);
     }
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(argv[1], commands[i]->name) == 0)
-            return run_command(commands[i], argc - 2, argv + 2);
-    fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n", argv[1]);
-    return EXIT_MISUSE;
+    const bool help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0;
+    if (help && argc == 2) {
+        print_overview(stdout);
+        return finish(argv[1], EXIT_SUCCESS);
+    }
+    const tl_command *command = find_command(argv[help ? 2 : 1]);
+    if (command == NULL)
+        return EXIT_MISUSE;
+    static char ask[] = "--help";
+    char *for_help[] = {ask};
+    return help ? run_command(command, 1, for_help)
+                : run_command(command, argc - 2, argv + 2);
 }

@@ -38,8 +38,8 @@ static tl_status parse_bytes(const char *name, const char *text, size_t *out,
     if (suffix != NULL) {
         shift = 10u * (unsigned)(suffix - suffixes + 1);
         end++;
-        end += *end == 'B' || *end == 'i' ? 1 : 0;
-        end += *end == 'B' ? 1 : 0;
+        if (strcmp(end, "B") == 0 || strcmp(end, "iB") == 0)
+            end += strlen(end);
     }
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value == 0 ||
         value > SIZE_MAX >> shift)
@@ -97,7 +97,7 @@ static tl_status parse_value(const tl_option *o, const char *text, tl_error *err
     return status;
 }
 
-/* How many letters must change to turn a into b (Levenshtein), at most `limit`. */
+/* How many letters must change to turn a into b (Levenshtein). */
 static size_t distance(const char *a, const char *b)
 {
     enum { LONGEST = 32 };
@@ -191,7 +191,8 @@ tl_status tl_options_parse(const tl_option *options, size_t count, const char *c
             *(bool *)o->value = true;
             continue;
         }
-        if (equals == NULL && i + 1 == argc)
+        /* A value that begins with "--" is rather the next option; "=" says it is not. */
+        if (equals == NULL && (i + 1 == argc || strncmp(argv[i + 1], "--", 2) == 0))
             return tl_cli_misuse(err, "--%s wants a value, %s", name, o->argument);
         const tl_status status =
             parse_value(o, equals != NULL ? equals + 1 : argv[++i], err);

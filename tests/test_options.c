@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_options.c - command lines: what is read, and what is refused with which words.
+ */
+#include "testing.h"
+
+#include "cli/options.h"
+
+enum { ARGS_MAX = 8 };
+
+static const tl_choice paths[] = {{"full", 0}, {"textonly", 1}, {0}};
+
+/* One table with an option of every kind. */
+typedef struct values {
+    bool json, out_given;
+    const char *out;
+    size_t steps, memory;
+    uint64_t seed;
+    double threshold;
+    int path;
+} values;
+
+/* The words of a command line, ended by NULL, parsed into *v. */
+static tl_status parse(const char *const *words, values *v, FILE *out, bool *help,
+                       tl_error *err)
+{
+    char *argv[ARGS_MAX] = {NULL};
+    int argc = 0;
+    for (; words[argc] != NULL; argc++)
+        argv[argc] = (char *)(uintptr_t)words[argc];
+    const tl_option options[] = {
+        {.name = "out",
+         .kind = TL_OPTION_STRING,
+         .value = &v->out,
+         .argument = "FILE",
+         .help = "where to write",
+         .required = true,
+         .given = &v->out_given},
+        {.name = "json", .kind = TL_OPTION_FLAG, .value = &v->json, .help = "as JSON"},
+        {.name = "ig-steps",
+         .kind = TL_OPTION_SIZE,
+         .value = &v->steps,
+         .argument = "N",
+         .help = "steps"},
+        {.name = "seed",
+         .kind = TL_OPTION_SEED,
+         .value = &v->seed,
+         .argument = "N",
+         .help = "seed"},
+        {.name = "memory",
+         .kind = TL_OPTION_BYTES,
+         .value = &v->memory,
+         .argument = "BYTES",
+         .help = "budget"},
+        {.name = "threshold",
+         .kind = TL_OPTION_DOUBLE,
+         .value = &v->threshold,
+         .argument = "X",
+         .help = "wanted"},
+        {.name = "ig-path",
+         .kind = TL_OPTION_CHOICE,
+         .value = &v->path,
+         .argument = "full|textonly",
+         .help = "path",
+         .choices = paths},
+    };
+    return tl_options_parse(options, sizeof options / sizeof options[0], "attribute",
+                            argc, argv, out, help, err);
+}
+
+static void both_ways_of_giving_a_value_are_read(void **state)
+{
+    (void)state;
+    values v = {0};
+    bool help = true;
+    tl_error err = {0};
+    const char *words[] = {"--out=a=b", "--ig-steps", "7",        "--json",
+                           "--ig-path", "textonly",   "--seed=0", NULL};
+    assert_int_equal(parse(words, &v, stdout, &help, &err), TL_OK);
+    assert_false(help);
+    assert_string_equal(v.out, "a=b");
+    assert_true(v.out_given);
+    assert_int_equal(v.steps, 7);
+    assert_true(v.json);
+    assert_int_equal(v.path, 1);
+    assert_int_equal(v.seed, 0);
+}
+
+static void sizes_in_bytes_take_a_suffix(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } cases[] = {
+        {"--memory=1048576", 1048576},      {"--memory=512M", (size_t)512 << 20},
+        {"--memory=8G", (size_t)8 << 30},   {"--memory=64K", 65536},
+        {"--memory=2GiB", (size_t)2 << 30}, {"--memory=2GB", (size_t)2 << 30}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        values v = {0};
+        bool help;
+        tl_error err = {0};
+        const char *words[] = {"--out", "x", cases[i].text, NULL};
+        assert_int_equal(parse(words, &v, stdout, &help, &err), TL_OK);
+        assert_int_equal(v.memory, cases[i].bytes);
+    }
+}
+
+static void help_prints_every_option_and_asks_for_nothing(void **state)
+{
+    (void)state;
+    values v = {0};
+    bool help = false;
+    tl_error err = {0};
+    const char *words[] = {"--bogus", "--help", NULL};
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    assert_int_equal(parse(words, &v, file, &help, &err), TL_OK);
+    assert_true(help);
+    char text[2048];
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    static const char *const wanted[] = {"usage: twinlens attribute --out FILE",
+                                         "--json ",
+                                         "--ig-steps N",
+                                         "--seed N",
+                                         "--memory BYTES",
+                                         "--threshold X",
+                                         "--ig-path full|textonly"};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (strstr(text, wanted[i]) == NULL)
+            fail_msg("no '%s' in:\n%s", wanted[i], text);
+}
+
+static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[6];
+        const char *text;
+    } cases[] = {
+        {{NULL}, "--out FILE is missing"},
+        {{"out", NULL}, "'out' is no option"},
+        {{"-o", "x", NULL}, "'-o' is no option"},
+        {{"--", NULL}, "'--' is no option"},
+        {{"--out", NULL}, "--out wants a value, FILE"},
+        {{"--out", "--json", NULL}, "--out wants a value, FILE"},
+        {{"--out=", NULL}, "--out is empty, wanted FILE"},
+        {{"--out", "x", "--out", "y", NULL}, "--out is given twice"},
+        {{"--out=x", "--jsn", NULL}, "unknown option '--jsn'; did you mean '--json'?"},
+        {{"--out=x", "--ig-setps=3", NULL}, "did you mean '--ig-steps'?"},
+        {{"--out=x", "--elephant", NULL}, "unknown option '--elephant'; see --help"},
+        {{"--out=x", "--json=1", NULL}, "--json takes no value"},
+        {{"--out=x", "--ig-steps=0", NULL}, "--ig-steps is '0', wanted an integer"},
+        {{"--out=x", "--ig-steps=-1", NULL}, "--ig-steps is '-1'"},
+        {{"--out=x", "--ig-steps= 1", NULL}, "--ig-steps is ' 1'"},
+        {{"--out=x", "--ig-steps=1e3", NULL}, "--ig-steps is '1e3'"},
+        {{"--out=x", "--ig-steps=99999999999999999999", NULL}, "--ig-steps is '9999"},
+        {{"--out=x", "--seed=1x", NULL}, "--seed is '1x'"},
+        {{"--out=x", "--memory=0", NULL}, "--memory is '0', wanted a number of bytes"},
+        {{"--out=x", "--memory=1X", NULL}, "--memory is '1X'"},
+        {{"--out=x", "--memory=1MBB", NULL}, "--memory is '1MBB'"},
+        {{"--out=x", "--memory=99999999999G", NULL}, "--memory is '99999999999G'"},
+        {{"--out=x", "--threshold=nan", NULL}, "--threshold is 'nan', wanted a number"},
+        {{"--out=x", "--threshold=1,5", NULL}, "--threshold is '1,5'"},
+        {{"--out=x", "--ig-path=half", NULL},
+         "--ig-path is 'half', wanted one of full, textonly"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        values v = {0};
+        bool help = false;
+        tl_error err = {0};
+        const tl_status status = parse(cases[i].words, &v, stdout, &help, &err);
+        if (status != TL_ERR_ARGUMENT || strstr(err.text, cases[i].text) == NULL)
+            fail_msg("case %zu: %s, '%s', wanted '%s'", i, tl_status_name(status),
+                     err.text, cases[i].text);
+    }
+}
+
+static void a_list_has_no_empty_words(void **state)
+{
+    (void)state;
+    tl_arena *arena = tl_arena_create();
+    const char *const *words = NULL;
+    size_t n = 0;
+    tl_error err = {0};
+    assert_int_equal(tl_options_split("a,bc,d", arena, &words, &n, &err), TL_OK);
+    assert_int_equal(n, 3);
+    assert_string_equal(words[0], "a");
+    assert_string_equal(words[1], "bc");
+    assert_string_equal(words[2], "d");
+    static const char *const bad[] = {"", "a,,b", ",a", "a,"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        n = 17;
+        assert_int_equal(tl_options_split(bad[i], arena, &words, &n, &err),
+                         TL_ERR_ARGUMENT);
+        assert_int_equal(n, 17);
+        assert_non_null(strstr(err.text, "empty word"));
+    }
+    tl_arena_destroy(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_ways_of_giving_a_value_are_read),
+        cmocka_unit_test(sizes_in_bytes_take_a_suffix),
+        cmocka_unit_test(help_prints_every_option_and_asks_for_nothing),
+        cmocka_unit_test(what_is_wrong_is_refused_with_what_was_wanted),
+        cmocka_unit_test(a_list_has_no_empty_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
