@@ -387,26 +387,16 @@ static tl_status sort_entries(tl_safetensors *file, tl_error *err)
     return TL_OK;
 }
 
-static tl_status set_shards(tl_safetensors *file, size_t n, tl_error *err)
-{
-    file->shards = tl_arena_alloc_zero(file->arena, n, sizeof *file->shards);
-    if (file->shards == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu shards", n);
-    return TL_OK;
-}
-
 static tl_status open_single(tl_safetensors *file, const char *path, tl_error *err)
 {
-    tl_status status = set_shards(file, 1, err);
-    if (status != TL_OK)
-        return status;
-    file->shards[0].path = tl_arena_strdup(file->arena, path);
-    if (file->shards[0].path == NULL)
+    file->shards = tl_arena_alloc_zero(file->arena, 1, sizeof *file->shards);
+    char *copy = tl_arena_strdup(file->arena, path);
+    if (file->shards == NULL || copy == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    file->shards[0].path = copy;
     file->n_shards = 1;
-    if ((status = open_shards(file, err)) != TL_OK)
-        return status;
-    return sort_entries(file, err);
+    const tl_status status = open_shards(file, err);
+    return status == TL_OK ? sort_entries(file, err) : status;
 }
 
 static int by_text(const void *a, const void *b)
@@ -419,10 +409,10 @@ static tl_status list_shards(tl_safetensors *file, const char *path, json_t *wei
                              tl_error *err)
 {
     const size_t n = json_object_size(weight_map);
-    tl_status status = set_shards(file, n, err);
+    file->shards = tl_arena_alloc_zero(file->arena, n, sizeof *file->shards);
     const char **names = tl_arena_alloc(file->arena, n, sizeof *names);
     const char *folder = tl_path_folder(file->arena, path);
-    if (status != TL_OK || names == NULL || folder == NULL)
+    if (file->shards == NULL || names == NULL || folder == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for its %zu entries", path,
                        n);
     size_t count = 0;

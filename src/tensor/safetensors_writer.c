@@ -3,7 +3,7 @@
  * safetensors_writer.c - writing (include/twinlens/safetensors.h).
  *
  * Tensors lie each behind the other, the widest elements first and in order of name
- * among equals, as the reference implementation puts them; the header is padded with
+ * among equals, nearly as the reference implementation does; the header is padded with
  * blanks to a multiple of 8. So every tensor is aligned to its elements in a mapped
  * file, and the bytes depend on the arguments alone.
  */
