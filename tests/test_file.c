@@ -1,0 +1,265 @@
+/*
+ * test_file.c - files read whole, files that appear whole or not at all, and paths.
+ */
+#include "testing.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "twinlens/alloc.h"
+
+static test_folder folder;
+static tl_arena *arena;
+
+static int set_up(void **unused)
+{
+    (void)unused;
+    folder = test_folder_create();
+    arena = tl_arena_create();
+    return arena == NULL;
+}
+
+static int tear_down(void **unused)
+{
+    (void)unused;
+    tl_arena_destroy(arena);
+    test_folder_remove(folder.path);
+    return 0;
+}
+
+static const char *in_folder(const char *name)
+{
+    return tl_path_join(arena, folder.path, name);
+}
+
+static size_t count_files(void)
+{
+    DIR *stream = opendir(folder.path);
+    assert_non_null(stream);
+    size_t n = 0;
+    while (readdir(stream) != NULL)
+        n++;
+    closedir(stream);
+    return n;
+}
+
+static void assert_content(const char *path, const char *want)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    assert_int_equal(tl_file_read(path, arena, &text, &bytes, NULL), TL_OK);
+    assert_int_equal(bytes, strlen(want));
+    assert_string_equal(text, want);
+}
+
+/* ---- reading ---------------------------------------------------------------------- */
+
+static void a_file_is_read_with_a_zero_behind_it(void **unused)
+{
+    (void)unused;
+    static const size_t sizes[] = {0, 1, 64, 200001};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        static char content[200001];
+        for (size_t k = 0; k < sizes[i]; k++)
+            content[k] = (char)(k * 7 % 251); /* zeros among them */
+        char *text = NULL;
+        size_t bytes = 99;
+        const char *path = test_file(&folder, "f", content, sizes[i]);
+        assert_int_equal(tl_file_read(path, arena, &text, &bytes, NULL), TL_OK);
+        assert_int_equal(bytes, sizes[i]);
+        assert_memory_equal(text, content, sizes[i]);
+        assert_int_equal(text[bytes], 0);
+    }
+}
+
+static void what_cannot_be_read_is_named(void **unused)
+{
+    (void)unused;
+    char *text = (char *)&folder;
+    size_t bytes = 99;
+    tl_error err = {0};
+    assert_int_equal(tl_file_read("no/such/file", arena, &text, &bytes, &err),
+                     TL_ERR_NOT_FOUND);
+    assert_string_equal(err.text,
+                        "no/such/file: cannot open: No such file or directory");
+    assert_int_equal(tl_file_read(folder.path, arena, &text, &bytes, &err), TL_ERR_IO);
+    assert_memory_equal(err.text, folder.path, strlen(folder.path));
+    assert_non_null(strstr(err.text, ": not a regular file"));
+    assert_int_equal(tl_file_read("/dev/null", arena, &text, &bytes, &err), TL_ERR_IO);
+
+    const char *path = test_file(&folder, "f", "text", 4);
+    tl_arena *fresh = tl_arena_create();
+    tl_alloc_fail_at(0);
+    assert_int_equal(tl_file_read(path, fresh, &text, &bytes, &err), TL_ERR_NO_MEMORY);
+    tl_alloc_fail_at(-1);
+    assert_memory_equal(err.text, path, strlen(path));
+    tl_arena_destroy(fresh);
+
+    assert_ptr_equal(text, &folder);
+    assert_int_equal(bytes, 99);
+}
+
+/* ---- writing ---------------------------------------------------------------------- */
+
+static void a_file_appears_when_it_is_whole(void **unused)
+{
+    (void)unused;
+    const char *path = in_folder("w");
+    const size_t files = count_files(), live = tl_alloc_live();
+    tl_file_writer writer = {0};
+    assert_int_equal(tl_file_writer_open(&writer, path, NULL), TL_OK);
+    assert_int_equal(tl_file_writer_put(&writer, "one ", 4, NULL), TL_OK);
+    assert_int_equal(tl_file_writer_put(&writer, NULL, 0, NULL), TL_OK);
+    assert_int_equal(tl_file_writer_put(&writer, "two", 3, NULL), TL_OK);
+    assert_false(tl_file_exists(path));
+    assert_int_equal(tl_file_writer_commit(&writer, NULL), TL_OK);
+    tl_file_writer_abandon(&writer); /* does nothing */
+    assert_content(path, "one two");
+    assert_int_equal(count_files(), files + 1);
+
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0644);
+
+    assert_int_equal(tl_file_writer_open(&writer, path, NULL), TL_OK);
+    assert_int_equal(tl_file_writer_put(&writer, "three", 5, NULL), TL_OK);
+    assert_content(path, "one two");
+    assert_int_equal(tl_file_writer_commit(&writer, NULL), TL_OK);
+    assert_content(path, "three");
+    assert_int_equal(count_files(), files + 1);
+    assert_int_equal(tl_alloc_live(), live);
+    assert_int_equal(remove(path), 0);
+}
+
+static void an_abandoned_file_leaves_the_old_one(void **unused)
+{
+    (void)unused;
+    const char *path = test_file(&folder, "old", "old", 3);
+    const size_t files = count_files(), live = tl_alloc_live();
+    tl_file_writer writer = {0};
+    assert_int_equal(tl_file_writer_open(&writer, path, NULL), TL_OK);
+    assert_int_equal(tl_file_writer_put(&writer, "new", 3, NULL), TL_OK);
+    tl_file_writer_abandon(&writer);
+    tl_file_writer_abandon(&writer);
+    assert_content(path, "old");
+    assert_int_equal(count_files(), files);
+    assert_int_equal(tl_alloc_live(), live);
+}
+
+static void what_cannot_be_written_is_named(void **unused)
+{
+    (void)unused;
+    const size_t files = count_files(), live = tl_alloc_live();
+    tl_file_writer writer = {0};
+    tl_error err = {0};
+    assert_int_equal(tl_file_writer_open(&writer, "no/such/folder/f", &err),
+                     TL_ERR_NOT_FOUND);
+    assert_string_equal(err.text,
+                        "no/such/folder/f: cannot write: No such file or directory");
+    assert_null(writer.path);
+    tl_file_writer_abandon(&writer);
+
+    /* A full disk, played by a limit on the size of a file. */
+    const char *path = in_folder("full");
+    struct rlimit limit, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    small.rlim_cur = 10;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(tl_file_writer_open(&writer, path, NULL), TL_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const tl_status status = tl_file_writer_put(&writer, "hello, world", 12, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(status, TL_ERR_IO);
+    assert_memory_equal(err.text, path, strlen(path));
+    assert_non_null(strstr(err.text, ": cannot write: File too large"));
+    tl_file_writer_abandon(&writer);
+
+    /* A name that is a folder's. */
+    assert_int_equal(tl_file_writer_open(&writer, folder.path, NULL), TL_OK);
+    assert_int_equal(tl_file_writer_commit(&writer, &err), TL_ERR_IO);
+    assert_memory_equal(err.text, folder.path, strlen(folder.path));
+    tl_file_writer_abandon(&writer);
+    assert_int_equal(count_files(), files);
+    assert_int_equal(tl_alloc_live(), live);
+}
+
+static void no_failing_request_leaves_a_trace(void **unused)
+{
+    (void)unused;
+    const char *path = in_folder("m");
+    const size_t files = count_files(), live = tl_alloc_live();
+    for (int n = 0, hit = 1; hit; n++) {
+        tl_file_writer writer = {0};
+        tl_alloc_fail_at(n);
+        const tl_status status = tl_file_writer_open(&writer, path, NULL);
+        hit = tl_alloc_fault_hit();
+        tl_alloc_fail_at(-1);
+        assert_int_equal(status, hit ? TL_ERR_NO_MEMORY : TL_OK);
+        assert_int_equal(writer.path == NULL, hit);
+        tl_file_writer_abandon(&writer);
+        assert_int_equal(tl_alloc_live(), live);
+        assert_int_equal(count_files(), files);
+    }
+}
+
+/* ---- folders and paths ------------------------------------------------------------ */
+
+static void folders_are_made_once(void **unused)
+{
+    (void)unused;
+    const char *path = in_folder("sub"), *file = test_file(&folder, "file", "", 0);
+    tl_error err = {0};
+    assert_false(tl_file_exists(path));
+    assert_int_equal(tl_file_make_folder(path, &err), TL_OK);
+    assert_int_equal(tl_file_make_folder(path, &err), TL_OK);
+    assert_true(tl_file_exists(path));
+    assert_true(tl_file_is_folder(path));
+    assert_true(tl_file_exists(file));
+    assert_false(tl_file_is_folder(file));
+    assert_false(tl_file_is_folder("no/such/folder"));
+    assert_int_equal(tl_file_make_folder(file, &err), TL_ERR_IO);
+    assert_non_null(strstr(err.text, "file: is a file, a folder was wanted"));
+    assert_int_equal(tl_file_make_folder("no/such/folder", &err), TL_ERR_NOT_FOUND);
+    assert_memory_equal(err.text, "no/such/folder: cannot make", 27);
+}
+
+static void paths_are_joined_and_split(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *folder, *name, *want;
+    } joined[] = {
+        {"a", "b", "a/b"}, {"a/", "b", "a/b"},    {"/", "b", "/b"},
+        {"", "b", "b"},    {"a", "/b/c", "/b/c"}, {"a/b", "", "a/b/"},
+    };
+    for (size_t i = 0; i < sizeof joined / sizeof *joined; i++)
+        assert_string_equal(tl_path_join(arena, joined[i].folder, joined[i].name),
+                            joined[i].want);
+    static const struct {
+        const char *path, *want;
+    } folders[] = {
+        {"a/b", "a"}, {"a/b/c", "a/b"}, {"a", "."}, {"/a", "/"}, {"", "."}, {"a/", "a"},
+    };
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        assert_string_equal(tl_path_folder(arena, folders[i].path), folders[i].want);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_is_read_with_a_zero_behind_it),
+        cmocka_unit_test(what_cannot_be_read_is_named),
+        cmocka_unit_test(a_file_appears_when_it_is_whole),
+        cmocka_unit_test(an_abandoned_file_leaves_the_old_one),
+        cmocka_unit_test(what_cannot_be_written_is_named),
+        cmocka_unit_test(no_failing_request_leaves_a_trace),
+        cmocka_unit_test(folders_are_made_once),
+        cmocka_unit_test(paths_are_joined_and_split),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
