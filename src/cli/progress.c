@@ -68,11 +68,13 @@ double tl_progress_left(const tl_progress *progress)
     return left;
 }
 
-/* "40 s", "12 min", "3 h 05 min" */
+/* "2.5 s", "40 s", "12 min", "3 h 05 min" */
 static void write_duration(double seconds, char *text, size_t bytes)
 {
     const double minutes = ceil(seconds / 60.0);
-    if (seconds < 59.5)
+    if (seconds < 9.95)
+        snprintf(text, bytes, "%.1f s", seconds);
+    else if (seconds < 59.5)
         snprintf(text, bytes, "%.0f s", ceil(seconds));
     else if (minutes < 60.0)
         snprintf(text, bytes, "%.0f min", minutes);
