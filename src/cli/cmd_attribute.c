@@ -46,6 +46,9 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
         {"twinlens", TWINLENS_VERSION},
         {"model", o->session.model},
         {"dataset", o->session.dataset},
+        {"split", o->part == TL_PART_NONE   ? "all"
+                  : o->part == TL_DISCOVERY ? "discovery"
+                                            : "evaluation"},
         {"modality", tl_modality_name((tl_modality)o->modality)},
         {"prompts", n_pairs},
         {"ig_steps", steps},
@@ -106,7 +109,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     if (status != TL_OK || help)
         return status;
     tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+    if ((status = tl_session_check_output(o.out, err)) != TL_OK ||
+        (status = tl_session_open(&o.session, &s, err)) != TL_OK)
         return status;
     status = attribute(&s, &o, err);
     tl_session_close(&s);

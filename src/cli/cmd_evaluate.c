@@ -17,7 +17,7 @@ typedef struct options {
     tl_session_options session;
     const char *scores, *fractions, *ids;
     int modality, part, grid, rounding, faith;
-    bool rounding_given, faith_given, random_given, json;
+    bool grid_given, rounding_given, random_given, json;
     uint64_t random;
 } options;
 
@@ -67,43 +67,50 @@ static tl_faithfulness summarise(const curve *c, size_t i)
     return tl_faithfulness_summary(c->clean, c->none, c->one, c->n_prompts);
 }
 
-static tl_status print_json(const curve *c, FILE *out, tl_error *err)
+static double chosen(const tl_faithfulness *f, int faith)
+{
+    return faith == FAITH_MEAN_RATIO ? f->mean_of_ratios : f->ratio_of_means;
+}
+
+static tl_status print_json(const curve *c, int faith, FILE *out, tl_error *err)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < c->n_fractions; i++) {
+    bool whole = list != NULL;
+    for (size_t i = 0; i < c->n_fractions && whole; i++) {
         const tl_faithfulness f = summarise(c, i);
         json_t *ld = json_array();
-        for (size_t p = 0; p < c->n_prompts; p++)
-            json_array_append_new(
-                ld, json_pack("[f, f, f]", c->clean[p], c->one[p], c->none[p]));
-        json_array_append_new(
-            list, json_pack("{s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:I}", "fraction",
-                            strtod(c->texts[i], NULL), "heads",
-                            (json_int_t)c->circuits[i].n_heads, "neurons",
-                            (json_int_t)c->circuits[i].n_neurons, "ld", ld,
-                            "mean_of_ratios", number(f.mean_of_ratios),
-                            "ratio_of_means", number(f.ratio_of_means), "median",
-                            number(f.median), "excluded", (json_int_t)f.n_excluded));
+        for (size_t p = 0; p < c->n_prompts && whole; p++)
+            whole = json_array_append_new(
+                        ld, json_pack("[o, o, o]", number(c->clean[p]),
+                                      number(c->one[p]), number(c->none[p]))) == 0;
+        json_t *one = json_pack(
+            "{s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "fraction",
+            strtod(c->texts[i], NULL), "heads", (json_int_t)c->circuits[i].n_heads,
+            "neurons", (json_int_t)c->circuits[i].n_neurons, "ld", ld, "faithfulness",
+            number(chosen(&f, faith)), "mean_of_ratios", number(f.mean_of_ratios),
+            "ratio_of_means", number(f.ratio_of_means), "median", number(f.median), "n",
+            (json_int_t)f.n, "excluded", (json_int_t)f.n_excluded);
+        whole = json_array_append_new(list, one) == 0 && whole;
     }
     json_t *all = json_pack("{s:o}", "fractions", list);
-    if (all == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
-    json_dumpf(all, out, JSON_COMPACT);
-    fputc('\n', out);
+    if (all != NULL && whole) {
+        json_dumpf(all, out, JSON_COMPACT);
+        fputc('\n', out);
+    }
     json_decref(all);
-    return TL_OK;
+    return all != NULL && whole
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
 }
 
 static void print_table(const curve *c, int faith, FILE *out)
 {
-    fprintf(out, "fraction\theads\tneurons\tfaithfulness\tmean_of_ratios\tratio_of_"
-                 "means\tmedian\t"
-                 "prompts\texcluded\n");
+    fprintf(out, "fraction\theads\tneurons\tfaithfulness\tmean_of_ratios\t"
+                 "ratio_of_means\tmedian\tprompts\texcluded\n");
     for (size_t i = 0; i < c->n_fractions; i++) {
         const tl_faithfulness f = summarise(c, i);
         fprintf(out, "%s\t%zu\t%zu\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\t%zu\n", c->texts[i],
-                c->circuits[i].n_heads, c->circuits[i].n_neurons,
-                faith == FAITH_MEAN_RATIO ? f.mean_of_ratios : f.ratio_of_means,
+                c->circuits[i].n_heads, c->circuits[i].n_neurons, chosen(&f, faith),
                 f.mean_of_ratios, f.ratio_of_means, f.median, f.n, f.n_excluded);
     }
 }
@@ -161,7 +168,7 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     c.circuits = circuits;
     c.results = results;
     if (o->json)
-        return print_json(&c, out, err);
+        return print_json(&c, o->faith, out, err);
     print_table(&c, o->faith, out);
     return TL_OK;
 }
@@ -202,7 +209,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .value = &o.grid,
          .argument = "ref|paper",
          .help = "27 sizes up to 0.9, or 102 up to 1 (ref)",
-         .choices = tl_grid_choices},
+         .choices = tl_grid_choices,
+         .given = &o.grid_given},
         {.name = "pct",
          .kind = TL_OPTION_CHOICE,
          .value = &o.rounding,
@@ -215,8 +223,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .value = &o.faith,
          .argument = "mean_ratio|ratio_mean",
          .help = "which column is called faithfulness",
-         .choices = faiths,
-         .given = &o.faith_given},
+         .choices = faiths},
         {.name = "random",
          .kind = TL_OPTION_SEED,
          .value = &o.random,
@@ -244,6 +251,9 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
                                         "evaluate", argc, argv, out, &help, err);
     if (status != TL_OK || help)
         return status;
+    if (o.fractions != NULL && o.grid_given)
+        return tl_cli_misuse(err,
+                             "--fractions and --grid are given, wanted one of them");
     tl_session s;
     if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
         return status;

@@ -4,7 +4,7 @@
  * any length, with or without a counterfactual.
  */
 #include <jansson.h>
-#include <string.h>
+#include <math.h>
 
 #include "cli/cli.h"
 #include "cli/session.h"
@@ -36,25 +36,56 @@ typedef struct tally {
 } tally;
 
 /* The label with the highest logit, or the token; ties go to the first. */
-static int32_t best_token(const float *logits, size_t n_vocab, const int32_t *labels,
-                          size_t n_labels)
+static tl_status find_best(const float *logits, size_t n_vocab, const int32_t *labels,
+                           size_t n_labels, int32_t *out, tl_error *err)
 {
     const size_t n = n_labels > 0 ? n_labels : n_vocab;
     int32_t best = n_labels > 0 ? labels[0] : 0;
-    for (size_t i = 1; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         const int32_t id = n_labels > 0 ? labels[i] : (int32_t)i;
+        if (isnan(logits[id]))
+            return tl_fail(err, TL_ERR_DATA, "the logit of token %d is not a number",
+                           (int)id);
         if (logits[id] > logits[best])
             best = id;
     }
-    return best;
+    *out = best;
+    return TL_OK;
 }
+
+/* Everything about one row once its batch has been through the model. */
+static tl_status finish_item(tl_session *s, const options *o, tl_pass *pass, size_t i,
+                             tl_arena *arena, float *logits, item *it, tl_error *err)
+{
+    const int32_t *labels = NULL;
+    size_t n_labels = 0;
+    tl_status status = TL_OK;
+    if (o->acc == ACC_LIMITED)
+        status = tl_dataset_label_ids(s->dataset, it->row, s->processor, arena, &labels,
+                                      &n_labels, err);
+    if (status == TL_OK)
+        status = tl_pass_logits_last(pass, i, logits, err);
+    if (status == TL_OK)
+        status = find_best(logits, tl_model_dims(s->model)->n_vocab, labels, n_labels,
+                           &it->prediction, err);
+    if (status == TL_OK && it->has_counterfactual)
+        status = tl_pass_logit_diff(pass, i, it->answer, it->counterfactual,
+                                    &it->logit_diff, err);
+    if (status == TL_OK && it->has_counterfactual && !isfinite(it->logit_diff))
+        status = tl_fail(err, TL_ERR_DATA, "the logit difference is not finite");
+    return tl_fail_while(err, status, "prompt '%s'", s->dataset->rows[it->row].id);
+}
+
+static const tl_pass_options pass_options = {.last_only = true};
 
 static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
                                tl_arena *arena, item *items, size_t n, tl_error *err)
 {
-    const size_t n_vocab = tl_model_dims(s->model)->n_vocab;
+    tl_pass_options limited = pass_options;
+    limited.memory_budget = s->memory;
     tl_pass_prompt *prompts = tl_arena_alloc_zero(arena, n, sizeof *prompts);
-    float *logits = tl_arena_alloc(arena, n_vocab, sizeof *logits);
+    float *logits =
+        tl_arena_alloc(arena, tl_model_dims(s->model)->n_vocab, sizeof *logits);
     if (prompts == NULL || logits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
                        n);
@@ -64,26 +95,10 @@ static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
                                tl_model_input(s->model, &items[i].encoding, s->rope,
                                               arena, &prompts[i].input, err),
                                "prompt '%s'", s->dataset->rows[items[i].row].id);
-    const tl_pass_options pass_options = {.last_only = true,
-                                          .memory_budget = s->memory};
     if (status == TL_OK)
-        status = tl_pass_forward(pass, prompts, n, &pass_options, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
-        const int32_t *labels = NULL;
-        size_t n_labels = 0;
-        if (o->acc == ACC_LIMITED)
-            status = tl_dataset_label_ids(s->dataset, items[i].row, s->processor, arena,
-                                          &labels, &n_labels, err);
-        if (status == TL_OK)
-            status = tl_pass_logits_last(pass, i, logits, err);
-        if (status != TL_OK)
-            break;
-        items[i].prediction = best_token(logits, n_vocab, labels, n_labels);
-        if (items[i].has_counterfactual)
-            status =
-                tl_pass_logit_diff(pass, i, items[i].answer, items[i].counterfactual,
-                                   &items[i].logit_diff, err);
-    }
+        status = tl_pass_forward(pass, prompts, n, &limited, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = finish_item(s, o, pass, i, arena, logits, &items[i], err);
     return status;
 }
 
@@ -104,13 +119,25 @@ static tl_status print_json(const tl_session *s, const item *it, const char *pre
         "logit_diff", it->has_counterfactual ? json_real(it->logit_diff) : json_null(),
         "prediction", prediction, "prediction_id", (int)it->prediction, "correct",
         it->prediction == it->answer);
-    if (line == NULL)
+    if (line == NULL || json_array_size(ids) != it->encoding.n_pos) {
+        json_decref(line);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result of '%s'",
                        row->id);
+    }
     json_dumpf(line, out, JSON_COMPACT);
     fputc('\n', out);
     json_decref(line);
     return TL_OK;
+}
+
+/* A cell of the table; a line stays one line. */
+static void print_cell(const char *text, FILE *out)
+{
+    for (const char *c = text; *c != '\0'; c++)
+        if (*c == '\n' || *c == '\t' || *c == '\r')
+            fprintf(out, "\\%c", *c == '\n' ? 'n' : *c == '\t' ? 't' : 'r');
+        else
+            fputc(*c, out);
 }
 
 static tl_status print_item(const tl_session *s, const options *o, const item *it,
@@ -123,16 +150,15 @@ static tl_status print_item(const tl_session *s, const options *o, const item *i
         text = "";
     if (o->json)
         return print_json(s, it, text, out, err);
-    fprintf(out, "%s\t%s\t%zu\t%zu-%zu\t", row->id, tl_modality_name(row->modality),
+    print_cell(row->id, out);
+    fprintf(out, "\t%s\t%zu\t%zu-%zu\t", tl_modality_name(row->modality),
             it->encoding.n_pos, it->encoding.data_begin, it->encoding.data_end);
     if (it->has_counterfactual)
         fprintf(out, "%.6f", it->logit_diff);
-    fprintf(out, "\t%s\t", row->answer);
-    for (const char *c = text; *c != '\0'; c++) /* a line stays one line */
-        if (*c == '\n' || *c == '\t' || *c == '\r')
-            fprintf(out, "\\%c", *c == '\n' ? 'n' : *c == '\t' ? 't' : 'r');
-        else
-            fputc(*c, out);
+    fputc('\t', out);
+    print_cell(row->answer, out);
+    fputc('\t', out);
+    print_cell(text, out);
     fprintf(out, "\t%s\n", it->prediction == it->answer ? "right" : "wrong");
     return TL_OK;
 }
@@ -154,32 +180,57 @@ static tl_status prepare(const tl_session *s, size_t row, tl_arena *arena, item 
     return status;
 }
 
+/* Whether one pass over these prompts stays within the memory budget. */
+static bool fits(const tl_session *s, const item *items, size_t n)
+{
+    size_t n_pos[BATCH_TOKENS], bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        n_pos[i] = items[i].encoding.n_pos;
+    return s->memory == 0 || (tl_pass_bytes(s->model, n_pos, NULL, n, &pass_options,
+                                            &bytes, NULL) == TL_OK &&
+                              bytes <= s->memory);
+}
+
+/* Takes rows from *next on for one pass: one at least, and as many as it likes. */
+static tl_status gather(const tl_session *s, const size_t *rows, size_t n_rows,
+                        size_t *next, tl_arena *arena, item *items, size_t *count,
+                        tl_error *err)
+{
+    size_t n = 0, tokens = 0;
+    while (*next < n_rows && n < BATCH_TOKENS && tokens < BATCH_TOKENS) {
+        const tl_status status = prepare(s, rows[*next], arena, &items[n], err);
+        if (status != TL_OK)
+            return status;
+        if (n > 0 && !fits(s, items, n + 1))
+            break;
+        tokens += items[n++].encoding.n_pos;
+        ++*next;
+    }
+    *count = n;
+    return TL_OK;
+}
+
 static tl_status predict_rows(tl_session *s, const options *o, const size_t *rows,
                               size_t n_rows, FILE *out, tally *count, tl_error *err)
 {
     tl_pass *pass = NULL;
     tl_arena *arena = tl_arena_create();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the prompts");
-    tl_status status = tl_pass_create(s->model, &pass, err);
-    if (!o->json && status == TL_OK)
-        fprintf(out,
-                "id\tmodality\ttokens\tdata\tlogit_diff\tanswer\tprediction\tresult\n");
-    for (size_t i = 0; i < n_rows && status == TL_OK;) {
+    item *items = tl_alloc(BATCH_TOKENS, sizeof *items);
+    tl_status status = TL_OK;
+    if (arena == NULL || items == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the prompts");
+    if (status == TL_OK)
+        status = tl_pass_create(s->model, &pass, err);
+    for (size_t next = 0; next < n_rows && status == TL_OK;) {
         const tl_arena_mark mark = tl_arena_get_mark(arena);
-        item *items = tl_arena_alloc(arena, BATCH_TOKENS, sizeof *items);
-        size_t n = 0, tokens = 0;
-        if (items == NULL)
-            status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch");
-        for (;
-             i < n_rows && n < BATCH_TOKENS && tokens < BATCH_TOKENS && status == TL_OK;
-             i++) {
-            status = prepare(s, rows[i], arena, &items[n], err);
-            if (status == TL_OK)
-                tokens += items[n++].encoding.n_pos;
-        }
+        const bool first = next == 0;
+        size_t n = 0;
+        status = gather(s, rows, n_rows, &next, arena, items, &n, err);
         if (status == TL_OK)
             status = predict_batch(s, o, pass, arena, items, n, err);
+        if (status == TL_OK && first && !o->json)
+            fprintf(out, "id\tmodality\ttokens\tdata\tlogit_diff\tanswer\tprediction\t"
+                         "result\n");
         for (size_t k = 0; k < n && status == TL_OK; k++) {
             const tl_modality m = s->dataset->rows[items[k].row].modality;
             count->n[m]++;
@@ -189,6 +240,7 @@ static tl_status predict_rows(tl_session *s, const options *o, const size_t *row
         tl_arena_rewind(arena, mark);
     }
     tl_pass_destroy(pass);
+    tl_free(items);
     tl_arena_destroy(arena);
     return status;
 }
@@ -214,6 +266,10 @@ static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *
                                                           (tl_modality)o->modality))
             list[count++] = row;
     }
+    if (status == TL_OK && count == 0)
+        status =
+            tl_fail(err, TL_ERR_DATA, "%s: no %s prompt among %zu rows",
+                    s->dataset->path, tl_modality_name((tl_modality)o->modality), most);
     *rows = list;
     *n = count;
     return status;

@@ -160,8 +160,16 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
         list[n++] = (tl_named_tensor){
             "embed", tl_tensor_f32(input.embeds, input.n_pos, d_model, 0)};
     status = add_inputs(s->arena, &encoding, &input, list, &n, err);
+    const char *const metadata[][2] = {
+        {"twinlens", TWINLENS_VERSION},
+        {"model", o->session.model},
+        {"dataset", o->session.dataset},
+        {"id", o->id},
+        {"rope", s->rope == TL_ROPE_TRUE ? "mrope" : "sequential"},
+    };
     if (status == TL_OK)
-        status = tl_safetensors_write(o->out, list, n, NULL, 0, err);
+        status = tl_safetensors_write(o->out, list, n, metadata,
+                                      sizeof metadata / sizeof metadata[0], err);
     return status;
 }
 
@@ -200,7 +208,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     if (status != TL_OK || help)
         return status;
     tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+    if ((status = tl_session_check_output(o.out, err)) != TL_OK ||
+        (status = tl_session_open(&o.session, &s, err)) != TL_OK)
         return status;
     wanted want = {0};
     status = parse_sites(o.sites, s.arena, &want, err);

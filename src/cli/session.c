@@ -2,9 +2,12 @@
  * session.c - see session.h. */
 #include "cli/session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "cli/cli.h"
 
 const tl_choice tl_rope_choices[] = {{"mrope", TL_ROPE_TRUE},
@@ -23,6 +26,10 @@ tl_rope tl_session_rope(const tl_session_options *o)
 
 tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error *err)
 {
+    enum { MOST_THREADS = 4096 };
+    if (o->n_threads > MOST_THREADS)
+        return tl_cli_misuse(err, "--threads is %zu, wanted at most %d", o->n_threads,
+                             MOST_THREADS);
     tl_session s = {
         .rope = tl_session_rope(o), .memory = o->memory, .arena = tl_arena_create()};
     if (s.arena == NULL)
@@ -39,6 +46,8 @@ tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error
         status = tl_dataset_open(o->dataset, &s.dataset, err);
     if (status == TL_OK)
         status = tl_model_open(folder, &model, &s.model, err);
+    if (status == TL_ERR_ARGUMENT && err != NULL) /* an unknown backend */
+        status = tl_cli_misuse(err, "%s", err->text);
     if (status == TL_OK && o->dataset != NULL)
         status = tl_processor_open(folder, &s.processor, err);
     if (status != TL_OK) {
@@ -127,23 +136,39 @@ static tl_status choose_rows(tl_session *s, tl_modality modality, tl_part part,
 
 /* An input of each wanted row and of its counterfactual, made once. */
 typedef struct prompts {
-    tl_input *inputs;       /* [n_rows of the dataset] */
-    bool *made;             /* [n_rows] */
-    tl_encoding *encodings; /* [n_made] */
-    size_t *rows;           /* [n_made]: which rows these are */
-    size_t n_made;
+    tl_input *inputs; /* [n_rows of the dataset] */
+    bool *made;       /* [n_rows] */
+    tl_arena *scratch;
+    tl_encoding first; /* sizes of the first one, which the others must have */
+    size_t first_row;
+    const char *needed_by;
 } prompts;
 
 static tl_status make_prompt(tl_session *s, prompts *p, size_t row, tl_error *err)
 {
     if (p->made[row])
         return TL_OK;
-    const tl_status status = tl_session_input(
-        s, row, s->arena, &p->encodings[p->n_made], &p->inputs[row], err);
-    if (status == TL_OK) {
-        p->made[row] = true;
-        p->rows[p->n_made++] = row;
+    /* Pixels are many times larger than the features that become of them. */
+    const tl_arena_mark mark = tl_arena_get_mark(p->scratch);
+    tl_encoding e;
+    tl_status status =
+        tl_dataset_encode(s->dataset, row, s->processor, p->scratch, &e, err);
+    if (status == TL_OK && p->first.n_pos == 0) {
+        p->first = (tl_encoding){
+            .n_pos = e.n_pos, .data_begin = e.data_begin, .data_end = e.data_end};
+        p->first_row = row;
     }
+    const size_t rows[] = {p->first_row, row};
+    const tl_encoding encodings[] = {p->first, e};
+    if (status == TL_OK)
+        status =
+            tl_dataset_check_lengths(s->dataset, rows, encodings, 2, p->needed_by, err);
+    if (status == TL_OK)
+        status = tl_fail_while(
+            err, tl_model_input(s->model, &e, s->rope, s->arena, &p->inputs[row], err),
+            "prompt '%s'", s->dataset->rows[row].id);
+    p->made[row] = status == TL_OK;
+    tl_arena_rewind(p->scratch, mark);
     return status;
 }
 
@@ -155,23 +180,27 @@ tl_status tl_session_pairs(tl_session *s, tl_modality modality, tl_part part,
     prompts p = {
         .inputs = tl_arena_alloc(s->arena, n_rows, sizeof *p.inputs),
         .made = tl_arena_alloc_zero(s->arena, n_rows, sizeof *p.made),
-        .encodings = tl_arena_alloc(s->arena, n_rows, sizeof *p.encodings),
-        .rows = tl_arena_alloc(s->arena, n_rows, sizeof *p.rows),
+        .scratch = tl_arena_create(),
+        .needed_by = needed_by,
     };
     size_t *chosen = tl_arena_alloc(s->arena, n_rows, sizeof *chosen), n = 0;
     tl_pair *made = tl_arena_alloc(s->arena, n_rows, sizeof *made);
-    if (p.inputs == NULL || p.made == NULL || p.encodings == NULL || p.rows == NULL ||
-        chosen == NULL || made == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n_rows);
-    tl_status status = choose_rows(s, modality, part, ids, chosen, &n, err);
+    tl_status status = TL_OK;
+    if (p.inputs == NULL || p.made == NULL || p.scratch == NULL || chosen == NULL ||
+        made == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n_rows);
+    if (status == TL_OK)
+        status = choose_rows(s, modality, part, ids, chosen, &n, err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         const tl_dataset_row *row = &s->dataset->rows[chosen[i]];
-        if (row->counterfactual == TL_NO_ROW)
-            return tl_fail(
+        if (row->counterfactual == TL_NO_ROW) {
+            status = tl_fail(
                 err, TL_ERR_DATA,
                 "%s:%zu: %s needs pairs, and row '%s' has no 'cf'; `twinlens study` "
                 "draws counterfactuals",
                 s->dataset->path, row->line, needed_by, row->id);
+            break;
+        }
         status = tl_dataset_pair_ids(s->dataset, chosen[i], row->counterfactual,
                                      s->processor, &made[i].answer,
                                      &made[i].counterfactual_answer, err);
@@ -179,19 +208,36 @@ tl_status tl_session_pairs(tl_session *s, tl_modality modality, tl_part part,
             status = make_prompt(s, &p, chosen[i], err);
         if (status == TL_OK)
             status = make_prompt(s, &p, row->counterfactual, err);
+        if (status != TL_OK)
+            break;
+        made[i].clean = p.inputs[chosen[i]];
+        made[i].counterfactual = p.inputs[row->counterfactual];
     }
-    if (status == TL_OK)
-        status = tl_dataset_check_lengths(s->dataset, p.rows, p.encodings, p.n_made,
-                                          needed_by, err);
+    tl_arena_destroy(p.scratch);
     if (status != TL_OK)
         return status;
-    for (size_t i = 0; i < n; i++) {
-        made[i].clean = p.inputs[chosen[i]];
-        made[i].counterfactual = p.inputs[s->dataset->rows[chosen[i]].counterfactual];
-    }
     *pairs = made;
     if (rows != NULL)
         *rows = chosen;
     *count = n;
     return TL_OK;
+}
+
+tl_status tl_session_check_output(const char *path, tl_error *err)
+{
+    tl_status status = TL_OK;
+    tl_arena *arena = tl_arena_create();
+    const char *folder = arena != NULL ? tl_path_folder(arena, path) : NULL;
+    if (folder == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    else if (tl_file_is_folder(path))
+        status = tl_fail(err, TL_ERR_IO, "--out %s: is a folder, wanted a file", path);
+    else if (!tl_file_is_folder(folder))
+        status =
+            tl_fail(err, TL_ERR_IO, "--out %s: there is no folder %s", path, folder);
+    else if (access(folder, W_OK | X_OK) != 0)
+        status = tl_fail(err, TL_ERR_IO, "--out %s: cannot write in %s: %s", path,
+                         folder, strerror(errno));
+    tl_arena_destroy(arena);
+    return status;
 }

@@ -103,6 +103,10 @@ tl_status tl_session_pairs(tl_session *session, tl_modality modality, tl_part pa
                            const char *ids, const char *needed_by, tl_pair **pairs,
                            size_t **rows, size_t *count, tl_error *err);
 
+/* Whether a file can be written there, asked before hours of computing: TL_ERR_IO.
+ * Writing it can still fail. */
+tl_status tl_session_check_output(const char *path, tl_error *err);
+
 /* Index of the row with that id; TL_ERR_NOT_FOUND names the dataset. */
 tl_status tl_session_row(const tl_session *session, const char *id, size_t *row,
                          tl_error *err);
