@@ -13,6 +13,8 @@
 #include "model/model_private.h"
 #include "twinlens/safetensors.h"
 
+enum { MOST_TOKENS = 1000 * 1000 * 1000 }; /* of a plan; its numbers stay exact */
+
 typedef struct options {
     tl_session_options session;
     size_t n_pos, batch;
@@ -62,47 +64,80 @@ static void count_tensors(const tl_safetensors *file, size_t *parameters, size_t
     }
 }
 
-/* One name and number for the table and the JSON alike. */
+/* One property for the table and the JSON alike: a number, or words. */
 typedef struct fact {
     const char *key;
     size_t value;
+    const char *text; /* NULL: `value` */
 } fact;
 
-static tl_status print_json(const tl_spec *spec, const fact *facts, size_t n, FILE *out,
-                            tl_error *err)
+/* Shapes of the sites for T positions; a third dimension of 0 is none. */
+typedef struct site_shape {
+    const char *name;
+    size_t d1, d2;
+} site_shape;
+enum { SITES = TL_SITE_COUNT + 2 };
+
+static void list_sites(const tl_dims *d, site_shape sites[SITES])
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "family", json_string(spec->family));
-    for (size_t i = 0; i < n; i++)
-        json_object_set_new(object, facts[i].key,
-                            json_integer((json_int_t)facts[i].value));
-    json_t *sites =
-        json_pack("{s:[I,I,I], s:[I,I], s:[I,I], s:[I,I]}", "z", (json_int_t)0,
-                  (json_int_t)spec->dims.n_heads, (json_int_t)spec->dims.d_head,
-                  "mlp_post", (json_int_t)0, (json_int_t)spec->dims.d_mlp, "resid_pre",
-                  (json_int_t)0, (json_int_t)spec->dims.d_model, "resid_post",
-                  (json_int_t)0, (json_int_t)spec->dims.d_model);
-    json_object_set_new(object, "sites", sites);
-    if (object == NULL || sites == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
-    json_dumpf(object, out, JSON_INDENT(1));
-    fputc('\n', out);
-    json_decref(object);
-    return TL_OK;
+    size_t n = 0;
+    sites[n++] = (site_shape){"embed", d->d_model, 0};
+    for (size_t s = 0; s < TL_SITE_COUNT; s++) {
+        const bool z = s == TL_SITE_Z;
+        sites[n++] = (site_shape){tl_site_name((tl_site)s),
+                                  z                       ? d->n_heads
+                                  : s == TL_SITE_MLP_POST ? d->d_mlp
+                                                          : d->d_model,
+                                  z ? d->d_head : 0};
+    }
+    sites[n++] = (site_shape){"logits", d->n_vocab, 0};
 }
 
-static void print_table(const tl_spec *spec, const fact *facts, size_t n, FILE *out)
+static tl_status print_json(const tl_dims *dims, const fact *facts, size_t n, FILE *out,
+                            tl_error *err)
 {
-    const tl_dims *d = &spec->dims;
-    fprintf(out, "family\t%s\n", spec->family);
+    json_t *object = json_object(), *shapes = json_object();
+    bool whole = object != NULL && shapes != NULL;
+    for (size_t i = 0; i < n && whole; i++)
+        whole =
+            json_object_set_new(object, facts[i].key,
+                                facts[i].text != NULL
+                                    ? json_string(facts[i].text)
+                                    : json_integer((json_int_t)facts[i].value)) == 0;
+    site_shape sites[SITES];
+    list_sites(dims, sites);
+    for (size_t i = 0; i < SITES && whole; i++) {
+        json_t *shape = json_pack("[s, I]", "T", (json_int_t)sites[i].d1);
+        if (sites[i].d2 > 0)
+            whole = json_array_append_new(shape,
+                                          json_integer((json_int_t)sites[i].d2)) == 0;
+        whole = json_object_set_new(shapes, sites[i].name, shape) == 0 && whole;
+    }
+    whole = json_object_set_new(object, "sites", shapes) == 0 && whole;
+    if (whole) {
+        json_dumpf(object, out, JSON_INDENT(1));
+        fputc('\n', out);
+    }
+    json_decref(object);
+    return whole ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+}
+
+static void print_table(const tl_dims *dims, const fact *facts, size_t n, FILE *out)
+{
+    site_shape sites[SITES];
+    list_sites(dims, sites);
+    fprintf(out, "property\tvalue\n");
     for (size_t i = 0; i < n; i++)
-        fprintf(out, "%s\t%zu\n", facts[i].key, facts[i].value);
-    fprintf(
-        out,
-        "site resid_pre\t[T, %zu]\nsite z\t[T, %zu, %zu]\nsite attn_out\t[T, %zu]\n"
-        "site mlp_post\t[T, %zu]\nsite mlp_out\t[T, %zu]\nsite resid_post\t[T, %zu]\n",
-        d->d_model, d->n_heads, d->d_head, d->d_model, d->d_mlp, d->d_model,
-        d->d_model);
+        if (facts[i].text != NULL)
+            fprintf(out, "%s\t%s\n", facts[i].key, facts[i].text);
+        else
+            fprintf(out, "%s\t%zu\n", facts[i].key, facts[i].value);
+    for (size_t i = 0; i < SITES; i++)
+        if (sites[i].d2 > 0)
+            fprintf(out, "site %s\t[T,%zu,%zu]\n", sites[i].name, sites[i].d1,
+                    sites[i].d2);
+        else
+            fprintf(out, "site %s\t[T,%zu]\n", sites[i].name, sites[i].d1);
 }
 
 static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
@@ -113,30 +148,39 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     if (status != TL_OK)
         return status;
     const tl_dims *d = &spec.dims;
-    fact facts[24];
+    char theta[32], sections[96];
+    snprintf(theta, sizeof theta, "%g", spec.rope.theta);
+    snprintf(sections, sizeof sections, "%zu/%zu/%zu", spec.rope.sections[0],
+             spec.rope.sections[1], spec.rope.sections[2]);
+    fact facts[32];
     size_t n = 0;
-    facts[n++] = (fact){"layers", d->n_layers};
-    facts[n++] = (fact){"d_model", d->d_model};
-    facts[n++] = (fact){"heads", d->n_heads};
-    facts[n++] = (fact){"kv_heads", d->n_kv_heads};
-    facts[n++] = (fact){"d_head", d->d_head};
-    facts[n++] = (fact){"d_mlp", d->d_mlp};
-    facts[n++] = (fact){"vocabulary", d->n_vocab};
-    facts[n++] = (fact){"decoder_parameters", count_parameters(&spec)};
-    facts[n++] = (fact){"vision_layers", spec.vision.depth};
-    facts[n++] = (fact){"vision_width", spec.vision.width};
-    facts[n++] = (fact){"prompt_tokens", o->n_pos};
-    facts[n++] = (fact){"batch", o->batch};
-    facts[n++] = (fact){"head_components", d->n_layers * d->n_heads * o->n_pos};
-    facts[n++] = (fact){"neuron_components", d->n_layers * d->d_mlp * o->n_pos};
+    facts[n++] = (fact){"family", 0, spec.family};
+    facts[n++] = (fact){"layers", d->n_layers, NULL};
+    facts[n++] = (fact){"d_model", d->d_model, NULL};
+    facts[n++] = (fact){"heads", d->n_heads, NULL};
+    facts[n++] = (fact){"kv_heads", d->n_kv_heads, NULL};
+    facts[n++] = (fact){"d_head", d->d_head, NULL};
+    facts[n++] = (fact){"d_mlp", d->d_mlp, NULL};
+    facts[n++] = (fact){"vocabulary", d->n_vocab, NULL};
+    facts[n++] = (fact){"lm_head", 0, spec.tied_head ? "tied" : "own"};
+    facts[n++] = (fact){"rope_theta", 0, theta};
+    if (spec.rope.sections[0] > 0)
+        facts[n++] = (fact){"mrope_sections", 0, sections};
+    facts[n++] = (fact){"decoder_parameters", count_parameters(&spec), NULL};
+    facts[n++] = (fact){"vision_layers", spec.vision.depth, NULL};
+    facts[n++] = (fact){"vision_width", spec.vision.width, NULL};
+    facts[n++] = (fact){"prompt_tokens", o->n_pos, NULL};
+    facts[n++] = (fact){"batch", o->batch, NULL};
+    facts[n++] = (fact){"head_components", d->n_layers * d->n_heads * o->n_pos, NULL};
+    facts[n++] = (fact){"neuron_components", d->n_layers * d->d_mlp * o->n_pos, NULL};
 
     /* A plan needs the spec alone; weights are opened only to be counted. */
     const tl_model bare = {.spec = spec};
     size_t forward = 0, back = 0;
     if ((status = plan(&bare, o, arena, &forward, &back, err)) != TL_OK)
         return status;
-    facts[n++] = (fact){"forward_bytes", forward};
-    facts[n++] = (fact){"attribution_pass_bytes", back};
+    facts[n++] = (fact){"forward_bytes", forward, NULL};
+    facts[n++] = (fact){"attribution_pass_bytes", back, NULL};
 
     const char *index = tl_path_join(arena, folder, "model.safetensors.index.json");
     const char *single = tl_path_join(arena, folder, "model.safetensors");
@@ -149,14 +193,15 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
             return status;
         size_t parameters = 0, bytes = 0;
         count_tensors(model->file, &parameters, &bytes);
-        facts[n++] = (fact){"parameters", parameters};
-        facts[n++] = (fact){"weight_bytes", bytes};
-        facts[n++] = (fact){"weight_files", tl_safetensors_file_count(model->file)};
+        facts[n++] = (fact){"parameters", parameters, NULL};
+        facts[n++] = (fact){"weight_bytes", bytes, NULL};
+        facts[n++] =
+            (fact){"weight_files", tl_safetensors_file_count(model->file), NULL};
         tl_model_close(model);
     }
     if (o->json)
-        return print_json(&spec, facts, n, out, err);
-    print_table(&spec, facts, n, out);
+        return print_json(d, facts, n, out, err);
+    print_table(d, facts, n, out);
     return TL_OK;
 }
 
@@ -187,6 +232,10 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
                                         "inspect", argc, argv, out, &help, err);
     if (status != TL_OK || help)
         return status;
+    if (o.n_pos > MOST_TOKENS / o.batch)
+        return tl_cli_misuse(err,
+                             "--prompt-tokens %zu times --batch %zu, wanted at most %d",
+                             o.n_pos, o.batch, MOST_TOKENS);
     const char *folder = NULL;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
