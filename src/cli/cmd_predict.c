@@ -245,34 +245,40 @@ static tl_status predict_rows(tl_session *s, const options *o, const size_t *row
     return status;
 }
 
+/* The rows that are asked for, in the order of the file. */
 static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *n,
                         tl_error *err)
 {
+    const size_t n_rows = s->dataset->n_rows;
     const char *const *words = NULL;
-    size_t n_words = 0;
+    size_t n_words = 0, count = 0;
+    bool *named = tl_arena_alloc_zero(s->arena, n_rows, sizeof *named);
+    size_t *list = tl_arena_alloc(s->arena, n_rows, sizeof *list);
+    if (named == NULL || list == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", n_rows);
     tl_status status = TL_OK;
-    if (o->ids != NULL &&
-        (status = tl_options_split(o->ids, s->arena, &words, &n_words, err)) != TL_OK)
-        return status;
-    const size_t most = o->ids != NULL ? n_words : s->dataset->n_rows;
-    size_t *list = tl_arena_alloc(s->arena, most, sizeof *list), count = 0;
-    if (list == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", most);
-    for (size_t i = 0; i < most && status == TL_OK; i++) {
-        size_t row = i;
-        if (o->ids != NULL)
-            status = tl_session_row(s, words[i], &row, err);
-        if (status == TL_OK && (!o->modality_given || s->dataset->rows[row].modality ==
-                                                          (tl_modality)o->modality))
-            list[count++] = row;
+    if (o->ids != NULL)
+        status = tl_options_split(o->ids, s->arena, &words, &n_words, err);
+    for (size_t i = 0; i < n_words && status == TL_OK; i++) {
+        size_t row = 0;
+        status = tl_session_row(s, words[i], &row, err);
+        if (status == TL_OK)
+            named[row] = true;
     }
-    if (status == TL_OK && count == 0)
-        status =
-            tl_fail(err, TL_ERR_DATA, "%s: no %s prompt among %zu rows",
-                    s->dataset->path, tl_modality_name((tl_modality)o->modality), most);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < n_rows; i++)
+        if ((o->ids == NULL || named[i]) &&
+            (!o->modality_given ||
+             s->dataset->rows[i].modality == (tl_modality)o->modality))
+            list[count++] = i;
+    if (count == 0)
+        return tl_fail(err, TL_ERR_DATA, "%s: no %s prompt among the %s",
+                       s->dataset->path, tl_modality_name((tl_modality)o->modality),
+                       o->ids != NULL ? "named rows" : "rows");
     *rows = list;
     *n = count;
-    return status;
+    return TL_OK;
 }
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
@@ -320,7 +326,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     status = choose(&s, &o, &rows, &n, err);
     if (status == TL_OK)
         status = predict_rows(&s, &o, rows, n, out, &count, err);
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+    const bool shown = fflush(out) == 0; /* else cli.c tells */
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && shown; m++)
         if (count.n[m] > 0)
             fprintf(stderr, "%s: %zu of %zu right (%.1f %%)\n",
                     tl_modality_name((tl_modality)m), count.right[m], count.n[m],

@@ -1,0 +1,319 @@
+#!/usr/bin/env bash
+# test_bad_input.sh BIN - what goes wrong is told in one line that says what was found,
+# where, and what was wanted; with the right exit status; and an output file that was
+# there before is as it was.
+set -u
+bin=$(realpath "${1:?usage: test_bad_input.sh BIN}")
+golden=$PWD/tests/data/qwen2vl-tiny
+work=$(mktemp -d)
+mounted=
+trap '[ -n "$mounted" ] && umount "$mounted"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export TWINLENS_BACKEND=ref
+
+checked=0
+wrong=0
+
+complain()
+{
+    wrong=$((wrong + 1))
+    echo "FAILED: twinlens $what"
+    echo "  $1"
+    sed 's/^/  stderr: /' stderr
+}
+
+# fails STATUS PATTERN.. -- ARGUMENTS: the patterns are fixed strings, all wanted.
+# kept/out is the file that must stay; nothing may be left beside it.
+fails()
+{
+    local wanted=$1 patterns=()
+    shift
+    while [ "$1" != -- ]; do
+        patterns+=("$1")
+        shift
+    done
+    shift
+    what="$*"
+    checked=$((checked + 1))
+    rm -rf kept
+    mkdir kept
+    echo "an earlier result" > kept/out
+    "$bin" "$@" > "${stdout:-stdout}" 2> stderr
+    local status=$?
+    [ $status -eq "$wanted" ] || complain "exit status $status, wanted $wanted"
+    [ "$(wc -l < stderr)" -eq 1 ] || complain "$(wc -l < stderr) lines, wanted one"
+    case "$(cat stderr)" in
+    "twinlens $1: "* | "twinlens: "*) ;;
+    *) complain "does not begin with the command's name" ;;
+    esac
+    local pattern
+    for pattern in "${patterns[@]}"; do
+        grep -qF -- "$pattern" stderr || complain "does not say '$pattern'"
+    done
+    [ "$(cat kept/*)" = "an earlier result" ] || complain "the earlier result is gone"
+    [ "$(ls -A kept)" = out ] || complain "leaves $(ls -A kept)"
+}
+
+# model NAME: a copy of the checkpoint by links; its files may be replaced.
+model()
+{
+    mkdir "$1"
+    ln -s "$golden"/checkpoint/* "$1"/
+}
+
+# data NAME [SED-EXPRESSION..]: a changed copy of the dataset.
+data()
+{
+    mkdir "$1"
+    ln -s "$golden/goldens/images" "$golden/goldens/task.json" "$1"/
+    local name=$1
+    shift
+    sed "${@/#/-e}" "$golden/goldens/dataset.jsonl" > "$name/dataset.jsonl"
+}
+
+M=(--model "$golden/checkpoint")
+D=(--dataset "$golden/goldens")
+TEXT=(--modality text --out kept/out)
+IMAGE=(--modality image --out kept/out)
+
+# ---- misuse ------------------------------------------------------------------------
+fails 2 "unknown command 'preditc'" "twinlens help" -- preditc
+fails 2 "unknown command 'nothing'" -- help nothing
+fails 2 "--model DIR is missing" -- predict
+fails 2 "--dataset DIR is missing" -- predict "${M[@]}"
+fails 2 "--out FILE is missing" -- attribute "${M[@]}" "${D[@]}" --modality text
+fails 2 "--modality text|image is missing" -- attribute "${M[@]}" "${D[@]}" --out kept/out
+fails 2 "unknown option '--modle'" "did you mean '--model'?" -- inspect --modle x
+fails 2 "'x' is no option" -- inspect "${M[@]}" x
+fails 2 "--model is given twice" -- inspect "${M[@]}" "${M[@]}"
+fails 2 "--modality is 'sound'" "text, image" -- predict "${M[@]}" "${D[@]}" --modality sound
+fails 2 "--threads is '0'" "integer" -- predict "${M[@]}" "${D[@]}" --threads 0
+fails 2 "--threads is 99999" "4096" -- predict "${M[@]}" "${D[@]}" --threads 99999
+fails 2 "--memory is '1Q'" "500M or 8G" -- predict "${M[@]}" "${D[@]}" --memory 1Q
+fails 2 "no backend 'gpu'" "'cpu'" -- predict "${M[@]}" "${D[@]}" --backend gpu
+fails 2 "--compat is 'paper'" "published" -- predict "${M[@]}" "${D[@]}" --compat paper
+fails 2 "--ig-steps is '-1'" -- attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --ig-steps -1
+fails 2 "'text-0,,text-1' has an empty word" -- predict "${M[@]}" "${D[@]}" --ids text-0,,text-1
+fails 2 "--sites" "'zz'" "mlp_post" -- trace "${M[@]}" "${D[@]}" --id text-0 --sites z,zz --out kept/out
+fails 2 "--prompt-tokens" "1000000000" -- inspect "${M[@]}" --prompt-tokens 99999999999
+for fraction in 1.5 -0.1 nan 0.1x 1e-99999; do
+    fails 2 "--fractions" "$fraction" -- \
+        evaluate "${M[@]}" "${D[@]}" --modality text --scores kept/out --fractions "0.1,$fraction"
+done
+fails 2 "--fractions and --grid" -- evaluate "${M[@]}" "${D[@]}" --modality text \
+    --scores kept/out --fractions 0.1 --grid ref
+
+# ---- models --------------------------------------------------------------------------
+fails 1 nowhere "no such model folder" -- inspect --model nowhere
+mkdir empty
+fails 1 empty config.json -- inspect --model empty
+fails 1 empty config.json -- predict --model empty "${D[@]}"
+
+model family
+rm family/config.json
+sed 's/"model_type": "qwen2_vl"/"model_type": "mamba"/' "$golden/checkpoint/config.json" > family/config.json
+fails 1 family/config.json "'mamba'" qwen2_vl -- inspect --model family
+fails 1 family/config.json "'mamba'" qwen2_vl -- predict --model family "${D[@]}"
+fails 1 family/config.json "'mamba'" qwen2_vl -- attribute --model family "${D[@]}" "${TEXT[@]}"
+
+model broken
+rm broken/config.json
+head -c 100 "$golden/checkpoint/config.json" > broken/config.json
+fails 1 broken/config.json line -- predict --model broken "${D[@]}"
+
+model truncated
+rm truncated/model.safetensors
+head -c 200000 "$golden/checkpoint/model.safetensors" > truncated/model.safetensors
+fails 1 truncated/model.safetensors "'model.layers." "the data, which has 191" -- predict --model truncated "${D[@]}"
+fails 1 truncated/model.safetensors "'model.layers." "the data, which has 191" -- attribute --model truncated "${D[@]}" "${TEXT[@]}"
+fails 1 truncated/model.safetensors "'model.layers." "the data, which has 191" -- inspect --model truncated
+
+model headless
+rm headless/model.safetensors
+head -c 5 "$golden/checkpoint/model.safetensors" > headless/model.safetensors
+fails 1 headless/model.safetensors "5 bytes" -- predict --model headless "${D[@]}"
+
+# Two shards, of which the second is not there, or ends early.
+names=$(head -c 100000 "$golden/checkpoint/model.safetensors" |
+        grep -ao '"[^"]*":{"dtype"' | cut -d'"' -f2)
+model missing
+mv missing/model.safetensors missing/model-00001-of-00002.safetensors
+{
+    echo '{"metadata": {}, "weight_map": {'
+    for name in $names; do
+        echo "\"$name\": \"model-00001-of-00002.safetensors\","
+    done
+    echo '"extra": "model-00002-of-00002.safetensors"}}'
+} > missing/model.safetensors.index.json
+fails 1 model-00002-of-00002.safetensors -- predict --model missing "${D[@]}"
+fails 1 model-00002-of-00002.safetensors -- attribute --model missing "${D[@]}" "${TEXT[@]}"
+head -c 1000 "$golden/checkpoint/model.safetensors" > missing/model-00002-of-00002.safetensors
+fails 1 missing/model-00002-of-00002.safetensors 1000 -- predict --model missing "${D[@]}"
+
+model tokens
+rm tokens/tokenizer.json
+fails 1 tokens/tokenizer.json -- predict --model tokens "${D[@]}"
+
+fails 1 "budget" "MiB" -- predict "${M[@]}" "${D[@]}" --memory 1K
+fails 1 "budget" "MiB" -- attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --memory 1K
+
+# ---- datasets ------------------------------------------------------------------------
+fails 1 nowhere -- predict "${M[@]}" --dataset nowhere
+mkdir nothing
+: > nothing/dataset.jsonl
+fails 1 nothing/dataset.jsonl "no rows" -- predict "${M[@]}" --dataset nothing
+
+data nobody 's/"cf": "text-1"/"cf": "nobody"/'
+fails 1 nobody/dataset.jsonl:1 "'nobody'" -- predict "${M[@]}" --dataset nobody
+fails 1 nobody/dataset.jsonl:1 "'nobody'" -- attribute "${M[@]}" --dataset nobody "${TEXT[@]}"
+
+data noimage 's/images\/0.png/images\/none.png/'
+fails 1 noimage/images/none.png "'image-0'" -- predict "${M[@]}" --dataset noimage
+fails 1 noimage/images/none.png "'image-0'" -- attribute "${M[@]}" --dataset noimage "${IMAGE[@]}"
+
+data badimage 's/images\/0.png/half.png/' 's/images\/1.png/words.png/'
+head -c 300 "$golden/goldens/images/0.png" > badimage/half.png
+echo "no image at all" > badimage/words.png
+fails 1 badimage/half.png "'image-0'" -- predict "${M[@]}" --dataset badimage --ids image-0
+fails 1 badimage/words.png "'image-1'" -- predict "${M[@]}" --dataset badimage --ids image-1
+
+data unequal 's/ dog apple car apple/ dog dog dog dog apple car apple/'
+for command in attribute "evaluate --scores kept/out"; do
+    output=(--out kept/out)
+    [ "$command" = attribute ] || output=()
+    # shellcheck disable=SC2086
+    fails 1 "'text-0'" "48 tokens" "45 tokens" -- \
+        $command "${M[@]}" --dataset unequal --modality text "${output[@]}"
+done
+
+data noanswer 's/"answer": "4"/"answer": ""/'
+fails 1 noanswer/dataset.jsonl "'answer' is empty" -- predict "${M[@]}" --dataset noanswer
+
+data same '/"text-1"/s/"answer": "4"/"answer": "12"/'
+fails 1 same/dataset.jsonl "'text-0'" "'text-1'" "'1'" "'12'" "first token" -- \
+    predict "${M[@]}" --dataset same --ids text-0
+fails 1 same/dataset.jsonl "'text-0'" "'text-1'" "first token" -- \
+    attribute "${M[@]}" --dataset same "${TEXT[@]}"
+fails 1 same/dataset.jsonl "'text-0'" "'text-1'" "first token" -- \
+    trace "${M[@]}" --dataset same --id text-0 --grad --out kept/out
+
+data label 's/"answer": "4"/"answer": "dog"/'
+fails 1 label/dataset.jsonl "'dog'" "none of its 4 labels" -- predict "${M[@]}" --dataset label
+
+data lonely 's/, "cf": "[^"]*"//'
+fails 1 "'text-0' has no 'cf'" "twinlens study" pairs -- \
+    attribute "${M[@]}" --dataset lonely "${TEXT[@]}"
+fails 1 "'text-0' has no 'cf'" -- \
+    evaluate "${M[@]}" --dataset lonely --modality text --scores kept/out
+fails 1 "--grad needs a counterfactual" "'text-0' has no 'cf'" -- \
+    trace "${M[@]}" --dataset lonely --id text-0 --grad --out kept/out
+
+data twice 's/"id": "text-1"/"id": "text-0"/'
+fails 1 twice/dataset.jsonl:3 "'text-0'" -- predict "${M[@]}" --dataset twice
+data cut '5s/....$//'
+fails 1 cut/dataset.jsonl:5 -- predict "${M[@]}" --dataset cut
+
+fails 1 "no row with id 'text-99'" -- predict "${M[@]}" "${D[@]}" --ids text-99
+fails 1 "no row with id 'text-99'" -- trace "${M[@]}" "${D[@]}" --id text-99 --out kept/out
+fails 1 "'image-0' is image" "text" -- attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --ids image-0
+fails 1 "no text prompt of the discovery split" -- \
+    attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --split discovery
+data words '/"image"/d'
+fails 1 "no image prompt" -- predict "${M[@]}" --dataset words --modality image
+fails 1 "no image prompt" -- attribute "${M[@]}" --dataset words "${IMAGE[@]}"
+
+# A study of the rows alone that the model gets wrong.
+data hard '/^$/d'
+"$bin" predict "${M[@]}" "${D[@]}" 2> /dev/null | awk -F '\t' '$8 == "wrong" {print $1}' > wrong.ids
+{
+    while read -r id; do
+        grep -F "\"id\": \"$id\"" "$golden/goldens/dataset.jsonl"
+    done < wrong.ids
+} | sed 's/, "cf": "[^"]*"//' > hard/dataset.jsonl
+"$bin" study "${M[@]}" --dataset hard --out hard.study > stdout 2> stderr
+status=$?
+what="study of prompts that the model gets wrong"
+checked=$((checked + 1))
+[ $status -eq 1 ] || complain "exit status $status, wanted 1"
+grep -q "^twinlens study: .*correct" stderr || complain "does not say 'correct'"
+
+# ---- score files -----------------------------------------------------------------------
+scores()
+{
+    fails 1 "$@" -- evaluate "${M[@]}" "${D[@]}" --modality text --fractions 0.1 --scores "$file"
+}
+"$bin" attribute "${M[@]}" "${D[@]}" --modality image --out image.scores || exit 1
+file=image.scores
+scores image.scores "'heads' is [4,44,6]" "want [4,45,6]"
+file=$golden/goldens/forward.safetensors
+scores forward.safetensors "'heads'" "score file"
+file=nowhere.scores
+scores nowhere.scores
+head -c 500 image.scores > half.scores
+file=half.scores
+scores half.scores
+cp "$golden/goldens/dataset.jsonl" words.scores
+file=words.scores
+scores words.scores
+# Scores of the right shape: bits all ones, which is not a number.
+header='{"heads":{"dtype":"F32","shape":[4,45,6],"data_offsets":[0,4320]},"neurons":{"dtype":"F32","shape":[4,45,80],"data_offsets":[4320,61920]}}'
+length=$(printf '%02x' ${#header})
+{
+    printf "\\x$length\\0\\0\\0\\0\\0\\0\\0%s" "$header"
+    head -c 61920 /dev/zero | tr '\0' '\377'
+} > nan.scores
+file=nan.scores
+scores nan.scores "head 0 at layer 0, position 0 is" nan
+
+# ---- output ------------------------------------------------------------------------------
+for command in "attribute --modality text" "trace --id text-0"; do
+    # shellcheck disable=SC2206
+    run=($command "${M[@]}" "${D[@]}")
+    fails 1 kept/out/x -- "${run[@]}" --out kept/out/x
+    fails 1 nowhere/x "no folder nowhere" -- "${run[@]}" --out nowhere/x
+    fails 1 kept "is a folder" -- "${run[@]}" --out kept
+    fails 1 /proc/twinlens.out -- "${run[@]}" --out /proc/twinlens.out
+
+    # A limit on the size of files stands for a full disk: writing fails half-way.
+    trap '' XFSZ
+    ulimit -S -f 4
+    fails 1 kept/out "cannot write" -- "${run[@]}" --out kept/out
+    ulimit -S -f unlimited
+    trap - XFSZ
+
+    if [ "$(id -u)" -ne 0 ]; then
+        mkdir -p locked
+        chmod 555 locked
+        fails 1 locked/x "cannot write" -- "${run[@]}" --out locked/x
+    fi
+done
+[ "$(id -u)" -ne 0 ] || echo "not tested as root: a folder without permission to write"
+
+mkdir small
+if mount -t tmpfs -o size=16k tmpfs small 2> /dev/null; then
+    mounted=$work/small
+    echo "an earlier result" > small/out
+    fails 1 small/out "No space left" -- attribute "${M[@]}" "${D[@]}" --modality text --out small/out
+    [ "$(cat small/out)" = "an earlier result" ] || complain "the earlier result is gone"
+    [ "$(ls -A small)" = out ] || complain "leaves $(ls -A small)"
+    umount small && mounted=
+else
+    echo "not tested without the right to mount: a full file system"
+fi
+
+if [ -w /dev/full ]; then
+    stdout=/dev/full
+    fails 1 "standard output" -- --version
+    fails 1 "standard output" -- help
+    fails 1 "standard output" -- predict --help
+    fails 1 "standard output" -- inspect "${M[@]}"
+    fails 1 "standard output" -- inspect "${M[@]}" --json
+    fails 1 "standard output" -- predict "${M[@]}" --dataset words --ids text-0 --json
+    "$bin" attribute "${M[@]}" "${D[@]}" --modality text --out text.scores || exit 1
+    fails 1 "standard output" -- evaluate "${M[@]}" "${D[@]}" --modality text \
+        --scores text.scores --fractions 0,0.5
+    unset stdout
+fi
+
+echo "$checked cases, $wrong complaints"
+[ $wrong -eq 0 ]

@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# test_commands.sh BIN - what the commands' options do, on the tiny checkpoint: that two
+# ways of asking for the same thing give the same bytes, and other ways others.
+set -u
+bin=$(realpath "${1:?usage: test_commands.sh BIN}")
+golden=$PWD/tests/data/qwen2vl-tiny
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export TWINLENS_BACKEND=ref
+
+checked=0
+wrong=0
+
+check()
+{
+    local what=$1
+    shift
+    checked=$((checked + 1))
+    if ! "$@" > /dev/null; then
+        wrong=$((wrong + 1))
+        echo "FAILED: $what"
+    fi
+}
+
+# run OUTPUT COMMAND ARGUMENTS: the command on the golden dataset, its table in OUTPUT.
+run()
+{
+    local output=$1 command=$2
+    shift 2
+    if ! "$bin" "$command" --model "$golden/checkpoint" --dataset "${data:-$golden/goldens}" \
+        "$@" > "$output" 2> stderr; then
+        wrong=$((wrong + 1))
+        echo "FAILED: twinlens $command $*"
+        cat stderr
+    fi
+}
+
+differ()
+{
+    ! cmp -s "$1" "$2"
+}
+
+rows()
+{
+    [ "$(wc -l < "$1")" -eq "$2" ]
+}
+
+# ---- help ----------------------------------------------------------------------------
+"$bin" help > help
+for command in study inspect predict attribute evaluate trace; do
+    check "help lists $command" grep -q "^  $command " help
+    "$bin" help $command > one
+    "$bin" $command --bogus --help > other
+    check "help $command is $command --help" cmp one other
+    check "help $command is about it" grep -q "^usage: twinlens $command --" one
+done
+check "a version" grep -qE '^twinlens [0-9]+\.[0-9]+\.[0-9]+$' <("$bin" --version)
+
+# ---- predict -------------------------------------------------------------------------
+run all predict
+check "a line for each prompt, and a head" rows all 13
+check "accuracy, in words, elsewhere" grep -q '^text: 1 of 6 right' stderr
+run same predict --threads=1 --memory=300K
+check "batches change no bit" cmp all same
+run one predict --ids text-3,image-1
+check "rows of --ids, in the order of the file" cmp one <(grep -E '^(id|text-3|image-1)	' all)
+run some predict --modality image
+check "rows of --modality" cmp some <(grep -v '^text' all)
+run lines predict --json
+check "a JSON line for each prompt" rows lines 12
+check "a label at the most" test -z "$(cut -f7 all | tail -n +2 | grep -v '^[1-4]$')"
+run full predict --acc full
+check "any token with --acc full" test -n "$(cut -f7 full | tail -n +2 | grep -v '^[1-4]$')"
+TWINLENS_BACKEND='' run default predict
+check "the default backend says the same" cmp <(cut -f1-4,6-8 all) <(cut -f1-4,6-8 default)
+
+mkdir free
+ln -s "$golden/goldens/images" "$golden/goldens/task.json" free/
+sed -e 's/, "cf": "[^"]*"//' -e '1s/ dog apple/ dog dog dog apple/' \
+    "$golden/goldens/dataset.jsonl" > free/dataset.jsonl
+data=free run lonely predict
+check "no pairs needed, nor equal lengths" rows lonely 13
+check "its own number of tokens" grep -q '^text-0	text	47	18-24		' lonely
+data=free run lonely.json predict --json
+check "null without a counterfactual" grep -q '"cf_answer_id":null,"logit_diff":null' lonely.json
+data=free run /dev/null trace --id text-0 --out lonely.trace
+
+# ---- trace ---------------------------------------------------------------------------
+names()
+{
+    head -c 20000 "$1" | grep -ao '"[^"]*":{"dtype"' | cut -d'"' -f2 | sort | tr '\n' ' '
+}
+run /dev/null trace --id text-0 --sites z --out z
+check "the sites that are asked for" \
+    test "$(names z)" = "input_ids position_ids z.0 z.1 z.2 z.3 "
+run /dev/null trace --id image-0 --sites embed,logits --out inputs
+check "inputs, and what is no site of a layer" test "$(names inputs)" = \
+    "embed image_grid_thw input_ids logits pixel_values position_ids "
+run /dev/null trace --id text-0 --sites resid_pre --grad --out grad
+check "gradients, of which the first is the input's" test "$(names grad)" = \
+    "grad.embed grad.resid_pre.1 grad.resid_pre.2 grad.resid_pre.3 input_ids position_ids resid_pre.0 resid_pre.1 resid_pre.2 resid_pre.3 "
+
+# ---- attribute -----------------------------------------------------------------------
+run /dev/null attribute --modality image --out default
+run /dev/null attribute --modality image --out same --ig-steps 5 --ig-path full --rope mrope \
+    --head-reduce absdim --prompt-reduce abs --split all --memory 1M
+check "the defaults" cmp default same
+run /dev/null attribute --modality image --out published --compat published
+run /dev/null attribute --modality image --out same --ig-path textonly --rope seq
+check "--compat published" cmp published same
+check "which is something else" differ default published
+run /dev/null attribute --modality image --out same --compat published --ig-path full --rope mrope
+check "a switch of its own goes first" cmp default same
+for option in "--ig-steps 3" "--head-reduce dot" "--prompt-reduce signed" "--signed" \
+    "--ids image-0"; do
+    # shellcheck disable=SC2086
+    run /dev/null attribute --modality image --out other $option
+    check "$option changes the scores" differ default other
+done
+
+# ---- evaluate ------------------------------------------------------------------------
+run /dev/null attribute --modality text --out text
+run ends evaluate --modality text --scores text --fractions 0,1
+check "nothing is faithful by nothing" grep -q '^0	0	0	0.0000	' ends
+check "everything by everything" grep -qE '^1	1080	14400	1\.0000	1\.0000	1\.0000	' ends
+run ref evaluate --modality text --scores text
+check "the published grid" rows ref 28
+run same evaluate --modality text --scores text --grid ref
+check "is the default" cmp ref same
+run paper evaluate --modality text --scores text --grid paper
+check "the paper's grid" rows paper 103
+run f32 evaluate --modality text --scores text --fractions 0.005,0.01,0.05 --pct f32
+run same evaluate --modality text --scores text --fractions 0.005,0.01,0.05 --compat published \
+    --rope mrope
+check "--compat published rounds fractions" cmp f32 same
+run r1 evaluate --modality text --scores text --fractions 0.1 --random 1
+run r2 evaluate --modality text --scores text --fractions 0.1 --random 1
+run r3 evaluate --modality text --scores text --fractions 0.1 --random 2
+check "a seed's circuit" cmp r1 r2
+check "another seed's" differ r1 r3
+check "of the same size" cmp <(cut -f1-3 r1) <(cut -f1-3 r3)
+run mean evaluate --modality text --scores text --fractions 0.3 --faith ratio_mean
+check "--faith names the column" cmp <(cut -f4 mean | tail -n 1) <(cut -f6 mean | tail -n 1)
+run json evaluate --modality text --scores text --fractions 0.1,0.2 --ids text-0,text-1 --json
+check "three logit differences for each prompt" \
+    test "$(grep -oE '\[-?[0-9.e-]+,-?[0-9.e-]+,-?[0-9.e-]+\]' json | wc -l)" -eq 4
+
+# ---- inspect -------------------------------------------------------------------------
+"$bin" inspect --model "$golden/checkpoint" > inspect
+check "parameters" grep -q '^parameters	210336$' inspect
+check "sites" grep -q '^site z	\[T,6,8\]$' inspect
+mkdir bare
+cp "$golden/checkpoint/config.json" bare/
+"$bin" inspect --model bare > bare.inspect
+check "no weights needed" cmp bare.inspect <(grep -vE '^(parameters|weight_)' inspect)
+
+echo "$checked checks, $wrong wrong"
+[ $wrong -eq 0 ]
