@@ -177,6 +177,9 @@ static void prompts_come_back_bit_for_bit_in_order_of_rows(void **state)
     assert_int_equal(n, 1);
     assert_string_equal(got[0].id, "image \"1\"");
     tl_study_db_close(db);
+    char log[256];
+    snprintf(log, sizeof log, "%s-wal", path);
+    assert_int_not_equal(access(log, F_OK), 0); /* a reader leaves nothing behind */
 }
 
 static void pairs_keep_their_part_and_order(void **state)

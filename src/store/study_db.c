@@ -196,8 +196,12 @@ static tl_status open_writable(tl_study_db *db, const char *folder, tl_error *er
     return status;
 }
 
-/* A folder that cannot be written has no place for the index of SQLite's log. When
- * there is no log either, the file alone is the whole truth. */
+/*
+ * Opened for writing although nothing is written: SQLite then takes its log away at
+ * the end, as a reader it would leave an empty one behind. A folder that cannot be
+ * written has no place for the log's index; when there is no log either, the file
+ * alone is the whole truth.
+ */
 static tl_status open_readable(tl_study_db *db, const char *folder, tl_error *err)
 {
     if (!tl_file_exists(db->sql.path))
@@ -206,7 +210,9 @@ static tl_status open_readable(tl_study_db *db, const char *folder, tl_error *er
             "%s: no " TL_STUDY_DB_NAME " there; wanted the folder of a study", folder);
     bool fresh = false;
     tl_error first = {0};
-    tl_status status = connect_to(db, db->sql.path, SQLITE_OPEN_READONLY, &first);
+    tl_status status = connect_to(db, db->sql.path, SQLITE_OPEN_READWRITE, &first);
+    if (status == TL_OK)
+        status = tl_sql_run(&db->sql, "pragma query_only = on", &first);
     if (status == TL_OK)
         status = check_schema(db, &fresh, &first);
     if (status == TL_ERR_IO) {

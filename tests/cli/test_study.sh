@@ -1,0 +1,262 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# test_study.sh TWINLENS - `study` as a person meets it: a study runs, a finished one is
+# left alone, another one is refused, and whatever is wrong ends in one clear line.
+set -u
+bin=$(realpath "${1:?usage: test_study.sh TWINLENS}")
+cd "$(dirname "$0")/../.."
+tiny=$PWD/tests/data/qwen2vl-tiny
+organism=$PWD/models/organism
+tmp=$(mktemp -d)
+trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    sed 's/^/    /' "$tmp/err" | tail -n 5
+    failures=$((failures + 1))
+}
+
+# study NAME OPTIONS...: runs it; leaves $tmp/out, $tmp/err and $code.
+study() {
+    "$bin" study "$@" --threads 1 > "$tmp/out" 2> "$tmp/err"
+    code=$?
+}
+
+contents() { # of a study folder, but for the lock
+    (cd "$1" && ls -A | grep -v '^study.lock$' | xargs sha256sum)
+}
+
+expect_done() {
+    [ $code -eq 0 ] || fail "$1: exit $code, wanted 0"
+}
+
+# expect_refusal NAME CODE TEXT: one line of ours at the end, with the text in it.
+expect_refusal() {
+    [ $code -eq "$2" ] || fail "$1: exit $code, wanted $2"
+    [ "$(grep -c '^twinlens study: ' "$tmp/err")" -eq 1 ] || fail "$1: wanted one line"
+    tail -n 1 "$tmp/err" | grep -q '^twinlens study: ' || fail "$1: wanted it last"
+    tail -n 1 "$tmp/err" | grep -qF -- "$3" || fail "$1: wanted '$3' in it"
+    [ -s "$tmp/out" ] && fail "$1: wanted nothing on stdout"
+}
+
+expect_in() { # FILE TEXT NAME
+    grep -qF -- "$2" "$1" || { fail "$3: wanted '$2'"; sed 's/^/    > /' "$1"; }
+}
+
+small=(--model "$tiny/checkpoint" --keep all --fractions 0.05,0.5,1)
+
+# ---- a study, and the same once more ---------------------------------------------------
+run=$tmp/deep/er/tiny
+study "${small[@]}" --dataset "$tiny/goldens" --out "$run"
+expect_done "small study"
+expect_in "$tmp/out" "discovery / evaluation                       4 / 2             4 / 2" summary
+expect_in "$tmp/out" "100 %                               1.000    1.000    1.000    1.000" summary
+expect_in "$tmp/out" "results in $run: study.db, scores.text.safetensors, scores.image.safetensors" summary
+[ "$(cd "$run" && echo *)" = "scores.image.safetensors scores.text.safetensors study.db study.lock" ] ||
+    fail "files left over: $(ls "$run")"
+cp "$tmp/out" "$tmp/first"
+contents "$run" > "$tmp/before"
+
+study "${small[@]}" --dataset "$tiny/goldens" --out "$run"
+expect_done "finished study"
+cmp -s "$tmp/first" "$tmp/out" || fail "a finished study prints something else"
+[ -s "$tmp/err" ] && fail "a finished study does something"
+study "${small[@]}" --dataset "$tiny/goldens" --out "$run" --memory 1G
+expect_done "another budget is no other study"
+"$bin" summary "$run" > "$tmp/out" 2> "$tmp/err" || fail "summary"
+cmp -s "$tmp/first" "$tmp/out" || fail "summary prints something else"
+"$bin" summary "$run" --json > "$tmp/out" 2> "$tmp/err" || fail "summary --json"
+expect_in "$tmp/out" '"finished": true' json
+"$bin" summary "$run" "$run" > "$tmp/out" 2> "$tmp/err" || fail "summary of two"
+[ "$(wc -l < "$tmp/out")" -eq 5 ] || fail "wanted a head and two lines a study"
+
+# ---- another study in the same folder ---------------------------------------------------
+refused() { # TEXT OPTIONS...
+    local text=$1
+    shift
+    study "${small[@]}" --dataset "$tiny/goldens" --out "$run" "$@"
+    expect_refusal "$*" 1 "$text"
+}
+refused "ig-steps is '5' there and '3' here" --ig-steps 3
+refused "seed is '42' there and '7' here" --seed 7
+refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here" \
+    --compat published
+refused "modality is 'text,image' there and 'text' here" --modality text
+refused "head-reduce is 'absdim' there and 'dot' here; prompt-reduce is 'abs' there and 'signed' here" \
+    --head-reduce dot --prompt-reduce signed
+refused "threshold is '0.8' there and '0.9' here" --threshold 0.9
+refused "faith is 'mean_ratio' there and 'ratio_mean' here" --faith ratio_mean
+study "${small[@]}" --dataset "$organism/datasets/color" --out "$run"
+expect_refusal "other dataset" 1 "dataset is '"
+study --model "$organism" --keep all --fractions 0.05,0.5,1 --dataset "$tiny/goldens" --out "$run"
+expect_refusal "other model" 1 "model is '"
+contents "$run" > "$tmp/after"
+cmp -s "$tmp/before" "$tmp/after" || fail "a refused study touched the files"
+
+# ---- one modality -----------------------------------------------------------------------
+study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/text" --modality text
+expect_done "one modality"
+[ -e "$tmp/text/scores.image.safetensors" ] && fail "image scores of a text study"
+mkdir "$tmp/only-text"
+grep '"modality": "text"' "$tiny/goldens/dataset.jsonl" > "$tmp/only-text/dataset.jsonl"
+cp "$tiny/goldens/task.json" "$tmp/only-text"
+study "${small[@]}" --dataset "$tmp/only-text" --out "$tmp/text2"
+expect_done "a dataset of one modality"
+cmp -s "$tmp/text/scores.text.safetensors" "$tmp/text2/scores.text.safetensors" ||
+    fail "the text scores depend on the images"
+cmp -s "$tmp/text/scores.text.safetensors" "$run/scores.text.safetensors" ||
+    fail "the text scores depend on the modality"
+study "${small[@]}" --dataset "$tmp/only-text" --out "$tmp/none" --modality image
+expect_refusal "no such modality" 1 "has no image prompts"
+
+# ---- the trained model --------------------------------------------------------------------
+trained=(--model "$organism" --dataset "$organism/datasets/color" --prompts 24
+         --fractions 0,0.01,0.05,0.1,0.2)
+study "${trained[@]}" --out "$tmp/color"
+expect_done "trained model"
+expect_in "$tmp/out" "discovery / evaluation                      18 / 6            18 / 6" "trained model"
+expect_in "$tmp/out" "accuracy among the labels                    1.000             0.694" "trained model"
+study "${trained[@]}" --out "$tmp/color" --json
+expect_in "$tmp/out" '"fraction": "0.05"' "json"
+
+# ---- a disk that is full, and then is not ---------------------------------------------------
+(
+    trap '' XFSZ
+    ulimit -f 96
+    exec "$bin" study "${trained[@]}" --out "$tmp/full" --threads 1
+) > "$tmp/out" 2> "$tmp/err"
+code=$?
+expect_refusal "full disk" 1 "$tmp/full/"
+study "${trained[@]}" --out "$tmp/full"
+expect_done "after the disk was full"
+for file in scores.text.safetensors scores.image.safetensors; do
+    cmp -s "$tmp/color/$file" "$tmp/full/$file" || fail "$file differs after a full disk"
+done
+"$bin" summary "$tmp/color" --json > "$tmp/a"
+"$bin" summary "$tmp/full" --json > "$tmp/b"
+cmp -s "$tmp/a" "$tmp/b" || fail "the numbers differ after a full disk"
+
+# ---- results that somebody changed ------------------------------------------------------------
+# An evaluation that is not finished yet reads the scores again.
+cp -r "$run" "$tmp/changed"
+if command -v sqlite3 > /dev/null; then
+    sqlite3 "$tmp/changed/study.db" 'delete from minimal; delete from baseline; delete from evaluation'
+    printf x >> "$tmp/changed/scores.text.safetensors"
+    study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/changed"
+    expect_refusal "changed scores" 1 "not what the study wrote: its SHA-256 is"
+    rm "$tmp/changed/scores.text.safetensors"
+    study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/changed"
+    expect_refusal "lost scores" 1 "changed/scores.text.safetensors: "
+fi
+
+# ---- two at once --------------------------------------------------------------------------------
+"$bin" study --model "$organism" --dataset "$organism/datasets/color" --out "$tmp/busy" \
+    --threads 1 > /dev/null 2>&1 &
+first=$!
+for _ in $(seq 100); do
+    [ -e "$tmp/busy/study.db" ] && break
+    sleep 0.1
+done
+study --model "$organism" --dataset "$organism/datasets/color" --out "$tmp/busy"
+expect_refusal "two at once" 1 "another twinlens, process $first, works in this folder"
+kill -9 $first 2> /dev/null
+wait $first 2> /dev/null
+
+# ---- bad input ------------------------------------------------------------------------------------
+# Each of these must not leave a folder behind.
+bad() { # NAME CODE TEXT OPTIONS...
+    local name=$1 wanted=$2 text=$3
+    shift 3
+    study "$@"
+    expect_refusal "$name" "$wanted" "$text"
+    [ -e "$tmp/bad" ] && fail "$name: left a folder"
+    rm -rf "$tmp/bad"
+}
+out=(--out "$tmp/bad")
+model=(--model "$tiny/checkpoint")
+data=(--dataset "$tiny/goldens")
+
+bad "no option" 2 "--model DIR is missing"
+bad "no out" 2 "--out RUN is missing" "${model[@]}" "${data[@]}"
+bad "unknown option" 2 "did you mean '--ig-steps'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-step 5
+bad "no steps" 2 "--ig-steps is '0'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-steps 0
+bad "metric" 2 "--metric is 'logit', wanted one of ld" "${model[@]}" "${data[@]}" "${out[@]}" --metric logit
+bad "fraction" 2 "--fractions: " "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.1,2
+bad "descending" 2 "wanted them ascending" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2,0.1
+bad "two grids" 2 "exclude each other" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2 --grid ref
+bad "no model" 1 "$tmp/nowhere" --model "$tmp/nowhere" "${data[@]}" "${out[@]}"
+bad "no dataset" 1 "$tmp/nowhere" "${model[@]}" --dataset "$tmp/nowhere" "${out[@]}"
+bad "memory" 1 "wanted a larger --memory" "${model[@]}" "${data[@]}" "${out[@]}" --memory 100K
+
+cp -r "$tiny/checkpoint" "$tmp/cut"
+truncate -s -100 "$tmp/cut/model.safetensors"
+bad "cut weights" 1 "model.safetensors: " --model "$tmp/cut" "${data[@]}" "${out[@]}"
+rm "$tmp/cut/model.safetensors"
+bad "no weights" 1 "$tmp/cut" --model "$tmp/cut" "${data[@]}" "${out[@]}"
+sed -i 's/"model_type": "qwen2_vl"/"model_type": "glider"/' "$tmp/cut/config.json"
+cp "$tiny/checkpoint/model.safetensors" "$tmp/cut"
+bad "unknown family" 1 "glider" --model "$tmp/cut" "${data[@]}" "${out[@]}"
+
+# edit NAME SED...: a copy of the small dataset with another jsonl.
+edit() {
+    rm -rf "$tmp/edited"
+    cp -r "$tiny/goldens" "$tmp/edited"
+    sed -i "$@" "$tmp/edited/dataset.jsonl"
+}
+edited=(--dataset "$tmp/edited")
+edit '1s/"cf": "text-1"/"cf": "text-99"/'
+bad "unknown cf" 1 "text-99" "${model[@]}" "${edited[@]}" "${out[@]}"
+edit '1s/ apple car apple"/ apple car apple dog dog"/'
+bad "unequal lengths" 1 "text-" "${model[@]}" "${edited[@]}" "${out[@]}"
+edit '1s/"answer": "1"/"answer": "zebra"/'
+study "${small[@]}" "${edited[@]}" "${out[@]}"
+expect_refusal "answer among no labels" 1 "text-0"
+rm -rf "$tmp/bad"
+edit ''
+rm "$tmp/edited/images/3.png"
+bad "no image" 1 "images/3.png" "${model[@]}" "${edited[@]}" "${out[@]}"
+edit ''
+printf 'not an image' > "$tmp/edited/images/0.png"
+bad "broken image" 1 "images/0.png" "${model[@]}" "${edited[@]}" "${out[@]}"
+edit '2,$d'
+echo '{"id": ' >> "$tmp/edited/dataset.jsonl"
+bad "broken row" 1 "dataset.jsonl" "${model[@]}" "${edited[@]}" "${out[@]}"
+
+# These are found only by asking the model.
+study "${model[@]}" "${data[@]}" --modality image "${out[@]}"
+expect_refusal "nothing right" 1 "none of the 6 rows is answered correctly"
+rm -rf "$tmp/bad"
+study "${model[@]}" --keep all "${data[@]}" --prompts 7 "${out[@]}"
+expect_refusal "too few" 1 "7"
+rm -rf "$tmp/bad"
+
+# ---- bad folders ------------------------------------------------------------------------------------
+echo mine > "$tmp/file"
+study "${small[@]}" "${data[@]}" --out "$tmp/file"
+expect_refusal "a file" 1 "is a file, a folder was wanted"
+[ "$(cat "$tmp/file")" = mine ] || fail "a file was overwritten"
+mkdir "$tmp/mine"
+echo mine > "$tmp/mine/notes"
+study "${small[@]}" "${data[@]}" --out "$tmp/mine"
+expect_refusal "a folder in use" 1 "holds 'notes' and no study.db"
+[ "$(ls -A "$tmp/mine")" = notes ] || fail "a folder in use was written to"
+mkdir "$tmp/broken"
+echo "certainly no database" > "$tmp/broken/study.db"
+study "${small[@]}" "${data[@]}" --out "$tmp/broken"
+expect_refusal "a broken store" 1 "broken/study.db: not a sound SQLite file"
+readonly_folder=$tmp/readonly
+if [ "$(id -u)" -eq 0 ]; then
+    readonly_folder=/proc # where root cannot write either
+else
+    mkdir "$readonly_folder"
+    chmod 555 "$readonly_folder"
+fi
+study "${small[@]}" "${data[@]}" --out "$readonly_folder/run"
+expect_refusal "read-only" 1 "$readonly_folder/run: cannot make the folder"
+"$bin" summary "$tmp/mine" > "$tmp/out" 2> "$tmp/err" && fail "summary of no study"
+grep -q "^twinlens summary: .*mine: no study.db there" "$tmp/err" || fail "summary of no study"
+
+[ $failures -eq 0 ] && echo "all good"
+exit $((failures > 0))
