@@ -34,7 +34,7 @@ tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *
 tl_status tl_grid_fractions(tl_grid grid, tl_arena *arena,
                             const char *const **fractions, size_t *count, tl_error *err)
 {
-    enum { MOST = 104, TEXT = 8 };
+    enum { MOST = 104, TEXT = 16 };
     static const char *const coarse[] = {"0.3", "0.5", "0.7", "0.9"};
     const char **list = tl_arena_alloc(arena, MOST, sizeof *list);
     char(*texts)[TEXT] = tl_arena_alloc(arena, MOST, sizeof *texts);
