@@ -96,6 +96,22 @@ static void memory_is_reused_after_a_rewind(void **unused)
     tl_arena_destroy(arena);
 }
 
+/* A block too long for the chunks behind the mark goes in between them. */
+static void chunks_too_short_are_kept_for_later(void **unused)
+{
+    (void)unused;
+    const size_t live = tl_alloc_live();
+    tl_arena *arena = tl_arena_create();
+    tl_arena_alloc(arena, 1, 60000);
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    char *second = tl_arena_alloc(arena, 1, 60000);
+    tl_arena_rewind(arena, mark);
+    memset(tl_arena_alloc(arena, 1, 200000), 0xff, 200000);
+    assert_ptr_equal(tl_arena_alloc(arena, 1, 60000), second);
+    tl_arena_destroy(arena);
+    assert_int_equal(tl_alloc_live(), live);
+}
+
 static void a_measuring_arena_counts_as_a_real_one(void **unused)
 {
     (void)unused;
@@ -204,6 +220,7 @@ int main(void)
         cmocka_unit_test(cleared_blocks_are_clear_after_a_rewind),
         cmocka_unit_test(a_rewind_keeps_what_is_before_the_mark),
         cmocka_unit_test(memory_is_reused_after_a_rewind),
+        cmocka_unit_test(chunks_too_short_are_kept_for_later),
         cmocka_unit_test(a_measuring_arena_counts_as_a_real_one),
         cmocka_unit_test(bytes_are_counted_with_their_alignment),
         cmocka_unit_test(a_size_that_overflows_is_refused),

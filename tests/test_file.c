@@ -3,10 +3,13 @@
  */
 #include "testing.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "twinlens/alloc.h"
@@ -44,6 +47,15 @@ static size_t count_files(void)
         n++;
     closedir(stream);
     return n;
+}
+
+/* Grows when a file was left open. */
+static int next_descriptor(void)
+{
+    const int fd = open("/dev/null", O_RDONLY);
+    assert_true(fd >= 0);
+    close(fd);
+    return fd;
 }
 
 static void assert_content(const char *path, const char *want)
@@ -109,6 +121,7 @@ static void a_file_appears_when_it_is_whole(void **unused)
     (void)unused;
     const char *path = in_folder("w");
     const size_t files = count_files(), live = tl_alloc_live();
+    const int descriptor = next_descriptor();
     tl_file_writer writer = {0};
     assert_int_equal(tl_file_writer_open(&writer, path, NULL), TL_OK);
     assert_int_equal(tl_file_writer_put(&writer, "one ", 4, NULL), TL_OK);
@@ -130,6 +143,7 @@ static void a_file_appears_when_it_is_whole(void **unused)
     assert_int_equal(tl_file_writer_commit(&writer, NULL), TL_OK);
     assert_content(path, "three");
     assert_int_equal(count_files(), files + 1);
+    assert_int_equal(next_descriptor(), descriptor);
     assert_int_equal(tl_alloc_live(), live);
     assert_int_equal(remove(path), 0);
 }
@@ -139,14 +153,64 @@ static void an_abandoned_file_leaves_the_old_one(void **unused)
     (void)unused;
     const char *path = test_file(&folder, "old", "old", 3);
     const size_t files = count_files(), live = tl_alloc_live();
+    const int descriptor = next_descriptor();
     tl_file_writer writer = {0};
     assert_int_equal(tl_file_writer_open(&writer, path, NULL), TL_OK);
     assert_int_equal(tl_file_writer_put(&writer, "new", 3, NULL), TL_OK);
     tl_file_writer_abandon(&writer);
     tl_file_writer_abandon(&writer);
     assert_content(path, "old");
+    assert_int_equal(next_descriptor(), descriptor);
     assert_int_equal(count_files(), files);
     assert_int_equal(tl_alloc_live(), live);
+}
+
+enum { PIECES = 300000 };
+static char drained[PIECES];
+static volatile size_t n_drained;
+static volatile sig_atomic_t n_alarms;
+static int pipe_ends[2];
+
+static void drain(int unused)
+{
+    (void)unused;
+    const int code = errno;
+    const ssize_t n =
+        read(pipe_ends[0], drained + n_drained, sizeof drained - n_drained);
+    if (n > 0)
+        n_drained += (size_t)n;
+    n_alarms++;
+    errno = code;
+}
+
+/* A pipe that only the handler of an alarm empties: each write that fills it comes
+ * back early, with a part of the bytes or interrupted. */
+static void writes_cut_short_go_on(void **unused)
+{
+    (void)unused;
+    static char data[PIECES];
+    for (size_t i = 0; i < PIECES; i++)
+        data[i] = (char)(i * i % 253);
+    assert_int_equal(pipe(pipe_ends), 0);
+    assert_int_equal(fcntl(pipe_ends[0], F_SETFL, O_NONBLOCK), 0);
+    struct sigaction action = {.sa_handler = drain}, old; /* without SA_RESTART */
+    assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
+    const struct itimerval often = {{0, 2000}, {0, 2000}}, never = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_REAL, &often, NULL);
+    tl_file_writer writer = {.descriptor = pipe_ends[1], .path = (char[]){"pipe"}};
+    const tl_status status = tl_file_writer_put(&writer, data, PIECES, NULL);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &old, NULL);
+    assert_int_equal(status, TL_OK);
+    assert_true(n_alarms > 0);
+    close(pipe_ends[1]);
+    while (n_drained < PIECES) {
+        const size_t before = n_drained;
+        drain(0);
+        assert_true(n_drained > before);
+    }
+    close(pipe_ends[0]);
+    assert_memory_equal(drained, data, PIECES);
 }
 
 static void what_cannot_be_written_is_named(void **unused)
@@ -256,6 +320,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_is_named),
         cmocka_unit_test(a_file_appears_when_it_is_whole),
         cmocka_unit_test(an_abandoned_file_leaves_the_old_one),
+        cmocka_unit_test(writes_cut_short_go_on),
         cmocka_unit_test(what_cannot_be_written_is_named),
         cmocka_unit_test(no_failing_request_leaves_a_trace),
         cmocka_unit_test(folders_are_made_once),

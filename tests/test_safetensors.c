@@ -28,11 +28,11 @@ static int remove_folder(void **unused)
 /* A file of the given header and n_data bytes 0, 1, 2, ... behind it. */
 static const char *make_file(const char *name, const char *header, size_t n_data)
 {
-    unsigned char bytes[4096] = {0};
+    static unsigned char bytes[1 << 19];
     const size_t length = strlen(header);
     assert_true(8 + length + n_data <= sizeof bytes);
-    bytes[0] = (unsigned char)length;
-    bytes[1] = (unsigned char)(length >> 8);
+    for (size_t i = 0; i < 8; i++)
+        bytes[i] = (unsigned char)((uint64_t)length >> 8 * i);
     memcpy(bytes + 8, header, length);
     for (size_t i = 0; i < n_data; i++)
         bytes[8 + length + i] = (unsigned char)i;
@@ -111,6 +111,33 @@ static void tensors_are_found_by_name_and_in_its_order(void **unused)
     assert_int_equal(tl_safetensors_file_count(file), 1);
     tl_safetensors_close(file);
     tl_safetensors_close(NULL);
+}
+
+/* True when some mapping of this process is of a file in our folder. */
+static bool is_mapped(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    if (maps == NULL)
+        return false; /* no Linux */
+    char line[4096];
+    bool found = false;
+    while (fgets(line, sizeof line, maps) != NULL)
+        found = found || strstr(line, folder.path) != NULL;
+    fclose(maps);
+    return found;
+}
+
+static void closing_unmaps(void **unused)
+{
+    (void)unused;
+    tl_safetensors_close(open_file(make_file("m.safetensors", "{}", 0)));
+    assert_false(is_mapped());
+    make_file("m.safetensors", "{", 0);
+    tl_safetensors *file = NULL;
+    char path[512];
+    snprintf(path, sizeof path, "%s/m.safetensors", folder.path);
+    assert_int_equal(tl_safetensors_open(path, &file, NULL), TL_ERR_FORMAT);
+    assert_false(is_mapped());
 }
 
 static void a_file_may_hold_nothing(void **unused)
@@ -641,18 +668,25 @@ static void what_cannot_be_written_leaves_nothing_behind(void **unused)
 
 /* ---- no memory -------------------------------------------------------------------- */
 
+/* An arena asks for memory in chunks of 64 KiB: a name, a value and a tensor that has
+ * to be aligned are each longer, so that each is a request that can fail. */
 static void no_failing_request_breaks_open(void **unused)
 {
     (void)unused;
+    enum { LONG = 1 << 17 };
+    static char header[3 * LONG], longest[LONG + 1];
+    memset(longest, 'x', LONG);
+    const int length =
+        snprintf(header, sizeof header,
+                 " {\"__metadata__\":{\"k\":\"%s\"},"
+                 "\"%s\":{\"dtype\":\"BF16\",\"shape\":[%d],\"data_offsets\":[0,%d]}}",
+                 longest, longest, LONG / 2, LONG);
     make_model_folder("oom");
-    make_shard("oom/1.safetensors",
-               " {\"__metadata__\":{\"k\":\"v\"}," TENSOR("a", "F32", "[1]", 0, 4) "}",
-               4);
+    make_shard("oom/1.safetensors", header + (length % 2 == 0), LONG); /* odd */
     make_shard("oom/2.safetensors", "  {" TENSOR("b", "F32", "[1]", 0, 4) "}", 4);
     make_shard("oom/3.safetensors", "   {" TENSOR("c", "F32", "[1]", 0, 4) "}", 4);
     make_text("oom/model.safetensors.index.json",
-              "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\","
-              "\"c\":\"3.safetensors\"}}");
+              "{\"weight_map\":{\"c\":\"3.safetensors\",\"b\":\"2.safetensors\"}}");
     char one[512], all[512];
     in_folder(one, "oom/1.safetensors");
     in_folder(all, "oom");
@@ -752,6 +786,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors_are_found_by_name_and_in_its_order),
         cmocka_unit_test(a_file_may_hold_nothing),
+        cmocka_unit_test(closing_unmaps),
         cmocka_unit_test(unaligned_data_is_aligned),
         cmocka_unit_test(hostile_headers_are_refused),
         cmocka_unit_test(hostile_lengths_are_refused),

@@ -176,8 +176,12 @@ static tl_status keep_metadata(tl_safetensors *file, json_t *object, tl_error *e
         return tl_fail(err, TL_ERR_FORMAT, "'__metadata__' is no object");
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value) if (!json_is_string(value)) return tl_fail(
-        err, TL_ERR_FORMAT, "'%s' in '__metadata__' is no string", key);
+    json_object_foreach(object, key, value)
+    {
+        if (!json_is_string(value))
+            return tl_fail(err, TL_ERR_FORMAT, "'%s' in '__metadata__' is no string",
+                           key);
+    }
     if (file->n_metadata > 0)
         return TL_OK;
     file->metadata =
@@ -447,12 +451,13 @@ static tl_status check_index(const tl_safetensors *file, const char *path,
 {
     const char *tensor;
     json_t *value;
-    json_object_foreach(
-        weight_map, tensor,
-        value) if (tl_safetensors_find(file, tensor) ==
-                   NULL) return tl_fail(err, TL_ERR_NOT_FOUND,
-                                        "%s: names '%s' in %s, but no shard holds it",
-                                        path, tensor, json_string_value(value));
+    json_object_foreach(weight_map, tensor, value)
+    {
+        if (tl_safetensors_find(file, tensor) == NULL)
+            return tl_fail(err, TL_ERR_NOT_FOUND,
+                           "%s: names '%s' in %s, but no shard holds it", path, tensor,
+                           json_string_value(value));
+    }
     return TL_OK;
 }
 
