@@ -17,8 +17,6 @@
 #include "base/file.h"
 #include "cli/manifest.h"
 
-enum { CACHE_BYTES = 64 << 20 }; /* for converted weights, unless it is given */
-
 /* ---- what there is to work with ---------------------------------------------- */
 
 /* Memory that could be had without swapping; 0 when the system does not say. */
@@ -39,16 +37,15 @@ static tl_status open_session(tl_study *study, tl_error *err)
 {
     tl_session_options options = study->options->session;
     const size_t all = options.memory > 0 ? options.memory : available_memory();
-    if (options.cache == 0)
-        options.cache = all == 0 || all / 4 > CACHE_BYTES ? CACHE_BYTES : all / 4;
+    options.cache = tl_study_cache_bytes(&options, all);
     const tl_status status = tl_session_open(&options, &study->session, err);
     if (status != TL_OK || all == 0)
         return status;
     const tl_dims *d = tl_model_dims(study->session.model);
     const size_t width = d->d_mlp > d->d_model ? d->d_mlp : d->d_model;
-    const size_t taken =
-        options.cache +
+    study->scratch =
         tl_backend_scratch_bytes(options.backend, options.n_threads, width, width);
+    const size_t taken = options.cache + study->scratch;
     study->memory = all > taken ? all - taken : 1;
     return TL_OK;
 }

@@ -10,6 +10,15 @@
 
 #include "twinlens/pass.h"
 
+enum { CACHE_BYTES = 64 << 20 };
+
+size_t tl_study_cache_bytes(const tl_session_options *options, size_t all)
+{
+    if (options->cache > 0)
+        return options->cache;
+    return all == 0 || all / 8 > CACHE_BYTES ? CACHE_BYTES : all / 8;
+}
+
 static size_t component_count(const tl_dims *d, size_t n_pos)
 {
     return d->n_layers * n_pos * (d->n_heads + d->d_mlp);
@@ -83,12 +92,20 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
     const size_t wanted = attribution > evaluation ? attribution : evaluation;
     if (wanted <= study->memory)
         return TL_OK;
+    const tl_session_options *o = &study->options->session;
+    const size_t base = wanted + study->scratch;
+    size_t all = base;
+    while (all < base + tl_study_cache_bytes(o, all))
+        all += (size_t)1 << 20;
+    all = (all >> 20) + 1;
+    if (o->memory > 0)
+        return tl_fail(err, TL_ERR_NO_MEMORY,
+                       "%s prompts of %zu positions need %zu MiB, --memory is %zu MiB: "
+                       "wanted --memory %zuM or shorter prompts",
+                       tl_modality_name(modality), n_pos, all, o->memory >> 20, all);
     return tl_fail(err, TL_ERR_NO_MEMORY,
-                   "%s prompts of %zu positions need %zu MiB (attribution %zu, "
-                   "evaluation %zu) and there are %zu MiB for it: %s",
-                   tl_modality_name(modality), n_pos, (wanted >> 20) + 1,
-                   (attribution >> 20) + 1, (evaluation >> 20) + 1, study->memory >> 20,
-                   study->options->session.memory > 0
-                       ? "wanted a larger --memory or shorter prompts"
-                       : "wanted a machine with more free memory, or shorter prompts");
+                   "%s prompts of %zu positions need %zu MiB, the machine has %zu MiB "
+                   "free: wanted that much memory or shorter prompts",
+                   tl_modality_name(modality), n_pos, all,
+                   (study->memory + study->scratch) >> 20);
 }

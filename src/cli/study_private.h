@@ -19,7 +19,8 @@ typedef struct tl_study {
     tl_study_db *db;
     bool modalities[TL_MODALITY_COUNT];
     const tl_fraction *fractions; /* [options->n_fractions] */
-    size_t memory;                /* bytes for buffers and passes */
+    size_t memory;                /* bytes for buffers and passes; 0: no limit */
+    size_t scratch;               /* bytes that the backend needs beside that */
 } tl_study;
 
 /* ---- study_predict.c --------------------------------------------------------- */
@@ -43,6 +44,9 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
 tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err);
 
 /* ---- study_plan.c ------------------------------------------------------------ */
+
+/* Bytes for converted weights when there are `all`; 0: nobody knows how many. */
+size_t tl_study_cache_bytes(const tl_session_options *options, size_t all);
 
 /* Bytes that stay allocated during attribution and evaluation beside the passes. */
 size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos);

@@ -188,7 +188,13 @@ bad "descending" 2 "wanted them ascending" "${model[@]}" "${data[@]}" "${out[@]}
 bad "two grids" 2 "exclude each other" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2 --grid ref
 bad "no model" 1 "$tmp/nowhere" --model "$tmp/nowhere" "${data[@]}" "${out[@]}"
 bad "no dataset" 1 "$tmp/nowhere" "${model[@]}" --dataset "$tmp/nowhere" "${out[@]}"
-bad "memory" 1 "wanted a larger --memory" "${model[@]}" "${data[@]}" "${out[@]}" --memory 100K
+bad "memory" 1 ", --memory is 0 MiB: wanted --memory " "${model[@]}" "${data[@]}" "${out[@]}" --memory 100K
+enough=$(sed -n 's/.*wanted --memory \([0-9]*M\).*/\1/p' "$tmp/err")
+study "${small[@]}" "${data[@]}" "${out[@]}" --memory "$enough"
+expect_done "as much memory as was wanted"
+cmp -s "$tmp/bad/scores.image.safetensors" "$run/scores.image.safetensors" ||
+    fail "the scores depend on the memory"
+rm -rf "$tmp/bad"
 
 cp -r "$tiny/checkpoint" "$tmp/cut"
 truncate -s -100 "$tmp/cut/model.safetensors"
