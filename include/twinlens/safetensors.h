@@ -11,7 +11,8 @@
  *
  * Every number of a header is checked before it is used: a file that opens has
  * tensors that lie inside it, do not overlap, leave no gap, and have the size
- * that their shape and dtype say. Tensors stay mapped and are valid until close.
+ * that their shape and dtype say. Tensors stay mapped (copied
+ * where the file did not align them) and are valid until close.
  */
 #ifndef TWINLENS_SAFETENSORS_H
 #define TWINLENS_SAFETENSORS_H
@@ -24,7 +25,8 @@ typedef struct tl_safetensors tl_safetensors;
  * Opens one file; a "*.safetensors.index.json" with all its shards; or a folder,
  * which must hold model.safetensors or model.safetensors.index.json.
  * Errors: TL_ERR_NOT_FOUND (file or shard missing, index names a tensor that no
- * shard holds), TL_ERR_IO, TL_ERR_FORMAT, TL_ERR_NO_MEMORY.
+ * shard holds), TL_ERR_IO, TL_ERR_FORMAT, TL_ERR_UNSUPPORTED (an unknown dtype, too
+ * many dimensions), TL_ERR_NO_MEMORY.
  */
 tl_status tl_safetensors_open(const char *path, tl_safetensors **out, tl_error *err);
 void tl_safetensors_close(tl_safetensors *file);
@@ -53,7 +55,9 @@ typedef struct tl_named_tensor {
  * Writes tensors (and string metadata: n_metadata pairs key, value) to `path`:
  * to a temporary name in the same folder, synced, renamed, folder synced. Either
  * the new file is whole or an old one of that name is untouched. The bytes depend
- * only on the arguments: tensors are laid out in order of name.
+ * only on the arguments: tensors are laid out by falling element size, then by name.
+ * Errors: TL_ERR_ARGUMENT (two of one name, a name or value that is not UTF-8, no
+ * data), TL_ERR_IO, TL_ERR_NO_MEMORY.
  */
 tl_status tl_safetensors_write(const char *path, const tl_named_tensor *tensors,
                                size_t count, const char *const (*metadata)[2],

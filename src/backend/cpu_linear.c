@@ -535,8 +535,9 @@ static dnnl_status_t run_blocks(tl_cpu_linear *s, const job *j, size_t first,
         worker *w = &s->workers[omp_get_thread_num()];
         handles h = {.product = (size_t)-1};
         dnnl_status_t status = dnnl_success;
-        /* Blocks outside: neighbours share a panel. */
-#pragma omp for schedule(static) nowait
+        /* Blocks outside: neighbours share a panel. Handed out one by one, so that a
+         * thread that the machine holds up does not hold up the others. */
+#pragma omp for schedule(dynamic) nowait
         for (size_t i = 0; i < (end - first) * n_tiles; i++) {
             const size_t b = first + i / n_tiles, row = i % n_tiles * TILE;
             const size_t rows = j->rows - row < TILE ? j->rows - row : TILE;

@@ -107,13 +107,15 @@ static chunk *add_chunk(tl_arena *arena, size_t bytes)
 void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size)
 {
     size_t bytes = TL_ALIGN - 1 + GAP;
-    if (!tl_size_muladd(count, size, &bytes))
-        return NULL;
+    const bool fits = tl_size_muladd(count, size, &bytes);
     bytes = bytes / TL_ALIGN * TL_ALIGN;
     if (bytes == GAP) /* an empty block has an address of its own */
         bytes += TL_ALIGN;
-    if (arena->total > SIZE_MAX - bytes)
+    if (!fits || arena->total > SIZE_MAX - bytes) {
+        if (arena->measuring)
+            arena->peak = SIZE_MAX; /* more than there can be */
         return NULL;
+    }
 
     void *block = NULL;
     if (!arena->measuring) {

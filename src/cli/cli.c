@@ -12,9 +12,6 @@
 
 enum { EXIT_MISUSE = 2 };
 
-/* Set by tl_cli_misuse for the command under way. */
-static bool misused;
-
 static const tl_command *const commands[] = {
     &tl_command_study,   &tl_command_summary,   &tl_command_inspect,
     &tl_command_predict, &tl_command_attribute, &tl_command_evaluate,
@@ -29,8 +26,7 @@ tl_status tl_cli_misuse(tl_error *err, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    misused = true;
-    return tl_fail(err, TL_ERR_ARGUMENT, "%s", text);
+    return tl_fail(err, TL_ERR_USAGE, "%s", text);
 }
 
 static void log_to_stderr(void *user, tl_log_level level, const char *text)
@@ -61,13 +57,12 @@ static void print_overview(FILE *out)
 static int run_command(const tl_command *command, int argc, char **argv)
 {
     tl_error err = {0};
-    misused = false;
     const tl_status status = command->run(argc, argv, stdout, &err);
     if (status == TL_OK)
         return finish(command->name, EXIT_SUCCESS);
     fflush(stdout);
     fprintf(stderr, "twinlens %s: %s\n", command->name, err.text);
-    return misused ? EXIT_MISUSE : EXIT_FAILURE;
+    return status == TL_ERR_USAGE ? EXIT_MISUSE : EXIT_FAILURE;
 }
 
 static const tl_command *find_command(const char *name)

@@ -216,6 +216,11 @@ static bool lay_out(tl_pass *pass, tl_arena *arena)
     return !t.failed;
 }
 
+static double mebibytes(size_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
 static tl_status measure(tl_pass *pass, size_t *bytes, tl_error *err)
 {
     tl_arena *arena = tl_arena_create_measuring();
@@ -241,10 +246,10 @@ static tl_status plan(tl_pass *pass, size_t *bytes, tl_error *err)
         if (kept == 0)
             break;
     }
-    return tl_fail(
-        err, TL_ERR_NO_MEMORY,
-        "a pass over %zu positions of %zu prompts needs %zu MiB, the budget is %zu MiB",
-        pass->n_rows, pass->n_prompts, (*bytes >> 20) + 1, budget >> 20);
+    return tl_fail(err, TL_ERR_NO_MEMORY,
+                   "a pass over %zu positions of %zu prompts needs %.1f MiB, the "
+                   "budget is %.1f MiB",
+                   pass->n_rows, pass->n_prompts, mebibytes(*bytes), mebibytes(budget));
 }
 
 /* One slab for everything, kept from pass to pass as long as it is big enough. */
@@ -257,16 +262,16 @@ static tl_status reserve(tl_pass *pass, size_t bytes, tl_error *err)
         const tl_arena_mark start =
             pass->arena != NULL ? tl_arena_get_mark(pass->arena) : (tl_arena_mark){0};
         if (pass->arena == NULL || tl_arena_alloc(pass->arena, bytes, 1) == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %zu MiB",
-                           (bytes >> 20) + 1);
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %.1f MiB",
+                           mebibytes(bytes));
         tl_arena_rewind(pass->arena, start);
         pass->capacity = bytes;
     } else {
         tl_arena_rewind(pass->arena, (tl_arena_mark){0});
     }
     if (!lay_out(pass, pass->arena))
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %zu MiB",
-                       (bytes >> 20) + 1);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %.1f MiB",
+                       mebibytes(bytes));
     const size_t used = tl_arena_used(pass->arena);
     pass->peak = used > pass->peak ? used : pass->peak;
     return TL_OK;
