@@ -123,6 +123,28 @@ static void later_stages_are_guessed_from_the_speed_so_far(void **state)
     fclose(file);
 }
 
+static void a_stage_without_cost_says_nothing_about_the_others(void **state)
+{
+    (void)state;
+    tl_progress progress;
+    FILE *file = begin(&progress, false);
+    const size_t hash = tl_progress_add(&progress, "hash files", 100, 0.0);
+    tl_progress_begin(&progress, hash, 0);
+    now += 8.0;
+    tl_progress_step(&progress, hash, 40);
+    assert_true(fabs(tl_progress_left(&progress) - 12.0) < 1e-9);
+    tl_progress_step(&progress, hash, 100);
+    tl_progress_end(&progress, hash);
+    const size_t predict = tl_progress_add(&progress, "predict", 10, 1.0);
+    (void)tl_progress_add(&progress, "attribute", 10, 2.0);
+    assert_true(isnan(tl_progress_left(&progress)));
+    tl_progress_begin(&progress, predict, 0);
+    now += 1.0;
+    tl_progress_step(&progress, predict, 5);
+    assert_true(fabs(tl_progress_left(&progress) - (1.0 + 4.0)) < 1e-9);
+    fclose(file);
+}
+
 static void what_an_earlier_run_did_is_no_speed(void **state)
 {
     (void)state;
@@ -171,6 +193,7 @@ int main(void)
         cmocka_unit_test(plain_lines_come_every_ten_seconds_and_at_the_end),
         cmocka_unit_test(a_terminal_line_is_drawn_over_the_last_one),
         cmocka_unit_test(later_stages_are_guessed_from_the_speed_so_far),
+        cmocka_unit_test(a_stage_without_cost_says_nothing_about_the_others),
         cmocka_unit_test(what_an_earlier_run_did_is_no_speed),
         cmocka_unit_test(hours_are_written_with_minutes),
         cmocka_unit_test(without_a_file_nothing_is_said),

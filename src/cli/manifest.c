@@ -48,7 +48,7 @@ static tl_status hash_files(tl_manifest *manifest, tl_progress *progress,
         bytes += manifest->files[i].sha256 == NULL ? manifest->files[i].bytes : 0;
     const bool shown = bytes > SHOWN_BYTES;
     const size_t stage =
-        shown ? tl_progress_add(progress, "hash files, MiB", (size_t)bytes >> 20, 1.0)
+        shown ? tl_progress_add(progress, "hash files, MiB", (size_t)bytes >> 20, 0.0)
               : 0;
     if (shown)
         tl_progress_begin(progress, stage, 0);

@@ -50,7 +50,8 @@ double tl_progress_left(const tl_progress *progress)
     double seconds = 0.0, cost = 0.0, left = 0.0;
     for (size_t i = 0; i < progress->n_stages; i++) {
         const tl_progress_stage *s = &progress->stages[i];
-        seconds += s->seconds;
+        if (s->cost > 0.0)
+            seconds += s->seconds;
         cost += s->cost * (double)s->n_measured;
     }
     for (size_t i = 0; i < progress->n_stages; i++) {

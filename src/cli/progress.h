@@ -49,7 +49,8 @@ typedef struct tl_progress {
 void tl_progress_init(tl_progress *progress, FILE *out, bool terminal,
                       double (*clock)(void *user), void *user);
 
-/* Announces a stage; returns its number. At most TL_PROGRESS_STAGES. */
+/* Announces a stage; returns its number. At most TL_PROGRESS_STAGES. A cost of 0: the
+ * stage tells nothing about the others. */
 size_t tl_progress_add(tl_progress *progress, const char *name, size_t n_units,
                        double cost);
 /* Corrects the guess of how much a stage has to do. */

@@ -153,12 +153,13 @@ static double seconds_now(void)
 }
 
 /* Adds the pairs that are not in the sums yet, and saves the sums now and then. */
-static tl_status add_pairs(tl_study *study, tl_modality modality,
+static tl_status add_pairs(tl_study *study, tl_modality modality, size_t n_pos,
                            tl_attribution *attribution, const tl_study_pair *pairs,
                            size_t n_pairs, const char *partial, tl_error *err)
 {
     const size_t stage = study->stages[modality][TL_STAGE_ATTRIBUTE];
-    const size_t group = tl_attribution_group(attribution);
+    const size_t group =
+        tl_study_group(study, n_pos, tl_attribution_group(attribution));
     double written = seconds_now(), cost = 0.0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
@@ -274,7 +275,8 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
     if (status == TL_OK)
         status = read_sums(partial, attribution, n_pairs, err);
     if (status == TL_OK)
-        status = add_pairs(study, modality, attribution, pairs, n_pairs, partial, err);
+        status = add_pairs(study, modality, span.n_pos, attribution, pairs, n_pairs,
+                           partial, err);
     if (status == TL_OK)
         status = write_scores(study, modality, attribution, &span, err);
 done:

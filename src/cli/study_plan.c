@@ -50,6 +50,18 @@ size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos)
     return sums + (scores > buffers ? scores : buffers);
 }
 
+size_t tl_study_group(const tl_study *study, size_t n_pos, size_t most)
+{
+    const tl_dims *d = tl_model_dims(study->session.model);
+    const size_t one = 2 * site_bytes(d, n_pos) + pair_bytes(d, n_pos);
+    const size_t kept = tl_study_attribution_bytes(study, n_pos);
+    const size_t half = study->memory / 2;
+    if (study->memory == 0)
+        return most;
+    const size_t fit = half > kept ? 1 + (half - kept) / one : 1;
+    return fit < most ? fit : most;
+}
+
 size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos)
 {
     const tl_dims *d = tl_model_dims(study->session.model);

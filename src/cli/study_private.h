@@ -52,6 +52,10 @@ size_t tl_study_cache_bytes(const tl_session_options *options, size_t all);
 size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos);
 size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos);
 
+/* How many pairs, of `most`, may be attributed together: their buffers get half of
+ * the memory, the passes the rest. */
+size_t tl_study_group(const tl_study *study, size_t n_pos, size_t most);
+
 /* TL_ERR_NO_MEMORY, saying what would do, if the memory is too little for prompts of
  * that length. */
 tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_pos,
