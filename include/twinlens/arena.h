@@ -14,7 +14,8 @@
  * AddressSanitizer keep a poisoned gap between blocks.
  *
  * A measuring arena hands out no memory and only counts: run the same layout
- * code on it to learn what a real one will need (tl_arena_peak).
+ * code on it to learn what a real one will need (tl_arena_peak; SIZE_MAX if that is
+ * more than can be counted).
  */
 #ifndef TWINLENS_ARENA_H
 #define TWINLENS_ARENA_H
