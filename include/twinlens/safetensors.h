@@ -11,8 +11,8 @@
  *
  * Every number of a header is checked before it is used: a file that opens has
  * tensors that lie inside it, do not overlap, leave no gap, and have the size
- * that their shape and dtype say. Tensors stay mapped (copied
- * where the file did not align them) and are valid until close.
+ * that their shape and dtype say. Tensors stay mapped (or are copied, where the file
+ * did not align them) and are valid until close.
  */
 #ifndef TWINLENS_SAFETENSORS_H
 #define TWINLENS_SAFETENSORS_H
