@@ -28,7 +28,8 @@
 #include "twinlens/tensor.h"
 
 /* A linear layer: weight [n_out, n_in] in the file's own dtype (f32, f16, bf16),
- * usually mapped; bias [n_out] in f32, or NULL. */
+ * usually mapped; bias [n_out] in f32, or NULL. A backend may remember weights by
+ * their address: they stay where and what they are for as long as it lives. */
 typedef struct tl_linear {
     tl_tensor weight;
     const float *bias;
