@@ -1,0 +1,304 @@
+/*
+ * test_model.c - model folders: the names that tensors have had, the hub's cache, a
+ * model without a tower, and what does not fit together.
+ */
+#include "random_inputs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "twinlens/alloc.h"
+#include "twinlens/pass.h"
+#include "twinlens/safetensors.h"
+
+static test_folder folder;
+
+static int make_folder(void **unused)
+{
+    (void)unused;
+    folder = test_folder_create();
+    return 0;
+}
+
+static int remove_folder(void **unused)
+{
+    (void)unused;
+    test_folder_remove(folder.path);
+    return 0;
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder.path, name);
+    return path;
+}
+
+/* How write_variant changes a name: a prefix becomes another; "" drops the tensor. */
+typedef struct rename_rule {
+    const char *from, *to;
+} rename_rule;
+
+/* The tiny checkpoint under `name`, with tensors renamed; `broken`: this one gets one
+ * row less. */
+static void write_variant(const char *name, const rename_rule *rules, size_t n_rules,
+                          const char *broken)
+{
+    tl_safetensors *file = NULL;
+    tl_error err = {0};
+    tl_arena *arena = tl_arena_create();
+    if (tl_safetensors_open(tiny_checkpoint, &file, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const size_t count = tl_safetensors_count(file);
+    tl_named_tensor *tensors = tl_arena_alloc(arena, count, sizeof *tensors);
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *old = tl_safetensors_name(file, i);
+        char *renamed = tl_arena_alloc(arena, 256, 1);
+        snprintf(renamed, 256, "%s", old);
+        for (size_t r = 0; r < n_rules; r++)
+            if (strncmp(old, rules[r].from, strlen(rules[r].from)) == 0) {
+                renamed[0] = '\0';
+                if (rules[r].to != NULL)
+                    snprintf(renamed, 256, "%s%s", rules[r].to,
+                             old + strlen(rules[r].from));
+                break;
+            }
+        if (renamed[0] == '\0')
+            continue;
+        tensors[n] = (tl_named_tensor){renamed, *tl_safetensors_at(file, i)};
+        if (broken != NULL && strcmp(old, broken) == 0)
+            tensors[n].tensor.dims[0]--;
+        n++;
+    }
+    assert_int_equal(mkdir(path_of(name), 0755), 0);
+    char target[600], config[600];
+    snprintf(target, sizeof target, "%s/model.safetensors", path_of(name));
+    if (tl_safetensors_write(target, tensors, n, NULL, 0, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    snprintf(config, sizeof config, "%s/config.json", tiny_checkpoint);
+    snprintf(target, sizeof target, "%s/config.json", path_of(name));
+    assert_int_equal(symlink(config, target), 0);
+    tl_safetensors_close(file);
+    tl_arena_destroy(arena);
+}
+
+/* The logit difference of one prompt with an image. */
+static double signature(const char *path)
+{
+    tl_model *model = NULL;
+    tl_pass *pass = NULL;
+    tl_error err = {0};
+    double ld = 0.0;
+    tl_arena *arena = tl_arena_create();
+    if (tl_model_open(path, NULL, &model, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_pass_prompt prompt = {.input = random_input(model, arena, 20, 0, 4, 3)};
+    if (tl_pass_create(model, &pass, &err) != TL_OK ||
+        tl_pass_forward(pass, &prompt, 1, NULL, &err) != TL_OK ||
+        tl_pass_logit_diff(pass, 0, 5, 9, &ld, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_pass_destroy(pass);
+    tl_model_close(model);
+    tl_arena_destroy(arena);
+    return ld;
+}
+
+static void every_generation_of_names_is_the_same_model(void **unused)
+{
+    (void)unused;
+    const rename_rule newer[] = {{"model.", "model.language_model."},
+                                 {"visual.", "model.visual."}};
+    const rename_rule llava[] = {{"model.", "language_model.model."},
+                                 {"lm_head.", "language_model.lm_head."}};
+    write_variant("newer", newer, 2, NULL);
+    write_variant("llava", llava, 2, NULL);
+    const double want = signature(tiny_checkpoint);
+    assert_true(signature(path_of("newer")) == want);
+    assert_true(signature(path_of("llava")) == want);
+}
+
+static void a_cache_entry_of_the_hub_opens(void **unused)
+{
+    (void)unused;
+    static const char *const folders[] = {"models--org--name", "models--org--name/refs",
+                                          "models--org--name/snapshots",
+                                          "models--org--name/snapshots/later"};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(mkdir(path_of(folders[i]), 0755), 0);
+    assert_int_equal(
+        symlink(tiny_checkpoint, path_of("models--org--name/snapshots/abc123")), 0);
+    test_file(&folder, "models--org--name/refs/main", "abc123\n", 7);
+    assert_true(signature(path_of("models--org--name")) == signature(tiny_checkpoint));
+}
+
+static void a_model_without_a_tower_takes_text_only(void **unused)
+{
+    (void)unused;
+    const rename_rule no_tower[] = {{"visual.", NULL}};
+    write_variant("text-only", no_tower, 1, NULL);
+    tl_model *model = NULL;
+    tl_error err = {0};
+    tl_arena *arena = tl_arena_create();
+    if (tl_model_open(path_of("text-only"), NULL, &model, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    random_input(model, arena, 9, 0, 0, 1);
+    int32_t ids[8] = {1, 2, 3, TINY_IMAGE_TOKEN, 4, 5, 6, 7};
+    float *values = tl_arena_alloc_zero(arena, 4 * TINY_PATCH_VALUES, sizeof *values);
+    tl_encoding e = {
+        TL_IMAGE, 8, ids, 3, 4, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2}};
+    tl_input input = {.n_pos = 77};
+    assert_int_equal(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err),
+                     TL_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "vision tower"));
+    assert_int_equal(input.n_pos, 77);
+    tl_model_close(model);
+    tl_arena_destroy(arena);
+}
+
+static void what_does_not_fit_the_model_is_refused(void **unused)
+{
+    (void)unused;
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    int32_t ids[8] = {1, 2, 3, TINY_IMAGE_TOKEN, TINY_IMAGE_TOKEN, 5, 6, 7};
+    float *values = tl_arena_alloc_zero(arena, 16 * TINY_PATCH_VALUES, sizeof *values);
+    const struct {
+        tl_pixels pixels;
+        int32_t last_id;
+        size_t n_pos;
+        const char *says;
+    } cases[] = {
+        {{2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2},
+         7,
+         8,
+         "2 image tokens, the image gives 1"},
+        {{2, {8, TINY_PATCH_VALUES}, values, 1, 2, 4}, 640, 8, "640 at position 7"},
+        {{2, {8, TINY_PATCH_VALUES}, values, 1, 2, 4}, -1, 8, "-1 at position 7"},
+        {{2, {6, TINY_PATCH_VALUES}, values, 1, 2, 3}, 7, 8, "does not fit"},
+        {{2, {8, 1000}, values, 1, 2, 4}, 7, 8, "does not fit"},
+        {{2, {0, TINY_PATCH_VALUES}, values, 1, 0, 0}, 7, 8, "does not fit"},
+        {{2, {8, TINY_PATCH_VALUES}, values, 2, 2, 2}, 7, 8, "does not fit"},
+        {{2, {8, TINY_PATCH_VALUES}, values, 1, 2, 4}, 7, 0, "without any token"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ids[7] = cases[i].last_id;
+        const tl_encoding e = {TL_IMAGE, cases[i].n_pos, ids, 3, 5, 1, cases[i].pixels};
+        tl_input input;
+        tl_error err = {0};
+        if (tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err) !=
+                TL_ERR_DATA ||
+            strstr(err.text, cases[i].says) == NULL)
+            fail_msg("case %zu: '%s', wanted '%s'", i, err.text, cases[i].says);
+    }
+    tl_model_close(model);
+    tl_arena_destroy(arena);
+}
+
+static void a_folder_that_is_no_model_says_what_is_wrong(void **unused)
+{
+    (void)unused;
+    const rename_rule no_embed[] = {{"model.embed_tokens.", NULL}};
+    const rename_rule no_layer[] = {{"model.layers.3.mlp.up_proj.", NULL}};
+    write_variant("no-embed", no_embed, 1, NULL);
+    write_variant("no-layer", no_layer, 1, NULL);
+    write_variant("short", NULL, 0, "model.layers.2.self_attn.q_proj.weight");
+    assert_int_equal(mkdir(path_of("empty"), 0755), 0);
+    const struct {
+        const char *name;
+        tl_status status;
+        const char *says[2];
+    } cases[] = {
+        {"no-embed",
+         TL_ERR_NOT_FOUND,
+         {"embed_tokens.weight", "model.language_model."}},
+        {"no-layer",
+         TL_ERR_NOT_FOUND,
+         {"model.layers.3.mlp.up_proj.weight", "model.safetensors"}},
+        {"short", TL_ERR_FORMAT, {"model.layers.2.self_attn.q_proj.weight", "[47,48]"}},
+        {"empty", TL_ERR_NOT_FOUND, {"config.json", "snapshots"}},
+        {"nowhere", TL_ERR_NOT_FOUND, {"nowhere", "no such model folder"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tl_model *model = NULL;
+        tl_error err = {0};
+        const tl_status status =
+            tl_model_open(path_of(cases[i].name), NULL, &model, &err);
+        if (status != cases[i].status || strstr(err.text, cases[i].says[0]) == NULL ||
+            strstr(err.text, cases[i].says[1]) == NULL || model != NULL)
+            fail_msg("%s: %s, '%s'; wanted '%s' and '%s'", cases[i].name,
+                     tl_status_name(status), err.text, cases[i].says[0],
+                     cases[i].says[1]);
+    }
+}
+
+/* Opens, runs the tower and a pass there and back, with the n-th request for memory
+ * failing, until one run gets through. */
+static tl_status whole_run(tl_error *err)
+{
+    tl_model *model = NULL;
+    tl_pass *pass = NULL;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    static float values[4 * TINY_PATCH_VALUES];
+    static const int32_t ids[6] = {1, 2, TINY_IMAGE_TOKEN, 4, 5, 6};
+    const tl_encoding e = {
+        TL_IMAGE, 6, ids, 2, 3, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2}};
+    const int32_t a = 5, b = 9;
+    tl_pass_prompt prompt = {.prefix = NULL};
+    const tl_pass_options options = {.for_backward = true, .last_only = true};
+    tl_status status = tl_model_open(tiny_checkpoint, NULL, &model, err);
+    if (status == TL_OK)
+        status = tl_model_input(model, &e, TL_ROPE_TRUE, arena, &prompt.input, err);
+    if (status == TL_OK)
+        status = tl_pass_create(model, &pass, err);
+    if (status == TL_OK)
+        status = tl_pass_forward(pass, &prompt, 1, &options, err);
+    if (status == TL_OK)
+        status = tl_pass_backward(pass, &a, &b, err);
+    tl_pass_destroy(pass);
+    tl_model_close(model);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static void no_failing_request_for_memory_harms(void **unused)
+{
+    (void)unused;
+    const size_t live = tl_alloc_live();
+    long long n = 0;
+    for (;; n++) {
+        tl_error err = {0};
+        tl_alloc_fail_at(n);
+        const tl_status status = whole_run(&err);
+        const int hit = tl_alloc_fault_hit();
+        tl_alloc_fail_at(-1);
+        assert_int_equal(tl_alloc_live(), live);
+        if (!hit) {
+            assert_int_equal(status, TL_OK);
+            break;
+        }
+        /* A weight that finds no room in the cache is converted each time instead. */
+        if (status != TL_ERR_NO_MEMORY && status != TL_OK)
+            fail_msg("request %lld: %s, '%s'", n, tl_status_name(status), err.text);
+        assert_true(status == TL_OK || err.text[0] != '\0');
+    }
+    assert_true(n > 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_generation_of_names_is_the_same_model),
+        cmocka_unit_test(a_cache_entry_of_the_hub_opens),
+        cmocka_unit_test(a_model_without_a_tower_takes_text_only),
+        cmocka_unit_test(what_does_not_fit_the_model_is_refused),
+        cmocka_unit_test(a_folder_that_is_no_model_says_what_is_wrong),
+        cmocka_unit_test(no_failing_request_for_memory_harms),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
