@@ -30,7 +30,7 @@
 #include "twinlens/alloc.h"
 
 enum {
-    TILE = 64,
+    TILE = 24,
     PANEL_BYTES = 24 << 20, /* of panels made anew, together */
     BLOCK_BYTES = 4 << 20,  /* of one panel: it should stay in a cache */
     BLOCK_MOST = 256,
