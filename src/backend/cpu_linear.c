@@ -110,9 +110,11 @@ typedef struct product {
     size_t scratch_bytes;
 } product;
 
-/* All panels of one weight in one direction. */
+/* All panels of one weight in one direction. The first rows of a fused weight begin
+ * where the whole does: its sizes belong to what is looked up. */
 typedef struct cached {
     const void *weight;
+    size_t k, n;
     bool backward;
     float *panels; /* block after block, each [k, width] */
 } cached;
@@ -393,14 +395,16 @@ static void fill_panel(const job *j, size_t b, float *panel)
         fill_forward(&j->layer->weight, b * j->block, width_of(j, b), panel);
 }
 
-static size_t slot_of(const tl_cpu_linear *s, const void *weight, bool backward)
+static size_t slot_of(const tl_cpu_linear *s, const cached *wanted)
 {
-    const uint64_t hash =
-        ((uint64_t)(uintptr_t)weight * 2 + backward) * 0x9e3779b97f4a7c15u;
+    const uint64_t hash = ((uint64_t)(uintptr_t)wanted->weight * 2 + wanted->backward) *
+                          0x9e3779b97f4a7c15u;
     size_t i = (size_t)(hash >> 20) & (s->cache_capacity - 1);
-    while (s->cache[i].panels != NULL &&
-           (s->cache[i].weight != weight || s->cache[i].backward != backward))
-        i = (i + 1) & (s->cache_capacity - 1);
+    for (const cached *c; (c = &s->cache[i])->panels != NULL;
+         i = (i + 1) & (s->cache_capacity - 1))
+        if (c->weight == wanted->weight && c->k == wanted->k && c->n == wanted->n &&
+            c->backward == wanted->backward)
+            break;
     return i;
 }
 
@@ -415,7 +419,7 @@ static bool grow_cache(tl_cpu_linear *s)
     s->cache_capacity = capacity;
     for (size_t i = 0; i < old_capacity; i++)
         if (old[i].panels != NULL)
-            s->cache[slot_of(s, old[i].weight, old[i].backward)] = old[i];
+            s->cache[slot_of(s, &old[i])] = old[i];
     tl_free(old);
     return true;
 }
@@ -424,10 +428,10 @@ static bool grow_cache(tl_cpu_linear *s)
  * they have to be made anew each time. */
 static float *find_panels(tl_cpu_linear *s, const job *j)
 {
-    const void *weight = j->layer->weight.data;
+    cached entry = {j->layer->weight.data, j->k, j->n, j->backward, NULL};
     if (2 * s->n_cached >= s->cache_capacity && !grow_cache(s))
         return NULL;
-    const size_t slot = slot_of(s, weight, j->backward);
+    const size_t slot = slot_of(s, &entry);
     if (s->cache[slot].panels != NULL)
         return s->cache[slot].panels;
     const size_t bytes = j->k * j->n * sizeof(float),
@@ -441,7 +445,8 @@ static float *find_panels(tl_cpu_linear *s, const job *j)
         fill_panel(j, b, panels + b * j->block * j->k);
     s->cache_left -= bytes;
     s->n_cached++;
-    s->cache[slot] = (cached){weight, j->backward, panels};
+    entry.panels = panels;
+    s->cache[slot] = entry;
     return panels;
 }
 
