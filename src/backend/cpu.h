@@ -97,7 +97,8 @@ size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_
  */
 static inline float tl_cpu_exp(float x)
 {
-    const float bounded = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
+    /* Not "x < -87.3f": a NaN, which no integer holds, has to be bounded too. */
+    const float bounded = !(x >= -87.3f) ? -87.3f : x > 88.7f ? 88.7f : x;
     const float shifted = bounded * 1.44269504f + 12582912.0f; /* 1.5 2^23: rounds */
     const float n = shifted - 12582912.0f;
     float r = bounded - n * 0.693359375f; /* ln 2 in two parts, the first exact */
