@@ -4,5 +4,6 @@
 
 int main(int argc, char **argv)
 {
+    tl_cli_wait_politely(argv);
     return tl_cli_main(argc, argv);
 }

@@ -11,9 +11,9 @@
 
 typedef struct options {
     tl_session_options session;
+    tl_selection selection;
     tl_attribution_flags flags;
-    const char *out, *ids;
-    int modality, part;
+    const char *out;
 } options;
 
 static tl_status attribute(tl_session *s, const options *o, tl_error *err)
@@ -22,8 +22,7 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     size_t n = 0;
     tl_attribution *attribution = NULL;
     tl_scores scores;
-    tl_status status = tl_session_pairs(s, (tl_modality)o->modality, (tl_part)o->part,
-                                        o->ids, "attribute", &pairs, NULL, &n, err);
+    tl_status status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
     if (status != TL_OK)
         return status;
     tl_attribution_options how =
@@ -46,10 +45,10 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
         {"twinlens", TWINLENS_VERSION},
         {"model", o->session.model},
         {"dataset", o->session.dataset},
-        {"split", o->part == TL_PART_NONE   ? "all"
-                  : o->part == TL_DISCOVERY ? "discovery"
-                                            : "evaluation"},
-        {"modality", tl_modality_name((tl_modality)o->modality)},
+        {"split", o->selection.part == TL_PART_NONE   ? "all"
+                  : o->selection.part == TL_DISCOVERY ? "discovery"
+                                                      : "evaluation"},
+        {"modality", tl_modality_name((tl_modality)o->selection.modality)},
         {"prompts", n_pairs},
         {"ig_steps", steps},
         {"ig_path", how.ig_path == TL_IG_FULL ? "full" : "textonly"},
@@ -64,39 +63,18 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice parts[] = {{"all", TL_PART_NONE},
-                                      {"discovery", TL_DISCOVERY},
-                                      {"evaluation", TL_EVALUATION},
-                                      {0}};
     options o = {0};
     const tl_option table[] = {
         TL_OPTIONS_MODEL(o.session),
         TL_OPTIONS_DATASET(o.session),
         TL_OPTIONS_ROPE(o.session),
-        {.name = "modality",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.modality,
-         .argument = "text|image",
-         .help = "which prompts",
-         .choices = tl_modality_choices,
-         .required = true},
+        TL_OPTIONS_SELECTION(o.selection),
         {.name = "out",
          .kind = TL_OPTION_STRING,
          .value = &o.out,
          .argument = "FILE",
          .help = "score file to write",
          .required = true},
-        {.name = "ids",
-         .kind = TL_OPTION_STRING,
-         .value = &o.ids,
-         .argument = "A,B",
-         .help = "only the prompts with these ids"},
-        {.name = "split",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.part,
-         .argument = "discovery|evaluation",
-         .help = "only the prompts of this part (all)",
-         .choices = parts},
         TL_OPTIONS_ATTRIBUTION(o.flags),
         {.name = "signed",
          .kind = TL_OPTION_FLAG,

@@ -15,8 +15,9 @@ enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
 
 typedef struct options {
     tl_session_options session;
-    const char *scores, *fractions, *ids;
-    int modality, part, grid, rounding, faith;
+    tl_selection selection;
+    const char *scores, *fractions;
+    int grid, rounding, faith;
     bool grid_given, rounding_given, random_given, json;
     uint64_t random;
 } options;
@@ -126,8 +127,8 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     tl_status status =
         read_fractions(o, arena, &c.texts, &fractions, &c.n_fractions, err);
     if (status == TL_OK)
-        status = tl_session_pairs(s, (tl_modality)o->modality, (tl_part)o->part, o->ids,
-                                  "evaluate", &pairs, NULL, &c.n_prompts, err);
+        status =
+            tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
     if (status == TL_OK)
         status = tl_score_file_read(o->scores, tl_model_dims(s->model),
                                     pairs[0].clean.n_pos, arena, &scores, err);
@@ -175,10 +176,6 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice parts[] = {{"all", TL_PART_NONE},
-                                      {"discovery", TL_DISCOVERY},
-                                      {"evaluation", TL_EVALUATION},
-                                      {0}};
     static const tl_choice faiths[] = {
         {"mean_ratio", FAITH_MEAN_RATIO}, {"ratio_mean", FAITH_RATIO_MEAN}, {0}};
     options o = {0};
@@ -186,13 +183,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         TL_OPTIONS_MODEL(o.session),
         TL_OPTIONS_DATASET(o.session),
         TL_OPTIONS_ROPE(o.session),
-        {.name = "modality",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.modality,
-         .argument = "text|image",
-         .help = "which prompts",
-         .choices = tl_modality_choices,
-         .required = true},
+        TL_OPTIONS_SELECTION(o.selection),
         {.name = "scores",
          .kind = TL_OPTION_STRING,
          .value = &o.scores,
@@ -230,17 +221,6 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .argument = "SEED",
          .help = "random circuits of the same sizes instead",
          .given = &o.random_given},
-        {.name = "ids",
-         .kind = TL_OPTION_STRING,
-         .value = &o.ids,
-         .argument = "A,B",
-         .help = "only the prompts with these ids"},
-        {.name = "split",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.part,
-         .argument = "discovery|evaluation",
-         .help = "only the prompts of this part (all)",
-         .choices = parts},
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &o.json,

@@ -16,6 +16,10 @@ const tl_choice tl_rope_choices[] = {{"mrope", TL_ROPE_TRUE},
                                      {0}};
 const tl_choice tl_compat_choices[] = {{"published", TL_COMPAT_PUBLISHED}, {0}};
 const tl_choice tl_modality_choices[] = {{"text", TL_TEXT}, {"image", TL_IMAGE}, {0}};
+const tl_choice tl_part_choices[] = {{"all", TL_PART_NONE},
+                                     {"discovery", TL_DISCOVERY},
+                                     {"evaluation", TL_EVALUATION},
+                                     {0}};
 
 tl_rope tl_session_rope(const tl_session_options *o)
 {
@@ -93,15 +97,17 @@ tl_status tl_session_row(const tl_session *s, const char *id, size_t *row,
 }
 
 /* Rows that are asked for, in the order of the file or of `ids`. */
-static tl_status choose_rows(tl_session *s, tl_modality modality, tl_part part,
-                             const char *ids, size_t *rows, size_t *count,
-                             tl_error *err)
+static tl_status choose_rows(tl_session *s, const tl_selection *selection, size_t *rows,
+                             size_t *count, tl_error *err)
 {
+    const tl_modality modality = (tl_modality)selection->modality;
+    const tl_part part = (tl_part)selection->part;
     size_t n = 0;
-    if (ids != NULL) {
+    if (selection->ids != NULL) {
         const char *const *words = NULL;
         size_t n_words = 0;
-        tl_status status = tl_options_split(ids, s->arena, &words, &n_words, err);
+        tl_status status =
+            tl_options_split(selection->ids, s->arena, &words, &n_words, err);
         for (size_t i = 0; i < n_words && status == TL_OK; i++) {
             if (n == s->dataset->n_rows)
                 return tl_cli_misuse(err,
@@ -172,9 +178,9 @@ static tl_status make_prompt(tl_session *s, prompts *p, size_t row, tl_error *er
     return status;
 }
 
-tl_status tl_session_pairs(tl_session *s, tl_modality modality, tl_part part,
-                           const char *ids, const char *needed_by, tl_pair **pairs,
-                           size_t **rows, size_t *count, tl_error *err)
+tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
+                           const char *needed_by, tl_pair **pairs, size_t *count,
+                           tl_error *err)
 {
     const size_t n_rows = s->dataset->n_rows;
     prompts p = {
@@ -190,7 +196,7 @@ tl_status tl_session_pairs(tl_session *s, tl_modality modality, tl_part part,
         made == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n_rows);
     if (status == TL_OK)
-        status = choose_rows(s, modality, part, ids, chosen, &n, err);
+        status = choose_rows(s, selection, chosen, &n, err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         const tl_dataset_row *row = &s->dataset->rows[chosen[i]];
         if (row->counterfactual == TL_NO_ROW) {
@@ -217,8 +223,6 @@ tl_status tl_session_pairs(tl_session *s, tl_modality modality, tl_part part,
     if (status != TL_OK)
         return status;
     *pairs = made;
-    if (rows != NULL)
-        *rows = chosen;
     *count = n;
     return TL_OK;
 }

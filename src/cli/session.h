@@ -69,7 +69,24 @@ typedef struct tl_session_options {
         .choices = tl_compat_choices                                                   \
     }
 
-extern const tl_choice tl_rope_choices[], tl_compat_choices[], tl_modality_choices[];
+/* Which prompts a command takes as pairs. */
+typedef struct tl_selection {
+    int modality, part;
+    const char *ids;
+} tl_selection;
+
+#define TL_OPTIONS_SELECTION(s)                                                          \
+    {.name = "modality", .kind = TL_OPTION_CHOICE, .value = &(s).modality,               \
+     .argument = "text|image", .help = "which prompts",                                  \
+     .choices = tl_modality_choices, .required = true},                                  \
+        {.name = "ids", .kind = TL_OPTION_STRING, .value = &(s).ids, .argument = "A,B",  \
+         .help = "only the prompts with these ids"},                                     \
+        {.name = "split", .kind = TL_OPTION_CHOICE, .value = &(s).part,                  \
+         .argument = "discovery|evaluation",                                             \
+         .help = "only the prompts of this part (all)", .choices = tl_part_choices}
+
+extern const tl_choice tl_rope_choices[], tl_compat_choices[], tl_modality_choices[],
+    tl_part_choices[];
 
 /* The rope mode that the options come to. */
 tl_rope tl_session_rope(const tl_session_options *options);
@@ -99,9 +116,9 @@ tl_status tl_session_input(tl_session *session, size_t row, tl_arena *arena,
  * needed_by begins messages. TL_ERR_DATA when a row has no counterfactual, when
  * lengths differ, when two answers begin alike, when there is no row.
  */
-tl_status tl_session_pairs(tl_session *session, tl_modality modality, tl_part part,
-                           const char *ids, const char *needed_by, tl_pair **pairs,
-                           size_t **rows, size_t *count, tl_error *err);
+tl_status tl_session_pairs(tl_session *session, const tl_selection *selection,
+                           const char *needed_by, tl_pair **pairs, size_t *count,
+                           tl_error *err);
 
 /* Whether a file can be written there, asked before hours of computing: TL_ERR_IO.
  * Writing it can still fail. */
