@@ -363,13 +363,29 @@ static void fill_forward(const tl_tensor *weight, size_t first, size_t width,
     }
 }
 
+/* A bf16 number is the upper half of an f32. */
+TL_WIDE static void widen_bf16(const uint16_t *restrict bits, size_t n,
+                               float *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t wide = (uint32_t)bits[i] << 16;
+        memcpy(out + i, &wide, sizeof wide);
+    }
+}
+
 /* panel[o, i] = W[o, first + i]: W as it is, for the backward. */
 static void fill_backward(const tl_tensor *weight, size_t first, size_t width,
                           float *panel)
 {
-    const size_t n_in = weight->dims[1];
-    for (size_t o = 0; o < weight->dims[0]; o++)
-        tl_tensor_to_f32(weight, o * n_in + first, width, panel + o * width, NULL);
+    const size_t n_out = weight->dims[0], n_in = weight->dims[1];
+    const uint16_t *bits = (const uint16_t *)weight->data + first;
+    const bool aligned = (uintptr_t)bits % sizeof *bits == 0;
+    for (size_t o = 0; o < n_out; o++) {
+        if (weight->dtype == TL_BF16 && aligned)
+            widen_bf16(bits + o * n_in, width, panel + o * width);
+        else
+            tl_tensor_to_f32(weight, o * n_in + first, width, panel + o * width, NULL);
+    }
 }
 
 /* One direction of a layer: C [rows, n] = A [rows, k] B, B made of panels. */
