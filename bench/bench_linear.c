@@ -62,13 +62,13 @@ static double library_rate(size_t rows, size_t n_in, size_t n_out, const float *
     const dnnl_dims_t da = {(dnnl_dim_t)rows, (dnnl_dim_t)n_in},
                       db = {(dnnl_dim_t)n_in, (dnnl_dim_t)n_out},
                       dc = {(dnnl_dim_t)rows, (dnnl_dim_t)n_out};
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
+    dnnl_engine_t engine = NULL;
+    dnnl_stream_t stream = NULL;
     dnnl_memory_desc_t a, b, c;
     dnnl_matmul_desc_t desc;
-    dnnl_primitive_desc_t pd;
-    dnnl_primitive_t primitive;
-    dnnl_memory_t ma, mb, mc;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_t primitive = NULL;
+    dnnl_memory_t ma = NULL, mb = NULL, mc = NULL;
     must(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
              dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) ==
                  dnnl_success &&

@@ -45,6 +45,12 @@ fi
 status=0
 for backend in cpu ref; do
     echo "== $backend"
+    if "$bin" predict --model tests/data/qwen2vl-tiny/checkpoint \
+           --dataset tests/data/qwen2vl-tiny/goldens --ids text-0 --backend "$backend" \
+           2>&1 > /dev/null | grep -q 'made without'; then
+        echo "skipped: this build has no $backend backend"
+        continue
+    fi
     TWINLENS_BACKEND=$backend "$python" "$shared/reference/compare.py" --twinlens "$bin" \
         "$shared/checkpoints" "$shared/goldens" --only "$only" --stages "$stages" ||
         status=1
