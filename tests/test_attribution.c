@@ -138,7 +138,7 @@ static void saved_sums_continue_to_the_same_bits(void **unused)
     teardown(&f);
 }
 
-/* SPEC 10.2 (3): on text there is nothing that textonly leaves fixed. */
+/* On text there is nothing that textonly leaves fixed. */
 static void both_ig_paths_agree_on_text_and_not_on_images(void **unused)
 {
     (void)unused;
@@ -155,7 +155,7 @@ static void both_ig_paths_agree_on_text_and_not_on_images(void **unused)
     teardown(&f);
 }
 
-/* SPEC 10.2 (3): where only the image differs, textonly has m identical steps. */
+/* Where only the image differs, textonly has m identical steps. */
 static void textonly_with_the_same_text_is_one_step(void **unused)
 {
     (void)unused;
@@ -224,7 +224,7 @@ static double run_patched(fixture *f, const tl_input *input, const tl_pair *pair
 }
 
 /*
- * SPEC 10.2 (4). When the counterfactual is a small step away, the signed score of
+ * When the counterfactual is a small step away, the signed score of
  * a node is the effect of putting its counterfactual value into the clean run, up
  * to second order. Every head of every layer and position, and some neurons.
  */

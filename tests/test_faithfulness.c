@@ -1,5 +1,5 @@
 /*
- * test_faithfulness.c - the identities of SPEC 10.2 (2): nothing and everything,
+ * test_faithfulness.c - its identities: nothing and everything,
  * the run that need not be made; and the ablation against one written out plainly.
  */
 #include "random_inputs.h"

@@ -11,7 +11,7 @@
 
 enum { IMAGE = 9, N = 40 };
 
-/* SPEC 4.3: an image at 15; 9 x 9 resumes at 24, 3 rows x 12 columns at 27. */
+/* docs/math.md eq. 9: an image at 15; 9 x 9 resumes at 24, 3 rows x 12 columns at 27. */
 static void text_resumes_behind_the_larger_side(void **unused)
 {
     (void)unused;
@@ -57,7 +57,7 @@ static void sequential_positions_count_tokens(void **unused)
         assert_int_equal(positions[i], i % N);
 }
 
-/* SPEC 10.2 (5). The tables are the same bits, so everything behind them is. */
+/* The tables are the same bits, so everything behind them is. */
 static void mrope_on_text_is_the_plain_encoding(void **unused)
 {
     (void)unused;

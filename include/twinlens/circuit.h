@@ -31,7 +31,7 @@ typedef struct tl_pair {
  * every activation is the same too. Less than n_pos. */
 size_t tl_pair_shared_prefix(const tl_pair *pair, size_t d_model);
 
-/* ---- attribution (SPEC 4) ------------------------------------------------- */
+/* ---- attribution (docs/math.md eq. 3) ------------------------------------------------ */
 
 typedef enum tl_ig_path {
     TL_IG_FULL,      /* interpolate the assembled input */
@@ -92,7 +92,7 @@ typedef struct tl_attribution_state {
 tl_attribution_state tl_attribution_get_state(tl_attribution *attribution);
 void tl_attribution_set_count(tl_attribution *attribution, size_t n_pairs);
 
-/* ---- circuits (SPEC 5.1) ----------------------------------------------------- */
+/* ---- circuits (docs/math.md eq. 4) ---------------------------------------------------- */
 
 /* rank[i] = place of component i by descending score; ties: lower index first. */
 typedef struct tl_ranking {
@@ -124,14 +124,15 @@ double tl_fraction_value(tl_fraction fraction);
 
 typedef enum tl_fraction_rounding {
     TL_FRACTION_EXACT, /* floor(p count) in exact arithmetic */
-    TL_FRACTION_F32,   /* as published: p rounded to float first (SPEC 5.1) */
+    TL_FRACTION_F32,   /* as published: p rounded to float first */
 } tl_fraction_rounding;
 
-size_t tl_fraction_of(tl_fraction fraction, size_t count, tl_fraction_rounding rounding);
+size_t tl_fraction_of(tl_fraction fraction, size_t count,
+                      tl_fraction_rounding rounding);
 tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
                          tl_fraction_rounding rounding);
 
-/* ---- faithfulness (SPEC 5.2, 5.3) ----------------------------------------------- */
+/* ---- faithfulness (docs/math.md eq. 6) ---------------------------------------------- */
 
 typedef struct tl_evaluate_options {
     size_t memory_budget; /* 0: no limit */
@@ -153,10 +154,10 @@ tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
 
 /* Summary of one circuit over prompts; f_i = (circuit - none) / (clean - none). */
 typedef struct tl_faithfulness {
-    double mean_of_ratios;  /* mean of f_i, as published */
-    double ratio_of_means;  /* sum of numerators / sum of denominators */
-    double median;          /* of f_i */
-    size_t n, n_excluded;   /* excluded: |clean - none| < 1e-6 (1 + |clean|) */
+    double mean_of_ratios; /* mean of f_i, as published */
+    double ratio_of_means; /* sum of numerators / sum of denominators */
+    double median;         /* of f_i */
+    size_t n, n_excluded;  /* excluded: |clean - none| < 1e-6 (1 + |clean|) */
 } tl_faithfulness;
 
 /* NaN where nothing is left after the exclusions. */

@@ -46,7 +46,7 @@ const tl_dims *tl_model_dims(const tl_model *model);
 
 typedef enum tl_rope {
     TL_ROPE_TRUE,       /* the model's own positions (M-RoPE) */
-    TL_ROPE_SEQUENTIAL, /* 0..T-1 on all axes, as published (SPEC 4.3) */
+    TL_ROPE_SEQUENTIAL, /* 0..T-1 on all axes, as published */
 } tl_rope;
 
 /* What enters the first layer. */

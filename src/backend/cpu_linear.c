@@ -11,9 +11,12 @@
  * (That a row's bits do not depend on its place within a tile is oneDNN's doing, and
  * is tested: tests/test_backend.c.)
  *
- * Panels of small models stay in a cache. Those of large ones are made anew, as
- * many at a time as PANEL_BYTES hold, and used for all rows: the cost is one
- * conversion of a weight for all rows of the batch.
+ * Panels of small models stay in a cache. Those of large ones are made anew for each
+ * product, by each thread for itself where there are blocks enough: a thread fills
+ * its panel, which never leaves its processor's cache, and takes all rows through it.
+ *
+ * oneDNN splits work among as many threads as OpenMP would give it, sums of a product
+ * included. Inside our teams that is one (be_alone), also where a team has one thread.
  */
 #include "backend/cpu.h"
 
@@ -31,10 +34,10 @@
 
 enum {
     TILE = 24,
-    PANEL_BYTES = 24 << 20, /* of panels made anew, together */
-    BLOCK_BYTES = 4 << 20,  /* of one panel: it should stay in a cache */
-    BLOCK_MOST = 256,
+    BLOCK_BYTES = 2 << 20, /* of one panel: it should stay in a cache */
+    BLOCK_MOST = 128,
     BLOCK_LEAST = 64,
+    LIBRARY_BYTES = 64 << 10, /* that oneDNN wants for a tile: 640 were seen */
 };
 
 /* ---- oneDNN 2 and 3 -------------------------------------------------------------- */
@@ -137,7 +140,7 @@ struct tl_cpu_linear {
     cached *cache; /* open addressing, by weight and direction */
     size_t n_cached, cache_capacity;
     size_t cache_left;
-    float *panels; /* those made anew */
+    float *panels; /* those made anew, see run_uncached */
     size_t panels_count;
     worker *workers;
 };
@@ -351,25 +354,36 @@ static void fill_forward(const tl_tensor *weight, size_t first, size_t width,
         return;
     }
 #endif
-    enum { STRIP = 256 };
-    float strip[STRIP];
+    /* A square first, so that reads and writes are both runs of neighbours. */
+    enum { STRIP = 64 };
+    float square[BLOCK_MOST][STRIP];
     for (size_t i = 0; i < n_in; i += STRIP) {
         const size_t n = n_in - i < STRIP ? n_in - i : STRIP;
-        for (size_t o = 0; o < width; o++) {
-            tl_tensor_to_f32(weight, (first + o) * n_in + i, n, strip, NULL);
-            for (size_t k = 0; k < n; k++)
-                panel[(i + k) * width + o] = strip[k];
-        }
+        for (size_t o = 0; o < width; o++)
+            tl_tensor_to_f32(weight, (first + o) * n_in + i, n, square[o], NULL);
+        for (size_t k = 0; k < n; k++)
+            for (size_t o = 0; o < width; o++)
+                panel[(i + k) * width + o] = square[o][k];
     }
 }
 
-/* A bf16 number is the upper half of an f32. */
-TL_WIDE static void widen_bf16(const uint16_t *restrict bits, size_t n,
-                               float *restrict out)
+/* panel[o, i] = W[o, first + i] of bf16 weights. A piece of a row is too short for the
+ * processor to see where it leads: the pieces of later rows are asked for in time. */
+TL_WIDE static void copy_bf16(const uint16_t *restrict w, size_t n_out, size_t n_in,
+                              size_t width, float *restrict panel)
 {
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t wide = (uint32_t)bits[i] << 16;
-        memcpy(out + i, &wide, sizeof wide);
+    enum { AHEAD = 16, LINE = 64 / sizeof *w };
+    for (size_t o = 0; o < n_out; o++) {
+        const uint16_t *from = w + o * n_in;
+#if defined(__GNUC__)
+        if (o + AHEAD < n_out)
+            for (size_t i = 0; i < width; i += LINE)
+                __builtin_prefetch(from + AHEAD * n_in + i);
+#endif
+        for (size_t i = 0; i < width; i++) {
+            const uint32_t bits = (uint32_t)from[i] << 16;
+            memcpy(panel + o * width + i, &bits, sizeof bits);
+        }
     }
 }
 
@@ -379,20 +393,21 @@ static void fill_backward(const tl_tensor *weight, size_t first, size_t width,
 {
     const size_t n_out = weight->dims[0], n_in = weight->dims[1];
     const uint16_t *bits = (const uint16_t *)weight->data + first;
-    const bool aligned = (uintptr_t)bits % sizeof *bits == 0;
-    for (size_t o = 0; o < n_out; o++) {
-        if (weight->dtype == TL_BF16 && aligned)
-            widen_bf16(bits + o * n_in, width, panel + o * width);
-        else
-            tl_tensor_to_f32(weight, o * n_in + first, width, panel + o * width, NULL);
+    if (weight->dtype == TL_BF16 && (uintptr_t)bits % sizeof *bits == 0) {
+        copy_bf16(bits, n_out, n_in, width, panel);
+        return;
     }
+    for (size_t o = 0; o < n_out; o++)
+        tl_tensor_to_f32(weight, o * n_in + first, width, panel + o * width, NULL);
 }
 
 /* One direction of a layer: C [rows, n] = A [rows, k] B, B made of panels. */
 typedef struct job {
     const tl_linear *layer;
     bool backward, add;
-    size_t rows, k, n, block;
+    size_t rows, k, n;
+    size_t block, n_blocks; /* columns of a block, but of the last */
+    size_t full, last;      /* products of a block and of the last */
     const float *a, *bias;
     float *c;
 } job;
@@ -409,6 +424,13 @@ static void fill_panel(const job *j, size_t b, float *panel)
         fill_backward(&j->layer->weight, b * j->block, width_of(j, b), panel);
     else
         fill_forward(&j->layer->weight, b * j->block, width_of(j, b), panel);
+}
+
+static void fill_panels(const tl_cpu_linear *s, const job *j, float *panels)
+{
+#pragma omp parallel for num_threads((int)s->n_threads) schedule(dynamic)
+    for (size_t b = 0; b < j->n_blocks; b++)
+        fill_panel(j, b, panels + b * j->block * j->k);
 }
 
 static size_t slot_of(const tl_cpu_linear *s, const cached *wanted)
@@ -450,15 +472,12 @@ static float *find_panels(tl_cpu_linear *s, const job *j)
     const size_t slot = slot_of(s, &entry);
     if (s->cache[slot].panels != NULL)
         return s->cache[slot].panels;
-    const size_t bytes = j->k * j->n * sizeof(float),
-                 n_blocks = (j->n + j->block - 1) / j->block;
+    const size_t bytes = j->k * j->n * sizeof(float);
     float *panels =
         bytes <= s->cache_left ? tl_alloc(j->k * j->n, sizeof *panels) : NULL;
     if (panels == NULL)
         return NULL;
-#pragma omp parallel for num_threads((int)s->n_threads) schedule(dynamic)
-    for (size_t b = 0; b < n_blocks; b++)
-        fill_panel(j, b, panels + b * j->block * j->k);
+    fill_panels(s, j, panels);
     s->cache_left -= bytes;
     s->n_cached++;
     entry.panels = panels;
@@ -543,49 +562,117 @@ static dnnl_status_t run_tile(const tl_cpu_linear *s, worker *w, const handles *
                                   h->scratch != NULL ? 4 : 3, args);
 }
 
-/* Blocks [first, end) of the job with their panels. One thread makes a whole tile. */
-static dnnl_status_t run_blocks(tl_cpu_linear *s, const job *j, size_t first,
-                                size_t end, const float *panels, size_t product_full,
-                                size_t product_last)
+/* One thread's part of a product: its worker, handles, and what oneDNN said. */
+typedef struct part {
+    worker *w;
+    handles h;
+    dnnl_status_t status;
+} part;
+
+static part begin_part(const tl_cpu_linear *s)
 {
-    const size_t n_tiles = (j->rows + TILE - 1) / TILE,
-                 n_blocks = (j->n + j->block - 1) / j->block;
+    return (part){
+        &s->workers[omp_get_thread_num()], {.product = (size_t)-1}, dnnl_success};
+}
+
+static void end_part(part *p, dnnl_status_t *failure)
+{
+    release_handles(&p->h);
+    if (p->status != dnnl_success) {
+#pragma omp critical
+        *failure = p->status;
+    }
+}
+
+/* For the team this is called in: see the top of the file. */
+static void be_alone(void)
+{
+    omp_set_num_threads(1);
+}
+
+/* Rows [row, row + TILE) of block b. */
+static void make_tile(const tl_cpu_linear *s, const job *j, part *p, size_t b,
+                      size_t row, const float *panel)
+{
+    const size_t rows = j->rows - row < TILE ? j->rows - row : TILE;
+    const size_t index = b + 1 == j->n_blocks ? j->last : j->full;
+    if (p->status == dnnl_success && p->h.product != index)
+        p->status = make_handles(s, index, p->w, &p->h);
+    if (p->status == dnnl_success)
+        p->status = run_tile(s, p->w, &p->h, tile_input(j, p->w, row, rows), panel);
+    if (p->status == dnnl_success)
+        put_tile(p->w->output, j->bias != NULL ? j->bias + b * j->block : NULL, rows,
+                 width_of(j, b), j->n, j->add, j->c + row * j->n + b * j->block);
+}
+
+/* All panels are there: threads share out tiles, blocks outside, because neighbours
+ * share a panel. One by one: a thread that the machine holds up holds up no other. */
+static dnnl_status_t run_panels(tl_cpu_linear *s, const job *j, const float *panels)
+{
+    const size_t n_tiles = (j->rows + TILE - 1) / TILE;
     dnnl_status_t failure = dnnl_success;
 #pragma omp parallel num_threads((int)s->n_threads)
     {
-        worker *w = &s->workers[omp_get_thread_num()];
-        handles h = {.product = (size_t)-1};
-        dnnl_status_t status = dnnl_success;
-        /* Blocks outside: neighbours share a panel. Handed out one by one, so that a
-         * thread that the machine holds up does not hold up the others. */
+        be_alone();
+        part p = begin_part(s);
 #pragma omp for schedule(dynamic) nowait
-        for (size_t i = 0; i < (end - first) * n_tiles; i++) {
-            const size_t b = first + i / n_tiles, row = i % n_tiles * TILE;
-            const size_t rows = j->rows - row < TILE ? j->rows - row : TILE;
-            const size_t index = b + 1 == n_blocks ? product_last : product_full;
-            if (status == dnnl_success && h.product != index)
-                status = make_handles(s, index, w, &h);
-            if (status == dnnl_success)
-                status = run_tile(s, w, &h, tile_input(j, w, row, rows),
-                                  panels + (b - first) * j->block * j->k);
-            if (status == dnnl_success)
-                put_tile(w->output, j->bias != NULL ? j->bias + b * j->block : NULL,
-                         rows, width_of(j, b), j->n, j->add,
-                         j->c + row * j->n + b * j->block);
-        }
-        release_handles(&h);
-        if (status != dnnl_success) {
-#pragma omp critical
-            failure = status;
-        }
+        for (size_t i = 0; i < j->n_blocks * n_tiles; i++)
+            make_tile(s, j, &p, i / n_tiles, i % n_tiles * TILE,
+                      panels + i / n_tiles * j->block * j->k);
+        end_part(&p, &failure);
     }
     return failure;
 }
 
-/* Room in every worker for tiles of k columns and the scratch of both primitives. */
-static tl_status reserve_workers(tl_cpu_linear *s, const job *j, size_t scratch,
-                                 tl_error *err)
+/* Threads share out blocks, each with a panel of its own. */
+static dnnl_status_t run_blocks(tl_cpu_linear *s, const job *j, float *panels)
 {
+    dnnl_status_t failure = dnnl_success;
+#pragma omp parallel num_threads((int)s->n_threads)
+    {
+        be_alone();
+        part p = begin_part(s);
+        float *panel = panels + (size_t)omp_get_thread_num() * j->block * j->k;
+#pragma omp for schedule(dynamic) nowait
+        for (size_t b = 0; b < j->n_blocks; b++) {
+            fill_panel(j, b, panel);
+            for (size_t row = 0; row < j->rows; row += TILE)
+                make_tile(s, j, &p, b, row, panel);
+        }
+        end_part(&p, &failure);
+    }
+    return failure;
+}
+
+/* With too few blocks to keep all threads busy, panels are shared. */
+static bool shares_panels(size_t n_threads, size_t n_blocks)
+{
+    return n_blocks < 2 * n_threads;
+}
+
+static dnnl_status_t run_uncached(tl_cpu_linear *s, const job *j)
+{
+    const bool shared = shares_panels(s->n_threads, j->n_blocks);
+    const size_t count = (shared ? j->n_blocks : s->n_threads) * j->block * j->k;
+    if (s->panels_count < count) {
+        tl_free(s->panels);
+        s->panels = tl_alloc(count, sizeof *s->panels);
+        s->panels_count = s->panels != NULL ? count : 0;
+        if (s->panels == NULL)
+            return dnnl_out_of_memory;
+    }
+    if (!shared)
+        return run_blocks(s, j, s->panels);
+    fill_panels(s, j, s->panels);
+    return run_panels(s, j, s->panels);
+}
+
+/* Room in every worker for tiles of k columns and the scratch of both primitives. */
+static tl_status reserve_workers(tl_cpu_linear *s, const job *j, tl_error *err)
+{
+    const size_t full = s->products[j->full].scratch_bytes,
+                 last = s->products[j->last].scratch_bytes,
+                 scratch = full > last ? full : last;
     for (size_t t = 0; t < s->n_threads; t++) {
         worker *w = &s->workers[t];
         if (w->input_count < TILE * j->k) {
@@ -605,49 +692,40 @@ static tl_status reserve_workers(tl_cpu_linear *s, const job *j, size_t scratch,
     return TL_OK;
 }
 
+/* What comes from a file and does not suit a product. */
+static tl_status check_weight(const tl_tensor *weight, tl_error *err)
+{
+    const tl_dtype dtype = weight->dtype;
+    if (weight->n_dims != 2)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "a linear layer's weight has %zu dimensions, wanted 2",
+                       weight->n_dims);
+    if (dtype != TL_F32 && dtype != TL_F16 && dtype != TL_BF16)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "a linear layer's weight is %s, wanted F32, F16 or BF16",
+                       tl_dtype_name(dtype));
+    return TL_OK;
+}
+
 static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
 {
-    if (j->rows == 0)
-        return TL_OK;
+    tl_status status = check_weight(&j->layer->weight, err);
+    if (status != TL_OK || j->rows == 0)
+        return status;
+    j->k = j->layer->weight.dims[j->backward ? 0 : 1];
+    j->n = j->layer->weight.dims[j->backward ? 1 : 0];
     j->block = block_width(j->k, j->n);
-    const size_t n_blocks = (j->n + j->block - 1) / j->block;
-    size_t full = 0, last = 0;
-    tl_status status = find_product(s, j->k, width_of(j, 0), &full, err);
+    j->n_blocks = (j->n + j->block - 1) / j->block;
+    status = find_product(s, j->k, width_of(j, 0), &j->full, err);
     if (status == TL_OK)
-        status = find_product(s, j->k, width_of(j, n_blocks - 1), &last, err);
+        status = find_product(s, j->k, width_of(j, j->n_blocks - 1), &j->last, err);
+    if (status == TL_OK)
+        status = reserve_workers(s, j, err);
     if (status != TL_OK)
         return status;
-    const size_t scratch =
-        s->products[full].scratch_bytes > s->products[last].scratch_bytes
-            ? s->products[full].scratch_bytes
-            : s->products[last].scratch_bytes;
-    if ((status = reserve_workers(s, j, scratch, err)) != TL_OK)
-        return status;
-
-    dnnl_status_t failure = dnnl_success;
     const float *panels = find_panels(s, j);
-    if (panels != NULL) {
-        failure = run_blocks(s, j, 0, n_blocks, panels, full, last);
-    } else {
-        const size_t panel = j->k * j->block;
-        size_t group = PANEL_BYTES / sizeof(float) / panel;
-        group = group == 0 ? 1 : group < n_blocks ? group : n_blocks;
-        if (s->panels_count < group * panel) {
-            tl_free(s->panels);
-            s->panels = tl_alloc(group * panel, sizeof *s->panels);
-            s->panels_count = s->panels != NULL ? group * panel : 0;
-            if (s->panels == NULL)
-                return tl_fail(err, TL_ERR_NO_MEMORY,
-                               "no memory for the panels of a product");
-        }
-        for (size_t b = 0; b < n_blocks && failure == dnnl_success; b += group) {
-            const size_t end = n_blocks - b < group ? n_blocks : b + group;
-#pragma omp parallel for num_threads((int)s->n_threads) schedule(dynamic)
-            for (size_t i = b; i < end; i++)
-                fill_panel(j, i, s->panels + (i - b) * panel);
-            failure = run_blocks(s, j, b, end, s->panels, full, last);
-        }
-    }
+    const dnnl_status_t failure =
+        panels != NULL ? run_panels(s, j, panels) : run_uncached(s, j);
     return failure == dnnl_success ? TL_OK
                                    : fail_dnnl(err, "run a matrix product", failure);
 }
@@ -655,35 +733,25 @@ static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
 tl_status tl_cpu_linear_forward(tl_cpu_linear *s, const tl_linear *layer, size_t rows,
                                 const float *x, float *y, bool add, tl_error *err)
 {
-    job j = {.layer = layer,
-             .add = add,
-             .rows = rows,
-             .k = layer->weight.dims[1],
-             .n = layer->weight.dims[0],
-             .a = x,
-             .bias = layer->bias,
-             .c = y};
+    job j = {
+        .layer = layer, .add = add, .rows = rows, .a = x, .bias = layer->bias, .c = y};
     return run(s, &j, err);
 }
 
 tl_status tl_cpu_linear_backward(tl_cpu_linear *s, const tl_linear *layer, size_t rows,
                                  const float *dy, float *dx, bool add, tl_error *err)
 {
-    job j = {.layer = layer,
-             .backward = true,
-             .add = add,
-             .rows = rows,
-             .k = layer->weight.dims[0],
-             .n = layer->weight.dims[1],
-             .a = dy,
-             .c = dx};
+    job j = {
+        .layer = layer, .backward = true, .add = add, .rows = rows, .a = dy, .c = dx};
     return run(s, &j, err);
 }
 
 size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_out)
 {
     const size_t widest = max_in > max_out ? max_in : max_out;
-    const size_t panel = widest * block_width(widest, widest) * sizeof(float);
+    const size_t least = widest * BLOCK_LEAST * sizeof(float),
+                 panel = least > BLOCK_BYTES ? least : (size_t)BLOCK_BYTES;
     const size_t tile = TILE * (widest + BLOCK_MOST) * sizeof(float);
-    return (panel > PANEL_BYTES ? panel : (size_t)PANEL_BYTES) + n_threads * tile;
+    /* As many panels as shares_panels() lets there be; oneDNN's own scratch is small. */
+    return n_threads * (2 * panel + tile + LIBRARY_BYTES);
 }

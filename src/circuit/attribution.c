@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * attribution.c - node attribution by integrated gradients (SPEC 4;
+ * attribution.c - node attribution by integrated gradients (docs/math.md eq. 3;
  * include/twinlens/circuit.h).
  *
  *     x_k = e' + k/m (e - e')                                  k = 1 .. m

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * faithfulness.c - a circuit alone, everything else held at its counterfactual
- * value (SPEC 5.2, 5.3; include/twinlens/circuit.h).
+ * value (docs/math.md eq. 5 to 7; include/twinlens/circuit.h).
  *
  * For one pair: a counterfactual pass leaves z and mlp_post of every layer, and the
  * keys and values of the positions that both prompts share, at which ablation

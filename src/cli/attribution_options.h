@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * attribution_options.h - the switches of SPEC 4 and 5 as command-line options, for
+ * attribution_options.h - the switches of docs/math.md as command-line options, for
  * the commands that have them.
  */
 #ifndef TWINLENS_CLI_ATTRIBUTION_OPTIONS_H

@@ -218,7 +218,7 @@ static bool is_kept(const tl_study *study, const tl_study_prompt *prompt)
 }
 
 /* The published shares are of the label set, but of the answers that occur where
- * labels differ from question to question (SPEC 2.5). */
+ * labels differ from question to question. */
 static size_t possible_answers(const tl_dataset *dataset)
 {
     for (size_t i = 0; i < dataset->n_rows; i++)

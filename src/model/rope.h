@@ -13,7 +13,7 @@
  * grid_h > 0, has grid_h x grid_w tokens (after merging), the ids equal to
  * image_token. Text counts up on all axes; token (i, j) of an image that begins
  * at s has (s, s + i, s + j); text resumes at the largest coordinate + 1.
- * @source   SPEC 4.3; get_rope_index of the Qwen2-VL model
+ * @source   docs/math.md eq. 9; get_rope_index of the Qwen2-VL model
  */
 void tl_rope_positions(const int32_t *ids, size_t n_pos, int32_t image_token,
                        size_t grid_h, size_t grid_w, tl_rope rope, int32_t *positions);
