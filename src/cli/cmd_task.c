@@ -30,9 +30,6 @@ static const tl_choice contents[] = {{"all", TL_CONTENT_ALL},
 static const tl_choice modalities[] = {
     {"both", BOTH}, {"text", TEXT_ONLY}, {"image", IMAGE_ONLY}, {NULL, 0}};
 
-static const char intro[] = "twinlens task counting|arithmetic|color_ordering|"
-                            "factual_recall|sentiment [<options>]\n";
-
 static tl_status parse_task(const char *name, tl_task *out, tl_error *err)
 {
     for (tl_task task = 0; task < TL_TASKS; task++)
@@ -104,11 +101,12 @@ static tl_status parse(options *o, int argc, char **argv, FILE *out, bool *help,
         argc--;
         argv++;
     }
-    for (int i = 0; i < argc && name == NULL; i++)
-        if (strcmp(argv[i], "--help") == 0)
-            fputs(intro, out);
     const tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                              "task", argc, argv, out, help, err);
+                                              "task NAME", argc, argv, out, help, err);
+    if (*help)
+        fputs("\nNAME is counting, arithmetic, color_ordering, factual_recall or "
+              "sentiment.\n",
+              out);
     if (status != TL_OK || *help)
         return status;
     if (name == NULL)

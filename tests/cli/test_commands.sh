@@ -55,6 +55,9 @@ for command in study inspect predict attribute evaluate trace; do
     check "help $command is $command --help" cmp one other
     check "help $command is about it" grep -q "^usage: twinlens $command --" one
 done
+"$bin" task --help > one
+check "help lists task" grep -q "^  task " help
+check "help task names the tasks" grep -q "color_ordering" one
 check "a version" grep -qE '^twinlens [0-9]+\.[0-9]+\.[0-9]+$' <("$bin" --version)
 
 # ---- predict -------------------------------------------------------------------------
