@@ -43,7 +43,7 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     snprintf(steps, sizeof steps, "%zu", how.ig_steps > 0 ? how.ig_steps : 5);
     const char *const metadata[][2] = {
         {"twinlens", TWINLENS_VERSION},
-        {"model", o->session.model},
+        {"model", tl_session_model_name(&o->session)},
         {"dataset", o->session.dataset},
         {"split", o->selection.part == TL_PART_NONE   ? "all"
                   : o->selection.part == TL_DISCOVERY ? "discovery"

@@ -213,8 +213,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .kind = TL_OPTION_STRING,
          .value = &o.session.model,
          .argument = "DIR",
-         .help = "a Hugging Face model folder or hub cache entry",
-         .required = true},
+         .help = "a Hugging Face model folder or hub cache entry (the bundled model)"},
         {.name = "prompt-tokens",
          .kind = TL_OPTION_SIZE,
          .value = &o.n_pos,
@@ -240,7 +239,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-    status = tl_model_folder(o.session.model, arena, &folder, err);
+    status = tl_session_model(&o.session, arena, &folder, err);
     if (status == TL_OK)
         status = inspect(&o, folder, arena, out, err);
     tl_arena_destroy(arena);

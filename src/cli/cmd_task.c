@@ -2,12 +2,13 @@
  *
  * cmd_task.c - `twinlens task`: makes a dataset of one of the five tasks.
  */
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "twinlens/model.h"
 #include "twinlens/scene.h"
 
 typedef struct options {
@@ -118,10 +119,17 @@ static tl_status parse(options *o, int argc, char **argv, FILE *out, bool *help,
 
 static tl_status open_tokenizer(const char *model, tl_tokenizer **out, tl_error *err)
 {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/tokenizer.json", model) >= (int)sizeof path)
-        return tl_fail(err, TL_ERR_ARGUMENT, "%s: the path is too long", model);
-    return tl_tokenizer_open(path, out, err);
+    tl_arena *arena = tl_arena_create();
+    const char *folder = NULL, *path = NULL;
+    tl_status status = arena != NULL ? tl_model_folder(model, arena, &folder, err)
+                                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    if (status == TL_OK &&
+        (path = tl_path_join(arena, folder, "tokenizer.json")) == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    if (status == TL_OK)
+        status = tl_tokenizer_open(path, out, err);
+    tl_arena_destroy(arena);
+    return status;
 }
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)

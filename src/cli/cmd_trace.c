@@ -162,7 +162,7 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     status = add_inputs(s->arena, &encoding, &input, list, &n, err);
     const char *const metadata[][2] = {
         {"twinlens", TWINLENS_VERSION},
-        {"model", o->session.model},
+        {"model", tl_session_model_name(&o->session)},
         {"dataset", o->session.dataset},
         {"id", o->id},
         {"rope", s->rope == TL_ROPE_TRUE ? "mrope" : "sequential"},

@@ -144,7 +144,7 @@ static tl_status add_hashes(tl_manifest *manifest, const tl_study_options *optio
     tl_safetensors *weights = NULL;
     const char *folder = NULL;
     size_t n_model = 0;
-    tl_status status = tl_model_folder(options->session.model, arena, &folder, err);
+    tl_status status = tl_session_model(&options->session, arena, &folder, err);
     if (status == TL_OK)
         status = tl_safetensors_open(folder, &weights, err);
     if (status != TL_OK)

@@ -14,7 +14,8 @@
 typedef enum tl_compat { TL_COMPAT_NONE, TL_COMPAT_PUBLISHED } tl_compat;
 
 typedef struct tl_session_options {
-    const char *model, *dataset;
+    const char *model; /* NULL: the bundled one */
+    const char *dataset;
     const char *backend; /* NULL: $TWINLENS_BACKEND, else the build's best */
     size_t n_threads, memory, cache;
     int rope, compat;
@@ -27,8 +28,7 @@ typedef struct tl_session_options {
      .kind = TL_OPTION_STRING,                                                         \
      .value = &(o).model,                                                              \
      .argument = "DIR",                                                                \
-     .help = "a Hugging Face model folder or hub cache entry",                         \
-     .required = true},                                                                \
+     .help = "a Hugging Face model folder or hub cache entry (the bundled model)"},    \
         {.name = "backend",                                                            \
          .kind = TL_OPTION_STRING,                                                     \
          .value = &(o).backend,                                                        \
@@ -75,21 +75,38 @@ typedef struct tl_selection {
     const char *ids;
 } tl_selection;
 
-#define TL_OPTIONS_SELECTION(s)                                                          \
-    {.name = "modality", .kind = TL_OPTION_CHOICE, .value = &(s).modality,               \
-     .argument = "text|image", .help = "which prompts",                                  \
-     .choices = tl_modality_choices, .required = true},                                  \
-        {.name = "ids", .kind = TL_OPTION_STRING, .value = &(s).ids, .argument = "A,B",  \
-         .help = "only the prompts with these ids"},                                     \
-        {.name = "split", .kind = TL_OPTION_CHOICE, .value = &(s).part,                  \
-         .argument = "discovery|evaluation",                                             \
-         .help = "only the prompts of this part (all)", .choices = tl_part_choices}
+#define TL_OPTIONS_SELECTION(s)                                                        \
+    {.name = "modality",                                                               \
+     .kind = TL_OPTION_CHOICE,                                                         \
+     .value = &(s).modality,                                                           \
+     .argument = "text|image",                                                         \
+     .help = "which prompts",                                                          \
+     .choices = tl_modality_choices,                                                   \
+     .required = true},                                                                \
+        {.name = "ids",                                                                \
+         .kind = TL_OPTION_STRING,                                                     \
+         .value = &(s).ids,                                                            \
+         .argument = "A,B",                                                            \
+         .help = "only the prompts with these ids"},                                   \
+    {                                                                                  \
+        .name = "split", .kind = TL_OPTION_CHOICE, .value = &(s).part,                 \
+        .argument = "discovery|evaluation",                                            \
+        .help = "only the prompts of this part (all)", .choices = tl_part_choices      \
+    }
 
 extern const tl_choice tl_rope_choices[], tl_compat_choices[], tl_modality_choices[],
     tl_part_choices[];
 
 /* The rope mode that the options come to. */
 tl_rope tl_session_rope(const tl_session_options *options);
+
+/* The model's folder, which holds its config.json. TL_ERR_NOT_FOUND naming the places
+ * where the bundled model was looked for: beside the program, as installed or built. */
+tl_status tl_session_model(const tl_session_options *options, tl_arena *arena,
+                           const char **folder, tl_error *err);
+
+/* As it was given, for files that name it; "bundled". */
+const char *tl_session_model_name(const tl_session_options *options);
 
 typedef struct tl_session {
     tl_model *model;

@@ -79,7 +79,7 @@ IMAGE=(--modality image --out kept/out)
 # ---- misuse ------------------------------------------------------------------------
 fails 2 "unknown command 'preditc'" "twinlens help" -- preditc
 fails 2 "unknown command 'nothing'" -- help nothing
-fails 2 "--model DIR is missing" -- predict
+fails 2 "--dataset DIR is missing" -- predict
 fails 2 "unknown task 'count'" "counting, arithmetic" -- task count --out made
 fails 2 "wanted the name of a task" -- task --out made
 fails 2 "--out or --sheet" -- task counting
@@ -91,7 +91,7 @@ fails 1 "1025x252 is too large" "1024x1024" -- task counting --out made --size 1
 fails 1 "factual_recall: there are only" -- task factual_recall --out made --n 9999
 fails 1 "kept: is not empty" -- task counting --out kept
 fails 1 "nowhere/made" -- task counting --out nowhere/made
-fails 1 "tokenizer.json" -- task counting --out made --model nowhere
+fails 1 "nowhere: there is no such model folder" -- task counting --out made --model nowhere
 fails 2 "--dataset DIR is missing" -- predict "${M[@]}"
 fails 2 "--out FILE is missing" -- attribute "${M[@]}" "${D[@]}" --modality text
 fails 2 "--modality text|image is missing" -- attribute "${M[@]}" "${D[@]}" --out kept/out
