@@ -201,7 +201,7 @@ static void circuits_of_another_shape_are_refused(void **unused)
     tl_error err = {0};
     tl_ranking other = f.ranking;
     other.n_pos = T + 1;
-    const tl_circuit wrong = {&other, 1, 1};
+    const tl_circuit wrong = {&other, 1, 1, NULL};
     assert_int_equal(tl_evaluate(f.model, f.pairs, PAIRS, &wrong, 1, NULL, r, &err),
                      TL_ERR_DATA);
     assert_non_null(strstr(err.text, "20 positions"));

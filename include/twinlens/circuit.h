@@ -107,10 +107,17 @@ tl_status tl_ranking_from_scores(const tl_scores *scores, tl_arena *arena,
 tl_status tl_ranking_random(const tl_ranking *shape, uint64_t seed, tl_arena *arena,
                             tl_ranking *out, tl_error *err);
 
-/* The components whose rank is below the cut. */
+/* Any components: a byte each, 1 for those in the set. */
+typedef struct tl_component_set {
+    size_t n_layers, n_pos, n_heads, d_mlp;
+    uint8_t *heads, *neurons;
+} tl_component_set;
+
+/* The components whose rank is below the cut; or a set. */
 typedef struct tl_circuit {
     const tl_ranking *ranking;
     size_t n_heads, n_neurons;
+    const tl_component_set *set; /* NULL: by rank */
 } tl_circuit;
 
 /* A fraction of components, kept as the decimal that was written. */

@@ -21,7 +21,7 @@
 /* One pair under way. */
 typedef struct work {
     const tl_pair *pair;
-    const tl_circuit *circuits; /* of the lanes of the pass; NULL ranking: whole */
+    const tl_circuit *circuits; /* of the lanes of the pass; {0}: the whole model */
     size_t n_prefix, n_rows;
     tl_prefix prefix;
     float *z, *mlp_post; /* counterfactual, [n_layers, n_rows, width] */
@@ -58,15 +58,36 @@ static void ablate(const uint32_t *rank, size_t cut, size_t n_components,
                    per_component * sizeof *values);
 }
 
+/* The same for a set. */
+static void ablate_set(const uint8_t *in, size_t n_components, size_t per_component,
+                       const float *other, float *values)
+{
+    for (size_t i = 0; i < n_components; i++)
+        if (!in[i])
+            memcpy(values + i * per_component, other + i * per_component,
+                   per_component * sizeof *values);
+}
+
 static tl_status edit(void *user, const tl_tap_event *e, tl_error *err)
 {
     (void)err;
     const work *w = user;
     const tl_circuit *c = &w->circuits[e->prompt];
     const tl_ranking *r = c->ranking;
-    if (r == NULL)
+    const tl_component_set *set = c->set;
+    if (r == NULL && set == NULL)
         return TL_OK;
     const float *other = place(w, e, e->first_pos);
+    if (set != NULL) {
+        const size_t first = e->layer * set->n_pos + e->first_pos;
+        if (e->site == TL_SITE_Z)
+            ablate_set(set->heads + first * set->n_heads, e->n_pos * set->n_heads,
+                       e->width / set->n_heads, other, e->values);
+        else
+            ablate_set(set->neurons + first * set->d_mlp, e->n_pos * set->d_mlp, 1,
+                       other, e->values);
+        return TL_OK;
+    }
     if ((e->site == TL_SITE_Z ? c->n_heads : c->n_neurons) == 0) {
         memcpy(e->values, other, e->n_pos * e->width * sizeof *other);
         return TL_OK;
@@ -158,7 +179,7 @@ static tl_status evaluate_pair(tl_model *model, tl_pass *pass, const tl_pair *pa
     for (size_t i = 0; i < n_circuits; i++)
         lanes[n++] = circuits[i];
     if (run_none)
-        lanes[n++] = (tl_circuit){&nothing, 0, 0};
+        lanes[n++] = (tl_circuit){.ranking = &nothing};
     size_t per_pass = 1;
     const tl_pass_options plain = {.last_only = true,
                                    .memory_budget = options->memory_budget};
@@ -181,20 +202,24 @@ static tl_status check_circuits(const tl_model *model, const tl_pair *pairs,
     const tl_dims *d = tl_model_dims(model);
     for (size_t i = 0; i < n_circuits; i++) {
         const tl_ranking *r = circuits[i].ranking;
-        if (r == NULL)
+        const tl_component_set *set = circuits[i].set;
+        if (r == NULL && set == NULL)
             continue;
-        if (r->n_layers != d->n_layers || r->n_heads != d->n_heads ||
-            r->d_mlp != d->d_mlp)
+        const size_t n_layers = set != NULL ? set->n_layers : r->n_layers,
+                     n_heads = set != NULL ? set->n_heads : r->n_heads,
+                     d_mlp = set != NULL ? set->d_mlp : r->d_mlp,
+                     n_pos = set != NULL ? set->n_pos : r->n_pos;
+        if (n_layers != d->n_layers || n_heads != d->n_heads || d_mlp != d->d_mlp)
             return tl_fail(
                 err, TL_ERR_DATA,
                 "a circuit over [%zu layers, %zu heads, %zu neurons] for a model of "
                 "[%zu, %zu, %zu]",
-                r->n_layers, r->n_heads, r->d_mlp, d->n_layers, d->n_heads, d->d_mlp);
+                n_layers, n_heads, d_mlp, d->n_layers, d->n_heads, d->d_mlp);
         for (size_t p = 0; p < n_pairs; p++)
-            if (pairs[p].clean.n_pos != r->n_pos)
+            if (pairs[p].clean.n_pos != n_pos)
                 return tl_fail(err, TL_ERR_DATA,
                                "a circuit over %zu positions for a prompt of %zu",
-                               r->n_pos, pairs[p].clean.n_pos);
+                               n_pos, pairs[p].clean.n_pos);
     }
     return TL_OK;
 }

@@ -27,6 +27,8 @@ extern const tl_command tl_command_evaluate;
 extern const tl_command tl_command_study;
 extern const tl_command tl_command_summary;
 extern const tl_command tl_command_task;
+extern const tl_command tl_command_overlap;
+extern const tl_command tl_command_interchange;
 
 /* Exit status: 0 done, 1 failed, 2 misused. */
 int tl_cli_main(int argc, char **argv);

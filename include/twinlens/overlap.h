@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * overlap.h - how far two circuits, one of text and one of image prompts, are the same
+ * parts: sets of components, positions of one modality in the other, intersection over
+ * union, and the same for random circuits.
+ *
+ *     tl_position_map_init(&map, &text_span, &image_span, arena, &err);
+ *     tl_set_from_circuit(&circuit, arena, &text_set, &err);
+ *     tl_overlap_measure(&text_set, &image_set, &map, &overlap, &err);
+ *
+ * Components are (layer, position, head) and (layer, position, neuron), as in
+ * circuit.h.
+ */
+#ifndef TWINLENS_OVERLAP_H
+#define TWINLENS_OVERLAP_H
+
+#include "twinlens/circuit.h"
+
+typedef enum tl_segment {
+    TL_SEGMENT_DATA,
+    TL_SEGMENT_QUERY,
+    TL_SEGMENT_GENERATION,
+} tl_segment;
+enum { TL_SEGMENT_COUNT = TL_SEGMENT_GENERATION + 1 };
+const char *tl_segment_name(tl_segment segment); /* "data", "query", "generation" */
+
+typedef enum tl_component_kind { TL_KIND_HEADS, TL_KIND_NEURONS } tl_component_kind;
+enum { TL_KIND_COUNT = TL_KIND_NEURONS + 1 };
+const char *tl_kind_name(tl_component_kind kind); /* "heads", "neurons" */
+
+/* Where the parts of all prompts of one modality are. */
+typedef struct tl_span {
+    size_t n_pos, data_begin, data_end; /* data_begin <= data_end < n_pos */
+} tl_span;
+
+/* Positions [*begin, *end) of a segment: data; from there to the last; the last. */
+void tl_span_segment(const tl_span *span, tl_segment segment, size_t *begin,
+                     size_t *end);
+
+/* ---- positions (docs/math.md eq. 9) ---------------------------------------------- */
+
+/*
+ * Which position of one modality plays the part of which in the other, many to many.
+ * Data: every one with every one. Before the data positions are aligned from the left,
+ * behind it from the right; what one side has too many goes with the other's position
+ * that is nearest to the data.
+ */
+typedef struct tl_position_map {
+    tl_span span[TL_MODALITY_COUNT];
+    size_t n_pairs;
+    const size_t (*pairs)[TL_MODALITY_COUNT]; /* (text position, image position) */
+} tl_position_map;
+
+/* TL_ERR_ARGUMENT when a span is none. */
+tl_status tl_position_map_init(tl_position_map *map, const tl_span *text,
+                               const tl_span *image, tl_arena *arena, tl_error *err);
+
+/* ---- sets ------------------------------------------------------------------------ */
+
+/* In `arena`; empty. */
+tl_status tl_set_create(size_t n_layers, size_t n_pos, size_t n_heads, size_t d_mlp,
+                        tl_arena *arena, tl_component_set *out, tl_error *err);
+tl_status tl_set_from_circuit(const tl_circuit *circuit, tl_arena *arena,
+                              tl_component_set *out, tl_error *err);
+size_t tl_set_count(const tl_component_set *set, tl_component_kind kind);
+
+/* Adds to `to` what `from` has at positions [begin, end); they are of one shape. */
+void tl_set_add(const tl_component_set *from, size_t begin, size_t end,
+                tl_component_set *to);
+
+/* Adds to `to` what `from`, a set over positions of modality `from_modality`, has at
+ * positions [begin, end), at all positions of the other modality that they map to. */
+void tl_set_carry(const tl_component_set *from, tl_modality from_modality, size_t begin,
+                  size_t end, const tl_position_map *map, tl_component_set *to);
+
+/* ---- overlap (docs/math.md eq. 10) ------------------------------------------------- */
+
+/* One kind in one segment. */
+typedef struct tl_iou {
+    double iou; /* the mean of the two directions */
+    /* In positions of the image, the text's components carried over; and the other
+     * way round. In the data segment, where positions are dropped, the same. */
+    double in_image, in_text;
+    bool empty; /* no component on either side, then 0 */
+} tl_iou;
+
+typedef struct tl_overlap {
+    tl_iou of[TL_SEGMENT_COUNT][TL_KIND_COUNT];
+} tl_overlap;
+
+tl_status tl_overlap_measure(const tl_component_set *text,
+                             const tl_component_set *image, const tl_position_map *map,
+                             tl_overlap *out, tl_error *err);
+
+/* What a random circuit has in common with the one that it stands for. */
+typedef enum tl_random_match {
+    TL_MATCH_WHOLE,   /* as many heads and neurons, anywhere */
+    TL_MATCH_SEGMENT, /* as many in each segment */
+    TL_MATCH_UNIQUE,  /* in the data segment as many (layer, head or neuron) */
+} tl_random_match;
+
+/* Mean and standard deviation over draws. */
+typedef struct tl_moments {
+    double mean, deviation;
+} tl_moments;
+
+typedef struct tl_overlap_baseline {
+    size_t n_draws;
+    tl_moments of[TL_SEGMENT_COUNT][TL_KIND_COUNT];
+    tl_moments segment[TL_SEGMENT_COUNT]; /* of the mean of both kinds */
+} tl_overlap_baseline;
+
+/* Overlap of random circuits of the same sizes. Draw i depends on seed and i alone. */
+tl_status tl_overlap_random(const tl_component_set *text, const tl_component_set *image,
+                            const tl_position_map *map, tl_random_match match,
+                            size_t n_draws, uint64_t seed, tl_overlap_baseline *out,
+                            tl_error *err);
+
+/* 0 at the random baseline, 1 for equal circuits. */
+double tl_overlap_normalised(double iou, double baseline);
+
+#endif

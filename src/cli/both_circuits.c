@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * both_circuits.c - see both_circuits.h. */
+#include "cli/both_circuits.h"
+
+#include "cli/attribution_options.h"
+#include "cli/cli.h"
+#include "cli/score_file.h"
+
+static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,
+                           tl_error *err)
+{
+    for (size_t i = 0; i < s->dataset->n_rows; i++) {
+        if (s->dataset->rows[i].modality != modality)
+            continue;
+        tl_encoding e;
+        const tl_status status =
+            tl_dataset_encode(s->dataset, i, s->processor, s->arena, &e, err);
+        if (status == TL_OK)
+            *out = (tl_span){e.n_pos, e.data_begin, e.data_end};
+        return status;
+    }
+    return tl_fail(err, TL_ERR_DATA, "%s: no %s prompt among its %zu rows",
+                   s->dataset->path, tl_modality_name(modality), s->dataset->n_rows);
+}
+
+static tl_status read_circuit(tl_session *s, const tl_both_options *o,
+                              tl_modality modality, size_t n_pos, tl_component_set *out,
+                              tl_error *err)
+{
+    tl_fraction fraction;
+    tl_error problem = {0};
+    if (tl_fraction_parse(o->fraction[modality], &fraction, &problem) != TL_OK)
+        return tl_cli_misuse(err, "--%s-fraction: %s", tl_modality_name(modality),
+                             problem.text);
+    tl_scores scores;
+    tl_status status = tl_score_file_read(o->scores[modality], tl_model_dims(s->model),
+                                          n_pos, s->arena, &scores, err);
+    tl_ranking ranking;
+    if (status == TL_OK)
+        status =
+            tl_fail_while(err, tl_ranking_from_scores(&scores, s->arena, &ranking, err),
+                          "%s", o->scores[modality]);
+    if (status != TL_OK)
+        return status;
+    const tl_circuit circuit =
+        tl_circuit_at(&ranking, fraction, (tl_fraction_rounding)o->rounding);
+    return tl_set_from_circuit(&circuit, s->arena, out, err);
+}
+
+tl_status tl_both_circuits_read(tl_session *s, const tl_both_options *o,
+                                tl_both_circuits *out, tl_error *err)
+{
+    tl_both_circuits both;
+    tl_span span[TL_MODALITY_COUNT];
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        status = find_span(s, (tl_modality)m, &span[m], err);
+        if (status == TL_OK)
+            status =
+                read_circuit(s, o, (tl_modality)m, span[m].n_pos, &both.set[m], err);
+    }
+    if (status == TL_OK)
+        status = tl_position_map_init(&both.map, &span[TL_TEXT], &span[TL_IMAGE],
+                                      s->arena, err);
+    if (status == TL_OK)
+        *out = both;
+    return status;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_interchange.c - `twinlens interchange`: the faithfulness of each circuit with one
+ * segment taken from the other modality's, or from random ones. */
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "cli/attribution_options.h"
+#include "cli/both_circuits.h"
+#include "cli/cli.h"
+#include "twinlens/interchange.h"
+
+enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
+
+typedef struct options {
+    tl_session_options session;
+    tl_both_options both;
+    int part, random, faith;
+    size_t draws;
+    uint64_t seed;
+    bool json;
+} options;
+
+/* One circuit on one modality's prompts. */
+typedef struct interchange_run {
+    tl_modality host;
+    size_t swapped; /* TL_SEGMENT_NONE: nothing */
+    bool random;
+    size_t draw;
+    tl_component_set set;
+    size_t n_heads, n_neurons;
+    tl_faithfulness faithfulness;
+} interchange_run;
+
+typedef struct host {
+    interchange_run *runs;
+    tl_evaluation *results; /* [n_pairs] */
+    size_t n_runs, n_pairs;
+} host;
+
+/* ---- the runs of one host -------------------------------------------------------- */
+
+static tl_status build_run(const tl_both_circuits *both, const options *o,
+                           interchange_run *run, tl_arena *arena, tl_error *err)
+{
+    const tl_modality other = run->host == TL_TEXT ? TL_IMAGE : TL_TEXT;
+    const tl_component_set *foreign = &both->set[other];
+    tl_component_set drawn;
+    tl_status status = TL_OK;
+    if (run->random) {
+        /* Every part and draw has a seed of its own. */
+        const uint64_t seed =
+            o->seed + 1000003 * (run->draw * 6 + run->swapped * 2 + run->host);
+        status = tl_interchange_draw(
+            foreign, &both->map.span[other], (tl_segment)run->swapped,
+            (tl_interchange_random)o->random, seed, arena, &drawn, err);
+        foreign = &drawn;
+    }
+    if (status == TL_OK)
+        status = tl_interchange_build(both->set, run->host, run->swapped, foreign,
+                                      &both->map, arena, &run->set, err);
+    if (status == TL_OK) {
+        run->n_heads = tl_set_count(&run->set, TL_KIND_HEADS);
+        run->n_neurons = tl_set_count(&run->set, TL_KIND_NEURONS);
+    }
+    return status;
+}
+
+static tl_faithfulness summarise(const host *h, size_t run, tl_arena *arena)
+{
+    double *clean = tl_arena_alloc(arena, h->n_pairs, sizeof *clean),
+           *none = tl_arena_alloc(arena, h->n_pairs, sizeof *none),
+           *one = tl_arena_alloc(arena, h->n_pairs, sizeof *one);
+    if (clean == NULL || none == NULL || one == NULL)
+        return (tl_faithfulness){NAN, NAN, NAN, 0, 0};
+    for (size_t p = 0; p < h->n_pairs; p++) {
+        clean[p] = h->results[p].clean;
+        none[p] = h->results[p].none;
+        one[p] = h->results[p].circuit[run];
+    }
+    return tl_faithfulness_summary(clean, none, one, h->n_pairs);
+}
+
+/* Nothing swapped, each segment swapped, and each swapped for random ones. */
+static tl_status run_host(tl_session *s, const options *o, const tl_both_circuits *both,
+                          tl_modality modality, host *out, tl_error *err)
+{
+    tl_arena *arena = s->arena;
+    host h = {.n_runs = 1 + TL_SEGMENT_COUNT * (1 + o->draws)};
+    const tl_selection selection = {.modality = (int)modality, .part = o->part};
+    tl_pair *pairs = NULL;
+    tl_status status =
+        tl_session_pairs(s, &selection, "interchange", &pairs, &h.n_pairs, err);
+    if (status != TL_OK)
+        return status;
+    h.runs = tl_arena_alloc_zero(arena, h.n_runs, sizeof *h.runs);
+    h.results = tl_arena_alloc(arena, h.n_pairs, sizeof *h.results);
+    double *ld = tl_arena_alloc(arena, h.n_runs * h.n_pairs, sizeof *ld);
+    tl_circuit *circuits = tl_arena_alloc_zero(arena, h.n_runs, sizeof *circuits);
+    if (h.runs == NULL || h.results == NULL || ld == NULL || circuits == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", h.n_runs);
+    for (size_t i = 0; i < h.n_runs && status == TL_OK; i++) {
+        const size_t k = i < 1 + TL_SEGMENT_COUNT ? 0 : i - 1 - TL_SEGMENT_COUNT;
+        interchange_run *run = &h.runs[i];
+        run->host = modality;
+        run->random = i >= 1 + TL_SEGMENT_COUNT;
+        run->draw = k / TL_SEGMENT_COUNT;
+        run->swapped = run->random ? k % TL_SEGMENT_COUNT
+                       : i == 0    ? TL_SEGMENT_NONE
+                                   : i - 1;
+        status = build_run(both, o, run, arena, err);
+        circuits[i].set = &run->set;
+    }
+    for (size_t p = 0; p < h.n_pairs; p++)
+        h.results[p].circuit = ld + p * h.n_runs;
+    const tl_evaluate_options how = {.memory_budget = s->memory};
+    if (status == TL_OK)
+        status = tl_evaluate(s->model, pairs, h.n_pairs, circuits, h.n_runs, &how,
+                             h.results, err);
+    for (size_t i = 0; i < h.n_runs && status == TL_OK; i++)
+        h.runs[i].faithfulness = summarise(&h, i, arena);
+    if (status == TL_OK)
+        *out = h;
+    return status;
+}
+
+/* ---- what comes of them ---------------------------------------------------------- */
+
+static double chosen(const interchange_run *run, int faith)
+{
+    return faith == FAITH_MEAN_RATIO ? run->faithfulness.mean_of_ratios
+                                     : run->faithfulness.ratio_of_means;
+}
+
+/* Mean (and deviation) over the draws of one random part. */
+static tl_moments random_part(const host *h, size_t segment, const options *o)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < h->n_runs; i++)
+        if (h->runs[i].random && h->runs[i].swapped == segment)
+            sum += chosen(&h->runs[i], o->faith);
+    const double mean = sum / (double)o->draws;
+    for (size_t i = 0; i < h->n_runs; i++)
+        if (h->runs[i].random && h->runs[i].swapped == segment)
+            squares += pow(chosen(&h->runs[i], o->faith) - mean, 2);
+    return (tl_moments){mean,
+                        o->draws > 1 ? sqrt(squares / (double)(o->draws - 1)) : 0.0};
+}
+
+/* Of one segment: with the foreign part, with random ones, with its own. */
+typedef struct verdict {
+    double value, random, deviation, ceiling, normalised;
+} verdict;
+
+static verdict judge(const host hosts[TL_MODALITY_COUNT], size_t n_hosts, size_t first,
+                     size_t segment, const options *o)
+{
+    verdict v = {0};
+    for (size_t m = first; m < first + n_hosts; m++) {
+        const tl_moments random = random_part(&hosts[m], segment, o);
+        v.value += chosen(&hosts[m].runs[1 + segment], o->faith) / (double)n_hosts;
+        v.ceiling += chosen(&hosts[m].runs[0], o->faith) / (double)n_hosts;
+        v.random += random.mean / (double)n_hosts;
+        v.deviation += random.deviation / (double)n_hosts;
+    }
+    v.normalised = tl_interchange_normalised(v.value, v.random, v.ceiling);
+    return v;
+}
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static const char *origin(const interchange_run *run, size_t segment)
+{
+    if (segment != run->swapped)
+        return tl_modality_name(run->host);
+    return run->random ? "random"
+                       : tl_modality_name(run->host == TL_TEXT ? TL_IMAGE : TL_TEXT);
+}
+
+static json_t *run_json(const host *h, size_t i, int faith)
+{
+    const interchange_run *run = &h->runs[i];
+    json_t *ld = json_array();
+    for (size_t p = 0; p < h->n_pairs; p++)
+        json_array_append_new(ld, json_pack("[o, o, o]", number(h->results[p].clean),
+                                            number(h->results[p].circuit[i]),
+                                            number(h->results[p].none)));
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I}", "host",
+                  tl_modality_name(run->host), "data", origin(run, TL_SEGMENT_DATA),
+                  "query", origin(run, TL_SEGMENT_QUERY), "generation",
+                  origin(run, TL_SEGMENT_GENERATION), "heads", (json_int_t)run->n_heads,
+                  "neurons", (json_int_t)run->n_neurons, "ld", ld, "faithfulness",
+                  number(chosen(run, faith)), "n", (json_int_t)run->faithfulness.n,
+                  "excluded", (json_int_t)run->faithfulness.n_excluded);
+    if (run->random)
+        json_object_set_new(json, "draw", json_integer((json_int_t)run->draw));
+    return json;
+}
+
+static json_t *verdict_json(const verdict *v)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "value", number(v->value), "random",
+                     number(v->random), "deviation", number(v->deviation), "ceiling",
+                     number(v->ceiling), "normalised", number(v->normalised));
+}
+
+static tl_status print_json(const host hosts[TL_MODALITY_COUNT], const options *o,
+                            FILE *out, tl_error *err)
+{
+    json_t *runs = json_array(), *segments = json_object();
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        for (size_t i = 0; i < hosts[m].n_runs; i++)
+            json_array_append_new(runs, run_json(&hosts[m], i, o->faith));
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+        const verdict both = judge(hosts, 2, 0, s, o),
+                      text = judge(hosts, 1, TL_TEXT, s, o),
+                      image = judge(hosts, 1, TL_IMAGE, s, o);
+        json_object_set_new(segments, tl_segment_name((tl_segment)s),
+                            json_pack("{s:o, s:o, s:o}", "both", verdict_json(&both),
+                                      "on_text", verdict_json(&text), "on_image",
+                                      verdict_json(&image)));
+    }
+    json_t *all = json_pack("{s:o, s:o}", "runs", runs, "segments", segments);
+    if (all == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    json_dumpf(all, out, JSON_COMPACT);
+    fputc('\n', out);
+    json_decref(all);
+    return TL_OK;
+}
+
+static void print_table(const host hosts[TL_MODALITY_COUNT], const options *o,
+                        FILE *out)
+{
+    static const struct {
+        const char *name;
+        size_t first, n;
+    } of[] = {{"both", 0, 2}, {"text", TL_TEXT, 1}, {"image", TL_IMAGE, 1}};
+    fprintf(out, "swapped\ton\tfaithfulness\trandom\tdeviation\town\tnormalised\n");
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
+        for (size_t i = 0; i < 3; i++) {
+            const verdict v = judge(hosts, of[i].n, of[i].first, s, o);
+            fprintf(out, "%s\t%s\t%.4f\t%.4f\t%.4f\t%.4f\t",
+                    tl_segment_name((tl_segment)s), of[i].name, v.value, v.random,
+                    v.deviation, v.ceiling);
+            if (isnan(v.normalised))
+                fputs("undefined\n", out);
+            else
+                fprintf(out, "%.4f\n", v.normalised);
+        }
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    static const tl_choice randoms[] = {
+        {"valid", TL_RANDOM_VALID}, {"ref", TL_RANDOM_REFERENCE}, {0}};
+    static const tl_choice faiths[] = {
+        {"mean_ratio", FAITH_MEAN_RATIO}, {"ratio_mean", FAITH_RATIO_MEAN}, {0}};
+    options o = {.draws = 5, .faith = FAITH_RATIO_MEAN};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_BOTH(o.both),
+        {.name = "split",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.part,
+         .argument = "discovery|evaluation",
+         .help = "only the prompts of this part (all)",
+         .choices = tl_part_choices},
+        {.name = "inter-rand",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.random,
+         .argument = "valid|ref",
+         .help = "random parts: all different, or as published (valid)",
+         .choices = randoms},
+        {.name = "rand-draws",
+         .kind = TL_OPTION_SIZE,
+         .value = &o.draws,
+         .argument = "N",
+         .help = "random parts of each kind (5)"},
+        {.name = "seed",
+         .kind = TL_OPTION_SEED,
+         .value = &o.seed,
+         .argument = "S",
+         .help = "of the random parts (0)"},
+        {.name = "faith",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.faith,
+         .argument = "mean_ratio|ratio_mean",
+         .help = "mean of the prompts' ratios, or ratio of the means (ratio_mean)",
+         .choices = faiths},
+        {.name = "json",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.json,
+         .help = "with the logit differences of every prompt"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
+                                        "interchange", argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    tl_both_circuits both;
+    host hosts[TL_MODALITY_COUNT];
+    status = tl_both_circuits_read(&s, &o.both, &both, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = run_host(&s, &o, &both, (tl_modality)m, &hosts[m], err);
+    if (status == TL_OK && o.json)
+        status = print_json(hosts, &o, out, err);
+    else if (status == TL_OK)
+        print_table(hosts, &o, out);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_interchange = {
+    .name = "interchange",
+    .summary = "whether parts of a text and an image circuit do each other's job",
+    .run = run,
+};
