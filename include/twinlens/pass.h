@@ -44,6 +44,8 @@ typedef struct tl_pass_options {
     size_t memory_budget; /* bytes the pass may use; 0: no limit. A pass for the way
                              back keeps as many layers as fit and recomputes others */
     bool last_only;       /* in the last layer compute the last position only */
+    size_t first_layer;   /* layers below are not run: the inputs' embeds are resid_pre
+                             of this one */
 } tl_pass_options;
 
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err);
@@ -57,6 +59,10 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts, size_t n
 /* logit[a] - logit[b] at the last position of a prompt, in double. */
 tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
                              double *out, tl_error *err);
+
+/* The logits of some tokens at the last position, in double [n_ids]. */
+tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
+                            size_t n_ids, double *out, tl_error *err);
 
 /* All logits at the last position [n_vocab]; and at all computed positions
  * [n_pos - prefix, n_vocab] (not after a last_only pass). */

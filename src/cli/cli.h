@@ -29,6 +29,8 @@ extern const tl_command tl_command_summary;
 extern const tl_command tl_command_task;
 extern const tl_command tl_command_overlap;
 extern const tl_command tl_command_interchange;
+extern const tl_command tl_command_align;
+extern const tl_command tl_command_backpatch;
 
 /* Exit status: 0 done, 1 failed, 2 misused. */
 int tl_cli_main(int argc, char **argv);

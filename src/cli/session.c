@@ -184,6 +184,19 @@ static tl_status choose_rows(tl_session *s, const tl_selection *selection, size_
     return TL_OK;
 }
 
+tl_status tl_session_rows(tl_session *s, const tl_selection *selection, size_t **rows,
+                          size_t *count, tl_error *err)
+{
+    size_t *list = tl_arena_alloc(s->arena, s->dataset->n_rows, sizeof *list);
+    if (list == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows",
+                       s->dataset->n_rows);
+    const tl_status status = choose_rows(s, selection, list, count, err);
+    if (status == TL_OK)
+        *rows = list;
+    return status;
+}
+
 /* An input of each wanted row and of its counterfactual, made once. */
 typedef struct prompts {
     tl_input *inputs; /* [n_rows of the dataset] */

@@ -125,6 +125,10 @@ void tl_session_close(tl_session *session);
 tl_status tl_session_input(tl_session *session, size_t row, tl_arena *arena,
                            tl_encoding *encoding, tl_input *input, tl_error *err);
 
+/* Those rows, in the session's arena; TL_ERR_DATA when there is none. */
+tl_status tl_session_rows(tl_session *session, const tl_selection *selection,
+                          size_t **rows, size_t *count, tl_error *err);
+
 /*
  * The rows of a modality and of a part (TL_PART_NONE: any), or those whose ids are
  * named (then these only), as pairs with the counterfactuals that the rows name.

@@ -587,8 +587,8 @@ static void fill_batch(tl_pass *pass)
             pass->prompts[p].prefix != NULL ? pass->prompts[p].prefix->n_pos : 0;
         const size_t n = input->n_pos - prefix;
         pass->rows[p] = (prompt_rows){first, n, input->n_pos, prefix};
-        memcpy(pass->resid[0] + first * d_model, input->embeds + prefix * d_model,
-               n * d_model * sizeof(float));
+        memcpy(pass->resid[pass->options.first_layer] + first * d_model,
+               input->embeds + prefix * d_model, n * d_model * sizeof(float));
         tl_rope_table(&spec->rope, d_head, input->positions, input->n_pos, prefix, n,
                       pass->cosine + first * half, pass->sine + first * half);
         if (spec->window > 0)
@@ -608,6 +608,9 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     if (status != TL_OK)
         return status;
     pass->options = options != NULL ? *options : (tl_pass_options){0};
+    if (pass->options.first_layer >= pass->model->spec.dims.n_layers)
+        return tl_fail(err, TL_ERR_ARGUMENT, "a pass from layer %zu of %zu",
+                       pass->options.first_layer, pass->model->spec.dims.n_layers);
     pass->prompts = prompts;
     pass->n_prompts = n_prompts;
     pass->n_rows = 0;
@@ -622,7 +625,7 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
 
     const tl_spec *spec = &pass->model->spec;
     const size_t L = spec->dims.n_layers;
-    for (size_t l = 0; l < L; l++)
+    for (size_t l = pass->options.first_layer; l < L; l++)
         if ((status = forward_layer(pass, l, err)) != TL_OK)
             return status;
     tl_backend *b = pass->model->backend;
@@ -659,31 +662,39 @@ static tl_status check_results(const tl_pass *pass, size_t prompt, tl_error *err
     return TL_OK;
 }
 
-/* Logits of two tokens at a prompt's last position; leaves the two rows of the
- * unembedding in head_rows. */
-static tl_status two_logits(tl_pass *pass, size_t prompt, const int32_t ids[2],
-                            double logits[2], tl_error *err)
+/* One token's logit at a prompt's last position; `row` receives its row of the
+ * unembedding. */
+static tl_status one_logit(tl_pass *pass, size_t prompt, int32_t id, float *row,
+                           double *logit, tl_error *err)
 {
     const tl_spec *spec = &pass->model->spec;
     const size_t d_model = spec->dims.d_model;
     const float *x = pass->final + last_row(pass, prompt) * d_model;
-    for (size_t i = 0; i < 2; i++) {
-        float *row = pass->head_rows + i * d_model;
-        if (ids[i] < 0 || (size_t)ids[i] >= spec->dims.n_vocab)
-            return tl_fail(err, TL_ERR_ARGUMENT,
-                           "token id %d is outside the model's %zu tokens", (int)ids[i],
-                           spec->dims.n_vocab);
-        const tl_status status =
-            tl_tensor_to_f32(&pass->model->weights.head.weight,
-                             (size_t)ids[i] * d_model, d_model, row, err);
-        if (status != TL_OK)
-            return status;
-        double sum = 0.0;
-        for (size_t k = 0; k < d_model; k++)
-            sum += (double)x[k] * (double)row[k];
-        logits[i] = soft_cap(sum, spec->logit_softcap);
-    }
+    if (id < 0 || (size_t)id >= spec->dims.n_vocab)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "token id %d is outside the model's %zu tokens", (int)id,
+                       spec->dims.n_vocab);
+    const tl_status status = tl_tensor_to_f32(&pass->model->weights.head.weight,
+                                              (size_t)id * d_model, d_model, row, err);
+    if (status != TL_OK)
+        return status;
+    double sum = 0.0;
+    for (size_t k = 0; k < d_model; k++)
+        sum += (double)x[k] * (double)row[k];
+    *logit = soft_cap(sum, spec->logit_softcap);
     return TL_OK;
+}
+
+/* Of two tokens; leaves their rows of the unembedding in head_rows. */
+static tl_status two_logits(tl_pass *pass, size_t prompt, const int32_t ids[2],
+                            double logits[2], tl_error *err)
+{
+    const size_t d_model = pass->model->spec.dims.d_model;
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < 2 && status == TL_OK; i++)
+        status = one_logit(pass, prompt, ids[i], pass->head_rows + i * d_model,
+                           &logits[i], err);
+    return status;
 }
 
 tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
@@ -695,6 +706,15 @@ tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
         status = two_logits(pass, prompt, (int32_t[2]){a, b}, logits, err);
     if (status == TL_OK)
         *out = logits[0] - logits[1];
+    return status;
+}
+
+tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
+                            size_t n_ids, double *out, tl_error *err)
+{
+    tl_status status = check_results(pass, prompt, err);
+    for (size_t i = 0; i < n_ids && status == TL_OK; i++)
+        status = one_logit(pass, prompt, ids[i], pass->head_rows, &out[i], err);
     return status;
 }
 
@@ -895,7 +915,7 @@ tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
     if ((status = backward_head(pass, a, b, err)) != TL_OK)
         return status;
     const size_t L = pass->model->spec.dims.n_layers;
-    for (size_t l = L; l-- > 0;) {
+    for (size_t l = L; l-- > pass->options.first_layer;) {
         if (l + pass->n_kept < L && l + 1 < L)
             status = forward_layer(pass, l, err); /* into the shared buffers, again */
         if (status == TL_OK)

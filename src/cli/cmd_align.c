@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_align.c - `twinlens align`: in which layer image tokens look like the words for
+ * the same content. */
+#include <jansson.h>
+
+#include "cli/cli.h"
+#include "cli/parallel.h"
+#include "twinlens/log.h"
+#include "twinlens/probe.h"
+
+typedef struct options {
+    tl_session_options session;
+    bool centred, json;
+} options;
+
+static tl_status read_one(tl_session *s, size_t row, tl_input *input, tl_span *span,
+                          tl_error *err)
+{
+    tl_encoding e;
+    const tl_status status = tl_session_input(s, row, s->arena, &e, input, err);
+    if (status == TL_OK)
+        *span = (tl_span){e.n_pos, e.data_begin, e.data_end};
+    return status;
+}
+
+static tl_status read_pairs(tl_session *s, tl_parallel **out, size_t *count,
+                            tl_error *err)
+{
+    tl_row_pair *rows = NULL;
+    size_t n = 0, alone = 0;
+    tl_status status = tl_session_row_pairs(s, &rows, &n, &alone, err);
+    if (status != TL_OK)
+        return status;
+    if (alone > 0)
+        tl_log(TL_LOG_WARNING,
+               "%s: %zu image prompts have no text prompt of their pair",
+               s->dataset->path, alone);
+    tl_parallel *pairs = tl_arena_alloc(s->arena, n, sizeof *pairs);
+    if (pairs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        status = read_one(s, rows[i].text, &pairs[i].text, &pairs[i].text_span, err);
+        if (status == TL_OK)
+            status =
+                read_one(s, rows[i].image, &pairs[i].image, &pairs[i].image_span, err);
+    }
+    *out = pairs;
+    *count = n;
+    return status;
+}
+
+static double mean_of_layer(const double *values, size_t n, size_t n_layers,
+                            size_t layer)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += values[i * n_layers + layer];
+    return sum / (double)n;
+}
+
+static tl_status print_json(const double *matched, const double *other, size_t n,
+                            size_t n_layers, FILE *out, tl_error *err)
+{
+    json_t *layers = json_array(), *others = json_array();
+    for (size_t l = 0; l < n_layers; l++) {
+        json_array_append_new(layers,
+                              json_real(mean_of_layer(matched, n, n_layers, l)));
+        json_array_append_new(others, json_real(mean_of_layer(other, n, n_layers, l)));
+    }
+    json_t *all = json_pack("{s:I, s:o, s:o}", "n", (json_int_t)n, "layers", layers,
+                            "other_pairs", others);
+    if (all == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    json_dumpf(all, out, JSON_COMPACT);
+    fputc('\n', out);
+    json_decref(all);
+    return TL_OK;
+}
+
+static tl_status align(tl_session *s, const options *o, FILE *out, tl_error *err)
+{
+    tl_parallel *pairs = NULL;
+    size_t n = 0;
+    tl_status status = read_pairs(s, &pairs, &n, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n_layers = tl_model_dims(s->model)->n_layers;
+    double *matched = tl_arena_alloc(s->arena, n * n_layers, sizeof *matched),
+           *other = tl_arena_alloc(s->arena, n * n_layers, sizeof *other);
+    if (matched == NULL || other == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    const tl_align_options how = {.centred = o->centred, .memory_budget = s->memory};
+    status = tl_align(s->model, pairs, n, &how, matched, other, err);
+    if (status != TL_OK)
+        return status;
+    if (o->json)
+        return print_json(matched, other, n, n_layers, out, err);
+    fprintf(out, "layer\tsimilarity\tother_pairs\tpairs\n");
+    for (size_t l = 0; l < n_layers; l++)
+        fprintf(out, "%zu\t%.4f\t%.4f\t%zu\n", l,
+                mean_of_layer(matched, n, n_layers, l),
+                mean_of_layer(other, n, n_layers, l), n);
+    return TL_OK;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    options o = {0};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        {.name = "center",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.centred,
+         .help = "take away each modality's mean state of the layer first"},
+        {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0], "align",
+                                        argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    status = align(&s, &o, out, err);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_align = {
+    .name = "align",
+    .summary = "in which layer image tokens look like the words for the same",
+    .run = run,
+};

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_backpatch.c - `twinlens backpatch`: what becomes of the answers when late states
+ * of the data are written into earlier layers. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/session.h"
+#include "twinlens/probe.h"
+
+enum { GRID_TRIANGLE, GRID_PAPER };
+
+typedef struct options {
+    tl_session_options session;
+    tl_selection selection;
+    const char *sources, *destinations, *windows;
+    size_t times;
+    int grid;
+    bool grid_given, json;
+} options;
+
+/* ---- cells ----------------------------------------------------------------------- */
+
+/* Whole numbers from "0,3,5", below `limit`. */
+static tl_status parse_numbers(const char *text, const char *option, size_t limit,
+                               tl_arena *arena, size_t **out, size_t *count,
+                               tl_error *err)
+{
+    const char *const *words = NULL;
+    tl_status status = tl_options_split(text, arena, &words, count, err);
+    if (status != TL_OK)
+        return status;
+    size_t *numbers = tl_arena_alloc(arena, *count, sizeof *numbers);
+    if (numbers == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu numbers", *count);
+    for (size_t i = 0; i < *count; i++) {
+        char *end = NULL;
+        const unsigned long n = strtoul(words[i], &end, 10);
+        if (words[i][0] < '0' || words[i][0] > '9' || *end != '\0' || n >= limit)
+            return tl_cli_misuse(err, "--%s has '%s', wanted whole numbers below %zu",
+                                 option, words[i], limit);
+        numbers[i] = n;
+    }
+    *out = numbers;
+    return TL_OK;
+}
+
+/* Layers first ... last - 1, unless the option names others. */
+static tl_status choose_layers(const char *text, const char *option, size_t first,
+                               size_t last, size_t n_layers, tl_arena *arena,
+                               size_t **out, size_t *count, tl_error *err)
+{
+    if (text != NULL)
+        return parse_numbers(text, option, n_layers, arena, out, count, err);
+    size_t *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
+    if (layers == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the layers");
+    *count = 0;
+    for (size_t l = first; l < last; l++)
+        layers[(*count)++] = l;
+    *out = layers;
+    return TL_OK;
+}
+
+/* Source-major. Layers that are not named make the grid: those with the destination
+ * below the source. */
+static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena,
+                              tl_backpatch_cell **out, size_t *count, tl_error *err)
+{
+    const size_t half = n_layers / 2;
+    const bool paper = o->grid == GRID_PAPER,
+               named = o->sources != NULL && o->destinations != NULL;
+    size_t *sources = NULL, *destinations = NULL, *windows = NULL, n_sources = 0,
+           n_destinations = 0, n_windows = 0;
+    tl_status status = choose_layers(o->sources, "src", paper ? half + 1 : 0, n_layers,
+                                     n_layers, arena, &sources, &n_sources, err);
+    if (status == TL_OK)
+        status = choose_layers(o->destinations, "dst", 0, paper ? half + 1 : n_layers,
+                               n_layers, arena, &destinations, &n_destinations, err);
+    if (status == TL_OK)
+        status = parse_numbers(o->windows, "window", 2 * n_layers, arena, &windows,
+                               &n_windows, err);
+    if (status != TL_OK)
+        return status;
+    tl_backpatch_cell *cells =
+        tl_arena_alloc(arena, n_sources * n_destinations * n_windows, sizeof *cells);
+    if (cells == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the cells");
+    size_t n = 0;
+    for (size_t w = 0; w < n_windows; w++)
+        for (size_t i = 0; i < n_sources; i++)
+            for (size_t k = 0; k < n_destinations; k++) {
+                const tl_backpatch_cell cell = {sources[i], destinations[k], windows[w],
+                                                o->times};
+                if (!named && cell.destination >= cell.source)
+                    continue;
+                tl_error problem = {0};
+                if (tl_backpatch_check(&cell, n_layers, &problem) != TL_OK)
+                    return tl_cli_misuse(err, "%s", problem.text);
+                cells[n++] = cell;
+            }
+    if (n == 0)
+        return tl_cli_misuse(err, "--src and --dst leave no cell");
+    *out = cells;
+    *count = n;
+    return TL_OK;
+}
+
+/* ---- prompts --------------------------------------------------------------------- */
+
+/* What the model said in a run: the logit difference (NaN without a counterfactual),
+ * and whether the best label is the answer. */
+typedef struct outcome {
+    double logit_diff;
+    bool right;
+} outcome;
+
+typedef struct experiment {
+    const tl_backpatch_cell *cells;
+    size_t n_cells, n_prompts;
+    const size_t *rows;
+    outcome *clean;   /* [n_prompts] */
+    outcome *patched; /* [n_cells, n_prompts], after the last time */
+    bool has_labels, has_pairs;
+} experiment;
+
+/* Tokens whose logits are wanted: the labels, then the two answers. */
+typedef struct wanted {
+    const int32_t *labels;
+    size_t n_labels;
+    int32_t *ids;
+    size_t n_ids;
+    bool has_pair;
+} wanted;
+
+static tl_status find_wanted(tl_session *s, size_t row, wanted *out, tl_error *err)
+{
+    wanted w = {0};
+    int32_t answer = 0, other = 0;
+    tl_status status = tl_dataset_label_ids(s->dataset, row, s->processor, s->arena,
+                                            &w.labels, &w.n_labels, err);
+    if (status == TL_OK)
+        status = tl_dataset_answer_id(s->dataset, row, s->processor, &answer, err);
+    const size_t cf = s->dataset->rows[row].counterfactual;
+    w.has_pair = cf != TL_NO_ROW;
+    if (status == TL_OK && w.has_pair)
+        status = tl_dataset_pair_ids(s->dataset, row, cf, s->processor, &answer, &other,
+                                     err);
+    if (status != TL_OK)
+        return status;
+    w.ids = tl_arena_alloc(s->arena, w.n_labels + 2, sizeof *w.ids);
+    if (w.ids == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the labels");
+    if (w.n_labels > 0)
+        memcpy(w.ids, w.labels, w.n_labels * sizeof *w.ids);
+    w.ids[w.n_labels] = answer;
+    w.ids[w.n_labels + 1] = w.has_pair ? other : answer;
+    w.n_ids = w.n_labels + 2;
+    *out = w;
+    return TL_OK;
+}
+
+/* Ties: the label that comes first. */
+static outcome read_outcome(const wanted *w, const double *logits)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < w->n_labels; i++)
+        if (logits[i] > logits[best])
+            best = i;
+    return (outcome){w->has_pair ? logits[w->n_labels] - logits[w->n_labels + 1] : 0.0,
+                     w->n_labels > 0 && w->ids[best] == w->ids[w->n_labels]};
+}
+
+static tl_status run_prompt(tl_session *s, const experiment *x, size_t p, size_t times,
+                            tl_arena *arena, tl_error *err)
+{
+    tl_encoding e;
+    tl_input input;
+    wanted w;
+    tl_status status = tl_session_input(s, x->rows[p], arena, &e, &input, err);
+    if (status == TL_OK)
+        status = find_wanted(s, x->rows[p], &w, err);
+    if (status != TL_OK)
+        return status;
+    double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
+           *patched =
+               tl_arena_alloc(arena, x->n_cells * times * w.n_ids, sizeof *patched);
+    if (clean == NULL || patched == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", x->n_cells);
+    status = tl_backpatch(s->model, &input, e.data_begin, e.data_end, x->cells,
+                          x->n_cells, w.ids, w.n_ids, s->memory, clean, patched, err);
+    if (status != TL_OK)
+        return status;
+    x->clean[p] = read_outcome(&w, clean);
+    for (size_t c = 0; c < x->n_cells; c++)
+        x->patched[c * x->n_prompts + p] =
+            read_outcome(&w, patched + (c * times + times - 1) * w.n_ids);
+    return TL_OK;
+}
+
+static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_error *err)
+{
+    x->clean = tl_arena_alloc(s->arena, x->n_prompts, sizeof *x->clean);
+    x->patched =
+        tl_arena_alloc(s->arena, x->n_cells * x->n_prompts, sizeof *x->patched);
+    tl_arena *arena = tl_arena_create();
+    if (x->clean == NULL || x->patched == NULL || arena == NULL) {
+        tl_arena_destroy(arena);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells of %zu prompts",
+                       x->n_cells, x->n_prompts);
+    }
+    x->has_labels = x->has_pairs = true;
+    tl_status status = TL_OK;
+    for (size_t p = 0; p < x->n_prompts && status == TL_OK; p++) {
+        const tl_arena_mark mark = tl_arena_get_mark(arena);
+        const tl_dataset_row *row = &s->dataset->rows[x->rows[p]];
+        x->has_labels = x->has_labels && row->n_labels > 0;
+        x->has_pairs = x->has_pairs && row->counterfactual != TL_NO_ROW;
+        status = run_prompt(s, x, p, o->times, arena, err);
+        tl_arena_rewind(arena, mark);
+    }
+    tl_arena_destroy(arena);
+    return status;
+}
+
+/* ---- output ---------------------------------------------------------------------- */
+
+static size_t count_right(const outcome *o, size_t n)
+{
+    size_t right = 0;
+    for (size_t i = 0; i < n; i++)
+        right += o[i].right;
+    return right;
+}
+
+static json_t *outcomes_json(const experiment *x, const outcome *o)
+{
+    json_t *json = json_object();
+    if (x->has_labels)
+        json_object_set_new(
+            json, "accuracy",
+            json_real((double)count_right(o, x->n_prompts) / (double)x->n_prompts));
+    json_t *diff = json_array(), *right = json_array();
+    for (size_t i = 0; i < x->n_prompts; i++) {
+        json_array_append_new(diff, json_real(o[i].logit_diff));
+        json_array_append_new(right, json_boolean(o[i].right));
+    }
+    json_object_set_new(json, "logit_diff", x->has_pairs ? diff : json_null());
+    json_object_set_new(json, "right", x->has_labels ? right : json_null());
+    if (!x->has_pairs)
+        json_decref(diff);
+    if (!x->has_labels)
+        json_decref(right);
+    return json;
+}
+
+static tl_status print_json(const experiment *x, FILE *out, tl_error *err)
+{
+    json_t *cells = json_array();
+    for (size_t c = 0; c < x->n_cells; c++) {
+        const tl_backpatch_cell *cell = &x->cells[c];
+        json_t *json = outcomes_json(x, x->patched + c * x->n_prompts);
+        json_object_set_new(json, "src", json_integer((json_int_t)cell->source));
+        json_object_set_new(json, "dst", json_integer((json_int_t)cell->destination));
+        json_object_set_new(json, "window", json_integer((json_int_t)cell->window));
+        json_object_set_new(json, "times", json_integer((json_int_t)cell->times));
+        json_array_append_new(cells, json);
+    }
+    json_t *all = json_pack("{s:I, s:o, s:o}", "n", (json_int_t)x->n_prompts, "clean",
+                            outcomes_json(x, x->clean), "cells", cells);
+    if (all == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    json_dumpf(all, out, JSON_COMPACT);
+    fputc('\n', out);
+    json_decref(all);
+    return TL_OK;
+}
+
+/* Of the prompts whose answer changed: how many became right, how many wrong. */
+static void print_table(const experiment *x, FILE *out)
+{
+    fprintf(out, "src\tdst\twindow\ttimes\taccuracy\tgain\tfixed\tbroken\tprompts\n");
+    const double clean =
+        (double)count_right(x->clean, x->n_prompts) / (double)x->n_prompts;
+    fprintf(out, "-\t-\t-\t0\t%.4f\t0.0000\t0\t0\t%zu\n", clean, x->n_prompts);
+    for (size_t c = 0; c < x->n_cells; c++) {
+        const outcome *o = x->patched + c * x->n_prompts;
+        size_t fixed = 0, broken = 0;
+        for (size_t p = 0; p < x->n_prompts; p++) {
+            fixed += o[p].right && !x->clean[p].right;
+            broken += !o[p].right && x->clean[p].right;
+        }
+        const double accuracy =
+            (double)count_right(o, x->n_prompts) / (double)x->n_prompts;
+        fprintf(out, "%zu\t%zu\t%zu\t%zu\t%.4f\t%+.4f\t%zu\t%zu\t%zu\n",
+                x->cells[c].source, x->cells[c].destination, x->cells[c].window,
+                x->cells[c].times, accuracy, accuracy - clean, fixed, broken,
+                x->n_prompts);
+    }
+}
+
+static tl_status backpatch(tl_session *s, const options *o, FILE *out, tl_error *err)
+{
+    experiment x = {0};
+    tl_backpatch_cell *cells = NULL;
+    size_t *rows = NULL;
+    tl_status status = choose_cells(o, tl_model_dims(s->model)->n_layers, s->arena,
+                                    &cells, &x.n_cells, err);
+    if (status == TL_OK)
+        status = tl_session_rows(s, &o->selection, &rows, &x.n_prompts, err);
+    x.cells = cells;
+    x.rows = rows;
+    if (status == TL_OK)
+        status = run_all(s, o, &x, err);
+    if (status != TL_OK)
+        return status;
+    if (o->json)
+        return print_json(&x, out, err);
+    if (!x.has_labels)
+        return tl_fail(err, TL_ERR_DATA,
+                       "%s: accuracy is that among labels, and not all prompts have "
+                       "some; --json has the logit differences",
+                       s->dataset->path);
+    print_table(&x, out);
+    return TL_OK;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    static const tl_choice grids[] = {
+        {"triangle", GRID_TRIANGLE}, {"paper", GRID_PAPER}, {0}};
+    options o = {.windows = "1", .times = 1};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_SELECTION(o.selection),
+        {.name = "src",
+         .kind = TL_OPTION_STRING,
+         .value = &o.sources,
+         .argument = "L,M",
+         .help = "layers whose states are taken (a grid)"},
+        {.name = "dst",
+         .kind = TL_OPTION_STRING,
+         .value = &o.destinations,
+         .argument = "L,M",
+         .help = "layers whose states are overwritten (a grid)"},
+        {.name = "window",
+         .kind = TL_OPTION_STRING,
+         .value = &o.windows,
+         .argument = "W,X",
+         .help = "how many layers around both, odd (1)"},
+        {.name = "times",
+         .kind = TL_OPTION_SIZE,
+         .value = &o.times,
+         .argument = "N",
+         .help = "again, with the states of the run before (1)"},
+        {.name = "bp-grid",
+         .kind = TL_OPTION_CHOICE,
+         .value = &o.grid,
+         .argument = "triangle|paper",
+         .help = "all destinations below their source; or from the upper half of the "
+                 "layers into the lower (triangle)",
+         .choices = grids,
+         .given = &o.grid_given},
+        {.name = "json",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.json,
+         .help = "with the outcome of every prompt"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
+                                        "backpatch", argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    status = backpatch(&s, &o, out, err);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_backpatch = {
+    .name = "backpatch",
+    .summary = "write late states of the data into earlier layers",
+    .run = run,
+};
