@@ -7,7 +7,7 @@ set -u
 bin=$(realpath "${1:?usage: parity_shared.sh BIN}")
 shared=$(realpath -m ../shared)
 only=${TWINLENS_PARITY_ONLY:-qwen2vl}
-stages=${TWINLENS_PARITY_STAGES:-predict,trace,attribute,evaluate}
+stages=${TWINLENS_PARITY_STAGES:-predict,trace,attribute,evaluate,overlap,interchange,align,backpatch}
 
 skip()
 {
