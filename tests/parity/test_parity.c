@@ -1,7 +1,8 @@
 /*
  * test_parity.c - every number that the golden files of the tiny checkpoint hold,
  * recorded from transformers in float64: token ids, data segments, every site and
- * its gradient, scores, and the logit differences of circuits. Both backends.
+ * its gradient, scores, the logit differences of circuits, overlap, interchange,
+ * alignment and back-patching. Both backends.
  *
  * Relative error is max |a - b| / max |b| over one tensor. The limits are those of
  * the project's contract; measured when they were set: forward 4e-6, gradient 8e-6,
@@ -16,7 +17,9 @@
 #include "base/json.h"
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"
+#include "twinlens/interchange.h"
 #include "twinlens/pass.h"
+#include "twinlens/probe.h"
 #include "twinlens/safetensors.h"
 
 #define DATA TWINLENS_SOURCE_DIR "/tests/data/qwen2vl-tiny"
@@ -59,6 +62,21 @@ static fixture setup(const char *backend)
         MUST(tl_dataset_answer_id(f.dataset, i, f.processor, &f.answers[i], &err));
     }
     return f;
+}
+
+/* First row of a modality. */
+static size_t first_row(const fixture *f, tl_modality modality)
+{
+    size_t i = 0;
+    while (f->dataset->rows[i].modality != modality)
+        i++;
+    return i;
+}
+
+static tl_span span_of(const fixture *f, tl_modality modality)
+{
+    const tl_encoding *e = &f->encodings[first_row(f, modality)];
+    return (tl_span){e->n_pos, e->data_begin, e->data_end};
 }
 
 static void teardown(fixture *f)
@@ -354,6 +372,212 @@ static void circuits_leave_the_same_logit_differences(void **unused)
     tl_safetensors_close(attribution);
 }
 
+/* ---- both circuits --------------------------------------------------------------- */
+
+/* The golden circuits of a tenth, and the map between their positions. */
+static void read_circuits(fixture *f, tl_component_set sets[TL_MODALITY_COUNT],
+                          tl_position_map *map)
+{
+    tl_error err = {0};
+    tl_safetensors *attribution = golden_tensors("attribution.safetensors");
+    const tl_span text = span_of(f, TL_TEXT), image = span_of(f, TL_IMAGE);
+    MUST(tl_position_map_init(map, &text, &image, f->arena, &err));
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_tensor *heads = tl_safetensors_find(
+            attribution, m == TL_TEXT ? "text.full.heads" : "image.full.heads");
+        const tl_tensor *neurons = tl_safetensors_find(
+            attribution, m == TL_TEXT ? "text.full.neurons" : "image.full.neurons");
+        const tl_scores scores = {heads->dims[0],
+                                  heads->dims[1],
+                                  heads->dims[2],
+                                  neurons->dims[2],
+                                  (float *)(uintptr_t)heads->data,
+                                  (float *)(uintptr_t)neurons->data};
+        tl_ranking ranking;
+        tl_fraction tenth;
+        MUST(tl_fraction_parse("0.1", &tenth, &err));
+        MUST(tl_ranking_from_scores(&scores, f->arena, &ranking, &err));
+        const tl_circuit circuit = tl_circuit_at(&ranking, tenth, TL_FRACTION_EXACT);
+        MUST(tl_set_from_circuit(&circuit, f->arena, &sets[m], &err));
+    }
+    tl_safetensors_close(attribution);
+}
+
+static void circuits_overlap_by_as_much(void **unused)
+{
+    (void)unused;
+    static const char segments[] = "DQG";
+    fixture f = setup("ref");
+    tl_error err = {0};
+    json_t *golden = golden_json("pipeline.json");
+    const json_t *want = json_object_get(golden, "overlap_0.1"),
+                 *pairs = json_object_get(golden, "position_map");
+    tl_component_set sets[TL_MODALITY_COUNT];
+    tl_position_map map;
+    tl_overlap got;
+    read_circuits(&f, sets, &map);
+    assert_int_equal(map.n_pairs, json_array_size(pairs));
+    for (size_t i = 0; i < json_array_size(pairs); i++) {
+        const json_t *pair = json_array_get(pairs, i);
+        bool found = false;
+        for (size_t k = 0; k < map.n_pairs; k++)
+            found = found || (map.pairs[k][TL_TEXT] ==
+                                  (size_t)json_integer_value(json_array_get(pair, 0)) &&
+                              map.pairs[k][TL_IMAGE] ==
+                                  (size_t)json_integer_value(json_array_get(pair, 1)));
+        assert_true(found);
+    }
+    MUST(tl_overlap_measure(&sets[TL_TEXT], &sets[TL_IMAGE], &map, &got, &err));
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
+        for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+            char name[24];
+            snprintf(name, sizeof name, "%c.%s", segments[s],
+                     tl_kind_name((tl_component_kind)k));
+            assert_close(name, s, got.of[s][k].iou,
+                         json_number_value(json_object_get(want, name)), 1e-9);
+        }
+    json_decref(golden);
+    teardown(&f);
+}
+
+/* A golden run: how large the circuit is, and what it leaves of each prompt. */
+static void check_run(fixture *f, const json_t *want, const char *name,
+                      tl_modality host, const tl_component_set *set)
+{
+    tl_error err = {0};
+    tl_pair pairs[MAX_ROWS];
+    tl_evaluation results[MAX_ROWS];
+    double ld[MAX_ROWS];
+    const size_t n = make_pairs(f, host, pairs);
+    const tl_circuit circuit = {.set = set};
+    assert_non_null(want);
+    assert_int_equal(tl_set_count(set, TL_KIND_HEADS),
+                     json_integer_value(json_object_get(want, "heads")));
+    assert_int_equal(tl_set_count(set, TL_KIND_NEURONS),
+                     json_integer_value(json_object_get(want, "neurons")));
+    for (size_t p = 0; p < n; p++)
+        results[p].circuit = &ld[p];
+    MUST(tl_evaluate(f->model, pairs, n, &circuit, 1, NULL, results, &err));
+    double worst = 0.0, scale = 0.0;
+    for (size_t p = 0; p < n; p++) {
+        const json_t *row = json_array_get(json_object_get(want, "ld"), p);
+        const double w = json_number_value(json_array_get(row, 1));
+        worst = fmax(worst, fabs(ld[p] - w));
+        scale = fmax(scale, fabs(w));
+    }
+    if (!(worst <= LOGIT_DIFF * scale))
+        fail_msg("%s: logit differences off by %.3g of %.3g", name, worst, scale);
+}
+
+static void swapped_circuits_leave_the_same_logit_differences(void **unused)
+{
+    (void)unused;
+    static const char segments[] = "DQG";
+    static const char *const backends[] = {"ref", NULL};
+    json_t *golden = golden_json("pipeline.json");
+    const json_t *runs = json_object_get(golden, "interchange_0.1");
+    for (size_t b = 0; b < 2; b++) {
+        fixture f = setup(backends[b]);
+        tl_component_set sets[TL_MODALITY_COUNT], mixed;
+        tl_position_map map;
+        tl_error err = {0};
+        read_circuits(&f, sets, &map);
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+            for (size_t s = 0; s <= TL_SEGMENT_COUNT; s++) {
+                char name[24];
+                snprintf(name, sizeof name, "%s:%.*s", tl_modality_name((tl_modality)m),
+                         s == TL_SEGMENT_NONE ? 4 : 1,
+                         s == TL_SEGMENT_NONE ? "none" : segments + s);
+                MUST(tl_interchange_build(sets, (tl_modality)m, s, &sets[1 - m], &map,
+                                          f.arena, &mixed, &err));
+                check_run(&f, json_object_get(runs, name), name, (tl_modality)m,
+                          &mixed);
+            }
+        teardown(&f);
+    }
+    json_decref(golden);
+}
+
+/* ---- probes ---------------------------------------------------------------------- */
+
+static void states_align_as_much(void **unused)
+{
+    (void)unused;
+    static const char *const backends[] = {"ref", NULL};
+    json_t *golden = golden_json("pipeline.json");
+    const json_t *want = json_object_get(golden, "alignment");
+    for (size_t b = 0; b < 2; b++) {
+        fixture f = setup(backends[b]);
+        tl_error err = {0};
+        const size_t n = MAX_ROWS / 2, n_layers = tl_model_dims(f.model)->n_layers;
+        tl_parallel pairs[MAX_ROWS];
+        size_t seen[TL_MODALITY_COUNT] = {0, 0};
+        for (size_t i = 0; i < MAX_ROWS; i++) {
+            const tl_encoding *e = &f.encodings[i];
+            const tl_span span = {e->n_pos, e->data_begin, e->data_end};
+            tl_parallel *pair = &pairs[seen[e->modality]++];
+            *(e->modality == TL_TEXT ? &pair->text : &pair->image) = f.inputs[i];
+            *(e->modality == TL_TEXT ? &pair->text_span : &pair->image_span) = span;
+        }
+        double matched[MAX_ROWS * 16], other[MAX_ROWS * 16];
+        assert_int_equal(json_array_size(want), n_layers);
+        MUST(tl_align(f.model, pairs, n, NULL, matched, other, &err));
+        for (size_t l = 0; l < n_layers; l++) {
+            double mean = 0;
+            for (size_t i = 0; i < n; i++)
+                mean += matched[i * n_layers + l] / (double)n;
+            assert_close("alignment of layer", l, mean,
+                         json_number_value(json_array_get(want, l)), 1e-4);
+        }
+        teardown(&f);
+    }
+    json_decref(golden);
+}
+
+static void back_patching_leaves_the_same_logit_differences(void **unused)
+{
+    (void)unused;
+    static const char *const backends[] = {"ref", NULL};
+    json_t *golden = golden_json("pipeline.json");
+    for (size_t b = 0; b < 2; b++) {
+        fixture f = setup(backends[b]);
+        tl_error err = {0};
+        const char *key;
+        const json_t *want;
+        json_t *cells = json_object_get(golden, "back_patch");
+        json_object_foreach(cells, key, want) /* "image:3->1:w1:x3" */
+        {
+            tl_backpatch_cell cell;
+            char modality[8];
+            assert_int_equal(sscanf(key, "%7[a-z]:%zu->%zu:w%zu:x%zu", modality,
+                                    &cell.source, &cell.destination, &cell.window,
+                                    &cell.times),
+                             5);
+            const tl_modality m = modality[0] == 't' ? TL_TEXT : TL_IMAGE;
+            double worst = 0.0, scale = 0.0;
+            for (size_t i = 0, k = 0; i < MAX_ROWS; i++) {
+                if (f.encodings[i].modality != m)
+                    continue;
+                const size_t cf = f.dataset->rows[i].counterfactual;
+                const int32_t ids[2] = {f.answers[i], f.answers[cf]};
+                double clean[2], patched[8];
+                MUST(tl_backpatch(f.model, &f.inputs[i], f.encodings[i].data_begin,
+                                  f.encodings[i].data_end, &cell, 1, ids, 2, 0, clean,
+                                  patched, &err));
+                const double *last = patched + 2 * (cell.times - 1),
+                             w = json_number_value(json_array_get(want, k++));
+                worst = fmax(worst, fabs(last[0] - last[1] - w));
+                scale = fmax(scale, fabs(w));
+            }
+            if (!(worst <= LOGIT_DIFF * scale))
+                fail_msg("%s: logit differences off by %.3g of %.3g", key, worst,
+                         scale);
+        }
+        teardown(&f);
+    }
+    json_decref(golden);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +585,10 @@ int main(void)
         cmocka_unit_test(every_site_and_gradient_agrees),
         cmocka_unit_test(scores_agree_in_every_mode),
         cmocka_unit_test(circuits_leave_the_same_logit_differences),
+        cmocka_unit_test(circuits_overlap_by_as_much),
+        cmocka_unit_test(swapped_circuits_leave_the_same_logit_differences),
+        cmocka_unit_test(states_align_as_much),
+        cmocka_unit_test(back_patching_leaves_the_same_logit_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
