@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * statistics.h - how sure a number is: bootstrap intervals over prompts, a test that
+ * allows for having searched a grid, the choice of a best cell on other prompts, and
+ * areas under faithfulness curves.
+ *
+ *     static double mean(const void *data, const size_t *chosen, size_t n) { ... }
+ *     tl_interval interval;
+ *     tl_bootstrap(mean, values, n, NULL, &interval, &err);
+ *
+ * The same seed gives the same numbers on every machine.
+ */
+#ifndef TWINLENS_STATISTICS_H
+#define TWINLENS_STATISTICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "twinlens/status.h"
+
+/* ---- bootstrap ------------------------------------------------------------------- */
+
+/* A number made of the prompts chosen[0 .. n - 1], which may repeat. NaN: undefined. */
+typedef double tl_statistic(const void *data, const size_t *chosen, size_t n);
+
+typedef enum tl_bootstrap_kind {
+    TL_BOOTSTRAP_BCA,        /* bias-corrected and accelerated */
+    TL_BOOTSTRAP_PERCENTILE, /* as it is */
+} tl_bootstrap_kind;
+
+typedef struct tl_bootstrap_options {
+    size_t n_resamples; /* 0: 1000 */
+    double level;       /* 0: 0.95 */
+    uint64_t seed;
+    tl_bootstrap_kind kind;
+} tl_bootstrap_options;
+
+typedef struct tl_interval {
+    double value;       /* of the prompts as they are */
+    double low, high;   /* NaN when n < 2 or no resample is defined */
+    double deviation;   /* of the resamples */
+    size_t n;           /* prompts */
+    size_t n_undefined; /* resamples without a value, left out */
+} tl_interval;
+
+/*
+ * Resamples prompts with replacement. Paired quantities stay paired, since a prompt
+ * brings along all of its numbers.
+ * @source Efron, Better bootstrap confidence intervals, doi:10.2307/2289144
+ */
+tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
+                       const tl_bootstrap_options *options, tl_interval *out,
+                       tl_error *err);
+
+/* Of values[n]: doubles. */
+double tl_statistic_mean(const void *values, const size_t *chosen, size_t n);
+double tl_statistic_median(const void *values, const size_t *chosen, size_t n);
+
+/* Sum of over[i] / sum of under[i]. */
+typedef struct tl_ratio_data {
+    const double *over, *under;
+} tl_ratio_data;
+double tl_statistic_ratio(const void *ratio_data, const size_t *chosen, size_t n);
+
+/* The value below which a standard normal lies with probability p, 0 < p < 1. */
+double tl_normal_quantile(double p);
+
+/* The 95 % interval of a share. @source Wilson, doi:10.2307/2276774 */
+void tl_wilson(size_t right, size_t n, double *low, double *high);
+
+/* ---- searching a grid -------------------------------------------------------------- */
+
+/*
+ * Is the best of n_cells changes more than chance? change [n_cells, n] is what a cell
+ * did to each prompt: 1 fixed, -1 broken, 0. Were it nothing but noise, each prompt's
+ * changes could as well have the other sign, in all cells at once. *p receives the share
+ * of `n_resamples` such flips (and of the data themselves) whose best cell is at
+ * least as good: corrected for having looked at all cells.
+ */
+tl_status tl_best_cell_test(const double *change, size_t n_cells, size_t n,
+                            size_t n_resamples, uint64_t seed, double *p,
+                            tl_error *err);
+
+/*
+ * The best cell chosen on one half of the prompts and judged on the other, and the
+ * other way round: *mean is the mean of both judgements, cells[2] the cells chosen. Ties go
+ * to the first cell. TL_ERR_ARGUMENT when n < 2.
+ */
+tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
+                               uint64_t seed, double *mean, size_t cells[2],
+                               tl_error *err);
+
+/* ---- curves ------------------------------------------------------------------------ */
+
+/*
+ * Area under faithfulness over the fraction of components, by trapezoids, from the
+ * first fraction to the last divided by their distance (CPR); and between it and 1
+ * (CMD). Points that are NaN are left out; both NaN with fewer than two.
+ * @source Mueller et al., MIB: a mechanistic interpretability benchmark, section 4
+ */
+typedef struct tl_curve_area {
+    double performance, distance;
+} tl_curve_area;
+tl_curve_area tl_curve_measure(const double *fractions, const double *faithfulness,
+                               size_t n);
+
+#endif

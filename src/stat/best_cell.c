@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * best_cell.c - the best of many cells, judged without flattering it
+ * (include/twinlens/statistics.h).
+ */
+#include "base/random.h"
+#include "twinlens/alloc.h"
+#include "twinlens/statistics.h"
+
+/* Largest over cells of the sum of signed changes. */
+static double best_sum(const double *change, size_t n_cells, size_t n,
+                       const double *sign)
+{
+    double best = 0.0;
+    for (size_t c = 0; c < n_cells; c++) {
+        double sum = 0.0;
+        for (size_t i = 0; i < n; i++)
+            sum += sign[i] * change[c * n + i];
+        if (c == 0 || sum > best)
+            best = sum;
+    }
+    return best;
+}
+
+tl_status tl_best_cell_test(const double *change, size_t n_cells, size_t n,
+                            size_t n_resamples, uint64_t seed, double *p, tl_error *err)
+{
+    if (n_cells == 0 || n == 0)
+        return tl_fail(err, TL_ERR_ARGUMENT, "%zu cells of %zu prompts to test",
+                       n_cells, n);
+    double *sign = tl_alloc(n, sizeof *sign);
+    if (sign == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
+    for (size_t i = 0; i < n; i++)
+        sign[i] = 1.0;
+    const double observed = best_sum(change, n_cells, n, sign);
+    tl_random random = {seed};
+    size_t as_good = 1; /* the data themselves */
+    for (size_t r = 0; r < n_resamples; r++) {
+        for (size_t i = 0; i < n; i++)
+            sign[i] = tl_random_next(&random) >> 63 ? -1.0 : 1.0;
+        as_good += best_sum(change, n_cells, n, sign) >= observed - 1e-9;
+    }
+    tl_free(sign);
+    *p = (double)as_good / (double)(n_resamples + 1);
+    return TL_OK;
+}
+
+static double mean_of(const double *outcome, size_t n, size_t cell, const size_t *order,
+                      size_t begin, size_t end)
+{
+    double sum = 0.0;
+    for (size_t i = begin; i < end; i++)
+        sum += outcome[cell * n + order[i]];
+    return sum / (double)(end - begin);
+}
+
+tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
+                               uint64_t seed, double *mean, size_t cells[2],
+                               tl_error *err)
+{
+    if (n_cells == 0 || n < 2)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "%zu cells of %zu prompts, wanted at least one of two", n_cells,
+                       n);
+    size_t *order = tl_alloc(n, sizeof *order);
+    if (order == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
+    tl_random random = {seed};
+    for (size_t i = 0; i < n; i++) { /* Fisher and Yates, inside out */
+        const size_t j = (size_t)tl_random_below(&random, i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+    double judged = 0.0;
+    for (size_t half = 0; half < 2; half++) {
+        const size_t begin = half == 0 ? 0 : n / 2, end = half == 0 ? n / 2 : n,
+                     other_begin = half == 0 ? n / 2 : 0,
+                     other_end = half == 0 ? n : n / 2;
+        size_t best = 0;
+        for (size_t c = 1; c < n_cells; c++)
+            if (mean_of(outcome, n, c, order, begin, end) >
+                mean_of(outcome, n, best, order, begin, end))
+                best = c;
+        cells[half] = best;
+        judged += mean_of(outcome, n, best, order, other_begin, other_end) / 2;
+    }
+    *mean = judged;
+    tl_free(order);
+    return TL_OK;
+}
