@@ -37,7 +37,7 @@ typedef struct tl_span {
 void tl_span_segment(const tl_span *span, tl_segment segment, size_t *begin,
                      size_t *end);
 
-/* ---- positions (docs/math.md eq. 9) ---------------------------------------------- */
+/* ---- positions (docs/math.md eq. 10) ---------------------------------------------- */
 
 /*
  * Which position of one modality plays the part of which in the other, many to many.
@@ -73,7 +73,7 @@ void tl_set_add(const tl_component_set *from, size_t begin, size_t end,
 void tl_set_carry(const tl_component_set *from, tl_modality from_modality, size_t begin,
                   size_t end, const tl_position_map *map, tl_component_set *to);
 
-/* ---- overlap (docs/math.md eq. 10) ------------------------------------------------- */
+/* ---- overlap (docs/math.md eq. 11) ------------------------------------------------- */
 
 /* One kind in one segment. */
 typedef struct tl_iou {

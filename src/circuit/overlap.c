@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * overlap.c - intersection over union of two circuits (include/twinlens/overlap.h;
- * docs/math.md eq. 10 to 12).
+ * docs/math.md eq. 11 and 12).
  */
 #include <math.h>
 #include <stdint.h>
