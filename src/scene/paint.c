@@ -17,6 +17,7 @@ enum {
     EMOJI_PIXELS = 109, /* at this size the font's bitmaps are drawn as they are */
     EMOJI_CANVAS = 192,
     MAX_EMOJI = 256,
+    LAYOUTS_PER_MAP = 512,
     LEVELS = 4 /* of an emoji: each half as large as the one before */
 };
 
@@ -26,6 +27,10 @@ typedef struct emoji {
 } emoji;
 
 struct tl_painter {
+    /* Pango keeps what it knows of every size of every font that it was asked for: the
+     * map is made anew after so many layouts. */
+    PangoFontMap *fonts;
+    size_t n_layouts;
     emoji icons[MAX_EMOJI];
     size_t n_icons;
 };
@@ -36,9 +41,9 @@ static const char *const number_fonts[] = {"DejaVu Sans Mono", "DejaVu Sans",
                                            "DejaVu Serif"};
 enum { NUMBER_FONTS = sizeof number_fonts / sizeof number_fonts[0] };
 
-static tl_status check_font(const char *family, const char *package, tl_error *err)
+static tl_status check_font(PangoFontMap *map, const char *family, const char *package,
+                            tl_error *err)
 {
-    PangoFontMap *map = pango_cairo_font_map_get_default();
     PangoContext *context = pango_font_map_create_context(map);
     PangoFontDescription *wanted = pango_font_description_from_string(family);
     pango_font_description_set_absolute_size(wanted, 16 * PANGO_SCALE);
@@ -59,16 +64,19 @@ static tl_status check_font(const char *family, const char *package, tl_error *e
 
 tl_status tl_painter_create(tl_painter **out, tl_error *err)
 {
-    tl_status status = check_font(EMOJI_FONT, "fonts-noto-color-emoji", err);
-    for (size_t i = 0; i < NUMBER_FONTS && status == TL_OK; i++)
-        status = check_font(number_fonts[i], "fonts-dejavu-core", err);
-    if (status != TL_OK)
-        return status;
     tl_painter *painter = tl_alloc_zero(1, sizeof *painter);
     if (painter == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a painter");
-    *out = painter;
-    return TL_OK;
+    painter->fonts = pango_cairo_font_map_new();
+    tl_status status =
+        check_font(painter->fonts, EMOJI_FONT, "fonts-noto-color-emoji", err);
+    for (size_t i = 0; i < NUMBER_FONTS && status == TL_OK; i++)
+        status = check_font(painter->fonts, number_fonts[i], "fonts-dejavu-core", err);
+    if (status == TL_OK)
+        *out = painter;
+    else
+        tl_painter_destroy(painter);
+    return status;
 }
 
 void tl_painter_destroy(tl_painter *painter)
@@ -78,13 +86,21 @@ void tl_painter_destroy(tl_painter *painter)
     for (size_t i = 0; i < painter->n_icons; i++)
         for (size_t k = 0; k < LEVELS; k++)
             cairo_surface_destroy(painter->icons[i].level[k]);
+    g_object_unref(painter->fonts);
     tl_free(painter);
 }
 
-PangoLayout *tl_paint_layout(cairo_t *cr, const char *font, double size,
-                             const char *text)
+PangoLayout *tl_paint_layout(tl_painter *painter, cairo_t *cr, const char *font,
+                             double size, const char *text)
 {
-    PangoLayout *layout = pango_cairo_create_layout(cr);
+    if (painter->n_layouts++ % LAYOUTS_PER_MAP == LAYOUTS_PER_MAP - 1) {
+        g_object_unref(painter->fonts);
+        painter->fonts = pango_cairo_font_map_new();
+    }
+    PangoContext *context = pango_font_map_create_context(painter->fonts);
+    pango_cairo_update_context(cr, context);
+    PangoLayout *layout = pango_layout_new(context);
+    g_object_unref(context);
     cairo_font_options_t *options = cairo_font_options_create();
     cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
     cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
@@ -139,12 +155,13 @@ static cairo_surface_t *copy_scaled(cairo_surface_t *from, double x, double y,
     return to;
 }
 
-static bool draw_icon(emoji *icon)
+static bool draw_icon(tl_painter *painter, emoji *icon)
 {
     cairo_surface_t *canvas =
         cairo_image_surface_create(CAIRO_FORMAT_ARGB32, EMOJI_CANVAS, EMOJI_CANVAS);
     cairo_t *cr = cairo_create(canvas);
-    PangoLayout *layout = tl_paint_layout(cr, EMOJI_FONT, EMOJI_PIXELS, icon->symbol);
+    PangoLayout *layout =
+        tl_paint_layout(painter, cr, EMOJI_FONT, EMOJI_PIXELS, icon->symbol);
     const bool known = pango_layout_get_unknown_glyphs_count(layout) == 0;
     cairo_move_to(cr, 16, 16);
     pango_cairo_show_layout(cr, layout);
@@ -173,7 +190,7 @@ static const emoji *find_icon(tl_painter *painter, const char *symbol, tl_error 
             return &painter->icons[i];
     emoji *icon = &painter->icons[painter->n_icons];
     *icon = (emoji){.symbol = symbol};
-    if (painter->n_icons == MAX_EMOJI || !draw_icon(icon)) {
+    if (painter->n_icons == MAX_EMOJI || !draw_icon(painter, icon)) {
         tl_fail(err, TL_ERR_UNSUPPORTED, "the font '%s' cannot show '%s'", EMOJI_FONT,
                 symbol);
         return NULL;
@@ -307,9 +324,10 @@ static void paint_solid(cairo_t *cr, const tl_item *item)
 /* ---- glyphs ---------------------------------------------------------------------- */
 
 /* Its digit would be `size` high and stands in the middle of its cell. */
-static void paint_glyph(cairo_t *cr, const tl_item *item, const char *font)
+static void paint_glyph(tl_painter *painter, cairo_t *cr, const tl_item *item,
+                        const char *font)
 {
-    PangoLayout *layout = tl_paint_layout(cr, font, item->size, item->symbol);
+    PangoLayout *layout = tl_paint_layout(painter, cr, font, item->size, item->symbol);
     PangoRectangle logical;
     pango_layout_get_extents(layout, NULL, &logical);
     cairo_move_to(cr, item->x - 0.5 * logical.width / PANGO_SCALE,
@@ -369,7 +387,7 @@ tl_status tl_painter_paint(tl_painter *painter, const tl_scene_options *options,
             status = paint_emoji(painter, cr, item, err);
         } else if (item->shape == TL_SHAPE_GLYPH) {
             cairo_set_source_rgb(cr, 0, 0, 0);
-            paint_glyph(cr, item, font);
+            paint_glyph(painter, cr, item, font);
         } else {
             paint_solid(cr, item);
         }

@@ -31,7 +31,7 @@ tl_status tl_paint_png(cairo_surface_t *surface, const char *path, tl_error *err
 
 /* A text in one of the fonts that tl_painter_create() has made sure of, `size` pixels
  * high, with options that do not depend on the machine's settings. */
-PangoLayout *tl_paint_layout(cairo_t *cr, const char *font, double size,
-                             const char *text);
+PangoLayout *tl_paint_layout(tl_painter *painter, cairo_t *cr, const char *font,
+                             double size, const char *text);
 
 #endif

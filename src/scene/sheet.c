@@ -14,10 +14,10 @@ enum {
 };
 
 /* Writes at (x, y); returns where the next line begins. */
-static double write_text(cairo_t *cr, double x, double y, const char *font,
-                         const char *text)
+static double write_text(tl_painter *painter, cairo_t *cr, double x, double y,
+                         const char *font, const char *text)
 {
-    PangoLayout *layout = tl_paint_layout(cr, font, LETTER, text);
+    PangoLayout *layout = tl_paint_layout(painter, cr, font, LETTER, text);
     pango_layout_set_width(layout, (CELL - 2 * MARGIN) * PANGO_SCALE);
     pango_layout_set_wrap(layout, PANGO_WRAP_WORD_CHAR);
     PangoRectangle extent;
@@ -53,16 +53,17 @@ static void put_picture(cairo_t *cr, double x, double y, cairo_surface_t *pictur
 }
 
 /* Returns where the next line would begin. */
-static double put_prompts(cairo_t *cr, double x, double y, const tl_scene *scene)
+static double put_prompts(tl_painter *painter, cairo_t *cr, double x, double y,
+                          const tl_scene *scene)
 {
     char text[sizeof scene->before + sizeof scene->data + sizeof scene->query];
     snprintf(text, sizeof text, "%s%s%s", scene->before, scene->data, scene->query);
     cairo_set_source_rgb(cr, 0.35, 0.35, 0.35);
-    y = write_text(cr, x, y, "DejaVu Sans", text) + 4;
+    y = write_text(painter, cr, x, y, "DejaVu Sans", text) + 4;
     const char *query = scene->image_query + (scene->image_query[0] == '\n');
     cairo_set_source_rgb(cr, 0, 0, 0);
-    y = write_text(cr, x, y, "DejaVu Sans", query) + 4;
-    return write_text(cr, x, y, "DejaVu Sans Bold", scene->answer);
+    y = write_text(painter, cr, x, y, "DejaVu Sans", query) + 4;
+    return write_text(painter, cr, x, y, "DejaVu Sans Bold", scene->answer);
 }
 
 /* Row after row; *height receives where the last one ends. */
@@ -85,7 +86,8 @@ static tl_status fill_page(const tl_scene_options *o, size_t n, tl_painter *pain
             top = bottom;
         const double x = (double)(i % COLUMNS) * CELL + MARGIN;
         put_picture(cr, x, top, picture);
-        const double end = put_prompts(cr, x, top + PICTURE + 6, &scene) + MARGIN;
+        const double end =
+            put_prompts(painter, cr, x, top + PICTURE + 6, &scene) + MARGIN;
         bottom = end > bottom ? end : bottom;
         cairo_surface_destroy(picture);
     }
