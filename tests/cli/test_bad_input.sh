@@ -90,6 +90,10 @@ fails 1 "64x64 is too small for counting" "84x84" -- task counting --out made --
 fails 1 "1025x252 is too large" "1024x1024" -- task counting --out made --size 1025x252
 fails 1 "factual_recall: there are only" -- task factual_recall --out made --n 9999
 fails 1 "kept: is not empty" -- task counting --out kept
+echo '<fontconfig><cachedir>cache</cachedir></fontconfig>' > fonts.conf
+export FONTCONFIG_FILE=$PWD/fonts.conf
+fails 1 "font 'Noto Color Emoji'" "fonts-noto-color-emoji" -- task counting --out made
+unset FONTCONFIG_FILE
 fails 1 "nowhere/made" -- task counting --out nowhere/made
 fails 1 "nowhere: there is no such model folder" -- task counting --out made --model nowhere
 fails 2 "--dataset DIR is missing" -- predict "${M[@]}"
