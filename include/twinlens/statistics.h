@@ -69,6 +69,14 @@ double tl_normal_quantile(double p);
 /* The 95 % interval of a share. @source Wilson, doi:10.2307/2276774 */
 void tl_wilson(size_t right, size_t n, double *low, double *high);
 
+/* ---- correlation ------------------------------------------------------------------ */
+
+/* NaN when one of them is constant. Spearman's is Pearson's of the ranks; equal values
+ * share the mean of theirs. */
+double tl_pearson(const double *x, const double *y, size_t n);
+tl_status tl_spearman(const double *x, const double *y, size_t n, double *out,
+                      tl_error *err);
+
 /* ---- searching a grid -------------------------------------------------------------- */
 
 /*

@@ -31,6 +31,7 @@ extern const tl_command tl_command_overlap;
 extern const tl_command tl_command_interchange;
 extern const tl_command tl_command_align;
 extern const tl_command tl_command_backpatch;
+extern const tl_command tl_command_validate;
 
 /* Exit status: 0 done, 1 failed, 2 misused. */
 int tl_cli_main(int argc, char **argv);

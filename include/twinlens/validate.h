@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * validate.h - does attribution tell the truth? The exact effect of patching one
+ * component, to be compared with its attributed score, and how far the integrated
+ * gradient is from adding up.
+ *
+ *     tl_patch_effects(model, &pair, components, n, 0, effects, &clean, &err);
+ *     tl_completeness(model, &pair, 5, 0, &attributed, &difference, &err);
+ */
+#ifndef TWINLENS_VALIDATE_H
+#define TWINLENS_VALIDATE_H
+
+#include "twinlens/circuit.h"
+#include "twinlens/overlap.h"
+
+typedef struct tl_component {
+    tl_component_kind kind;
+    size_t layer, pos, index; /* head or neuron */
+} tl_component;
+
+/*
+ * effects[i] receives LD(clean run with component i at its counterfactual value) -
+ * LD(clean run), what a signed score stands for (docs/math.md eq. 16). One
+ * run each; everything behind the component is recomputed. *clean receives LD(clean).
+ * TL_ERR_ARGUMENT for a component that the model or prompt does not have.
+ */
+tl_status tl_patch_effects(tl_model *model, const tl_pair *pair,
+                           const tl_component *components, size_t n,
+                           size_t memory_budget, double *effects, double *clean,
+                           tl_error *err);
+
+/*
+ * Completeness of the integrated gradient with m steps: the sum over all input
+ * coordinates of (e - e') times the mean gradient at x_1 ... x_m (docs/math.md eq. 2), and
+ * LD(e) - LD(e'), which it tends to as m grows.
+ */
+tl_status tl_completeness(tl_model *model, const tl_pair *pair, size_t ig_steps,
+                          size_t memory_budget, double *attributed, double *difference,
+                          tl_error *err);
+
+#endif

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_validate.c - `twinlens validate`: attributed scores beside the exact effects of
+ * patching, on a sample of components. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "cli/attribution_options.h"
+#include "cli/cli.h"
+#include "cli/session.h"
+#include "twinlens/statistics.h"
+#include "twinlens/validate.h"
+
+enum { MOST_STEPS = 8, STRATA = 3 };
+
+typedef struct options {
+    tl_session_options session;
+    tl_selection selection;
+    const char *steps;
+    size_t sample, prompts;
+    uint64_t seed;
+    bool json;
+} options;
+
+/* One component of one prompt: what it does, and what it was said to do. */
+typedef struct observation {
+    size_t prompt;
+    tl_component component;
+    double exact, attributed[MOST_STEPS];
+} observation;
+
+typedef struct result {
+    size_t steps[MOST_STEPS], n_steps;
+    observation *all;
+    size_t n, n_prompts;
+    /* Of the integrated gradient, [n_prompts, n_steps]; and LD(e) - LD(e'). */
+    double *attributed, *difference;
+} result;
+
+static tl_status parse_steps(const char *text, tl_arena *arena, result *out,
+                             tl_error *err)
+{
+    const char *const *words = NULL;
+    const tl_status status = tl_options_split(text, arena, &words, &out->n_steps, err);
+    if (status != TL_OK)
+        return status;
+    if (out->n_steps > MOST_STEPS)
+        return tl_cli_misuse(err, "--ig-steps names %zu numbers, wanted at most %d",
+                             out->n_steps, MOST_STEPS);
+    for (size_t i = 0; i < out->n_steps; i++) {
+        char *end = NULL;
+        out->steps[i] = strtoul(words[i], &end, 10);
+        if (words[i][0] < '1' || words[i][0] > '9' || *end != '\0' ||
+            out->steps[i] > 1000)
+            return tl_cli_misuse(
+                err, "--ig-steps has '%s', wanted numbers from 1 to 1000", words[i]);
+    }
+    return TL_OK;
+}
+
+/* ---- the sample ------------------------------------------------------------------ */
+
+static const float *scores_of(const tl_scores *s, tl_component_kind kind,
+                              size_t *per_pos)
+{
+    *per_pos = kind == TL_KIND_HEADS ? s->n_heads : s->d_mlp;
+    return kind == TL_KIND_HEADS ? s->heads : s->neurons;
+}
+
+static double score_of(const tl_scores *s, const tl_component *c)
+{
+    size_t per_pos;
+    const float *scores = scores_of(s, c->kind, &per_pos);
+    return (double)scores[(c->layer * s->n_pos + c->pos) * per_pos + c->index];
+}
+
+/* A third each: those of the largest scores (absolute values), some of the middle third
+ * of what has a score, some of all. */
+static tl_status choose(const tl_scores *s, tl_component_kind kind, size_t n,
+                        tl_random *random, tl_arena *arena, tl_component *out,
+                        tl_error *err)
+{
+    size_t per_pos, n_scored = 0;
+    const float *scores = scores_of(s, kind, &per_pos);
+    const size_t count = s->n_layers * s->n_pos * per_pos;
+    float *sizes = tl_arena_alloc(arena, count, sizeof *sizes);
+    uint32_t *order = tl_arena_alloc(arena, count, sizeof *order);
+    if (sizes == NULL || order == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu scores", count);
+    for (size_t i = 0; i < count; i++) {
+        sizes[i] = fabsf(scores[i]);
+        n_scored += sizes[i] > 0.0f;
+    }
+    const bool heads = kind == TL_KIND_HEADS;
+    float nothing = 0.0f;
+    const tl_scores one = {s->n_layers,
+                           s->n_pos,
+                           heads ? per_pos : 0,
+                           heads ? 0 : per_pos,
+                           heads ? sizes : &nothing,
+                           heads ? &nothing : sizes};
+    tl_ranking ranking;
+    const tl_status status = tl_ranking_from_scores(&one, arena, &ranking, err);
+    if (status != TL_OK)
+        return status;
+    const uint32_t *rank = heads ? ranking.heads : ranking.neurons;
+    for (size_t i = 0; i < count; i++)
+        order[rank[i]] = (uint32_t)i;
+    for (size_t i = 0; i < n; i++) {
+        size_t place = i / STRATA;
+        if (i % STRATA == 1 && n_scored >= STRATA)
+            place = n_scored / 3 + (size_t)tl_random_below(random, n_scored / 3);
+        else if (i % STRATA == 2)
+            place = (size_t)tl_random_below(random, count);
+        const size_t at = order[place < count ? place : count - 1];
+        out[i] = (tl_component){kind, at / per_pos / s->n_pos, at / per_pos % s->n_pos,
+                                at % per_pos};
+    }
+    return TL_OK;
+}
+
+/* ---- one prompt ------------------------------------------------------------------ */
+
+static tl_status attribute(tl_session *s, const tl_pair *pair, size_t steps,
+                           tl_arena *arena, tl_scores *out, tl_error *err)
+{
+    const tl_attribution_options how = {
+        .ig_steps = steps, .raw_sign = true, .memory_budget = s->memory};
+    tl_attribution *attribution = NULL;
+    tl_status status =
+        tl_attribution_create(s->model, pair->clean.n_pos, &how, &attribution, err);
+    if (status == TL_OK)
+        status = tl_attribution_add(attribution, pair, 1, err);
+    if (status == TL_OK)
+        status = tl_attribution_scores(attribution, arena, out, err);
+    tl_attribution_destroy(attribution);
+    return status;
+}
+
+static tl_status observe(tl_session *s, const options *o, const tl_pair *pair,
+                         size_t prompt, result *r, tl_random *random, tl_arena *arena,
+                         tl_error *err)
+{
+    const size_t per_kind = o->sample, n = TL_KIND_COUNT * per_kind;
+    tl_scores scores[MOST_STEPS];
+    tl_component *components = tl_arena_alloc(arena, n, sizeof *components);
+    double *effects = tl_arena_alloc(arena, n, sizeof *effects), clean = 0.0;
+    if (components == NULL || effects == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", n);
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < r->n_steps && status == TL_OK; m++) {
+        status = attribute(s, pair, r->steps[m], arena, &scores[m], err);
+        if (status == TL_OK)
+            status = tl_completeness(s->model, pair, r->steps[m], s->memory,
+                                     &r->attributed[prompt * r->n_steps + m],
+                                     &r->difference[prompt], err);
+    }
+    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++)
+        status = choose(&scores[r->n_steps - 1], (tl_component_kind)k, per_kind, random,
+                        arena, components + k * per_kind, err);
+    if (status == TL_OK)
+        status = tl_patch_effects(s->model, pair, components, n, s->memory, effects,
+                                  &clean, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        observation *seen = &r->all[r->n++];
+        *seen = (observation){
+            .prompt = prompt, .component = components[i], .exact = effects[i]};
+        for (size_t m = 0; m < r->n_steps; m++)
+            seen->attributed[m] = score_of(&scores[m], &components[i]);
+    }
+    return status;
+}
+
+/* ---- output ---------------------------------------------------------------------- */
+
+enum { ALL_LAYERS = -1 };
+
+/* Correlations over the observations of a kind and layer. */
+static tl_status correlate(const result *r, tl_component_kind kind, int layer, size_t m,
+                           tl_arena *arena, size_t *n, double *pearson,
+                           double *spearman, tl_error *err)
+{
+    double *x = tl_arena_alloc(arena, r->n, sizeof *x),
+           *y = tl_arena_alloc(arena, r->n, sizeof *y);
+    if (x == NULL || y == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu observations", r->n);
+    *n = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const observation *seen = &r->all[i];
+        if (seen->component.kind != kind ||
+            (layer != ALL_LAYERS && seen->component.layer != (size_t)layer))
+            continue;
+        x[*n] = seen->exact;
+        y[(*n)++] = seen->attributed[m];
+    }
+    *pearson = *n > 1 ? tl_pearson(x, y, *n) : NAN;
+    *spearman = NAN;
+    return *n > 1 ? tl_spearman(x, y, *n, spearman, err) : TL_OK;
+}
+
+/* Mean over prompts of |attributed - difference| / |difference|. */
+static double gap_of(const result *r, size_t m)
+{
+    double sum = 0.0;
+    size_t n = 0;
+    for (size_t p = 0; p < r->n_prompts; p++)
+        if (fabs(r->difference[p]) > 1e-6) {
+            sum += fabs(r->attributed[p * r->n_steps + m] - r->difference[p]) /
+                   fabs(r->difference[p]);
+            n++;
+        }
+    return n > 0 ? sum / (double)n : NAN;
+}
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
+                            FILE *out, json_t *list, tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < r->n_steps; m++)
+        for (size_t k = 0; k < TL_KIND_COUNT; k++)
+            for (int layer = ALL_LAYERS; layer < (int)n_layers; layer++) {
+                size_t n = 0;
+                double pearson = NAN, spearman = NAN;
+                const char *kind = tl_kind_name((tl_component_kind)k);
+                status = correlate(r, (tl_component_kind)k, layer, m, arena, &n,
+                                   &pearson, &spearman, err);
+                if (status != TL_OK)
+                    return status;
+                if (list != NULL)
+                    json_array_append_new(
+                        list, json_pack("{s:I, s:s, s:o, s:I, s:o, s:o}", "ig_steps",
+                                        (json_int_t)r->steps[m], "kind", kind, "layer",
+                                        layer == ALL_LAYERS ? json_null()
+                                                            : json_integer(layer),
+                                        "n", (json_int_t)n, "pearson", number(pearson),
+                                        "spearman", number(spearman)));
+                else if (layer == ALL_LAYERS)
+                    fprintf(out, "%zu\t%s\tall\t%zu\t%.4f\t%.4f\n", r->steps[m], kind,
+                            n, pearson, spearman);
+                else
+                    fprintf(out, "%zu\t%s\t%d\t%zu\t%.4f\t%.4f\n", r->steps[m], kind,
+                            layer, n, pearson, spearman);
+            }
+    return status;
+}
+
+static json_t *observations_json(const result *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->n; i++) {
+        const observation *seen = &r->all[i];
+        json_t *attributed = json_array();
+        for (size_t m = 0; m < r->n_steps; m++)
+            json_array_append_new(attributed, json_real(seen->attributed[m]));
+        json_array_append_new(list,
+                              json_pack("{s:I, s:s, s:I, s:I, s:I, s:f, s:o}", "prompt",
+                                        (json_int_t)seen->prompt, "kind",
+                                        tl_kind_name(seen->component.kind), "layer",
+                                        (json_int_t)seen->component.layer, "position",
+                                        (json_int_t)seen->component.pos, "index",
+                                        (json_int_t)seen->component.index, "exact",
+                                        seen->exact, "attributed", attributed));
+    }
+    return list;
+}
+
+static tl_status print(const result *r, size_t n_layers, bool as_json, tl_arena *arena,
+                       FILE *out, tl_error *err)
+{
+    if (!as_json) {
+        fprintf(out, "ig_steps\tkind\tlayer\tn\tpearson\tspearman\n");
+        const tl_status status = write_rows(r, n_layers, arena, out, NULL, err);
+        fprintf(out, "\nig_steps\tcompleteness_gap\tprompts\n");
+        for (size_t m = 0; m < r->n_steps; m++)
+            fprintf(out, "%zu\t%.4f\t%zu\n", r->steps[m], gap_of(r, m), r->n_prompts);
+        return status;
+    }
+    json_t *rows = json_array(), *gaps = json_array();
+    const tl_status status = write_rows(r, n_layers, arena, out, rows, err);
+    for (size_t m = 0; m < r->n_steps; m++)
+        json_array_append_new(gaps, json_pack("{s:I, s:o}", "ig_steps",
+                                              (json_int_t)r->steps[m], "gap",
+                                              number(gap_of(r, m))));
+    json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "prompts", (json_int_t)r->n_prompts,
+                            "correlations", rows, "completeness", gaps, "components",
+                            observations_json(r));
+    if (status == TL_OK && all != NULL) {
+        json_dumpf(all, out, JSON_COMPACT);
+        fputc('\n', out);
+    }
+    json_decref(all);
+    return status != TL_OK || all != NULL
+               ? status
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+}
+
+static tl_status validate(tl_session *s, const options *o, FILE *out, tl_error *err)
+{
+    result r = {0};
+    tl_pair *pairs = NULL;
+    tl_status status = parse_steps(o->steps, s->arena, &r, err);
+    if (status == TL_OK)
+        status =
+            tl_session_pairs(s, &o->selection, "validate", &pairs, &r.n_prompts, err);
+    if (status != TL_OK)
+        return status;
+    if (r.n_prompts > o->prompts)
+        r.n_prompts = o->prompts;
+    r.all = tl_arena_alloc(s->arena, r.n_prompts * TL_KIND_COUNT * o->sample,
+                           sizeof *r.all);
+    r.attributed =
+        tl_arena_alloc(s->arena, r.n_prompts * r.n_steps, sizeof *r.attributed);
+    r.difference = tl_arena_alloc(s->arena, r.n_prompts, sizeof *r.difference);
+    tl_arena *arena = tl_arena_create();
+    if (r.all == NULL || r.attributed == NULL || r.difference == NULL || arena == NULL)
+        status =
+            tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", r.n_prompts);
+    tl_random random = {o->seed};
+    for (size_t p = 0; p < r.n_prompts && status == TL_OK; p++) {
+        const tl_arena_mark mark = tl_arena_get_mark(arena);
+        status = observe(s, o, &pairs[p], p, &r, &random, arena, err);
+        tl_arena_rewind(arena, mark);
+    }
+    if (status == TL_OK)
+        status =
+            print(&r, tl_model_dims(s->model)->n_layers, o->json, s->arena, out, err);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    options o = {.steps = "1,5,20", .sample = 48, .prompts = 8};
+    const tl_option table[] = {
+        TL_OPTIONS_MODEL(o.session),
+        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_SELECTION(o.selection),
+        {.name = "ig-steps",
+         .kind = TL_OPTION_STRING,
+         .value = &o.steps,
+         .argument = "M,N",
+         .help = "interpolation steps to judge; the last choose the sample (1,5,20)"},
+        {.name = "sample",
+         .kind = TL_OPTION_SIZE,
+         .value = &o.sample,
+         .argument = "N",
+         .help = "heads, and as many neurons, a prompt: a third each of the largest "
+                 "scores, of middling ones and of all (48)"},
+        {.name = "prompts",
+         .kind = TL_OPTION_SIZE,
+         .value = &o.prompts,
+         .argument = "N",
+         .help = "at most so many pairs of prompts (8)"},
+        {.name = "seed",
+         .kind = TL_OPTION_SEED,
+         .value = &o.seed,
+         .argument = "S",
+         .help = "of the sample (0)"},
+        {.name = "json",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.json,
+         .help = "with every component that was patched"},
+    };
+    bool help = false;
+    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
+                                        "validate", argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        return status;
+    status = validate(&s, &o, out, err);
+    tl_session_close(&s);
+    return status;
+}
+
+const tl_command tl_command_validate = {
+    .name = "validate",
+    .summary = "attributed scores beside the exact effects of patching",
+    .run = run,
+};

@@ -1,0 +1,128 @@
+/*
+ * test_validate.c - exact effects against circuits of everything but one component, and
+ * an integrated gradient that adds up.
+ */
+#include "random_inputs.h"
+
+#include <string.h>
+
+#include "twinlens/validate.h"
+
+enum { T = 19, SAME = 4, SIDE = 4, COMPONENTS = 24 };
+
+static tl_pair make_pair(tl_model *model, tl_arena *arena, size_t side)
+{
+    return (tl_pair){
+        .clean = random_input(model, arena, T, side > 0 ? 3 : SAME, side, 1),
+        .counterfactual = random_input(model, arena, T, side > 0 ? 3 : SAME, side, 2),
+        .answer = 20,
+        .counterfactual_answer = 50,
+    };
+}
+
+static void an_effect_is_that_of_leaving_one_component_out(void **state)
+{
+    (void)state;
+    for (size_t side = 0; side <= SIDE; side += SIDE) {
+        tl_model *model = open_tiny("ref");
+        tl_arena *arena = tl_arena_create();
+        const tl_dims *d = tl_model_dims(model);
+        const tl_pair pair = make_pair(model, arena, side);
+        tl_component components[COMPONENTS];
+        double effects[COMPONENTS], clean = 0;
+        uint32_t random = 7;
+        for (size_t i = 0; i < COMPONENTS; i++) {
+            const bool head = i % 2 == 0;
+            const size_t most = head ? d->n_heads : d->d_mlp;
+            components[i] = (tl_component){
+                head ? TL_KIND_HEADS : TL_KIND_NEURONS, i % d->n_layers,
+                i < 4 ? T - 1 : (size_t)((test_uniform(&random) + 1) * T / 2),
+                (size_t)((test_uniform(&random) + 1) * (float)most / 2)};
+        }
+        tl_error err = {0};
+        if (tl_patch_effects(model, &pair, components, COMPONENTS, 0, effects, &clean,
+                             &err) != TL_OK)
+            fail_msg("%s", err.text);
+        size_t moved = 0;
+        for (size_t i = 0; i < COMPONENTS; i++) {
+            tl_component_set all;
+            assert_int_equal(
+                tl_set_create(d->n_layers, T, d->n_heads, d->d_mlp, arena, &all, NULL),
+                TL_OK);
+            memset(all.heads, 1, d->n_layers * T * d->n_heads);
+            memset(all.neurons, 1, d->n_layers * T * d->d_mlp);
+            const tl_component *c = &components[i];
+            const size_t place = c->layer * T + c->pos;
+            if (c->kind == TL_KIND_HEADS)
+                all.heads[place * d->n_heads + c->index] = 0;
+            else
+                all.neurons[place * d->d_mlp + c->index] = 0;
+            const tl_circuit circuit = {.set = &all};
+            double without = 0;
+            tl_evaluation result = {.circuit = &without};
+            assert_int_equal(
+                tl_evaluate(model, &pair, 1, &circuit, 1, NULL, &result, NULL), TL_OK);
+            assert_close("clean", i, clean, result.clean, 0);
+            assert_close("effect", i, effects[i], without - result.clean, 0);
+            moved += effects[i] != 0;
+        }
+        assert_true(moved > COMPONENTS / 2);
+        tl_arena_destroy(arena);
+        tl_model_close(model);
+    }
+}
+
+static void the_integrated_gradient_adds_up(void **state)
+{
+    (void)state;
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    const tl_pair pair = make_pair(model, arena, SIDE);
+    double got = 0, want = 0;
+    tl_error err = {0};
+    if (tl_completeness(model, &pair, 400, 0, &got, &want, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    assert_close("400 steps", 0, got, want, 0.01 * fabs(want) + 0.01);
+    /* The difference is that of the two runs. */
+    double none = 0;
+    tl_evaluation result = {.circuit = &none};
+    assert_int_equal(tl_evaluate(model, &pair, 1, NULL, 0, NULL, &result, NULL), TL_OK);
+    assert_close("clean and counterfactual", 0, want, result.clean - result.none, 1e-4);
+    assert_int_equal(tl_completeness(model, &pair, 0, 0, &got, &want, &err),
+                     TL_ERR_ARGUMENT);
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
+static void components_that_are_not_there_are_refused(void **state)
+{
+    (void)state;
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    const tl_dims *d = tl_model_dims(model);
+    const tl_pair pair = make_pair(model, arena, 0);
+    const tl_component bad[] = {{TL_KIND_HEADS, d->n_layers, 0, 0},
+                                {TL_KIND_HEADS, 0, T, 0},
+                                {TL_KIND_HEADS, 0, 0, d->n_heads},
+                                {TL_KIND_NEURONS, 0, 0, d->d_mlp}};
+    for (size_t i = 0; i < 4; i++) {
+        double effect, clean;
+        tl_error err = {0};
+        assert_int_equal(
+            tl_patch_effects(model, &pair, &bad[i], 1, 0, &effect, &clean, &err),
+            TL_ERR_ARGUMENT);
+        assert_non_null(strstr(err.text, i < 3 ? "no heads" : "no neurons"));
+    }
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_effect_is_that_of_leaving_one_component_out),
+        cmocka_unit_test(the_integrated_gradient_adds_up),
+        cmocka_unit_test(components_that_are_not_there_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
