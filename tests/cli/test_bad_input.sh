@@ -281,6 +281,40 @@ length=$(printf '%02x' ${#header})
 file=nan.scores
 scores nan.scores "head 0 at layer 0, position 0 is" nan
 
+# ---- two circuits --------------------------------------------------------------------
+"$bin" attribute "${M[@]}" "${D[@]}" --modality text --out text.scores || exit 1
+both() # TEXT-FRACTION IMAGE-FRACTION [TEXT-SCORES [IMAGE-SCORES]]: the options, in the array B
+{
+    B=(--text-scores "${3:-text.scores}" --image-scores "${4:-image.scores}"
+       --text-fraction "$1" --image-fraction "$2")
+}
+for command in overlap interchange; do
+    both 1.5 0.1
+    fails 2 "--text-fraction: fraction 1.5 is outside 0..1" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
+    both 0.1 some
+    fails 2 "--image-fraction: 'some'" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
+    both 0.1 0.1 image.scores
+    fails 1 "image.scores: 'heads' is [4,44,6]" "want [4,45,6]" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
+    both 0.1 0.1 nan.scores
+    fails 1 "nan.scores: the score of head 0" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
+done
+both 0.1 0.1
+fails 2 "--rand-match is 'any'" "segment" -- overlap "${M[@]}" "${D[@]}" "${B[@]}" --rand-match any
+fails 2 "--inter-rand is 'any'" "valid" -- interchange "${M[@]}" "${D[@]}" "${B[@]}" --inter-rand any
+data one-modality '/"modality": "image"/d'
+fails 1 "no image prompt among its 6 rows" -- overlap "${M[@]}" --dataset one-modality "${B[@]}"
+
+# ---- probes --------------------------------------------------------------------------
+fails 1 "no image prompt has a text prompt of the same 'pair'" -- align "${M[@]}" --dataset one-modality
+B=(--modality image)
+fails 2 "--src has '4', wanted whole numbers below 4" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --src 4
+fails 2 "--dst has 'a'" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --dst a
+fails 2 "a window of 2 layers, wanted an odd one" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --window 2
+fails 2 "--src and --dst leave no cell" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --src 0
+fails 2 "--times is '0'" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --times 0
+fails 2 "--ig-steps has '0'" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --ig-steps 5,0
+fails 2 "--ig-steps names 9 numbers" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --ig-steps 1,2,3,4,5,6,7,8,9
+
 # ---- output ------------------------------------------------------------------------------
 for command in "attribute --modality text" "trace --id text-0"; do
     # shellcheck disable=SC2206

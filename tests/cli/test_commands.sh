@@ -48,12 +48,13 @@ rows()
 
 # ---- help ----------------------------------------------------------------------------
 "$bin" help > help
-for command in study inspect predict attribute evaluate trace; do
+for command in study inspect predict attribute evaluate trace overlap interchange align \
+    backpatch validate; do
     check "help lists $command" grep -q "^  $command " help
     "$bin" help $command > one
     "$bin" $command --bogus --help > other
     check "help $command is $command --help" cmp one other
-    check "help $command is about it" grep -q "^usage: twinlens $command --" one
+    check "help $command is about it" grep -q "^usage: twinlens $command [[-]" one
 done
 "$bin" task --help > one
 check "help lists task" grep -q "^  task " help
