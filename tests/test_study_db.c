@@ -271,6 +271,60 @@ static void curves_and_the_minimal_circuit_come_back(void **state)
     tl_study_db_close(db);
 }
 
+static void overlaps_and_swaps_come_back(void **state)
+{
+    (void)state;
+    tl_study_db *db = open_adopted();
+    const tl_study_overlap rows[] = {
+        {"data", "heads", 0.25, 0.25, 0.25, false, 0.3, 0.01},
+        {"query", "neurons", 1.0 / 3, 0.5, NAN, true, 0.0, 0.0}};
+    bool there = true;
+    assert_int_equal(tl_study_db_has_stage(db, "overlap", &there, &err), TL_OK);
+    assert_false(there);
+    assert_int_equal(tl_study_db_put_overlaps(db, rows, 2, &err), TL_OK);
+    assert_int_equal(tl_study_db_has_stage(db, "overlap", &there, &err), TL_OK);
+    assert_true(there);
+    const tl_study_overlap *overlaps = NULL;
+    size_t n = 0;
+    assert_int_equal(tl_study_db_get_overlaps(db, arena, &overlaps, &n, &err), TL_OK);
+    assert_int_equal(n, 2);
+    assert_string_equal(overlaps[0].segment, "data");
+    assert_string_equal(overlaps[1].kind, "neurons");
+    assert_true(overlaps[1].iou == 1.0 / 3 && isnan(overlaps[1].in_image));
+    assert_true(overlaps[1].is_empty && !overlaps[0].is_empty);
+    assert_true(overlaps[0].random == 0.3 && overlaps[0].deviation == 0.01);
+
+    const tl_study_swap made[] = {{"none", false, 0, 5, 60}, {"data", true, 3, 7, 80}};
+    const double first[] = {1.5, -2.5}, second[] = {NAN, 4.0};
+    assert_int_equal(tl_study_db_put_swaps(db, TL_IMAGE, made, 2, &err), TL_OK);
+    assert_int_equal(tl_study_db_put_interchange(db, TL_IMAGE, 0, first, 2, &err),
+                     TL_OK);
+    assert_int_equal(tl_study_db_put_interchange(db, TL_IMAGE, 1, second, 2, &err),
+                     TL_OK);
+    const tl_study_swap *swaps = NULL;
+    const double *values = NULL;
+    size_t n_pairs = 9;
+    assert_int_equal(tl_study_db_get_swaps(db, TL_IMAGE, arena, &swaps, &n, &err),
+                     TL_OK);
+    assert_int_equal(n, 2);
+    assert_false(swaps[0].is_random);
+    assert_true(swaps[1].is_random && swaps[1].draw == 3 && swaps[1].n_neurons == 80);
+    assert_string_equal(swaps[1].swapped, "data");
+    assert_int_equal(
+        tl_study_db_get_interchange(db, TL_IMAGE, 2, arena, &values, &n_pairs, &err),
+        TL_OK);
+    assert_int_equal(n_pairs, 2);
+    assert_true(values[1] == -2.5 && isnan(values[2]) && values[3] == 4.0);
+    assert_int_equal(
+        tl_study_db_get_interchange(db, TL_IMAGE, 3, arena, &values, &n_pairs, &err),
+        TL_ERR_FORMAT);
+    assert_int_equal(
+        tl_study_db_get_interchange(db, TL_TEXT, 2, arena, &values, &n_pairs, &err),
+        TL_OK);
+    assert_int_equal(n_pairs, 0);
+    tl_study_db_close(db);
+}
+
 static void scores_are_absent_until_they_are_put(void **state)
 {
     (void)state;
@@ -392,7 +446,7 @@ static void another_version_is_refused_with_both_numbers(void **state)
     tl_study_db_close(open_adopted());
     run_sql("pragma user_version = 99");
     expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA,
-                   "version 99, this program reads and writes version 1");
+                   "version 99, this program reads and writes version 2");
     expect_refusal(TL_STUDY_READ, TL_ERR_DATA, "version 99");
 }
 
@@ -554,6 +608,7 @@ int main(void)
         TEST(pairs_keep_their_part_and_order),
         TEST(evaluations_come_back_by_kind_pair_and_point),
         TEST(curves_and_the_minimal_circuit_come_back),
+        TEST(overlaps_and_swaps_come_back),
         TEST(scores_are_absent_until_they_are_put),
         TEST(a_study_of_other_keys_is_refused_with_each_difference),
         TEST(a_hash_is_remembered_while_the_file_looks_the_same),

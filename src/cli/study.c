@@ -2,8 +2,8 @@
  *
  * study.c - the order of things: open, plan, say what this study is, then the stages
  * one after the other, each for both modalities, so that what cannot work is found
- * before the long stages begin. The stages are in study_predict.c and
- * study_circuit.c.
+ * before the long stages begin. The stages are in study_predict.c, study_circuit.c and
+ * study_compare.c.
  */
 #include "cli/study_private.h"
 
@@ -161,22 +161,6 @@ static void remove_parts(const tl_study *study)
     closedir(dir);
 }
 
-static tl_status is_finished(const tl_study *study, bool *out, tl_error *err)
-{
-    tl_status status = TL_OK;
-    bool finished = true;
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
-        tl_study_minimal minimal;
-        bool done = true;
-        if (study->modalities[m])
-            status = tl_study_db_get_minimal(study->db, (tl_modality)m, &minimal, &done,
-                                             err);
-        finished = finished && done;
-    }
-    *out = finished;
-    return status;
-}
-
 static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 {
     tl_manifest manifest;
@@ -197,7 +181,7 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
         status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
                                    manifest.files, manifest.n_files, err);
     if (status == TL_OK)
-        status = is_finished(study, finished, err);
+        status = tl_study_db_has_stage(study->db, "all", finished, err);
     if (status == TL_OK && !is_new && !*finished)
         status = check_all_prompts(study, err);
     if (status == TL_OK)
@@ -211,7 +195,8 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 static void announce(tl_study *study)
 {
     static const char *const names[TL_STAGE_COUNT] = {"predict", "attribute",
-                                                      "evaluate"};
+                                                      "evaluate", "interchange"};
+    const bool both = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
     const tl_study_options *o = study->options;
     const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS;
     size_t rows[TL_MODALITY_COUNT] = {0};
@@ -222,11 +207,12 @@ static void announce(tl_study *study)
             if (!study->modalities[m])
                 continue;
             const size_t used = rows[m] < most ? rows[m] : most;
-            const size_t units[TL_STAGE_COUNT] = {rows[m], used * 3 / 4,
-                                                  used - used * 3 / 4};
+            const size_t evaluated = used - used * 3 / 4;
+            const size_t units[TL_STAGE_COUNT] = {rows[m], used * 3 / 4, evaluated,
+                                                  both ? evaluated : 0};
             const double costs[TL_STAGE_COUNT] = {
                 1.0, 1.0 + 3.0 * (double)o->attribution.ig_steps,
-                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions)};
+                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions), 21.0};
             char name[48];
             snprintf(name, sizeof name, "%s %s", names[s],
                      tl_modality_name((tl_modality)m));
@@ -245,6 +231,13 @@ static tl_status run_stages(tl_study *study, tl_error *err)
         for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
             if (study->modalities[m])
                 status = stages[s](study, (tl_modality)m, err);
+    if (status == TL_OK)
+        status = tl_study_compare_overlap(study, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        if (study->modalities[m])
+            status = tl_study_interchange(study, (tl_modality)m, err);
+    if (status == TL_OK)
+        status = tl_study_db_put_stage(study->db, "all", err);
     return status;
 }
 

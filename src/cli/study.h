@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * study.h - the main job, from a model and a dataset to a study folder: predict,
- * keep what is right, split, attribute, faithfulness curve, minimal circuit.
+ * keep what is right, split, attribute, faithfulness curve, minimal circuit; then overlap
+ * and interchange of the two circuits.
  *
  *     tl_study_options options = {.session = {.model = "m", ...}, .out = "runs/a", ...};
  *     status = tl_study_run(&options, &progress, &err);

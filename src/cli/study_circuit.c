@@ -27,8 +27,8 @@ static const double checkpoint_share = 0.05;
 
 /* ---- pairs ------------------------------------------------------------------- */
 
-static tl_status make_pairs(tl_study *study, const tl_study_pair *pairs, size_t n,
-                            tl_arena *arena, tl_pair **out, tl_error *err)
+tl_status tl_study_make_pairs(tl_study *study, const tl_study_pair *pairs, size_t n,
+                              tl_arena *arena, tl_pair **out, tl_error *err)
 {
     tl_status status = TL_OK;
     tl_pair *made = tl_arena_alloc_zero(arena, n, sizeof *made);
@@ -171,7 +171,7 @@ static tl_status add_pairs(tl_study *study, tl_modality modality, size_t n_pos,
         const size_t n = n_pairs - done < group ? n_pairs - done : group;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         tl_pair *made = NULL;
-        status = make_pairs(study, pairs + done, n, arena, &made, err);
+        status = tl_study_make_pairs(study, pairs + done, n, arena, &made, err);
         if (status == TL_OK)
             status = tl_attribution_add(attribution, made, n, err);
         tl_arena_rewind(arena, mark);
@@ -289,9 +289,8 @@ done:
 
 /* ---- evaluate ---------------------------------------------------------------- */
 
-/* Ranks the scores of the file, which must be the one that the study wrote. */
-static tl_status rank_scores(const tl_study *study, tl_modality modality,
-                             tl_arena *arena, tl_ranking *out, tl_error *err)
+tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *arena,
+                        tl_ranking *out, tl_error *err)
 {
     tl_study_scores wanted = {0};
     tl_scores scores;
@@ -332,7 +331,7 @@ static tl_status make_circuits(const tl_study *study, tl_modality modality,
     if (rankings == NULL || circuits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", n);
     tl_status status =
-        rank_scores(study, modality, arena, &rankings[TL_STUDY_CIRCUIT], err);
+        tl_study_rank(study, modality, arena, &rankings[TL_STUDY_CIRCUIT], err);
     if (status == TL_OK)
         status = tl_ranking_random(&rankings[TL_STUDY_CIRCUIT],
                                    study->options->seed + (uint64_t)modality, arena,
@@ -358,7 +357,7 @@ static tl_status evaluate_pair(tl_study *study, tl_modality modality,
         .circuit = tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof(double))};
     if (result.circuit == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
-    tl_status status = make_pairs(study, pair, 1, arena, &made, err);
+    tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
     if (status != TL_OK)
         return status;
     const size_t kept = tl_study_evaluation_bytes(study, made->clean.n_pos);

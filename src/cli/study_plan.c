@@ -71,6 +71,17 @@ size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos)
     return 2 * ranks + (2 * ranks > buffers ? 2 * ranks : buffers);
 }
 
+size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos)
+{
+    const tl_dims *d = tl_model_dims(study->session.model);
+    /* A byte for each component of every circuit, and of the two that they are made of;
+     * one ranking while those are made. */
+    const size_t sets = component_count(d, n_pos) * (TL_STUDY_SWAPS + 2);
+    const size_t ranks = 3 * component_count(d, n_pos) * sizeof(uint32_t);
+    const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
+    return sets + (ranks > buffers ? ranks : buffers);
+}
+
 /* The least that a pass over one prompt can do with. */
 static tl_status least_pass_bytes(const tl_study *study, size_t n_pos,
                                   bool for_backward, size_t *out, tl_error *err)
@@ -101,7 +112,11 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
         return status;
     const size_t attribution = tl_study_attribution_bytes(study, n_pos) + backward;
     const size_t evaluation = tl_study_evaluation_bytes(study, n_pos) + forward;
-    const size_t wanted = attribution > evaluation ? attribution : evaluation;
+    size_t wanted = attribution > evaluation ? attribution : evaluation;
+    const size_t interchange = tl_study_interchange_bytes(study, n_pos) + forward;
+    if (study->modalities[TL_TEXT] && study->modalities[TL_IMAGE] &&
+        interchange > wanted)
+        wanted = interchange;
     if (wanted <= study->memory)
         return TL_OK;
     const tl_session_options *o = &study->options->session;

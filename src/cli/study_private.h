@@ -8,8 +8,22 @@
 
 #include "cli/study.h"
 #include "store/study_db.h"
+#include "twinlens/overlap.h"
 
-enum { TL_STAGE_PREDICT, TL_STAGE_ATTRIBUTE, TL_STAGE_EVALUATE, TL_STAGE_COUNT };
+/* Circuits that an interchange runs each pair under: the host's own, with each segment
+ * swapped, and with each swapped for random ones. */
+enum {
+    TL_STUDY_SWAP_DRAWS = 5,
+    TL_STUDY_SWAPS = 1 + TL_SEGMENT_COUNT * (1 + TL_STUDY_SWAP_DRAWS)
+};
+
+enum {
+    TL_STAGE_PREDICT,
+    TL_STAGE_ATTRIBUTE,
+    TL_STAGE_EVALUATE,
+    TL_STAGE_INTERCHANGE,
+    TL_STAGE_COUNT
+};
 
 typedef struct tl_study {
     const tl_study_options *options;
@@ -43,6 +57,23 @@ tl_status tl_study_split(tl_study *study, tl_modality modality, tl_error *err);
 tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *err);
 tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err);
 
+/* Inputs of pairs, in `arena`. */
+tl_status tl_study_make_pairs(tl_study *study, const tl_study_pair *pairs, size_t n,
+                              tl_arena *arena, tl_pair **out, tl_error *err);
+
+/* Ranks the scores of the file, which must be the one that the study wrote. */
+tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *arena,
+                        tl_ranking *out, tl_error *err);
+
+/* ---- study_compare.c --------------------------------------------------------- */
+
+/* Both want the minimal circuits of both modalities; without them they do nothing. */
+tl_status tl_study_compare_overlap(tl_study *study, tl_error *err);
+tl_status tl_study_interchange(tl_study *study, tl_modality host, tl_error *err);
+
+/* Whether there is anything to compare, now that the circuits are there. */
+tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err);
+
 /* ---- study_plan.c ------------------------------------------------------------ */
 
 /* Bytes for converted weights when there are `all`; 0: nobody knows how many. */
@@ -51,6 +82,7 @@ size_t tl_study_cache_bytes(const tl_session_options *options, size_t all);
 /* Bytes that stay allocated during attribution and evaluation beside the passes. */
 size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos);
 size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos);
+size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos);
 
 /* How many pairs, of `most`, may be attributed together: their buffers get half of
  * the memory, the passes the rest. */

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cli/findings.h"
 #include "store/study_db.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
@@ -27,6 +28,8 @@ typedef struct summary {
     const char *folder, *program, *task, *model, *dataset, *backend;
     const char *keep, *faith, *threshold;
     part parts[TL_MODALITY_COUNT];
+    tl_findings findings;
+    bool finished;
 } summary;
 
 /* ---- from the store ---------------------------------------------------------- */
@@ -90,6 +93,14 @@ static tl_status read_summary(const char *folder, tl_arena *arena, summary *out,
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = tl_fail_while(
             err, read_part(db, (tl_modality)m, arena, &s.parts[m], err), "%s", folder);
+    size_t n_points = 0;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        n_points = s.parts[m].n_points > n_points ? s.parts[m].n_points : n_points;
+    if (status == TL_OK)
+        status = tl_study_db_has_stage(db, "all", &s.finished, err);
+    if (status == TL_OK && n_points > 0)
+        status = tl_fail_while(
+            err, tl_findings_read(db, n_points, arena, &s.findings, err), "%s", folder);
     if (status == TL_OK)
         *out = s;
     tl_study_db_close(db);
@@ -278,9 +289,46 @@ static void print_curves(const summary *s, FILE *out)
     }
 }
 
+/* How far the two circuits are the same parts, and do the same job. */
+static void print_comparison(const summary *s, FILE *out)
+{
+    const tl_findings *f = &s->findings;
+    char a[32], b[32], c[32];
+    if (f->n_overlaps > 0)
+        fprintf(out, "\noverlap of the two circuits (IoU)\n%-*s%9s%9s%12s\n", LABEL,
+                "segment", "IoU", "random", "normalised");
+    for (size_t i = 0; i < f->n_overlaps; i++) {
+        const tl_study_overlap *o = &f->overlaps[i];
+        char label[LABEL + 1];
+        snprintf(label, sizeof label, "%s, %s", o->segment, o->kind);
+        fprintf(out, "%-*s%9s%9s%12s\n", LABEL, label, number_text(o->iou, a),
+                number_text(o->random, b),
+                number_text(tl_overlap_normalised(o->iou, o->random), c));
+    }
+    if (!f->has_swaps[TL_TEXT] && !f->has_swaps[TL_IMAGE])
+        return;
+    fprintf(out,
+            "\ninterchange: a circuit with a segment of the other's (faithfulness, "
+            "ratio of means)\n%-*s%9s%9s%9s%12s  95 %%\n",
+            LABEL, "segment, evaluated on", "swapped", "random", "own", "normalised");
+    for (size_t seg = 0; seg < TL_SEGMENT_COUNT; seg++)
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_finding_swap *w = &f->swaps[m][seg];
+            char label[LABEL + 1], d[32], low[32], high[32];
+            if (!f->has_swaps[m])
+                continue;
+            snprintf(label, sizeof label, "%s, %s", tl_segment_name((tl_segment)seg),
+                     modality_names[m]);
+            fprintf(out, "%-*s%9s%9s%9s%12s  %s to %s\n", LABEL, label,
+                    number_text(w->value, a), number_text(w->random, b),
+                    number_text(w->own, c), number_text(w->normalised.value, d),
+                    number_text(w->normalised.low, low),
+                    number_text(w->normalised.high, high));
+        }
+}
+
 static void write_person(const summary *s, FILE *out)
 {
-    bool done = true;
     fprintf(out, "task      %s\n", s->task[0] != '\0' ? s->task : "(without a name)");
     fprintf(out, "made by   %s, backend %s, model %.12s, dataset %.12s\n", s->program,
             s->backend, s->model, s->dataset);
@@ -288,7 +336,6 @@ static void write_person(const summary *s, FILE *out)
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (s->parts[m].present) {
             fprintf(out, "%*s", COLUMN, modality_names[m]);
-            done = done && s->parts[m].done;
         }
     fputc('\n', out);
     print_row(s, out, "prompts", say_prompts);
@@ -306,8 +353,9 @@ static void write_person(const summary *s, FILE *out)
     print_row(s, out, "faithfulness, ratio of means", say_ratio_of_means);
     print_row(s, out, "faithfulness, median", say_median);
     print_row(s, out, "random circuit of that size", say_random);
-    fprintf(out, "\n%s in %s: " TL_STUDY_DB_NAME, done ? "results" : "unfinished",
-            s->folder);
+    print_comparison(s, out);
+    fprintf(out, "\n%s in %s: " TL_STUDY_DB_NAME,
+            s->finished ? "results" : "unfinished", s->folder);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (s->parts[m].scores.file != NULL)
             fprintf(out, ", %s", s->parts[m].scores.file);
@@ -356,6 +404,43 @@ static json_t *part_json(const part *p)
                      "scores", p->scores.file);
 }
 
+static json_t *overlaps_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n_overlaps; i++) {
+        const tl_study_overlap *o = &f->overlaps[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "segment",
+                            o->segment, "kind", o->kind, "iou", json_number(o->iou),
+                            "in_text", json_number(o->in_text), "in_image",
+                            json_number(o->in_image), "empty", (int)o->is_empty,
+                            "random", json_number(o->random), "deviation",
+                            json_number(o->deviation), "normalised",
+                            json_number(tl_overlap_normalised(o->iou, o->random))));
+    }
+    return list;
+}
+
+static json_t *swaps_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        for (size_t seg = 0; seg < TL_SEGMENT_COUNT && f->has_swaps[m]; seg++) {
+            const tl_finding_swap *w = &f->swaps[m][seg];
+            json_array_append_new(
+                list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:[o,o], s:I}", "host",
+                                modality_names[m], "swapped",
+                                tl_segment_name((tl_segment)seg), "faithfulness",
+                                json_number(w->value), "random", json_number(w->random),
+                                "own", json_number(w->own), "normalised",
+                                json_number(w->normalised.value), "interval",
+                                json_number(w->normalised.low),
+                                json_number(w->normalised.high), "n",
+                                (json_int_t)w->normalised.n));
+        }
+    return list;
+}
+
 static tl_status write_program(const summary *s, FILE *out, tl_error *err)
 {
     json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "task",
@@ -367,6 +452,9 @@ static tl_status write_program(const summary *s, FILE *out, tl_error *err)
         if (s->parts[m].present)
             json_object_set_new(parts, modality_names[m], part_json(&s->parts[m]));
     tl_status status = TL_OK;
+    json_object_set_new(root, "overlap", overlaps_json(&s->findings));
+    json_object_set_new(root, "interchange", swaps_json(&s->findings));
+    json_object_set_new(root, "finished", json_boolean(s->finished));
     if (root == NULL || json_object_set(root, "modalities", parts) != 0)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", s->folder);
     else if (json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)

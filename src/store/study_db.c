@@ -24,7 +24,7 @@
 
 enum {
     APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
-    VERSION = 1,
+    VERSION = 2,
 };
 
 /* clang-format off */
@@ -65,7 +65,19 @@ static const char schema[] =
     " n integer not null, n_excluded integer not null,"
     " primary key(modality, kind, point)) strict, without rowid;"
     "create table minimal("
-    " modality text primary key not null, point integer) strict, without rowid;";
+    " modality text primary key not null, point integer) strict, without rowid;"
+    "create table overlap("
+    " segment text not null, kind text not null, iou real, in_text real,"
+    " in_image real, is_empty integer not null, random real, deviation real,"
+    " primary key(segment, kind)) strict, without rowid;"
+    "create table swap("
+    " host text not null, swap integer not null, swapped text not null,"
+    " draw integer, n_heads integer not null, n_neurons integer not null,"
+    " primary key(host, swap)) strict, without rowid;"
+    "create table interchange("
+    " host text not null, pair integer not null, swap integer not null,"
+    " logit_diff real, primary key(host, pair, swap)) strict, without rowid;"
+    "create table stage(name text primary key not null) strict, without rowid;";
 /* clang-format on */
 
 /* ---- the folder -------------------------------------------------------------- */

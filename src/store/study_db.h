@@ -179,4 +179,54 @@ tl_status tl_study_db_get_curve(const tl_study_db *db, tl_modality modality,
 tl_status tl_study_db_get_minimal(const tl_study_db *db, tl_modality modality,
                                   tl_study_minimal *minimal, bool *done, tl_error *err);
 
+/* ---- the two circuits beside each other -------------------------------------- */
+
+/* Stages of a whole study that are over, by name; those of one modality are over when
+ * their last rows are there. */
+tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err);
+tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
+                                tl_error *err);
+
+/* Intersection over union of a segment's heads, neurons, or (mean) both, in positions of
+ * either modality, and of random circuits. */
+typedef struct tl_study_overlap {
+    const char *segment, *kind;
+    double iou, in_text, in_image;
+    bool is_empty;
+    double random, deviation; /* mean and standard deviation over draws */
+} tl_study_overlap;
+
+/* All rows at once: the end of the stage "overlap". */
+tl_status tl_study_db_put_overlaps(tl_study_db *db, const tl_study_overlap *overlaps,
+                                   size_t n, tl_error *err);
+tl_status tl_study_db_get_overlaps(const tl_study_db *db, tl_arena *arena,
+                                   const tl_study_overlap **overlaps, size_t *n,
+                                   tl_error *err);
+
+/* One circuit of an interchange: the host's, with a segment of the other modality's, or
+ * a random one in its place. */
+typedef struct tl_study_swap {
+    const char *swapped; /* "data", "query", "generation", "none" */
+    bool is_random;
+    size_t draw; /* of the random ones */
+    size_t n_heads, n_neurons;
+} tl_study_swap;
+
+tl_status tl_study_db_put_swaps(tl_study_db *db, tl_modality host,
+                                const tl_study_swap *swaps, size_t n, tl_error *err);
+tl_status tl_study_db_get_swaps(const tl_study_db *db, tl_modality host,
+                                tl_arena *arena, const tl_study_swap **swaps, size_t *n,
+                                tl_error *err);
+
+/* Logit differences of one evaluation pair under the swaps [n_swaps] of a host. Its
+ * clean run and that of nothing are those of its evaluation. */
+tl_status tl_study_db_put_interchange(tl_study_db *db, tl_modality host, size_t pair,
+                                      const double *logit_diff, size_t n_swaps,
+                                      tl_error *err);
+/* Of the first *n_pairs pairs, [*n_pairs, n_swaps]. */
+tl_status tl_study_db_get_interchange(const tl_study_db *db, tl_modality host,
+                                      size_t n_swaps, tl_arena *arena,
+                                      const double **logit_diff, size_t *n_pairs,
+                                      tl_error *err);
+
 #endif

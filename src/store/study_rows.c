@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
+const char *const tl_study_modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 static const char *const part_names[] = {"discovery", "evaluation"};
 static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "random"};
 
@@ -15,10 +15,9 @@ static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "random"}
 
 /* ---- what gets have in common ------------------------------------------------ */
 
-/* A select with text parameters, ready to be stepped. */
-static tl_status select_rows(const tl_study_db *db, const char *text,
-                             const char *const *parameters, size_t n_parameters,
-                             tl_sql_statement *statement, tl_error *err)
+tl_status tl_study_select(const tl_study_db *db, const char *text,
+                          const char *const *parameters, size_t n_parameters,
+                          tl_sql_statement *statement, tl_error *err)
 {
     tl_status status = tl_sql_prepare(&db->sql, text, statement, err);
     for (size_t i = 0; i < n_parameters && status == TL_OK; i++)
@@ -26,14 +25,14 @@ static tl_status select_rows(const tl_study_db *db, const char *text,
     return status;
 }
 
-/* The single number that a select with text parameters gives. */
-static tl_status count_rows(const tl_study_db *db, const char *text,
-                            const char *const *parameters, size_t n_parameters,
-                            size_t *count, tl_error *err)
+tl_status tl_study_count(const tl_study_db *db, const char *text,
+                         const char *const *parameters, size_t n_parameters,
+                         size_t *count, tl_error *err)
 {
     tl_sql_statement statement = {0};
     bool row = false;
-    tl_status status = select_rows(db, text, parameters, n_parameters, &statement, err);
+    tl_status status =
+        tl_study_select(db, text, parameters, n_parameters, &statement, err);
     if (status == TL_OK)
         status = tl_sql_step(&statement, &row, err);
     if (status == TL_OK)
@@ -42,8 +41,8 @@ static tl_status count_rows(const tl_study_db *db, const char *text,
     return status;
 }
 
-static tl_status take(const tl_study_db *db, tl_arena *arena, size_t count, size_t size,
-                      void *out, tl_error *err)
+tl_status tl_study_take(const tl_study_db *db, tl_arena *arena, size_t count,
+                        size_t size, void *out, tl_error *err)
 {
     void *memory = tl_arena_alloc_zero(arena, count, size);
     if (memory == NULL)
@@ -72,7 +71,7 @@ tl_status tl_study_db_put_prompts(tl_study_db *db, const tl_study_prompt *prompt
         const tl_sql_value values[] = {
             tl_sql_size(p->row),
             tl_sql_text(p->id),
-            tl_sql_text(modality_names[p->modality]),
+            tl_sql_text(tl_study_modality_names[p->modality]),
             tl_sql_size(p->n_pos),
             tl_sql_size(p->data_begin),
             tl_sql_size(p->data_end),
@@ -126,17 +125,18 @@ tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
                                   tl_arena *arena, const tl_study_prompt **prompts,
                                   size_t *n_prompts, tl_error *err)
 {
-    const char *const parameters[] = {modality_names[modality]};
+    const char *const parameters[] = {tl_study_modality_names[modality]};
     tl_study_prompt *rows = NULL;
     tl_sql_statement statement = {0};
     size_t count = 0, n = 0;
     bool row = false;
-    tl_status status = count_rows(db, "select count(*) from prompt where modality = ?",
-                                  parameters, 1, &count, err);
+    tl_status status =
+        tl_study_count(db, "select count(*) from prompt where modality = ?", parameters,
+                       1, &count, err);
     if (status == TL_OK)
-        status = take(db, arena, count, sizeof *rows, &rows, err);
+        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
     if (status == TL_OK)
-        status = select_rows(
+        status = tl_study_select(
             db,
             "select row, id, n_pos, data_begin, data_end, answer_id,"
             " ifnull(label_id, -1), top_id, answer, label, top, answer_logit,"
@@ -163,7 +163,7 @@ static tl_status insert_pairs(tl_sql_statement *statement, tl_modality modality,
     tl_status status = TL_OK;
     for (size_t i = 0; i < n_pairs && status == TL_OK; i++) {
         const tl_sql_value values[] = {
-            tl_sql_text(modality_names[modality]),
+            tl_sql_text(tl_study_modality_names[modality]),
             tl_sql_text(part_names[part]),
             tl_sql_size(i),
             tl_sql_size(pairs[i].row),
@@ -203,18 +203,19 @@ tl_status tl_study_db_get_pairs(const tl_study_db *db, tl_modality modality,
                                 const tl_study_pair **pairs, size_t *n_pairs,
                                 tl_error *err)
 {
-    const char *const parameters[] = {modality_names[modality], part_names[part]};
+    const char *const parameters[] = {tl_study_modality_names[modality],
+                                      part_names[part]};
     tl_study_pair *rows = NULL;
     tl_sql_statement statement = {0};
     size_t count = 0, n = 0;
     bool row = false;
     tl_status status =
-        count_rows(db, "select count(*) from pair where modality = ? and part = ?",
-                   parameters, 2, &count, err);
+        tl_study_count(db, "select count(*) from pair where modality = ? and part = ?",
+                       parameters, 2, &count, err);
     if (status == TL_OK)
-        status = take(db, arena, count, sizeof *rows, &rows, err);
+        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
     if (status == TL_OK)
-        status = select_rows(
+        status = tl_study_select(
             db,
             "select row, counterfactual, answer_id, counterfactual_answer_id"
             " from pair where modality = ? and part = ? order by pair",
@@ -241,11 +242,16 @@ tl_status tl_study_db_put_scores(tl_study_db *db, tl_modality modality,
                                  const tl_study_scores *scores, tl_error *err)
 {
     const tl_sql_value values[] = {
-        tl_sql_text(modality_names[modality]), tl_sql_text(scores->file),
-        tl_sql_text(scores->sha256),           tl_sql_size(scores->n_pairs),
-        tl_sql_size(scores->n_layers),         tl_sql_size(scores->n_pos),
-        tl_sql_size(scores->n_heads),          tl_sql_size(scores->d_mlp),
-        tl_sql_size(scores->data_begin),       tl_sql_size(scores->data_end),
+        tl_sql_text(tl_study_modality_names[modality]),
+        tl_sql_text(scores->file),
+        tl_sql_text(scores->sha256),
+        tl_sql_size(scores->n_pairs),
+        tl_sql_size(scores->n_layers),
+        tl_sql_size(scores->n_pos),
+        tl_sql_size(scores->n_heads),
+        tl_sql_size(scores->d_mlp),
+        tl_sql_size(scores->data_begin),
+        tl_sql_size(scores->data_end),
     };
     tl_sql_statement statement = {0};
     tl_status status = tl_sql_prepare(
@@ -261,15 +267,15 @@ tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
                                  tl_arena *arena, tl_study_scores *scores,
                                  tl_error *err)
 {
-    const char *const parameters[] = {modality_names[modality]};
+    const char *const parameters[] = {tl_study_modality_names[modality]};
     tl_sql_statement statement = {0};
     tl_study_scores found = {0};
     bool row = false;
     tl_status status =
-        select_rows(db,
-                    "select file, sha256, n_pairs, n_layers, n_pos, n_heads, d_mlp,"
-                    " data_begin, data_end from scores where modality = ?",
-                    parameters, 1, &statement, err);
+        tl_study_select(db,
+                        "select file, sha256, n_pairs, n_layers, n_pos, n_heads, d_mlp,"
+                        " data_begin, data_end from scores where modality = ?",
+                        parameters, 1, &statement, err);
     if (status == TL_OK)
         status = tl_sql_step(&statement, &row, err);
     if (status == TL_OK && row) {
@@ -298,7 +304,7 @@ static tl_status insert_evaluation(const tl_study_db *db, tl_modality modality,
                                    const tl_study_evaluation *e, size_t n_points,
                                    tl_error *err)
 {
-    const tl_sql_value baseline[] = {tl_sql_text(modality_names[modality]),
+    const tl_sql_value baseline[] = {tl_sql_text(tl_study_modality_names[modality]),
                                      tl_sql_size(e->pair), tl_sql_real(e->clean),
                                      tl_sql_real(e->none)};
     tl_sql_statement first = {0}, rest = {0};
@@ -312,7 +318,7 @@ static tl_status insert_evaluation(const tl_study_db *db, tl_modality modality,
             err);
     for (size_t i = 0; i < TL_STUDY_KIND_COUNT * n_points && status == TL_OK; i++) {
         const size_t kind = i / n_points, point = i % n_points;
-        const tl_sql_value values[] = {tl_sql_text(modality_names[modality]),
+        const tl_sql_value values[] = {tl_sql_text(tl_study_modality_names[modality]),
                                        tl_sql_text(kind_names[kind]),
                                        tl_sql_size(e->pair), tl_sql_size(point),
                                        tl_sql_real(e->circuit[kind][point])};
@@ -339,17 +345,18 @@ static tl_status get_circuits(const tl_study_db *db, tl_modality modality,
                               size_t n_expected, tl_arena *arena, double **out,
                               tl_error *err)
 {
-    const char *const parameters[] = {modality_names[modality]};
+    const char *const parameters[] = {tl_study_modality_names[modality]};
     tl_sql_statement statement = {0};
     double *values = NULL;
     size_t n = 0;
     bool row = false;
-    tl_status status = take(db, arena, n_expected, sizeof *values, &values, err);
+    tl_status status =
+        tl_study_take(db, arena, n_expected, sizeof *values, &values, err);
     if (status == TL_OK)
-        status = select_rows(db,
-                             "select logit_diff from evaluation where modality = ?"
-                             " order by kind, pair, point",
-                             parameters, 1, &statement, err);
+        status = tl_study_select(db,
+                                 "select logit_diff from evaluation where modality = ?"
+                                 " order by kind, pair, point",
+                                 parameters, 1, &statement, err);
     while (status == TL_OK && n <= n_expected &&
            (status = tl_sql_step(&statement, &row, err)) == TL_OK && row) {
         if (n < n_expected)
@@ -371,22 +378,22 @@ tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modalit
                                       const tl_study_evaluation **evaluations,
                                       size_t *n_evaluations, tl_error *err)
 {
-    const char *const parameters[] = {modality_names[modality]};
+    const char *const parameters[] = {tl_study_modality_names[modality]};
     tl_study_evaluation *rows = NULL;
     double *circuits = NULL;
     tl_sql_statement statement = {0};
     size_t count = 0, n = 0;
     bool row = false;
     tl_status status =
-        count_rows(db, "select count(*) from baseline where modality = ?", parameters,
-                   1, &count, err);
+        tl_study_count(db, "select count(*) from baseline where modality = ?",
+                       parameters, 1, &count, err);
     if (status == TL_OK)
-        status = take(db, arena, count, sizeof *rows, &rows, err);
+        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
     if (status == TL_OK)
         status = get_circuits(db, modality, TL_STUDY_KIND_COUNT * count * n_points,
                               arena, &circuits, err);
     if (status == TL_OK)
-        status = select_rows(
+        status = tl_study_select(
             db,
             "select pair, clean, none from baseline where modality = ? order by pair",
             parameters, 1, &statement, err);
@@ -420,7 +427,7 @@ static tl_status insert_curve(tl_sql_statement *statement, tl_modality modality,
     for (size_t i = 0; i < n_points && status == TL_OK; i++) {
         const tl_study_point *p = &points[i];
         const tl_sql_value values[] = {
-            tl_sql_text(modality_names[modality]),
+            tl_sql_text(tl_study_modality_names[modality]),
             tl_sql_text(kind_names[kind]),
             tl_sql_size(i),
             tl_sql_text(p->fraction),
@@ -442,7 +449,7 @@ tl_study_db_put_curves(tl_study_db *db, tl_modality modality,
                        const tl_study_point *const curves[TL_STUDY_KIND_COUNT],
                        size_t n_points, const tl_study_minimal *minimal, tl_error *err)
 {
-    const tl_sql_value values[] = {tl_sql_text(modality_names[modality]),
+    const tl_sql_value values[] = {tl_sql_text(tl_study_modality_names[modality]),
                                    minimal->found ? tl_sql_size(minimal->point)
                                                   : tl_sql_null()};
     tl_sql_statement points = {0}, smallest = {0};
@@ -471,18 +478,19 @@ tl_status tl_study_db_get_curve(const tl_study_db *db, tl_modality modality,
                                 const tl_study_point **points, size_t *n_points,
                                 tl_error *err)
 {
-    const char *const parameters[] = {modality_names[modality], kind_names[kind]};
+    const char *const parameters[] = {tl_study_modality_names[modality],
+                                      kind_names[kind]};
     tl_study_point *rows = NULL;
     tl_sql_statement statement = {0};
     size_t count = 0, n = 0;
     bool row = false;
     tl_status status =
-        count_rows(db, "select count(*) from curve where modality = ? and kind = ?",
-                   parameters, 2, &count, err);
+        tl_study_count(db, "select count(*) from curve where modality = ? and kind = ?",
+                       parameters, 2, &count, err);
     if (status == TL_OK)
-        status = take(db, arena, count, sizeof *rows, &rows, err);
+        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
     if (status == TL_OK)
-        status = select_rows(
+        status = tl_study_select(
             db,
             "select fraction, n_heads, n_neurons, mean_of_ratios, ratio_of_means,"
             " median, n, n_excluded from curve where modality = ? and kind = ?"
@@ -512,10 +520,10 @@ tl_status tl_study_db_get_curve(const tl_study_db *db, tl_modality modality,
 tl_status tl_study_db_get_minimal(const tl_study_db *db, tl_modality modality,
                                   tl_study_minimal *minimal, bool *done, tl_error *err)
 {
-    const char *const parameters[] = {modality_names[modality]};
+    const char *const parameters[] = {tl_study_modality_names[modality]};
     tl_sql_statement statement = {0};
     bool row = false;
-    tl_status status = select_rows(
+    tl_status status = tl_study_select(
         db,
         "select point is not null, ifnull(point, 0) from minimal where modality = ?",
         parameters, 1, &statement, err);

@@ -142,7 +142,7 @@ cmp -s "$tmp/a" "$tmp/b" || fail "the numbers differ after a full disk"
 # An evaluation that is not finished yet reads the scores again.
 cp -r "$run" "$tmp/changed"
 if command -v sqlite3 > /dev/null; then
-    sqlite3 "$tmp/changed/study.db" 'delete from minimal; delete from baseline; delete from evaluation'
+    sqlite3 "$tmp/changed/study.db" 'delete from stage; delete from minimal; delete from baseline; delete from evaluation'
     printf x >> "$tmp/changed/scores.text.safetensors"
     study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/changed"
     expect_refusal "changed scores" 1 "not what the study wrote: its SHA-256 is"
@@ -178,7 +178,7 @@ out=(--out "$tmp/bad")
 model=(--model "$tiny/checkpoint")
 data=(--dataset "$tiny/goldens")
 
-bad "no option" 2 "--model DIR is missing"
+bad "no option" 2 "--dataset DIR is missing"
 bad "no out" 2 "--out RUN is missing" "${model[@]}" "${data[@]}"
 bad "unknown option" 2 "did you mean '--ig-steps'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-step 5
 bad "no steps" 2 "--ig-steps is '0'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-steps 0

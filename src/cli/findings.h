@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * findings.h - what a study's rows amount to, where that is more than reading them:
+ * values normalised by chance, with their intervals.
+ */
+#ifndef TWINLENS_CLI_FINDINGS_H
+#define TWINLENS_CLI_FINDINGS_H
+
+#include "store/study_db.h"
+#include "twinlens/overlap.h"
+#include "twinlens/statistics.h"
+
+/* One segment of the other modality's circuit in the host's place (docs/math.md eq. 13),
+ * as ratio of means over the evaluation pairs. */
+typedef struct tl_finding_swap {
+    double value, random, own; /* faithfulness; random: mean over draws */
+    tl_interval normalised;    /* by the bootstrap over pairs */
+} tl_finding_swap;
+
+typedef struct tl_findings {
+    const tl_study_overlap *overlaps; /* NULL: none */
+    size_t n_overlaps;
+    bool has_swaps[TL_MODALITY_COUNT];
+    tl_finding_swap swaps[TL_MODALITY_COUNT][TL_SEGMENT_COUNT];
+} tl_findings;
+
+tl_status tl_findings_read(const tl_study_db *db, size_t n_points, tl_arena *arena,
+                           tl_findings *out, tl_error *err);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study_compare.c - the two minimal circuits beside each other: how far they are the
+ * same parts, and whether parts of one do the other's job. See study_private.h.
+ */
+#include "cli/study_private.h"
+
+#include "twinlens/interchange.h"
+#include "twinlens/log.h"
+
+enum { OVERLAP_DRAWS = 20, SWAP_DRAWS = TL_STUDY_SWAP_DRAWS };
+
+/* ---- the two circuits ------------------------------------------------------------ */
+
+typedef struct circuits {
+    tl_component_set set[TL_MODALITY_COUNT];
+    tl_position_map map;
+} circuits;
+
+tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err)
+{
+    *out = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && *out && status == TL_OK; m++) {
+        tl_study_minimal minimal = {0};
+        bool done = false;
+        status =
+            tl_study_db_get_minimal(study->db, (tl_modality)m, &minimal, &done, err);
+        *out = *out && done && minimal.found;
+    }
+    return status;
+}
+
+static tl_status read_circuit(const tl_study *study, tl_modality modality,
+                              tl_arena *arena, tl_component_set *set, tl_span *span,
+                              tl_error *err)
+{
+    tl_study_minimal minimal = {0};
+    tl_study_scores scores = {0};
+    tl_ranking ranking;
+    bool done = false;
+    tl_arena *own = tl_arena_create(); /* the ranking is not needed once it is a set */
+    tl_status status =
+        own != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
+    if (status == TL_OK)
+        status = tl_study_db_get_minimal(study->db, modality, &minimal, &done, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_scores(study->db, modality, own, &scores, err);
+    if (status == TL_OK)
+        status = tl_study_rank(study, modality, own, &ranking, err);
+    if (status == TL_OK) {
+        *span = (tl_span){scores.n_pos, scores.data_begin, scores.data_end};
+        const tl_circuit circuit = tl_circuit_at(
+            &ranking, study->fractions[minimal.point], study->options->rounding);
+        status = tl_set_from_circuit(&circuit, arena, set, err);
+    }
+    tl_arena_destroy(own);
+    return status;
+}
+
+static tl_status read_circuits(const tl_study *study, tl_arena *arena, circuits *out,
+                               tl_error *err)
+{
+    tl_span span[TL_MODALITY_COUNT];
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status =
+            read_circuit(study, (tl_modality)m, arena, &out->set[m], &span[m], err);
+    return status != TL_OK ? status
+                           : tl_position_map_init(&out->map, &span[TL_TEXT],
+                                                  &span[TL_IMAGE], arena, err);
+}
+
+/* ---- overlap --------------------------------------------------------------------- */
+
+static tl_study_overlap both_kinds(const tl_overlap *o, const tl_overlap_baseline *b,
+                                   size_t s)
+{
+    const tl_iou *heads = &o->of[s][TL_KIND_HEADS],
+                 *neurons = &o->of[s][TL_KIND_NEURONS];
+    return (tl_study_overlap){.segment = tl_segment_name((tl_segment)s),
+                              .kind = "both",
+                              .iou = (heads->iou + neurons->iou) / 2,
+                              .in_text = (heads->in_text + neurons->in_text) / 2,
+                              .in_image = (heads->in_image + neurons->in_image) / 2,
+                              .is_empty = heads->empty && neurons->empty,
+                              .random = b->segment[s].mean,
+                              .deviation = b->segment[s].deviation};
+}
+
+static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *err)
+{
+    tl_overlap o;
+    tl_overlap_baseline b;
+    tl_study_overlap rows[TL_SEGMENT_COUNT * (TL_KIND_COUNT + 1)];
+    size_t n = 0;
+    tl_status status =
+        tl_overlap_measure(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map, &o, err);
+    if (status == TL_OK)
+        status = tl_overlap_random(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map,
+                                   TL_MATCH_WHOLE, OVERLAP_DRAWS, study->options->seed,
+                                   &b, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+        for (size_t k = 0; k < TL_KIND_COUNT; k++)
+            rows[n++] = (tl_study_overlap){.segment = tl_segment_name((tl_segment)s),
+                                           .kind = tl_kind_name((tl_component_kind)k),
+                                           .iou = o.of[s][k].iou,
+                                           .in_text = o.of[s][k].in_text,
+                                           .in_image = o.of[s][k].in_image,
+                                           .is_empty = o.of[s][k].empty,
+                                           .random = b.of[s][k].mean,
+                                           .deviation = b.of[s][k].deviation};
+        rows[n++] = both_kinds(&o, &b, s);
+    }
+    return tl_study_db_put_overlaps(study->db, rows, n, err);
+}
+
+/* Why the rest is left out, once. */
+static void tell(const tl_study *study)
+{
+    if (!study->modalities[TL_TEXT] || !study->modalities[TL_IMAGE])
+        tl_log(TL_LOG_INFO, "one modality only: no overlap, no interchange");
+    else
+        tl_log(
+            TL_LOG_WARNING,
+            "no circuit of the grid is faithful enough in both modalities: no overlap, "
+            "no interchange");
+}
+
+tl_status tl_study_compare_overlap(tl_study *study, tl_error *err)
+{
+    bool can = false, done = false;
+    tl_status status = tl_study_db_has_stage(study->db, "overlap", &done, err);
+    if (status == TL_OK && !done)
+        status = tl_study_can_compare(study, &can, err);
+    if (status != TL_OK || done)
+        return status;
+    if (!can) {
+        tell(study);
+        return tl_study_db_put_stage(study->db, "overlap", err);
+    }
+    tl_arena *arena = tl_arena_create();
+    circuits both;
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare circuits");
+    status = read_circuits(study, arena, &both, err);
+    if (status == TL_OK)
+        status = measure_overlap(study, &both, err);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+/* ---- interchange ----------------------------------------------------------------- */
+
+enum { SWAPS = TL_STUDY_SWAPS };
+
+/* The host's circuit, then with each segment swapped, then each for random ones. */
+static tl_status build_swap(const tl_study *study, const circuits *c, tl_modality host,
+                            size_t index, tl_arena *arena, tl_study_swap *swap,
+                            tl_component_set *out, tl_error *err)
+{
+    const tl_modality other = host == TL_TEXT ? TL_IMAGE : TL_TEXT;
+    const bool is_random = index > TL_SEGMENT_COUNT;
+    const size_t k = is_random ? index - 1 - TL_SEGMENT_COUNT : 0,
+                 draw = k / TL_SEGMENT_COUNT,
+                 swapped = is_random    ? k % TL_SEGMENT_COUNT
+                           : index == 0 ? TL_SEGMENT_NONE
+                                        : index - 1;
+    const tl_component_set *foreign = &c->set[other];
+    tl_component_set drawn;
+    tl_arena *own =
+        tl_arena_create(); /* what was drawn is not needed once carried over */
+    tl_status status =
+        own != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
+    if (status == TL_OK && is_random) {
+        const uint64_t seed =
+            study->options->seed + 1000003 * (draw * 6 + swapped * 2 + (size_t)host);
+        status = tl_interchange_draw(foreign, &c->map.span[other], (tl_segment)swapped,
+                                     TL_RANDOM_VALID, seed, own, &drawn, err);
+        foreign = &drawn;
+    }
+    if (status == TL_OK)
+        status = tl_interchange_build(c->set, host, swapped, foreign, &c->map, arena,
+                                      out, err);
+    tl_arena_destroy(own);
+    if (status == TL_OK)
+        *swap = (tl_study_swap){.swapped = swapped == TL_SEGMENT_NONE
+                                               ? "none"
+                                               : tl_segment_name((tl_segment)swapped),
+                                .is_random = is_random,
+                                .draw = draw,
+                                .n_heads = tl_set_count(out, TL_KIND_HEADS),
+                                .n_neurons = tl_set_count(out, TL_KIND_NEURONS)};
+    return status;
+}
+
+static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pair *pair,
+                           size_t index, const tl_circuit *swapped, tl_arena *arena,
+                           tl_error *err)
+{
+    tl_pair *made = NULL;
+    double logit_diff[SWAPS];
+    tl_evaluation result = {.circuit = logit_diff};
+    tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
+    if (status != TL_OK)
+        return status;
+    const size_t kept = tl_study_interchange_bytes(study, made->clean.n_pos);
+    const tl_evaluate_options options = {
+        .memory_budget = study->memory > kept ? study->memory - kept : 0};
+    status = tl_evaluate(study->session.model, made, 1, swapped, SWAPS, &options,
+                         &result, err);
+    return status != TL_OK ? status
+                           : tl_study_db_put_interchange(study->db, host, index,
+                                                         logit_diff, SWAPS, err);
+}
+
+static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
+                          tl_error *err)
+{
+    const size_t stage = study->stages[host][TL_STAGE_INTERCHANGE];
+    const tl_study_pair *pairs = NULL;
+    const double *known = NULL;
+    size_t n_pairs = 0, n_done = 0;
+    circuits both;
+    tl_component_set sets[SWAPS];
+    tl_study_swap swaps[SWAPS];
+    tl_circuit swapped[SWAPS];
+    tl_status status = tl_study_db_get_pairs(study->db, host, TL_STUDY_EVALUATION,
+                                             arena, &pairs, &n_pairs, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_interchange(study->db, host, SWAPS, arena, &known,
+                                             &n_done, err);
+    if (status == TL_OK)
+        status = read_circuits(study, arena, &both, err);
+    for (size_t i = 0; i < SWAPS && status == TL_OK; i++) {
+        status = build_swap(study, &both, host, i, arena, &swaps[i], &sets[i], err);
+        swapped[i] = (tl_circuit){.set = &sets[i]};
+    }
+    if (status == TL_OK)
+        status = tl_study_db_put_swaps(study->db, host, swaps, SWAPS, err);
+    tl_progress_begin(study->progress, stage, n_done);
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    for (size_t i = n_done; i < n_pairs && status == TL_OK; i++) {
+        status = swap_pair(study, host, &pairs[i], i, swapped, arena, err);
+        tl_arena_rewind(arena, mark);
+        tl_progress_step(study->progress, stage, i + 1);
+    }
+    if (status == TL_OK)
+        tl_progress_end(study->progress, stage);
+    return status;
+}
+
+tl_status tl_study_interchange(tl_study *study, tl_modality host, tl_error *err)
+{
+    const char *name = host == TL_TEXT ? "interchange text" : "interchange image";
+    bool can = false, done = false;
+    tl_status status = tl_study_db_has_stage(study->db, name, &done, err);
+    if (status == TL_OK && !done)
+        status = tl_study_can_compare(study, &can, err);
+    if (status != TL_OK)
+        return status;
+    if (done || !can) {
+        tl_progress_resize(study->progress, study->stages[host][TL_STAGE_INTERCHANGE],
+                           0);
+        return done ? TL_OK : tl_study_db_put_stage(study->db, name, err);
+    }
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to interchange circuits");
+    status = swap_all(study, host, arena, err);
+    tl_arena_destroy(arena);
+    return status != TL_OK ? status : tl_study_db_put_stage(study->db, name, err);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * compare_rows.c - what a study found of both circuits together, in and out
+ * (store/study_db.h).
+ */
+#include "store/study_db_private.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* ---- stages ------------------------------------------------------------------ */
+
+static tl_status insert_stage(const tl_study_db *db, const char *name, tl_error *err)
+{
+    const tl_sql_value value = tl_sql_text(name);
+    tl_sql_statement statement = {0};
+    tl_status status = tl_sql_prepare(
+        &db->sql, "insert or replace into stage values(?)", &statement, err);
+    if (status == TL_OK)
+        status = tl_sql_insert(&statement, &value, 1, err);
+    tl_sql_release(&statement);
+    return status;
+}
+
+tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err)
+{
+    const tl_status status = tl_sql_begin(&db->sql, err);
+    return status != TL_OK ? status
+                           : tl_sql_end(&db->sql, insert_stage(db, name, err), err);
+}
+
+tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
+                                tl_error *err)
+{
+    size_t n = 0;
+    const tl_status status = tl_study_count(
+        db, "select count(*) from stage where name = ?", &name, 1, &n, err);
+    if (status == TL_OK)
+        *out = n > 0;
+    return status;
+}
+
+/* ---- overlap ----------------------------------------------------------------- */
+
+tl_status tl_study_db_put_overlaps(tl_study_db *db, const tl_study_overlap *overlaps,
+                                   size_t n, tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    tl_status status = tl_sql_begin(&db->sql, err);
+    if (status != TL_OK)
+        return status;
+    status = tl_sql_prepare(
+        &db->sql, "insert or replace into overlap values(?, ?, ?, ?, ?, ?, ?, ?)",
+        &statement, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const tl_study_overlap *o = &overlaps[i];
+        const tl_sql_value values[] = {
+            tl_sql_text(o->segment), tl_sql_text(o->kind),     tl_sql_real(o->iou),
+            tl_sql_real(o->in_text), tl_sql_real(o->in_image), tl_sql_int(o->is_empty),
+            tl_sql_real(o->random),  tl_sql_real(o->deviation)};
+        status = tl_sql_insert(&statement, values, COUNT(values), err);
+    }
+    tl_sql_release(&statement);
+    if (status == TL_OK)
+        status = insert_stage(db, "overlap", err);
+    return tl_sql_end(&db->sql, status, err);
+}
+
+tl_status tl_study_db_get_overlaps(const tl_study_db *db, tl_arena *arena,
+                                   const tl_study_overlap **overlaps, size_t *n,
+                                   tl_error *err)
+{
+    tl_study_overlap *rows = NULL;
+    tl_sql_statement statement = {0};
+    size_t count = 0, found = 0;
+    bool row = false;
+    tl_status status =
+        tl_study_count(db, "select count(*) from overlap", NULL, 0, &count, err);
+    if (status == TL_OK)
+        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
+    if (status == TL_OK)
+        status =
+            tl_study_select(db,
+                            "select segment, kind, iou, in_text, in_image, is_empty,"
+                            " random, deviation from overlap order by segment, kind",
+                            NULL, 0, &statement, err);
+    while (status == TL_OK && found < count &&
+           (status = tl_sql_step(&statement, &row, err)) == TL_OK && row) {
+        tl_study_overlap *o = &rows[found++];
+        *o = (tl_study_overlap){.iou = tl_sql_get_real(&statement, 2),
+                                .in_text = tl_sql_get_real(&statement, 3),
+                                .in_image = tl_sql_get_real(&statement, 4),
+                                .is_empty = tl_sql_get_size(&statement, 5) != 0,
+                                .random = tl_sql_get_real(&statement, 6),
+                                .deviation = tl_sql_get_real(&statement, 7)};
+        status = tl_sql_get_text(&statement, 0, arena, &o->segment, err);
+        if (status == TL_OK)
+            status = tl_sql_get_text(&statement, 1, arena, &o->kind, err);
+    }
+    tl_sql_release(&statement);
+    if (status == TL_OK) {
+        *overlaps = rows;
+        *n = found;
+    }
+    return status;
+}
+
+/* ---- interchange ------------------------------------------------------------- */
+
+tl_status tl_study_db_put_swaps(tl_study_db *db, tl_modality host,
+                                const tl_study_swap *swaps, size_t n, tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    tl_status status = tl_sql_begin(&db->sql, err);
+    if (status != TL_OK)
+        return status;
+    status =
+        tl_sql_prepare(&db->sql, "insert or replace into swap values(?, ?, ?, ?, ?, ?)",
+                       &statement, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const tl_sql_value values[] = {tl_sql_text(tl_study_modality_names[host]),
+                                       tl_sql_size(i),
+                                       tl_sql_text(swaps[i].swapped),
+                                       swaps[i].is_random ? tl_sql_size(swaps[i].draw)
+                                                          : tl_sql_null(),
+                                       tl_sql_size(swaps[i].n_heads),
+                                       tl_sql_size(swaps[i].n_neurons)};
+        status = tl_sql_insert(&statement, values, COUNT(values), err);
+    }
+    tl_sql_release(&statement);
+    return tl_sql_end(&db->sql, status, err);
+}
+
+tl_status tl_study_db_get_swaps(const tl_study_db *db, tl_modality host,
+                                tl_arena *arena, const tl_study_swap **swaps, size_t *n,
+                                tl_error *err)
+{
+    const char *const parameters[] = {tl_study_modality_names[host]};
+    tl_study_swap *rows = NULL;
+    tl_sql_statement statement = {0};
+    size_t count = 0, found = 0;
+    bool row = false;
+    tl_status status = tl_study_count(db, "select count(*) from swap where host = ?",
+                                      parameters, 1, &count, err);
+    if (status == TL_OK)
+        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
+    if (status == TL_OK)
+        status = tl_study_select(
+            db,
+            "select swapped, draw is not null, ifnull(draw, 0), n_heads, n_neurons"
+            " from swap where host = ? order by swap",
+            parameters, 1, &statement, err);
+    while (status == TL_OK && found < count &&
+           (status = tl_sql_step(&statement, &row, err)) == TL_OK && row) {
+        rows[found] = (tl_study_swap){.is_random = tl_sql_get_size(&statement, 1) != 0,
+                                      .draw = tl_sql_get_size(&statement, 2),
+                                      .n_heads = tl_sql_get_size(&statement, 3),
+                                      .n_neurons = tl_sql_get_size(&statement, 4)};
+        status = tl_sql_get_text(&statement, 0, arena, &rows[found++].swapped, err);
+    }
+    tl_sql_release(&statement);
+    if (status == TL_OK) {
+        *swaps = rows;
+        *n = found;
+    }
+    return status;
+}
+
+tl_status tl_study_db_put_interchange(tl_study_db *db, tl_modality host, size_t pair,
+                                      const double *logit_diff, size_t n_swaps,
+                                      tl_error *err)
+{
+    tl_sql_statement statement = {0};
+    tl_status status = tl_sql_begin(&db->sql, err);
+    if (status != TL_OK)
+        return status;
+    status = tl_sql_prepare(&db->sql,
+                            "insert or replace into interchange values(?, ?, ?, ?)",
+                            &statement, err);
+    for (size_t i = 0; i < n_swaps && status == TL_OK; i++) {
+        const tl_sql_value values[] = {tl_sql_text(tl_study_modality_names[host]),
+                                       tl_sql_size(pair), tl_sql_size(i),
+                                       tl_sql_real(logit_diff[i])};
+        status = tl_sql_insert(&statement, values, COUNT(values), err);
+    }
+    tl_sql_release(&statement);
+    return tl_sql_end(&db->sql, status, err);
+}
+
+tl_status tl_study_db_get_interchange(const tl_study_db *db, tl_modality host,
+                                      size_t n_swaps, tl_arena *arena,
+                                      const double **logit_diff, size_t *n_pairs,
+                                      tl_error *err)
+{
+    const char *const parameters[] = {tl_study_modality_names[host]};
+    tl_sql_statement statement = {0};
+    double *values = NULL;
+    size_t count = 0, n = 0;
+    bool row = false;
+    tl_status status =
+        tl_study_count(db, "select count(*) from interchange where host = ?",
+                       parameters, 1, &count, err);
+    if (status == TL_OK)
+        status = tl_study_take(db, arena, count, sizeof *values, &values, err);
+    if (status == TL_OK)
+        status = tl_study_select(
+            db, "select logit_diff from interchange where host = ? order by pair, swap",
+            parameters, 1, &statement, err);
+    while (status == TL_OK && n < count &&
+           (status = tl_sql_step(&statement, &row, err)) == TL_OK && row)
+        values[n++] = tl_sql_get_real(&statement, 0);
+    tl_sql_release(&statement);
+    if (status == TL_OK && (n_swaps == 0 ? n > 0 : n % n_swaps != 0))
+        status = tl_fail(err, TL_ERR_FORMAT,
+                         "%s: %zu runs of an interchange of %zu circuits a pair",
+                         db->sql.path, n, n_swaps);
+    if (status == TL_OK) {
+        *logit_diff = values;
+        *n_pairs = n_swaps > 0 ? n / n_swaps : 0;
+    }
+    return status;
+}
