@@ -60,6 +60,28 @@ static void add_rows(const float *states, size_t layer, const tl_span *span,
             sum[i] += (double)states[(layer * T + t) * width + i];
 }
 
+/* [PAIRS, n_layers] each, the other pair being the next. */
+static void align_all(tl_model *model, const tl_parallel *pairs, bool centred,
+                      double *matched, double *other)
+{
+    const size_t n_layers = tl_model_dims(model)->n_layers;
+    double unused[2 * LAYERS_MOST];
+    tl_alignment *a = NULL;
+    assert_int_equal(tl_alignment_create(model, 0, &a, NULL), TL_OK);
+    for (size_t i = 0; i < PAIRS && centred; i++)
+        assert_int_equal(tl_alignment_take(a, &pairs[i], NULL), TL_OK);
+    for (size_t i = 0; i < PAIRS; i++) {
+        double *m = matched + i * n_layers, *o = other + i * n_layers;
+        tl_alignment_values values = {m, o, NULL, NULL};
+        if (centred)
+            values = (tl_alignment_values){unused, unused + LAYERS_MOST, m, o};
+        assert_int_equal(
+            tl_alignment_measure(a, &pairs[i], &pairs[(i + 1) % PAIRS], &values, NULL),
+            TL_OK);
+    }
+    tl_alignment_destroy(a);
+}
+
 static void alignment_is_its_definition(void **state)
 {
     (void)state;
@@ -79,9 +101,7 @@ static void alignment_is_its_definition(void **state)
     }
     for (size_t centred = 0; centred < 2; centred++) {
         double matched[PAIRS * LAYERS_MOST], other[PAIRS * LAYERS_MOST];
-        const tl_align_options options = {.centred = centred == 1};
-        assert_int_equal(tl_align(model, pairs, PAIRS, &options, matched, other, NULL),
-                         TL_OK);
+        align_all(model, pairs, centred == 1, matched, other);
         for (size_t l = 0; l < d->n_layers; l++) {
             double mean[2][WIDTH_MOST] = {{0}};
             for (size_t i = 0; i < PAIRS && centred; i++) {
@@ -128,19 +148,24 @@ static void the_same_prompt_aligns_wholly(void **state)
     const tl_input input = random_input(model, arena, T, 3, 0, 3);
     const tl_parallel pair = {input, input, {T, 4, 9}, {T, 4, 9}};
     double matched[LAYERS_MOST], other[LAYERS_MOST];
-    assert_int_equal(tl_align(model, &pair, 1, NULL, matched, other, NULL), TL_OK);
+    tl_alignment *a = NULL;
+    tl_alignment_values values = {matched, other, NULL, NULL};
+    assert_int_equal(tl_alignment_create(model, 0, &a, NULL), TL_OK);
+    assert_int_equal(tl_alignment_measure(a, &pair, &pair, &values, NULL), TL_OK);
     for (size_t l = 0; l < n_layers; l++) {
         assert_close("with itself", l, matched[l], 1, 1e-12);
-        assert_close("and it is its own next", l, other[l], 1, 1e-12);
+        assert_close("with the same again", l, other[l], 1, 1e-12);
     }
     tl_error err = {0};
-    assert_int_equal(tl_align(model, &pair, 0, NULL, matched, other, &err),
-                     TL_ERR_ARGUMENT);
     tl_parallel bad = pair;
     bad.text_span.data_end = 4;
-    assert_int_equal(tl_align(model, &bad, 1, NULL, matched, other, &err),
+    assert_int_equal(tl_alignment_measure(a, &bad, &pair, &values, &err),
                      TL_ERR_ARGUMENT);
-    assert_non_null(strstr(err.text, "pair 0 has no data"));
+    assert_non_null(strstr(err.text, "without data positions"));
+    values.centred_matched = values.centred_other = other;
+    assert_int_equal(tl_alignment_measure(a, &pair, &pair, &values, &err),
+                     TL_ERR_ARGUMENT);
+    tl_alignment_destroy(a);
     tl_arena_destroy(arena);
     tl_model_close(model);
 }

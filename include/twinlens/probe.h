@@ -18,20 +18,31 @@ typedef struct tl_parallel {
     tl_span text_span, image_span;
 } tl_parallel;
 
-typedef struct tl_align_options {
-    bool centred; /* take each modality's mean state of the layer away first */
-    size_t memory_budget;
-} tl_align_options;
+typedef struct tl_alignment tl_alignment;
 
-/*
- * matched [n, n_layers] receives, per pair, the mean over the image's data positions of
- * the largest cosine with a data position of the text, in resid_post of the same layer;
- * other [n, n_layers] the same with the text of the next pair (of the last: the first).
- * A zero vector has cosine 0.
- */
-tl_status tl_align(tl_model *model, const tl_parallel *pairs, size_t n,
-                   const tl_align_options *options, double *matched, double *other,
-                   tl_error *err);
+tl_status tl_alignment_create(tl_model *model, size_t memory_budget, tl_alignment **out,
+                              tl_error *err);
+void tl_alignment_destroy(tl_alignment *alignment);
+
+/* Takes a pair into the mean states that tl_alignment_measure() centres by: those of
+ * each modality and layer over all data positions of all pairs that were taken. */
+tl_status tl_alignment_take(tl_alignment *alignment, const tl_parallel *pair,
+                            tl_error *err);
+
+/* Of one pair, [n_layers] each: the mean over the image's data positions of the largest
+ * cosine with a data position of the text, in resid_post of the same layer. A zero vector
+ * has cosine 0. */
+typedef struct tl_alignment_values {
+    double *matched; /* with the pair's own text */
+    double *other;   /* with the text of another pair */
+    double *centred_matched,
+        *centred_other; /* less the mean states; NULL: not wanted */
+} tl_alignment_values;
+
+/* TL_ERR_ARGUMENT when there are no data, or centred values are wanted of no means. */
+tl_status tl_alignment_measure(tl_alignment *alignment, const tl_parallel *pair,
+                               const tl_parallel *other, tl_alignment_values *out,
+                               tl_error *err);
 
 /* ---- back-patching (docs/math.md eq. 15) ------------------------------------------- */
 

@@ -85,14 +85,26 @@ static tl_status align(tl_session *s, const options *o, FILE *out, tl_error *err
     if (status != TL_OK)
         return status;
     const size_t n_layers = tl_model_dims(s->model)->n_layers;
-    double *matched = tl_arena_alloc(s->arena, n * n_layers, sizeof *matched),
-           *other = tl_arena_alloc(s->arena, n * n_layers, sizeof *other);
-    if (matched == NULL || other == NULL)
+    double *values = tl_arena_alloc(s->arena, 4 * n * n_layers, sizeof *values);
+    if (values == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
-    const tl_align_options how = {.centred = o->centred, .memory_budget = s->memory};
-    status = tl_align(s->model, pairs, n, &how, matched, other, err);
+    const size_t count = n * n_layers, first = o->centred ? 2 * count : 0;
+    tl_alignment *alignment = NULL;
+    status = tl_alignment_create(s->model, s->memory, &alignment, err);
+    for (size_t i = 0; i < n && o->centred && status == TL_OK; i++)
+        status = tl_alignment_take(alignment, &pairs[i], err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        double *of_pair = values + i * n_layers;
+        tl_alignment_values out_values = {of_pair, of_pair + count,
+                                          o->centred ? of_pair + 2 * count : NULL,
+                                          of_pair + 3 * count};
+        status = tl_alignment_measure(alignment, &pairs[i], &pairs[(i + 1) % n],
+                                      &out_values, err);
+    }
+    tl_alignment_destroy(alignment);
     if (status != TL_OK)
         return status;
+    const double *matched = values + first, *other = values + first + count;
     if (o->json)
         return print_json(matched, other, n, n_layers, out, err);
     fprintf(out, "layer\tsimilarity\tother_pairs\tpairs\n");

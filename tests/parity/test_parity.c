@@ -519,9 +519,15 @@ static void states_align_as_much(void **unused)
             *(e->modality == TL_TEXT ? &pair->text : &pair->image) = f.inputs[i];
             *(e->modality == TL_TEXT ? &pair->text_span : &pair->image_span) = span;
         }
-        double matched[MAX_ROWS * 16], other[MAX_ROWS * 16];
+        double matched[MAX_ROWS * 16], other[16];
+        tl_alignment *alignment = NULL;
         assert_int_equal(json_array_size(want), n_layers);
-        MUST(tl_align(f.model, pairs, n, NULL, matched, other, &err));
+        MUST(tl_alignment_create(f.model, 0, &alignment, &err));
+        for (size_t i = 0; i < n; i++) {
+            tl_alignment_values values = {matched + i * n_layers, other, NULL, NULL};
+            MUST(tl_alignment_measure(alignment, &pairs[i], &pairs[0], &values, &err));
+        }
+        tl_alignment_destroy(alignment);
         for (size_t l = 0; l < n_layers; l++) {
             double mean = 0;
             for (size_t i = 0; i < n; i++)
