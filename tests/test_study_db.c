@@ -325,6 +325,31 @@ static void overlaps_and_swaps_come_back(void **state)
     tl_study_db_close(db);
 }
 
+static void alignments_come_back_pair_by_pair(void **state)
+{
+    (void)state;
+    tl_study_db *db = open_adopted();
+    const double a[] = {0.1, 0.2, 0.3}, b[] = {1, 2, 3}, c[] = {-1, NAN, -3},
+                 d[] = {7, 8, 9};
+    const tl_study_alignment rows[] = {{4, 5, a, b, c, d}, {6, 7, d, c, b, a}};
+    const tl_study_alignment *got = NULL;
+    size_t n = 9, n_layers = 9;
+    assert_int_equal(tl_study_db_get_alignments(db, arena, &got, &n, &n_layers, &err),
+                     TL_OK);
+    assert_true(n == 0 && n_layers == 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(tl_study_db_put_alignment(db, i, &rows[i], 3, &err), TL_OK);
+    assert_int_equal(tl_study_db_get_alignments(db, arena, &got, &n, &n_layers, &err),
+                     TL_OK);
+    assert_true(n == 2 && n_layers == 3);
+    assert_true(got[0].text_row == 4 && got[1].image_row == 7);
+    assert_memory_equal(got[0].matched, a, sizeof a);
+    assert_memory_equal(got[1].centred_matched, b, sizeof b);
+    assert_memory_equal(got[1].centred_other, a, sizeof a);
+    assert_true(isnan(got[0].centred_matched[1]) && got[0].other[2] == 3);
+    tl_study_db_close(db);
+}
+
 static void scores_are_absent_until_they_are_put(void **state)
 {
     (void)state;
@@ -609,6 +634,7 @@ int main(void)
         TEST(evaluations_come_back_by_kind_pair_and_point),
         TEST(curves_and_the_minimal_circuit_come_back),
         TEST(overlaps_and_swaps_come_back),
+        TEST(alignments_come_back_pair_by_pair),
         TEST(scores_are_absent_until_they_are_put),
         TEST(a_study_of_other_keys_is_refused_with_each_difference),
         TEST(a_hash_is_remembered_while_the_file_looks_the_same),

@@ -87,6 +87,57 @@ static tl_status read_swaps(const tl_study_db *db, tl_modality host, size_t n_po
     return status;
 }
 
+/* ---- alignment ------------------------------------------------------------------- */
+
+static tl_status interval_of(const double *values, size_t n, tl_interval *out,
+                             tl_error *err)
+{
+    return tl_bootstrap(tl_statistic_mean, values, n, NULL, out, err);
+}
+
+/* a, b and a - b of one layer over all pairs. */
+static tl_status two_and_difference(const tl_study_alignment *rows, size_t n,
+                                    size_t layer, bool centred, double *buffer,
+                                    tl_interval *a, tl_interval *b,
+                                    tl_interval *difference, tl_error *err)
+{
+    double *first = buffer, *second = buffer + n, *third = buffer + 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        first[i] = (centred ? rows[i].centred_matched : rows[i].matched)[layer];
+        second[i] = (centred ? rows[i].centred_other : rows[i].other)[layer];
+        third[i] = first[i] - second[i];
+    }
+    tl_status status = interval_of(first, n, a, err);
+    if (status == TL_OK)
+        status = interval_of(second, n, b, err);
+    return status != TL_OK ? status : interval_of(third, n, difference, err);
+}
+
+static tl_status read_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                             tl_error *err)
+{
+    const tl_study_alignment *rows = NULL;
+    size_t n = 0, n_layers = 0;
+    tl_status status = tl_study_db_get_alignments(db, arena, &rows, &n, &n_layers, err);
+    if (status != TL_OK || n == 0)
+        return status;
+    tl_finding_layer *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
+    double *buffer = tl_arena_alloc(arena, 3 * n, sizeof *buffer);
+    if (layers == NULL || buffer == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    for (size_t l = 0; l < n_layers && status == TL_OK; l++) {
+        tl_finding_layer *f = &layers[l];
+        status = two_and_difference(rows, n, l, false, buffer, &f->matched, &f->other,
+                                    &f->difference, err);
+        if (status == TL_OK)
+            status = two_and_difference(rows, n, l, true, buffer, &f->centred_matched,
+                                        &f->centred_other, &f->centred_difference, err);
+    }
+    out->layers = layers;
+    out->n_layers = n_layers;
+    return status;
+}
+
 tl_status tl_findings_read(const tl_study_db *db, size_t n_points, tl_arena *arena,
                            tl_findings *out, tl_error *err)
 {
@@ -95,6 +146,8 @@ tl_status tl_findings_read(const tl_study_db *db, size_t n_points, tl_arena *are
         tl_study_db_get_overlaps(db, arena, &f.overlaps, &f.n_overlaps, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = read_swaps(db, (tl_modality)m, n_points, arena, &f, err);
+    if (status == TL_OK)
+        status = read_layers(db, arena, &f, err);
     if (status == TL_OK)
         *out = f;
     return status;

@@ -17,7 +17,16 @@ typedef struct tl_finding_swap {
     tl_interval normalised;    /* by the bootstrap over pairs */
 } tl_finding_swap;
 
+/* One layer of the alignment curve (eq. 14): with the pair's own text, with another's,
+ * the difference of the two; plain, and centred. */
+typedef struct tl_finding_layer {
+    tl_interval matched, other, difference, centred_matched, centred_other,
+        centred_difference;
+} tl_finding_layer;
+
 typedef struct tl_findings {
+    const tl_finding_layer *layers;
+    size_t n_layers;                  /* 0: no alignment */
     const tl_study_overlap *overlaps; /* NULL: none */
     size_t n_overlaps;
     bool has_swaps[TL_MODALITY_COUNT];

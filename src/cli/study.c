@@ -2,8 +2,8 @@
  *
  * study.c - the order of things: open, plan, say what this study is, then the stages
  * one after the other, each for both modalities, so that what cannot work is found
- * before the long stages begin. The stages are in study_predict.c, study_circuit.c and
- * study_compare.c.
+ * before the long stages begin. The stages are in study_predict.c, study_circuit.c,
+ * study_compare.c and study_probe.c.
  */
 #include "cli/study_private.h"
 
@@ -194,8 +194,8 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 /* All stages, with what a unit of each costs in forward passes, more or less. */
 static void announce(tl_study *study)
 {
-    static const char *const names[TL_STAGE_COUNT] = {"predict", "attribute",
-                                                      "evaluate", "interchange"};
+    static const char *const names[TL_STAGE_COUNT] = {
+        "predict", "attribute", "evaluate", "interchange", "align"};
     const bool both = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
     const tl_study_options *o = study->options;
     const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS;
@@ -204,15 +204,16 @@ static void announce(tl_study *study)
         rows[study->session.dataset->rows[i].modality]++;
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-            if (!study->modalities[m])
+            if (!study->modalities[m] ||
+                (s == TL_STAGE_ALIGN && (m == TL_TEXT || !both)))
                 continue;
             const size_t used = rows[m] < most ? rows[m] : most;
             const size_t evaluated = used - used * 3 / 4;
             const size_t units[TL_STAGE_COUNT] = {rows[m], used * 3 / 4, evaluated,
-                                                  both ? evaluated : 0};
+                                                  both ? evaluated : 0, rows[m]};
             const double costs[TL_STAGE_COUNT] = {
                 1.0, 1.0 + 3.0 * (double)o->attribution.ig_steps,
-                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions), 21.0};
+                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions), 21.0, 5.0};
             char name[48];
             snprintf(name, sizeof name, "%s %s", names[s],
                      tl_modality_name((tl_modality)m));
@@ -236,6 +237,8 @@ static tl_status run_stages(tl_study *study, tl_error *err)
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         if (study->modalities[m])
             status = tl_study_interchange(study, (tl_modality)m, err);
+    if (status == TL_OK)
+        status = tl_study_align(study, err);
     if (status == TL_OK)
         status = tl_study_db_put_stage(study->db, "all", err);
     return status;

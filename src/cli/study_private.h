@@ -22,6 +22,7 @@ enum {
     TL_STAGE_ATTRIBUTE,
     TL_STAGE_EVALUATE,
     TL_STAGE_INTERCHANGE,
+    TL_STAGE_ALIGN, /* of the image modality, for both */
     TL_STAGE_COUNT
 };
 
@@ -73,6 +74,11 @@ tl_status tl_study_interchange(tl_study *study, tl_modality host, tl_error *err)
 
 /* Whether there is anything to compare, now that the circuits are there. */
 tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err);
+
+/* ---- study_probe.c ----------------------------------------------------------- */
+
+/* Of all pairs of prompts of the same content, right or wrong. */
+tl_status tl_study_align(tl_study *study, tl_error *err);
 
 /* ---- study_plan.c ------------------------------------------------------------ */
 

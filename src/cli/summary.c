@@ -327,6 +327,33 @@ static void print_comparison(const summary *s, FILE *out)
         }
 }
 
+static void print_interval(const tl_interval *i, FILE *out)
+{
+    char value[32], low[32], high[32];
+    fprintf(out, "%9s (%s to %s)", number_text(i->value, value),
+            number_text(i->low, low), number_text(i->high, high));
+}
+
+/* In which layer image tokens look like the words for the same content. */
+static void print_alignment(const summary *s, FILE *out)
+{
+    const tl_findings *f = &s->findings;
+    if (f->n_layers == 0)
+        return;
+    fprintf(out,
+            "\nalignment of image tokens with text tokens, %zu pairs: mean largest "
+            "cosine (95 %%)\n%-8s%26s%26s%26s\n",
+            f->layers[0].matched.n, "layer", "same content", "less other content",
+            "the same, centred");
+    for (size_t l = 0; l < f->n_layers; l++) {
+        fprintf(out, "%-8zu", l);
+        print_interval(&f->layers[l].matched, out);
+        print_interval(&f->layers[l].difference, out);
+        print_interval(&f->layers[l].centred_difference, out);
+        fputc('\n', out);
+    }
+}
+
 static void write_person(const summary *s, FILE *out)
 {
     fprintf(out, "task      %s\n", s->task[0] != '\0' ? s->task : "(without a name)");
@@ -354,6 +381,7 @@ static void write_person(const summary *s, FILE *out)
     print_row(s, out, "faithfulness, median", say_median);
     print_row(s, out, "random circuit of that size", say_random);
     print_comparison(s, out);
+    print_alignment(s, out);
     fprintf(out, "\n%s in %s: " TL_STUDY_DB_NAME,
             s->finished ? "results" : "unfinished", s->folder);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
@@ -441,6 +469,29 @@ static json_t *swaps_json(const tl_findings *f)
     return list;
 }
 
+static json_t *interval_json(const tl_interval *i)
+{
+    return json_pack("{s:o, s:[o,o], s:I}", "value", json_number(i->value), "interval",
+                     json_number(i->low), json_number(i->high), "n", (json_int_t)i->n);
+}
+
+static json_t *layers_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t l = 0; l < f->n_layers; l++) {
+        const tl_finding_layer *x = &f->layers[l];
+        json_array_append_new(
+            list, json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "layer",
+                            (json_int_t)l, "matched", interval_json(&x->matched),
+                            "other", interval_json(&x->other), "difference",
+                            interval_json(&x->difference), "centred_matched",
+                            interval_json(&x->centred_matched), "centred_other",
+                            interval_json(&x->centred_other), "centred_difference",
+                            interval_json(&x->centred_difference)));
+    }
+    return list;
+}
+
 static tl_status write_program(const summary *s, FILE *out, tl_error *err)
 {
     json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "task",
@@ -454,6 +505,7 @@ static tl_status write_program(const summary *s, FILE *out, tl_error *err)
     tl_status status = TL_OK;
     json_object_set_new(root, "overlap", overlaps_json(&s->findings));
     json_object_set_new(root, "interchange", swaps_json(&s->findings));
+    json_object_set_new(root, "alignment", layers_json(&s->findings));
     json_object_set_new(root, "finished", json_boolean(s->finished));
     if (root == NULL || json_object_set(root, "modalities", parts) != 0)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", s->folder);

@@ -77,6 +77,10 @@ static const char schema[] =
     "create table interchange("
     " host text not null, pair integer not null, swap integer not null,"
     " logit_diff real, primary key(host, pair, swap)) strict, without rowid;"
+    "create table alignment("
+    " pair integer not null, layer integer not null, text_row integer not null,"
+    " image_row integer not null, matched real, other real, centred_matched real,"
+    " centred_other real, primary key(pair, layer)) strict, without rowid;"
     "create table stage(name text primary key not null) strict, without rowid;";
 /* clang-format on */
 

@@ -229,4 +229,21 @@ tl_status tl_study_db_get_interchange(const tl_study_db *db, tl_modality host,
                                       const double **logit_diff, size_t *n_pairs,
                                       tl_error *err);
 
+/* ---- what image states are like ---------------------------------------------- */
+
+/* Of an image prompt and the text prompt of the same content, per layer [n_layers]: see
+ * tl_alignment_values. */
+typedef struct tl_study_alignment {
+    size_t text_row, image_row; /* in the dataset */
+    const double *matched, *other, *centred_matched, *centred_other;
+} tl_study_alignment;
+
+tl_status tl_study_db_put_alignment(tl_study_db *db, size_t pair,
+                                    const tl_study_alignment *alignment,
+                                    size_t n_layers, tl_error *err);
+/* The first *n_pairs pairs; *n_layers is 0 while there is none. */
+tl_status tl_study_db_get_alignments(const tl_study_db *db, tl_arena *arena,
+                                     const tl_study_alignment **alignments,
+                                     size_t *n_pairs, size_t *n_layers, tl_error *err);
+
 #endif
