@@ -350,6 +350,39 @@ static void alignments_come_back_pair_by_pair(void **state)
     tl_study_db_close(db);
 }
 
+static void cells_and_outcomes_come_back(void **state)
+{
+    (void)state;
+    tl_study_db *db = open_adopted();
+    const tl_study_cell made[] = {{5, 3, 1}, {1, 2, 0}};
+    const tl_study_outcome one = {4, true, "10"}, two = {6, false, "01"},
+                           again = {6, false, "0110"};
+    const tl_study_cell *cells = NULL;
+    const tl_study_outcome *got = NULL;
+    size_t n = 0, cell = 0;
+    assert_int_equal(tl_study_db_put_cells(db, made, 2, &err), TL_OK);
+    assert_int_equal(tl_study_db_put_cells(db, made, 2, &err), TL_OK); /* again */
+    assert_int_equal(tl_study_db_get_cells(db, arena, &cells, &n, &err), TL_OK);
+    assert_int_equal(n, 2);
+    assert_memory_equal(cells, made, sizeof made);
+    assert_int_equal(tl_study_db_put_backpatch(db, TL_IMAGE, 0, &one, &err), TL_OK);
+    assert_int_equal(tl_study_db_put_backpatch(db, TL_IMAGE, 1, &two, &err), TL_OK);
+    assert_int_equal(tl_study_db_get_backpatches(db, TL_TEXT, arena, &got, &n, &err),
+                     TL_OK);
+    assert_int_equal(n, 0);
+    assert_int_equal(tl_study_db_get_backpatches(db, TL_IMAGE, arena, &got, &n, &err),
+                     TL_OK);
+    assert_int_equal(n, 2);
+    assert_true(got[0].is_right && !got[1].is_right && got[1].row == 6);
+    assert_string_equal(got[0].outcomes, "10");
+    assert_int_equal(tl_study_db_put_iteration(db, 0, 7, &again, &err), TL_OK);
+    assert_int_equal(tl_study_db_get_iterations(db, arena, &got, &n, &cell, &err),
+                     TL_OK);
+    assert_true(n == 1 && cell == 7);
+    assert_string_equal(got[0].outcomes, "0110");
+    tl_study_db_close(db);
+}
+
 static void scores_are_absent_until_they_are_put(void **state)
 {
     (void)state;
@@ -635,6 +668,7 @@ int main(void)
         TEST(curves_and_the_minimal_circuit_come_back),
         TEST(overlaps_and_swaps_come_back),
         TEST(alignments_come_back_pair_by_pair),
+        TEST(cells_and_outcomes_come_back),
         TEST(scores_are_absent_until_they_are_put),
         TEST(a_study_of_other_keys_is_refused_with_each_difference),
         TEST(a_hash_is_remembered_while_the_file_looks_the_same),

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/session.h"
+#include "cli/wanted.h"
 #include "twinlens/probe.h"
 
 enum { GRID_TRIANGLE, GRID_PAPER };
@@ -125,51 +126,9 @@ typedef struct experiment {
     bool has_labels, has_pairs;
 } experiment;
 
-/* Tokens whose logits are wanted: the labels, then the two answers. */
-typedef struct wanted {
-    const int32_t *labels;
-    size_t n_labels;
-    int32_t *ids;
-    size_t n_ids;
-    bool has_pair;
-} wanted;
-
-static tl_status find_wanted(tl_session *s, size_t row, wanted *out, tl_error *err)
+static outcome read_outcome(const tl_wanted *w, const double *logits)
 {
-    wanted w = {0};
-    int32_t answer = 0, other = 0;
-    tl_status status = tl_dataset_label_ids(s->dataset, row, s->processor, s->arena,
-                                            &w.labels, &w.n_labels, err);
-    if (status == TL_OK)
-        status = tl_dataset_answer_id(s->dataset, row, s->processor, &answer, err);
-    const size_t cf = s->dataset->rows[row].counterfactual;
-    w.has_pair = cf != TL_NO_ROW;
-    if (status == TL_OK && w.has_pair)
-        status = tl_dataset_pair_ids(s->dataset, row, cf, s->processor, &answer, &other,
-                                     err);
-    if (status != TL_OK)
-        return status;
-    w.ids = tl_arena_alloc(s->arena, w.n_labels + 2, sizeof *w.ids);
-    if (w.ids == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the labels");
-    if (w.n_labels > 0)
-        memcpy(w.ids, w.labels, w.n_labels * sizeof *w.ids);
-    w.ids[w.n_labels] = answer;
-    w.ids[w.n_labels + 1] = w.has_pair ? other : answer;
-    w.n_ids = w.n_labels + 2;
-    *out = w;
-    return TL_OK;
-}
-
-/* Ties: the label that comes first. */
-static outcome read_outcome(const wanted *w, const double *logits)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < w->n_labels; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    return (outcome){w->has_pair ? logits[w->n_labels] - logits[w->n_labels + 1] : 0.0,
-                     w->n_labels > 0 && w->ids[best] == w->ids[w->n_labels]};
+    return (outcome){tl_wanted_logit_diff(w, logits), tl_wanted_is_right(w, logits)};
 }
 
 static tl_status run_prompt(tl_session *s, const experiment *x, size_t p, size_t times,
@@ -177,10 +136,10 @@ static tl_status run_prompt(tl_session *s, const experiment *x, size_t p, size_t
 {
     tl_encoding e;
     tl_input input;
-    wanted w;
+    tl_wanted w;
     tl_status status = tl_session_input(s, x->rows[p], arena, &e, &input, err);
     if (status == TL_OK)
-        status = find_wanted(s, x->rows[p], &w, err);
+        status = tl_wanted_find(s, x->rows[p], arena, &w, err);
     if (status != TL_OK)
         return status;
     double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),

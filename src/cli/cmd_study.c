@@ -44,12 +44,14 @@ static const tl_choice accuracies[] = {
     {"limited", TL_KEEP_LIMITED}, {"full", TL_KEEP_FULL}, {0}};
 static const tl_choice faiths[] = {
     {"mean_ratio", TL_FAITH_MEAN_RATIO}, {"ratio_mean", TL_FAITH_RATIO_MEAN}, {0}};
+static const tl_choice bp_grids[] = {
+    {"triangle", TL_BP_TRIANGLE}, {"paper", TL_BP_PAPER}, {"none", TL_BP_NONE}, {0}};
 static const tl_choice metrics[] = {{"ld", 0}, {0}};
 
 /* What the table leaves as numbers and words. */
 typedef struct choices {
     tl_attribution_flags attribution;
-    int modality, accuracy, keep, grid, rounding, faith, metric;
+    int modality, accuracy, keep, grid, rounding, faith, metric, bp_grid;
     bool rounding_given, grid_given;
     const char *fractions;
     bool json, help;
@@ -133,6 +135,14 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .value = &o->threshold,
          .argument = "F",
          .help = "what the smallest circuit's faithfulness exceeds (0.8)"},
+        {.name = "bp-grid",
+         .kind = TL_OPTION_CHOICE,
+         .value = &c->bp_grid,
+         .argument = "triangle|paper|none",
+         .help =
+             "back-patching into all layers below the source, or from the upper half "
+             "into the lower, or none (triangle)",
+         .choices = bp_grids},
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &c->json,
@@ -164,6 +174,7 @@ static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
                       ? TL_FRACTION_F32
                       : (tl_fraction_rounding)c->rounding;
     o->faith = (tl_study_faith)c->faith;
+    o->bp_grid = (tl_bp_grid)c->bp_grid;
     return c->fractions != NULL
                ? read_fractions(c->fractions, arena, &o->fractions, &o->n_fractions,
                                 err)

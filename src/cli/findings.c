@@ -138,6 +138,127 @@ static tl_status read_layers(const tl_study_db *db, tl_arena *arena, tl_findings
     return status;
 }
 
+/* ---- back-patching --------------------------------------------------------------- */
+
+enum { PERMUTATIONS = 2000, SEED = 42 };
+
+/* Every cell of every prompt as 1 or 0, [n_cells, n]; `clean` [n]. */
+static tl_status read_outcomes(const tl_study_db *db, tl_modality modality,
+                               size_t n_cells, tl_arena *arena, double **cells,
+                               double **clean, size_t *n, tl_error *err)
+{
+    const tl_study_outcome *rows = NULL;
+    tl_status status = tl_study_db_get_backpatches(db, modality, arena, &rows, n, err);
+    if (status != TL_OK || *n == 0)
+        return status;
+    *cells = tl_arena_alloc(arena, n_cells * *n, sizeof **cells);
+    *clean = tl_arena_alloc(arena, *n, sizeof **clean);
+    if (*cells == NULL || *clean == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", *n);
+    for (size_t i = 0; i < *n; i++) {
+        if (strlen(rows[i].outcomes) != n_cells)
+            return tl_fail(err, TL_ERR_FORMAT, "a prompt of %zu cells, wanted %zu",
+                           strlen(rows[i].outcomes), n_cells);
+        (*clean)[i] = rows[i].is_right;
+        for (size_t c = 0; c < n_cells; c++)
+            (*cells)[c * *n + i] = rows[i].outcomes[c] == '1';
+    }
+    return TL_OK;
+}
+
+static double mean_of(const double *values, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += values[i];
+    return sum / (double)n;
+}
+
+/* The best cell of image prompts: by how much, how surely, by how much elsewhere. */
+static tl_status judge_best(tl_finding_backpatch *f, const double *cells,
+                            const double *clean, tl_arena *arena, tl_error *err)
+{
+    const size_t n = f->n;
+    double *change = tl_arena_alloc(arena, f->n_cells * n, sizeof *change);
+    if (change == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", f->n_cells);
+    for (size_t c = 0; c < f->n_cells; c++) {
+        if (f->accuracy[TL_IMAGE][c] > f->accuracy[TL_IMAGE][f->best])
+            f->best = c;
+        for (size_t i = 0; i < n; i++)
+            change[c * n + i] = cells[c * n + i] - clean[i];
+    }
+    size_t halves[2];
+    tl_status status = interval_of(cells + f->best * n, n, &f->best_accuracy, err);
+    if (status == TL_OK)
+        status = interval_of(change + f->best * n, n, &f->gain, err);
+    if (status == TL_OK)
+        status =
+            tl_best_cell_test(change, f->n_cells, n, PERMUTATIONS, SEED, &f->p, err);
+    f->crossed_gain = NAN;
+    if (status == TL_OK && n > 1)
+        status = tl_best_cell_crossed(change, f->n_cells, n, SEED, &f->crossed_gain,
+                                      halves, err);
+    return status;
+}
+
+static tl_status read_iterations(const tl_study_db *db, tl_arena *arena,
+                                 tl_finding_backpatch *f, tl_error *err)
+{
+    const tl_study_outcome *rows = NULL;
+    size_t n = 0, cell = 0;
+    tl_status status = tl_study_db_get_iterations(db, arena, &rows, &n, &cell, err);
+    if (status != TL_OK || n == 0)
+        return status;
+    f->n_iterations = strlen(rows[0].outcomes);
+    double *accuracy = tl_arena_alloc_zero(arena, f->n_iterations, sizeof *accuracy);
+    if (accuracy == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for iterations");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < f->n_iterations && rows[i].outcomes[k] != '\0'; k++)
+            accuracy[k] += (rows[i].outcomes[k] == '1') / (double)n;
+    f->iterations = accuracy;
+    return TL_OK;
+}
+
+static tl_status read_backpatch(const tl_study_db *db, tl_arena *arena,
+                                tl_finding_backpatch *out, tl_error *err)
+{
+    tl_finding_backpatch f = {0};
+    double *cells[TL_MODALITY_COUNT] = {NULL, NULL}, *clean[TL_MODALITY_COUNT];
+    tl_status status = tl_study_db_get_cells(db, arena, &f.cells, &f.n_cells, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        size_t n = 0;
+        status = read_outcomes(db, (tl_modality)m, f.n_cells, arena, &cells[m],
+                               &clean[m], &n, err);
+        if (status != TL_OK)
+            return status;
+        if (n == 0 || (m > 0 && n != f.n))
+            return TL_OK; /* not that far yet */
+        f.n = n;
+        f.accuracy[m] = tl_arena_alloc(arena, f.n_cells, sizeof(double));
+        if (f.accuracy[m] == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", f.n_cells);
+        for (size_t c = 0; c < f.n_cells; c++)
+            f.accuracy[m][c] = mean_of(cells[m] + c * n, n);
+        status = interval_of(clean[m], n, &f.clean[m], err);
+    }
+    if (status != TL_OK || f.n_cells == 0)
+        return status;
+    status = judge_best(&f, cells[TL_IMAGE], clean[TL_IMAGE], arena, err);
+    const double text = f.clean[TL_TEXT].value, image = f.clean[TL_IMAGE].value;
+    f.closed = text > image ? f.gain.value / (text - image) : NAN;
+    for (size_t c = 0; c < f.n_cells; c++)
+        f.no_worse += f.accuracy[TL_IMAGE][c] - image >= f.accuracy[TL_TEXT][c] - text
+                          ? 1.0 / (double)f.n_cells
+                          : 0.0;
+    if (status == TL_OK)
+        status = read_iterations(db, arena, &f, err);
+    if (status == TL_OK)
+        *out = f;
+    return status;
+}
+
 tl_status tl_findings_read(const tl_study_db *db, size_t n_points, tl_arena *arena,
                            tl_findings *out, tl_error *err)
 {
@@ -148,6 +269,8 @@ tl_status tl_findings_read(const tl_study_db *db, size_t n_points, tl_arena *are
         status = read_swaps(db, (tl_modality)m, n_points, arena, &f, err);
     if (status == TL_OK)
         status = read_layers(db, arena, &f, err);
+    if (status == TL_OK)
+        status = read_backpatch(db, arena, &f.backpatch, err);
     if (status == TL_OK)
         *out = f;
     return status;

@@ -24,7 +24,27 @@ typedef struct tl_finding_layer {
         centred_difference;
 } tl_finding_layer;
 
+/* What back-patching does to image prompts, beside the text prompts of the same content
+ * (eq. 15). Of the cell that leaves most image prompts right. */
+typedef struct tl_finding_backpatch {
+    const tl_study_cell *cells;
+    size_t n_cells;                       /* 0: no back-patching */
+    size_t n;                             /* pairs */
+    tl_interval clean[TL_MODALITY_COUNT]; /* accuracy among labels */
+    double *accuracy[TL_MODALITY_COUNT];  /* [n_cells] */
+    size_t best;
+    tl_interval best_accuracy, gain; /* chosen on the prompts that it is judged on */
+    double crossed_gain;             /* chosen on one half, judged on the other */
+    double p;                        /* that the best gain is chance (eq. 18) */
+    double closed; /* gain / (text accuracy - image accuracy); NaN: no gap */
+    double
+        no_worse; /* share of cells that gain at least as much on images as on text */
+    const double *iterations; /* accuracy after 0, 1, ... times of the best cell */
+    size_t n_iterations;
+} tl_finding_backpatch;
+
 typedef struct tl_findings {
+    tl_finding_backpatch backpatch;
     const tl_finding_layer *layers;
     size_t n_layers;                  /* 0: no alignment */
     const tl_study_overlap *overlaps; /* NULL: none */

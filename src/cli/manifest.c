@@ -254,6 +254,8 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_dataset *da
     add_key(&m, "faith",
             options->faith == TL_FAITH_MEAN_RATIO ? "mean_ratio" : "ratio_mean");
     add_key(&m, "threshold", real_text(arena, options->threshold));
+    static const char *const bp_grids[] = {"triangle", "paper", "none"};
+    add_key(&m, "bp-grid", bp_grids[options->bp_grid]);
     for (size_t i = 0; i < m.n_keys; i++)
         if (m.keys[i].value == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the manifest");

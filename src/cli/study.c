@@ -195,9 +195,10 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 static void announce(tl_study *study)
 {
     static const char *const names[TL_STAGE_COUNT] = {
-        "predict", "attribute", "evaluate", "interchange", "align"};
+        "predict", "attribute", "evaluate", "interchange", "align", "back-patch"};
     const bool both = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
     const tl_study_options *o = study->options;
+    const size_t layers = tl_model_dims(study->session.model)->n_layers;
     const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS;
     size_t rows[TL_MODALITY_COUNT] = {0};
     for (size_t i = 0; i < study->session.dataset->n_rows; i++)
@@ -209,11 +210,16 @@ static void announce(tl_study *study)
                 continue;
             const size_t used = rows[m] < most ? rows[m] : most;
             const size_t evaluated = used - used * 3 / 4;
-            const size_t units[TL_STAGE_COUNT] = {rows[m], used * 3 / 4, evaluated,
-                                                  both ? evaluated : 0, rows[m]};
+            const size_t units[TL_STAGE_COUNT] = {rows[m],   used * 3 / 4,
+                                                  evaluated, both ? evaluated : 0,
+                                                  rows[m],   rows[m]};
             const double costs[TL_STAGE_COUNT] = {
-                1.0, 1.0 + 3.0 * (double)o->attribution.ig_steps,
-                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions), 21.0, 5.0};
+                1.0,
+                1.0 + 3.0 * (double)o->attribution.ig_steps,
+                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions),
+                21.0,
+                5.0,
+                3.0 * (double)(layers * layers) / 6.0};
             char name[48];
             snprintf(name, sizeof name, "%s %s", names[s],
                      tl_modality_name((tl_modality)m));
@@ -239,6 +245,8 @@ static tl_status run_stages(tl_study *study, tl_error *err)
             status = tl_study_interchange(study, (tl_modality)m, err);
     if (status == TL_OK)
         status = tl_study_align(study, err);
+    if (status == TL_OK)
+        status = tl_study_backpatch(study, err);
     if (status == TL_OK)
         status = tl_study_db_put_stage(study->db, "all", err);
     return status;

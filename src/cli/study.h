@@ -2,7 +2,7 @@
  *
  * study.h - the main job, from a model and a dataset to a study folder: predict,
  * keep what is right, split, attribute, faithfulness curve, minimal circuit; then overlap
- * and interchange of the two circuits.
+ * and interchange of the two circuits, alignment, back-patching.
  *
  *     tl_study_options options = {.session = {.model = "m", ...}, .out = "runs/a", ...};
  *     status = tl_study_run(&options, &progress, &err);
@@ -28,6 +28,12 @@ typedef enum tl_study_keep {
     TL_KEEP_ALL,     /* all rows, right or wrong */
 } tl_study_keep;
 
+typedef enum tl_bp_grid {
+    TL_BP_TRIANGLE, /* all destinations below their source */
+    TL_BP_PAPER,    /* from the upper half of the layers into the lower */
+    TL_BP_NONE,     /* no back-patching */
+} tl_bp_grid;
+
 typedef struct tl_study_options {
     tl_session_options session; /* the backend must be named */
     const char *out;
@@ -41,6 +47,7 @@ typedef struct tl_study_options {
     tl_fraction_rounding rounding;
     tl_study_faith faith;
     double threshold;
+    tl_bp_grid bp_grid;
 } tl_study_options;
 
 /* Errors: those of what it calls; TL_ERR_NO_MEMORY when the plan does not fit;

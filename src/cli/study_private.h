@@ -23,6 +23,7 @@ enum {
     TL_STAGE_EVALUATE,
     TL_STAGE_INTERCHANGE,
     TL_STAGE_ALIGN, /* of the image modality, for both */
+    TL_STAGE_BACKPATCH,
     TL_STAGE_COUNT
 };
 
@@ -79,6 +80,10 @@ tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err);
 
 /* Of all pairs of prompts of the same content, right or wrong. */
 tl_status tl_study_align(tl_study *study, tl_error *err);
+
+/* Of the same pairs: every cell of the grid, with the text prompts as control; then the
+ * best cell again and again. */
+tl_status tl_study_backpatch(tl_study *study, tl_error *err);
 
 /* ---- study_plan.c ------------------------------------------------------------ */
 

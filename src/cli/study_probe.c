@@ -5,7 +5,10 @@
  */
 #include "cli/study_private.h"
 
+#include <string.h>
+
 #include "cli/parallel.h"
+#include "cli/wanted.h"
 #include "twinlens/log.h"
 #include "twinlens/probe.h"
 
@@ -127,4 +130,196 @@ tl_status tl_study_align(tl_study *study, tl_error *err)
         status = align_all(study, rows, n, n_done, arena, err);
     tl_arena_destroy(arena);
     return status != TL_OK ? status : tl_study_db_put_stage(study->db, "align", err);
+}
+
+/* ---- back-patching --------------------------------------------------------------- */
+
+enum { ITERATIONS = 10 /* without patching, and patched one to nine times */ };
+
+/* Windows of 5, 3, 1, each with all sources and, below them, destinations: the order in
+ * which the best cell is looked for. */
+static tl_status make_cells(const tl_study *study, tl_arena *arena,
+                            tl_backpatch_cell **cells, size_t *n, tl_error *err)
+{
+    const size_t L = tl_model_dims(study->session.model)->n_layers, half = L / 2;
+    const bool paper = study->options->bp_grid == TL_BP_PAPER;
+    tl_backpatch_cell *list = tl_arena_alloc(arena, 3 * L * L, sizeof *list);
+    if (list == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for cells");
+    *n = 0;
+    for (size_t window = 5; window <= 5; window -= 2) /* ends by wrapping */
+        for (size_t source = paper ? half + 1 : 1; source < L; source++)
+            for (size_t destination = 0; destination < source; destination++)
+                if (!paper || destination <= half)
+                    list[(*n)++] = (tl_backpatch_cell){source, destination, window, 1};
+    *cells = list;
+    return TL_OK;
+}
+
+/* A prompt under cells, or under one of them again and again: a character for each run. */
+static tl_status patch_prompt(tl_study *study, size_t row,
+                              const tl_backpatch_cell *cells, size_t n_cells,
+                              size_t times, tl_arena *arena, tl_study_outcome *out,
+                              tl_error *err)
+{
+    tl_session *s = &study->session;
+    tl_encoding e;
+    tl_input input;
+    tl_wanted w;
+    tl_status status = tl_session_input(s, row, arena, &e, &input, err);
+    if (status == TL_OK)
+        status = tl_wanted_find(s, row, arena, &w, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n_runs = n_cells * times;
+    double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
+           *patched = tl_arena_alloc(arena, n_runs * w.n_ids, sizeof *patched);
+    char *text = tl_arena_alloc(arena, n_runs + 2, 1);
+    if (clean == NULL || patched == NULL || text == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n_runs);
+    status = tl_backpatch(s->model, &input, e.data_begin, e.data_end, cells, n_cells,
+                          w.ids, w.n_ids, study->memory, clean, patched, err);
+    if (status != TL_OK)
+        return status;
+    char *at = text;
+    if (times > 1)
+        *at++ = tl_wanted_is_right(&w, clean) ? '1' : '0';
+    for (size_t i = 0; i < n_runs; i++)
+        *at++ = tl_wanted_is_right(&w, patched + i * w.n_ids) ? '1' : '0';
+    *at = '\0';
+    *out = (tl_study_outcome){row, tl_wanted_is_right(&w, clean), text};
+    return TL_OK;
+}
+
+/* Pairs whose prompts have labels to choose from; none when some have not. */
+static tl_status read_labelled(tl_study *study, tl_row_pair **rows, size_t *n,
+                               tl_error *err)
+{
+    size_t alone = 0;
+    const tl_status status =
+        tl_session_row_pairs(&study->session, rows, n, &alone, err);
+    for (size_t i = 0; i < *n && status == TL_OK; i++)
+        if (study->session.dataset->rows[(*rows)[i].text].n_labels == 0 ||
+            study->session.dataset->rows[(*rows)[i].image].n_labels == 0)
+            *n = 0;
+    return status;
+}
+
+/* The first cell that leaves most image prompts right. */
+static size_t best_cell(const tl_study_outcome *outcomes, size_t n, size_t n_cells)
+{
+    size_t best = 0, most = 0;
+    for (size_t c = 0; c < n_cells; c++) {
+        size_t right = 0;
+        for (size_t i = 0; i < n; i++)
+            right += outcomes[i].outcomes[c] == '1';
+        if (right > most) {
+            most = right;
+            best = c;
+        }
+    }
+    return best;
+}
+
+static tl_status patch_modality(tl_study *study, tl_modality modality,
+                                const tl_row_pair *rows, size_t n,
+                                const tl_backpatch_cell *cells, size_t n_cells,
+                                tl_arena *arena, tl_error *err)
+{
+    const size_t stage = study->stages[modality][TL_STAGE_BACKPATCH];
+    const tl_study_outcome *known = NULL;
+    size_t n_done = 0;
+    tl_status status =
+        tl_study_db_get_backpatches(study->db, modality, arena, &known, &n_done, err);
+    tl_progress_begin(study->progress, stage, n_done);
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    for (size_t i = n_done; i < n && status == TL_OK; i++) {
+        tl_study_outcome outcome;
+        status = patch_prompt(study, modality == TL_TEXT ? rows[i].text : rows[i].image,
+                              cells, n_cells, 1, arena, &outcome, err);
+        if (status == TL_OK)
+            status = tl_study_db_put_backpatch(study->db, modality, i, &outcome, err);
+        tl_arena_rewind(arena, mark);
+        tl_progress_step(study->progress, stage, i + 1);
+    }
+    if (status == TL_OK)
+        tl_progress_end(study->progress, stage);
+    return status;
+}
+
+static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
+                         const tl_backpatch_cell *cells, size_t n_cells,
+                         tl_arena *arena, tl_error *err)
+{
+    const tl_study_outcome *patched = NULL, *known = NULL;
+    size_t n_patched = 0, n_done = 0, cell = 0;
+    tl_status status = tl_study_db_get_backpatches(study->db, TL_IMAGE, arena, &patched,
+                                                   &n_patched, err);
+    if (status == TL_OK)
+        status =
+            tl_study_db_get_iterations(study->db, arena, &known, &n_done, &cell, err);
+    if (status != TL_OK)
+        return status;
+    cell = best_cell(patched, n_patched, n_cells);
+    tl_backpatch_cell again = cells[cell];
+    again.times = ITERATIONS - 1;
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    for (size_t i = n_done; i < n && status == TL_OK; i++) {
+        tl_study_outcome outcome;
+        status = patch_prompt(study, rows[i].image, &again, 1, again.times, arena,
+                              &outcome, err);
+        if (status == TL_OK)
+            status = tl_study_db_put_iteration(study->db, i, cell, &outcome, err);
+        tl_arena_rewind(arena, mark);
+    }
+    return status;
+}
+
+static tl_status patch_all(tl_study *study, const tl_row_pair *rows, size_t n,
+                           tl_arena *arena, tl_error *err)
+{
+    tl_backpatch_cell *cells = NULL;
+    size_t n_cells = 0;
+    tl_status status = make_cells(study, arena, &cells, &n_cells, err);
+    tl_study_cell *made =
+        status == TL_OK ? tl_arena_alloc(arena, n_cells, sizeof *made) : NULL;
+    if (status == TL_OK && made == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n_cells);
+    for (size_t i = 0; i < n_cells && status == TL_OK; i++)
+        made[i] =
+            (tl_study_cell){cells[i].window, cells[i].source, cells[i].destination};
+    if (status == TL_OK)
+        status = tl_study_db_put_cells(study->db, made, n_cells, err);
+    for (size_t m = TL_MODALITY_COUNT; m-- > 0 && status == TL_OK;)
+        status =
+            patch_modality(study, (tl_modality)m, rows, n, cells, n_cells, arena, err);
+    return status == TL_OK ? iterate(study, rows, n, cells, n_cells, arena, err)
+                           : status;
+}
+
+tl_status tl_study_backpatch(tl_study *study, tl_error *err)
+{
+    bool done = false;
+    tl_status status = tl_study_db_has_stage(study->db, "backpatch", &done, err);
+    if (status != TL_OK || done)
+        return status;
+    tl_row_pair *rows = NULL;
+    size_t n = 0;
+    const bool wanted = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE] &&
+                        study->options->bp_grid != TL_BP_NONE &&
+                        has_pairs(study->session.dataset) &&
+                        tl_model_dims(study->session.model)->n_layers > 1;
+    if (wanted)
+        status = read_labelled(study, &rows, &n, err);
+    if (status == TL_OK && wanted && n == 0)
+        tl_log(TL_LOG_INFO, "%s: not all prompts have labels: no back-patching",
+               study->session.dataset->path);
+    if (status == TL_OK && n > 0) {
+        tl_arena *arena = tl_arena_create();
+        status = arena != NULL ? patch_all(study, rows, n, arena, err)
+                               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
+        tl_arena_destroy(arena);
+    }
+    return status != TL_OK ? status
+                           : tl_study_db_put_stage(study->db, "backpatch", err);
 }

@@ -354,6 +354,45 @@ static void print_alignment(const summary *s, FILE *out)
     }
 }
 
+/* By how much late states help when early layers see them. */
+static void print_backpatch(const summary *s, FILE *out)
+{
+    const tl_finding_backpatch *b = &s->findings.backpatch;
+    char text[32];
+    if (b->n_cells == 0)
+        return;
+    const tl_study_cell *best = &b->cells[b->best];
+    fprintf(out,
+            "\nback-patching of image states, %zu pairs, %zu cells: accuracy among the "
+            "labels (95 %%)\n",
+            b->n, b->n_cells);
+    fprintf(out, "%-*s", LABEL, "text prompts");
+    print_interval(&b->clean[TL_TEXT], out);
+    fprintf(out, "\n%-*s", LABEL, "image prompts");
+    print_interval(&b->clean[TL_IMAGE], out);
+    char label[64];
+    snprintf(label, sizeof label, "best: layer %zu into %zu, window %zu", best->source,
+             best->destination, best->window);
+    fprintf(out, "\n%-*s", LABEL, label);
+    print_interval(&b->best_accuracy, out);
+    fprintf(out, "\n%-*s", LABEL, "gain of that cell");
+    print_interval(&b->gain, out);
+    fprintf(out, "\n%-*s%9s\n", LABEL, "gain, chosen on other prompts",
+            number_text(b->crossed_gain, text));
+    fprintf(out, "%-*s%9s\n", LABEL, "p that the best is chance",
+            number_text(b->p, text));
+    fprintf(out, "%-*s%9s\n", LABEL, "gap to text closed",
+            number_text(b->closed, text));
+    fprintf(out, "%-*s%9s\n", LABEL, "cells no worse than on text",
+            number_text(b->no_worse, text));
+    if (b->n_iterations == 0)
+        return;
+    fprintf(out, "%-*s", LABEL, "accuracy, that cell 0, 1, ... times");
+    for (size_t i = 0; i < b->n_iterations; i++)
+        fprintf(out, " %s", number_text(b->iterations[i], text));
+    fputc('\n', out);
+}
+
 static void write_person(const summary *s, FILE *out)
 {
     fprintf(out, "task      %s\n", s->task[0] != '\0' ? s->task : "(without a name)");
@@ -382,6 +421,7 @@ static void write_person(const summary *s, FILE *out)
     print_row(s, out, "random circuit of that size", say_random);
     print_comparison(s, out);
     print_alignment(s, out);
+    print_backpatch(s, out);
     fprintf(out, "\n%s in %s: " TL_STUDY_DB_NAME,
             s->finished ? "results" : "unfinished", s->folder);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
@@ -492,6 +532,33 @@ static json_t *layers_json(const tl_findings *f)
     return list;
 }
 
+static json_t *backpatch_json(const tl_findings *f)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    if (b->n_cells == 0)
+        return json_null();
+    json_t *cells = json_array(), *iterations = json_array();
+    for (size_t c = 0; c < b->n_cells; c++)
+        json_array_append_new(cells,
+                              json_pack("{s:I, s:I, s:I, s:f, s:f}", "window",
+                                        (json_int_t)b->cells[c].window, "source",
+                                        (json_int_t)b->cells[c].source, "destination",
+                                        (json_int_t)b->cells[c].destination,
+                                        "accuracy_image", b->accuracy[TL_IMAGE][c],
+                                        "accuracy_text", b->accuracy[TL_TEXT][c]));
+    for (size_t i = 0; i < b->n_iterations; i++)
+        json_array_append_new(iterations, json_real(b->iterations[i]));
+    return json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "n", (json_int_t)b->n, "text", interval_json(&b->clean[TL_TEXT]),
+                     "image", interval_json(&b->clean[TL_IMAGE]), "best",
+                     (json_int_t)b->best, "best_accuracy",
+                     interval_json(&b->best_accuracy), "gain", interval_json(&b->gain),
+                     "crossed_gain", json_number(b->crossed_gain), "p",
+                     json_number(b->p), "gap_closed", json_number(b->closed),
+                     "cells_no_worse_than_on_text", json_number(b->no_worse),
+                     "iterations", iterations, "cells", cells);
+}
+
 static tl_status write_program(const summary *s, FILE *out, tl_error *err)
 {
     json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "task",
@@ -506,6 +573,7 @@ static tl_status write_program(const summary *s, FILE *out, tl_error *err)
     json_object_set_new(root, "overlap", overlaps_json(&s->findings));
     json_object_set_new(root, "interchange", swaps_json(&s->findings));
     json_object_set_new(root, "alignment", layers_json(&s->findings));
+    json_object_set_new(root, "backpatch", backpatch_json(&s->findings));
     json_object_set_new(root, "finished", json_boolean(s->finished));
     if (root == NULL || json_object_set(root, "modalities", parts) != 0)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", s->folder);

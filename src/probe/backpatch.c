@@ -93,6 +93,8 @@ static tl_status patch(void *user, const tl_tap_event *e, tl_error *err)
     const work *w = user;
     const clean_run *run = w->run;
     const lane *l = &w->lanes[e->prompt];
+    if (e->first_pos > run->begin)
+        return TL_OK; /* a last layer that is run for the last position alone */
     const size_t count = (run->end - run->begin) * e->width;
     float *data = e->values + (run->begin - e->first_pos) * e->width;
     if (e->layer >= l->first && e->layer <= l->last)
@@ -163,9 +165,12 @@ static tl_status run_lanes(tl_pass *pass, const clean_run *run, lane *lanes, siz
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n);
     for (size_t time = 0; n > 0; time++) {
         size_t running = 0; /* those with times left move to the front */
+        bool again = false;
         for (size_t i = 0; i < n; i++)
-            if (lanes[i].cell->times > time)
+            if (lanes[i].cell->times > time) {
+                again = again || lanes[i].cell->times > time + 1;
                 lanes[running++] = lanes[i];
+            }
         if ((n = running) == 0)
             break;
         for (size_t i = 0; i < n; i++) {
@@ -178,8 +183,11 @@ static tl_status run_lanes(tl_pass *pass, const clean_run *run, lane *lanes, siz
         work w = {run, lanes};
         const tl_tap tap = {patch, &w, TL_SITE_BIT(TL_SITE_RESID_POST)};
         /* Data positions of the last layer are of interest only to the next time. */
-        const tl_pass_options options = {
-            .taps = &tap, .n_taps = 1, .first_layer = next, .memory_budget = budget};
+        const tl_pass_options options = {.taps = &tap,
+                                         .n_taps = 1,
+                                         .last_only = !again,
+                                         .first_layer = next,
+                                         .memory_budget = budget};
         tl_status status = tl_pass_forward(pass, prompts, n, &options, err);
         for (size_t i = 0; i < n && status == TL_OK; i++) {
             status = tl_pass_logits_of(

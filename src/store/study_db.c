@@ -81,6 +81,16 @@ static const char schema[] =
     " pair integer not null, layer integer not null, text_row integer not null,"
     " image_row integer not null, matched real, other real, centred_matched real,"
     " centred_other real, primary key(pair, layer)) strict, without rowid;"
+    "create table cell("
+    " cell integer primary key not null, window integer not null,"
+    " source integer not null, destination integer not null) strict;"
+    "create table backpatch("
+    " modality text not null, pair integer not null, row integer not null,"
+    " is_right integer not null, cells text not null,"
+    " primary key(modality, pair)) strict, without rowid;"
+    "create table iteration("
+    " pair integer primary key not null, cell integer not null, row integer not null,"
+    " times text not null) strict;"
     "create table stage(name text primary key not null) strict, without rowid;";
 /* clang-format on */
 

@@ -246,4 +246,38 @@ tl_status tl_study_db_get_alignments(const tl_study_db *db, tl_arena *arena,
                                      const tl_study_alignment **alignments,
                                      size_t *n_pairs, size_t *n_layers, tl_error *err);
 
+/* ---- back-patching ----------------------------------------------------------- */
+
+typedef struct tl_study_cell {
+    size_t window, source, destination;
+} tl_study_cell;
+
+tl_status tl_study_db_put_cells(tl_study_db *db, const tl_study_cell *cells, size_t n,
+                                tl_error *err);
+tl_status tl_study_db_get_cells(const tl_study_db *db, tl_arena *arena,
+                                const tl_study_cell **cells, size_t *n, tl_error *err);
+
+/* One prompt of a pair: was it right, and under each cell? A character each: "0" or "1".
+ * Of an iteration: after each time, the first without patching. */
+typedef struct tl_study_outcome {
+    size_t row; /* in the dataset */
+    bool is_right;
+    const char *outcomes;
+} tl_study_outcome;
+
+tl_status tl_study_db_put_backpatch(tl_study_db *db, tl_modality modality, size_t pair,
+                                    const tl_study_outcome *outcome, tl_error *err);
+tl_status tl_study_db_get_backpatches(const tl_study_db *db, tl_modality modality,
+                                      tl_arena *arena,
+                                      const tl_study_outcome **outcomes,
+                                      size_t *n_pairs, tl_error *err);
+
+/* Under one cell again and again. */
+tl_status tl_study_db_put_iteration(tl_study_db *db, size_t pair, size_t cell,
+                                    const tl_study_outcome *outcome, tl_error *err);
+/* *cell is that of the rows; is_right is not set. */
+tl_status tl_study_db_get_iterations(const tl_study_db *db, tl_arena *arena,
+                                     const tl_study_outcome **outcomes, size_t *n_pairs,
+                                     size_t *cell, tl_error *err);
+
 #endif
