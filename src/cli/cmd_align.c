@@ -77,8 +77,10 @@ static tl_status print_json(const double *matched, const double *other, size_t n
     return TL_OK;
 }
 
-static tl_status align(tl_session *s, const options *o, FILE *out, tl_error *err)
+static tl_status align(tl_session *s, const void *options_given, FILE *out,
+                       tl_error *err)
 {
+    const options *o = options_given;
     tl_parallel *pairs = NULL;
     size_t n = 0;
     tl_status status = read_pairs(s, &pairs, &n, err);
@@ -128,17 +130,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .help = "take away each modality's mean state of the layer first"},
         {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
     };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0], "align",
-                                        argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
-    tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
-        return status;
-    status = align(&s, &o, out, err);
-    tl_session_close(&s);
-    return status;
+    return tl_session_command("align", table, sizeof table / sizeof table[0], argc,
+                              argv, out, &o.session, align, &o, err);
 }
 
 const tl_command tl_command_align = {

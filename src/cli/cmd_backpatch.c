@@ -259,8 +259,10 @@ static void print_table(const experiment *x, FILE *out)
     }
 }
 
-static tl_status backpatch(tl_session *s, const options *o, FILE *out, tl_error *err)
+static tl_status backpatch(tl_session *s, const void *options_given, FILE *out,
+                           tl_error *err)
 {
+    const options *o = options_given;
     experiment x = {0};
     tl_backpatch_cell *cells = NULL;
     size_t *rows = NULL;
@@ -328,17 +330,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .value = &o.json,
          .help = "with the outcome of every prompt"},
     };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "backpatch", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
-    tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
-        return status;
-    status = backpatch(&s, &o, out, err);
-    tl_session_close(&s);
-    return status;
+    return tl_session_command("backpatch", table, sizeof table / sizeof table[0], argc,
+                              argv, out, &o.session, backpatch, &o, err);
 }
 
 const tl_command tl_command_backpatch = {

@@ -254,6 +254,22 @@ static void print_table(const host hosts[TL_MODALITY_COUNT], const options *o,
         }
 }
 
+static tl_status interchange(tl_session *s, const void *options_given, FILE *out,
+                             tl_error *err)
+{
+    const options *o = options_given;
+    tl_both_circuits both;
+    host hosts[TL_MODALITY_COUNT];
+    tl_status status = tl_both_circuits_read(s, &o->both, &both, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = run_host(s, o, &both, (tl_modality)m, &hosts[m], err);
+    if (status == TL_OK && o->json)
+        status = print_json(hosts, o, out, err);
+    else if (status == TL_OK)
+        print_table(hosts, o, out);
+    return status;
+}
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     static const tl_choice randoms[] = {
@@ -299,25 +315,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .value = &o.json,
          .help = "with the logit differences of every prompt"},
     };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "interchange", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
-    tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
-        return status;
-    tl_both_circuits both;
-    host hosts[TL_MODALITY_COUNT];
-    status = tl_both_circuits_read(&s, &o.both, &both, err);
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
-        status = run_host(&s, &o, &both, (tl_modality)m, &hosts[m], err);
-    if (status == TL_OK && o.json)
-        status = print_json(hosts, &o, out, err);
-    else if (status == TL_OK)
-        print_table(hosts, &o, out);
-    tl_session_close(&s);
-    return status;
+    return tl_session_command("interchange", table, sizeof table / sizeof table[0],
+                              argc, argv, out, &o.session, interchange, &o, err);
 }
 
 const tl_command tl_command_interchange = {

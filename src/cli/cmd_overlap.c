@@ -75,8 +75,10 @@ static void print_table(const tl_overlap *o, const tl_overlap_baseline *b, FILE 
     }
 }
 
-static tl_status overlap(tl_session *s, const options *o, FILE *out, tl_error *err)
+static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
+                         tl_error *err)
 {
+    const options *o = options_given;
     tl_both_circuits both;
     tl_overlap measured;
     tl_overlap_baseline baseline;
@@ -127,17 +129,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .help = "of the random circuits (0)"},
         {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
     };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "overlap", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
-    tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
-        return status;
-    status = overlap(&s, &o, out, err);
-    tl_session_close(&s);
-    return status;
+    return tl_session_command("overlap", table, sizeof table / sizeof table[0], argc,
+                              argv, out, &o.session, overlap, &o, err);
 }
 
 const tl_command tl_command_overlap = {

@@ -300,8 +300,10 @@ static tl_status print(const result *r, size_t n_layers, bool as_json, tl_arena 
                : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
 }
 
-static tl_status validate(tl_session *s, const options *o, FILE *out, tl_error *err)
+static tl_status validate(tl_session *s, const void *options_given, FILE *out,
+                          tl_error *err)
 {
+    const options *o = options_given;
     result r = {0};
     tl_pair *pairs = NULL;
     tl_status status = parse_steps(o->steps, s->arena, &r, err);
@@ -368,17 +370,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .value = &o.json,
          .help = "with every component that was patched"},
     };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "validate", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
-    tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
-        return status;
-    status = validate(&s, &o, out, err);
-    tl_session_close(&s);
-    return status;
+    return tl_session_command("validate", table, sizeof table / sizeof table[0], argc,
+                              argv, out, &o.session, validate, &o, err);
 }
 
 const tl_command tl_command_validate = {

@@ -115,6 +115,24 @@ void tl_session_close(tl_session *s)
     *s = (tl_session){0};
 }
 
+tl_status tl_session_command(const char *name, const tl_option *table, size_t n_options,
+                             int argc, char **argv, FILE *out,
+                             const tl_session_options *session, tl_session_body *body,
+                             const void *options, tl_error *err)
+{
+    bool help = false;
+    tl_status status =
+        tl_options_parse(table, n_options, name, argc, argv, out, &help, err);
+    if (status != TL_OK || help)
+        return status;
+    tl_session s;
+    if ((status = tl_session_open(session, &s, err)) != TL_OK)
+        return status;
+    status = body(&s, options, out, err);
+    tl_session_close(&s);
+    return status;
+}
+
 tl_status tl_session_input(tl_session *s, size_t row, tl_arena *arena,
                            tl_encoding *encoding, tl_input *input, tl_error *err)
 {

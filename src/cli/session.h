@@ -121,6 +121,18 @@ tl_status tl_session_open(const tl_session_options *options, tl_session *out,
                           tl_error *err);
 void tl_session_close(tl_session *session);
 
+/*
+ * Most of a command. Reads the table's options, with --help prints them and is done;
+ * opens the session that `session` (one of the options) describes, hands it and
+ * `options` to `body`, and closes it.
+ */
+typedef tl_status tl_session_body(tl_session *session, const void *options, FILE *out,
+                                  tl_error *err);
+tl_status tl_session_command(const char *name, const tl_option *table, size_t n_options,
+                             int argc, char **argv, FILE *out,
+                             const tl_session_options *session, tl_session_body *body,
+                             const void *options, tl_error *err);
+
 /* Encodes and assembles one row, in `arena`; `encoding` may be NULL. */
 tl_status tl_session_input(tl_session *session, size_t row, tl_arena *arena,
                            tl_encoding *encoding, tl_input *input, tl_error *err);
