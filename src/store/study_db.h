@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "twinlens/arena.h"
 #include "twinlens/encoding.h"
@@ -279,5 +280,15 @@ tl_status tl_study_db_put_iteration(tl_study_db *db, size_t pair, size_t cell,
 tl_status tl_study_db_get_iterations(const tl_study_db *db, tl_arena *arena,
                                      const tl_study_outcome **outcomes, size_t *n_pairs,
                                      size_t *cell, tl_error *err);
+
+/* ---- everything, as it is ---------------------------------------------------- */
+
+/* Names of the tables that hold findings, in the order of the stages; NULL ends. */
+extern const char *const tl_study_tables[];
+
+/* A table as CSV (RFC 4180): a line with the names of the columns, then the rows in the
+ * order of the primary key; doubles with all their digits, NULL as nothing. */
+tl_status tl_study_db_write_csv(const tl_study_db *db, const char *table, FILE *out,
+                                tl_error *err);
 
 #endif

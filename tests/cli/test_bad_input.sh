@@ -304,6 +304,11 @@ fails 2 "--inter-rand is 'any'" "valid" -- interchange "${M[@]}" "${D[@]}" "${B[
 data one-modality '/"modality": "image"/d'
 fails 1 "no image prompt among its 6 rows" -- overlap "${M[@]}" --dataset one-modality "${B[@]}"
 
+# ---- export --------------------------------------------------------------------------
+fails 2 "wanted the folder of a study" -- export --out made
+fails 2 "--out DIR is missing" -- export nowhere
+fails 1 "nowhere: no study.db there" -- export nowhere --out made
+
 # ---- probes --------------------------------------------------------------------------
 fails 1 "no image prompt has a text prompt of the same 'pair'" -- align "${M[@]}" --dataset one-modality
 B=(--modality image)
