@@ -215,8 +215,10 @@ static void evaluations_come_back_by_kind_pair_and_point(void **state)
     (void)state;
     tl_study_db *db = open_adopted();
     const double a[] = {1.0, 2.0, 3.0}, b[] = {4.0, 5.0, NAN}, c[] = {7.0, 8.0, 9.0};
-    const tl_study_evaluation later = {.pair = 1, .clean = 0.5, .none = -0.5, {a, b}};
-    const tl_study_evaluation earlier = {.pair = 0, .clean = 0.1, .none = NAN, {c, a}};
+    const tl_study_evaluation later = {
+        .pair = 1, .clean = 0.5, .none = -0.5, {a, c, b}};
+    const tl_study_evaluation earlier = {
+        .pair = 0, .clean = 0.1, .none = NAN, {c, b, a}};
     assert_int_equal(tl_study_db_put_evaluation(db, TL_TEXT, &later, 3, &err), TL_OK);
     assert_int_equal(tl_study_db_put_evaluation(db, TL_TEXT, &earlier, 3, &err), TL_OK);
     const tl_study_evaluation *got = NULL;
@@ -227,6 +229,7 @@ static void evaluations_come_back_by_kind_pair_and_point(void **state)
     assert_int_equal(got[0].pair, 0);
     assert_true(got[0].clean == 0.1 && isnan(got[0].none));
     assert_true(got[0].circuit[TL_STUDY_CIRCUIT][2] == 9.0);
+    assert_true(got[0].circuit[TL_STUDY_MAGNITUDE][1] == 5.0);
     assert_true(got[0].circuit[TL_STUDY_RANDOM][0] == 1.0);
     assert_true(got[1].circuit[TL_STUDY_CIRCUIT][1] == 2.0);
     assert_true(isnan(got[1].circuit[TL_STUDY_RANDOM][2]));
@@ -244,7 +247,7 @@ static void curves_and_the_minimal_circuit_come_back(void **state)
                                       {"0.05", 8, 700, 0.91, 0.9, 0.95, 10, 1}};
     const tl_study_point random[] = {{"0", 0, 0, 0.0, 0.0, 0.0, 10, 1},
                                      {"0.05", 8, 700, NAN, -0.01, 0.0, 0, 11}};
-    const tl_study_point *const curves[] = {circuit, random};
+    const tl_study_point *const curves[] = {circuit, circuit, random};
     const tl_study_minimal minimal = {true, 1}, none = {false, 0};
     tl_study_minimal found = {0};
     bool done = true;

@@ -92,6 +92,17 @@ typedef struct tl_attribution_state {
 tl_attribution_state tl_attribution_get_state(tl_attribution *attribution);
 void tl_attribution_set_count(tl_attribution *attribution, size_t n_pairs);
 
+/* ---- magnitude ---------------------------------------------------------------------- */
+
+/*
+ * Adds how far each activation of the two prompts is apart, without any gradient: to
+ * heads [n_layers, n_pos, n_heads] the sum over d_head of |counterfactual - clean|, to
+ * neurons [n_layers, n_pos, d_mlp] that of each. What attribution is worth shows itself
+ * beside a circuit that is chosen by this.
+ */
+tl_status tl_magnitude_add(tl_model *model, const tl_pair *pair, size_t memory_budget,
+                           double *heads, double *neurons, tl_error *err);
+
 /* ---- circuits (docs/math.md eq. 4) ---------------------------------------------------- */
 
 /* rank[i] = place of component i by descending score; ties: lower index first. */

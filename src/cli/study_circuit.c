@@ -320,9 +320,52 @@ tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *a
     return status;
 }
 
-/* The circuits of the grid, then as many random ones of the same sizes. */
-static tl_status make_circuits(const tl_study *study, tl_modality modality,
-                               tl_arena *arena, tl_circuit **out, tl_error *err)
+/* Ranks components by how far their activations are apart, over the discovery pairs. */
+static tl_status rank_magnitudes(tl_study *study, tl_modality modality,
+                                 const tl_ranking *shape, tl_arena *arena,
+                                 tl_ranking *out, tl_error *err)
+{
+    const size_t places = shape->n_layers * shape->n_pos,
+                 n_heads = places * shape->n_heads, n_neurons = places * shape->d_mlp;
+    const tl_study_pair *pairs = NULL;
+    size_t n_pairs = 0;
+    tl_arena *own = tl_arena_create(); /* only the ranks are kept */
+    double *sums = NULL;
+    float *means = NULL;
+    tl_status status = TL_OK;
+    if (own != NULL) {
+        sums = tl_arena_alloc_zero(own, n_heads + n_neurons, sizeof *sums);
+        means = tl_arena_alloc(own, n_heads + n_neurons, sizeof *means);
+    }
+    if (sums == NULL || means == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for activation differences");
+    if (status == TL_OK)
+        status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY, own,
+                                       &pairs, &n_pairs, err);
+    const size_t kept = tl_study_evaluation_bytes(study, shape->n_pos);
+    for (size_t i = 0; i < n_pairs && status == TL_OK; i++) {
+        const tl_arena_mark mark = tl_arena_get_mark(own);
+        tl_pair *made = NULL;
+        status = tl_study_make_pairs(study, &pairs[i], 1, own, &made, err);
+        if (status == TL_OK)
+            status = tl_magnitude_add(study->session.model, made,
+                                      study->memory > kept ? study->memory - kept : 0,
+                                      sums, sums + n_heads, err);
+        tl_arena_rewind(own, mark);
+    }
+    for (size_t i = 0; i < n_heads + n_neurons && status == TL_OK; i++)
+        means[i] = (float)(sums[i] / (double)n_pairs);
+    const tl_scores scores = {shape->n_layers, shape->n_pos, shape->n_heads,
+                              shape->d_mlp,    means,        means + n_heads};
+    if (status == TL_OK)
+        status = tl_ranking_from_scores(&scores, arena, out, err);
+    tl_arena_destroy(own);
+    return status;
+}
+
+/* The circuits of the grid, then as many of the same sizes chosen otherwise. */
+static tl_status make_circuits(tl_study *study, tl_modality modality, tl_arena *arena,
+                               tl_circuit **out, tl_error *err)
 {
     const size_t n = study->options->n_fractions;
     tl_ranking *rankings = tl_arena_alloc(arena, TL_STUDY_KIND_COUNT, sizeof *rankings);
@@ -332,6 +375,9 @@ static tl_status make_circuits(const tl_study *study, tl_modality modality,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", n);
     tl_status status =
         tl_study_rank(study, modality, arena, &rankings[TL_STUDY_CIRCUIT], err);
+    if (status == TL_OK)
+        status = rank_magnitudes(study, modality, &rankings[TL_STUDY_CIRCUIT], arena,
+                                 &rankings[TL_STUDY_MAGNITUDE], err);
     if (status == TL_OK)
         status = tl_ranking_random(&rankings[TL_STUDY_CIRCUIT],
                                    study->options->seed + (uint64_t)modality, arena,
@@ -367,10 +413,11 @@ static tl_status evaluate_pair(tl_study *study, tl_modality modality,
                          TL_STUDY_KIND_COUNT * n, &options, &result, err);
     if (status != TL_OK)
         return status;
-    const tl_study_evaluation row = {.pair = index,
-                                     .clean = result.clean,
-                                     .none = result.none,
-                                     .circuit = {result.circuit, result.circuit + n}};
+    const tl_study_evaluation row = {
+        .pair = index,
+        .clean = result.clean,
+        .none = result.none,
+        .circuit = {result.circuit, result.circuit + n, result.circuit + 2 * n}};
     return tl_study_db_put_evaluation(study->db, modality, &row, n, err);
 }
 
@@ -420,7 +467,7 @@ static tl_status summarise(const tl_study *study, tl_modality modality,
             (!minimal.found || tl_fraction_value(study->fractions[i]) <
                                    tl_fraction_value(study->fractions[minimal.point])))
             minimal = (tl_study_minimal){true, i};
-    const tl_study_point *const curves[] = {points, points + n};
+    const tl_study_point *const curves[] = {points, points + n, points + 2 * n};
     return tl_study_db_put_curves(study->db, modality, curves, n, &minimal, err);
 }
 

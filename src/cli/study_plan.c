@@ -65,10 +65,11 @@ size_t tl_study_group(const tl_study *study, size_t n_pos, size_t most)
 size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos)
 {
     const tl_dims *d = tl_model_dims(study->session.model);
-    /* Two rankings; while they are made, the scores and two orders beside one. */
+    /* Three rankings; while the second is made, sums and scores, and two orders beside
+     * them. */
     const size_t ranks = component_count(d, n_pos) * sizeof(uint32_t);
     const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
-    return 2 * ranks + (2 * ranks > buffers ? 2 * ranks : buffers);
+    return 3 * ranks + (5 * ranks > buffers ? 5 * ranks : buffers);
 }
 
 size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos)

@@ -4,13 +4,15 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/findings.h"
 #include "store/study_db.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
-static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "random"};
+static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "magnitude",
+                                                            "random"};
 
 typedef struct part {
     bool present; /* has prompts */
@@ -140,7 +142,7 @@ static const char *number_text(double value, char text[32])
 
 /* ---- for a person ------------------------------------------------------------ */
 
-enum { LABEL = 32, COLUMN = 18 };
+enum { LABEL = 36, COLUMN = 18 };
 
 /* A row of the table: a label, then what `write` says of each modality. */
 static void print_row(const summary *s, FILE *out, const char *label,
@@ -240,6 +242,45 @@ static void say_median(const summary *s, const part *p, char text[64])
         number_text(smallest(p, TL_STUDY_CIRCUIT)->median, text);
 }
 
+/* Areas under and away from 1 of the curves of a kind. */
+static tl_curve_area area_of(const summary *s, const part *p, tl_study_kind kind)
+{
+    enum { MOST = 256 };
+    double x[MOST], y[MOST];
+    const size_t n = p->n_points < MOST ? p->n_points : MOST;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = strtod(p->curves[kind][i].fraction, NULL);
+        y[i] = chosen(s, &p->curves[kind][i]);
+    }
+    return tl_curve_measure(x, y, n);
+}
+
+static void say_area(const summary *s, const part *p, char text[64])
+{
+    char a[32], b[32], c[32];
+    if (p->n_points > 0)
+        snprintf(text, 64, "%s %s %s",
+                 number_text(area_of(s, p, TL_STUDY_CIRCUIT).performance, a),
+                 number_text(area_of(s, p, TL_STUDY_MAGNITUDE).performance, b),
+                 number_text(area_of(s, p, TL_STUDY_RANDOM).performance, c));
+}
+
+static void say_distance(const summary *s, const part *p, char text[64])
+{
+    char a[32], b[32], c[32];
+    if (p->n_points > 0)
+        snprintf(text, 64, "%s %s %s",
+                 number_text(area_of(s, p, TL_STUDY_CIRCUIT).distance, a),
+                 number_text(area_of(s, p, TL_STUDY_MAGNITUDE).distance, b),
+                 number_text(area_of(s, p, TL_STUDY_RANDOM).distance, c));
+}
+
+static void say_magnitude(const summary *s, const part *p, char text[64])
+{
+    if (p->minimal.found)
+        number_text(chosen(s, smallest(p, TL_STUDY_MAGNITUDE)), text);
+}
+
 static void say_random(const summary *s, const part *p, char text[64])
 {
     if (p->minimal.found)
@@ -266,7 +307,7 @@ static void print_curves(const summary *s, FILE *out)
             LABEL, "size");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (s->parts[m].present)
-            fprintf(out, "%9s%9s", modality_names[m], "random");
+            fprintf(out, "%9s%10s%9s", modality_names[m], "magnitude", "random");
     fputc('\n', out);
     for (size_t i = 0; i < n; i++) {
         bool labelled = false;
@@ -281,7 +322,7 @@ static void print_curves(const summary *s, FILE *out)
                 labelled = true;
             }
             for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++)
-                fprintf(out, "%9s",
+                fprintf(out, k == TL_STUDY_MAGNITUDE ? "%10s" : "%9s",
                         number_text(i < p->n_points ? chosen(s, &p->curves[k][i]) : NAN,
                                     text));
         }
@@ -411,6 +452,8 @@ static void write_person(const summary *s, FILE *out)
     print_row(s, out, "positions (of the data)", say_positions);
     print_row(s, out, "evaluated (excluded)", say_count);
     print_curves(s, out);
+    print_row(s, out, "area under it (CPR), of the three", say_area);
+    print_row(s, out, "area between it and 1 (CMD)", say_distance);
     fprintf(out, "\nsmallest circuit with faithfulness above %s\n", s->threshold);
     print_row(s, out, "size", say_size);
     print_row(s, out, "heads", say_heads);
@@ -418,6 +461,7 @@ static void write_person(const summary *s, FILE *out)
     print_row(s, out, "faithfulness, mean of ratios", say_mean_of_ratios);
     print_row(s, out, "faithfulness, ratio of means", say_ratio_of_means);
     print_row(s, out, "faithfulness, median", say_median);
+    print_row(s, out, "that size by activation difference", say_magnitude);
     print_row(s, out, "random circuit of that size", say_random);
     print_comparison(s, out);
     print_alignment(s, out);
@@ -447,29 +491,35 @@ static json_t *point_json(const tl_study_point *p)
                      "n", (json_int_t)p->n, "n_excluded", (json_int_t)p->n_excluded);
 }
 
-static json_t *part_json(const part *p)
+static json_t *part_json(const summary *s, const part *p)
 {
-    json_t *curves = json_object();
+    json_t *curves = json_object(), *areas = json_object();
     for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++) {
         json_t *curve = json_array();
         for (size_t i = 0; i < p->n_points; i++)
             json_array_append_new(curve, point_json(&p->curves[k][i]));
         json_object_set_new(curves, kind_names[k], curve);
+        const tl_curve_area area = area_of(s, p, (tl_study_kind)k);
+        json_object_set_new(areas, kind_names[k],
+                            json_pack("{s:o, s:o}", "cpr",
+                                      json_number(area.performance), "cmd",
+                                      json_number(area.distance)));
     }
     json_t *minimal = json_null();
     if (p->minimal.found)
-        minimal = json_pack("{s:o, s:o}", "circuit",
-                            point_json(smallest(p, TL_STUDY_CIRCUIT)), "random",
+        minimal = json_pack("{s:o, s:o, s:o}", "circuit",
+                            point_json(smallest(p, TL_STUDY_CIRCUIT)), "magnitude",
+                            point_json(smallest(p, TL_STUDY_MAGNITUDE)), "random",
                             point_json(smallest(p, TL_STUDY_RANDOM)));
-    return json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:b, s:s?}",
-                     "prompts", (json_int_t)p->n_prompts, "accuracy_limited",
-                     json_number(share(p->n_limited, p->n_prompts)), "accuracy_full",
-                     json_number(share(p->n_full, p->n_prompts)), "discovery",
-                     (json_int_t)p->n_discovery, "evaluation",
-                     (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos,
-                     "data", (json_int_t)p->data_begin, (json_int_t)p->data_end,
-                     "curves", curves, "minimal", minimal, "finished", (int)p->done,
-                     "scores", p->scores.file);
+    return json_pack(
+        "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:b, s:s?}", "prompts",
+        (json_int_t)p->n_prompts, "accuracy_limited",
+        json_number(share(p->n_limited, p->n_prompts)), "accuracy_full",
+        json_number(share(p->n_full, p->n_prompts)), "discovery",
+        (json_int_t)p->n_discovery, "evaluation", (json_int_t)p->n_evaluation,
+        "positions", (json_int_t)p->n_pos, "data", (json_int_t)p->data_begin,
+        (json_int_t)p->data_end, "curves", curves, "areas", areas, "minimal", minimal,
+        "finished", (int)p->done, "scores", p->scores.file);
 }
 
 static json_t *overlaps_json(const tl_findings *f)
@@ -568,7 +618,7 @@ static tl_status write_program(const summary *s, FILE *out, tl_error *err)
     json_t *parts = json_object();
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (s->parts[m].present)
-            json_object_set_new(parts, modality_names[m], part_json(&s->parts[m]));
+            json_object_set_new(parts, modality_names[m], part_json(s, &s->parts[m]));
     tl_status status = TL_OK;
     json_object_set_new(root, "overlap", overlaps_json(&s->findings));
     json_object_set_new(root, "interchange", swaps_json(&s->findings));

@@ -133,7 +133,13 @@ tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
 
 /* ---- how well circuits do the job -------------------------------------------- */
 
-typedef enum tl_study_kind { TL_STUDY_CIRCUIT, TL_STUDY_RANDOM } tl_study_kind;
+/* Chosen by attribution, by the size of activation differences, at random; in the order
+ * of their names. */
+typedef enum tl_study_kind {
+    TL_STUDY_CIRCUIT,
+    TL_STUDY_MAGNITUDE,
+    TL_STUDY_RANDOM
+} tl_study_kind;
 enum { TL_STUDY_KIND_COUNT = TL_STUDY_RANDOM + 1 };
 
 /* Logit differences of one evaluation pair: of the clean run, of everything ablated,

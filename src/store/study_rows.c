@@ -9,7 +9,8 @@
 
 const char *const tl_study_modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 static const char *const part_names[] = {"discovery", "evaluation"};
-static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "random"};
+static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "magnitude",
+                                                            "random"};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -404,7 +405,7 @@ tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modalit
             .clean = tl_sql_get_real(&statement, 1),
             .none = tl_sql_get_real(&statement, 2),
         };
-        /* "circuit" sorts before "random", as the kinds do. */
+        /* The names sort as the kinds do. */
         for (size_t kind = 0; kind < TL_STUDY_KIND_COUNT; kind++)
             rows[n].circuit[kind] = circuits + (kind * count + n) * n_points;
         n++;
