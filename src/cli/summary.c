@@ -259,7 +259,7 @@ static void say_area(const summary *s, const part *p, char text[64])
 {
     char a[32], b[32], c[32];
     if (p->n_points > 0)
-        snprintf(text, 64, "%s %s %s",
+        snprintf(text, 64, "%.18s %.18s %.18s",
                  number_text(area_of(s, p, TL_STUDY_CIRCUIT).performance, a),
                  number_text(area_of(s, p, TL_STUDY_MAGNITUDE).performance, b),
                  number_text(area_of(s, p, TL_STUDY_RANDOM).performance, c));
@@ -269,7 +269,7 @@ static void say_distance(const summary *s, const part *p, char text[64])
 {
     char a[32], b[32], c[32];
     if (p->n_points > 0)
-        snprintf(text, 64, "%s %s %s",
+        snprintf(text, 64, "%.18s %.18s %.18s",
                  number_text(area_of(s, p, TL_STUDY_CIRCUIT).distance, a),
                  number_text(area_of(s, p, TL_STUDY_MAGNITUDE).distance, b),
                  number_text(area_of(s, p, TL_STUDY_RANDOM).distance, c));
