@@ -44,8 +44,14 @@ static inline tl_input random_input(tl_model *model, tl_arena *arena, size_t n_p
             ids[t] = TINY_IMAGE_TOKEN;
         e.modality = TL_IMAGE;
         e.n_images = 1;
-        e.pixels =
-            (tl_pixels){2, {side * side, TINY_PATCH_VALUES}, values, 1, side, side};
+        e.pixels = (tl_pixels){.n_dims = 2,
+                               .dims = {side * side, TINY_PATCH_VALUES},
+                               .values = values,
+                               .grid_t = 1,
+                               .grid_h = side,
+                               .grid_w = side,
+                               .n_rows = side / 2,
+                               .n_columns = side / 2};
     }
     tl_input input;
     tl_error err = {0};

@@ -178,7 +178,7 @@ static void a_cell_chosen_elsewhere_is_not_flattered(void **state)
     double crossed = 0, same = 0;
     static double outcome[CELLS * N];
     for (size_t g = 0; g < GRIDS; g++) {
-        double best = 0, mean;
+        double best = 0, judged[N];
         size_t cells[2];
         for (size_t c = 0; c < CELLS; c++) {
             double sum = 0;
@@ -186,17 +186,21 @@ static void a_cell_chosen_elsewhere_is_not_flattered(void **state)
                 sum += outcome[c * N + i] = (double)tl_random_below(&random, 2);
             best = fmax(best, sum / N);
         }
-        assert_int_equal(tl_best_cell_crossed(outcome, CELLS, N, g, &mean, cells, NULL),
-                         TL_OK);
+        assert_int_equal(
+            tl_best_cell_crossed(outcome, CELLS, N, g, judged, cells, NULL), TL_OK);
         assert_true(cells[0] < CELLS && cells[1] < CELLS);
-        crossed += mean / GRIDS;
+        for (size_t i = 0; i < N; i++) {
+            assert_true(judged[i] == outcome[cells[0] * N + i] ||
+                        judged[i] == outcome[cells[1] * N + i]);
+            crossed += judged[i] / (N * GRIDS);
+        }
         same += best / GRIDS;
     }
     assert_close("crossed", 0, crossed, 0.5, 0.02);
     assert_true(same > 0.58);
-    double mean;
+    double judged[1];
     size_t cells[2];
-    assert_int_equal(tl_best_cell_crossed(outcome, CELLS, 1, 1, &mean, cells, NULL),
+    assert_int_equal(tl_best_cell_crossed(outcome, CELLS, 1, 1, judged, cells, NULL),
                      TL_ERR_ARGUMENT);
 }
 

@@ -501,13 +501,90 @@ static void folders_that_are_no_study_are_refused_and_left_alone(void **state)
     expect_refusal(TL_STUDY_WRITE, TL_ERR_IO, "is a file, a folder was wanted");
 }
 
+static void what_a_report_shows_is_kept_as_it_is(void **state)
+{
+    (void)state;
+    tl_study_db *db = open_adopted();
+    const tl_study_token tokens[] = {{"\n", 1}, {" apple, \"x\"", 7}};
+    const char file[] = {(char)0x89, 'P', 'N', 'G', 0, 1};
+    const double heads[] = {0.1, 1e-300, NAN, 3}, neurons[] = {4, 5, 6, -0.25};
+    const tl_study_picture picture = {.row = 3,
+                                      .id = "image-3",
+                                      .query = "How many?",
+                                      .answer = "2",
+                                      .counterfactual = "4",
+                                      .n_rows = 1,
+                                      .n_columns = 2,
+                                      .type = "image/png",
+                                      .bytes = file,
+                                      .n_bytes = sizeof file,
+                                      .n_layers = 2,
+                                      .heads = heads,
+                                      .neurons = neurons};
+    const tl_study_effect effects[] = {
+        {1, 1, "heads", 2, 3, 4, 0.5, 0.25},
+        {1, 20, "heads", 2, 3, 4, 0.5, 0.4},
+        {1, 1, "neurons", 0, 1, 77, -0.125, NAN},
+        {1, 20, "neurons", 0, 1, 77, -0.125, -0.1},
+    };
+    const tl_study_completeness sums[] = {{1, 1, 2.5, 3.5}, {1, 20, 3.25, 3.5}};
+    for (int again = 0; again < 2; again++) { /* replaced by the same */
+        assert_int_equal(tl_study_db_put_tokens(db, TL_IMAGE, tokens, 2, &err), TL_OK);
+        assert_int_equal(tl_study_db_put_picture(db, 0, &picture, &err), TL_OK);
+        assert_int_equal(
+            tl_study_db_put_validation(db, TL_TEXT, 1, effects, 4, sums, 2, &err),
+            TL_OK);
+    }
+
+    const tl_study_token *got_tokens = NULL;
+    const tl_study_picture *got = NULL;
+    const tl_study_effect *got_effects = NULL;
+    const tl_study_completeness *got_sums = NULL;
+    size_t n = 9;
+    assert_int_equal(tl_study_db_get_tokens(db, TL_TEXT, arena, &got_tokens, &n, &err),
+                     TL_OK);
+    assert_int_equal(n, 0);
+    assert_int_equal(tl_study_db_get_tokens(db, TL_IMAGE, arena, &got_tokens, &n, &err),
+                     TL_OK);
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(got_tokens[i].text, tokens[i].text);
+        assert_int_equal(got_tokens[i].n_texts, tokens[i].n_texts);
+    }
+    assert_int_equal(tl_study_db_get_pictures(db, arena, &got, &n, &err), TL_OK);
+    assert_int_equal(n, 1);
+    assert_string_equal(got->counterfactual, "4");
+    assert_int_equal(got->n_bytes, sizeof file);
+    assert_memory_equal(got->bytes, file, sizeof file);
+    assert_int_equal(got->n_layers, 2);
+    assert_memory_equal(got->heads, heads, 2 * sizeof *heads);
+    assert_true(isnan(got->heads[2]));
+    assert_memory_equal(got->neurons, neurons, sizeof neurons);
+    assert_int_equal(
+        tl_study_db_get_effects(db, TL_TEXT, arena, &got_effects, &n, &err), TL_OK);
+    assert_int_equal(n, 4);
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(got_effects[i].kind, effects[i].kind);
+        assert_int_equal(got_effects[i].ig_steps, effects[i].ig_steps);
+        assert_int_equal(got_effects[i].index, effects[i].index);
+        assert_true(got_effects[i].exact == effects[i].exact);
+        assert_true(got_effects[i].attributed == effects[i].attributed ||
+                    (isnan(got_effects[i].attributed) && i == 2));
+    }
+    assert_int_equal(
+        tl_study_db_get_completeness(db, TL_TEXT, arena, &got_sums, &n, &err), TL_OK);
+    assert_int_equal(n, 2);
+    assert_true(got_sums[1].attributed == 3.25 && got_sums[1].difference == 3.5);
+    tl_study_db_close(db);
+}
+
 static void another_version_is_refused_with_both_numbers(void **state)
 {
     (void)state;
     tl_study_db_close(open_adopted());
     run_sql("pragma user_version = 99");
     expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA,
-                   "version 99, this program reads and writes version 2");
+                   "version 99, this program reads and writes version 3");
     expect_refusal(TL_STUDY_READ, TL_ERR_DATA, "version 99");
 }
 
@@ -676,6 +753,7 @@ int main(void)
         TEST(a_study_of_other_keys_is_refused_with_each_difference),
         TEST(a_hash_is_remembered_while_the_file_looks_the_same),
         TEST(folders_that_are_no_study_are_refused_and_left_alone),
+        TEST(what_a_report_shows_is_kept_as_it_is),
         TEST(another_version_is_refused_with_both_numbers),
         TEST(a_second_process_is_refused),
         TEST(a_killed_process_leaves_committed_units_only),

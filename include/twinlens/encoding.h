@@ -19,9 +19,10 @@ enum { TL_MODALITY_COUNT = 2 };
  * order of 2x2 merged blocks, and grid_h, grid_w count patches before merging.
  */
 typedef struct tl_pixels {
-    size_t n_dims, dims[4];  /* shape of `values`, as transformers has it */
-    const float *values;     /* normalised */
+    size_t n_dims, dims[4]; /* shape of `values`, as transformers has it */
+    const float *values;    /* normalised */
     size_t grid_t, grid_h, grid_w;
+    size_t n_rows, n_columns; /* of image tokens; token row * n_columns + column */
 } tl_pixels;
 
 typedef struct tl_encoding {

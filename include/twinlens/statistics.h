@@ -92,11 +92,12 @@ tl_status tl_best_cell_test(const double *change, size_t n_cells, size_t n,
 
 /*
  * The best cell chosen on one half of the prompts and judged on the other, and the
- * other way round: *mean is the mean of both judgements, cells[2] the cells chosen. Ties go
- * to the first cell. TL_ERR_ARGUMENT when n < 2.
+ * other way round: judged [n] receives each prompt's outcome under the cell that the half
+ * without it has chosen, cells[2] the cells. Ties go to the first cell. TL_ERR_ARGUMENT
+ * when n < 2.
  */
 tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
-                               uint64_t seed, double *mean, size_t cells[2],
+                               uint64_t seed, double *judged, size_t cells[2],
                                tl_error *err);
 
 /* ---- curves ------------------------------------------------------------------------ */

@@ -6,6 +6,11 @@
  *
  *     tl_patch_effects(model, &pair, components, n, 0, effects, &clean, &err);
  *     tl_completeness(model, &pair, 5, 0, &attributed, &difference, &err);
+ *
+ * or both at once, on a sample of the components of a pair:
+ *
+ *     tl_validation found;
+ *     tl_validate_pair(model, &pair, &options, seed, arena, &found, &err);
  */
 #ifndef TWINLENS_VALIDATE_H
 #define TWINLENS_VALIDATE_H
@@ -37,5 +42,31 @@ tl_status tl_patch_effects(tl_model *model, const tl_pair *pair,
 tl_status tl_completeness(tl_model *model, const tl_pair *pair, size_t ig_steps,
                           size_t memory_budget, double *attributed, double *difference,
                           tl_error *err);
+
+/* A third each: components of the largest scores (absolute values), some of the middle
+ * third of those that have a score, some of all. `n` of them, in `out`. */
+tl_status tl_validate_sample(const tl_scores *scores, tl_component_kind kind, size_t n,
+                             uint64_t seed, tl_component *out, tl_error *err);
+
+typedef struct tl_validate_options {
+    const size_t *ig_steps; /* ascending; the last choose the sample */
+    size_t n_ig_steps;
+    size_t n_components; /* heads, and as many neurons */
+    size_t memory_budget;
+} tl_validate_options;
+
+typedef struct tl_validation {
+    size_t n;                       /* heads, then neurons */
+    const tl_component *components; /* [n] */
+    const double *exact;            /* [n] */
+    const double *attributed;       /* [n_ig_steps, n], with sign */
+    const double *gradient;         /* [n_ig_steps], see tl_completeness */
+    double difference;
+} tl_validation;
+
+/* Results live in `arena`. */
+tl_status tl_validate_pair(tl_model *model, const tl_pair *pair,
+                           const tl_validate_options *options, uint64_t seed,
+                           tl_arena *arena, tl_validation *out, tl_error *err);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
-#include "cli/score_file.h"
+#include "store/score_file.h"
 
 static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,
                            tl_error *err)

@@ -6,7 +6,7 @@
 
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
-#include "cli/score_file.h"
+#include "store/score_file.h"
 #include "cli/session.h"
 
 typedef struct options {

@@ -8,7 +8,7 @@
 
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
-#include "cli/score_file.h"
+#include "store/score_file.h"
 #include "cli/session.h"
 
 enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/options.h"
-#include "cli/score_file.h"
+#include "store/score_file.h"
 #include "cli/summary.h"
 #include "store/study_db.h"
 

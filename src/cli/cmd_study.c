@@ -135,6 +135,17 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .value = &o->threshold,
          .argument = "F",
          .help = "what the smallest circuit's faithfulness exceeds (0.8)"},
+        {.name = "pictures",
+         .kind = TL_OPTION_SIZE,
+         .value = &o->n_pictures,
+         .argument = "N",
+         .help = "image prompts kept for the report, each with its own scores (4)"},
+        {.name = "validate",
+         .kind = TL_OPTION_SIZE,
+         .value = &o->n_validated,
+         .argument = "N",
+         .help = "prompts of each modality on which attribution is compared with exact "
+                 "patching (4)"},
         {.name = "bp-grid",
          .kind = TL_OPTION_CHOICE,
          .value = &c->bp_grid,
@@ -155,7 +166,8 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
 static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
                               tl_study_options *o, choices *c, tl_error *err)
 {
-    *o = (tl_study_options){.seed = TL_SPLIT_SEED, .threshold = 0.8};
+    *o = (tl_study_options){
+        .seed = TL_SPLIT_SEED, .threshold = 0.8, .n_pictures = 4, .n_validated = 4};
     *c = (choices){.modality = TL_MODALITY_COUNT, .attribution = {.ig_steps = 5}};
     const tl_status status = parse(argc, argv, out, o, c, err);
     if (status != TL_OK || c->help)

@@ -5,14 +5,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/random.h"
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
 #include "cli/session.h"
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"
 
-enum { MOST_STEPS = 8, STRATA = 3 };
+enum { MOST_STEPS = 8 };
 
 typedef struct options {
     tl_session_options session;
@@ -59,117 +58,31 @@ static tl_status parse_steps(const char *text, tl_arena *arena, result *out,
     return TL_OK;
 }
 
-/* ---- the sample ------------------------------------------------------------------ */
-
-static const float *scores_of(const tl_scores *s, tl_component_kind kind,
-                              size_t *per_pos)
-{
-    *per_pos = kind == TL_KIND_HEADS ? s->n_heads : s->d_mlp;
-    return kind == TL_KIND_HEADS ? s->heads : s->neurons;
-}
-
-static double score_of(const tl_scores *s, const tl_component *c)
-{
-    size_t per_pos;
-    const float *scores = scores_of(s, c->kind, &per_pos);
-    return (double)scores[(c->layer * s->n_pos + c->pos) * per_pos + c->index];
-}
-
-/* A third each: those of the largest scores (absolute values), some of the middle third
- * of what has a score, some of all. */
-static tl_status choose(const tl_scores *s, tl_component_kind kind, size_t n,
-                        tl_random *random, tl_arena *arena, tl_component *out,
-                        tl_error *err)
-{
-    size_t per_pos, n_scored = 0;
-    const float *scores = scores_of(s, kind, &per_pos);
-    const size_t count = s->n_layers * s->n_pos * per_pos;
-    float *sizes = tl_arena_alloc(arena, count, sizeof *sizes);
-    uint32_t *order = tl_arena_alloc(arena, count, sizeof *order);
-    if (sizes == NULL || order == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu scores", count);
-    for (size_t i = 0; i < count; i++) {
-        sizes[i] = fabsf(scores[i]);
-        n_scored += sizes[i] > 0.0f;
-    }
-    const bool heads = kind == TL_KIND_HEADS;
-    float nothing = 0.0f;
-    const tl_scores one = {s->n_layers,
-                           s->n_pos,
-                           heads ? per_pos : 0,
-                           heads ? 0 : per_pos,
-                           heads ? sizes : &nothing,
-                           heads ? &nothing : sizes};
-    tl_ranking ranking;
-    const tl_status status = tl_ranking_from_scores(&one, arena, &ranking, err);
-    if (status != TL_OK)
-        return status;
-    const uint32_t *rank = heads ? ranking.heads : ranking.neurons;
-    for (size_t i = 0; i < count; i++)
-        order[rank[i]] = (uint32_t)i;
-    for (size_t i = 0; i < n; i++) {
-        size_t place = i / STRATA;
-        if (i % STRATA == 1 && n_scored >= STRATA)
-            place = n_scored / 3 + (size_t)tl_random_below(random, n_scored / 3);
-        else if (i % STRATA == 2)
-            place = (size_t)tl_random_below(random, count);
-        const size_t at = order[place < count ? place : count - 1];
-        out[i] = (tl_component){kind, at / per_pos / s->n_pos, at / per_pos % s->n_pos,
-                                at % per_pos};
-    }
-    return TL_OK;
-}
-
 /* ---- one prompt ------------------------------------------------------------------ */
 
-static tl_status attribute(tl_session *s, const tl_pair *pair, size_t steps,
-                           tl_arena *arena, tl_scores *out, tl_error *err)
-{
-    const tl_attribution_options how = {
-        .ig_steps = steps, .raw_sign = true, .memory_budget = s->memory};
-    tl_attribution *attribution = NULL;
-    tl_status status =
-        tl_attribution_create(s->model, pair->clean.n_pos, &how, &attribution, err);
-    if (status == TL_OK)
-        status = tl_attribution_add(attribution, pair, 1, err);
-    if (status == TL_OK)
-        status = tl_attribution_scores(attribution, arena, out, err);
-    tl_attribution_destroy(attribution);
-    return status;
-}
-
 static tl_status observe(tl_session *s, const options *o, const tl_pair *pair,
-                         size_t prompt, result *r, tl_random *random, tl_arena *arena,
-                         tl_error *err)
+                         size_t prompt, result *r, tl_arena *arena, tl_error *err)
 {
-    const size_t per_kind = o->sample, n = TL_KIND_COUNT * per_kind;
-    tl_scores scores[MOST_STEPS];
-    tl_component *components = tl_arena_alloc(arena, n, sizeof *components);
-    double *effects = tl_arena_alloc(arena, n, sizeof *effects), clean = 0.0;
-    if (components == NULL || effects == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", n);
-    tl_status status = TL_OK;
-    for (size_t m = 0; m < r->n_steps && status == TL_OK; m++) {
-        status = attribute(s, pair, r->steps[m], arena, &scores[m], err);
-        if (status == TL_OK)
-            status = tl_completeness(s->model, pair, r->steps[m], s->memory,
-                                     &r->attributed[prompt * r->n_steps + m],
-                                     &r->difference[prompt], err);
-    }
-    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++)
-        status = choose(&scores[r->n_steps - 1], (tl_component_kind)k, per_kind, random,
-                        arena, components + k * per_kind, err);
-    if (status == TL_OK)
-        status = tl_patch_effects(s->model, pair, components, n, s->memory, effects,
-                                  &clean, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
+    const tl_validate_options how = {.ig_steps = r->steps,
+                                     .n_ig_steps = r->n_steps,
+                                     .n_components = o->sample,
+                                     .memory_budget = s->memory};
+    tl_validation v;
+    const tl_status status =
+        tl_validate_pair(s->model, pair, &how, o->seed + 2 * prompt, arena, &v, err);
+    if (status != TL_OK)
+        return status;
+    r->difference[prompt] = v.difference;
+    for (size_t m = 0; m < r->n_steps; m++)
+        r->attributed[prompt * r->n_steps + m] = v.gradient[m];
+    for (size_t i = 0; i < v.n; i++) {
         observation *seen = &r->all[r->n++];
         *seen = (observation){
-            .prompt = prompt, .component = components[i], .exact = effects[i]};
+            .prompt = prompt, .component = v.components[i], .exact = v.exact[i]};
         for (size_t m = 0; m < r->n_steps; m++)
-            seen->attributed[m] = score_of(&scores[m], &components[i]);
+            seen->attributed[m] = v.attributed[m * v.n + i];
     }
-    return status;
+    return TL_OK;
 }
 
 /* ---- output ---------------------------------------------------------------------- */
@@ -323,10 +236,9 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     if (r.all == NULL || r.attributed == NULL || r.difference == NULL || arena == NULL)
         status =
             tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", r.n_prompts);
-    tl_random random = {o->seed};
     for (size_t p = 0; p < r.n_prompts && status == TL_OK; p++) {
         const tl_arena_mark mark = tl_arena_get_mark(arena);
-        status = observe(s, o, &pairs[p], p, &r, &random, arena, err);
+        status = observe(s, o, &pairs[p], p, &r, arena, err);
         tl_arena_rewind(arena, mark);
     }
     if (status == TL_OK)

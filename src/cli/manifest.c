@@ -254,6 +254,8 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_dataset *da
     add_key(&m, "faith",
             options->faith == TL_FAITH_MEAN_RATIO ? "mean_ratio" : "ratio_mean");
     add_key(&m, "threshold", real_text(arena, options->threshold));
+    add_key(&m, "pictures", size_text(arena, options->n_pictures));
+    add_key(&m, "validate", size_text(arena, options->n_validated));
     static const char *const bp_grids[] = {"triangle", "paper", "none"};
     add_key(&m, "bp-grid", bp_grids[options->bp_grid]);
     for (size_t i = 0; i < m.n_keys; i++)

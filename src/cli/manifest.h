@@ -9,7 +9,7 @@
 #include "cli/study.h"
 #include "store/study_db.h"
 
-enum { TL_MANIFEST_KEYS = 24 };
+enum { TL_MANIFEST_KEYS = 40 };
 
 typedef struct tl_manifest {
     tl_study_key keys[TL_MANIFEST_KEYS];

@@ -195,7 +195,8 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 static void announce(tl_study *study)
 {
     static const char *const names[TL_STAGE_COUNT] = {
-        "predict", "attribute", "evaluate", "interchange", "align", "back-patch"};
+        "predict",  "attribute",   "evaluate", "pictures",
+        "validate", "interchange", "align",    "back-patch"};
     const bool both = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
     const tl_study_options *o = study->options;
     const size_t layers = tl_model_dims(study->session.model)->n_layers;
@@ -205,18 +206,20 @@ static void announce(tl_study *study)
         rows[study->session.dataset->rows[i].modality]++;
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-            if (!study->modalities[m] ||
+            if (!study->modalities[m] || (s == TL_STAGE_PICTURES && m == TL_TEXT) ||
                 (s == TL_STAGE_ALIGN && (m == TL_TEXT || !both)))
                 continue;
             const size_t used = rows[m] < most ? rows[m] : most;
             const size_t evaluated = used - used * 3 / 4;
-            const size_t units[TL_STAGE_COUNT] = {rows[m],   used * 3 / 4,
-                                                  evaluated, both ? evaluated : 0,
-                                                  rows[m],   rows[m]};
+            const size_t units[TL_STAGE_COUNT] = {
+                rows[m],        used * 3 / 4,         evaluated, o->n_pictures,
+                o->n_validated, both ? evaluated : 0, rows[m],   rows[m]};
             const double costs[TL_STAGE_COUNT] = {
                 1.0,
                 1.0 + 3.0 * (double)o->attribution.ig_steps,
                 2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions),
+                1.0 + 3.0 * (double)o->attribution.ig_steps,
+                200.0,
                 21.0,
                 5.0,
                 3.0 * (double)(layers * layers) / 6.0};
@@ -231,13 +234,16 @@ static void announce(tl_study *study)
 static tl_status run_stages(tl_study *study, tl_error *err)
 {
     static tl_status (*const stages[])(tl_study *, tl_modality, tl_error *) = {
-        tl_study_predict, tl_study_split, tl_study_attribute, tl_study_evaluate};
+        tl_study_predict,   tl_study_split,    tl_study_tokens,
+        tl_study_attribute, tl_study_evaluate, tl_study_validate};
     tl_status status = TL_OK;
     announce(study);
     for (size_t s = 0; s < sizeof stages / sizeof *stages; s++)
         for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
             if (study->modalities[m])
                 status = stages[s](study, (tl_modality)m, err);
+    if (status == TL_OK && study->modalities[TL_IMAGE])
+        status = tl_study_pictures(study, err);
     if (status == TL_OK)
         status = tl_study_compare_overlap(study, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)

@@ -47,6 +47,8 @@ typedef struct tl_study_options {
     tl_fraction_rounding rounding;
     tl_study_faith faith;
     double threshold;
+    size_t n_pictures;  /* image prompts kept to look at, with scores of their own */
+    size_t n_validated; /* pairs of each modality with exact effects */
     tl_bp_grid bp_grid;
 } tl_study_options;
 

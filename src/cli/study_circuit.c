@@ -19,7 +19,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
-#include "cli/score_file.h"
+#include "store/score_file.h"
 #include "twinlens/safetensors.h"
 
 /* Writing the sums may take this share of the time. */

@@ -21,6 +21,8 @@ enum {
     TL_STAGE_PREDICT,
     TL_STAGE_ATTRIBUTE,
     TL_STAGE_EVALUATE,
+    TL_STAGE_PICTURES, /* of the image modality */
+    TL_STAGE_VALIDATE,
     TL_STAGE_INTERCHANGE,
     TL_STAGE_ALIGN, /* of the image modality, for both */
     TL_STAGE_BACKPATCH,
@@ -66,6 +68,16 @@ tl_status tl_study_make_pairs(tl_study *study, const tl_study_pair *pairs, size_
 /* Ranks the scores of the file, which must be the one that the study wrote. */
 tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *arena,
                         tl_ranking *out, tl_error *err);
+
+/* ---- study_look.c ------------------------------------------------------------ */
+
+tl_status tl_study_tokens(tl_study *study, tl_modality modality, tl_error *err);
+/* Of image prompts; the modality must be studied. */
+tl_status tl_study_pictures(tl_study *study, tl_error *err);
+
+/* ---- study_validate.c -------------------------------------------------------- */
+
+tl_status tl_study_validate(tl_study *study, tl_modality modality, tl_error *err);
 
 /* ---- study_compare.c --------------------------------------------------------- */
 

@@ -56,7 +56,7 @@ static double mean_of(const double *outcome, size_t n, size_t cell, const size_t
 }
 
 tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
-                               uint64_t seed, double *mean, size_t cells[2],
+                               uint64_t seed, double *judged, size_t cells[2],
                                tl_error *err)
 {
     if (n_cells == 0 || n < 2)
@@ -72,7 +72,6 @@ tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
         order[i] = order[j];
         order[j] = i;
     }
-    double judged = 0.0;
     for (size_t half = 0; half < 2; half++) {
         const size_t begin = half == 0 ? 0 : n / 2, end = half == 0 ? n / 2 : n,
                      other_begin = half == 0 ? n / 2 : 0,
@@ -83,9 +82,9 @@ tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
                 mean_of(outcome, n, best, order, begin, end))
                 best = c;
         cells[half] = best;
-        judged += mean_of(outcome, n, best, order, other_begin, other_end) / 2;
+        for (size_t i = other_begin; i < other_end; i++)
+            judged[order[i]] = outcome[best * n + order[i]];
     }
-    *mean = judged;
     tl_free(order);
     return TL_OK;
 }

@@ -82,6 +82,10 @@ tl_status tl_sql_bind(tl_sql_statement *statement, int parameter, tl_sql_value v
         code = sqlite3_bind_text(statement->handle, parameter, value.text, -1,
                                  SQLITE_STATIC);
         break;
+    case SQLITE_BLOB:
+        code = sqlite3_bind_blob64(statement->handle, parameter, value.text,
+                                   (sqlite3_uint64)value.integer, SQLITE_STATIC);
+        break;
     case SQLITE_NULL: code = sqlite3_bind_null(statement->handle, parameter); break;
     default: break;
     }
@@ -141,6 +145,23 @@ tl_status tl_sql_get_text(const tl_sql_statement *statement, int column,
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for a text",
                        statement->sql->path);
     *out = copy;
+    return TL_OK;
+}
+
+tl_status tl_sql_get_blob(const tl_sql_statement *statement, int column,
+                          tl_arena *arena, const void **out, size_t *n_bytes,
+                          tl_error *err)
+{
+    const void *blob = sqlite3_column_blob(statement->handle, column);
+    const int bytes = sqlite3_column_bytes(statement->handle, column);
+    void *copy = bytes > 0 ? tl_arena_alloc(arena, (size_t)bytes, 1) : NULL;
+    if (bytes > 0 && (blob == NULL || copy == NULL))
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for %d bytes",
+                       statement->sql->path, bytes);
+    if (bytes > 0)
+        memcpy(copy, blob, (size_t)bytes);
+    *out = copy;
+    *n_bytes = (size_t)bytes;
     return TL_OK;
 }
 

@@ -37,10 +37,10 @@ typedef struct tl_sql_statement {
 
 /* A value on its way into a statement. */
 typedef struct tl_sql_value {
-    int type; /* SQLITE_INTEGER, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_NULL */
-    int64_t integer;
+    int type; /* SQLITE_INTEGER, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB, SQLITE_NULL */
+    int64_t integer; /* of a blob: its bytes */
     double real;
-    const char *text; /* must live until the statement has been stepped */
+    const void *text; /* or blob; must live until the statement has been stepped */
 } tl_sql_value;
 
 static inline tl_sql_value tl_sql_null(void)
@@ -69,6 +69,12 @@ static inline tl_sql_value tl_sql_text(const char *text)
 {
     return text != NULL ? (tl_sql_value){.type = SQLITE_TEXT, .text = text}
                         : tl_sql_null();
+}
+
+static inline tl_sql_value tl_sql_blob(const void *bytes, size_t n_bytes)
+{
+    return (tl_sql_value){
+        .type = SQLITE_BLOB, .integer = (int64_t)n_bytes, .text = bytes};
 }
 
 /* Fails with what went wrong last; `code` is what SQLite returned. */
@@ -101,6 +107,10 @@ double tl_sql_get_real(const tl_sql_statement *statement, int column);
 /* A copy in `arena`; *out is NULL when the value is. */
 tl_status tl_sql_get_text(const tl_sql_statement *statement, int column,
                           tl_arena *arena, const char **out, tl_error *err);
+
+tl_status tl_sql_get_blob(const tl_sql_statement *statement, int column,
+                          tl_arena *arena, const void **out, size_t *n_bytes,
+                          tl_error *err);
 
 /* One unit of work. `end` commits when `status` is TL_OK and takes everything back
  * when it is not; it returns `status`, or why the commit failed. */

@@ -6,9 +6,11 @@
 #include <string.h>
 
 const char *const tl_study_tables[] = {
-    "manifest", "prompt",    "pair",      "scores", "baseline",    "evaluation",
-    "curve",    "minimal",   "overlap",   "swap",   "interchange", "alignment",
-    "cell",     "backpatch", "iteration", NULL};
+    "manifest",    "prompt",        "pair",    "token",        "scores",
+    "picture",     "picture_score", "effect",  "completeness", "baseline",
+    "evaluation",  "curve",         "minimal", "overlap",      "swap",
+    "interchange", "alignment",     "cell",    "backpatch",    "iteration",
+    NULL};
 
 /* Quoted when it holds a comma, a quote or a line's end. */
 static void write_text(const char *text, FILE *out)
@@ -26,6 +28,14 @@ static void write_text(const char *text, FILE *out)
     fputc('"', out);
 }
 
+static void write_hex(sqlite3_stmt *row, int column, FILE *out)
+{
+    const unsigned char *bytes = sqlite3_column_blob(row, column);
+    const int n = sqlite3_column_bytes(row, column);
+    for (int i = 0; i < n; i++)
+        fprintf(out, "%02x", bytes[i]);
+}
+
 static void write_value(sqlite3_stmt *row, int column, FILE *out)
 {
     switch (sqlite3_column_type(row, column)) {
@@ -36,6 +46,7 @@ static void write_value(sqlite3_stmt *row, int column, FILE *out)
     case SQLITE_TEXT:
         write_text((const char *)sqlite3_column_text(row, column), out);
         break;
+    case SQLITE_BLOB: write_hex(row, column, out); break;
     default: /* NULL */ break;
     }
 }

@@ -24,74 +24,94 @@
 
 enum {
     APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
-    VERSION = 2,
+    VERSION = 3,
 };
 
 /* clang-format off */
-static const char schema[] =
+static const char *const schema[] = {
     "create table manifest("
-    " key text primary key not null, value text not null) strict, without rowid;"
+    " key text primary key not null, value text not null) strict, without rowid",
     "create table file("
     " path text primary key not null, bytes integer not null,"
-    " modified_ns integer not null, sha256 text not null) strict, without rowid;"
+    " modified_ns integer not null, sha256 text not null) strict, without rowid",
     "create table prompt("
     " row integer primary key not null, id text not null, modality text not null,"
     " n_pos integer not null, data_begin integer not null, data_end integer not null,"
     " answer_id integer not null, label_id integer, top_id integer not null,"
     " answer text not null, label text, top text,"
     " answer_logit real, label_logit real, top_logit real,"
-    " correct_limited integer not null, correct_full integer not null) strict;"
+    " correct_limited integer not null, correct_full integer not null) strict",
     "create table pair("
     " modality text not null, part text not null, pair integer not null,"
     " row integer not null, counterfactual integer not null,"
     " answer_id integer not null, counterfactual_answer_id integer not null,"
-    " primary key(modality, part, pair)) strict, without rowid;"
+    " primary key(modality, part, pair)) strict, without rowid",
     "create table scores("
     " modality text primary key not null, file text not null, sha256 text not null,"
     " n_pairs integer not null, n_layers integer not null, n_pos integer not null,"
     " n_heads integer not null, d_mlp integer not null,"
-    " data_begin integer not null, data_end integer not null) strict, without rowid;"
+    " data_begin integer not null, data_end integer not null) strict, without rowid",
     "create table baseline("
     " modality text not null, pair integer not null, clean real, none real,"
-    " primary key(modality, pair)) strict, without rowid;"
+    " primary key(modality, pair)) strict, without rowid",
     "create table evaluation("
     " modality text not null, kind text not null, pair integer not null,"
     " point integer not null, logit_diff real,"
-    " primary key(modality, kind, pair, point)) strict, without rowid;"
+    " primary key(modality, kind, pair, point)) strict, without rowid",
     "create table curve("
     " modality text not null, kind text not null, point integer not null,"
     " fraction text not null, n_heads integer not null, n_neurons integer not null,"
     " mean_of_ratios real, ratio_of_means real, median real,"
     " n integer not null, n_excluded integer not null,"
-    " primary key(modality, kind, point)) strict, without rowid;"
+    " primary key(modality, kind, point)) strict, without rowid",
     "create table minimal("
-    " modality text primary key not null, point integer) strict, without rowid;"
+    " modality text primary key not null, point integer) strict, without rowid",
     "create table overlap("
     " segment text not null, kind text not null, iou real, in_text real,"
     " in_image real, is_empty integer not null, random real, deviation real,"
-    " primary key(segment, kind)) strict, without rowid;"
+    " primary key(segment, kind)) strict, without rowid",
     "create table swap("
     " host text not null, swap integer not null, swapped text not null,"
     " draw integer, n_heads integer not null, n_neurons integer not null,"
-    " primary key(host, swap)) strict, without rowid;"
+    " primary key(host, swap)) strict, without rowid",
     "create table interchange("
     " host text not null, pair integer not null, swap integer not null,"
-    " logit_diff real, primary key(host, pair, swap)) strict, without rowid;"
+    " logit_diff real, primary key(host, pair, swap)) strict, without rowid",
     "create table alignment("
     " pair integer not null, layer integer not null, text_row integer not null,"
     " image_row integer not null, matched real, other real, centred_matched real,"
-    " centred_other real, primary key(pair, layer)) strict, without rowid;"
+    " centred_other real, primary key(pair, layer)) strict, without rowid",
     "create table cell("
     " cell integer primary key not null, window integer not null,"
-    " source integer not null, destination integer not null) strict;"
+    " source integer not null, destination integer not null) strict",
     "create table backpatch("
     " modality text not null, pair integer not null, row integer not null,"
     " is_right integer not null, cells text not null,"
-    " primary key(modality, pair)) strict, without rowid;"
+    " primary key(modality, pair)) strict, without rowid",
     "create table iteration("
     " pair integer primary key not null, cell integer not null, row integer not null,"
-    " times text not null) strict;"
-    "create table stage(name text primary key not null) strict, without rowid;";
+    " times text not null) strict",
+    "create table token("
+    " modality text not null, pos integer not null, text text not null,"
+    " n_texts integer not null, primary key(modality, pos)) strict, without rowid",
+    "create table picture("
+    " pair integer primary key not null, row integer not null, id text not null,"
+    " query text not null, answer text not null, counterfactual text not null,"
+    " n_rows integer not null, n_columns integer not null,"
+    " type text not null, bytes blob not null) strict",
+    "create table picture_score("
+    " pair integer not null, layer integer not null, pos integer not null,"
+    " heads real, neurons real, primary key(pair, layer, pos)) strict, without rowid",
+    "create table effect("
+    " modality text not null, pair integer not null, component integer not null,"
+    " ig_steps integer not null, kind text not null, layer integer not null,"
+    " pos integer not null, idx integer not null, exact real, attributed real,"
+    " primary key(modality, pair, component, ig_steps)) strict, without rowid",
+    "create table completeness("
+    " modality text not null, pair integer not null, ig_steps integer not null,"
+    " attributed real, difference real,"
+    " primary key(modality, pair, ig_steps)) strict, without rowid",
+    "create table stage(name text primary key not null) strict, without rowid"};
 /* clang-format on */
 
 /* ---- the folder -------------------------------------------------------------- */
@@ -194,7 +214,8 @@ static tl_status make_schema(const tl_study_db *db, tl_error *err)
     tl_status status = tl_sql_begin(&db->sql, err);
     if (status != TL_OK)
         return status;
-    status = tl_sql_run(&db->sql, schema, err);
+    for (size_t i = 0; i < sizeof schema / sizeof *schema && status == TL_OK; i++)
+        status = tl_sql_run(&db->sql, schema[i], err);
     if (status == TL_OK)
         status = tl_sql_run(&db->sql, versions, err);
     return tl_sql_end(&db->sql, status, err);
@@ -433,6 +454,35 @@ tl_status tl_study_db_get_key(const tl_study_db *db, const char *key, tl_arena *
     if (status == TL_OK)
         *value = found;
     tl_sql_release(&statement);
+    return status;
+}
+
+tl_status tl_study_db_get_keys(const tl_study_db *db, tl_arena *arena,
+                               const tl_study_key **keys, size_t *n, tl_error *err)
+{
+    tl_study_key *rows = NULL;
+    tl_sql_statement statement = {0};
+    size_t count = 0, found = 0;
+    bool row = false;
+    tl_status status =
+        tl_study_count(db, "select count(*) from manifest", NULL, 0, &count, err);
+    if (status == TL_OK)
+        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
+    if (status == TL_OK)
+        status = tl_study_select(db, "select key, value from manifest order by key",
+                                 NULL, 0, &statement, err);
+    while (status == TL_OK && found < count &&
+           (status = tl_sql_step(&statement, &row, err)) == TL_OK && row) {
+        status = tl_sql_get_text(&statement, 0, arena, &rows[found].key, err);
+        if (status == TL_OK)
+            status = tl_sql_get_text(&statement, 1, arena, &rows[found].value, err);
+        found++;
+    }
+    tl_sql_release(&statement);
+    if (status == TL_OK) {
+        *keys = rows;
+        *n = found;
+    }
     return status;
 }
 

@@ -71,6 +71,10 @@ tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_
 tl_status tl_study_db_get_key(const tl_study_db *db, const char *key, tl_arena *arena,
                               const char **value, tl_error *err);
 
+/* All of them, in the order of their keys. */
+tl_status tl_study_db_get_keys(const tl_study_db *db, tl_arena *arena,
+                               const tl_study_key **keys, size_t *n, tl_error *err);
+
 /* The hash remembered for a file, if it still looks the same; NULL if not. */
 tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t bytes,
                                int64_t modified_ns, tl_arena *arena,
@@ -130,6 +134,70 @@ tl_status tl_study_db_put_scores(tl_study_db *db, tl_modality modality,
 tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
                                  tl_arena *arena, tl_study_scores *scores,
                                  tl_error *err);
+
+/* ---- what stands at each position -------------------------------------------- */
+
+typedef struct tl_study_token {
+    const char *text; /* of the first discovery prompt, decoded */
+    size_t n_texts;   /* different ones among the discovery prompts */
+} tl_study_token;
+
+tl_status tl_study_db_put_tokens(tl_study_db *db, tl_modality modality,
+                                 const tl_study_token *tokens, size_t n_pos,
+                                 tl_error *err);
+tl_status tl_study_db_get_tokens(const tl_study_db *db, tl_modality modality,
+                                 tl_arena *arena, const tl_study_token **tokens,
+                                 size_t *n_pos, tl_error *err);
+
+/* ---- some image prompts, to look at ------------------------------------------ */
+
+/* A discovery prompt and its own scores, summed over heads and over neurons. */
+typedef struct tl_study_picture {
+    size_t row; /* in the dataset */
+    const char *id, *query, *answer, *counterfactual;
+    size_t n_rows, n_columns; /* of image tokens; pos = row * n_columns + column */
+    const char *type;         /* of the file: "image/png" */
+    const void *bytes;        /* the file as it is */
+    size_t n_bytes;
+    size_t n_layers;
+    const double *heads, *neurons; /* [n_layers, n_rows * n_columns] */
+} tl_study_picture;
+
+tl_status tl_study_db_put_picture(tl_study_db *db, size_t pair,
+                                  const tl_study_picture *picture, tl_error *err);
+tl_status tl_study_db_get_pictures(const tl_study_db *db, tl_arena *arena,
+                                   const tl_study_picture **pictures, size_t *n,
+                                   tl_error *err);
+
+/* ---- does attribution tell the truth? ---------------------------------------- */
+
+/* One component of one discovery pair: what patching it does, and what attribution with
+ * so many steps said that it does. */
+typedef struct tl_study_effect {
+    size_t pair, ig_steps;
+    const char *kind; /* "heads", "neurons" */
+    size_t layer, pos, index;
+    double exact, attributed;
+} tl_study_effect;
+
+/* One pair: of the integrated gradient, and LD(clean) - LD(counterfactual). */
+typedef struct tl_study_completeness {
+    size_t pair, ig_steps;
+    double attributed, difference;
+} tl_study_completeness;
+
+/* All of a pair, components in order, the steps of one side by side. */
+tl_status tl_study_db_put_validation(tl_study_db *db, tl_modality modality, size_t pair,
+                                     const tl_study_effect *effects, size_t n_effects,
+                                     const tl_study_completeness *completeness,
+                                     size_t n_completeness, tl_error *err);
+tl_status tl_study_db_get_effects(const tl_study_db *db, tl_modality modality,
+                                  tl_arena *arena, const tl_study_effect **effects,
+                                  size_t *n, tl_error *err);
+tl_status tl_study_db_get_completeness(const tl_study_db *db, tl_modality modality,
+                                       tl_arena *arena,
+                                       const tl_study_completeness **completeness,
+                                       size_t *n, tl_error *err);
 
 /* ---- how well circuits do the job -------------------------------------------- */
 

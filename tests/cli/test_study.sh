@@ -10,6 +10,8 @@ tiny=$PWD/tests/data/qwen2vl-tiny
 organism=$PWD/models/organism
 tmp=$(mktemp -d)
 trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
+"$bin" task color_ordering --style small --content held-out --n 120 --seed 3 \
+    --out "$tmp/color-data" > /dev/null || exit 1
 failures=0
 
 fail() {
@@ -51,8 +53,8 @@ small=(--model "$tiny/checkpoint" --keep all --fractions 0.05,0.5,1)
 run=$tmp/deep/er/tiny
 study "${small[@]}" --dataset "$tiny/goldens" --out "$run"
 expect_done "small study"
-expect_in "$tmp/out" "discovery / evaluation                       4 / 2             4 / 2" summary
-expect_in "$tmp/out" "100 %                               1.000    1.000    1.000    1.000" summary
+expect_in "$tmp/out" "discovery / evaluation                                   4 / 2                     4 / 2" summary
+expect_in "$tmp/out" "100 %       1.000 (1.000 to 1.000)     1.000    1.000    1.000 (1.000 to 1.000)     1.000    1.000" summary
 expect_in "$tmp/out" "results in $run: study.db, scores.text.safetensors, scores.image.safetensors" summary
 [ "$(cd "$run" && echo *)" = "scores.image.safetensors scores.text.safetensors study.db study.lock" ] ||
     fail "files left over: $(ls "$run")"
@@ -88,7 +90,7 @@ refused "head-reduce is 'absdim' there and 'dot' here; prompt-reduce is 'abs' th
     --head-reduce dot --prompt-reduce signed
 refused "threshold is '0.8' there and '0.9' here" --threshold 0.9
 refused "faith is 'mean_ratio' there and 'ratio_mean' here" --faith ratio_mean
-study "${small[@]}" --dataset "$organism/datasets/color" --out "$run"
+study "${small[@]}" --dataset "$tmp/color-data" --out "$run"
 expect_refusal "other dataset" 1 "dataset is '"
 study --model "$organism" --keep all --fractions 0.05,0.5,1 --dataset "$tiny/goldens" --out "$run"
 expect_refusal "other model" 1 "model is '"
@@ -112,12 +114,18 @@ study "${small[@]}" --dataset "$tmp/only-text" --out "$tmp/none" --modality imag
 expect_refusal "no such modality" 1 "has no image prompts"
 
 # ---- the trained model --------------------------------------------------------------------
-trained=(--model "$organism" --dataset "$organism/datasets/color" --prompts 24
+trained=(--model "$organism" --dataset "$tmp/color-data" --prompts 24
          --fractions 0,0.01,0.05,0.1,0.2)
 study "${trained[@]}" --out "$tmp/color"
 expect_done "trained model"
-expect_in "$tmp/out" "discovery / evaluation                      18 / 6            18 / 6" "trained model"
-expect_in "$tmp/out" "accuracy among the labels                    1.000             0.694" "trained model"
+expect_in "$tmp/out" "discovery / evaluation                                  18 / 6                    18 / 6" "trained model"
+"$bin" summary "$tmp/color" --json > "$tmp/out"
+python3 - "$tmp/out" << 'END' || fail "trained model: text is not answered better than images, or not well"
+import json, sys
+parts = json.load(open(sys.argv[1]))["modalities"]
+text, image = (parts[m]["accuracy_limited"]["value"] for m in ("text", "image"))
+sys.exit(not (text >= 0.95 and 0.6 <= image < text))
+END
 study "${trained[@]}" --out "$tmp/color" --json
 expect_in "$tmp/out" '"fraction": "0.05"' "json"
 
@@ -152,14 +160,14 @@ if command -v sqlite3 > /dev/null; then
 fi
 
 # ---- two at once --------------------------------------------------------------------------------
-"$bin" study --model "$organism" --dataset "$organism/datasets/color" --out "$tmp/busy" \
+"$bin" study --model "$organism" --dataset "$tmp/color-data" --out "$tmp/busy" \
     --threads 1 > /dev/null 2>&1 &
 first=$!
 for _ in $(seq 100); do
     [ -e "$tmp/busy/study.db" ] && break
     sleep 0.1
 done
-study --model "$organism" --dataset "$organism/datasets/color" --out "$tmp/busy"
+study --model "$organism" --dataset "$tmp/color-data" --out "$tmp/busy"
 expect_refusal "two at once" 1 "another twinlens, process $first, works in this folder"
 kill -9 $first 2> /dev/null
 wait $first 2> /dev/null

@@ -8,9 +8,11 @@
 set -u
 bin=$(realpath "${1:?usage: test_study_kill.sh TWINLENS}")
 cd "$(dirname "$0")/../.."
-dataset=models/organism/datasets/sentiment
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+dataset=$tmp/data
+"$bin" task sentiment --style small --content held-out --n 48 --seed 1 --out "$dataset" \
+    > /dev/null || exit 1
 failures=0
 RANDOM=20240607 # the same moments every time, as shares of the run
 

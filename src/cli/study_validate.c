@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * study_validate.c - what patching a sample of components really does, beside what
+ * attribution says of them. See study_private.h.
+ */
+#include "cli/study_private.h"
+
+#include "twinlens/validate.h"
+
+enum { STEPS = 3, COMPONENTS = 24 };
+static const size_t ig_steps[STEPS] = {1, 5, 20};
+
+static tl_status put(tl_study *study, tl_modality modality, size_t index,
+                     const tl_validation *v, tl_arena *arena, tl_error *err)
+{
+    tl_study_effect *effects = tl_arena_alloc(arena, v->n * STEPS, sizeof *effects);
+    tl_study_completeness completeness[STEPS];
+    if (effects == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", v->n);
+    for (size_t m = 0; m < STEPS; m++)
+        completeness[m] =
+            (tl_study_completeness){index, ig_steps[m], v->gradient[m], v->difference};
+    for (size_t i = 0; i < v->n * STEPS; i++) {
+        const tl_component *c = &v->components[i / STEPS];
+        effects[i] = (tl_study_effect){index,
+                                       ig_steps[i % STEPS],
+                                       tl_kind_name(c->kind),
+                                       c->layer,
+                                       c->pos,
+                                       c->index,
+                                       v->exact[i / STEPS],
+                                       v->attributed[i % STEPS * v->n + i / STEPS]};
+    }
+    return tl_study_db_put_validation(study->db, modality, index, effects, v->n * STEPS,
+                                      completeness, STEPS, err);
+}
+
+static tl_status validate_pair(tl_study *study, tl_modality modality,
+                               const tl_study_pair *pair, size_t index, tl_arena *arena,
+                               tl_error *err)
+{
+    tl_pair *made = NULL;
+    tl_validation v;
+    tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
+    if (status != TL_OK)
+        return status;
+    const size_t kept = tl_study_attribution_bytes(study, made->clean.n_pos);
+    const tl_validate_options options = {
+        .ig_steps = ig_steps,
+        .n_ig_steps = STEPS,
+        .n_components = COMPONENTS,
+        .memory_budget = study->memory > kept ? study->memory - kept : 0};
+    status = tl_validate_pair(study->session.model, made, &options,
+                              study->options->seed + 2 * index, arena, &v, err);
+    return status == TL_OK ? put(study, modality, index, &v, arena, err) : status;
+}
+
+tl_status tl_study_validate(tl_study *study, tl_modality modality, tl_error *err)
+{
+    const size_t stage = study->stages[modality][TL_STAGE_VALIDATE];
+    const tl_study_pair *pairs = NULL;
+    const tl_study_completeness *known = NULL;
+    size_t n_pairs = 0, n_known = 0;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to validate");
+    tl_status status =
+        tl_study_db_get_completeness(study->db, modality, arena, &known, &n_known, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY, arena,
+                                       &pairs, &n_pairs, err);
+    const size_t n =
+        n_pairs < study->options->n_validated ? n_pairs : study->options->n_validated;
+    tl_progress_resize(study->progress, stage, n);
+    tl_progress_begin(study->progress, stage, n_known / STEPS);
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    for (size_t i = n_known / STEPS; i < n && status == TL_OK; i++) {
+        status = validate_pair(study, modality, &pairs[i], i, arena, err);
+        tl_arena_rewind(arena, mark);
+        tl_progress_step(study->progress, stage, i + 1);
+    }
+    if (status == TL_OK)
+        tl_progress_end(study->progress, stage);
+    tl_arena_destroy(arena);
+    return status;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ * summary_json.c - a study for a program: docs/formats.md. See summary.h. */
+#include "cli/summary.h"
+
+#include <jansson.h>
+#include <math.h>
+
+#include "report/findings.h"
+
+static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
+static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "magnitude",
+                                                            "random"};
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *interval(const tl_interval *i)
+{
+    return json_pack("{s:o, s:[o,o], s:I}", "value", number(i->value), "interval",
+                     number(i->low), number(i->high), "n", (json_int_t)i->n);
+}
+
+/* ---- one modality ---------------------------------------------------------------- */
+
+static json_t *point_json(const tl_finding_point *p)
+{
+    return json_pack(
+        "{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I}", "fraction", p->point->fraction,
+        "n_heads", (json_int_t)p->point->n_heads, "n_neurons",
+        (json_int_t)p->point->n_neurons, "mean_of_ratios", interval(&p->mean_of_ratios),
+        "ratio_of_means", interval(&p->ratio_of_means), "median", interval(&p->median),
+        "n", (json_int_t)p->point->n, "n_excluded", (json_int_t)p->point->n_excluded);
+}
+
+static json_t *validation_json(const tl_finding_validation *v)
+{
+    json_t *checks = json_array(), *gaps = json_array();
+    for (size_t i = 0; i < v->n_checks; i++) {
+        const tl_finding_check *c = &v->checks[i];
+        json_array_append_new(
+            checks,
+            json_pack("{s:I, s:s, s:o, s:I, s:o, s:o}", "ig_steps",
+                      (json_int_t)c->ig_steps, "kind", tl_kind_name(c->kind), "layer",
+                      c->layer < 0 ? json_null() : json_integer(c->layer), "n",
+                      (json_int_t)c->n, "pearson", interval(&c->pearson), "spearman",
+                      interval(&c->spearman)));
+    }
+    for (size_t i = 0; i < v->n_gaps; i++)
+        json_array_append_new(gaps, json_pack("{s:I, s:o}", "ig_steps",
+                                              (json_int_t)v->gaps[i].ig_steps, "gap",
+                                              interval(&v->gaps[i].gap)));
+    return json_pack("{s:o, s:o}", "correlations", checks, "completeness", gaps);
+}
+
+static json_t *part_json(const tl_finding_part *p, const tl_finding_validation *v)
+{
+    json_t *curves = json_object(), *areas = json_object(), *minimal = json_object();
+    for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++) {
+        json_t *curve = json_array();
+        for (size_t i = 0; i < p->n_points; i++)
+            json_array_append_new(curve, point_json(&p->curves[k][i]));
+        json_object_set_new(curves, kind_names[k], curve);
+        json_object_set_new(areas, kind_names[k],
+                            json_pack("{s:o, s:o}", "cpr", interval(&p->performance[k]),
+                                      "cmd", interval(&p->distance[k])));
+        if (p->minimal.found)
+            json_object_set_new(minimal, kind_names[k],
+                                point_json(tl_findings_smallest(p, (tl_study_kind)k)));
+    }
+    return json_pack(
+        "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:b, s:s?}",
+        "prompts", (json_int_t)p->n_prompts, "accuracy_limited", interval(&p->limited),
+        "accuracy_full", interval(&p->full), "discovery", (json_int_t)p->n_discovery,
+        "evaluation", (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos,
+        "data", (json_int_t)p->data_begin, (json_int_t)p->data_end, "curves", curves,
+        "areas", areas, "minimal",
+        p->minimal.found ? minimal : (json_decref(minimal), json_null()), "validation",
+        v->n_effects > 0 ? validation_json(v) : json_null(), "finished", (int)p->done,
+        "scores", p->scores.file);
+}
+
+/* ---- both ------------------------------------------------------------------------ */
+
+static json_t *overlaps_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n_overlaps; i++) {
+        const tl_study_overlap *o = f->overlaps[i].row;
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "segment",
+                      o->segment, "kind", o->kind, "iou", number(o->iou), "in_text",
+                      number(o->in_text), "in_image", number(o->in_image), "empty",
+                      (int)o->is_empty, "random", interval(&f->overlaps[i].random),
+                      "deviation", number(o->deviation), "normalised",
+                      interval(&f->overlaps[i].normalised)));
+    }
+    return list;
+}
+
+static json_t *swaps_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t seg = 0; seg < TL_SEGMENT_COUNT; seg++) {
+        const char *segment = tl_segment_name((tl_segment)seg);
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_finding_swap *w = &f->swaps[m][seg];
+            if (f->has_swaps[m])
+                json_array_append_new(
+                    list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "host",
+                                    modality_names[m], "swapped", segment,
+                                    "faithfulness", interval(&w->value), "random",
+                                    interval(&w->random), "own", interval(&w->own),
+                                    "normalised", interval(&w->normalised)));
+        }
+        if (f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE])
+            json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "host", "both",
+                                                  "swapped", segment, "normalised",
+                                                  interval(&f->swapped[seg])));
+    }
+    return list;
+}
+
+static json_t *layers_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t l = 0; l < f->n_layers; l++) {
+        const tl_finding_layer *x = &f->layers[l];
+        json_array_append_new(
+            list, json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "layer",
+                            (json_int_t)l, "matched", interval(&x->matched), "other",
+                            interval(&x->other), "difference", interval(&x->difference),
+                            "centred_matched", interval(&x->centred_matched),
+                            "centred_other", interval(&x->centred_other),
+                            "centred_difference", interval(&x->centred_difference)));
+    }
+    return list;
+}
+
+static json_t *backpatch_json(const tl_findings *f)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    if (b->n_cells == 0)
+        return json_null();
+    json_t *cells = json_array(), *iterations = json_array();
+    for (size_t c = 0; c < b->n_cells; c++)
+        json_array_append_new(cells,
+                              json_pack("{s:I, s:I, s:I, s:f, s:f}", "window",
+                                        (json_int_t)b->cells[c].window, "source",
+                                        (json_int_t)b->cells[c].source, "destination",
+                                        (json_int_t)b->cells[c].destination,
+                                        "accuracy_image", b->accuracy[TL_IMAGE][c],
+                                        "accuracy_text", b->accuracy[TL_TEXT][c]));
+    for (size_t i = 0; i < b->n_iterations; i++)
+        json_array_append_new(iterations, interval(&b->iterations[i]));
+    return json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "n", (json_int_t)b->n, "text", interval(&b->clean[TL_TEXT]),
+                     "image", interval(&b->clean[TL_IMAGE]), "best",
+                     (json_int_t)b->best, "best_accuracy", interval(&b->best_accuracy),
+                     "gain", interval(&b->gain), "crossed_gain",
+                     interval(&b->crossed_gain), "p", number(b->p), "gap_closed",
+                     interval(&b->closed), "cells_no_worse_than_on_text",
+                     interval(&b->no_worse), "iterations", iterations, "cells", cells);
+}
+
+static json_t *study_json(const tl_findings *f)
+{
+    json_t *root = json_object(), *parts = json_object();
+    for (size_t i = 0; i < f->n_keys; i++)
+        json_object_set_new(root, f->keys[i].key, json_string(f->keys[i].value));
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (f->parts[m].present)
+            json_object_set_new(parts, modality_names[m],
+                                part_json(&f->parts[m], &f->validations[m]));
+    json_object_set_new(root, "modalities", parts);
+    json_object_set_new(root, "overlap", overlaps_json(f));
+    json_object_set_new(root, "interchange", swaps_json(f));
+    json_object_set_new(root, "alignment", layers_json(f));
+    json_object_set_new(root, "backpatch", backpatch_json(f));
+    json_object_set_new(root, "finished", json_boolean(f->finished));
+    return root;
+}
+
+tl_status tl_summary_json(const char *folder, FILE *out, tl_error *err)
+{
+    tl_findings f;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
+    tl_status status = tl_findings_read(folder, arena, &f, err);
+    json_t *root = status == TL_OK ? study_json(&f) : NULL;
+    if (status == TL_OK && root == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
+    else if (status == TL_OK &&
+             json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)
+        status = tl_fail(err, TL_ERR_IO, "cannot write the result");
+    else if (status == TL_OK)
+        fputc('\n', out);
+    json_decref(root);
+    tl_arena_destroy(arena);
+    return status;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * finding_compare.c - the two modalities beside each other: overlap, interchange,
+ * alignment (report/findings.h).
+ */
+#include "report/findings_private.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "twinlens/interchange.h"
+
+/* ---- overlap ---------------------------------------------------------------------- */
+
+/* The random circuits are the sample here, not prompts: the rows keep their mean and
+ * deviation. */
+static tl_finding_overlap judge_overlap(const tl_study_overlap *row, size_t n_draws)
+{
+    const double z = tl_normal_quantile(0.975), half = z * row->deviation,
+                 error = half / sqrt((double)n_draws);
+    tl_finding_overlap f = {.row = row};
+    f.random = (tl_interval){.value = row->random,
+                             .low = row->random - half,
+                             .high = row->random + half,
+                             .deviation = row->deviation,
+                             .n = n_draws};
+    /* A larger baseline leaves less: the ends change places. */
+    f.normalised =
+        (tl_interval){.value = tl_overlap_normalised(row->iou, row->random),
+                      .low = tl_overlap_normalised(row->iou, row->random + error),
+                      .high = tl_overlap_normalised(row->iou, row->random - error),
+                      .n = n_draws};
+    return f;
+}
+
+tl_status tl_findings_overlaps(const tl_study_db *db, size_t n_draws, tl_arena *arena,
+                               tl_findings *out, tl_error *err)
+{
+    const tl_study_overlap *rows = NULL;
+    size_t n = 0;
+    const tl_status status = tl_study_db_get_overlaps(db, arena, &rows, &n, err);
+    if (status != TL_OK)
+        return status;
+    tl_finding_overlap *overlaps = tl_arena_alloc(arena, n, sizeof *overlaps);
+    if (overlaps == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", n);
+    for (size_t i = 0; i < n; i++)
+        overlaps[i] = judge_overlap(&rows[i], n_draws);
+    out->overlaps = overlaps;
+    out->n_overlaps = n;
+    return TL_OK;
+}
+
+/* ---- interchange ------------------------------------------------------------------ */
+
+/* Of the evaluation pairs of a host: what is needed to judge one segment. */
+typedef struct swap_data {
+    const tl_study_evaluation *base; /* clean and none */
+    const double *logit_diff;        /* [pairs, n_swaps] */
+    const tl_study_swap *swaps;
+    size_t n_swaps, n_pairs;
+    size_t first; /* number of its first pair where two hosts are counted through */
+    const char *segment;
+} swap_data;
+
+/* Faithfulness of swap s as ratio of means over the chosen pairs. */
+static double faithfulness(const swap_data *d, size_t s, const size_t *chosen, size_t n)
+{
+    double over = 0.0, under = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const size_t pair = chosen[i] - d->first; /* of another host: wraps */
+        if (pair >= d->n_pairs)
+            continue;
+        const tl_study_evaluation *e = &d->base[pair];
+        over += d->logit_diff[pair * d->n_swaps + s] - e->none;
+        under += e->clean - e->none;
+    }
+    return under != 0.0 ? over / under : NAN;
+}
+
+typedef struct judgement {
+    double value, random, own;
+} judgement;
+
+static judgement judge(const swap_data *d, const size_t *chosen, size_t n)
+{
+    judgement f = {NAN, NAN, NAN};
+    double random = 0.0;
+    size_t n_random = 0;
+    for (size_t s = 0; s < d->n_swaps; s++) {
+        const tl_study_swap *swap = &d->swaps[s];
+        if (strcmp(swap->swapped, "none") == 0)
+            f.own = faithfulness(d, s, chosen, n);
+        if (strcmp(swap->swapped, d->segment) != 0)
+            continue;
+        const double value = faithfulness(d, s, chosen, n);
+        if (swap->is_random) {
+            random += value;
+            n_random++;
+        } else {
+            f.value = value;
+        }
+    }
+    if (n_random > 0)
+        f.random = random / (double)n_random;
+    return f;
+}
+
+static double swapped_of(const void *data, const size_t *chosen, size_t n)
+{
+    return judge(data, chosen, n).value;
+}
+
+static double random_of(const void *data, const size_t *chosen, size_t n)
+{
+    return judge(data, chosen, n).random;
+}
+
+static double own_of(const void *data, const size_t *chosen, size_t n)
+{
+    return judge(data, chosen, n).own;
+}
+
+static double normalised_of(const void *data, const size_t *chosen, size_t n)
+{
+    const judgement f = judge(data, chosen, n);
+    return tl_interchange_normalised(f.value, f.random, f.own);
+}
+
+static tl_status read_host(const tl_study_db *db, tl_modality host, size_t n_points,
+                           tl_arena *arena, swap_data *d, tl_error *err)
+{
+    size_t n_evaluated = 0;
+    tl_status status =
+        tl_study_db_get_swaps(db, host, arena, &d->swaps, &d->n_swaps, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_interchange(db, host, d->n_swaps, arena,
+                                             &d->logit_diff, &d->n_pairs, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_evaluations(db, host, n_points, arena, &d->base,
+                                             &n_evaluated, err);
+    if (d->n_pairs > n_evaluated)
+        d->n_pairs = 0;
+    return status;
+}
+
+static tl_status judge_host(const swap_data *d, tl_finding_swap *out, tl_error *err)
+{
+    tl_statistic *const statistics[] = {swapped_of, random_of, own_of, normalised_of};
+    tl_interval *const numbers[] = {&out->value, &out->random, &out->own,
+                                    &out->normalised};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && status == TL_OK; i++)
+        status = tl_bootstrap(statistics[i], d, d->n_pairs, NULL, numbers[i], err);
+    return status;
+}
+
+/* Both hosts; each term is averaged before the ratio is taken. */
+static double normalised_of_both(const void *data, const size_t *chosen, size_t n)
+{
+    const swap_data *both = data;
+    const judgement t = judge(&both[TL_TEXT], chosen, n),
+                    v = judge(&both[TL_IMAGE], chosen, n);
+    return tl_interchange_normalised((t.value + v.value) / 2, (t.random + v.random) / 2,
+                                     (t.own + v.own) / 2);
+}
+
+tl_status tl_findings_swaps(const tl_study_db *db, size_t n_points, tl_arena *arena,
+                            tl_findings *out, tl_error *err)
+{
+    swap_data hosts[TL_MODALITY_COUNT] = {{0}};
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        status = read_host(db, (tl_modality)m, n_points, arena, &hosts[m], err);
+        out->has_swaps[m] = hosts[m].n_pairs > 0;
+    }
+    for (size_t s = 0; s < TL_SEGMENT_COUNT && status == TL_OK; s++) {
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            hosts[m].segment = tl_segment_name((tl_segment)s);
+            if (out->has_swaps[m] && status == TL_OK)
+                status = judge_host(&hosts[m], &out->swaps[m][s], err);
+        }
+        if (status != TL_OK || !out->has_swaps[TL_TEXT] || !out->has_swaps[TL_IMAGE])
+            continue;
+        swap_data both[] = {hosts[TL_TEXT], hosts[TL_IMAGE]};
+        both[TL_IMAGE].first = both[TL_TEXT].n_pairs;
+        status = tl_bootstrap(normalised_of_both, both,
+                              both[TL_TEXT].n_pairs + both[TL_IMAGE].n_pairs, NULL,
+                              &out->swapped[s], err);
+    }
+    return status;
+}
+
+/* ---- alignment ------------------------------------------------------------------- */
+
+/* a, b and a - b of one layer over all pairs. */
+static tl_status two_and_difference(const tl_study_alignment *rows, size_t n,
+                                    size_t layer, bool centred, double *buffer,
+                                    tl_interval *a, tl_interval *b,
+                                    tl_interval *difference, tl_error *err)
+{
+    double *first = buffer, *second = buffer + n, *third = buffer + 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        first[i] = (centred ? rows[i].centred_matched : rows[i].matched)[layer];
+        second[i] = (centred ? rows[i].centred_other : rows[i].other)[layer];
+        third[i] = first[i] - second[i];
+    }
+    tl_status status = tl_findings_mean(first, n, a, err);
+    if (status == TL_OK)
+        status = tl_findings_mean(second, n, b, err);
+    return status != TL_OK ? status : tl_findings_mean(third, n, difference, err);
+}
+
+tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                             tl_error *err)
+{
+    const tl_study_alignment *rows = NULL;
+    size_t n = 0, n_layers = 0;
+    tl_status status = tl_study_db_get_alignments(db, arena, &rows, &n, &n_layers, err);
+    if (status != TL_OK || n == 0)
+        return status;
+    tl_finding_layer *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
+    double *buffer = tl_arena_alloc(arena, 3 * n, sizeof *buffer);
+    if (layers == NULL || buffer == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    for (size_t l = 0; l < n_layers && status == TL_OK; l++) {
+        tl_finding_layer *f = &layers[l];
+        status = two_and_difference(rows, n, l, false, buffer, &f->matched, &f->other,
+                                    &f->difference, err);
+        if (status == TL_OK)
+            status = two_and_difference(rows, n, l, true, buffer, &f->centred_matched,
+                                        &f->centred_other, &f->centred_difference, err);
+    }
+    out->layers = layers;
+    out->n_layers = n_layers;
+    return status;
+}

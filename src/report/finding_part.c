@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * finding_part.c - one modality: accuracies, faithfulness curves and what lies under
+ * them, where the importance is (report/findings.h).
+ */
+#include "report/findings_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/sha256.h"
+#include "store/score_file.h"
+
+/* ---- prompts --------------------------------------------------------------------- */
+
+static tl_status read_accuracies(tl_finding_part *p, tl_arena *arena, tl_error *err)
+{
+    double *limited = tl_arena_alloc(arena, p->n_prompts, sizeof *limited),
+           *full = tl_arena_alloc(arena, p->n_prompts, sizeof *full);
+    if (limited == NULL || full == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts",
+                       p->n_prompts);
+    for (size_t i = 0; i < p->n_prompts; i++) {
+        limited[i] = p->prompts[i].correct_limited;
+        full[i] = p->prompts[i].correct_full;
+    }
+    const tl_status status = tl_findings_mean(limited, p->n_prompts, &p->limited, err);
+    return status == TL_OK ? tl_findings_mean(full, p->n_prompts, &p->full, err)
+                           : status;
+}
+
+static tl_status read_prompts(const tl_study_db *db, tl_modality modality,
+                              tl_arena *arena, tl_finding_part *p, tl_error *err)
+{
+    const tl_study_pair *pairs = NULL;
+    tl_status status =
+        tl_study_db_get_prompts(db, modality, arena, &p->prompts, &p->n_prompts, err);
+    p->present = p->n_prompts > 0;
+    if (status == TL_OK)
+        status = read_accuracies(p, arena, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_pairs(db, modality, TL_STUDY_EVALUATION, arena, &pairs,
+                                       &p->n_evaluation, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_pairs(db, modality, TL_STUDY_DISCOVERY, arena, &pairs,
+                                       &p->n_discovery, err);
+    /* The pairs are of one length; other prompts need not be. */
+    for (size_t i = 0; i < p->n_prompts && status == TL_OK && p->n_discovery > 0; i++)
+        if (p->prompts[i].row == pairs[0].row) {
+            p->n_pos = p->prompts[i].n_pos;
+            p->data_begin = p->prompts[i].data_begin;
+            p->data_end = p->prompts[i].data_end;
+        }
+    return status;
+}
+
+/* ---- curves ---------------------------------------------------------------------- */
+
+/* The evaluation pairs under the circuits of one kind. */
+typedef struct curve_data {
+    const tl_study_evaluation *pairs;
+    const double *fractions; /* [n_points] */
+    size_t n_points, kind;
+    size_t point;        /* the one in question */
+    bool ratio_of_means; /* what areas are of */
+} curve_data;
+
+/* (circuit - none) / (clean - none); NaN for pairs that are excluded (docs/math.md
+ * eq. 6). */
+static double ratio_of(const curve_data *d, size_t point, size_t pair, double *under)
+{
+    const tl_study_evaluation *e = &d->pairs[pair];
+    *under = e->clean - e->none;
+    if (fabs(*under) < 1e-6 * (1.0 + fabs(e->clean)))
+        return NAN;
+    return (e->circuit[d->kind][point] - e->none) / *under;
+}
+
+static double faithfulness_at(const curve_data *d, size_t point, bool ratio_of_means,
+                              const size_t *chosen, size_t n)
+{
+    double over = 0.0, under = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        double whole;
+        const double ratio = ratio_of(d, point, chosen[i], &whole);
+        if (isnan(ratio))
+            continue;
+        over += ratio_of_means ? ratio * whole : ratio;
+        under += ratio_of_means ? whole : 1.0;
+    }
+    return under != 0.0 ? over / under : NAN;
+}
+
+static double mean_of_ratios(const void *data, const size_t *chosen, size_t n)
+{
+    const curve_data *d = data;
+    return faithfulness_at(d, d->point, false, chosen, n);
+}
+
+static double ratio_of_means(const void *data, const size_t *chosen, size_t n)
+{
+    const curve_data *d = data;
+    return faithfulness_at(d, d->point, true, chosen, n);
+}
+
+static tl_curve_area area_of(const curve_data *d, const size_t *chosen, size_t n)
+{
+    enum { MOST = 256 };
+    double y[MOST];
+    const size_t n_points = d->n_points < MOST ? d->n_points : MOST;
+    for (size_t i = 0; i < n_points; i++)
+        y[i] = faithfulness_at(d, i, d->ratio_of_means, chosen, n);
+    return tl_curve_measure(d->fractions, y, n_points);
+}
+
+static double performance_of(const void *data, const size_t *chosen, size_t n)
+{
+    return area_of(data, chosen, n).performance;
+}
+
+static double distance_of(const void *data, const size_t *chosen, size_t n)
+{
+    return area_of(data, chosen, n).distance;
+}
+
+/* Of a point's ratios [n]; those that are excluded come last. */
+static tl_status median_of(const curve_data *d, size_t n, double *ratios,
+                           tl_interval *out, tl_error *err)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        double under;
+        const double ratio = ratio_of(d, d->point, i, &under);
+        if (!isnan(ratio))
+            ratios[kept++] = ratio;
+    }
+    return tl_bootstrap(tl_statistic_median, ratios, kept, NULL, out, err);
+}
+
+static tl_status judge_curve(curve_data *d, size_t n, tl_arena *arena,
+                             tl_finding_point *points, tl_interval *performance,
+                             tl_interval *distance, tl_error *err)
+{
+    double *ratios = tl_arena_alloc(arena, n, sizeof *ratios);
+    tl_status status =
+        ratios != NULL ? TL_OK
+                       : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    for (size_t i = 0; i < d->n_points && status == TL_OK; i++) {
+        d->point = i;
+        status =
+            tl_bootstrap(mean_of_ratios, d, n, NULL, &points[i].mean_of_ratios, err);
+        if (status == TL_OK)
+            status = tl_bootstrap(ratio_of_means, d, n, NULL, &points[i].ratio_of_means,
+                                  err);
+        if (status == TL_OK)
+            status = median_of(d, n, ratios, &points[i].median, err);
+    }
+    if (status == TL_OK)
+        status = tl_bootstrap(performance_of, d, n, NULL, performance, err);
+    return status == TL_OK ? tl_bootstrap(distance_of, d, n, NULL, distance, err)
+                           : status;
+}
+
+static tl_status read_curve(const tl_study_db *db, tl_modality modality, size_t kind,
+                            bool ratio_of_means_chosen, tl_arena *arena,
+                            tl_finding_part *p, tl_error *err)
+{
+    const tl_study_point *stored = NULL;
+    const tl_study_evaluation *pairs = NULL;
+    size_t n_pairs = 0;
+    tl_status status = tl_study_db_get_curve(db, modality, (tl_study_kind)kind, arena,
+                                             &stored, &p->n_points, err);
+    if (status == TL_OK && p->n_points > 0)
+        status = tl_study_db_get_evaluations(db, modality, p->n_points, arena, &pairs,
+                                             &n_pairs, err);
+    if (status != TL_OK || p->n_points == 0)
+        return status;
+    tl_finding_point *points = tl_arena_alloc_zero(arena, p->n_points, sizeof *points);
+    double *fractions = tl_arena_alloc(arena, p->n_points, sizeof *fractions);
+    if (points == NULL || fractions == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu points", p->n_points);
+    for (size_t i = 0; i < p->n_points; i++) {
+        points[i].point = &stored[i];
+        points[i].fraction = fractions[i] = strtod(stored[i].fraction, NULL);
+    }
+    p->curves[kind] = points;
+    curve_data d = {.pairs = pairs,
+                    .fractions = fractions,
+                    .n_points = p->n_points,
+                    .kind = kind,
+                    .ratio_of_means = ratio_of_means_chosen};
+    return judge_curve(&d, n_pairs, arena, points, &p->performance[kind],
+                       &p->distance[kind], err);
+}
+
+/* ---- importance ------------------------------------------------------------------ */
+
+static double *sum_width(const float *scores, size_t places, size_t width,
+                         tl_arena *arena)
+{
+    double *sums = tl_arena_alloc_zero(arena, places, sizeof *sums);
+    for (size_t i = 0; sums != NULL && i < places; i++)
+        for (size_t k = 0; k < width; k++)
+            sums[i] += (double)scores[i * width + k];
+    return sums;
+}
+
+static tl_status check_hash(const char *path, const char *wanted, tl_error *err)
+{
+    tl_sha256 hash;
+    char hex[TL_SHA256_HEX];
+    tl_sha256_init(&hash);
+    const tl_status status = tl_sha256_file(&hash, path, err);
+    if (status != TL_OK)
+        return status;
+    tl_sha256_hex(&hash, hex);
+    return strcmp(hex, wanted) == 0
+               ? TL_OK
+               : tl_fail(err, TL_ERR_DATA,
+                         "%s: not what the study wrote: its SHA-256 is %.12s..., "
+                         "wanted %.12s...",
+                         path, hex, wanted);
+}
+
+/* Without the file there are no maps; another file in its place is refused. */
+static tl_status read_importance(const char *folder, tl_arena *arena,
+                                 tl_finding_part *p, tl_error *err)
+{
+    const tl_study_scores *about = &p->scores;
+    const char *path = tl_path_join(arena, folder, about->file);
+    if (path == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    if (!tl_file_exists(path))
+        return TL_OK;
+    const tl_dims dims = {
+        .n_layers = about->n_layers, .n_heads = about->n_heads, .d_mlp = about->d_mlp};
+    tl_arena *own = tl_arena_create(); /* only the sums are kept */
+    tl_scores s = {0};
+    tl_status status = own != NULL ? check_hash(path, about->sha256, err)
+                                   : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    if (status == TL_OK)
+        status = tl_score_file_read(path, &dims, about->n_pos, own, &s, err);
+    if (status == TL_OK) {
+        const size_t places = s.n_layers * s.n_pos;
+        p->importance[TL_KIND_HEADS] = sum_width(s.heads, places, s.n_heads, arena);
+        p->importance[TL_KIND_NEURONS] = sum_width(s.neurons, places, s.d_mlp, arena);
+        if (p->importance[TL_KIND_HEADS] == NULL ||
+            p->importance[TL_KIND_NEURONS] == NULL)
+            status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for maps");
+    }
+    tl_arena_destroy(own);
+    return status;
+}
+
+tl_status tl_findings_part(const tl_study_db *db, const char *folder,
+                           tl_modality modality, tl_arena *arena, tl_finding_part *out,
+                           tl_error *err)
+{
+    tl_finding_part p = {0};
+    const char *faith = NULL;
+    tl_status status = read_prompts(db, modality, arena, &p, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_key(db, "faith", arena, &faith, err);
+    for (size_t k = 0; k < TL_STUDY_KIND_COUNT && status == TL_OK; k++)
+        status = read_curve(db, modality, k,
+                            faith != NULL && strcmp(faith, "ratio_mean") == 0, arena,
+                            &p, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_minimal(db, modality, &p.minimal, &p.done, err);
+    if (status == TL_OK && p.minimal.found && p.minimal.point >= p.n_points)
+        status = tl_fail(err, TL_ERR_FORMAT, "the minimal circuit is not on the curve");
+    if (status == TL_OK)
+        status = tl_study_db_get_scores(db, modality, arena, &p.scores, err);
+    if (status == TL_OK && p.scores.file != NULL)
+        status = read_importance(folder, arena, &p, err);
+    if (status == TL_OK)
+        status =
+            tl_study_db_get_tokens(db, modality, arena, &p.tokens, &p.n_tokens, err);
+    if (status == TL_OK)
+        *out = p;
+    return status;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * finding_validation.c - how well attributed scores agree with exact effects
+ * (report/findings.h).
+ */
+#include "report/findings_private.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ALL_LAYERS = -1, MOST_STEPS = 16 };
+
+/* Exact and attributed of the components in question. */
+typedef struct sample {
+    const double *exact, *attributed;
+    double *x, *y; /* room for a resample */
+} sample;
+
+static void gather(const sample *s, const size_t *chosen, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        s->x[i] = s->exact[chosen[i]];
+        s->y[i] = s->attributed[chosen[i]];
+    }
+}
+
+static double pearson_of(const void *data, const size_t *chosen, size_t n)
+{
+    const sample *s = data;
+    gather(s, chosen, n);
+    return tl_pearson(s->x, s->y, n);
+}
+
+static double spearman_of(const void *data, const size_t *chosen, size_t n)
+{
+    const sample *s = data;
+    double value = NAN;
+    gather(s, chosen, n);
+    return tl_spearman(s->x, s->y, n, &value, NULL) == TL_OK ? value : NAN;
+}
+
+/* The effects of a kind, layer and number of steps. */
+static tl_status check(const tl_finding_validation *v, tl_component_kind kind,
+                       int layer, size_t ig_steps, double *room, tl_finding_check *out,
+                       tl_error *err)
+{
+    double *exact = room, *attributed = room + v->n_effects;
+    const sample s = {exact, attributed, room + 2 * v->n_effects,
+                      room + 3 * v->n_effects};
+    tl_finding_check f = {.ig_steps = ig_steps, .kind = kind, .layer = layer};
+    for (size_t i = 0; i < v->n_effects; i++) {
+        const tl_study_effect *e = &v->effects[i];
+        if (e->ig_steps != ig_steps || strcmp(e->kind, tl_kind_name(kind)) != 0 ||
+            (layer != ALL_LAYERS && e->layer != (size_t)layer))
+            continue;
+        exact[f.n] = e->exact;
+        attributed[f.n++] = e->attributed;
+    }
+    /* One layer has too few for an interval that means anything. */
+    const tl_bootstrap_options few = {.n_resamples = 1};
+    const tl_bootstrap_options *options = layer == ALL_LAYERS ? NULL : &few;
+    tl_status status = tl_bootstrap(pearson_of, &s, f.n, options, &f.pearson, err);
+    if (status == TL_OK)
+        status = tl_bootstrap(spearman_of, &s, f.n, options, &f.spearman, err);
+    *out = f;
+    return status;
+}
+
+static tl_status check_all(tl_finding_validation *v, const size_t *steps,
+                           size_t n_steps, size_t n_layers, tl_arena *arena,
+                           tl_error *err)
+{
+    const size_t n = n_steps * TL_KIND_COUNT * (n_layers + 1);
+    tl_finding_check *checks = tl_arena_alloc(arena, n, sizeof *checks);
+    double *room = tl_arena_alloc(arena, 4 * v->n_effects, sizeof *room);
+    if (checks == NULL || room == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu correlations", n);
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < n_steps; m++)
+        for (size_t k = 0; k < TL_KIND_COUNT; k++)
+            for (int layer = ALL_LAYERS; layer < (int)n_layers; layer++)
+                if (status == TL_OK)
+                    status = check(v, (tl_component_kind)k, layer, steps[m], room,
+                                   &checks[v->n_checks++], err);
+    v->checks = checks;
+    return status;
+}
+
+static tl_status measure_gaps(tl_finding_validation *v, const size_t *steps,
+                              size_t n_steps, const tl_study_completeness *rows,
+                              size_t n, tl_arena *arena, tl_error *err)
+{
+    tl_finding_gap *gaps = tl_arena_alloc(arena, n_steps, sizeof *gaps);
+    double *values = tl_arena_alloc(arena, n, sizeof *values);
+    tl_status status = TL_OK;
+    if (gaps == NULL || values == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    for (size_t m = 0; m < n_steps && status == TL_OK; m++) {
+        size_t kept = 0;
+        for (size_t i = 0; i < n; i++)
+            if (rows[i].ig_steps == steps[m] && fabs(rows[i].difference) > 1e-6)
+                values[kept++] = fabs(rows[i].attributed - rows[i].difference) /
+                                 fabs(rows[i].difference);
+        gaps[m].ig_steps = steps[m];
+        status = tl_findings_mean(values, kept, &gaps[m].gap, err);
+    }
+    v->gaps = gaps;
+    v->n_gaps = n_steps;
+    return status;
+}
+
+tl_status tl_findings_validation(const tl_study_db *db, tl_modality modality,
+                                 size_t n_layers, tl_arena *arena,
+                                 tl_finding_validation *out, tl_error *err)
+{
+    tl_finding_validation v = {0};
+    const tl_study_completeness *rows = NULL;
+    size_t n_rows = 0, steps[MOST_STEPS], n_steps = 0;
+    tl_status status =
+        tl_study_db_get_effects(db, modality, arena, &v.effects, &v.n_effects, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_completeness(db, modality, arena, &rows, &n_rows, err);
+    if (status != TL_OK || v.n_effects == 0)
+        return status;
+    /* The steps are those of the first pair. */
+    while (n_steps < n_rows && n_steps < MOST_STEPS &&
+           rows[n_steps].pair == rows[0].pair) {
+        steps[n_steps] = rows[n_steps].ig_steps;
+        n_steps++;
+    }
+    status = check_all(&v, steps, n_steps, n_layers, arena, err);
+    if (status == TL_OK)
+        status = measure_gaps(&v, steps, n_steps, rows, n_rows, arena, err);
+    if (status == TL_OK)
+        *out = v;
+    return status;
+}

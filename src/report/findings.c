@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * findings.c - see findings.h. */
+#include "report/findings_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+tl_status tl_findings_mean(const double *values, size_t n, tl_interval *out,
+                           tl_error *err)
+{
+    return tl_bootstrap(tl_statistic_mean, values, n, NULL, out, err);
+}
+
+const char *tl_findings_key(const tl_findings *findings, const char *key)
+{
+    for (size_t i = 0; i < findings->n_keys; i++)
+        if (strcmp(findings->keys[i].key, key) == 0)
+            return findings->keys[i].value;
+    return "";
+}
+
+const tl_interval *tl_findings_chosen(const tl_findings *findings,
+                                      const tl_finding_point *point)
+{
+    return strcmp(tl_findings_key(findings, "faith"), "ratio_mean") == 0
+               ? &point->ratio_of_means
+               : &point->mean_of_ratios;
+}
+
+const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,
+                                             tl_study_kind kind)
+{
+    return part->minimal.found && part->curves[kind] != NULL
+               ? &part->curves[kind][part->minimal.point]
+               : NULL;
+}
+
+static tl_status read_modality(const tl_study_db *db, const char *folder,
+                               tl_modality modality, tl_arena *arena, tl_findings *f,
+                               tl_error *err)
+{
+    tl_finding_part *part = &f->parts[modality];
+    tl_status status = tl_findings_part(db, folder, modality, arena, part, err);
+    if (status == TL_OK)
+        status = tl_findings_validation(db, modality, part->scores.n_layers, arena,
+                                        &f->validations[modality], err);
+    return status;
+}
+
+/* How many random circuits the overlap is compared with. */
+static size_t overlap_draws(const tl_findings *f)
+{
+    const size_t n = strtoul(tl_findings_key(f, "rand-draws"), NULL, 10);
+    return n > 0 ? n : 20;
+}
+
+static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f,
+                          tl_error *err)
+{
+    tl_status status = tl_study_db_get_keys(db, arena, &f->keys, &f->n_keys, err);
+    if (status == TL_OK && f->n_keys == 0)
+        status = tl_fail(err, TL_ERR_NOT_FOUND, "the study there has not begun");
+    if (status == TL_OK)
+        status = tl_study_db_has_stage(db, "all", &f->finished, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = read_modality(db, f->folder, (tl_modality)m, arena, f, err);
+    if (status == TL_OK)
+        status = tl_study_db_get_pictures(db, arena, &f->pictures, &f->n_pictures, err);
+    if (status == TL_OK)
+        status = tl_findings_overlaps(db, overlap_draws(f), arena, f, err);
+    const size_t n_points = f->parts[TL_TEXT].n_points > 0
+                                ? f->parts[TL_TEXT].n_points
+                                : f->parts[TL_IMAGE].n_points;
+    if (status == TL_OK && n_points > 0)
+        status = tl_findings_swaps(db, n_points, arena, f, err);
+    if (status == TL_OK)
+        status = tl_findings_layers(db, arena, f, err);
+    if (status == TL_OK)
+        status = tl_findings_backpatch(db, arena, &f->backpatch, err);
+    return status;
+}
+
+tl_status tl_findings_read(const char *folder, tl_arena *arena, tl_findings *out,
+                           tl_error *err)
+{
+    tl_findings f = {.folder = folder};
+    tl_study_db *db = NULL;
+    tl_status status = tl_study_db_open(folder, TL_STUDY_READ, &db, err);
+    if (status == TL_OK)
+        status = tl_fail_while(err, read_all(db, arena, &f, err), "%s", folder);
+    tl_study_db_close(db);
+    if (status == TL_OK)
+        *out = f;
+    return status;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * findings_private.h - the parts that findings are read in. */
+#ifndef TWINLENS_REPORT_FINDINGS_PRIVATE_H
+#define TWINLENS_REPORT_FINDINGS_PRIVATE_H
+
+#include "report/findings.h"
+
+/* The mean of values[n], with its interval. */
+tl_status tl_findings_mean(const double *values, size_t n, tl_interval *out,
+                           tl_error *err);
+
+/* ---- finding_part.c ---------------------------------------------------------------- */
+
+tl_status tl_findings_part(const tl_study_db *db, const char *folder,
+                           tl_modality modality, tl_arena *arena, tl_finding_part *out,
+                           tl_error *err);
+
+/* ---- finding_validation.c ---------------------------------------------------------- */
+
+tl_status tl_findings_validation(const tl_study_db *db, tl_modality modality,
+                                 size_t n_layers, tl_arena *arena,
+                                 tl_finding_validation *out, tl_error *err);
+
+/* ---- finding_compare.c ------------------------------------------------------------- */
+
+tl_status tl_findings_overlaps(const tl_study_db *db, size_t n_draws, tl_arena *arena,
+                               tl_findings *out, tl_error *err);
+tl_status tl_findings_swaps(const tl_study_db *db, size_t n_points, tl_arena *arena,
+                            tl_findings *out, tl_error *err);
+tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                             tl_error *err);
+
+/* ---- finding_backpatch.c ----------------------------------------------------------- */
+
+tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
+                                tl_finding_backpatch *out, tl_error *err);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ * score_file.c - see score_file.h. */
+#include "store/score_file.h"
+
+#include "twinlens/safetensors.h"
+
+tl_status tl_score_file_write(const char *path, const tl_scores *s,
+                              const char *const (*metadata)[2], size_t n_metadata,
+                              tl_error *err)
+{
+    const tl_named_tensor tensors[] = {
+        {"heads", tl_tensor_f32(s->heads, s->n_layers, s->n_pos, s->n_heads)},
+        {"neurons", tl_tensor_f32(s->neurons, s->n_layers, s->n_pos, s->d_mlp)},
+    };
+    return tl_safetensors_write(path, tensors, 2, metadata, n_metadata, err);
+}
+
+static tl_status read_scores(const tl_safetensors *file, const char *path,
+                             const char *name, const size_t want[3], tl_arena *arena,
+                             float **out, tl_error *err)
+{
+    const tl_tensor *t = tl_safetensors_find(file, name);
+    if (t == NULL)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s: there is no tensor '%s': not a score file", path, name);
+    char have_text[96], want_text[96];
+    if (t->n_dims != 3 || t->dims[0] != want[0] || t->dims[1] != want[1] ||
+        t->dims[2] != want[2])
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "%s: '%s' is %s, the model and prompts want %s (layers, positions, %s)",
+            path, name, tl_shape_text(t->dims, t->n_dims, have_text, sizeof have_text),
+            tl_shape_text(want, 3, want_text, sizeof want_text), name);
+    const size_t count = tl_tensor_count(t);
+    float *values = tl_arena_alloc(arena, count, sizeof *values);
+    if (values == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for %zu scores", path,
+                       count);
+    const tl_status status =
+        tl_fail_while(err, tl_tensor_to_f32(t, 0, count, values, err), "%s", path);
+    if (status == TL_OK)
+        *out = values;
+    return status;
+}
+
+tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos,
+                             tl_arena *arena, tl_scores *out, tl_error *err)
+{
+    tl_safetensors *file = NULL;
+    tl_scores s = {dims->n_layers, n_pos, dims->n_heads, dims->d_mlp, NULL, NULL};
+    tl_status status = tl_safetensors_open(path, &file, err);
+    if (status != TL_OK)
+        return status;
+    const size_t heads[3] = {dims->n_layers, n_pos, dims->n_heads};
+    const size_t neurons[3] = {dims->n_layers, n_pos, dims->d_mlp};
+    status = read_scores(file, path, "heads", heads, arena, &s.heads, err);
+    if (status == TL_OK)
+        status = read_scores(file, path, "neurons", neurons, arena, &s.neurons, err);
+    tl_safetensors_close(file);
+    if (status == TL_OK)
+        *out = s;
+    return status;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ * score_file.h - scores on disk: `heads` and `neurons` of docs/formats.md. */
+#ifndef TWINLENS_STORE_SCORE_FILE_H
+#define TWINLENS_STORE_SCORE_FILE_H
+
+#include "twinlens/circuit.h"
+
+/* Written atomically; metadata as for tl_safetensors_write. */
+tl_status tl_score_file_write(const char *path, const tl_scores *scores,
+                              const char *const (*metadata)[2], size_t n_metadata,
+                              tl_error *err);
+
+/* In `arena`. TL_ERR_FORMAT when the file holds no scores, TL_ERR_DATA when they are
+ * of another shape than the model and prompts of n_pos positions want. */
+tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos,
+                             tl_arena *arena, tl_scores *out, tl_error *err);
+
+#endif
