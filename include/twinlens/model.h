@@ -43,6 +43,8 @@ typedef struct tl_dims {
     size_t n_layers, d_model, n_heads, n_kv_heads, d_head, d_mlp, n_vocab;
 } tl_dims;
 const tl_dims *tl_model_dims(const tl_model *model);
+/* What config.json calls the architecture: "qwen2_vl". */
+const char *tl_model_family(const tl_model *model);
 
 typedef enum tl_rope {
     TL_ROPE_TRUE,       /* the model's own positions (M-RoPE) */

@@ -42,6 +42,11 @@ def number(value):
     return "-" if value is None else f"{value:.2f}"
 
 
+def interval(finding):
+    low, high = finding["interval"]
+    return f"{number(finding['value'])} ({number(low)} to {number(high)})"
+
+
 def row(*cells):
     print("| " + " | ".join(map(str, cells)) + " |")
 
@@ -55,8 +60,8 @@ def circuits(studies):
             if minimal:
                 circuit, random = minimal["circuit"], minimal["random"]
                 cells = [f"{100 * float(circuit['fraction']):g} %", circuit["n_heads"], circuit["n_neurons"],
-                         number(circuit["ratio_of_means"]), number(random["ratio_of_means"])]
-            row(study["task"], modality, f"{part['accuracy_limited']:.2f} of {part['prompts']}", *cells)
+                         number(circuit["ratio_of_means"]["value"]), number(random["ratio_of_means"]["value"])]
+            row(study["task"], modality, f"{part['accuracy_limited']['value']:.2f} of {part['prompts']}", *cells)
 
 
 def sizes(studies):
@@ -66,7 +71,7 @@ def sizes(studies):
     print("|---|---|" + "---|" * len(wanted))
     for study in studies:
         for modality, part in study["modalities"].items():
-            curves = {kind: {float(p["fraction"]): p["ratio_of_means"] for p in part["curves"][kind]} for kind in ("circuit", "random")}
+            curves = {kind: {float(p["fraction"]): p["ratio_of_means"]["value"] for p in part["curves"][kind]} for kind in ("circuit", "random")}
             cells = [f"{number(curves['circuit'].get(float(w)))} ({number(curves['random'].get(float(w)))})" for w in wanted]
             row(study["task"], modality, *cells)
 
@@ -79,10 +84,10 @@ def comparison(studies):
             swaps = {s["host"]: s for s in study["interchange"] if s["swapped"] == segment}
             if not overlap:
                 continue
-            into = [f"{number(s['normalised'])} ({number(s['interval'][0])} to {number(s['interval'][1])})" if s else "-"
+            into = [interval(s["normalised"]) if s else "-"
                     for s in (swaps.get("text"), swaps.get("image"))]
             o = overlap[0]
-            row(study["task"], segment, number(o["iou"]), number(o["random"]), number(o["normalised"]), *into)
+            row(study["task"], segment, number(o["iou"]), number(o["random"]["value"]), number(o["normalised"]["value"]), *into)
 
 
 def layers(folders, studies):

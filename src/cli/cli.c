@@ -17,7 +17,7 @@ static const tl_command *const commands[] = {
     &tl_command_predict,     &tl_command_attribute, &tl_command_evaluate,
     &tl_command_trace,       &tl_command_task,      &tl_command_overlap,
     &tl_command_interchange, &tl_command_align,     &tl_command_backpatch,
-    &tl_command_validate,    &tl_command_export,
+    &tl_command_validate,    &tl_command_export,    &tl_command_report,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

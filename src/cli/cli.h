@@ -33,6 +33,7 @@ extern const tl_command tl_command_align;
 extern const tl_command tl_command_backpatch;
 extern const tl_command tl_command_validate;
 extern const tl_command tl_command_export;
+extern const tl_command tl_command_report;
 
 /* Exit status: 0 done, 1 failed, 2 misused. */
 int tl_cli_main(int argc, char **argv);

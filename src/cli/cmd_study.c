@@ -4,14 +4,17 @@
  * printed at its end.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "base/file.h"
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/study.h"
 #include "cli/summary.h"
+#include "report/report.h"
 
 /* Fractions that were written by hand: numbers, each larger than the one before. */
 static tl_status read_fractions(const char *text, tl_arena *arena,
@@ -51,6 +54,8 @@ static const tl_choice metrics[] = {{"ld", 0}, {0}};
 /* What the table leaves as numbers and words. */
 typedef struct choices {
     tl_attribution_flags attribution;
+    tl_strings datasets;
+    const char *out;
     int modality, accuracy, keep, grid, rounding, faith, metric, bp_grid;
     bool rounding_given, grid_given;
     const char *fractions;
@@ -62,12 +67,19 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
 {
     const tl_option options[] = {
         TL_OPTIONS_MODEL(o->session),
-        TL_OPTIONS_DATASET(o->session),
+        {.name = "dataset",
+         .kind = TL_OPTION_STRINGS,
+         .value = &c->datasets,
+         .argument = "DIR",
+         .help = "a dataset folder, or its dataset.jsonl; several make several studies",
+         .required = true},
         {.name = "out",
          .kind = TL_OPTION_STRING,
-         .value = &o->out,
+         .value = &c->out,
          .argument = "RUN",
-         .help = "study folder; a study that is there goes on",
+         .help =
+             "study folder; a study that is there goes on. Of several: RUN/NAME, where "
+             "NAME is that of the dataset's folder",
          .required = true},
         {.name = "modality",
          .kind = TL_OPTION_CHOICE,
@@ -136,12 +148,12 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .argument = "F",
          .help = "what the smallest circuit's faithfulness exceeds (0.8)"},
         {.name = "pictures",
-         .kind = TL_OPTION_SIZE,
+         .kind = TL_OPTION_COUNT,
          .value = &o->n_pictures,
          .argument = "N",
          .help = "image prompts kept for the report, each with its own scores (4)"},
         {.name = "validate",
-         .kind = TL_OPTION_SIZE,
+         .kind = TL_OPTION_COUNT,
          .value = &o->n_validated,
          .argument = "N",
          .help = "prompts of each modality on which attribution is compared with exact "
@@ -194,21 +206,106 @@ static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
                                    &o->n_fractions, err);
 }
 
+/* ---- where the studies go ---------------------------------------------------------- */
+
+/* "data/counting/" and "data/counting/dataset.jsonl" are both called "counting". */
+static const char *dataset_name(const char *path, tl_arena *arena)
+{
+    static const char file[] = "dataset.jsonl";
+    char *name = tl_arena_strdup(arena, path);
+    if (name == NULL)
+        return NULL;
+    size_t n = strlen(name);
+    if (n >= sizeof file && strcmp(name + n - (sizeof file - 1), file) == 0)
+        n -= sizeof file - 1;
+    while (n > 1 && name[n - 1] == '/')
+        n--;
+    name[n] = '\0';
+    const char *slash = strrchr(name, '/');
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : name;
+}
+
+/* The folder of each study; two of one name are refused. */
+static tl_status name_runs(const choices *c, tl_arena *arena, const char **runs,
+                           tl_error *err)
+{
+    for (size_t i = 0; i < c->datasets.n; i++) {
+        const char *name = dataset_name(c->datasets.texts[i], arena);
+        runs[i] = c->datasets.n == 1 ? c->out
+                  : name != NULL     ? tl_path_join(arena, c->out, name)
+                                     : NULL;
+        if (runs[i] == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(runs[k], runs[i]) == 0)
+                return tl_cli_misuse(err,
+                                     "two datasets are called '%s': %s and %s; wanted "
+                                     "folders of different names",
+                                     name, c->datasets.texts[k], c->datasets.texts[i]);
+    }
+    return TL_OK;
+}
+
+/* ---- the command ------------------------------------------------------------------- */
+
+static tl_status study_all(tl_study_options *options, const choices *c,
+                           const char *const *runs, tl_error *err)
+{
+    const bool is_terminal = isatty(STDERR_FILENO) == 1;
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < c->datasets.n && status == TL_OK; i++) {
+        tl_progress progress;
+        options->session.dataset = c->datasets.texts[i];
+        options->out = runs[i];
+        if (c->datasets.n > 1)
+            fprintf(stderr, "== %s\n", runs[i]);
+        tl_progress_init(&progress, stderr, is_terminal, NULL, NULL);
+        status = tl_study_run(options, &progress, err);
+    }
+    return status;
+}
+
+/* A finished study keeps its page until a stage is run again. */
+static tl_status write_report(const choices *c, const char *const *runs,
+                              tl_arena *arena, tl_error *err)
+{
+    const char *page = tl_path_join(arena, c->out, "report.html");
+    if (page == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    return c->datasets.n == 1 && tl_file_exists(page)
+               ? TL_OK
+               : tl_report_write(runs, c->datasets.n, page, err);
+}
+
+static tl_status print(const choices *c, const char *const *runs, FILE *out,
+                       tl_error *err)
+{
+    if (c->datasets.n > 1)
+        return tl_summary_table(runs, c->datasets.n, out, err);
+    return c->json ? tl_summary_json(runs[0], out, err)
+                   : tl_summary_print(runs[0], out, err);
+}
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     tl_study_options options;
     choices chosen;
+    const char *runs[TL_STRINGS];
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the options");
     tl_status status = make_options(argc, argv, out, arena, &options, &chosen, err);
     if (status == TL_OK && !chosen.help) {
-        tl_progress progress;
-        tl_progress_init(&progress, stderr, isatty(STDERR_FILENO) == 1, NULL, NULL);
-        status = tl_study_run(&options, &progress, err);
+        if (chosen.json && chosen.datasets.n > 1)
+            status = tl_cli_misuse(err, "--json is for one dataset at a time");
         if (status == TL_OK)
-            status = chosen.json ? tl_summary_json(options.out, out, err)
-                                 : tl_summary_print(options.out, out, err);
+            status = name_runs(&chosen, arena, runs, err);
+        if (status == TL_OK)
+            status = study_all(&options, &chosen, runs, err);
+        if (status == TL_OK)
+            status = write_report(&chosen, runs, arena, err);
+        if (status == TL_OK)
+            status = print(&chosen, runs, out, err);
     }
     tl_arena_destroy(arena);
     return status;
@@ -216,6 +313,6 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 
 const tl_command tl_command_study = {
     .name = "study",
-    .summary = "from a model and a dataset to two circuits and their faithfulness",
+    .summary = "the main job: from a model and datasets to circuits and a report",
     .run = run,
 };

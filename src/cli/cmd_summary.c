@@ -39,8 +39,9 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         return tl_cli_misuse(err, "--json is for one study at a time, without --table");
     if (json)
         return tl_summary_json(argv[0], out, err);
-    return table || n > 1 ? tl_summary_table(argv, (size_t)n, out, err)
-                          : tl_summary_print(argv[0], out, err);
+    return table || n > 1
+               ? tl_summary_table((const char *const *)argv, (size_t)n, out, err)
+               : tl_summary_print(argv[0], out, err);
 }
 
 const tl_command tl_command_summary = {

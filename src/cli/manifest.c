@@ -216,13 +216,14 @@ static const char *joined(tl_arena *arena, const char *const *texts, size_t n)
     return all;
 }
 
-tl_status tl_manifest_make(const tl_study_options *options, const tl_dataset *dataset,
+tl_status tl_manifest_make(const tl_study_options *options, const tl_session *session,
                            const bool modalities[TL_MODALITY_COUNT],
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err)
 {
     static const char *const keeps[] = {"limited", "full", "all"};
     const tl_attribution_options *a = &options->attribution;
+    const tl_dataset *dataset = session->dataset;
     tl_manifest m = {0};
     const char *hashes[2] = {NULL, NULL};
     const tl_status status = add_hashes(&m, options, dataset, modalities, known,
@@ -231,6 +232,7 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_dataset *da
         return status;
     add_key(&m, "program", "twinlens " TWINLENS_VERSION);
     add_key(&m, "model", hashes[0]);
+    add_key(&m, "family", tl_arena_strdup(arena, tl_model_family(session->model)));
     add_key(&m, "dataset", hashes[1]);
     add_key(&m, "task", dataset->name);
     add_key(&m, "modality",

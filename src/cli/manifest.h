@@ -22,7 +22,7 @@ typedef struct tl_manifest {
  * Hashes the files of model and dataset, except those whose hash `known` remembers
  * for the size and time that they have; all results live in `arena`.
  */
-tl_status tl_manifest_make(const tl_study_options *options, const tl_dataset *dataset,
+tl_status tl_manifest_make(const tl_study_options *options, const tl_session *session,
                            const bool modalities[TL_MODALITY_COUNT],
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err);

@@ -65,6 +65,16 @@ static tl_status parse_choice(const tl_option *o, const char *text, tl_error *er
     return tl_cli_misuse(err, "--%s is '%s', wanted one of %s", o->name, text, known);
 }
 
+static tl_status add_string(const tl_option *o, const char *text, tl_error *err)
+{
+    tl_strings *strings = o->value;
+    if (strings->n == TL_STRINGS)
+        return tl_cli_misuse(err, "--%s is given more than %d times", o->name,
+                             (int)TL_STRINGS);
+    strings->texts[strings->n++] = text;
+    return TL_OK;
+}
+
 static tl_status parse_value(const tl_option *o, const char *text, tl_error *err)
 {
     uint64_t whole = 0;
@@ -72,12 +82,17 @@ static tl_status parse_value(const tl_option *o, const char *text, tl_error *err
     switch (o->kind) {
     case TL_OPTION_FLAG: return TL_OK; /* never: a flag takes no value */
     case TL_OPTION_STRING:
+    case TL_OPTION_STRINGS:
         if (text[0] == '\0')
             return tl_cli_misuse(err, "--%s is empty, wanted %s", o->name, o->argument);
+        if (o->kind == TL_OPTION_STRINGS)
+            return add_string(o, text, err);
         *(const char **)o->value = text;
         return TL_OK;
     case TL_OPTION_SIZE:
-        status = parse_whole(o->name, text, 1, SIZE_MAX >> 1, &whole, err);
+    case TL_OPTION_COUNT:
+        status = parse_whole(o->name, text, o->kind == TL_OPTION_SIZE, SIZE_MAX >> 1,
+                             &whole, err);
         if (status == TL_OK)
             *(size_t *)o->value = (size_t)whole;
         return status;
@@ -180,7 +195,7 @@ tl_status tl_options_parse(const tl_option *options, size_t count, const char *c
         if (at == count)
             return unknown(options, count, name, err);
         const tl_option *o = &options[at];
-        if (seen[at])
+        if (seen[at] && o->kind != TL_OPTION_STRINGS)
             return tl_cli_misuse(err, "--%s is given twice", name);
         seen[at] = true;
         if (o->given != NULL)

@@ -26,14 +26,22 @@
 #include "twinlens/status.h"
 
 typedef enum tl_option_kind {
-    TL_OPTION_FLAG,   /* bool *; takes no value */
-    TL_OPTION_STRING, /* const char **; not empty; borrowed from argv */
-    TL_OPTION_SIZE,   /* size_t *; a positive decimal integer */
-    TL_OPTION_SEED,   /* uint64_t *; any decimal integer */
-    TL_OPTION_BYTES,  /* size_t *; 500M, 8G, 1048576 */
-    TL_OPTION_DOUBLE, /* double *; a finite number */
-    TL_OPTION_CHOICE, /* int *; one of the names in `choices` */
+    TL_OPTION_FLAG,    /* bool *; takes no value */
+    TL_OPTION_STRING,  /* const char **; not empty; borrowed from argv */
+    TL_OPTION_STRINGS, /* tl_strings *; the same, may be given more than once */
+    TL_OPTION_SIZE,    /* size_t *; a positive decimal integer */
+    TL_OPTION_COUNT,   /* size_t *; the same, or 0 */
+    TL_OPTION_SEED,    /* uint64_t *; any decimal integer */
+    TL_OPTION_BYTES,   /* size_t *; 500M, 8G, 1048576 */
+    TL_OPTION_DOUBLE,  /* double *; a finite number */
+    TL_OPTION_CHOICE,  /* int *; one of the names in `choices` */
 } tl_option_kind;
+
+enum { TL_STRINGS = 64 };
+typedef struct tl_strings {
+    const char *texts[TL_STRINGS];
+    size_t n;
+} tl_strings;
 
 /* A choice's name and the value that it stands for; {NULL, 0} ends the list. */
 typedef struct tl_choice {

@@ -142,6 +142,19 @@ static tl_status check_all_prompts(const tl_study *study, tl_error *err)
 
 /* ---- the folder -------------------------------------------------------------- */
 
+/* The page of what was there before the next stage. */
+static tl_status remove_page(const tl_study *study, tl_error *err)
+{
+    const char *path =
+        tl_path_join(study->session.arena, study->options->out, "report.html");
+    if (path == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    return unlink(path) == 0 || errno == ENOENT
+               ? TL_OK
+               : tl_fail(err, TL_ERR_IO, "%s: cannot remove: %s", path,
+                         strerror(errno));
+}
+
 /* A killed study leaves files that were not whole yet, under names of their own. */
 static void remove_parts(const tl_study *study)
 {
@@ -150,8 +163,9 @@ static void remove_parts(const tl_study *study)
         return;
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         const bool ours = strncmp(entry->d_name, "scores.", 7) == 0 ||
-                          strncmp(entry->d_name, "partial.", 8) == 0;
-        if (!ours || strstr(entry->d_name, ".safetensors.part-") == NULL)
+                          strncmp(entry->d_name, "partial.", 8) == 0 ||
+                          strncmp(entry->d_name, "report.", 7) == 0;
+        if (!ours || strstr(entry->d_name, ".part-") == NULL)
             continue;
         const char *path =
             tl_path_join(study->session.arena, study->options->out, entry->d_name);
@@ -174,9 +188,9 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
     if (status == TL_OK)
         status = tl_study_db_open(study->options->out, TL_STUDY_WRITE, &study->db, err);
     if (status == TL_OK)
-        status = tl_manifest_make(study->options, study->session.dataset,
-                                  study->modalities, study->db, study->progress,
-                                  study->session.arena, &manifest, err);
+        status = tl_manifest_make(study->options, &study->session, study->modalities,
+                                  study->db, study->progress, study->session.arena,
+                                  &manifest, err);
     if (status == TL_OK)
         status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
                                    manifest.files, manifest.n_files, err);
@@ -268,6 +282,8 @@ tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,
         status = parse_fractions(&study, err);
     if (status == TL_OK)
         status = open_store(&study, &finished, err);
+    if (status == TL_OK && !finished)
+        status = remove_page(&study, err);
     if (status == TL_OK && !finished)
         status = run_stages(&study, err);
     tl_progress_clear(progress);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report/findings.h"
+#include "report/overview.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 
@@ -405,47 +406,25 @@ tl_status tl_summary_print(const char *folder, FILE *out, tl_error *err)
 
 /* ---- many studies ---------------------------------------------------------------- */
 
-static void print_lines(const tl_findings *f, FILE *out)
-{
-    const char *task = tl_findings_key(f, "task");
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-        const part *p = &f->parts[m];
-        char size[64] = "-", faithfulness[64] = "-", random[64] = "-", accuracy[64];
-        if (!p->present)
-            continue;
-        const tl_finding_point *smallest = tl_findings_smallest(p, TL_STUDY_CIRCUIT);
-        say_size(f, p, size);
-        if (smallest != NULL) {
-            interval_text(tl_findings_chosen(f, smallest), faithfulness);
-            interval_text(
-                tl_findings_chosen(f, tl_findings_smallest(p, TL_STUDY_RANDOM)),
-                random);
-        }
-        fprintf(out, "%-16s %-8s %5zu %24s %9zu %8s %6zu %8zu %24s %25s\n",
-                task[0] != '\0' ? task : f->folder, modality_names[m], p->n_prompts,
-                interval_text(&p->limited, accuracy), p->n_evaluation, size,
-                smallest != NULL ? smallest->point->n_heads : 0,
-                smallest != NULL ? smallest->point->n_neurons : 0, faithfulness,
-                random);
-    }
-}
-
-tl_status tl_summary_table(char *const *folders, size_t n_folders, FILE *out,
+tl_status tl_summary_table(const char *const *folders, size_t n_folders, FILE *out,
                            tl_error *err)
 {
-    fprintf(out, "%-16s %-8s %5s %24s %9s %8s %6s %8s %24s %25s\n", "task", "modality",
-            "n", "accuracy (95 %)", "evaluated", "circuit", "heads", "neurons",
-            "faithfulness (95 %)", "random circuit (95 %)");
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < n_folders && status == TL_OK; i++) {
-        tl_findings f;
-        tl_arena *arena = tl_arena_create();
-        status = arena != NULL
-                     ? tl_findings_read(folders[i], arena, &f, err)
-                     : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folders[i]);
-        if (status == TL_OK)
-            print_lines(&f, out);
-        tl_arena_destroy(arena);
+    tl_overview overview;
+    tl_arena *arena = tl_arena_create();
+    tl_findings *all =
+        arena != NULL ? tl_arena_alloc_zero(arena, n_folders, sizeof *all) : NULL;
+    tl_status status = all != NULL ? TL_OK
+                                   : tl_fail(err, TL_ERR_NO_MEMORY,
+                                             "no memory for %zu studies", n_folders);
+    for (size_t i = 0; i < n_folders && status == TL_OK; i++)
+        status = tl_findings_read(folders[i], arena, &all[i], err);
+    if (status == TL_OK)
+        status = tl_overview_make(all, n_folders, arena, &overview, err);
+    for (size_t i = 0; status == TL_OK && i < overview.n_tables; i++) {
+        if (i > 0)
+            fputc('\n', out);
+        tl_table_print(&overview.tables[i], out);
     }
+    tl_arena_destroy(arena);
     return status;
 }

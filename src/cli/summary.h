@@ -16,7 +16,7 @@ tl_status tl_summary_print(const char *folder, FILE *out, tl_error *err);
 tl_status tl_summary_json(const char *folder, FILE *out, tl_error *err);
 
 /* Task, modality, accuracy, minimal circuit and faithfulness, a line each. */
-tl_status tl_summary_table(char *const *folders, size_t n_folders, FILE *out,
+tl_status tl_summary_table(const char *const *folders, size_t n_folders, FILE *out,
                            tl_error *err);
 
 #endif

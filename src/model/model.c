@@ -120,6 +120,11 @@ void tl_model_close(tl_model *model)
     tl_free(model);
 }
 
+const char *tl_model_family(const tl_model *model)
+{
+    return model->spec.family;
+}
+
 const tl_dims *tl_model_dims(const tl_model *model)
 {
     return &model->spec.dims;

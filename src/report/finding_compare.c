@@ -20,8 +20,8 @@ static tl_finding_overlap judge_overlap(const tl_study_overlap *row, size_t n_dr
                  error = half / sqrt((double)n_draws);
     tl_finding_overlap f = {.row = row};
     f.random = (tl_interval){.value = row->random,
-                             .low = row->random - half,
-                             .high = row->random + half,
+                             .low = fmax(0.0, row->random - half),
+                             .high = fmin(1.0, row->random + half),
                              .deviation = row->deviation,
                              .n = n_draws};
     /* A larger baseline leaves less: the ends change places. */

@@ -5,28 +5,14 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/csv_write.h"
+
 const char *const tl_study_tables[] = {
     "manifest",    "prompt",        "pair",    "token",        "scores",
     "picture",     "picture_score", "effect",  "completeness", "baseline",
     "evaluation",  "curve",         "minimal", "overlap",      "swap",
     "interchange", "alignment",     "cell",    "backpatch",    "iteration",
     NULL};
-
-/* Quoted when it holds a comma, a quote or a line's end. */
-static void write_text(const char *text, FILE *out)
-{
-    if (strpbrk(text, ",\"\r\n") == NULL) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
 
 static void write_hex(sqlite3_stmt *row, int column, FILE *out)
 {
@@ -44,7 +30,7 @@ static void write_value(sqlite3_stmt *row, int column, FILE *out)
         break;
     case SQLITE_FLOAT: fprintf(out, "%.17g", sqlite3_column_double(row, column)); break;
     case SQLITE_TEXT:
-        write_text((const char *)sqlite3_column_text(row, column), out);
+        tl_csv_write_text(out, (const char *)sqlite3_column_text(row, column));
         break;
     case SQLITE_BLOB: write_hex(row, column, out); break;
     default: /* NULL */ break;

@@ -177,6 +177,8 @@ static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_err
         return status;
     }
     sqlite3_extended_result_codes(db->sql.handle, 1);
+    /* Somebody may look into a study under way; it waits for him, up to a minute. */
+    sqlite3_busy_timeout(db->sql.handle, 60000);
     return TL_OK;
 }
 

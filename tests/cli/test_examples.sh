@@ -30,6 +30,18 @@ diff -r "$tmp/export" "$tmp/again" || fail "two exports differ"
 # Layers, positions of text and image prompts, and a line of names.
 [ "$(wc -l < "$tmp/export/importance.csv")" -eq $((1 + 4 * 45 + 4 * 44)) ] ||
     fail "importance.csv has not a line for each layer and position"
+# What the summary computes again with intervals is what the study has written.
+python3 - "$tmp/export" << 'END' || fail "the summary's curves are not those of the study"
+import csv, json, sys
+curves = json.load(open(sys.argv[1] + "/summary.json"))["modalities"]
+rows = list(csv.DictReader(open(sys.argv[1] + "/curve.csv")))
+assert len(rows) == 2 * 3 * 3
+for row in rows:
+    point, = [p for p in curves[row["modality"]]["curves"][row["kind"]] if p["fraction"] == row["fraction"]]
+    for name in "mean_of_ratios", "ratio_of_means", "median":
+        got, wanted = point[name]["value"], float(row[name])
+        assert abs(got - wanted) <= 1e-12 * (1 + abs(wanted)), (row, got)
+END
 if python3 -c 'import pandas, matplotlib' 2> /dev/null; then
     python3 examples/heatmap.py "$tmp/export" "$tmp/map.png" || fail "heatmap.py"
     [ "$(head -c 4 "$tmp/map.png" | tail -c 3)" = PNG ] || fail "heatmap.py drew no PNG"

@@ -56,7 +56,7 @@ expect_done "small study"
 expect_in "$tmp/out" "discovery / evaluation                                   4 / 2                     4 / 2" summary
 expect_in "$tmp/out" "100 %       1.000 (1.000 to 1.000)     1.000    1.000    1.000 (1.000 to 1.000)     1.000    1.000" summary
 expect_in "$tmp/out" "results in $run: study.db, scores.text.safetensors, scores.image.safetensors" summary
-[ "$(cd "$run" && echo *)" = "scores.image.safetensors scores.text.safetensors study.db study.lock" ] ||
+[ "$(cd "$run" && echo *)" = "report.html scores.image.safetensors scores.text.safetensors study.db study.lock" ] ||
     fail "files left over: $(ls "$run")"
 cp "$tmp/out" "$tmp/first"
 contents "$run" > "$tmp/before"
@@ -72,7 +72,20 @@ cmp -s "$tmp/first" "$tmp/out" || fail "summary prints something else"
 "$bin" summary "$run" --json > "$tmp/out" 2> "$tmp/err" || fail "summary --json"
 expect_in "$tmp/out" '"finished": true' json
 "$bin" summary "$run" "$run" > "$tmp/out" 2> "$tmp/err" || fail "summary of two"
-[ "$(wc -l < "$tmp/out")" -eq 5 ] || fail "wanted a head and two lines a study"
+[ "$(grep -c '^Accuracy$\|^Smallest faithful circuits$\|^Back-patching of image states$' "$tmp/out")" -eq 3 ] ||
+    fail "summary of two: wanted its tables"
+
+# ---- several datasets -------------------------------------------------------------------
+mkdir "$tmp/several"
+cp -r "$tiny/goldens" "$tmp/several/one"
+cp -r "$tiny/goldens" "$tmp/several/two"
+study "${small[@]}" --dataset "$tmp/several/one" --dataset "$tmp/several/two/dataset.jsonl" --out "$tmp/runs"
+expect_done "two datasets"
+[ "$(cd "$tmp/runs" && echo *)" = "one report.html two" ] || fail "two datasets make $(ls "$tmp/runs")"
+cmp -s "$run/scores.text.safetensors" "$tmp/runs/two/scores.text.safetensors" ||
+    fail "a study of two datasets is another"
+study "${small[@]}" --dataset "$tiny/goldens" --dataset "$tiny/goldens/" --out "$tmp/runs2"
+expect_refusal "twice the same name" 2 "two datasets are called 'goldens'"
 
 # ---- another study in the same folder ---------------------------------------------------
 refused() { # TEXT OPTIONS...

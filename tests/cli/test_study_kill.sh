@@ -3,8 +3,8 @@
 #
 # test_study_kill.sh TWINLENS - a study that is killed (SIGKILL) at some moment and
 # started again ends with the same bytes as one left alone: every table of its store,
-# and the score files. Ten moments spread over its run, and one study killed again and
-# again.
+# and the score files. Ten moments spread over its run, one study killed in every stage, as
+# soon as that stage has left its first rows.
 set -u
 bin=$(realpath "${1:?usage: test_study_kill.sh TWINLENS}")
 cd "$(dirname "$0")/../.."
@@ -43,7 +43,8 @@ dump() {
 }
 
 study=("$bin" study --model models/organism --dataset $dataset --prompts 40
-       --fractions 0,0.02,0.05,0.1,0.15,0.2,0.5 --threads 1 --out)
+       --fractions 0,0.02,0.05,0.1,0.15,0.2,0.5 --bp-grid paper --pictures 3 --validate 2
+       --threads 1 --out)
 
 # killed_after SECONDS FOLDER: 0 when the study was still running.
 killed_after() {
@@ -67,7 +68,7 @@ compare() { # NAME FOLDER
         diff "$tmp/wanted" "$tmp/dump" | head -n 5
         failures=$((failures + 1))
     }
-    for file in scores.text.safetensors scores.image.safetensors; do
+    for file in scores.text.safetensors scores.image.safetensors report.html; do
         cmp "$tmp/alone/$file" "$folder/$file" || {
             echo "FAILED: $name: $file differs"
             failures=$((failures + 1))
@@ -111,15 +112,28 @@ for k in 0 1 2 3 4 5 6 7 8 9; do
     compare "killed at $share %" "$folder"
 done
 
-# Again and again: each run gets a little further.
-folder=$tmp/often
-times=0
-while [ $times -lt 12 ] &&
-    killed_after "$(awk -v s="$seconds" 'BEGIN { print s / 6 }')" "$folder"; do
-    times=$((times + 1))
+# In every stage: as soon as it has rows, or for some so many, in one and the same folder.
+folder=$tmp/stages
+n_stages=0
+for stage in "prompt where modality = 'image'" pair token scores "scores where modality = 'text'" \
+    baseline "baseline where modality = 'text'" effect "effect where modality = 'image'" picture overlap \
+    interchange "interchange where host = 'image'" alignment backpatch "backpatch where modality = 'text'" iteration; do
+    "${study[@]}" "$folder" > /dev/null 2>&1 &
+    pid=$!
+    while kill -0 $pid 2> /dev/null; do
+        rows=$(ask "$folder" "select count(*) from $stage" 2> /dev/null)
+        [ "${rows:-0}" -gt 0 ] && break
+    done
+    kill -9 $pid 2> /dev/null
+    wait $pid 2> /dev/null
+    [ $? -eq 137 ] || {
+        echo "FAILED: the study had ended before '$stage' was seen"
+        failures=$((failures + 1))
+    }
+    n_stages=$((n_stages + 1))
 done
-echo "killed $times times"
-compare "killed $times times" "$folder"
+echo "killed in $n_stages stages"
+compare "killed in every stage" "$folder"
 
 [ $failures -eq 0 ] && echo "$n_killed killed studies end with the same bytes"
 exit $((failures > 0))

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * draw_bars.c - single numbers with their intervals: accuracies, overlap, interchange,
+ * the gap that back-patching closes. */
+#include <math.h>
+#include <string.h>
+
+#include "report/draw.h"
+#include "report/figure.h"
+#include "report/plot.h"
+
+const char *const tl_draw_modalities[TL_MODALITY_COUNT] = {"text", "image"};
+
+void tl_draw_interval(FILE *out, const tl_interval *i)
+{
+    if (isnan(i->value))
+        fputs("-", out);
+    else if (isnan(i->low) || isnan(i->high))
+        fprintf(out, "%.3f", i->value);
+    else
+        fprintf(out, "%.3f (%.3f to %.3f)", i->value, i->low, i->high);
+}
+
+/* ---- accuracy -------------------------------------------------------------------- */
+
+tl_status tl_draw_accuracy(const tl_findings *f, const char *prefix, FILE *page,
+                           tl_error *err)
+{
+    tl_figure figure = {
+        .page = prefix, .name = "accuracy", .title = "How often the model is right"};
+    const tl_status status = tl_figure_begin(&figure, err);
+    if (status != TL_OK)
+        return status;
+    tl_plot plot = {.name = tl_figure_panel(&figure, "both"),
+                    .title = "accuracy",
+                    .description = "Accuracies of text and image prompts",
+                    .x_label = "share of prompts",
+                    .width = 352,
+                    .height = 176,
+                    .left = 130,
+                    .x = {0, 1, TL_SCALE_LINEAR},
+                    .y = {4, 0, TL_SCALE_LINEAR}};
+    tl_plot_begin(&plot, figure.panels);
+    fputs("modality,among,accuracy,low,high,n\r\n", figure.csv);
+    for (size_t i = 0; i < 4; i++) {
+        const tl_finding_part *p = &f->parts[i / 2];
+        const tl_interval *value = i % 2 == 0 ? &p->limited : &p->full;
+        const char *among = i % 2 == 0 ? "labels" : "vocabulary";
+        const tl_style style = {
+            .color = i / 2 == TL_TEXT ? TL_COLOR_TEXT : TL_COLOR_IMAGE,
+            .mark = i / 2 == TL_TEXT ? TL_MARK_CIRCLE : TL_MARK_SQUARE,
+            .radius = 4,
+            .is_hollow = i % 2 == 1};
+        char label[48];
+        if (!p->present)
+            continue;
+        snprintf(label, sizeof label, "%s, %s", tl_draw_modalities[i / 2], among);
+        tl_svg_text(plot.out, plot.x0 - 8, tl_plot_y(&plot, (double)i + 0.5) + 4, label,
+                    &(tl_font){.anchor = TL_ANCHOR_END});
+        tl_plot_level(&plot, value, (double)i + 0.5, &style);
+        fprintf(figure.csv, "%s,%s,", tl_draw_modalities[i / 2], among);
+        tl_figure_interval(&figure, value);
+    }
+    tl_plot_end(&plot);
+    fputs(
+        "The first token of the answer, against the other labels of the question, and "
+        "against the whole vocabulary. Bars: 95 % intervals over prompts.",
+        figure.caption);
+    return tl_figure_end(&figure, page, TL_OK, err);
+}
+
+/* ---- bars in groups -------------------------------------------------------------- */
+
+enum { SERIES = 3 };
+
+typedef struct bars {
+    const char *names[SERIES];
+    tl_interval values[TL_SEGMENT_COUNT][SERIES];
+} bars;
+
+/* Dark, middle, light: to be told apart without colour. */
+static const char *const fills[SERIES] = {"#3b3b3b", "#8f8f8f", "#e3e3e3"};
+
+static void fit(const bars *b, tl_scale *y)
+{
+    for (size_t g = 0; g < TL_SEGMENT_COUNT; g++)
+        for (size_t s = 0; s < SERIES; s++) {
+            const tl_interval *v = &b->values[g][s];
+            const double ends[] = {v->value, v->low, v->high};
+            for (size_t i = 0; i < 3; i++) {
+                if (ends[i] > y->high)
+                    y->high = fmin(ends[i], 2.0);
+                if (ends[i] < y->low)
+                    y->low = fmax(ends[i], -1.0);
+            }
+        }
+}
+
+static void draw_legend(const tl_plot *p, const bars *b)
+{
+    double x = 4;
+    for (size_t s = 0; s < SERIES; s++) {
+        tl_svg_rect(p->out, x, 21, 11, 11,
+                    &(tl_ink){.stroke = "#000000", .fill = fills[s]});
+        tl_svg_text(p->out, x + 16, 30, b->names[s], &(tl_font){0});
+        x += 28 + 6.2 * (double)strlen(b->names[s]);
+    }
+}
+
+static void draw_bars(const bars *b, const char *measure, tl_plot *p, tl_figure *figure)
+{
+    fit(b, &p->y);
+    p->has_no_x_ticks = true;
+    p->x = (tl_scale){0, TL_SEGMENT_COUNT, TL_SCALE_LINEAR};
+    p->width = 352;
+    p->height = 250;
+    tl_plot_begin(p, figure->panels);
+    const double zero = tl_plot_y(p, 0.0), step = (p->x1 - p->x0) / TL_SEGMENT_COUNT;
+    for (size_t g = 0; g < TL_SEGMENT_COUNT; g++) {
+        const char *segment = tl_segment_name((tl_segment)g);
+        tl_svg_text(p->out, p->x0 + ((double)g + 0.5) * step, p->y0 + 16, segment,
+                    &(tl_font){.anchor = TL_ANCHOR_MIDDLE});
+        for (size_t s = 0; s < SERIES; s++) {
+            const tl_interval *v = &b->values[g][s];
+            fprintf(figure->csv, "%s,%s,%s,", measure, segment, b->names[s]);
+            tl_figure_interval(figure, v);
+            if (isnan(v->value))
+                continue;
+            const double width = 0.24 * step,
+                         x = p->x0 + ((double)g + 0.5) * step +
+                             ((double)s - 1) * (width + 3),
+                         top = tl_plot_y(p, v->value);
+            tl_svg_rect(p->out, x - width / 2, fmin(top, zero), width, fabs(top - zero),
+                        &(tl_ink){.stroke = "#000000", .fill = fills[s], .width = 0.8});
+            if (isnan(v->low) || isnan(v->high))
+                continue;
+            const tl_ink line = {.stroke = s == 0 ? "#a03000" : "#000000",
+                                 .width = 1.5};
+            const double low = tl_plot_y(p, v->low), high = tl_plot_y(p, v->high);
+            tl_svg_line(p->out, x, low, x, high, &line);
+            tl_svg_line(p->out, x - 4, low, x + 4, low, &line);
+            tl_svg_line(p->out, x - 4, high, x + 4, high, &line);
+        }
+    }
+    tl_svg_line(p->out, p->x0, zero, p->x1, zero, &(tl_ink){.stroke = TL_COLOR_LINE});
+    draw_legend(p, b);
+    tl_plot_end(p);
+}
+
+/* ---- overlap --------------------------------------------------------------------- */
+
+static const tl_finding_overlap *find_overlap(const tl_findings *f, size_t segment,
+                                              const char *kind)
+{
+    for (size_t i = 0; i < f->n_overlaps; i++)
+        if (strcmp(f->overlaps[i].row->segment, tl_segment_name((tl_segment)segment)) ==
+                0 &&
+            strcmp(f->overlaps[i].row->kind, kind) == 0)
+            return &f->overlaps[i];
+    return NULL;
+}
+
+tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
+                          tl_error *err)
+{
+    static const char *const kinds[SERIES] = {"heads", "neurons", "both"};
+    const tl_interval nothing = {NAN, NAN, NAN, NAN, 0, 0};
+    tl_figure figure = {.page = prefix,
+                        .name = "overlap",
+                        .title = "How far the two circuits are the same parts"};
+    if (f->n_overlaps == 0)
+        return TL_OK;
+    const tl_status status = tl_figure_begin(&figure, err);
+    if (status != TL_OK)
+        return status;
+    bars iou = {.names = {"heads", "neurons", "both"}}, random = iou, normalised = iou;
+    for (size_t g = 0; g < TL_SEGMENT_COUNT; g++)
+        for (size_t s = 0; s < SERIES; s++) {
+            const tl_finding_overlap *o = find_overlap(f, g, kinds[s]);
+            iou.values[g][s] = random.values[g][s] = normalised.values[g][s] = nothing;
+            if (o == NULL)
+                continue;
+            iou.values[g][s].value = o->row->iou;
+            random.values[g][s] = o->random;
+            normalised.values[g][s] = o->normalised;
+        }
+    fputs("measure,segment,kind,value,low,high,n\r\n", figure.csv);
+    tl_plot plots[] = {{.title = "IoU", .y_label = "IoU"},
+                       {.title = "IoU of random circuits", .y_label = "IoU"},
+                       {.title = "normalised IoU", .y_label = "normalised IoU"}};
+    const bars *const all[] = {&iou, &random, &normalised};
+    static const char *const names[] = {"iou", "random", "normalised"};
+    for (size_t i = 0; i < 3; i++) {
+        plots[i].name = tl_figure_panel(&figure, names[i]);
+        plots[i].description = "Overlap by segment, of heads, neurons and their mean";
+        plots[i].y = (tl_scale){0, 1, TL_SCALE_LINEAR};
+        draw_bars(all[i], names[i], &plots[i], &figure);
+    }
+    fprintf(
+        figure.caption,
+        "Intersection over union of the two minimal circuits, per segment; of %zu "
+        "random "
+        "circuits of the same sizes (95 %% of draws); and what is left above chance, "
+        "(IoU - random) / (1 - random), with the interval that the mean of the draws "
+        "leaves open. In the data segment positions are dropped, which makes chance "
+        "large.",
+        f->overlaps[0].random.n);
+    return tl_figure_end(&figure, page, TL_OK, err);
+}
+
+/* ---- interchange ----------------------------------------------------------------- */
+
+tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *page,
+                              tl_error *err)
+{
+    const tl_interval nothing = {NAN, NAN, NAN, NAN, 0, 0};
+    tl_figure figure = {.page = prefix,
+                        .name = "interchange",
+                        .title = "How far the two circuits do the same job"};
+    if (!f->has_swaps[TL_TEXT] && !f->has_swaps[TL_IMAGE])
+        return TL_OK;
+    const tl_status status = tl_figure_begin(&figure, err);
+    if (status != TL_OK)
+        return status;
+    bars normalised = {.names = {"on text", "on images", "both"}};
+    bars raw[TL_MODALITY_COUNT];
+    for (size_t g = 0; g < TL_SEGMENT_COUNT; g++) {
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_finding_swap *w = &f->swaps[m][g];
+            const bool there = f->has_swaps[m];
+            normalised.values[g][m] = there ? w->normalised : nothing;
+            raw[m].names[0] = "the other's";
+            raw[m].names[1] = "random";
+            raw[m].names[2] = "its own";
+            raw[m].values[g][0] = there ? w->value : nothing;
+            raw[m].values[g][1] = there ? w->random : nothing;
+            raw[m].values[g][2] = there ? w->own : nothing;
+        }
+        normalised.values[g][2] =
+            f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE] ? f->swapped[g] : nothing;
+    }
+    fputs("measure,segment,series,value,low,high,n\r\n", figure.csv);
+    tl_plot plots[] = {
+        {.title = "normalised faithfulness", .y_label = "normalised faithfulness"},
+        {.title = "text prompts, a segment swapped", .y_label = "faithfulness"},
+        {.title = "image prompts, a segment swapped", .y_label = "faithfulness"}};
+    const bars *const all[] = {&normalised, &raw[TL_TEXT], &raw[TL_IMAGE]};
+    static const char *const names[] = {"normalised", "text", "image"};
+    for (size_t i = 0; i < 3; i++) {
+        plots[i].name = tl_figure_panel(&figure, names[i]);
+        plots[i].description = "Faithfulness with a segment of the other circuit";
+        plots[i].y = (tl_scale){0, 1, TL_SCALE_LINEAR};
+        draw_bars(all[i], names[i], &plots[i], &figure);
+    }
+    fputs("Faithfulness (ratio of means) of a circuit with one segment taken from the "
+          "other modality's, beside a random part in its place and its own; "
+          "normalised: 0 as "
+          "random, 1 as its own. Bars: 95 % intervals over evaluation prompts.",
+          figure.caption);
+    return tl_figure_end(&figure, page, TL_OK, err);
+}
+
+/* ---- what it closes -------------------------------------------------------------- */
+
+tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
+                      tl_error *err)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    tl_figure figure = {.page = prefix,
+                        .name = "gap",
+                        .title = "How much of the gap to text back-patching closes"};
+    if (b->n_cells == 0)
+        return TL_OK;
+    const tl_status status = tl_figure_begin(&figure, err);
+    if (status != TL_OK)
+        return status;
+    tl_interval crossed = b->crossed_gain;
+    crossed.value += b->clean[TL_IMAGE].value;
+    crossed.low += b->clean[TL_IMAGE].value;
+    crossed.high += b->clean[TL_IMAGE].value;
+    const struct {
+        const char *label;
+        const tl_interval *value;
+        tl_style style;
+    } rows[] = {
+        {"text",
+         &b->clean[TL_TEXT],
+         {.color = TL_COLOR_TEXT, .mark = TL_MARK_CIRCLE, .radius = 4}},
+        {"image",
+         &b->clean[TL_IMAGE],
+         {.color = TL_COLOR_IMAGE, .mark = TL_MARK_SQUARE, .radius = 4}},
+        {"best cell",
+         &b->best_accuracy,
+         {.color = TL_COLOR_OTHER, .mark = TL_MARK_DIAMOND, .radius = 4}},
+        {"cell chosen elsewhere",
+         &crossed,
+         {.color = TL_COLOR_OTHER,
+          .mark = TL_MARK_DIAMOND,
+          .radius = 4,
+          .is_hollow = true}},
+    };
+    enum { ROWS = sizeof rows / sizeof *rows };
+    tl_plot plot = {.name = tl_figure_panel(&figure, "gap"),
+                    .title = "text, image, and images back-patched",
+                    .description = "Accuracies of text, image and back-patched prompts",
+                    .x_label = "accuracy among the labels",
+                    .width = 352,
+                    .height = 176,
+                    .left = 140,
+                    .x = {0, 1, TL_SCALE_LINEAR},
+                    .y = {ROWS, 0, TL_SCALE_LINEAR}};
+    double low = 1.0;
+    for (size_t i = 0; i < ROWS; i++)
+        low = fmin(low, isnan(rows[i].value->low) ? rows[i].value->value
+                                                  : rows[i].value->low);
+    plot.x.low = floor(fmin(low, 0.9) * 10) / 10;
+    fputs("prompts,accuracy,low,high,n\r\n", figure.csv);
+    tl_plot_begin(&plot, figure.panels);
+    for (size_t i = 0; i < ROWS; i++) {
+        tl_svg_text(plot.out, plot.x0 - 8, tl_plot_y(&plot, (double)i + 0.5) + 4,
+                    rows[i].label, &(tl_font){.anchor = TL_ANCHOR_END});
+        tl_plot_level(&plot, rows[i].value, (double)i + 0.5, &rows[i].style);
+        fprintf(figure.csv, "%s,", rows[i].label);
+        tl_figure_interval(&figure, rows[i].value);
+    }
+    tl_plot_end(&plot);
+    fputs(
+        "Accuracies of the same pairs of prompts, with 95 % intervals. Best cell: "
+        "chosen "
+        "on these prompts; chosen elsewhere: on one half of them, judged on the other. "
+        "Share of the gap that the best cell closes: ",
+        figure.caption);
+    tl_draw_interval(figure.caption, &b->closed);
+    fputs(".", figure.caption);
+    return tl_figure_end(&figure, page, TL_OK, err);
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ * draw_checks.c - does attribution tell the truth? Exact effects beside it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/csv_write.h"
+#include "report/draw.h"
+#include "report/figure.h"
+#include "report/plot.h"
+
+enum { MOST = 512 };
+
+/* Steps that the study attributes with, or the nearest that was checked. */
+static size_t steps_of(const tl_findings *f, const tl_finding_validation *v)
+{
+    const double wanted = strtod(tl_findings_key(f, "ig-steps"), NULL);
+    size_t best = v->gaps[0].ig_steps;
+    for (size_t i = 0; i < v->n_gaps; i++)
+        if (fabs((double)v->gaps[i].ig_steps - wanted) < fabs((double)best - wanted))
+            best = v->gaps[i].ig_steps;
+    return best;
+}
+
+static tl_style style_of(tl_component_kind kind, bool rank)
+{
+    return (tl_style){.color = kind == TL_KIND_HEADS ? TL_COLOR_LINE : TL_COLOR_OTHER,
+                      .dash = kind == TL_KIND_HEADS ? NULL : "5 3",
+                      .mark = kind == TL_KIND_HEADS ? TL_MARK_CIRCLE : TL_MARK_SQUARE,
+                      .radius = 3.5,
+                      .is_hollow = rank};
+}
+
+/* ---- correlations by steps ------------------------------------------------------- */
+
+static void draw_correlations(const tl_findings *f, tl_modality modality,
+                              tl_figure *figure)
+{
+    static const char *const names[] = {"heads", "neurons"};
+    const tl_finding_validation *v = &f->validations[modality];
+    char title[64], name[32], text[32];
+    snprintf(title, sizeof title, "%s: correlation by steps",
+             tl_draw_modalities[modality]);
+    snprintf(name, sizeof name, "%s-steps", tl_draw_modalities[modality]);
+    tl_plot plot = {.name = tl_figure_panel(figure, name),
+                    .title = title,
+                    .description =
+                        "Correlation of attributed scores with exact effects",
+                    .x_label = "interpolation steps; filled: Pearson, hollow: Spearman",
+                    .y_label = "correlation",
+                    .width = 352,
+                    .height = 250,
+                    .x = {0, (double)v->n_gaps, TL_SCALE_LINEAR},
+                    .y = {-0.2, 1, TL_SCALE_LINEAR},
+                    .has_no_x_ticks = true};
+    for (size_t i = 0; i < v->n_checks; i++)
+        if (v->checks[i].layer < 0)
+            plot.y.low = fmax(-1.0, fmin(plot.y.low, v->checks[i].pearson.low));
+    tl_plot_begin(&plot, figure->panels);
+    tl_plot_reference(&plot, 0.0, "", &(tl_style){.color = TL_COLOR_LINE});
+    for (size_t g = 0; g < v->n_gaps; g++) {
+        snprintf(text, sizeof text, "%zu", v->gaps[g].ig_steps);
+        tl_svg_text(plot.out, tl_plot_x(&plot, (double)g + 0.5), plot.y0 + 16, text,
+                    &(tl_font){.anchor = TL_ANCHOR_MIDDLE});
+        for (size_t i = 0; i < v->n_checks; i++) {
+            const tl_finding_check *c = &v->checks[i];
+            if (c->ig_steps != v->gaps[g].ig_steps || c->layer >= 0)
+                continue;
+            const double x = (double)g + 0.28 + 0.3 * (double)c->kind;
+            const tl_style pearson = style_of(c->kind, false),
+                           spearman = style_of(c->kind, true);
+            tl_plot_point(&plot, x, &c->pearson, &pearson);
+            tl_plot_point(&plot, x + 0.14, &c->spearman, &spearman);
+        }
+    }
+    const tl_style styles[] = {style_of(TL_KIND_HEADS, false),
+                               style_of(TL_KIND_NEURONS, false)};
+    tl_plot_legend(&plot, names, styles, 2);
+    tl_plot_end(&plot);
+}
+
+/* ---- every component ------------------------------------------------------------- */
+
+static void draw_scatter(const tl_findings *f, tl_modality modality, tl_figure *figure)
+{
+    static const char *const names[] = {"heads", "neurons"};
+    const tl_finding_validation *v = &f->validations[modality];
+    const size_t steps = steps_of(f, v);
+    double most = 0.0;
+    for (size_t i = 0; i < v->n_effects; i++)
+        if (v->effects[i].ig_steps == steps)
+            most = fmax(
+                most, fmax(fabs(v->effects[i].exact), fabs(v->effects[i].attributed)));
+    if (!(most > 0.0))
+        return;
+    char title[64], name[32];
+    snprintf(title, sizeof title, "%s: components, %zu step%s",
+             tl_draw_modalities[modality], steps, steps == 1 ? "" : "s");
+    snprintf(name, sizeof name, "%s-components", tl_draw_modalities[modality]);
+    tl_plot plot = {.name = tl_figure_panel(figure, name),
+                    .title = title,
+                    .description = "Attributed score by exact effect of components",
+                    .x_label = "|exact effect|, logits; hollow: the signs differ",
+                    .y_label = "|attributed score|, logits",
+                    .width = 352,
+                    .height = 250,
+                    .x = {most * 1e-5, most * 1.2, TL_SCALE_LOG},
+                    .left = 60,
+                    .y = {most * 1e-5, most * 1.2, TL_SCALE_LOG}};
+    tl_plot_begin(&plot, figure->panels);
+    tl_svg_line(plot.out, plot.x0, plot.y0, plot.x1, plot.y1,
+                &(tl_ink){.stroke = TL_COLOR_GRID, .width = 1.5});
+    for (size_t i = 0; i < v->n_effects; i++) {
+        const tl_study_effect *e = &v->effects[i];
+        const double x = fmax(fabs(e->exact), plot.x.low),
+                     y = fmax(fabs(e->attributed), plot.y.low);
+        if (e->ig_steps != steps || isnan(e->attributed))
+            continue;
+        tl_style s =
+            style_of(strcmp(e->kind, "heads") == 0 ? TL_KIND_HEADS : TL_KIND_NEURONS,
+                     e->exact * e->attributed < 0.0);
+        tl_svg_mark(plot.out, s.mark, tl_plot_x(&plot, x), tl_plot_y(&plot, y), 2.5,
+                    &(tl_ink){.stroke = s.color,
+                              .fill = s.is_hollow ? "#ffffff" : s.color,
+                              .opacity = 0.7});
+    }
+    const tl_style styles[] = {style_of(TL_KIND_HEADS, false),
+                               style_of(TL_KIND_NEURONS, false)};
+    tl_plot_legend(&plot, names, styles, 2);
+    tl_plot_end(&plot);
+}
+
+/* ---- layer by layer -------------------------------------------------------------- */
+
+static void draw_layers(const tl_findings *f, tl_modality modality, tl_figure *figure)
+{
+    static const char *const names[] = {"heads", "neurons"};
+    const tl_finding_validation *v = &f->validations[modality];
+    const size_t steps = steps_of(f, v);
+    double x[MOST];
+    tl_interval y[TL_KIND_COUNT][MOST];
+    size_t n = 0;
+    for (size_t i = 0; i < v->n_checks; i++) {
+        const tl_finding_check *c = &v->checks[i];
+        if (c->ig_steps != steps || c->layer < 0 || c->layer >= MOST)
+            continue;
+        x[c->layer] = c->layer;
+        y[c->kind][c->layer] =
+            (tl_interval){.value = c->spearman.value, .low = NAN, .high = NAN};
+        n = (size_t)c->layer + 1 > n ? (size_t)c->layer + 1 : n;
+    }
+    if (n == 0)
+        return;
+    char title[64], name[32];
+    snprintf(title, sizeof title, "%s: by layer, %zu step%s",
+             tl_draw_modalities[modality], steps, steps == 1 ? "" : "s");
+    snprintf(name, sizeof name, "%s-layers", tl_draw_modalities[modality]);
+    tl_plot plot = {.name = tl_figure_panel(figure, name),
+                    .title = title,
+                    .description = "Rank correlation by layer",
+                    .x_label = "layer",
+                    .y_label = "Spearman",
+                    .width = 352,
+                    .height = 250,
+                    .x = {0, n > 1 ? (double)(n - 1) : 1, TL_SCALE_LINEAR},
+                    .y = {-1, 1, TL_SCALE_LINEAR}};
+    tl_plot_begin(&plot, figure->panels);
+    tl_style styles[TL_KIND_COUNT];
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        styles[k] = style_of((tl_component_kind)k, false);
+        tl_plot_curve(&plot, x, y[k], n, &styles[k]);
+    }
+    tl_plot_legend(&plot, names, styles, TL_KIND_COUNT);
+    tl_plot_end(&plot);
+}
+
+static void write_csv(const tl_finding_validation *v, const char *modality, FILE *csv)
+{
+    for (size_t i = 0; i < v->n_effects; i++) {
+        const tl_study_effect *e = &v->effects[i];
+        fprintf(csv, "%s,%zu,%s,%zu,%zu,%zu,%zu,", modality, e->pair, e->kind, e->layer,
+                e->pos, e->index, e->ig_steps);
+        tl_csv_write_number(csv, 9, e->exact);
+        fputc(',', csv);
+        tl_csv_write_number(csv, 9, e->attributed);
+        fputs("\r\n", csv);
+    }
+}
+
+static void write_caption(const tl_findings *f, FILE *out)
+{
+    fputs(
+        "Each component of a sample (the largest scores, some middling ones, some of "
+        "all) was patched for real: its exact effect on the logit difference, beside "
+        "its "
+        "attributed score. Intervals are 95 % over components. How far the integrated "
+        "gradient is from adding up to the difference of the two prompts (completeness "
+        "gap):",
+        out);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        for (size_t i = 0; i < f->validations[m].n_gaps; i++) {
+            fprintf(out, " %s with %zu steps ", tl_draw_modalities[m],
+                    f->validations[m].gaps[i].ig_steps);
+            tl_draw_interval(out, &f->validations[m].gaps[i].gap);
+            fputs(";", out);
+        }
+    fprintf(out, " n = %zu prompts each.",
+            f->validations[TL_TEXT].n_gaps > 0
+                ? f->validations[TL_TEXT].gaps[0].gap.n
+                : f->validations[TL_IMAGE].gaps[0].gap.n);
+}
+
+tl_status tl_draw_validation(const tl_findings *f, const char *prefix, FILE *page,
+                             tl_error *err)
+{
+    tl_figure figure = {.page = prefix,
+                        .name = "validation",
+                        .title = "Does attribution tell the truth?"};
+    if (f->validations[TL_TEXT].n_gaps == 0 && f->validations[TL_IMAGE].n_gaps == 0)
+        return TL_OK;
+    const tl_status status = tl_figure_begin(&figure, err);
+    if (status != TL_OK)
+        return status;
+    fputs("modality,pair,kind,layer,position,index,ig_steps,exact,attributed\r\n",
+          figure.csv);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        if (f->validations[m].n_gaps == 0)
+            continue;
+        draw_correlations(f, (tl_modality)m, &figure);
+        draw_scatter(f, (tl_modality)m, &figure);
+        draw_layers(f, (tl_modality)m, &figure);
+        write_csv(&f->validations[m], tl_draw_modalities[m], figure.csv);
+    }
+    write_caption(f, figure.caption);
+    return tl_figure_end(&figure, page, TL_OK, err);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ * draw_matrix.c - back-patching: every cell, and the best one. */
+#include <math.h>
+#include <string.h>
+
+#include "report/draw.h"
+#include "report/figure.h"
+#include "report/plot.h"
+
+enum { LEFT = 40, TOP = 24, BOTTOM = 36, SIDE = 270 };
+
+/* Better: green to dark; worse: orange. As light as the change is small. */
+static void color_at(double share, char text[8])
+{
+    const double better[3] = {0, 90, 70}, worse[3] = {190, 80, 0};
+    const double *end = share < 0.0 ? worse : better;
+    const double size = fmin(fabs(share), 1.0);
+    unsigned rgb[3];
+    for (size_t c = 0; c < 3; c++)
+        rgb[c] = (unsigned)lround(255 + size * (end[c] - 255));
+    snprintf(text, 8, "#%02x%02x%02x", rgb[0] & 255, rgb[1] & 255, rgb[2] & 255);
+}
+
+typedef struct matrix {
+    const tl_finding_backpatch *b;
+    tl_modality modality;
+    size_t window, n_layers;
+    double most; /* the largest change of all, either way */
+    double cell;
+} matrix;
+
+static double gain_of(const matrix *m, size_t cell)
+{
+    return m->b->accuracy[m->modality][cell] - m->b->clean[m->modality].value;
+}
+
+static double x_of(const matrix *m, size_t source)
+{
+    return LEFT + (double)source * m->cell;
+}
+
+static double y_of(const matrix *m, size_t destination)
+{
+    return TOP + (double)(m->n_layers - 1 - destination) * m->cell;
+}
+
+static void draw_cell(const matrix *m, size_t i, FILE *out)
+{
+    const tl_study_cell *c = &m->b->cells[i];
+    const double gain = gain_of(m, i), share = m->most > 0.0 ? gain / m->most : 0.0,
+                 x = x_of(m, c->source), y = y_of(m, c->destination);
+    char color[8], text[16];
+    color_at(share, color);
+    tl_svg_rect(out, x, y, m->cell, m->cell,
+                &(tl_ink){.stroke = TL_COLOR_GRID, .fill = color, .width = 0.5});
+    snprintf(text, sizeof text, "%+.0f", 100 * gain);
+    if (m->cell >= 22)
+        tl_svg_text(out, x + m->cell / 2, y + m->cell / 2 + 4,
+                    fabs(gain) < 0.005 ? "0" : text,
+                    &(tl_font){.size = 10,
+                               .anchor = TL_ANCHOR_MIDDLE,
+                               .color = fabs(share) > 0.55 ? "#ffffff" : NULL});
+    else if (gain < -0.005) /* a stroke says the sign without colour */
+        tl_svg_line(out, x + m->cell / 4, y + m->cell / 2, x + 3 * m->cell / 4,
+                    y + m->cell / 2, &(tl_ink){.stroke = "#000000"});
+}
+
+static void draw_axes(const matrix *m, FILE *out)
+{
+    const size_t every = m->n_layers > 24 ? 4 : m->n_layers > 12 ? 2 : 1;
+    const double side = (double)m->n_layers * m->cell;
+    char text[24];
+    for (size_t l = 0; l < m->n_layers; l += every) {
+        snprintf(text, sizeof text, "%zu", l);
+        tl_svg_text(out, x_of(m, l) + m->cell / 2, TOP + side + 13, text,
+                    &(tl_font){.size = 10, .anchor = TL_ANCHOR_MIDDLE});
+        tl_svg_text(out, LEFT - 4, y_of(m, l) + m->cell / 2 + 4, text,
+                    &(tl_font){.size = 10, .anchor = TL_ANCHOR_END});
+    }
+    tl_svg_text(out, LEFT + side / 2, TOP + side + 30, "from layer",
+                &(tl_font){.anchor = TL_ANCHOR_MIDDLE});
+    tl_svg_text(out, 12, TOP + side / 2, "into layer",
+                &(tl_font){.anchor = TL_ANCHOR_MIDDLE, .turn = -90});
+    tl_svg_rect(out, LEFT, TOP, side, side, &(tl_ink){.stroke = TL_COLOR_LINE});
+}
+
+static void draw_matrix(const matrix *m, tl_figure *figure)
+{
+    FILE *out = figure->panels;
+    const double side = (double)m->n_layers * m->cell;
+    char title[80], name[32];
+    snprintf(title, sizeof title, "%s prompts, window %zu",
+             tl_draw_modalities[m->modality], m->window);
+    snprintf(name, sizeof name, "%s-%zu", tl_draw_modalities[m->modality], m->window);
+    tl_svg_begin(out, tl_figure_panel(figure, name), LEFT + side + 12,
+                 TOP + side + BOTTOM, title,
+                 "Change of accuracy for every source and destination layer");
+    tl_svg_text(out, 2, 13, title, &(tl_font){.size = 12, .bold = 1});
+    for (size_t i = 0; i < m->b->n_cells; i++)
+        if (m->b->cells[i].window == m->window)
+            draw_cell(m, i, out);
+    draw_axes(m, out);
+    const tl_study_cell *best = &m->b->cells[m->b->best];
+    if (m->modality == TL_IMAGE && best->window == m->window)
+        tl_svg_rect(out, x_of(m, best->source), y_of(m, best->destination), m->cell,
+                    m->cell, &(tl_ink){.stroke = "#000000", .width = 2.5});
+    tl_svg_end(out);
+}
+
+static void write_caption(const tl_findings *f, FILE *out)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    const tl_study_cell *best = &b->cells[b->best];
+    fprintf(
+        out,
+        "Change of accuracy in percentage points when the states of image tokens (or, "
+        "as "
+        "a control, of the text tokens of the same content) of one layer are written "
+        "back into another; %zu pairs of prompts, %zu cells; the black frame: the "
+        "best, "
+        "layer %zu into %zu with a window of %zu, which gains ",
+        b->n, b->n_cells, best->source, best->destination, best->window);
+    tl_draw_interval(out, &b->gain);
+    fputs(" on the prompts it was chosen on and ", out);
+    tl_draw_interval(out, &b->crossed_gain);
+    fputs(" when it is chosen on other prompts. It closes ", out);
+    tl_draw_interval(out, &b->closed);
+    fprintf(
+        out,
+        " of the gap to text. Were patching without effect, a best cell at least as "
+        "good "
+        "would be found with p = %.3f. Share of cells that gain no less on images than "
+        "on text: ",
+        b->p);
+    tl_draw_interval(out, &b->no_worse);
+    fputs(".", out);
+}
+
+tl_status tl_draw_backpatch(const tl_findings *f, const char *prefix, FILE *page,
+                            tl_error *err)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    tl_figure figure = {.page = prefix,
+                        .name = "backpatch",
+                        .title = "Late image states, written back into early layers"};
+    if (b->n_cells == 0)
+        return TL_OK;
+    const tl_status status = tl_figure_begin(&figure, err);
+    if (status != TL_OK)
+        return status;
+    matrix m = {.b = b};
+    fputs("window,source,destination,accuracy_image,accuracy_text,gain_image,gain_"
+          "text\r\n",
+          figure.csv);
+    for (size_t i = 0; i < b->n_cells; i++) {
+        const tl_study_cell *c = &b->cells[i];
+        const double image = b->accuracy[TL_IMAGE][i] - b->clean[TL_IMAGE].value,
+                     text = b->accuracy[TL_TEXT][i] - b->clean[TL_TEXT].value;
+        m.n_layers = c->source + 1 > m.n_layers ? c->source + 1 : m.n_layers;
+        m.most = fmax(m.most, fmax(fabs(image), fabs(text)));
+        fprintf(figure.csv, "%zu,%zu,%zu,%.9g,%.9g,%.9g,%.9g\r\n", c->window, c->source,
+                c->destination, b->accuracy[TL_IMAGE][i], b->accuracy[TL_TEXT][i],
+                image, text);
+    }
+    m.cell = fmax(7.0, fmin(34.0, (double)SIDE / (double)m.n_layers));
+    for (size_t modality = TL_MODALITY_COUNT; modality-- > 0;)
+        for (size_t i = 0; i < b->n_cells; i++) {
+            m.modality = (tl_modality)modality;
+            m.window = b->cells[i].window;
+            if (i == 0 || m.window != b->cells[i - 1].window)
+                draw_matrix(&m, &figure);
+        }
+    write_caption(f, figure.caption);
+    return tl_figure_end(&figure, page, TL_OK, err);
+}

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: MIT
+ * overview.c - see overview.h. */
+#include "report/overview.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/published.h"
+#include "twinlens/alloc.h"
+
+/* ---- means over studies ---------------------------------------------------------- */
+
+tl_interval tl_overview_mean(const tl_interval *values, size_t n)
+{
+    double sum = 0.0, squares = 0.0;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(values[i].value)) {
+            sum += values[i].value;
+            squares += isfinite(values[i].deviation)
+                           ? values[i].deviation * values[i].deviation
+                           : 0.0;
+            kept++;
+        }
+    if (kept == 0)
+        return (tl_interval){NAN, NAN, NAN, NAN, 0, 0};
+    const double mean = sum / (double)kept, deviation = sqrt(squares) / (double)kept,
+                 half = tl_normal_quantile(0.975) * deviation;
+    return (tl_interval){mean, mean - half, mean + half, deviation, kept, 0};
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+tl_status tl_overview_gap(const tl_findings *studies, size_t n_studies,
+                          tl_gap_closed *out, tl_error *err)
+{
+    tl_gap_closed g = {NAN, NAN, NAN, NAN, NAN, 0};
+    double sum = 0.0, within = 0.0, gains = 0.0, gaps = 0.0, all_gains = 0.0;
+    size_t n_within = 0, n_patched = 0;
+    double *shares = tl_alloc(n_studies > 0 ? n_studies : 1, sizeof *shares);
+    if (shares == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n_studies);
+    for (size_t i = 0; i < n_studies; i++) {
+        const tl_finding_backpatch *b = &studies[i].backpatch;
+        if (b->n_cells == 0)
+            continue;
+        const double gap = b->clean[TL_TEXT].value - b->clean[TL_IMAGE].value,
+                     share = b->gain.value / gap;
+        all_gains += b->gain.value;
+        n_patched++;
+        if (!(gap > 0.0))
+            continue;
+        shares[g.n++] = share;
+        sum += share;
+        gains += b->gain.value;
+        gaps += gap;
+        if (share > 0.0 && share <= 1.0) {
+            within += share;
+            n_within++;
+        }
+    }
+    if (n_patched > 0)
+        g.mean_gain = all_gains / (double)n_patched;
+    if (g.n > 0) {
+        qsort(shares, g.n, sizeof *shares, by_value);
+        g.mean = sum / (double)g.n;
+        g.median = (shares[(g.n - 1) / 2] + shares[g.n / 2]) / 2;
+        g.pooled = gains / gaps;
+    }
+    if (n_within > 0)
+        g.published_way = within / (double)n_within;
+    tl_free(shares);
+    *out = g;
+    return TL_OK;
+}
+
+/* ---- rows ------------------------------------------------------------------------ */
+
+/* What every table is made from. */
+typedef struct maker {
+    const tl_findings *studies;
+    size_t n;
+    bool any_published;
+    tl_arena *arena;
+    tl_error *err;
+} maker;
+
+static const char *name_of(const maker *m, size_t i)
+{
+    const char *task = tl_findings_key(&m->studies[i], "task"), *other;
+    const tl_published *p = tl_published_find(&m->studies[i]);
+    char text[160];
+    if (task[0] == '\0')
+        task = m->studies[i].folder;
+    bool models = false; /* more than one? */
+    for (size_t k = 0; k < m->n; k++) {
+        other = tl_findings_key(&m->studies[k], "model");
+        models = models || strcmp(other, tl_findings_key(&m->studies[i], "model")) != 0;
+    }
+    if (!models)
+        return task;
+    snprintf(text, sizeof text, "%.100s, %.12s", task,
+             p != NULL ? p->model : tl_findings_key(&m->studies[i], "model"));
+    return tl_arena_strdup(m->arena, text);
+}
+
+static const char *interval(const maker *m, const tl_interval *i)
+{
+    return tl_table_interval(m->arena, i);
+}
+
+static const char *number(const maker *m, double value)
+{
+    return tl_table_number(m->arena, "", value);
+}
+
+static const char *share(const maker *m, double value)
+{
+    return tl_table_number(m->arena, "%", value);
+}
+
+static tl_status add(const maker *m, tl_table *table, const char *const *cells)
+{
+    return tl_table_add(table, m->arena, cells, m->err);
+}
+
+/* A last row of means over the studies that have a value; columns[c] [n]. */
+static tl_status add_means(const maker *m, tl_table *table,
+                           const tl_interval *const *columns)
+{
+    const char *cells[TL_TABLE_COLUMNS] = {"mean"};
+    if (m->n < 2)
+        return TL_OK;
+    for (size_t c = 1; c < table->n_columns; c++) {
+        if (columns[c] == NULL)
+            continue;
+        const tl_interval mean = tl_overview_mean(columns[c], m->n);
+        cells[c] = interval(m, &mean);
+    }
+    return add(m, table, cells);
+}
+
+static const tl_interval missing = {NAN, NAN, NAN, NAN, 0, 0};
+
+static tl_interval *take(const maker *m)
+{
+    tl_interval *values = tl_arena_alloc(m->arena, m->n, sizeof *values);
+    for (size_t i = 0; values != NULL && i < m->n; i++)
+        values[i] = missing;
+    return values;
+}
+
+static tl_status no_memory(const maker *m)
+{
+    return tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
+}
+
+/* ---- tables ---------------------------------------------------------------------- */
+
+static tl_status accuracies(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {"task",
+                                        "n",
+                                        "text",
+                                        "image",
+                                        "text, vocabulary",
+                                        "image, vocabulary",
+                                        "published text",
+                                        "published image"};
+    *t = (tl_table){.name = "accuracy",
+                    .title = "Accuracy",
+                    .heads = heads,
+                    .n_columns = m->any_published ? 8 : 6};
+    tl_interval *columns[4] = {take(m), take(m), take(m), take(m)};
+    if (!columns[0] || !columns[1] || !columns[2] || !columns[3])
+        return no_memory(m);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        const tl_finding_part *text = &m->studies[i].parts[TL_TEXT],
+                              *image = &m->studies[i].parts[TL_IMAGE];
+        const tl_published *p = tl_published_find(&m->studies[i]);
+        char n[64];
+        if (text->present) {
+            columns[0][i] = text->limited;
+            columns[2][i] = text->full;
+        }
+        if (image->present) {
+            columns[1][i] = image->limited;
+            columns[3][i] = image->full;
+        }
+        snprintf(n, sizeof n, "%zu + %zu", text->n_prompts, image->n_prompts);
+        const char *const cells[] = {name_of(m, i),
+                                     n,
+                                     interval(m, &columns[0][i]),
+                                     interval(m, &columns[1][i]),
+                                     interval(m, &columns[2][i]),
+                                     interval(m, &columns[3][i]),
+                                     number(m, p ? p->accuracy[TL_TEXT] : NAN),
+                                     number(m, p ? p->accuracy[TL_IMAGE] : NAN)};
+        status = add(m, t, cells);
+    }
+    const tl_interval *const all[] = {NULL,       NULL,       columns[0], columns[1],
+                                      columns[2], columns[3], NULL,       NULL};
+    return status == TL_OK ? add_means(m, t, all) : status;
+}
+
+static tl_status circuits(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {"task",
+                                        "modality",
+                                        "size",
+                                        "faithfulness",
+                                        "by activation difference",
+                                        "random",
+                                        "CPR",
+                                        "CMD",
+                                        "n",
+                                        "published size",
+                                        "published faithfulness"};
+    *t = (tl_table){
+        .name = "circuits",
+        .title = "Smallest faithful circuits",
+        .heads = heads,
+        .n_columns = m->any_published ? 11 : 9,
+        .note = "CPR: area under the faithfulness curve; CMD: between it and 1."};
+    tl_status status = TL_OK;
+    double sizes[TL_MODALITY_COUNT] = {0.0, 0.0};
+    size_t found[TL_MODALITY_COUNT] = {0, 0};
+    for (size_t i = 0; i < m->n; i++)
+        for (size_t k = 0; k < TL_MODALITY_COUNT && status == TL_OK; k++) {
+            const tl_findings *f = &m->studies[i];
+            const tl_finding_part *part = &f->parts[k];
+            const tl_published *p = tl_published_find(f);
+            const tl_finding_point *points[TL_STUDY_KIND_COUNT];
+            char n[24];
+            if (!part->present)
+                continue;
+            for (size_t s = 0; s < TL_STUDY_KIND_COUNT; s++)
+                points[s] = tl_findings_smallest(part, (tl_study_kind)s);
+            if (points[0] != NULL) {
+                sizes[k] += points[0]->fraction;
+                found[k]++;
+            }
+            snprintf(n, sizeof n, "%zu", part->n_evaluation);
+            const bool done = part->n_points > 0;
+            const char *const cells[] = {
+                name_of(m, i),
+                k == TL_TEXT ? "text" : "image",
+                points[0]    ? share(m, points[0]->fraction)
+                : part->done ? "none"
+                             : "-",
+                interval(m, points[0] ? tl_findings_chosen(f, points[0]) : &missing),
+                interval(m, points[1] ? tl_findings_chosen(f, points[1]) : &missing),
+                interval(m, points[2] ? tl_findings_chosen(f, points[2]) : &missing),
+                interval(m, done ? &part->performance[0] : &missing),
+                interval(m, done ? &part->distance[0] : &missing),
+                n,
+                share(m, p ? p->size[k] : NAN),
+                number(m, p ? p->faithfulness[k] : NAN)};
+            status = add(m, t, cells);
+        }
+    for (size_t k = 0; k < TL_MODALITY_COUNT && status == TL_OK && m->n > 1; k++) {
+        const char *const cells[TL_TABLE_COLUMNS] = {
+            "mean", k == TL_TEXT ? "text" : "image",
+            share(m, found[k] > 0 ? sizes[k] / (double)found[k] : NAN)};
+        if (found[k] > 0)
+            status = add(m, t, cells);
+    }
+    return status;
+}
+
+static const tl_finding_overlap *overlap_of(const tl_findings *f, size_t segment)
+{
+    for (size_t i = 0; i < f->n_overlaps; i++)
+        if (strcmp(f->overlaps[i].row->segment, tl_segment_name((tl_segment)segment)) ==
+                0 &&
+            strcmp(f->overlaps[i].row->kind, "both") == 0)
+            return &f->overlaps[i];
+    return NULL;
+}
+
+static tl_status overlaps(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {"task",
+                                        "data IoU",
+                                        "normalised",
+                                        "query IoU",
+                                        "normalised",
+                                        "generation IoU",
+                                        "normalised",
+                                        "published data",
+                                        "published query",
+                                        "published generation"};
+    *t = (tl_table){
+        .name = "overlap",
+        .title = "Overlap of the two circuits",
+        .heads = heads,
+        .n_columns = m->any_published ? 10 : 7,
+        .note = "IoU of heads and neurons, averaged; normalised: (IoU - random) "
+                "/ (1 - random), 0 for chance."};
+    tl_interval *columns[TL_SEGMENT_COUNT];
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
+        if ((columns[s] = take(m)) == NULL)
+            return no_memory(m);
+    tl_status status = TL_OK;
+    size_t rows = 0;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        const tl_findings *f = &m->studies[i];
+        const tl_published *p = tl_published_find(f);
+        const char *cells[TL_TABLE_COLUMNS] = {name_of(m, i)};
+        if (f->n_overlaps == 0)
+            continue;
+        for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+            const tl_finding_overlap *o = overlap_of(f, s);
+            if (o == NULL)
+                continue;
+            columns[s][i] = o->normalised;
+            columns[s][i].deviation = (o->normalised.high - o->normalised.low) / 3.92;
+            cells[1 + 2 * s] = number(m, o->row->iou);
+            cells[2 + 2 * s] = interval(m, &o->normalised);
+            cells[7 + s] = number(m, p ? p->overlap[s] : NAN);
+        }
+        rows++;
+        status = add(m, t, cells);
+    }
+    const tl_interval *const all[TL_TABLE_COLUMNS] = {
+        NULL, NULL, columns[0], NULL, columns[1], NULL, columns[2]};
+    return status == TL_OK && rows > 1 ? add_means(m, t, all) : status;
+}
+
+static tl_status interchanges(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {"task",
+                                        "data",
+                                        "query",
+                                        "generation",
+                                        "published data",
+                                        "published query",
+                                        "published generation"};
+    *t = (tl_table){.name = "interchange",
+                    .title = "Interchange: a segment of the other circuit",
+                    .heads = heads,
+                    .n_columns = m->any_published ? 7 : 4,
+                    .note =
+                        "Normalised faithfulness over both modalities: 0 as a random "
+                        "part, 1 as its own."};
+    tl_interval *columns[TL_SEGMENT_COUNT];
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
+        if ((columns[s] = take(m)) == NULL)
+            return no_memory(m);
+    tl_status status = TL_OK;
+    size_t rows = 0;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        const tl_findings *f = &m->studies[i];
+        const tl_published *p = tl_published_find(f);
+        const char *cells[TL_TABLE_COLUMNS] = {name_of(m, i)};
+        if (!f->has_swaps[TL_TEXT] || !f->has_swaps[TL_IMAGE])
+            continue;
+        for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+            columns[s][i] = f->swapped[s];
+            cells[1 + s] = interval(m, &f->swapped[s]);
+            cells[4 + s] = number(m, p ? p->interchange[s] : NAN);
+        }
+        rows++;
+        status = add(m, t, cells);
+    }
+    const tl_interval *const all[TL_TABLE_COLUMNS] = {NULL, columns[0], columns[1],
+                                                      columns[2]};
+    return status == TL_OK && rows > 1 ? add_means(m, t, all) : status;
+}
+
+static tl_status alignments(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {"task",
+                                        "first layer",
+                                        "middle",
+                                        "peak",
+                                        "at layer",
+                                        "last layer",
+                                        "less other content",
+                                        "the same, centred",
+                                        "n"};
+    *t = (tl_table){.name = "alignment",
+                    .title = "Alignment of image tokens with text tokens",
+                    .heads = heads,
+                    .n_columns = 9,
+                    .note =
+                        "Mean largest cosine; less other content: at the peak, minus "
+                        "the same with the text of another pair."};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        const tl_findings *f = &m->studies[i];
+        size_t peak = 0;
+        char layer[48], n[24];
+        if (f->n_layers == 0)
+            continue;
+        for (size_t l = 0; l < f->n_layers; l++)
+            if (f->layers[l].matched.value > f->layers[peak].matched.value)
+                peak = l;
+        snprintf(layer, sizeof layer, "%zu of %zu", peak, f->n_layers);
+        snprintf(n, sizeof n, "%zu", f->layers[0].matched.n);
+        const char *const cells[] = {name_of(m, i),
+                                     interval(m, &f->layers[0].matched),
+                                     interval(m, &f->layers[f->n_layers / 2].matched),
+                                     interval(m, &f->layers[peak].matched),
+                                     layer,
+                                     interval(m, &f->layers[f->n_layers - 1].matched),
+                                     interval(m, &f->layers[peak].difference),
+                                     interval(m, &f->layers[peak].centred_difference),
+                                     n};
+        status = add(m, t, cells);
+    }
+    return status;
+}
+
+static const char *cell_text(const maker *m, const tl_study_cell *c)
+{
+    char text[80];
+    snprintf(text, sizeof text, "%zu into %zu (%zu)", c->source, c->destination,
+             c->window);
+    return tl_arena_strdup(m->arena, text);
+}
+
+static const char *gap_note(const maker *m)
+{
+    tl_gap_closed g;
+    char text[320];
+    if (m->n < 2 || tl_overview_gap(m->studies, m->n, &g, NULL) != TL_OK || g.n == 0)
+        return "Cell: from layer into layer (window). Crossed: chosen on other "
+               "prompts.";
+    snprintf(
+        text, sizeof text,
+        "Cell: from layer into layer (window). Crossed: chosen on other prompts. Gap "
+        "closed over %zu studies with a gap: mean %.3f, median %.3f, pooled %.3f, as "
+        "published (mean of those in 0 to 1) %.3f; mean gain %.3f.",
+        g.n, g.mean, g.median, g.pooled, g.published_way, g.mean_gain);
+    return tl_arena_strdup(m->arena, text);
+}
+
+static tl_status backpatches(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {
+        "task",     "image",          "best cell",
+        "accuracy", "gain",           "gain, crossed",
+        "p",        "gap closed",     "no worse than text",
+        "n",        "published cell", "published accuracy"};
+    *t = (tl_table){.name = "backpatch",
+                    .title = "Back-patching of image states",
+                    .heads = heads,
+                    .n_columns = m->any_published ? 12 : 10,
+                    .note = gap_note(m)};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        const tl_findings *f = &m->studies[i];
+        const tl_finding_backpatch *b = &f->backpatch;
+        const tl_published *p = tl_published_find(f);
+        char n[24];
+        if (b->n_cells == 0)
+            continue;
+        snprintf(n, sizeof n, "%zu", b->n);
+        const char *const cells[] = {name_of(m, i),
+                                     interval(m, &b->clean[TL_IMAGE]),
+                                     cell_text(m, &b->cells[b->best]),
+                                     interval(m, &b->best_accuracy),
+                                     interval(m, &b->gain),
+                                     interval(m, &b->crossed_gain),
+                                     number(m, b->p),
+                                     interval(m, &b->closed),
+                                     interval(m, &b->no_worse),
+                                     n,
+                                     p ? cell_text(m, &p->best) : NULL,
+                                     number(m, p ? p->backpatched : NAN)};
+        status = add(m, t, cells);
+    }
+    return status;
+}
+
+static tl_status iterations(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {"task", "0", "1", "2", "4", "9"};
+    static const size_t times[] = {0, 1, 2, 4, 9};
+    *t = (tl_table){.name = "iterations",
+                    .title = "Accuracy after patching the best cell 0, 1, ... times",
+                    .heads = heads,
+                    .n_columns = 6};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        const tl_finding_backpatch *b = &m->studies[i].backpatch;
+        const char *cells[TL_TABLE_COLUMNS] = {name_of(m, i)};
+        if (b->n_iterations == 0)
+            continue;
+        for (size_t k = 0; k < sizeof times / sizeof *times; k++)
+            if (times[k] < b->n_iterations)
+                cells[1 + k] = interval(m, &b->iterations[times[k]]);
+        status = add(m, t, cells);
+    }
+    return status;
+}
+
+tl_status tl_overview_make(const tl_findings *studies, size_t n_studies,
+                           tl_arena *arena, tl_overview *out, tl_error *err)
+{
+    static tl_status (*const makers[])(const maker *, tl_table *) = {
+        accuracies, circuits,    overlaps,  interchanges,
+        alignments, backpatches, iterations};
+    enum { TABLES = sizeof makers / sizeof *makers };
+    maker m = {.studies = studies, .n = n_studies, .arena = arena, .err = err};
+    for (size_t i = 0; i < n_studies; i++)
+        m.any_published = m.any_published || tl_published_find(&studies[i]) != NULL;
+    tl_table *tables = tl_arena_alloc_zero(arena, TABLES, sizeof *tables);
+    if (tables == NULL)
+        return no_memory(&m);
+    size_t n = 0;
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < TABLES && status == TL_OK; i++) {
+        status = makers[i](&m, &tables[n]);
+        n += status == TL_OK && tables[n].n_rows > 0;
+    }
+    if (status == TL_OK)
+        *out = (tl_overview){tables, n};
+    return status;
+}

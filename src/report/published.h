@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * published.h - what the paper reports for its models and tasks, to stand beside ours.
+ * @source Nikankin et al., Same Task, Different Circuits, arXiv:2506.09047
+ */
+#ifndef TWINLENS_REPORT_PUBLISHED_H
+#define TWINLENS_REPORT_PUBLISHED_H
+
+#include "report/findings.h"
+
+typedef struct tl_published {
+    const char *model;
+    double accuracy[TL_MODALITY_COUNT];     /* table 4 */
+    double size[TL_MODALITY_COUNT];         /* table 5: share of components */
+    double faithfulness[TL_MODALITY_COUNT]; /* table 6 */
+    double backpatched;                     /* table 1: accuracy of image prompts */
+    tl_study_cell best;                     /* table 7 */
+    double overlap[TL_SEGMENT_COUNT];       /* figure 5, read off: normalised */
+    double interchange[TL_SEGMENT_COUNT];   /* figure 6, read off: normalised */
+} tl_published;
+
+/* NULL when the study is not of the paper's models (told by their shapes) and tasks. */
+const tl_published *tl_published_find(const tl_findings *findings);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ * report.c - the page: what was studied, the numbers that matter, the figures in the
+ * order of the study. See report.h. */
+#include "report/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "report/draw.h"
+#include "report/overview.h"
+#include "report/published.h"
+#include "report/svg.h"
+
+/* clang-format off */
+static const char style[] =
+    "html{color:#1a1a1a;background:#fff;font:16px/1.5 system-ui,Helvetica,Arial,sans-serif}"
+    "body{max-width:72rem;margin:0 auto;padding:1rem}"
+    "h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}"
+    "h2{font-size:1.35rem;margin:2.5rem 0 .5rem;padding-top:.5rem;border-top:2px solid #333}"
+    "h3{font-size:1.1rem;margin:0 0 .5rem}"
+    "figure{margin:1.8rem 0}"
+    "figcaption{max-width:46rem;font-size:.9rem;color:#333;margin-top:.4rem}"
+    ".panels{display:flex;flex-wrap:wrap;align-items:flex-start;gap:.8rem 1.2rem}"
+    ".wide,.table{overflow-x:auto}"
+    "svg{display:block;flex:none;max-width:none;margin-bottom:.5rem}"
+    ".panels svg{max-width:100%;height:auto}"
+    "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}"
+    "th,td{padding:.2rem .7rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
+    "th:first-child,td:first-child{text-align:left;padding-left:0}"
+    "thead th{border-bottom:1.5px solid #333}"
+    ".note{max-width:46rem;font-size:.9rem;color:#333;margin:.3rem 0 1.6rem}"
+    "caption{text-align:left;font-size:.9rem;color:#333;padding-bottom:.3rem}"
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}"
+    "dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}"
+    "nav ul{padding:0;list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem}"
+    "a{color:#004f7c}"
+    "@media print{nav{display:none}figure{break-inside:avoid}}";
+/* clang-format on */
+
+/* ---- a study --------------------------------------------------------------------- */
+
+static const char *title_of(const tl_findings *f)
+{
+    const char *task = tl_findings_key(f, "task");
+    return task[0] != '\0' ? task : f->folder;
+}
+
+typedef struct number_row {
+    const char *label;
+    const tl_interval *values[TL_MODALITY_COUNT]; /* NULL: - */
+} number_row;
+
+static void write_row(const number_row *row, FILE *page)
+{
+    fprintf(page, "<tr><td>%s</td>", row->label);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        fputs("<td>", page);
+        if (row->values[m] != NULL)
+            tl_draw_interval(page, row->values[m]);
+        else
+            fputs("-", page);
+        fputs("</td>", page);
+    }
+    fputs("</tr>\n", page);
+}
+
+static void write_count(const char *label, const size_t n[TL_MODALITY_COUNT],
+                        const size_t of[TL_MODALITY_COUNT], FILE *page)
+{
+    fprintf(page, "<tr><td>%s</td>", label);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (of == NULL)
+            fprintf(page, "<td>%zu</td>", n[m]);
+        else
+            fprintf(page, "<td>%zu of %zu</td>", n[m], of[m]);
+    fputs("</tr>\n", page);
+}
+
+static void write_sizes(const tl_findings *f, FILE *page)
+{
+    const tl_finding_point *smallest[TL_MODALITY_COUNT];
+    size_t heads[TL_MODALITY_COUNT] = {0}, neurons[TL_MODALITY_COUNT] = {0},
+           all_heads[TL_MODALITY_COUNT], all_neurons[TL_MODALITY_COUNT];
+    fputs("<tr><td>smallest faithful circuit</td>", page);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_study_scores *s = &f->parts[m].scores;
+        smallest[m] = tl_findings_smallest(&f->parts[m], TL_STUDY_CIRCUIT);
+        all_heads[m] = s->n_layers * s->n_pos * s->n_heads;
+        all_neurons[m] = s->n_layers * s->n_pos * s->d_mlp;
+        if (smallest[m] != NULL) {
+            heads[m] = smallest[m]->point->n_heads;
+            neurons[m] = smallest[m]->point->n_neurons;
+            fprintf(page, "<td>%.4g %%</td>", 100 * smallest[m]->fraction);
+        } else {
+            fprintf(page, "<td>%s</td>", f->parts[m].done ? "none" : "-");
+        }
+    }
+    fputs("</tr>\n", page);
+    write_count("its heads", heads, all_heads, page);
+    write_count("its neurons", neurons, all_neurons, page);
+}
+
+static void write_numbers(const tl_findings *f, FILE *page)
+{
+    const tl_finding_part *t = &f->parts[TL_TEXT], *v = &f->parts[TL_IMAGE];
+    const tl_finding_part *parts[TL_MODALITY_COUNT] = {t, v};
+    fputs("<div class=\"table\"><table>\n<caption>In brackets: 95 % "
+          "intervals.</caption>\n"
+          "<thead><tr><th scope=\"col\"></th><th scope=\"col\">text</th><th "
+          "scope=\"col\">image</th></tr></thead>\n<tbody>\n",
+          page);
+    write_count("prompts", (size_t[]){t->n_prompts, v->n_prompts}, NULL, page);
+    write_row(&(number_row){"accuracy among the labels", {&t->limited, &v->limited}},
+              page);
+    write_row(&(number_row){"accuracy in the vocabulary", {&t->full, &v->full}}, page);
+    write_count("discovery prompts", (size_t[]){t->n_discovery, v->n_discovery}, NULL,
+                page);
+    write_count("evaluation prompts", (size_t[]){t->n_evaluation, v->n_evaluation},
+                NULL, page);
+    write_sizes(f, page);
+    static const char *const labels[TL_STUDY_KIND_COUNT] = {
+        "its faithfulness", "of that size by activation difference",
+        "of that size at random"};
+    static const char *const areas[TL_STUDY_KIND_COUNT] = {
+        "area under the curve (CPR)", "the same by activation difference",
+        "the same at random"};
+    static const char *const distances[TL_STUDY_KIND_COUNT] = {
+        "distance of the curve from 1 (CMD)", "the same by activation difference",
+        "the same at random"};
+    number_row rows[3 * TL_STUDY_KIND_COUNT] = {{0}};
+    for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++)
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_finding_point *p =
+                tl_findings_smallest(parts[m], (tl_study_kind)k);
+            number_row *const at[] = {&rows[k], &rows[TL_STUDY_KIND_COUNT + k],
+                                      &rows[2 * TL_STUDY_KIND_COUNT + k]};
+            at[0]->label = labels[k];
+            at[1]->label = areas[k];
+            at[2]->label = distances[k];
+            at[0]->values[m] = p != NULL ? tl_findings_chosen(f, p) : NULL;
+            at[1]->values[m] =
+                parts[m]->n_points > 0 ? &parts[m]->performance[k] : NULL;
+            at[2]->values[m] = parts[m]->n_points > 0 ? &parts[m]->distance[k] : NULL;
+        }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        write_row(&rows[i], page);
+    fputs("</tbody></table></div>\n", page);
+}
+
+/* Every key of the manifest: with these the study can be made again. */
+static void write_manifest(const tl_findings *f, FILE *page)
+{
+    fputs("<details><summary>What was studied, with which options</summary>\n<dl>\n",
+          page);
+    for (size_t i = 0; i < f->n_keys; i++) {
+        fputs("<dt>", page);
+        tl_xml_text(page, f->keys[i].key);
+        fputs("</dt><dd>", page);
+        tl_xml_text(page, f->keys[i].value[0] != '\0' ? f->keys[i].value : "-");
+        fputs("</dd>\n", page);
+    }
+    fputs("</dl></details>\n", page);
+}
+
+/* What is not there, and why. */
+static void write_missing(const tl_findings *f, FILE *page)
+{
+    const bool both = f->parts[TL_TEXT].present && f->parts[TL_IMAGE].present;
+    if (!f->finished)
+        fputs("<p><strong>The study is not finished:</strong> what it has got to is "
+              "here.</p>\n",
+              page);
+    if (!both)
+        fprintf(
+            page,
+            "<p>Only %s prompts were studied: no overlap, interchange, alignment or "
+            "back-patching.</p>\n",
+            f->parts[TL_TEXT].present ? "text" : "image");
+    if (both && f->finished && f->n_overlaps == 0)
+        fputs("<p>No circuit of the grid is faithful enough in both modalities: no "
+              "overlap "
+              "and no interchange.</p>\n",
+              page);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (f->parts[m].scores.file != NULL && f->parts[m].importance[0] == NULL)
+            fprintf(page, "<p>%s is not in the folder: no map of it.</p>\n",
+                    f->parts[m].scores.file);
+}
+
+static tl_status write_study(const tl_findings *f, size_t index, FILE *page,
+                             tl_error *err)
+{
+    static tl_draw *const figures[] = {
+        tl_draw_accuracy,     tl_draw_importance, tl_draw_pictures,
+        tl_draw_faithfulness, tl_draw_validation, tl_draw_overlap,
+        tl_draw_interchange,  tl_draw_alignment,  tl_draw_gap,
+        tl_draw_backpatch,    tl_draw_iterations};
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "s%zu-", index + 1);
+    fprintf(page, "<section>\n<h2 id=\"s%zu\">", index + 1);
+    tl_xml_text(page, title_of(f));
+    fputs("</h2>\n", page);
+    write_missing(f, page);
+    write_numbers(f, page);
+    write_manifest(f, page);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < sizeof figures / sizeof *figures && status == TL_OK; i++)
+        status = figures[i](f, prefix, page, err);
+    fputs("</section>\n", page);
+    return status;
+}
+
+/* ---- the page -------------------------------------------------------------------- */
+
+/* Several studies, or one that the paper has too. */
+static bool has_overview(const tl_findings *all, size_t n)
+{
+    return n > 1 || tl_published_find(&all[0]) != NULL;
+}
+
+static void write_head(const tl_findings *all, size_t n, FILE *page)
+{
+    fprintf(page,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<title>twinlens: ");
+    for (size_t i = 0; i < n; i++) {
+        fputs(i > 0 ? ", " : "", page);
+        tl_xml_text(page, title_of(&all[i]));
+    }
+    fprintf(page, "</title>\n<style>%s</style>\n</head>\n<body>\n<h1>", style);
+    fputs(n == 1 ? "How the model solves a task from text and from images"
+                 : "How the model solves tasks from text and from images",
+          page);
+    fprintf(page,
+            "</h1>\n<p>Made by %s out of %zu stud%s. Every plot carries its numbers as "
+            "CSV.</p>\n",
+            tl_findings_key(&all[0], "program"), n, n == 1 ? "y" : "ies");
+    if (!has_overview(all, n))
+        return;
+    fputs("<nav><ul>\n<li><a href=\"#all\">All tasks</a></li>\n", page);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(page, "<li><a href=\"#s%zu\">", i + 1);
+        tl_xml_text(page, title_of(&all[i]));
+        fputs("</a></li>\n", page);
+    }
+    fputs("</ul></nav>\n", page);
+}
+
+/* All studies beside each other. */
+static tl_status write_overview(const tl_findings *all, size_t n, tl_arena *arena,
+                                FILE *page, tl_error *err)
+{
+    tl_overview overview;
+    const tl_status status = tl_overview_make(all, n, arena, &overview, err);
+    if (status != TL_OK)
+        return status;
+    fputs(
+        "<section>\n<h2 id=\"all\">All tasks</h2>\n<p>In brackets: 95 % "
+        "intervals. Intervals of means take the studies' own as independent: they say "
+        "how sure the mean over these tasks is, not what other tasks would give.</p>\n",
+        page);
+    for (size_t i = 0; i < overview.n_tables; i++)
+        tl_table_html(&overview.tables[i], page);
+    fputs("</section>\n", page);
+    return TL_OK;
+}
+
+static tl_status write_page(const char *const *folders, size_t n, tl_arena *arena,
+                            FILE *page, tl_error *err)
+{
+    tl_findings *all = tl_arena_alloc_zero(arena, n, sizeof *all);
+    tl_status status =
+        all != NULL ? TL_OK
+                    : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = tl_findings_read(folders[i], arena, &all[i], err);
+    if (status != TL_OK)
+        return status;
+    write_head(all, n, page);
+    if (has_overview(all, n))
+        status = write_overview(all, n, arena, page, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status =
+            tl_fail_while(err, write_study(&all[i], i, page, err), "%s", folders[i]);
+    fputs("</body>\n</html>\n", page);
+    return status;
+}
+
+tl_status tl_report_write(const char *const *folders, size_t n_folders,
+                          const char *path, tl_error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    tl_file_writer writer = {0};
+    tl_arena *arena = tl_arena_create();
+    FILE *page = open_memstream(&text, &bytes);
+    tl_status status = arena != NULL && page != NULL
+                           ? TL_OK
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a report");
+    if (status == TL_OK)
+        status = write_page(folders, n_folders, arena, page, err);
+    if (page != NULL && fclose(page) != 0 && status == TL_OK)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a report");
+    if (status == TL_OK)
+        status = tl_file_writer_open(&writer, path, err);
+    if (status == TL_OK)
+        status = tl_file_writer_put(&writer, text, bytes, err);
+    if (status == TL_OK)
+        status = tl_file_writer_commit(&writer, err);
+    tl_file_writer_abandon(&writer);
+    free(text);
+    tl_arena_destroy(arena);
+    return status;
+}

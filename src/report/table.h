@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * table.h - rows of words under heads, to be printed on a terminal or in a page.
+ *
+ *     tl_table table = {.title = "Accuracy", .heads = heads, .n_columns = 3};
+ *     status = tl_table_add(&table, arena, cells, err);
+ *     tl_table_print(&table, stdout);
+ */
+#ifndef TWINLENS_REPORT_TABLE_H
+#define TWINLENS_REPORT_TABLE_H
+
+#include <stdio.h>
+
+#include "twinlens/arena.h"
+#include "twinlens/statistics.h"
+#include "twinlens/status.h"
+
+enum { TL_TABLE_COLUMNS = 12 };
+
+typedef struct tl_table {
+    const char *name, *title, *note; /* name: of files and keys; note may be NULL */
+    const char *const *heads;        /* [n_columns]; the first column is words */
+    size_t n_columns;
+    const char **cells; /* [n_rows, n_columns] */
+    size_t n_rows, capacity;
+} tl_table;
+
+/* Copies the cells; NULL is "-". */
+tl_status tl_table_add(tl_table *table, tl_arena *arena, const char *const *cells,
+                       tl_error *err);
+
+/* "0.873 (0.811 to 0.912)", "0.873" without an interval, "-" without a number. */
+const char *tl_table_interval(tl_arena *arena, const tl_interval *interval);
+const char *tl_table_number(tl_arena *arena, const char *format, double value);
+
+void tl_table_print(const tl_table *table, FILE *out);
+void tl_table_html(const tl_table *table, FILE *page);
+
+#endif

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# test_report.sh TWINLENS - the page of a study: whole, well-formed, without network or
+# script, the same bytes again; and one for each state that a study can be in.
+set -u
+bin=$(realpath "${1:?usage: test_report.sh TWINLENS}")
+cd "$(dirname "$0")/../.."
+tiny=tests/data/qwen2vl-tiny
+tmp=$(mktemp -d)
+trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
+failures=0
+fail() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+study() {
+    "$bin" study --model $tiny/checkpoint --keep all --fractions 0.05,0.5,1 --threads 1 "$@" > /dev/null 2>&1
+}
+
+# check PAGE FIGURES...: what holds of every page; these figures, and no others, are there.
+check() {
+    local page=$1
+    shift
+    python3 tests/cli/check_page.py "$page" "$@" || fail "$page"
+}
+
+study --dataset $tiny/goldens --out "$tmp/run" || fail study
+[ "$("$bin" report "$tmp/run")" = "$tmp/run/report.html" ] || fail "report does not say where the page is"
+check "$tmp/run/report.html" s1-accuracy s1-importance s1-pictures s1-faithfulness s1-validation \
+    s1-overlap s1-interchange s1-alignment s1-gap s1-backpatch s1-iterations
+"$bin" report "$tmp/run" --out "$tmp/again.html" > /dev/null || fail "report --out"
+cmp -s "$tmp/run/report.html" "$tmp/again.html" || fail "the same study makes two pages"
+
+# A study of one modality, with text that HTML would read as its own.
+mkdir "$tmp/data"
+sed -n '/"modality": "text"/p' $tiny/goldens/dataset.jsonl > "$tmp/data/dataset.jsonl"
+sed 's/"name": *"[^"]*"/"name": "<script>\&amp; \\"x\\""/' $tiny/goldens/task.json > "$tmp/data/task.json"
+study --dataset "$tmp/data" --out "$tmp/text" || fail "a study of text"
+"$bin" report "$tmp/text" > /dev/null || fail "report of text"
+check "$tmp/text/report.html" s1-accuracy s1-importance s1-faithfulness s1-validation
+grep -q "Only text prompts were studied" "$tmp/text/report.html" || fail "it does not say what is left out"
+
+# Two in one page.
+"$bin" report "$tmp/run" "$tmp/text" --out "$tmp/both.html" > /dev/null || fail "report of two"
+check "$tmp/both.html" s1-accuracy s1-importance s1-pictures s1-faithfulness s1-validation \
+    s1-overlap s1-interchange s1-alignment s1-gap s1-backpatch s1-iterations \
+    s2-accuracy s2-importance s2-faithfulness s2-validation
+
+# The scores are lost, or others.
+cp -r "$tmp/run" "$tmp/lost"
+rm "$tmp/lost"/scores.*
+"$bin" report "$tmp/lost" > /dev/null || fail "a report needs more than the database"
+check "$tmp/lost/report.html" s1-accuracy s1-pictures s1-faithfulness s1-validation \
+    s1-overlap s1-interchange s1-alignment s1-gap s1-backpatch s1-iterations
+cp "$tmp/run/scores.text.safetensors" "$tmp/lost/scores.image.safetensors"
+"$bin" report "$tmp/lost" --out "$tmp/none.html" > /dev/null 2> "$tmp/err" && fail "scores of something else"
+grep -q "scores.image.safetensors: not what the study wrote" "$tmp/err" || fail "it does not say which file"
+[ -e "$tmp/none.html" ] && fail "a page that is not whole"
+
+# What is no study.
+"$bin" report "$tmp/data" > /dev/null 2> "$tmp/err" && fail "a report of no study"
+grep -q "data: no study.db there" "$tmp/err" || fail "it does not say what is missing"
+"$bin" report > /dev/null 2> "$tmp/err"
+[ $? -eq 2 ] || fail "report of nothing"
+"$bin" report "$tmp/run" "$tmp/text" > /dev/null 2> "$tmp/err"
+[ $? -eq 2 ] || fail "report of two without a name"
+[ $failures -eq 0 ] && echo "all good"
+exit $((failures > 0))
