@@ -14,7 +14,8 @@ static const tl_choice paths[] = {{"full", 0}, {"textonly", 1}, {0}};
 typedef struct values {
     bool json, out_given;
     const char *out;
-    size_t steps, memory;
+    size_t steps, memory, prompts;
+    tl_strings datasets;
     uint64_t seed;
     double threshold;
     int path;
@@ -57,6 +58,16 @@ static tl_status parse(const char *const *words, values *v, FILE *out, bool *hel
          .value = &v->threshold,
          .argument = "X",
          .help = "wanted"},
+        {.name = "prompts",
+         .kind = TL_OPTION_COUNT,
+         .value = &v->prompts,
+         .argument = "N",
+         .help = "prompts, or none"},
+        {.name = "dataset",
+         .kind = TL_OPTION_STRINGS,
+         .value = &v->datasets,
+         .argument = "DIR",
+         .help = "folders"},
         {.name = "ig-path",
          .kind = TL_OPTION_CHOICE,
          .value = &v->path,
@@ -84,6 +95,21 @@ static void both_ways_of_giving_a_value_are_read(void **state)
     assert_true(v.json);
     assert_int_equal(v.path, 1);
     assert_int_equal(v.seed, 0);
+}
+
+static void some_options_may_be_given_again_and_some_be_0(void **state)
+{
+    (void)state;
+    values v = {.prompts = 4};
+    bool help = false;
+    tl_error err = {0};
+    const char *words[] = {"--out=x", "--dataset", "b", "--dataset=a", "--prompts", "0",
+                           NULL};
+    assert_int_equal(parse(words, &v, stdout, &help, &err), TL_OK);
+    assert_int_equal(v.prompts, 0);
+    assert_int_equal(v.datasets.n, 2);
+    assert_string_equal(v.datasets.texts[0], "b");
+    assert_string_equal(v.datasets.texts[1], "a");
 }
 
 static void sizes_in_bytes_take_a_suffix(void **state)
@@ -157,6 +183,8 @@ static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
         {{"--out=x", "--ig-steps= 1", NULL}, "--ig-steps is ' 1'"},
         {{"--out=x", "--ig-steps=1e3", NULL}, "--ig-steps is '1e3'"},
         {{"--out=x", "--ig-steps=99999999999999999999", NULL}, "--ig-steps is '9999"},
+        {{"--out=x", "--prompts=-1", NULL}, "--prompts is '-1'"},
+        {{"--out=x", "--dataset=", NULL}, "--dataset is empty, wanted DIR"},
         {{"--out=x", "--seed=1x", NULL}, "--seed is '1x'"},
         {{"--out=x", "--memory=0", NULL}, "--memory is '0', wanted a number of bytes"},
         {{"--out=x", "--memory=1X", NULL}, "--memory is '1X'"},
@@ -205,6 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ways_of_giving_a_value_are_read),
+        cmocka_unit_test(some_options_may_be_given_again_and_some_be_0),
         cmocka_unit_test(sizes_in_bytes_take_a_suffix),
         cmocka_unit_test(help_prints_every_option_and_asks_for_nothing),
         cmocka_unit_test(what_is_wrong_is_refused_with_what_was_wanted),

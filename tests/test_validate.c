@@ -117,12 +117,98 @@ static void components_that_are_not_there_are_refused(void **state)
     tl_model_close(model);
 }
 
+/* 2 layers, 3 positions, 4 heads: scores of both signs, a third of them nothing. */
+static void a_sample_has_the_largest_some_middling_and_some_of_all(void **state)
+{
+    (void)state;
+    enum { LAYERS = 2, POSITIONS = 3, HEADS = 4, COUNT = LAYERS * POSITIONS * HEADS };
+    float heads[COUNT], neurons[LAYERS * POSITIONS] = {0};
+    for (size_t i = 0; i < COUNT; i++) /* sizes 0, 0 ... 1, 2, ... 16 at mixed places */
+        heads[i * 7 % COUNT] =
+            i < 8 ? 0.0f : (i % 2 == 0 ? 1.0f : -1.0f) * (float)(i - 7);
+    const tl_scores scores = {LAYERS, POSITIONS, HEADS, 1, heads, neurons};
+    tl_component got[12], again[12];
+    size_t outside = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        assert_int_equal(
+            tl_validate_sample(&scores, TL_KIND_HEADS, 12, seed, got, NULL), TL_OK);
+        assert_int_equal(
+            tl_validate_sample(&scores, TL_KIND_HEADS, 12, seed, again, NULL), TL_OK);
+        for (size_t i = 0; i < 12; i++) {
+            assert_true(got[i].layer == again[i].layer && got[i].pos == again[i].pos &&
+                        got[i].index == again[i].index);
+            assert_true(got[i].kind == TL_KIND_HEADS && got[i].layer < LAYERS &&
+                        got[i].pos < POSITIONS && got[i].index < HEADS);
+            const float size = fabsf(
+                heads[(got[i].layer * POSITIONS + got[i].pos) * HEADS + got[i].index]);
+            if (i % 3 == 0) /* 16, 15, 14, 13 */
+                assert_true(size == (float)(16 - i / 3));
+            else if (i % 3 == 1) /* places 5 to 9 of 16: sizes 11 to 7 */
+                assert_true(size >= 7 && size <= 11);
+            else
+                outside += size == 0.0f;
+        }
+    }
+    assert_in_range(outside, 10, 45); /* of 80, a third */
+}
+
+static void a_pair_s_validation_is_its_parts(void **state)
+{
+    (void)state;
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    const tl_pair pair = make_pair(model, arena, SIDE);
+    const tl_dims *d = tl_model_dims(model);
+    const size_t steps[] = {1, 3};
+    const tl_validate_options options = {
+        .ig_steps = steps, .n_ig_steps = 2, .n_components = 6};
+    tl_validation v;
+    tl_error err = {0};
+    if (tl_validate_pair(model, &pair, &options, 11, arena, &v, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(v.n, 12);
+    double effects[12], clean, gradient, difference;
+    assert_int_equal(
+        tl_patch_effects(model, &pair, v.components, 12, 0, effects, &clean, NULL),
+        TL_OK);
+    for (size_t m = 0; m < 2; m++) {
+        const tl_attribution_options how = {.ig_steps = steps[m], .raw_sign = true};
+        tl_attribution *attribution = NULL;
+        tl_scores s;
+        assert_int_equal(tl_attribution_create(model, T, &how, &attribution, NULL),
+                         TL_OK);
+        assert_int_equal(tl_attribution_add(attribution, &pair, 1, NULL), TL_OK);
+        assert_int_equal(tl_attribution_scores(attribution, arena, &s, NULL), TL_OK);
+        for (size_t i = 0; i < 12; i++) {
+            const tl_component *c = &v.components[i];
+            const size_t place = c->layer * T + c->pos;
+            assert_true(c->kind == (i < 6 ? TL_KIND_HEADS : TL_KIND_NEURONS));
+            assert_close("exact", i, v.exact[i], effects[i], 0);
+            assert_close("attributed", i, v.attributed[m * 12 + i],
+                         c->kind == TL_KIND_HEADS
+                             ? (double)s.heads[place * d->n_heads + c->index]
+                             : (double)s.neurons[place * d->d_mlp + c->index],
+                         0);
+        }
+        tl_attribution_destroy(attribution);
+        assert_int_equal(
+            tl_completeness(model, &pair, steps[m], 0, &gradient, &difference, NULL),
+            TL_OK);
+        assert_close("gradient", m, v.gradient[m], gradient, 0);
+        assert_close("difference", m, v.difference, difference, 0);
+    }
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_effect_is_that_of_leaving_one_component_out),
         cmocka_unit_test(the_integrated_gradient_adds_up),
         cmocka_unit_test(components_that_are_not_there_are_refused),
+        cmocka_unit_test(a_sample_has_the_largest_some_middling_and_some_of_all),
+        cmocka_unit_test(a_pair_s_validation_is_its_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ tl_draw tl_draw_iterations;   /* draw_curves.c */
 
 /* "text", "image" */
 extern const char *const tl_draw_modalities[TL_MODALITY_COUNT];
-/* "0.873 (0.811 to 0.912)"; "-" without a number. */
+/* "0.873 (0.811 to 0.912)", not to be broken inside the brackets; "-" without a number. */
 void tl_draw_interval(FILE *out, const tl_interval *interval);
 
 #endif

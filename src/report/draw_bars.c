@@ -18,7 +18,7 @@ void tl_draw_interval(FILE *out, const tl_interval *i)
     else if (isnan(i->low) || isnan(i->high))
         fprintf(out, "%.3f", i->value);
     else
-        fprintf(out, "%.3f (%.3f to %.3f)", i->value, i->low, i->high);
+        fprintf(out, "%.3f (%.3f&nbsp;to&nbsp;%.3f)", i->value, i->low, i->high);
 }
 
 /* ---- accuracy -------------------------------------------------------------------- */

@@ -27,7 +27,8 @@ static const char style[] =
     "svg{display:block;flex:none;max-width:none;margin-bottom:.5rem}"
     ".panels svg{max-width:100%;height:auto}"
     "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}"
-    "th,td{padding:.2rem .7rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
+    "th,td{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}"
+    ".table{margin-bottom:1.2rem}td:first-child{white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left;padding-left:0}"
     "thead th{border-bottom:1.5px solid #333}"
     ".note{max-width:46rem;font-size:.9rem;color:#333;margin:.3rem 0 1.6rem}"
@@ -36,6 +37,8 @@ static const char style[] =
     "dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}"
     "nav ul{padding:0;list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem}"
     "a{color:#004f7c}"
+    "@media(max-width:600px){th,td{padding:.2rem .35rem}td:first-child{white-space:normal}"
+    "table{font-size:.8rem}}"
     "@media print{nav{display:none}figure{break-inside:avoid}}";
 /* clang-format on */
 

@@ -80,6 +80,24 @@ void tl_table_print(const tl_table *table, FILE *out)
         fprintf(out, "%s\n", table->note);
 }
 
+/* A line may be broken in front of brackets, nowhere else. */
+static void write_cell(const char *text, FILE *page)
+{
+    char one[2] = {0};
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == ' ' && c[1] != '(') {
+            fputs("&nbsp;", page);
+            continue;
+        }
+        if ((*c & 0x80) != 0) { /* letters of several bytes stay together */
+            tl_xml_text(page, c);
+            return;
+        }
+        one[0] = *c;
+        tl_xml_text(page, one);
+    }
+}
+
 void tl_table_html(const tl_table *table, FILE *page)
 {
     const size_t n = table->n_columns;
@@ -96,7 +114,7 @@ void tl_table_html(const tl_table *table, FILE *page)
         fputs("<tr>", page);
         for (size_t c = 0; c < n; c++) {
             fputs("<td>", page);
-            tl_xml_text(page, table->cells[r * n + c]);
+            write_cell(table->cells[r * n + c], page);
             fputs("</td>", page);
         }
         fputs("</tr>\n", page);
