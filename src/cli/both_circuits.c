@@ -4,6 +4,7 @@
 
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
+#include "cli/fingerprint.h"
 #include "store/score_file.h"
 
 static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,
@@ -47,18 +48,24 @@ static tl_status read_circuit(tl_session *s, const tl_both_options *o,
     return tl_set_from_circuit(&circuit, s->arena, out, err);
 }
 
-tl_status tl_both_circuits_read(tl_session *s, const tl_both_options *o,
-                                tl_both_circuits *out, tl_error *err)
+tl_status tl_both_circuits_read(tl_session *s,
+                                const tl_session_options *session_options,
+                                const tl_both_options *o, tl_both_circuits *out,
+                                tl_error *err)
 {
     tl_both_circuits both;
     tl_span span[TL_MODALITY_COUNT];
+    tl_fingerprint wanted;
     tl_status status = TL_OK;
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = find_span(s, (tl_modality)m, &span[m], err);
-        if (status == TL_OK)
-            status =
-                read_circuit(s, o, (tl_modality)m, span[m].n_pos, &both.set[m], err);
-    }
+    if (status == TL_OK && !o->any_scores)
+        status =
+            tl_fingerprint_take(session_options, s->dataset, s->arena, &wanted, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && !o->any_scores; m++)
+        status = tl_fingerprint_check(o->scores[m], &wanted, (tl_modality)m, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = read_circuit(s, o, (tl_modality)m, span[m].n_pos, &both.set[m], err);
     if (status == TL_OK)
         status = tl_position_map_init(&both.map, &span[TL_TEXT], &span[TL_IMAGE],
                                       s->arena, err);

@@ -12,6 +12,7 @@
 typedef struct tl_both_options {
     const char *scores[TL_MODALITY_COUNT], *fraction[TL_MODALITY_COUNT];
     int rounding;
+    bool any_scores;
 } tl_both_options;
 
 #define TL_OPTIONS_BOTH(b)                                                             \
@@ -39,6 +40,10 @@ typedef struct tl_both_options {
          .argument = "P",                                                              \
          .help = "and of the image circuit",                                           \
          .required = true},                                                            \
+        {.name = "any-scores",                                                         \
+         .kind = TL_OPTION_FLAG,                                                       \
+         .value = &(b).any_scores,                                                     \
+         .help = "also scores of another model or dataset"},                           \
     {                                                                                  \
         .name = "pct", .kind = TL_OPTION_CHOICE, .value = &(b).rounding,               \
         .argument = "exact|f32",                                                       \
@@ -52,8 +57,11 @@ typedef struct tl_both_circuits {
 } tl_both_circuits;
 
 /* In the session's arena. The first prompt of each modality says where its parts
- * are; TL_ERR_DATA when there is none or a score file has other positions. */
-tl_status tl_both_circuits_read(tl_session *session, const tl_both_options *options,
-                                tl_both_circuits *out, tl_error *err);
+ * are; TL_ERR_DATA when there is none, or a score file has other positions, or is of
+ * another model or dataset. */
+tl_status tl_both_circuits_read(tl_session *session,
+                                const tl_session_options *session_options,
+                                const tl_both_options *options, tl_both_circuits *out,
+                                tl_error *err);
 
 #endif

@@ -6,8 +6,9 @@
 
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
-#include "store/score_file.h"
+#include "cli/fingerprint.h"
 #include "cli/session.h"
+#include "store/score_file.h"
 
 typedef struct options {
     tl_session_options session;
@@ -38,6 +39,10 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     if (status != TL_OK)
         return status;
 
+    tl_fingerprint made_from;
+    status = tl_fingerprint_take(&o->session, s->dataset, s->arena, &made_from, err);
+    if (status != TL_OK)
+        return status;
     char n_pairs[32], steps[32];
     snprintf(n_pairs, sizeof n_pairs, "%zu", n);
     snprintf(steps, sizeof steps, "%zu", how.ig_steps > 0 ? how.ig_steps : 5);
@@ -45,6 +50,8 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
         {"twinlens", TWINLENS_VERSION},
         {"model", tl_session_model_name(&o->session)},
         {"dataset", o->session.dataset},
+        {TL_FINGERPRINT_MODEL, made_from.model},
+        {TL_FINGERPRINT_DATASET, made_from.dataset},
         {"split", o->selection.part == TL_PART_NONE   ? "all"
                   : o->selection.part == TL_DISCOVERY ? "discovery"
                                                       : "evaluation"},

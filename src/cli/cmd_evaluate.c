@@ -8,6 +8,7 @@
 
 #include "cli/attribution_options.h"
 #include "cli/cli.h"
+#include "cli/fingerprint.h"
 #include "store/score_file.h"
 #include "cli/session.h"
 
@@ -18,7 +19,7 @@ typedef struct options {
     tl_selection selection;
     const char *scores, *fractions;
     int grid, rounding, faith;
-    bool grid_given, rounding_given, random_given, json;
+    bool grid_given, rounding_given, random_given, any_scores, json;
     uint64_t random;
 } options;
 
@@ -43,6 +44,17 @@ static tl_status read_fractions(const options *o, tl_arena *arena,
     }
     *fractions = list;
     return TL_OK;
+}
+
+static tl_status check_scores(const tl_session *s, const options *o, tl_error *err)
+{
+    tl_fingerprint wanted;
+    const tl_status status =
+        tl_fingerprint_take(&o->session, s->dataset, s->arena, &wanted, err);
+    return status == TL_OK
+               ? tl_fingerprint_check(o->scores, &wanted,
+                                      (tl_modality)o->selection.modality, err)
+               : status;
 }
 
 static json_t *number(double value)
@@ -129,6 +141,8 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     if (status == TL_OK)
         status =
             tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
+    if (status == TL_OK && !o->any_scores)
+        status = check_scores(s, o, err);
     if (status == TL_OK)
         status = tl_score_file_read(o->scores, tl_model_dims(s->model),
                                     pairs[0].clean.n_pos, arena, &scores, err);
@@ -221,6 +235,10 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .argument = "SEED",
          .help = "random circuits of the same sizes instead",
          .given = &o.random_given},
+        {.name = "any-scores",
+         .kind = TL_OPTION_FLAG,
+         .value = &o.any_scores,
+         .help = "also scores of another model, dataset or modality"},
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &o.json,

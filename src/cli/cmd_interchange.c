@@ -260,7 +260,7 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
     const options *o = options_given;
     tl_both_circuits both;
     host hosts[TL_MODALITY_COUNT];
-    tl_status status = tl_both_circuits_read(s, &o->both, &both, err);
+    tl_status status = tl_both_circuits_read(s, &o->session, &o->both, &both, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = run_host(s, o, &both, (tl_modality)m, &hosts[m], err);
     if (status == TL_OK && o->json)

@@ -82,7 +82,7 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
     tl_both_circuits both;
     tl_overlap measured;
     tl_overlap_baseline baseline;
-    tl_status status = tl_both_circuits_read(s, &o->both, &both, err);
+    tl_status status = tl_both_circuits_read(s, &o->session, &o->both, &both, err);
     if (status == TL_OK)
         status = tl_overlap_measure(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
                                     &measured, err);

@@ -19,6 +19,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "cli/fingerprint.h"
 #include "store/score_file.h"
 #include "twinlens/safetensors.h"
 
@@ -214,17 +215,24 @@ static tl_status write_scores(const tl_study *study, tl_modality modality,
     }
     const size_t n_pairs = tl_attribution_get_state(attribution).n_pairs;
     char pairs[24], begin[24], end[24], hex[TL_SHA256_HEX];
+    tl_fingerprint made_from;
+    tl_status status = tl_fingerprint_take(
+        &study->options->session, study->session.dataset, arena, &made_from, err);
     snprintf(pairs, sizeof pairs, "%zu", n_pairs);
     snprintf(begin, sizeof begin, "%zu", span->data_begin);
     snprintf(end, sizeof end, "%zu", span->data_end);
     const char *const metadata[][2] = {{"modality", tl_modality_name(modality)},
+                                       {TL_FINGERPRINT_MODEL, made_from.model},
+                                       {TL_FINGERPRINT_DATASET, made_from.dataset},
                                        {"pairs", pairs},
                                        {"data_begin", begin},
                                        {"data_end", end}};
     tl_scores s;
-    tl_status status = tl_attribution_scores(attribution, arena, &s, err);
     if (status == TL_OK)
-        status = tl_score_file_write(path, &s, metadata, 4, err);
+        status = tl_attribution_scores(attribution, arena, &s, err);
+    if (status == TL_OK)
+        status = tl_score_file_write(path, &s, metadata,
+                                     sizeof metadata / sizeof *metadata, err);
     if (status == TL_OK)
         status = hash_file(path, hex, err);
     if (status == TL_OK) {

@@ -260,7 +260,9 @@ scores()
 }
 "$bin" attribute "${M[@]}" "${D[@]}" --modality image --out image.scores || exit 1
 file=image.scores
-scores image.scores "'heads' is [4,44,6]" "want [4,45,6]"
+scores image.scores "scores of another modality: image, wanted text"
+fails 1 "'heads' is [4,44,6]" "want [4,45,6]" -- evaluate "${M[@]}" "${D[@]}" --modality text --fractions 0.1 \
+    --scores image.scores --any-scores
 file=$golden/goldens/forward.safetensors
 scores forward.safetensors "'heads'" "score file"
 file=nowhere.scores
@@ -283,6 +285,20 @@ scores nan.scores "head 0 at layer 0, position 0 is" nan
 
 # ---- two circuits --------------------------------------------------------------------
 "$bin" attribute "${M[@]}" "${D[@]}" --modality text --out text.scores || exit 1
+data other-data 's/"pair": "1"/"pair": "1" /'
+"$bin" attribute "${M[@]}" --dataset other-data --modality image --out other-data.scores || exit 1
+# Another model of the same shape: one byte of its last weight.
+cp -r "$golden/checkpoint" other-model
+chmod -R u+w other-model
+python3 - other-model/model.safetensors << 'END' || exit 1
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(-2, 2)
+    last = file.read(1)
+    file.seek(-2, 2)
+    file.write(bytes([last[0] ^ 1]))
+END
+"$bin" attribute --model other-model "${D[@]}" --modality image --out other-model.scores || exit 1
 both() # TEXT-FRACTION IMAGE-FRACTION [TEXT-SCORES [IMAGE-SCORES]]: the options, in the array B
 {
     B=(--text-scores "${3:-text.scores}" --image-scores "${4:-image.scores}"
@@ -294,7 +310,12 @@ for command in overlap interchange; do
     both 0.1 some
     fails 2 "--image-fraction: 'some'" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
     both 0.1 0.1 image.scores
-    fails 1 "image.scores: 'heads' is [4,44,6]" "want [4,45,6]" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
+    fails 1 "image.scores: scores of another modality: image, wanted text" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
+    fails 1 "image.scores: 'heads' is [4,44,6]" "want [4,45,6]" -- $command "${M[@]}" "${D[@]}" "${B[@]}" --any-scores
+    both 0.1 0.1 text.scores other-data.scores
+    fails 1 "other-data.scores: scores of another dataset: " -- $command "${M[@]}" "${D[@]}" "${B[@]}"
+    both 0.1 0.1 text.scores other-model.scores
+    fails 1 "other-model.scores: scores of another model: " -- $command "${M[@]}" "${D[@]}" "${B[@]}"
     both 0.1 0.1 nan.scores
     fails 1 "nan.scores: the score of head 0" -- $command "${M[@]}" "${D[@]}" "${B[@]}"
 done

@@ -26,6 +26,16 @@ study() {
     code=$?
 }
 
+same_scores() { # of two score files; what they were made from may differ
+    python3 - "$1" "$2" << 'END'
+import struct, sys
+def tensors(path):
+    data = open(path, "rb").read()
+    return data[8 + struct.unpack("<Q", data[:8])[0]:]
+sys.exit(tensors(sys.argv[1]) != tensors(sys.argv[2]))
+END
+}
+
 contents() { # of a study folder, but for the lock
     (cd "$1" && ls -A | grep -v '^study.lock$' | xargs sha256sum)
 }
@@ -119,7 +129,7 @@ grep '"modality": "text"' "$tiny/goldens/dataset.jsonl" > "$tmp/only-text/datase
 cp "$tiny/goldens/task.json" "$tmp/only-text"
 study "${small[@]}" --dataset "$tmp/only-text" --out "$tmp/text2"
 expect_done "a dataset of one modality"
-cmp -s "$tmp/text/scores.text.safetensors" "$tmp/text2/scores.text.safetensors" ||
+same_scores "$tmp/text/scores.text.safetensors" "$tmp/text2/scores.text.safetensors" ||
     fail "the text scores depend on the images"
 cmp -s "$tmp/text/scores.text.safetensors" "$run/scores.text.safetensors" ||
     fail "the text scores depend on the modality"

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * fingerprint.c - see fingerprint.h. */
+#include "cli/fingerprint.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "twinlens/alloc.h"
+#include "twinlens/safetensors.h"
+
+enum { HEAD = 1 << 20, PIECE = 4096, PIECES = 255 };
+
+static tl_status hash_part(tl_sha256 *hash, FILE *file, off_t from, size_t bytes,
+                           unsigned char *buffer, const char *path, tl_error *err)
+{
+    if (fseeko(file, from, SEEK_SET) != 0)
+        return tl_fail(err, TL_ERR_IO, "%s: %s", path, strerror(errno));
+    const size_t n = fread(buffer, 1, bytes, file);
+    if (ferror(file))
+        return tl_fail(err, TL_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
+    tl_sha256_update(hash, buffer, n);
+    return TL_OK;
+}
+
+static tl_status glance(tl_sha256 *hash, const char *path, tl_error *err)
+{
+    struct stat info;
+    FILE *file = fopen(path, "rb");
+    unsigned char *buffer = tl_alloc(HEAD, 1);
+    tl_status status = TL_OK;
+    if (file == NULL || fstat(fileno(file), &info) != 0)
+        status = tl_fail(err, TL_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    else if (buffer == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    if (status == TL_OK) {
+        const uint64_t bytes = (uint64_t)info.st_size;
+        tl_sha256_update(hash, &bytes, sizeof bytes);
+        status = hash_part(hash, file, 0, HEAD, buffer, path, err);
+        for (off_t i = 0; i < PIECES && status == TL_OK; i++)
+            status = hash_part(hash, file, info.st_size / PIECES * i, PIECE, buffer,
+                               path, err);
+    }
+    tl_free(buffer);
+    if (file != NULL)
+        fclose(file);
+    return status;
+}
+
+static tl_status take_model(const tl_session_options *options, tl_arena *arena,
+                            char hex[TL_SHA256_HEX], tl_error *err)
+{
+    const char *folder = NULL;
+    tl_safetensors *weights = NULL;
+    tl_sha256 hash;
+    tl_sha256_init(&hash);
+    tl_status status = tl_session_model(options, arena, &folder, err);
+    const char *config =
+        status == TL_OK ? tl_path_join(arena, folder, "config.json") : NULL;
+    if (status == TL_OK && config == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    if (status == TL_OK)
+        status = tl_sha256_file(&hash, config, err);
+    if (status == TL_OK)
+        status = tl_safetensors_open(folder, &weights, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < tl_safetensors_file_count(weights) && status == TL_OK; i++)
+        status = glance(&hash, tl_safetensors_file_path(weights, i), err);
+    tl_safetensors_close(weights);
+    tl_sha256_hex(&hash, hex);
+    return status;
+}
+
+static tl_status take_dataset(const tl_dataset *dataset, tl_arena *arena,
+                              char hex[TL_SHA256_HEX], tl_error *err)
+{
+    tl_sha256 hash;
+    tl_sha256_init(&hash);
+    const char *task = tl_path_join(arena, dataset->folder, "task.json");
+    if (task == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    tl_status status = tl_sha256_file(&hash, dataset->path, err);
+    if (status == TL_OK && tl_file_exists(task))
+        status = tl_sha256_file(&hash, task, err);
+    tl_sha256_hex(&hash, hex);
+    return status;
+}
+
+tl_status tl_fingerprint_take(const tl_session_options *options,
+                              const tl_dataset *dataset, tl_arena *arena,
+                              tl_fingerprint *out, tl_error *err)
+{
+    const tl_status status = take_model(options, arena, out->model, err);
+    return status == TL_OK ? take_dataset(dataset, arena, out->dataset, err) : status;
+}
+
+tl_status tl_fingerprint_check(const char *score_path, const tl_fingerprint *wanted,
+                               tl_modality modality, tl_error *err)
+{
+    const struct {
+        const char *key, *what, *value;
+    } parts[] = {{TL_FINGERPRINT_MODEL, "model", wanted->model},
+                 {TL_FINGERPRINT_DATASET, "dataset", wanted->dataset},
+                 {"modality", "modality", tl_modality_name(modality)}};
+    tl_safetensors *file = NULL;
+    tl_status status = tl_safetensors_open(score_path, &file, err);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == TL_OK; i++) {
+        const char *found = tl_safetensors_metadata(file, parts[i].key);
+        if (found != NULL && strcmp(found, parts[i].value) != 0)
+            status = tl_fail(err, TL_ERR_DATA,
+                             "%s: scores of another %s: %.12s, wanted %.12s "
+                             "(--any-scores takes them all the same)",
+                             score_path, parts[i].what, found, parts[i].value);
+    }
+    tl_safetensors_close(file);
+    return status;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fingerprint.h - what tells models and datasets apart, cheaply enough to be asked by
+ * every command: score files carry the fingerprints of what they were made from.
+ */
+#ifndef TWINLENS_CLI_FINGERPRINT_H
+#define TWINLENS_CLI_FINGERPRINT_H
+
+#include "base/sha256.h"
+#include "cli/session.h"
+
+typedef struct tl_fingerprint {
+    char model[TL_SHA256_HEX], dataset[TL_SHA256_HEX];
+} tl_fingerprint;
+
+/*
+ * SHA-256 of: config.json, and of each weight file its size, its first MiB (where the
+ * header is) and 255 pieces of 4 KiB spread evenly over it, so that 15 GB cost no more than a
+ * glance; dataset.jsonl and task.json, whole. Where files lie does not count.
+ */
+tl_status tl_fingerprint_take(const tl_session_options *options,
+                              const tl_dataset *dataset, tl_arena *arena,
+                              tl_fingerprint *out, tl_error *err);
+
+/* Keys of score files. */
+#define TL_FINGERPRINT_MODEL "model_fingerprint"
+#define TL_FINGERPRINT_DATASET "dataset_fingerprint"
+
+/*
+ * Whether a score file is of this model, dataset and modality, as far as it says: a file
+ * that was made by other tools says nothing. TL_ERR_DATA naming what is another's.
+ */
+tl_status tl_fingerprint_check(const char *score_path, const tl_fingerprint *wanted,
+                               tl_modality modality, tl_error *err);
+
+#endif
