@@ -107,6 +107,18 @@ static void draw_matrix(const matrix *m, tl_figure *figure)
     tl_svg_end(out);
 }
 
+/* Its interval is Wilson's, of a share. */
+static void write_numbers(const matrix *m, size_t cell, tl_figure *figure)
+{
+    const tl_study_cell *c = &m->b->cells[cell];
+    tl_interval accuracy = {.value = m->b->accuracy[m->modality][cell], .n = m->b->n};
+    tl_wilson((size_t)lround(accuracy.value * (double)accuracy.n), accuracy.n,
+              &accuracy.low, &accuracy.high);
+    fprintf(figure->csv, "%zu,%zu,%zu,%s,%.9g,%.9g,%.9g,%zu,%.9g\r\n", c->window,
+            c->source, c->destination, tl_draw_modalities[m->modality], accuracy.value,
+            accuracy.low, accuracy.high, accuracy.n, gain_of(m, cell));
+}
+
 static void write_caption(const tl_findings *f, FILE *out)
 {
     const tl_finding_backpatch *b = &f->backpatch;
@@ -149,18 +161,15 @@ tl_status tl_draw_backpatch(const tl_findings *f, const char *prefix, FILE *page
     if (status != TL_OK)
         return status;
     matrix m = {.b = b};
-    fputs("window,source,destination,accuracy_image,accuracy_text,gain_image,gain_"
-          "text\r\n",
-          figure.csv);
+    fputs("window,source,destination,prompts,accuracy,low,high,n,gain\r\n", figure.csv);
     for (size_t i = 0; i < b->n_cells; i++) {
         const tl_study_cell *c = &b->cells[i];
-        const double image = b->accuracy[TL_IMAGE][i] - b->clean[TL_IMAGE].value,
-                     text = b->accuracy[TL_TEXT][i] - b->clean[TL_TEXT].value;
         m.n_layers = c->source + 1 > m.n_layers ? c->source + 1 : m.n_layers;
-        m.most = fmax(m.most, fmax(fabs(image), fabs(text)));
-        fprintf(figure.csv, "%zu,%zu,%zu,%.9g,%.9g,%.9g,%.9g\r\n", c->window, c->source,
-                c->destination, b->accuracy[TL_IMAGE][i], b->accuracy[TL_TEXT][i],
-                image, text);
+        for (size_t k = 0; k < TL_MODALITY_COUNT; k++) {
+            m.modality = (tl_modality)k;
+            m.most = fmax(m.most, fabs(gain_of(&m, i)));
+            write_numbers(&m, i, &figure);
+        }
     }
     m.cell = fmax(7.0, fmin(34.0, (double)SIDE / (double)m.n_layers));
     for (size_t modality = TL_MODALITY_COUNT; modality-- > 0;)

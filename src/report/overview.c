@@ -92,16 +92,15 @@ typedef struct maker {
 
 static const char *name_of(const maker *m, size_t i)
 {
-    const char *task = tl_findings_key(&m->studies[i], "task"), *other;
+    const char *task = tl_findings_key(&m->studies[i], "task");
     const tl_published *p = tl_published_find(&m->studies[i]);
     char text[160];
     if (task[0] == '\0')
         task = m->studies[i].folder;
     bool models = false; /* more than one? */
-    for (size_t k = 0; k < m->n; k++) {
-        other = tl_findings_key(&m->studies[k], "model");
-        models = models || strcmp(other, tl_findings_key(&m->studies[i], "model")) != 0;
-    }
+    for (size_t k = 0; k < m->n; k++)
+        models = models || strcmp(tl_findings_key(&m->studies[k], "model"),
+                                  tl_findings_key(&m->studies[i], "model")) != 0;
     if (!models)
         return task;
     snprintf(text, sizeof text, "%.100s, %.12s", task,
@@ -147,17 +146,17 @@ static tl_status add_means(const maker *m, tl_table *table,
 
 static const tl_interval missing = {NAN, NAN, NAN, NAN, 0, 0};
 
-static tl_interval *take(const maker *m)
+/* Columns [n] of numbers that are still missing. */
+static tl_status take(const maker *m, tl_interval **columns, size_t n_columns)
 {
-    tl_interval *values = tl_arena_alloc(m->arena, m->n, sizeof *values);
-    for (size_t i = 0; values != NULL && i < m->n; i++)
-        values[i] = missing;
-    return values;
-}
-
-static tl_status no_memory(const maker *m)
-{
-    return tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
+    for (size_t c = 0; c < n_columns; c++) {
+        columns[c] = tl_arena_alloc(m->arena, m->n, sizeof **columns);
+        if (columns[c] == NULL)
+            return tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
+        for (size_t i = 0; i < m->n; i++)
+            columns[c][i] = missing;
+    }
+    return TL_OK;
 }
 
 /* ---- tables ---------------------------------------------------------------------- */
@@ -176,10 +175,8 @@ static tl_status accuracies(const maker *m, tl_table *t)
                     .title = "Accuracy",
                     .heads = heads,
                     .n_columns = m->any_published ? 8 : 6};
-    tl_interval *columns[4] = {take(m), take(m), take(m), take(m)};
-    if (!columns[0] || !columns[1] || !columns[2] || !columns[3])
-        return no_memory(m);
-    tl_status status = TL_OK;
+    tl_interval *columns[4];
+    tl_status status = take(m, columns, 4);
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_finding_part *text = &m->studies[i].parts[TL_TEXT],
                               *image = &m->studies[i].parts[TL_IMAGE];
@@ -304,10 +301,7 @@ static tl_status overlaps(const maker *m, tl_table *t)
         .note = "IoU of heads and neurons, averaged; normalised: (IoU - random) "
                 "/ (1 - random), 0 for chance."};
     tl_interval *columns[TL_SEGMENT_COUNT];
-    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
-        if ((columns[s] = take(m)) == NULL)
-            return no_memory(m);
-    tl_status status = TL_OK;
+    tl_status status = take(m, columns, TL_SEGMENT_COUNT);
     size_t rows = 0;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_findings *f = &m->studies[i];
@@ -350,10 +344,7 @@ static tl_status interchanges(const maker *m, tl_table *t)
                         "Normalised faithfulness over both modalities: 0 as a random "
                         "part, 1 as its own."};
     tl_interval *columns[TL_SEGMENT_COUNT];
-    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
-        if ((columns[s] = take(m)) == NULL)
-            return no_memory(m);
-    tl_status status = TL_OK;
+    tl_status status = take(m, columns, TL_SEGMENT_COUNT);
     size_t rows = 0;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_findings *f = &m->studies[i];
@@ -514,7 +505,7 @@ tl_status tl_overview_make(const tl_findings *studies, size_t n_studies,
         m.any_published = m.any_published || tl_published_find(&studies[i]) != NULL;
     tl_table *tables = tl_arena_alloc_zero(arena, TABLES, sizeof *tables);
     if (tables == NULL)
-        return no_memory(&m);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an overview");
     size_t n = 0;
     tl_status status = TL_OK;
     for (size_t i = 0; i < TABLES && status == TL_OK; i++) {
