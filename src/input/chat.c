@@ -19,6 +19,7 @@ static const tl_chat_format formats[] = {
         .image = "<|vision_start|><|image_pad|><|vision_end|>",
         .after = "<|im_end|>\n<|im_start|>assistant\n",
         .placeholder = "<|image_pad|>",
+        .images = &tl_image_kind_qwen2_vl,
         .tokens = qwen2_vl_tokens,
         .reserved = qwen2_vl_reserved,
     },

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "input/image_kind.h"
 #include "twinlens/arena.h"
 #include "twinlens/status.h"
 
@@ -20,7 +21,12 @@ typedef struct tl_chat_format {
     const char *before;     /* what precedes the user's words, or the picture */
     const char *image;      /* stands for the picture, `placeholder` once in it */
     const char *after;
-    const char *placeholder; /* the token that becomes one per image position */
+    const char *placeholder; /* the token that becomes one per image feature */
+    /* Tokens between rows of features and behind the last one; NULL: none. */
+    const char *row_break, *image_end;
+    size_t n_before;             /* positions in front of the first feature that belong
+                                    to the picture as well */
+    const tl_image_kind *images; /* from a picture to pixels */
     /* Tokens that the format is made of; the vocabulary must have them. */
     const char *const *tokens;
     /* What a user's words must not contain: the model would take it for a picture. */

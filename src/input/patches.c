@@ -8,6 +8,8 @@
  */
 #include "input/patches.h"
 
+#include "input/image_kind.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -300,8 +302,24 @@ done:
     return status;
 }
 
-size_t tl_patches_tokens(const tl_patch_options *options, const tl_pixels *pixels)
+/* ---- as a kind of images --------------------------------------------------------- */
+
+static tl_status read_kind(const json_t *config, const char *where, tl_arena *arena,
+                           const void **options, tl_error *err)
 {
-    return pixels->grid_t * pixels->grid_h * pixels->grid_w /
-           (options->merge_size * options->merge_size);
+    tl_patch_options *o = tl_arena_alloc(arena, 1, sizeof *o);
+    if (o == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", where);
+    const tl_status status = tl_patch_options_read(config, where, o, err);
+    if (status == TL_OK)
+        *options = o;
+    return status;
 }
+
+static tl_status make_kind(const void *options, const tl_image *image, tl_arena *arena,
+                           tl_pixels *out, tl_error *err)
+{
+    return tl_patches_make(options, image, arena, out, err);
+}
+
+const tl_image_kind tl_image_kind_qwen2_vl = {read_kind, make_kind};

@@ -44,7 +44,4 @@ tl_status tl_patches_size(const tl_patch_options *options, size_t width, size_t 
 tl_status tl_patches_make(const tl_patch_options *options, const tl_image *image,
                           tl_arena *arena, tl_pixels *out, tl_error *err);
 
-/* Positions that the picture takes in the prompt. */
-size_t tl_patches_tokens(const tl_patch_options *options, const tl_pixels *pixels);
-
 #endif

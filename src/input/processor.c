@@ -13,16 +13,15 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "input/chat.h"
-#include "input/patches.h"
 #include "twinlens/alloc.h"
 
 struct tl_processor {
     const tl_chat_format *format;
     tl_tokenizer *tokenizer;
-    int32_t placeholder; /* token id */
-    bool has_images;     /* there is a preprocessor_config.json */
-    tl_patch_options patches;
-    tl_arena *arena;          /* for image_config */
+    int32_t placeholder, row_break, image_end; /* token ids; -1: none */
+    const void *images; /* options of the format's kind of images; NULL: there is no
+                                 preprocessor_config.json */
+    tl_arena *arena;    /* for these and image_config */
     const char *image_config; /* path of preprocessor_config.json */
 };
 
@@ -59,6 +58,11 @@ static tl_status read_config(tl_processor *p, const char *path, int32_t *image_t
     return status;
 }
 
+static int32_t optional_token(const tl_processor *p, const char *token)
+{
+    return token != NULL ? tl_tokenizer_id(p->tokenizer, token) : -1;
+}
+
 /* The chat format's tokens have to be in the vocabulary, each as one token. */
 static tl_status check_tokens(tl_processor *p, const char *path, int32_t image_token,
                               tl_error *err)
@@ -69,6 +73,8 @@ static tl_status check_tokens(tl_processor *p, const char *path, int32_t image_t
                            "%s: has no token %s, which prompts of a %s model need",
                            path, *token, p->format->model_type);
     p->placeholder = tl_tokenizer_id(p->tokenizer, p->format->placeholder);
+    p->row_break = optional_token(p, p->format->row_break);
+    p->image_end = optional_token(p, p->format->image_end);
     if (image_token >= 0 && image_token != p->placeholder)
         return tl_fail(err, TL_ERR_DATA,
                        "%s: %s is token %d, but 'image_token_id' of config.json is %d",
@@ -85,8 +91,8 @@ static tl_status read_images(tl_processor *p, tl_error *err)
     json_t *config = NULL;
     tl_status status = tl_json_read(p->image_config, &config, err);
     if (status == TL_OK)
-        status = tl_patch_options_read(config, p->image_config, &p->patches, err);
-    p->has_images = status == TL_OK;
+        status =
+            p->format->images->read(config, p->image_config, p->arena, &p->images, err);
     json_decref(config);
     return status;
 }
@@ -185,30 +191,43 @@ static tl_status encode_text(const tl_chat *chat, const tl_token *tokens, size_t
     return TL_OK;
 }
 
-static tl_status encode_image(const tl_processor *processor, const tl_token *tokens,
+/* The picture's tokens: rows of features, with what stands between and behind them. */
+static size_t put_image(const tl_processor *p, const tl_pixels *pixels, int32_t *ids)
+{
+    size_t n = 0;
+    for (size_t y = 0; y < pixels->n_rows; y++) {
+        for (size_t x = 0; x < pixels->n_columns; x++)
+            ids[n++] = p->placeholder;
+        const int32_t next = y + 1 < pixels->n_rows ? p->row_break : p->image_end;
+        if (next >= 0)
+            ids[n++] = next;
+    }
+    return n;
+}
+
+static tl_status encode_image(const tl_processor *p, const tl_token *tokens,
                               size_t count, const tl_pixels *pixels, tl_arena *arena,
                               tl_encoding *out, tl_error *err)
 {
-    const size_t n_image = tl_patches_tokens(&processor->patches, pixels);
-    const size_t n_pos = count - 1 + n_image;
-    int32_t *ids = tl_arena_alloc(arena, n_pos, sizeof *ids);
+    const size_t most = count + pixels->n_rows * (pixels->n_columns + 1);
+    int32_t *ids = tl_arena_alloc(arena, most, sizeof *ids);
     if (ids == NULL)
         return fail_memory(err);
-    size_t n = 0, first = 0;
+    size_t n = 0, first = 0, end = 0;
     for (size_t i = 0; i < count; i++) {
-        if (tokens[i].id != processor->placeholder) {
+        if (tokens[i].id != p->placeholder) {
             ids[n++] = tokens[i].id;
             continue;
         }
-        first = n;
-        for (size_t k = 0; k < n_image; k++)
-            ids[n++] = processor->placeholder;
+        first = n - p->format->n_before;
+        n += put_image(p, pixels, ids + n);
+        end = n;
     }
     *out = (tl_encoding){.modality = TL_IMAGE,
-                         .n_pos = n_pos,
+                         .n_pos = n,
                          .ids = ids,
                          .data_begin = first,
-                         .data_end = first + n_image,
+                         .data_end = end,
                          .n_images = 1,
                          .pixels = *pixels};
     return TL_OK;
@@ -275,7 +294,7 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
                               size_t resize_width, size_t resize_height,
                               tl_arena *arena, tl_pixels *out, tl_error *err)
 {
-    if (!processor->has_images)
+    if (processor->images == NULL)
         return tl_fail(err, TL_ERR_NOT_FOUND, "%s: not there, and images need it",
                        processor->image_config);
     if ((resize_width == 0) != (resize_height == 0))
@@ -293,8 +312,9 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
                                "%s", image_path);
     if (status == TL_OK)
         status = tl_fail_while(
-            err, tl_patches_make(&processor->patches, &image, arena, out, err), "%s",
-            image_path);
+            err,
+            processor->format->images->make(processor->images, &image, arena, out, err),
+            "%s", image_path);
     tl_arena_destroy(scratch);
     return status;
 }

@@ -194,8 +194,8 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
                                     &n_features, err);
         if (status != TL_OK)
             goto done;
-        grid_h = encoding->pixels.grid_h / spec->vision.merge;
-        grid_w = encoding->pixels.grid_w / spec->vision.merge;
+        grid_h = encoding->pixels.n_rows;
+        grid_w = encoding->pixels.n_columns;
     }
     status = fill_embeds(model, encoding, features, n_features, embeds, is_image, err);
     if (status != TL_OK)

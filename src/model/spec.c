@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * spec.c - see spec.h. One function per family turns a config.json into a spec. */
-#include "model/spec.h"
+ * spec.c - see spec.h. What families share; spec_NAME.c turns a config.json into a spec. */
+#include "model/spec_private.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,8 +19,8 @@ static const struct {
     {"quick_gelu", TL_QUICK_GELU},
 };
 
-static tl_status get_activation(const json_t *object, const char *key,
-                                const char *where, tl_activation *out, tl_error *err)
+tl_status tl_spec_get_activation(const json_t *object, const char *key,
+                                 const char *where, tl_activation *out, tl_error *err)
 {
     const char *name = NULL;
     const tl_status status = tl_json_get_string(object, key, where, &name, err);
@@ -38,8 +38,8 @@ static tl_status get_activation(const json_t *object, const char *key,
         key, name);
 }
 
-static tl_status get_float(const json_t *object, const char *key, const char *where,
-                           float *out, tl_error *err)
+tl_status tl_spec_get_float(const json_t *object, const char *key, const char *where,
+                            float *out, tl_error *err)
 {
     double value = (double)*out;
     const tl_status status = tl_json_get_double(object, key, where, &value, err);
@@ -48,14 +48,8 @@ static tl_status get_float(const json_t *object, const char *key, const char *wh
     return status;
 }
 
-/* The rows of the tables below: which key fills which field. */
-typedef struct size_field {
-    const char *key;
-    size_t *out;
-} size_field;
-
-static tl_status get_sizes(const json_t *object, const char *where,
-                           const size_field *fields, size_t count, tl_error *err)
+tl_status tl_spec_get_sizes(const json_t *object, const char *where,
+                            const tl_size_field *fields, size_t count, tl_error *err)
 {
     for (size_t i = 0; i < count; i++) {
         const tl_status status =
@@ -69,9 +63,8 @@ static tl_status get_sizes(const json_t *object, const char *where,
     return TL_OK;
 }
 
-/* A key that must be absent, null or false: nothing here does what it asks for. */
-static tl_status refuse_if_set(const json_t *object, const char *key, const char *where,
-                               tl_error *err)
+tl_status tl_spec_refuse_if_set(const json_t *object, const char *key,
+                                const char *where, tl_error *err)
 {
     const json_t *value = json_object_get(object, key);
     if (value == NULL || json_is_null(value) || json_is_false(value))
@@ -84,158 +77,11 @@ static tl_status refuse_if_set(const json_t *object, const char *key, const char
     return status;
 }
 
-/* rope_scaling of type "mrope", or "default" with mrope_section: both M-RoPE. */
-static tl_status get_mrope(const json_t *text, const char *where, tl_rope_spec *rope,
-                           tl_error *err)
-{
-    const json_t *scaling = json_object_get(text, "rope_scaling");
-    if (!json_is_object(scaling)) /* newer files move it, theta included */
-        scaling = json_object_get(text, "rope_parameters");
-    if (!json_is_object(scaling))
-        return tl_fail(err, TL_ERR_FORMAT,
-                       "%s: no 'rope_scaling' object, wanted one with 'mrope_section'",
-                       where);
-    const char *type = NULL, *type_key = "rope_type";
-    tl_status status = tl_json_get_string(scaling, "rope_type", where, &type, err);
-    if (status == TL_OK && type == NULL) {
-        type_key = "type";
-        status = tl_json_get_string(scaling, "type", where, &type, err);
-    }
-    if (status == TL_OK)
-        status = tl_json_get_double(scaling, "rope_theta", where, &rope->theta, err);
-    if (status != TL_OK)
-        return status;
-    if (type != NULL && strcmp(type, "mrope") != 0 && strcmp(type, "default") != 0)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: 'rope_scaling.%s' is '%s', known are mrope and default",
-                       where, type_key, type);
-    const json_t *sections = json_object_get(scaling, "mrope_section");
-    if (!json_is_array(sections) || json_array_size(sections) != 3)
-        return tl_fail(err, TL_ERR_FORMAT,
-                       "%s: 'rope_scaling.mrope_section' is not a list of 3 integers",
-                       where);
-    for (size_t i = 0; i < 3; i++) {
-        const json_t *n = json_array_get(sections, i);
-        if (!json_is_integer(n) || json_integer_value(n) < 0 ||
-            json_integer_value(n) > 4096)
-            return tl_fail(
-                err, TL_ERR_FORMAT,
-                "%s: 'rope_scaling.mrope_section' is not a list of 3 integers", where);
-        rope->sections[i] = (size_t)json_integer_value(n);
-    }
-    return TL_OK;
-}
-
-static tl_status read_qwen2_vl(const json_t *config, const char *where, tl_spec *spec,
-                               tl_error *err)
-{
-    /* The decoder's keys lie at the top, or, since transformers 4.52, in text_config. */
-    const json_t *text = json_object_get(config, "text_config");
-    if (!json_is_object(text))
-        text = config;
-
-    tl_dims *d = &spec->dims;
-    *d = (tl_dims){.n_layers = 80,
-                   .d_model = 8192,
-                   .n_heads = 64,
-                   .n_kv_heads = 0,
-                   .d_mlp = 29568,
-                   .n_vocab = 152064};
-    const size_field decoder[] = {
-        {"num_hidden_layers", &d->n_layers},  {"hidden_size", &d->d_model},
-        {"num_attention_heads", &d->n_heads}, {"intermediate_size", &d->d_mlp},
-        {"vocab_size", &d->n_vocab},
-    };
-    tl_status status =
-        get_sizes(text, where, decoder, sizeof decoder / sizeof decoder[0], err);
-    if (status != TL_OK)
-        return status;
-    /* Absent: 8; null: one per query head. */
-    const json_t *kv = json_object_get(text, "num_key_value_heads");
-    d->n_kv_heads = kv == NULL ? 8 : d->n_heads;
-    const size_field kv_field = {"num_key_value_heads", &d->n_kv_heads};
-    if ((status = get_sizes(text, where, &kv_field, 1, err)) != TL_OK)
-        return status;
-    d->d_head = d->d_model / d->n_heads;
-
-    spec->norm_eps = 1e-5f;
-    spec->activation = TL_SILU;
-    spec->rope = (tl_rope_spec){.theta = 1e6, .factor = 1.0};
-    spec->embed_scale = 1.0f;
-    spec->qkv_bias = true;
-    spec->image_token = 151655;
-    spec->vision_start_token = 151652;
-    if ((status = get_float(text, "rms_norm_eps", where, &spec->norm_eps, err)) !=
-            TL_OK ||
-        (status = get_activation(text, "hidden_act", where, &spec->activation, err)) !=
-            TL_OK ||
-        (status = tl_json_get_double(text, "rope_theta", where, &spec->rope.theta,
-                                     err)) != TL_OK ||
-        (status = get_mrope(text, where, &spec->rope, err)) != TL_OK ||
-        (status = tl_json_get_bool(text, "tie_word_embeddings", where, &spec->tied_head,
-                                   err)) != TL_OK ||
-        (status = tl_json_get_bool(config, "tie_word_embeddings", where,
-                                   &spec->tied_head, err)) != TL_OK ||
-        (status = tl_json_get_id(config, "image_token_id", where, &spec->image_token,
-                                 err)) != TL_OK ||
-        (status = tl_json_get_id(config, "vision_start_token_id", where,
-                                 &spec->vision_start_token, err)) != TL_OK ||
-        (status = refuse_if_set(text, "use_sliding_window", where, err)) != TL_OK)
-        return status;
-
-    tl_vision_spec *v = &spec->vision;
-    *v = (tl_vision_spec){.tower = TL_TOWER_QWEN2_VL,
-                          .depth = 32,
-                          .width = 1280,
-                          .n_heads = 16,
-                          .patch = 14,
-                          .temporal_patch = 2,
-                          .channels = 3,
-                          .merge = 2,
-                          .activation = TL_QUICK_GELU,
-                          .norm_eps = 1e-6f,
-                          .rope_theta = 1e4};
-    const json_t *vision = json_object_get(config, "vision_config");
-    if (vision != NULL && !json_is_object(vision))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: 'vision_config' is not an object",
-                       where);
-    double mlp_ratio = 4.0;
-    size_t out_width = 3584;
-    const size_field tower[] = {
-        {"depth", &v->depth},
-        {"embed_dim", &v->width},
-        {"num_heads", &v->n_heads},
-        {"patch_size", &v->patch},
-        {"temporal_patch_size", &v->temporal_patch},
-        {"in_channels", &v->channels},
-        {"spatial_merge_size", &v->merge},
-        {"hidden_size", &out_width},
-    };
-    if ((status = get_sizes(vision, "config.json: vision_config", tower,
-                            sizeof tower / sizeof tower[0], err)) != TL_OK ||
-        (status = get_activation(vision, "hidden_act", "config.json: vision_config",
-                                 &v->activation, err)) != TL_OK ||
-        (status = tl_json_get_double(vision, "mlp_ratio", "config.json: vision_config",
-                                     &mlp_ratio, err)) != TL_OK)
-        return status;
-    if (!(mlp_ratio > 0.0 && mlp_ratio < 1000.0))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: 'vision_config.mlp_ratio' is %g", where,
-                       mlp_ratio);
-    v->d_mlp = (size_t)((double)v->width * mlp_ratio);
-    if (out_width != d->d_model)
-        return tl_fail(
-            err, TL_ERR_FORMAT,
-            "%s: 'vision_config.hidden_size' is %zu, wanted the decoder's %zu", where,
-            out_width, d->d_model);
-    return TL_OK;
-}
-
 static const struct family {
     const char *model_type;
-    tl_status (*read)(const json_t *config, const char *where, tl_spec *spec,
-                      tl_error *err);
+    tl_spec_reader *read;
 } families[] = {
-    {"qwen2_vl", read_qwen2_vl},
+    {"qwen2_vl", tl_spec_read_qwen2_vl},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
@@ -293,14 +139,21 @@ tl_status tl_spec_read(const char *folder, tl_spec *out, tl_error *err)
         if (strcmp(type, families[i].model_type) == 0)
             family = &families[i];
     if (family == NULL) {
+        char known[256] = "";
+        for (size_t i = 0; i < FAMILY_COUNT; i++) {
+            const size_t used = strlen(known);
+            snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
+                     families[i].model_type);
+        }
         status =
-            tl_fail(err, TL_ERR_UNSUPPORTED, "%s: 'model_type' is %s%s%s, known is %s",
+            tl_fail(err, TL_ERR_UNSUPPORTED, "%s: 'model_type' is %s%s%s, known: %s",
                     where, type != NULL ? "'" : "", type != NULL ? type : "missing",
-                    type != NULL ? "'" : "", families[0].model_type);
+                    type != NULL ? "'" : "", known);
         goto done;
     }
     snprintf(spec.family, sizeof spec.family, "%s", type);
-    if ((status = refuse_if_set(config, "quantization_config", where, err)) != TL_OK ||
+    if ((status = tl_spec_refuse_if_set(config, "quantization_config", where, err)) !=
+            TL_OK ||
         (status = family->read(config, where, &spec, err)) != TL_OK)
         goto done;
     if (spec.attention_scale == 0.0f)

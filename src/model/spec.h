@@ -16,7 +16,7 @@
 #include "op/activation.h"
 #include "twinlens/model.h"
 
-/* What turns an image into features; `vision.c` has a function for each. */
+/* What turns an image into features; vision_NAME.c each. */
 typedef enum tl_tower { TL_TOWER_QWEN2_VL } tl_tower;
 
 typedef struct tl_vision_spec {

@@ -23,21 +23,13 @@ typedef struct tl_layer_weights {
     tl_linear q, k, v, o, gate, up, down;
 } tl_layer_weights;
 
-typedef struct tl_vision_block {
-    tl_norm norm1, norm2;
-    tl_linear q, k, v, proj, fc1, fc2;
-} tl_vision_block;
-
 typedef struct tl_weights {
     tl_tensor embed; /* [n_vocab, d_model] */
     tl_linear head;  /* [n_vocab, d_model] */
     tl_norm final_norm;
     tl_layer_weights *layers;
     bool has_vision;
-    tl_linear patch_embed; /* [width, channels * temporal_patch * patch * patch] */
-    tl_vision_block *vision_blocks;
-    tl_norm merger_norm;
-    tl_linear merger_in, merger_out;
+    const void *vision; /* what the tower of the spec has found; only it knows */
 } tl_weights;
 
 /* A file without any tensor of the vision tower is a text-only model. */

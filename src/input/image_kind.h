@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * image_kind.h - how a family turns a picture into the pixels that its vision tower
+ * reads: what preprocessor_config.json says, and what it means. One file each.
+ */
+#ifndef TWINLENS_INPUT_IMAGE_KIND_H
+#define TWINLENS_INPUT_IMAGE_KIND_H
+
+#include <jansson.h>
+
+#include "twinlens/arena.h"
+#include "twinlens/encoding.h"
+#include "twinlens/image.h"
+
+typedef struct tl_image_kind {
+    /* Keys that are absent or null have transformers' defaults; what cannot be honoured
+     * is refused. The options are this kind's own, in `arena`. */
+    tl_status (*read)(const json_t *config, const char *where, tl_arena *arena,
+                      const void **options, tl_error *err);
+    /* Also says how many image tokens there are: out->n_rows x out->n_columns. */
+    tl_status (*make)(const void *options, const tl_image *image, tl_arena *arena,
+                      tl_pixels *out, tl_error *err);
+} tl_image_kind;
+
+extern const tl_image_kind tl_image_kind_qwen2_vl; /* patches.c */
+
+#endif

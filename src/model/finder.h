@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * finder.h - tensors by name, checked against the shape that the spec wants. A stem is a
+ * name without its ".weight" or ".bias".
+ *
+ *     snprintf(stem, sizeof stem, "%sblocks.%zu.fc1", prefix, l);
+ *     status = tl_find_linear(finder, stem, n_out, n_in, true, &block->fc1, err);
+ *
+ * Only for the files of this folder.
+ */
+#ifndef TWINLENS_MODEL_FINDER_H
+#define TWINLENS_MODEL_FINDER_H
+
+#include "model/weights.h"
+
+enum { TL_STEM_BYTES = 256, TL_NAME_BYTES = TL_STEM_BYTES + 16 };
+
+/* The work of one tl_weights_find call. */
+typedef struct tl_finder {
+    const tl_spec *spec;
+    const tl_safetensors *file;
+    tl_arena *arena;
+    char decoder[64], vision[64]; /* prefixes, with their dots */
+} tl_finder;
+
+/* Exactly [d0], or with d1 > 0 [d0, d1]; a trailing run of dimensions of the file may
+ * stand for their product (a convolution's kernel). */
+tl_status tl_find_tensor(const tl_finder *f, const char *name, size_t d0, size_t d1,
+                         tl_tensor *out, tl_error *err);
+
+/* As f32, with `add` added to each. */
+tl_status tl_find_vector(const tl_finder *f, const char *name, size_t n, float add,
+                         const float **out, tl_error *err);
+
+/* RMS norms have a weight (stored minus one where the spec says so), layer norms also
+ * a bias. */
+typedef enum tl_norm_kind { TL_NORM_RMS, TL_NORM_LAYER } tl_norm_kind;
+tl_status tl_find_norm(const tl_finder *f, const char *stem, size_t width,
+                       tl_norm_kind kind, tl_norm *out, tl_error *err);
+
+tl_status tl_find_linear(const tl_finder *f, const char *stem, size_t n_out,
+                         size_t n_in, bool has_bias, tl_linear *out, tl_error *err);
+
+/* Rows [part * n, part * n + n) of a fused layer. */
+tl_linear tl_linear_slice(const tl_linear *fused, size_t part, size_t n);
+
+/* Puts the first of the prefixes under which `tensor` is in the file into `out`; ""
+ * if none. */
+void tl_find_prefix(const tl_safetensors *file, const char *const *prefixes, size_t n,
+                    const char *tensor, char *out, size_t bytes);
+
+#endif

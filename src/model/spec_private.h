@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spec_private.h - what the readers of config.json share. A reader gets a spec of zeros
+ * and fills it; what has to hold whatever the family, spec.c checks.
+ */
+#ifndef TWINLENS_MODEL_SPEC_PRIVATE_H
+#define TWINLENS_MODEL_SPEC_PRIVATE_H
+
+#include "base/json.h"
+#include "model/spec.h"
+
+typedef tl_status tl_spec_reader(const json_t *config, const char *where, tl_spec *spec,
+                                 tl_error *err);
+tl_spec_reader tl_spec_read_qwen2_vl;
+
+/* Each leaves *out as it is when the key is absent or null. */
+tl_status tl_spec_get_activation(const json_t *object, const char *key,
+                                 const char *where, tl_activation *out, tl_error *err);
+tl_status tl_spec_get_float(const json_t *object, const char *key, const char *where,
+                            float *out, tl_error *err);
+
+/* Which key fills which field; none may be 0. */
+typedef struct tl_size_field {
+    const char *key;
+    size_t *out;
+} tl_size_field;
+tl_status tl_spec_get_sizes(const json_t *object, const char *where,
+                            const tl_size_field *fields, size_t count, tl_error *err);
+
+/* A key that must be absent, null or false: nothing here does what it asks for. */
+tl_status tl_spec_refuse_if_set(const json_t *object, const char *key,
+                                const char *where, tl_error *err);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tower.h - a vision tower: which tensors it has, and how it turns pixels into features.
+ * One file each, vision_NAME.c; vision.c has the table.
+ */
+#ifndef TWINLENS_MODEL_TOWER_H
+#define TWINLENS_MODEL_TOWER_H
+
+#include "model/finder.h"
+#include "twinlens/encoding.h"
+#include "twinlens/model.h"
+
+typedef struct tl_tower_kind {
+    /* The file has the tower when it has `marker` under one of the prefixes. */
+    const char *const *prefixes;
+    size_t n_prefixes;
+    const char *marker;
+    /* The tower's weights, in the finder's arena. */
+    tl_status (*find)(const tl_finder *finder, const void **weights, tl_error *err);
+    /* Features [*count, d_model] in the order of the image tokens, in `arena`.
+     * TL_ERR_DATA when the pixels do not fit the tower. */
+    tl_status (*run)(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
+                     float **features, size_t *count, tl_error *err);
+} tl_tower_kind;
+
+const tl_tower_kind *tl_tower_get(tl_tower tower);
+
+extern const tl_tower_kind tl_tower_qwen2_vl;
+
+#endif
