@@ -19,10 +19,11 @@ int main(int argc, char **argv)
     tl_pair pair;
     tl_scores scores;
     tl_ranking ranking;
+    int code = 1;
     if (argc != 5 || tl_model_open(argv[1], NULL, &model, &err) != TL_OK ||
         tl_processor_open(argv[1], &processor, &err) != TL_OK ||
         tl_dataset_open(argv[2], &dataset, &err) != TL_OK)
-        goto failed;
+        goto done;
     const size_t a = tl_dataset_find(dataset, argv[3]),
                  b = tl_dataset_find(dataset, argv[4]);
     if (a == TL_NO_ROW || b == TL_NO_ROW ||
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
         tl_attribution_add(attribution, &pair, 1, &err) != TL_OK ||
         tl_attribution_scores(attribution, arena, &scores, &err) != TL_OK ||
         tl_ranking_from_scores(&scores, arena, &ranking, &err) != TL_OK)
-        goto failed;
+        goto done;
     for (uint32_t rank = 0; rank < 10; rank++)
         for (size_t i = 0; i < scores.n_layers * scores.n_pos * scores.n_heads; i++)
             if (ranking.heads[i] == rank)
@@ -46,9 +47,16 @@ int main(int argc, char **argv)
                        i / scores.n_heads / scores.n_pos,
                        i / scores.n_heads % scores.n_pos, i % scores.n_heads,
                        (double)scores.heads[i]);
-    return 0;
-failed:
-    fprintf(stderr, "attribute_prompt: %s\n",
-            err.text[0] ? err.text : "wanted MODEL DATASET CLEAN-ID COUNTERFACTUAL-ID");
-    return 1;
+    code = 0;
+done:
+    if (code != 0)
+        fprintf(stderr, "attribute_prompt: %s\n",
+                err.text[0] ? err.text
+                            : "wanted MODEL DATASET CLEAN-ID COUNTERFACTUAL-ID");
+    tl_attribution_destroy(attribution);
+    tl_dataset_close(dataset);
+    tl_processor_close(processor);
+    tl_model_close(model);
+    tl_arena_destroy(arena);
+    return code;
 }
