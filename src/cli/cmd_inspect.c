@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "cli/session.h"
 #include "model/model_private.h"
@@ -140,6 +141,37 @@ static void print_table(const tl_dims *dims, const fact *facts, size_t n, FILE *
             fprintf(out, "site %s\t[T,%zu]\n", sites[i].name, sites[i].d1);
 }
 
+/* Weight files that the folder names, and how many of them are not there: a folder of a
+ * configuration alone can be planned for. */
+static tl_status look_for_weights(const char *folder, tl_arena *arena, size_t *n_files,
+                                  size_t *n_missing, tl_error *err)
+{
+    const char *index = tl_path_join(arena, folder, "model.safetensors.index.json"),
+               *single = tl_path_join(arena, folder, "model.safetensors");
+    if (index == NULL || single == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    *n_files = tl_file_exists(single);
+    *n_missing = 0;
+    if (*n_files > 0 || !tl_file_exists(index))
+        return TL_OK;
+    json_t *root = NULL, *shards = json_object(); /* each file once */
+    tl_status status = tl_json_read(index, &root, err);
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(json_object_get(root, "weight_map"), key, value)
+        json_object_set_new(
+            shards, json_is_string(value) ? json_string_value(value) : "", json_null());
+    json_object_foreach(shards, key, value)
+    {
+        const char *path = tl_path_join(arena, folder, key);
+        (*n_files)++;
+        *n_missing += path == NULL || !tl_file_exists(path);
+    }
+    json_decref(shards);
+    json_decref(root);
+    return status;
+}
+
 static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
                          FILE *out, tl_error *err)
 {
@@ -182,11 +214,15 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     facts[n++] = (fact){"forward_bytes", forward, NULL};
     facts[n++] = (fact){"attribution_pass_bytes", back, NULL};
 
-    const char *index = tl_path_join(arena, folder, "model.safetensors.index.json");
-    const char *single = tl_path_join(arena, folder, "model.safetensors");
-    if (index == NULL || single == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
-    if (tl_file_exists(index) || tl_file_exists(single)) {
+    char missing[64];
+    size_t n_files = 0, n_missing = 0;
+    if ((status = look_for_weights(folder, arena, &n_files, &n_missing, err)) != TL_OK)
+        return status;
+    if (n_missing > 0) {
+        snprintf(missing, sizeof missing, "%zu of %zu files are not there", n_missing,
+                 n_files);
+        facts[n++] = (fact){"weights", 0, missing};
+    } else if (n_files > 0) {
         tl_model *model = NULL; /* every tensor is found and checked */
         const tl_model_options model_options = {.backend = "ref"};
         if ((status = tl_model_open(folder, &model_options, &model, err)) != TL_OK)
@@ -195,8 +231,7 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
         count_tensors(model->file, &parameters, &bytes);
         facts[n++] = (fact){"parameters", parameters, NULL};
         facts[n++] = (fact){"weight_bytes", bytes, NULL};
-        facts[n++] =
-            (fact){"weight_files", tl_safetensors_file_count(model->file), NULL};
+        facts[n++] = (fact){"weight_files", n_files, NULL};
         tl_model_close(model);
     }
     if (o->json)

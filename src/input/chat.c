@@ -23,6 +23,17 @@ static const tl_chat_format formats[] = {
         .tokens = qwen2_vl_tokens,
         .reserved = qwen2_vl_reserved,
     },
+    {
+        .model_type = "qwen2_5_vl",
+        .before = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+                  "<|im_start|>user\n",
+        .image = "<|vision_start|><|image_pad|><|vision_end|>",
+        .after = "<|im_end|>\n<|im_start|>assistant\n",
+        .placeholder = "<|image_pad|>",
+        .images = &tl_image_kind_qwen2_vl,
+        .tokens = qwen2_vl_tokens,
+        .reserved = qwen2_vl_reserved,
+    },
 };
 
 const tl_chat_format *tl_chat_find(const char *model_type)
@@ -35,7 +46,7 @@ const tl_chat_format *tl_chat_find(const char *model_type)
 
 const char *tl_chat_known(void)
 {
-    return "qwen2_vl";
+    return "qwen2_vl, qwen2_5_vl";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */

@@ -82,6 +82,7 @@ static const struct family {
     tl_spec_reader *read;
 } families[] = {
     {"qwen2_vl", tl_spec_read_qwen2_vl},
+    {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
@@ -104,6 +105,10 @@ static tl_status check(const tl_spec *spec, const char *where, tl_error *err)
             "%s: 'mrope_section' %zu+%zu+%zu is %zu, wanted half the head size, %zu",
             where, s[0], s[1], s[2], total, d->d_head / 2);
     const tl_vision_spec *v = &spec->vision;
+    if (v->depth > TL_TOWER_LAYERS)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: a vision tower of %zu layers, at most %d are supported",
+                       where, v->depth, (int)TL_TOWER_LAYERS);
     if (v->width % v->n_heads != 0 || v->width / v->n_heads % 4 != 0)
         return tl_fail(err, TL_ERR_FORMAT,
                        "%s: a vision width of %zu cannot be split into %zu heads of a "

@@ -17,13 +17,21 @@
 #include "twinlens/model.h"
 
 /* What turns an image into features; vision_NAME.c each. */
-typedef enum tl_tower { TL_TOWER_QWEN2_VL } tl_tower;
+typedef enum tl_tower {
+    TL_TOWER_QWEN,
+} tl_tower;
+
+enum { TL_TOWER_LAYERS = 256 }; /* at most */
 
 typedef struct tl_vision_spec {
     tl_tower tower;
     size_t depth, width, n_heads, d_mlp; /* width = n_heads * d_head */
     size_t patch, temporal_patch, channels, merge;
+    size_t window;                  /* in pixels; 0: every layer sees the whole image */
+    bool sees_all[TL_TOWER_LAYERS]; /* with a window: layers that do so nevertheless */
     tl_activation activation;
+    bool rms_norms; /* else layer norms */
+    bool gated_mlp; /* else two layers */
     float norm_eps;
     double rope_theta;
 } tl_vision_spec;

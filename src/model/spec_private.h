@@ -12,6 +12,13 @@
 typedef tl_status tl_spec_reader(const json_t *config, const char *where, tl_spec *spec,
                                  tl_error *err);
 tl_spec_reader tl_spec_read_qwen2_vl;
+tl_spec_reader tl_spec_read_qwen2_5_vl;
+
+/* The decoder that both have. */
+tl_spec_reader tl_spec_read_qwen2_decoder;
+/* TL_ERR_FORMAT when a tower's features do not fit into the decoder. */
+tl_status tl_spec_check_features(const char *where, const char *key, size_t width,
+                                 const tl_spec *spec, tl_error *err);
 
 /* Each leaves *out as it is when the key is absent or null. */
 tl_status tl_spec_get_activation(const json_t *object, const char *key,

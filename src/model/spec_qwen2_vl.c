@@ -46,8 +46,8 @@ static tl_status get_mrope(const json_t *text, const char *where, tl_rope_spec *
     return TL_OK;
 }
 
-tl_status tl_spec_read_qwen2_vl(const json_t *config, const char *where, tl_spec *spec,
-                                tl_error *err)
+tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
+                                     tl_spec *spec, tl_error *err)
 {
     /* The decoder's keys lie at the top, or, since transformers 4.52, in text_config. */
     const json_t *text = json_object_get(config, "text_config");
@@ -103,9 +103,28 @@ tl_status tl_spec_read_qwen2_vl(const json_t *config, const char *where, tl_spec
         (status = tl_spec_refuse_if_set(text, "use_sliding_window", where, err)) !=
             TL_OK)
         return status;
+    return TL_OK;
+}
 
+/* Where a tower's features must fit into the decoder. */
+tl_status tl_spec_check_features(const char *where, const char *key, size_t width,
+                                 const tl_spec *spec, tl_error *err)
+{
+    return width == spec->dims.d_model
+               ? TL_OK
+               : tl_fail(err, TL_ERR_FORMAT,
+                         "%s: 'vision_config.%s' is %zu, wanted the decoder's %zu",
+                         where, key, width, spec->dims.d_model);
+}
+
+tl_status tl_spec_read_qwen2_vl(const json_t *config, const char *where, tl_spec *spec,
+                                tl_error *err)
+{
+    tl_status status = tl_spec_read_qwen2_decoder(config, where, spec, err);
+    if (status != TL_OK)
+        return status;
     tl_vision_spec *v = &spec->vision;
-    *v = (tl_vision_spec){.tower = TL_TOWER_QWEN2_VL,
+    *v = (tl_vision_spec){.tower = TL_TOWER_QWEN,
                           .depth = 32,
                           .width = 1280,
                           .n_heads = 16,
@@ -144,10 +163,5 @@ tl_status tl_spec_read_qwen2_vl(const json_t *config, const char *where, tl_spec
         return tl_fail(err, TL_ERR_FORMAT, "%s: 'vision_config.mlp_ratio' is %g", where,
                        mlp_ratio);
     v->d_mlp = (size_t)((double)v->width * mlp_ratio);
-    if (out_width != d->d_model)
-        return tl_fail(
-            err, TL_ERR_FORMAT,
-            "%s: 'vision_config.hidden_size' is %zu, wanted the decoder's %zu", where,
-            out_width, d->d_model);
-    return TL_OK;
+    return tl_spec_check_features(where, "hidden_size", out_width, spec, err);
 }

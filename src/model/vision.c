@@ -8,7 +8,7 @@
 const tl_tower_kind *tl_tower_get(tl_tower tower)
 {
     static const tl_tower_kind *const towers[] = {
-        [TL_TOWER_QWEN2_VL] = &tl_tower_qwen2_vl,
+        [TL_TOWER_QWEN] = &tl_tower_qwen,
     };
     return towers[tower];
 }

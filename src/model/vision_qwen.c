@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vision_qwen.c - the towers of Qwen2-VL and Qwen2.5-VL (model/tower.h): patches ->
+ * linear -> blocks of (norm, attention with 2-D rotary positions, norm, MLP) -> norm ->
+ * each merge x merge block of patches, laid side by side, through two linear layers.
+ *
+ * Qwen2-VL has layer norms, two layers as MLP, and attends over the whole image.
+ * Qwen2.5-VL has RMS norms, a gated MLP, and in most layers attends within windows of
+ * the picture. For that its merged blocks are laid window by window, and put back in
+ * order at the end.
+ */
+#include "model/tower.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/model_private.h"
+#include "model/rope.h"
+
+typedef struct block {
+    tl_norm norm1, norm2;
+    tl_linear q, k, v, proj;
+    tl_linear gate, up, down; /* no gate: up and down are the two layers */
+} block;
+
+typedef struct tower {
+    tl_linear patch_embed; /* [width, channels * temporal_patch * patch * patch] */
+    block *blocks;
+    tl_norm merger_norm;
+    tl_linear merger_in, merger_out;
+} tower;
+
+/* ---- weights --------------------------------------------------------------------- */
+
+static tl_norm_kind norm_kind(const tl_vision_spec *v)
+{
+    return v->rms_norms ? TL_NORM_RMS : TL_NORM_LAYER;
+}
+
+static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *err)
+{
+    const tl_vision_spec *v = &f->spec->vision;
+    tl_linear qkv = {0};
+    const struct {
+        const char *stem;
+        size_t n_out, n_in;
+        tl_linear *out;
+    } linears[] = {
+        {"attn.qkv", 3 * v->width, v->width, &qkv},
+        {"attn.proj", v->width, v->width, &b->proj},
+        {v->gated_mlp ? "mlp.up_proj" : "mlp.fc1", v->d_mlp, v->width, &b->up},
+        {v->gated_mlp ? "mlp.down_proj" : "mlp.fc2", v->width, v->d_mlp, &b->down},
+        {"mlp.gate_proj", v->d_mlp, v->width, v->gated_mlp ? &b->gate : NULL},
+    };
+    tl_status status = TL_OK;
+    char stem[TL_STEM_BYTES];
+    for (size_t i = 0; i < sizeof linears / sizeof linears[0] && status == TL_OK; i++) {
+        if (linears[i].out == NULL)
+            continue;
+        snprintf(stem, sizeof stem, "%sblocks.%zu.%s", f->vision, l, linears[i].stem);
+        status = tl_find_linear(f, stem, linears[i].n_out, linears[i].n_in, true,
+                                linears[i].out, err);
+    }
+    for (int i = 1; i <= 2 && status == TL_OK; i++) {
+        snprintf(stem, sizeof stem, "%sblocks.%zu.norm%d", f->vision, l, i);
+        status = tl_find_norm(f, stem, v->width, norm_kind(v),
+                              i == 1 ? &b->norm1 : &b->norm2, err);
+    }
+    if (status == TL_OK) {
+        b->q = tl_linear_slice(&qkv, 0, v->width);
+        b->k = tl_linear_slice(&qkv, 1, v->width);
+        b->v = tl_linear_slice(&qkv, 2, v->width);
+    }
+    return status;
+}
+
+static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
+{
+    const tl_vision_spec *v = &f->spec->vision;
+    const size_t merged = v->width * v->merge * v->merge;
+    char stem[TL_STEM_BYTES];
+    tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
+    if (w != NULL)
+        w->blocks = tl_arena_alloc_zero(f->arena, v->depth, sizeof *w->blocks);
+    if (w == NULL || w->blocks == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
+    snprintf(stem, sizeof stem, "%spatch_embed.proj", f->vision);
+    tl_status status = tl_find_linear(
+        f, stem, v->width, v->channels * v->temporal_patch * v->patch * v->patch, false,
+        &w->patch_embed, err);
+    for (size_t l = 0; l < v->depth && status == TL_OK; l++)
+        status = find_block(f, l, &w->blocks[l], err);
+    if (status != TL_OK)
+        return status;
+    snprintf(stem, sizeof stem, "%smerger.ln_q", f->vision);
+    if ((status = tl_find_norm(f, stem, v->width, norm_kind(v), &w->merger_norm,
+                               err)) != TL_OK)
+        return status;
+    snprintf(stem, sizeof stem, "%smerger.mlp.0", f->vision);
+    if ((status = tl_find_linear(f, stem, merged, merged, true, &w->merger_in, err)) !=
+        TL_OK)
+        return status;
+    snprintf(stem, sizeof stem, "%smerger.mlp.2", f->vision);
+    status = tl_find_linear(f, stem, f->spec->dims.d_model, merged, true,
+                            &w->merger_out, err);
+    if (status == TL_OK)
+        *weights = w;
+    return status;
+}
+
+/* ---- features -------------------------------------------------------------------- */
+
+/* Buffers of one image with P patches. */
+typedef struct work {
+    float *x, *norm, *q, *k, *v, *z, *lse, *hidden, *gate, *up, *cosine, *sine;
+    /* Merged blocks window by window: order[i] is the place in the picture of the i-th.
+     * Without windows they lie as in the picture. */
+    size_t *order;
+    tl_attention_prompt *windows;
+    size_t n_windows;
+    tl_attention_prompt all;
+} work;
+
+static tl_status allocate(tl_arena *arena, const tl_vision_spec *v, size_t patches,
+                          work *out, tl_error *err)
+{
+    const struct {
+        float **buffer;
+        size_t width;
+    } buffers[] = {
+        {&out->x, v->width},
+        {&out->norm, v->width},
+        {&out->q, v->width},
+        {&out->k, v->width},
+        {&out->v, v->width},
+        {&out->z, v->width},
+        {&out->lse, v->n_heads},
+        {&out->hidden, v->d_mlp > v->width ? v->d_mlp : v->width},
+        {&out->gate, v->gated_mlp ? v->d_mlp : 1},
+        {&out->up, v->gated_mlp ? v->d_mlp : 1},
+        {&out->cosine, v->width / v->n_heads / 2},
+        {&out->sine, v->width / v->n_heads / 2},
+    };
+    bool all = true;
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
+        *buffers[i].buffer =
+            tl_arena_alloc(arena, patches * buffers[i].width, sizeof(float));
+        all = all && *buffers[i].buffer != NULL;
+    }
+    out->order = tl_arena_alloc(arena, patches, sizeof *out->order);
+    out->windows = tl_arena_alloc_zero(arena, patches, sizeof *out->windows);
+    out->all = (tl_attention_prompt){.n_query = patches, .n_key = patches};
+    return all && out->order != NULL && out->windows != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zu patches",
+                         patches);
+}
+
+/* ---- windows --------------------------------------------------------------------- */
+
+/* Windows of side x side merged blocks, row by row, those at the edges smaller. */
+static void lay_windows(const tl_vision_spec *v, size_t rows, size_t columns, work *s)
+{
+    const size_t per_token = v->merge * v->merge,
+                 side = v->window > 0 ? v->window / v->merge / v->patch
+                                      : (rows > columns ? rows : columns);
+    size_t n = 0;
+    for (size_t y0 = 0; y0 < rows; y0 += side)
+        for (size_t x0 = 0; x0 < columns; x0 += side) {
+            const size_t first = n;
+            for (size_t y = y0; y < y0 + side && y < rows; y++)
+                for (size_t x = x0; x < x0 + side && x < columns; x++)
+                    s->order[n++] = y * columns + x;
+            const size_t patches = (n - first) * per_token;
+            s->windows[s->n_windows++] =
+                (tl_attention_prompt){.q_row = first * per_token,
+                                      .k_row = first * per_token,
+                                      .n_query = patches,
+                                      .n_key = patches};
+        }
+}
+
+/* Moves the blocks of `x`, of `values` floats each, to where their window is. */
+static void to_windows(const work *s, size_t tokens, size_t values, float *x,
+                       float *spare)
+{
+    for (size_t i = 0; i < tokens; i++)
+        memcpy(spare + i * values, x + s->order[i] * values, values * sizeof *x);
+    memcpy(x, spare, tokens * values * sizeof *x);
+}
+
+/* ---- blocks ---------------------------------------------------------------------- */
+
+static void run_norm(tl_backend *b, const tl_vision_spec *v, const tl_norm *norm,
+                     size_t patches, const work *s)
+{
+    if (v->rms_norms)
+        b->rmsnorm(b, patches, v->width, v->norm_eps, s->x, norm->weight, s->norm,
+                   s->lse);
+    else
+        b->layernorm(b, patches, v->width, v->norm_eps, s->x, norm->weight, norm->bias,
+                     s->norm);
+}
+
+static tl_status run_attention(tl_backend *b, const tl_vision_spec *v, const block *w,
+                               bool sees_all, size_t patches, const work *s,
+                               tl_error *err)
+{
+    const size_t d_head = v->width / v->n_heads;
+    const tl_attention shape = {.n_heads = v->n_heads,
+                                .n_kv_heads = v->n_heads,
+                                .d_head = d_head,
+                                .scale = (float)(1.0 / sqrt((double)d_head))};
+    tl_status status;
+    if ((status = b->linear(b, &w->q, patches, s->norm, s->q, false, err)) != TL_OK ||
+        (status = b->linear(b, &w->k, patches, s->norm, s->k, false, err)) != TL_OK ||
+        (status = b->linear(b, &w->v, patches, s->norm, s->v, false, err)) != TL_OK)
+        return status;
+    b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->q);
+    b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->k);
+    status = b->attention(b, &shape, sees_all ? 1 : s->n_windows,
+                          sees_all ? &s->all : s->windows, s->q, s->k, s->v, s->z,
+                          s->lse, err);
+    return status == TL_OK ? b->linear(b, &w->proj, patches, s->z, s->x, true, err)
+                           : status;
+}
+
+static tl_status run_mlp(tl_backend *b, const tl_vision_spec *v, const block *w,
+                         size_t patches, const work *s, tl_error *err)
+{
+    tl_status status = b->linear(b, &w->up, patches, s->norm,
+                                 v->gated_mlp ? s->up : s->hidden, false, err);
+    if (status == TL_OK && v->gated_mlp)
+        status = b->linear(b, &w->gate, patches, s->norm, s->gate, false, err);
+    if (status != TL_OK)
+        return status;
+    if (v->gated_mlp)
+        b->gated(b, v->activation, patches * v->d_mlp, s->gate, s->up, s->hidden);
+    else
+        b->activate(b, v->activation, patches * v->d_mlp, s->hidden);
+    return b->linear(b, &w->down, patches, s->hidden, s->x, true, err);
+}
+
+static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
+                           bool sees_all, size_t patches, const work *s, tl_error *err)
+{
+    run_norm(b, v, &w->norm1, patches, s);
+    const tl_status status = run_attention(b, v, w, sees_all, patches, s, err);
+    if (status != TL_OK)
+        return status;
+    run_norm(b, v, &w->norm2, patches, s);
+    return run_mlp(b, v, w, patches, s, err);
+}
+
+/* ---- the tower ------------------------------------------------------------------- */
+
+static tl_status check_pixels(const tl_vision_spec *v, const tl_pixels *pixels,
+                              tl_error *err)
+{
+    const size_t patch_values = v->channels * v->temporal_patch * v->patch * v->patch;
+    if (pixels->n_dims != 2 || pixels->dims[1] != patch_values || pixels->grid_t != 1 ||
+        pixels->dims[0] != pixels->grid_h * pixels->grid_w || pixels->dims[0] == 0 ||
+        pixels->grid_h % v->merge != 0 || pixels->grid_w % v->merge != 0)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "an image of %zu patches of %zu values in a grid of %zux%zux%zu does not "
+            "fit a tower with patches of %zu values merged %zux%zu",
+            pixels->dims[0], pixels->dims[1], pixels->grid_t, pixels->grid_h,
+            pixels->grid_w, patch_values, v->merge, v->merge);
+    return TL_OK;
+}
+
+/* From pixels to s->x behind the last block, window by window. */
+static tl_status run_blocks(tl_backend *b, const tl_vision_spec *v, const tower *w,
+                            const tl_pixels *pixels, work *s, tl_error *err)
+{
+    const size_t patches = pixels->dims[0], per_token = v->merge * v->merge,
+                 tokens = patches / per_token, d_rope = v->width / v->n_heads / 2;
+    tl_rope_table_2d(v->rope_theta, v->width / v->n_heads, pixels->grid_h,
+                     pixels->grid_w, v->merge, s->cosine, s->sine);
+    tl_status status =
+        b->linear(b, &w->patch_embed, patches, pixels->values, s->x, false, err);
+    lay_windows(v, pixels->grid_h / v->merge, pixels->grid_w / v->merge, s);
+    to_windows(s, tokens, per_token * v->width, s->x, s->norm);
+    to_windows(s, tokens, per_token * d_rope, s->cosine, s->q);
+    to_windows(s, tokens, per_token * d_rope, s->sine, s->q);
+    for (size_t l = 0; l < v->depth && status == TL_OK; l++)
+        status = run_block(b, v, &w->blocks[l], v->window == 0 || v->sees_all[l],
+                           patches, s, err);
+    return status;
+}
+
+/* Patches lie in merged blocks, so a merged row is per_token rows in a row. */
+static tl_status merge(tl_backend *b, const tl_vision_spec *v, const tower *w,
+                       size_t tokens, size_t d_model, const work *s, float *merged,
+                       float *out, tl_error *err)
+{
+    const size_t patches = tokens * v->merge * v->merge;
+    run_norm(b, v, &w->merger_norm, patches, s);
+    tl_status status = b->linear(b, &w->merger_in, tokens, s->norm, s->x, false, err);
+    if (status != TL_OK)
+        return status;
+    b->activate(b, TL_GELU, patches * v->width, s->x);
+    status = b->linear(b, &w->merger_out, tokens, s->x, merged, false, err);
+    for (size_t i = 0; i < tokens && status == TL_OK; i++)
+        memcpy(out + s->order[i] * d_model, merged + i * d_model,
+               d_model * sizeof *out);
+    return status;
+}
+
+static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
+                           float **features, size_t *count, tl_error *err)
+{
+    const tl_vision_spec *v = &model->spec.vision;
+    const tower *w = model->weights.vision;
+    const size_t d_model = model->spec.dims.d_model;
+    tl_status status = check_pixels(v, pixels, err);
+    if (status != TL_OK)
+        return status;
+    const size_t patches = pixels->dims[0], tokens = patches / v->merge / v->merge;
+    tl_arena *scratch = tl_arena_create();
+    float *out = tl_arena_alloc(arena, tokens * d_model, sizeof *out);
+    float *merged = scratch != NULL
+                        ? tl_arena_alloc(scratch, tokens * d_model, sizeof *merged)
+                        : NULL;
+    work s = {0};
+    if (out == NULL || merged == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zu patches",
+                         patches);
+    if (status == TL_OK)
+        status = allocate(scratch, v, patches, &s, err);
+    if (status == TL_OK)
+        status = run_blocks(model->backend, v, w, pixels, &s, err);
+    if (status == TL_OK)
+        status = merge(model->backend, v, w, tokens, d_model, &s, merged, out, err);
+    if (status == TL_OK) {
+        *features = out;
+        *count = tokens;
+    }
+    tl_arena_destroy(scratch);
+    return status;
+}
+
+static const char *const prefixes[] = {"visual.", "model.visual."};
+
+const tl_tower_kind tl_tower_qwen = {
+    .prefixes = prefixes,
+    .n_prefixes = sizeof prefixes / sizeof *prefixes,
+    .marker = "patch_embed.proj.weight",
+    .find = find_tower,
+    .run = run_tower,
+};

@@ -1,0 +1,140 @@
+/*
+ * test_families.c - what transformers says, in float64, on a tiny checkpoint of every
+ * family (tests/data/families, made by tests/parity/make_families.py): token ids and
+ * the logits of the last positions, with both backends. The limit is that of test_parity.c.
+ */
+#include "testing.h"
+
+#include <sys/stat.h>
+
+#include "twinlens/dataset.h"
+#include "twinlens/pass.h"
+#include "twinlens/safetensors.h"
+
+#define FAMILIES TWINLENS_SOURCE_DIR "/tests/data/families"
+
+static const double FORWARD = 1e-4;
+
+#define MUST(call)                                                                     \
+    do {                                                                               \
+        if ((call) != TL_OK)                                                           \
+            fail_msg("%s", err.text);                                                  \
+    } while (0)
+
+static const tl_tensor *find(const tl_safetensors *goldens, const char *what,
+                             const char *id)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", what, id);
+    const tl_tensor *tensor = tl_safetensors_find(goldens, name);
+    if (tensor == NULL)
+        fail_msg("no tensor '%s'", name);
+    return tensor;
+}
+
+static void check_ids(const char *folder, const char *id, const tl_tensor *golden,
+                      const tl_encoding *e)
+{
+    if (golden->dims[0] != e->n_pos)
+        fail_msg("%s: %s has %zu tokens, wanted %zu", folder, id, e->n_pos,
+                 golden->dims[0]);
+    for (size_t t = 0; t < e->n_pos; t++) {
+        int64_t wanted;
+        memcpy(&wanted, (const char *)golden->data + t * sizeof wanted, sizeof wanted);
+        if (wanted != e->ids[t])
+            fail_msg("%s: %s: token %zu is %d, wanted %d", folder, id, t,
+                     (int)e->ids[t], (int)wanted);
+    }
+}
+
+static void check_logits(const char *folder, const char *id, const tl_tensor *golden,
+                         const float *logits)
+{
+    const size_t count = tl_tensor_count(golden);
+    const float *wanted = golden->data;
+    double most = 0.0, apart = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        most = fmax(most, fabs((double)wanted[i]));
+        apart = fmax(apart, fabs((double)logits[i] - (double)wanted[i]));
+    }
+    if (!(apart <= FORWARD * most))
+        fail_msg("%s: %s: logits are %.2g apart, wanted %.2g", folder, id, apart / most,
+                 FORWARD);
+}
+
+static void check_row(const char *folder, tl_model *model, tl_processor *processor,
+                      tl_dataset *dataset, size_t row, const tl_safetensors *goldens)
+{
+    tl_error err = {0};
+    tl_arena *arena = tl_arena_create();
+    tl_pass *pass = NULL;
+    tl_encoding e;
+    tl_pass_prompt prompt = {0};
+    const char *id = dataset->rows[row].id;
+    MUST(tl_dataset_encode(dataset, row, processor, arena, &e, &err));
+    check_ids(folder, id, find(goldens, "ids", id), &e);
+    MUST(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &prompt.input, &err));
+    MUST(tl_pass_create(model, &pass, &err));
+    const tl_pass_options options = {0};
+    MUST(tl_pass_forward(pass, &prompt, 1, &options, &err));
+    float *logits =
+        tl_arena_alloc(arena, e.n_pos * tl_model_dims(model)->n_vocab, sizeof *logits);
+    assert_non_null(logits);
+    MUST(tl_pass_logits_all(pass, 0, logits, &err));
+    const tl_tensor *golden = find(goldens, "logits", id);
+    check_logits(folder, id, golden,
+                 logits + (e.n_pos - golden->dims[0]) * golden->dims[1]);
+    tl_pass_destroy(pass);
+    tl_arena_destroy(arena);
+}
+
+static void check_family(const char *folder, const char *backend)
+{
+    tl_error err = {0};
+    char path[600];
+    tl_model *model = NULL;
+    tl_processor *processor = NULL;
+    tl_dataset *dataset = NULL;
+    tl_safetensors *goldens = NULL;
+    const tl_model_options options = {.backend = backend};
+    MUST(tl_model_open(folder, &options, &model, &err));
+    MUST(tl_processor_open(folder, &processor, &err));
+    MUST(tl_dataset_open(folder, &dataset, &err));
+    snprintf(path, sizeof path, "%s/logits.safetensors", folder);
+    MUST(tl_safetensors_open(path, &goldens, &err));
+    assert_true(dataset->n_rows >= 4);
+    for (size_t row = 0; row < dataset->n_rows; row++)
+        check_row(folder, model, processor, dataset, row, goldens);
+    tl_safetensors_close(goldens);
+    tl_dataset_close(dataset);
+    tl_processor_close(processor);
+    tl_model_close(model);
+}
+
+static void every_family_says_what_transformers_says(void **state)
+{
+    (void)state;
+    static const char *const backends[] = {"ref", "cpu"};
+    DIR *dir = opendir(FAMILIES);
+    size_t n = 0;
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char folder[512];
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(folder, sizeof folder, FAMILIES "/%.200s", entry->d_name);
+        for (size_t b = 0; b < 2; b++)
+            check_family(folder, backends[b]);
+        n++;
+    }
+    closedir(dir);
+    assert_true(n > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_family_says_what_transformers_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
