@@ -9,16 +9,17 @@
 enum { ARGS_MAX = 8 };
 
 static const tl_choice paths[] = {{"full", 0}, {"textonly", 1}, {0}};
+static const tl_choice compats[] = {{"published", 1}, {0}};
 
 /* One table with an option of every kind. */
 typedef struct values {
     bool json, out_given;
     const char *out;
-    size_t steps, memory, prompts;
+    size_t steps, memory, prompts, draws;
     tl_strings datasets;
     uint64_t seed;
     double threshold;
-    int path;
+    int path, compat;
 } values;
 
 /* The words of a command line, ended by NULL, parsed into *v. */
@@ -73,7 +74,21 @@ static tl_status parse(const char *const *words, values *v, FILE *out, bool *hel
          .value = &v->path,
          .argument = "full|textonly",
          .help = "path",
-         .choices = paths},
+         .choices = paths,
+         .published = "textonly"},
+        {.name = "draws",
+         .kind = TL_OPTION_SIZE,
+         .value = &v->draws,
+         .argument = "N",
+         .help = "draws",
+         .published = "1"},
+        {.name = "compat",
+         .kind = TL_OPTION_CHOICE,
+         .value = &v->compat,
+         .argument = "published",
+         .help = "as published",
+         .choices = compats,
+         .sets_published = true},
     };
     return tl_options_parse(options, sizeof options / sizeof options[0], "attribute",
                             argc, argv, out, help, err);
@@ -153,7 +168,8 @@ static void help_prints_every_option_and_asks_for_nothing(void **state)
                                          "--seed N",
                                          "--memory BYTES",
                                          "--threshold X",
-                                         "--ig-path full|textonly"};
+                                         "--ig-path full|textonly",
+                                         "path [published: textonly]"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (strstr(text, wanted[i]) == NULL)
             fail_msg("no '%s' in:\n%s", wanted[i], text);
@@ -206,6 +222,33 @@ static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
     }
 }
 
+/* Options that are given stay as they are, before and behind --compat. */
+static void one_option_sets_what_was_published(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[6];
+        size_t draws;
+        int path;
+    } cases[] = {
+        {{"--out=x", NULL}, 20, 0},
+        {{"--out=x", "--compat=published", NULL}, 1, 1},
+        {{"--out=x", "--draws=3", "--compat=published", NULL}, 3, 1},
+        {{"--out=x", "--compat=published", "--ig-path=full", NULL}, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        values v = {.draws = 20};
+        bool help = false;
+        tl_error err = {0};
+        assert_int_equal(parse(cases[i].words, &v, stdout, &help, &err), TL_OK);
+        assert_int_equal(v.draws, cases[i].draws);
+        assert_int_equal(v.path, cases[i].path);
+        assert_int_equal(v.steps, 0);
+    }
+    assert_string_equal(tl_choice_name(paths, 1), "textonly");
+    assert_null(tl_choice_name(paths, 2));
+}
+
 static void a_list_has_no_empty_words(void **state)
 {
     (void)state;
@@ -237,6 +280,7 @@ int main(void)
         cmocka_unit_test(sizes_in_bytes_take_a_suffix),
         cmocka_unit_test(help_prints_every_option_and_asks_for_nothing),
         cmocka_unit_test(what_is_wrong_is_refused_with_what_was_wanted),
+        cmocka_unit_test(one_option_sets_what_was_published),
         cmocka_unit_test(a_list_has_no_empty_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,14 +17,11 @@ const tl_choice tl_grid_choices[] = {
 const tl_choice tl_rounding_choices[] = {
     {"exact", TL_FRACTION_EXACT}, {"f32", TL_FRACTION_F32}, {0}};
 
-tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *f,
-                                                    int compat)
+tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *f)
 {
     return (tl_attribution_options){
         .ig_steps = f->ig_steps,
-        .ig_path = !f->ig_path_given && compat == TL_COMPAT_PUBLISHED
-                       ? TL_IG_TEXT_ONLY
-                       : (tl_ig_path)f->ig_path,
+        .ig_path = (tl_ig_path)f->ig_path,
         .head_reduce = (tl_head_reduce)f->head_reduce,
         .prompt_reduce = (tl_prompt_reduce)f->prompt_reduce,
         .raw_sign = f->raw_sign,

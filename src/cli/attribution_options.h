@@ -12,7 +12,7 @@
 typedef struct tl_attribution_flags {
     size_t ig_steps;
     int ig_path, head_reduce, prompt_reduce;
-    bool ig_path_given, raw_sign;
+    bool raw_sign;
 } tl_attribution_flags;
 
 extern const tl_choice tl_ig_path_choices[], tl_head_reduce_choices[],
@@ -31,7 +31,7 @@ extern const tl_choice tl_ig_path_choices[], tl_head_reduce_choices[],
          .argument = "full|textonly",                                                  \
          .help = "what is interpolated (full)",                                        \
          .choices = tl_ig_path_choices,                                                \
-         .given = &(f).ig_path_given},                                                 \
+         .published = "textonly"},                                                     \
         {.name = "head-reduce",                                                        \
          .kind = TL_OPTION_CHOICE,                                                     \
          .value = &(f).head_reduce,                                                    \
@@ -45,9 +45,8 @@ extern const tl_choice tl_ig_path_choices[], tl_head_reduce_choices[],
         .choices = tl_prompt_reduce_choices                                            \
     }
 
-/* What the options come to; `compat` is a tl_compat. Without a memory budget. */
-tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *flags,
-                                                    int compat);
+/* What the options come to, without a memory budget. */
+tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *flags);
 
 /* A grid of fractions by name, as written: "ref", the published program's 27, or
  * "paper", 0.001, 0.005, 0.01 .. 1.00. */

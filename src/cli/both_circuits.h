@@ -48,7 +48,7 @@ typedef struct tl_both_options {
         .name = "pct", .kind = TL_OPTION_CHOICE, .value = &(b).rounding,               \
         .argument = "exact|f32",                                                       \
         .help = "sizes as exact decimals or as floats (exact)",                        \
-        .choices = tl_rounding_choices                                                 \
+        .choices = tl_rounding_choices, .published = "f32"                             \
     }
 
 typedef struct tl_both_circuits {

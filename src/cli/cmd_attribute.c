@@ -26,8 +26,7 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     tl_status status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
     if (status != TL_OK)
         return status;
-    tl_attribution_options how =
-        tl_attribution_flags_resolve(&o->flags, o->session.compat);
+    tl_attribution_options how = tl_attribution_flags_resolve(&o->flags);
     how.memory_budget = s->memory;
     status =
         tl_attribution_create(s->model, pairs[0].clean.n_pos, &how, &attribution, err);

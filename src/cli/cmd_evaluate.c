@@ -19,7 +19,7 @@ typedef struct options {
     tl_selection selection;
     const char *scores, *fractions;
     int grid, rounding, faith;
-    bool grid_given, rounding_given, random_given, any_scores, json;
+    bool grid_given, random_given, any_scores, json;
     uint64_t random;
 } options;
 
@@ -168,12 +168,9 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
         c.none == NULL || c.one == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "no memory for the results of %zu prompts", n_prompts);
-    const bool published = o->session.compat == TL_COMPAT_PUBLISHED;
-    const tl_fraction_rounding rounding = !o->rounding_given && published
-                                              ? TL_FRACTION_F32
-                                              : (tl_fraction_rounding)o->rounding;
     for (size_t i = 0; i < n; i++)
-        circuits[i] = tl_circuit_at(&ranking, fractions[i], rounding);
+        circuits[i] =
+            tl_circuit_at(&ranking, fractions[i], (tl_fraction_rounding)o->rounding);
     for (size_t p = 0; p < n_prompts; p++)
         results[p].circuit = ld + p * n;
     const tl_evaluate_options how = {.memory_budget = s->memory};
@@ -222,7 +219,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .argument = "exact|f32",
          .help = "sizes as exact decimals or as floats (exact)",
          .choices = tl_rounding_choices,
-         .given = &o.rounding_given},
+         .published = "f32"},
         {.name = "faith",
          .kind = TL_OPTION_CHOICE,
          .value = &o.faith,

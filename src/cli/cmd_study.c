@@ -57,7 +57,7 @@ typedef struct choices {
     tl_strings datasets;
     const char *out;
     int modality, accuracy, keep, grid, rounding, faith, metric, bp_grid;
-    bool rounding_given, grid_given;
+    bool grid_given;
     const char *fractions;
     bool json, help;
 } choices;
@@ -135,7 +135,7 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .argument = "exact|f32",
          .help = "how sizes are rounded (exact)",
          .choices = tl_rounding_choices,
-         .given = &c->rounding_given},
+         .published = "f32"},
         {.name = "faith",
          .kind = TL_OPTION_CHOICE,
          .value = &c->faith,
@@ -193,10 +193,8 @@ static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
     for (int m = 0; m < TL_MODALITY_COUNT; m++)
         o->modalities[m] = c->modality == m;
     o->keep = c->keep == KEEP_ALL ? TL_KEEP_ALL : (tl_study_keep)c->accuracy;
-    o->attribution = tl_attribution_flags_resolve(&c->attribution, o->session.compat);
-    o->rounding = o->session.compat == TL_COMPAT_PUBLISHED && !c->rounding_given
-                      ? TL_FRACTION_F32
-                      : (tl_fraction_rounding)c->rounding;
+    o->attribution = tl_attribution_flags_resolve(&c->attribution);
+    o->rounding = (tl_fraction_rounding)c->rounding;
     o->faith = (tl_study_faith)c->faith;
     o->bp_grid = (tl_bp_grid)c->bp_grid;
     return c->fractions != NULL

@@ -240,9 +240,7 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_session *se
             : !modalities[TL_TEXT] ? "image"
                                    : "text,image");
     add_key(&m, "backend", options->session.backend);
-    add_key(&m, "rope",
-            tl_session_rope(&options->session) == TL_ROPE_TRUE ? "mrope"
-                                                               : "sequential");
+    add_key(&m, "rope", tl_choice_name(tl_rope_choices, options->session.rope));
     add_key(&m, "keep", keeps[options->keep]);
     add_key(&m, "prompts",
             options->n_prompts > 0 ? size_text(arena, options->n_prompts) : "default");

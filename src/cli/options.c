@@ -166,8 +166,24 @@ static void print_help(const tl_option *options, size_t count, const char *comma
         snprintf(left, sizeof left, "--%s%s%s", options[i].name,
                  options[i].argument != NULL ? " " : "",
                  options[i].argument != NULL ? options[i].argument : "");
-        fprintf(out, "  %-28s %s\n", left, options[i].help);
+        fprintf(out, "  %-28s %s", left, options[i].help);
+        if (options[i].published != NULL)
+            fprintf(out, " [published: %s]", options[i].published);
+        fputc('\n', out);
     }
+}
+
+static tl_status take_published(const tl_option *options, size_t count,
+                                const bool *seen, tl_error *err)
+{
+    bool asked = false;
+    for (size_t i = 0; i < count; i++)
+        asked = asked || (options[i].sets_published && seen[i]);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < count && asked && status == TL_OK; i++)
+        if (options[i].published != NULL && !seen[i])
+            status = parse_value(&options[i], options[i].published, err);
+    return status;
 }
 
 tl_status tl_options_parse(const tl_option *options, size_t count, const char *command,
@@ -218,7 +234,14 @@ tl_status tl_options_parse(const tl_option *options, size_t count, const char *c
         if (options[i].required && !seen[i])
             return tl_cli_misuse(err, "--%s %s is missing; see --help", options[i].name,
                                  options[i].argument);
-    return TL_OK;
+    return take_published(options, count, seen, err);
+}
+
+const char *tl_choice_name(const tl_choice *choices, int value)
+{
+    while (choices->name != NULL && choices->value != value)
+        choices++;
+    return choices->name;
 }
 
 tl_status tl_options_split(const char *text, tl_arena *arena, const char *const **words,

@@ -58,11 +58,18 @@ typedef struct tl_option {
     const tl_choice *choices;
     bool required;
     bool *given; /* set when the option is there; NULL: not wanted */
+    /* What the published program has, as it would be given; NULL: the same or nothing
+     * like it. Taken when the option is not given and one that sets_published is. */
+    const char *published;
+    bool sets_published;
 } tl_option;
 
 /* With --help: prints the table to `out`, sets *help, and checks nothing else. */
 tl_status tl_options_parse(const tl_option *options, size_t count, const char *command,
                            int argc, char **argv, FILE *out, bool *help, tl_error *err);
+
+/* The first name of a value; NULL when it has none. */
+const char *tl_choice_name(const tl_choice *choices, int value);
 
 /* A list of words separated by commas, in `arena`. */
 tl_status tl_options_split(const char *text, tl_arena *arena, const char *const **words,

@@ -15,19 +15,12 @@ const tl_choice tl_rope_choices[] = {{"mrope", TL_ROPE_TRUE},
                                      {"sequential", TL_ROPE_SEQUENTIAL},
                                      {"seq", TL_ROPE_SEQUENTIAL},
                                      {0}};
-const tl_choice tl_compat_choices[] = {{"published", TL_COMPAT_PUBLISHED}, {0}};
+const tl_choice tl_compat_choices[] = {{"published", 1}, {0}};
 const tl_choice tl_modality_choices[] = {{"text", TL_TEXT}, {"image", TL_IMAGE}, {0}};
 const tl_choice tl_part_choices[] = {{"all", TL_PART_NONE},
                                      {"discovery", TL_DISCOVERY},
                                      {"evaluation", TL_EVALUATION},
                                      {0}};
-
-tl_rope tl_session_rope(const tl_session_options *o)
-{
-    if (!o->rope_given && o->compat == TL_COMPAT_PUBLISHED)
-        return TL_ROPE_SEQUENTIAL;
-    return (tl_rope)o->rope;
-}
 
 const char *tl_session_model_name(const tl_session_options *o)
 {
@@ -79,7 +72,7 @@ tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error
         return tl_cli_misuse(err, "--threads is %zu, wanted at most %d", o->n_threads,
                              MOST_THREADS);
     tl_session s = {
-        .rope = tl_session_rope(o), .memory = o->memory, .arena = tl_arena_create()};
+        .rope = (tl_rope)o->rope, .memory = o->memory, .arena = tl_arena_create()};
     if (s.arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a session");
     const char *backend = o->backend != NULL ? o->backend : getenv("TWINLENS_BACKEND");

@@ -11,15 +11,13 @@
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
 
-typedef enum tl_compat { TL_COMPAT_NONE, TL_COMPAT_PUBLISHED } tl_compat;
-
 typedef struct tl_session_options {
     const char *model; /* NULL: the bundled one */
     const char *dataset;
     const char *backend; /* NULL: $TWINLENS_BACKEND, else the build's best */
     size_t n_threads, memory, cache;
-    int rope, compat;
-    bool rope_given;
+    int rope;   /* a tl_rope */
+    int compat; /* --compat was given; the option table has acted on it */
 } tl_session_options;
 
 /* Rows of an option table. */
@@ -61,12 +59,14 @@ typedef struct tl_session_options {
      .argument = "mrope|sequential",                                                   \
      .help = "positions of image tokens (mrope)",                                      \
      .choices = tl_rope_choices,                                                       \
-     .given = &(o).rope_given},                                                        \
+     .published = "sequential"},                                                       \
+        TL_OPTIONS_COMPAT(o)
+#define TL_OPTIONS_COMPAT(o)                                                           \
     {                                                                                  \
         .name = "compat", .kind = TL_OPTION_CHOICE, .value = &(o).compat,              \
         .argument = "published",                                                       \
-        .help = "every switch as the published program has it",                        \
-        .choices = tl_compat_choices                                                   \
+        .help = "every switch that is not given as the published program has it",      \
+        .choices = tl_compat_choices, .sets_published = true                           \
     }
 
 /* Which prompts a command takes as pairs. */
@@ -96,9 +96,6 @@ typedef struct tl_selection {
 
 extern const tl_choice tl_rope_choices[], tl_compat_choices[], tl_modality_choices[],
     tl_part_choices[];
-
-/* The rope mode that the options come to. */
-tl_rope tl_session_rope(const tl_session_options *options);
 
 /* The model's folder, which holds its config.json. TL_ERR_NOT_FOUND naming the places
  * where the bundled model was looked for: beside the program, as installed or built. */
