@@ -8,6 +8,7 @@
 #include "cli/attribution_options.h"
 #include "cli/both_circuits.h"
 #include "cli/cli.h"
+#include "cli/compare_options.h"
 #include "twinlens/interchange.h"
 
 enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
@@ -15,8 +16,8 @@ enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
 typedef struct options {
     tl_session_options session;
     tl_both_options both;
-    int part, random, faith;
-    size_t draws;
+    tl_interchange_options how;
+    int part, faith;
     uint64_t seed;
     bool json;
 } options;
@@ -53,7 +54,7 @@ static tl_status build_run(const tl_both_circuits *both, const options *o,
             o->seed + 1000003 * (run->draw * 6 + run->swapped * 2 + run->host);
         status = tl_interchange_draw(
             foreign, &both->map.span[other], (tl_segment)run->swapped,
-            (tl_interchange_random)o->random, seed, arena, &drawn, err);
+            (tl_interchange_random)o->how.random, seed, arena, &drawn, err);
         foreign = &drawn;
     }
     if (status == TL_OK)
@@ -86,7 +87,7 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
                           tl_modality modality, host *out, tl_error *err)
 {
     tl_arena *arena = s->arena;
-    host h = {.n_runs = 1 + TL_SEGMENT_COUNT * (1 + o->draws)};
+    host h = {.n_runs = 1 + TL_SEGMENT_COUNT * (1 + o->how.draws)};
     const tl_selection selection = {.modality = (int)modality, .part = o->part};
     tl_pair *pairs = NULL;
     tl_status status =
@@ -139,12 +140,12 @@ static tl_moments random_part(const host *h, size_t segment, const options *o)
     for (size_t i = 0; i < h->n_runs; i++)
         if (h->runs[i].random && h->runs[i].swapped == segment)
             sum += chosen(&h->runs[i], o->faith);
-    const double mean = sum / (double)o->draws;
+    const double mean = sum / (double)o->how.draws;
     for (size_t i = 0; i < h->n_runs; i++)
         if (h->runs[i].random && h->runs[i].swapped == segment)
             squares += pow(chosen(&h->runs[i], o->faith) - mean, 2);
-    return (tl_moments){mean,
-                        o->draws > 1 ? sqrt(squares / (double)(o->draws - 1)) : 0.0};
+    return (tl_moments){
+        mean, o->how.draws > 1 ? sqrt(squares / (double)(o->how.draws - 1)) : 0.0};
 }
 
 /* Of one segment: with the foreign part, with random ones, with its own. */
@@ -272,11 +273,9 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice randoms[] = {
-        {"valid", TL_RANDOM_VALID}, {"ref", TL_RANDOM_REFERENCE}, {0}};
     static const tl_choice faiths[] = {
         {"mean_ratio", FAITH_MEAN_RATIO}, {"ratio_mean", FAITH_RATIO_MEAN}, {0}};
-    options o = {.draws = 5, .faith = FAITH_RATIO_MEAN};
+    options o = {.how = TL_INTERCHANGE_DEFAULTS, .faith = FAITH_RATIO_MEAN};
     const tl_option table[] = {
         TL_OPTIONS_MODEL(o.session),
         TL_OPTIONS_DATASET(o.session),
@@ -288,19 +287,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .argument = "discovery|evaluation",
          .help = "only the prompts of this part (all)",
          .choices = tl_part_choices},
-        {.name = "inter-rand",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.random,
-         .argument = "valid|ref",
-         .help = "random parts: all different, or as published (valid)",
-         .choices = randoms,
-         .published = "ref"},
-        {.name = "rand-draws",
-         .kind = TL_OPTION_SIZE,
-         .value = &o.draws,
-         .argument = "N",
-         .help = "random parts of each kind (5)",
-         .published = "1"},
+        TL_OPTIONS_INTERCHANGE(o.how, "rand-draws"),
         {.name = "seed",
          .kind = TL_OPTION_SEED,
          .value = &o.seed,

@@ -6,46 +6,75 @@
 #include "cli/attribution_options.h"
 #include "cli/both_circuits.h"
 #include "cli/cli.h"
+#include "cli/compare_options.h"
 
 typedef struct options {
     tl_session_options session;
     tl_both_options both;
-    int match;
-    size_t draws;
+    tl_overlap_options how;
     uint64_t seed;
     bool json;
 } options;
 
 static const char letters[] = "DQG";
 
-static json_t *one_kind(const tl_iou *iou, const tl_moments *random)
+/* What is printed of heads, of neurons, or of both in one segment. */
+typedef struct line {
+    double iou;
+    tl_moments random;
+    double normalised;
+} line;
+
+/* The mean over `n_kinds` kinds, from `first` on. */
+static line read_line(const tl_overlap *o, const tl_overlap_baseline *b, size_t s,
+                      size_t first, size_t n_kinds, tl_niou niou)
 {
-    return json_pack("{s:f, s:f, s:f, s:b, s:{s:f, s:f}, s:f}", "iou", iou->iou,
-                     "in_image", iou->in_image, "in_text", iou->in_text, "empty",
-                     (int)iou->empty, "random", "mean", random->mean, "deviation",
-                     random->deviation, "normalised",
-                     tl_overlap_normalised(iou->iou, random->mean));
+    line l = {.random = n_kinds > 1 ? b->segment[s] : b->of[s][first]};
+    double iou[TL_KIND_COUNT], random[TL_KIND_COUNT];
+    for (size_t k = 0; k < n_kinds; k++) {
+        iou[k] = o->of[s][first + k].iou;
+        random[k] = b->of[s][first + k].mean;
+        l.iou += iou[k] / (double)n_kinds;
+    }
+    l.normalised = niou == TL_NIOU_CORRECT
+                       ? tl_overlap_normalised(l.iou, l.random.mean)
+                       : tl_overlap_normalised_published(iou, random, n_kinds);
+    return l;
 }
 
-static double both_kinds(const tl_overlap *o, size_t s)
+static json_t *line_json(const line *l)
 {
-    return (o->of[s][TL_KIND_HEADS].iou + o->of[s][TL_KIND_NEURONS].iou) / 2;
+    return json_pack("{s:f, s:{s:f, s:f}, s:f}", "iou", l->iou, "random", "mean",
+                     l->random.mean, "deviation", l->random.deviation, "normalised",
+                     l->normalised);
+}
+
+static json_t *segment_json(const tl_overlap *o, const tl_overlap_baseline *b, size_t s,
+                            tl_niou niou)
+{
+    const line both = read_line(o, b, s, 0, TL_KIND_COUNT, niou);
+    json_t *segment = line_json(&both);
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        const tl_iou *iou = &o->of[s][k];
+        const line one = read_line(o, b, s, k, 1, niou);
+        json_t *kind = line_json(&one),
+               *more = json_pack("{s:f, s:f, s:b}", "in_image", iou->in_image,
+                                 "in_text", iou->in_text, "empty", (int)iou->empty);
+        json_object_update(kind, more);
+        json_decref(more);
+        json_object_set_new(segment, tl_kind_name((tl_component_kind)k), kind);
+    }
+    return segment;
 }
 
 static tl_status print_json(const tl_overlap *o, const tl_overlap_baseline *b,
-                            FILE *out, tl_error *err)
+                            tl_niou niou, FILE *out, tl_error *err)
 {
     json_t *all = json_object();
     bool whole = all != NULL;
     for (size_t s = 0; s < TL_SEGMENT_COUNT && whole; s++) {
         const char key[2] = {letters[s], 0};
-        json_t *segment = json_pack(
-            "{s:o, s:o, s:f, s:{s:f, s:f}, s:f}", "heads",
-            one_kind(&o->of[s][TL_KIND_HEADS], &b->of[s][TL_KIND_HEADS]), "neurons",
-            one_kind(&o->of[s][TL_KIND_NEURONS], &b->of[s][TL_KIND_NEURONS]), "iou",
-            both_kinds(o, s), "random", "mean", b->segment[s].mean, "deviation",
-            b->segment[s].deviation, "normalised",
-            tl_overlap_normalised(both_kinds(o, s), b->segment[s].mean));
+        json_t *segment = segment_json(o, b, s, niou);
         whole = segment != NULL && json_object_set_new(all, key, segment) == 0;
     }
     if (whole) {
@@ -56,22 +85,22 @@ static tl_status print_json(const tl_overlap *o, const tl_overlap_baseline *b,
     return whole ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
 }
 
-static void print_line(const char *segment, const char *kind, double iou,
-                       const tl_moments *b, FILE *out)
+static void print_line(const char *segment, const char *kind, line l, FILE *out)
 {
-    fprintf(out, "%s\t%s\t%.4f\t%.4f\t%.4f\t%.4f\n", segment, kind, iou, b->mean,
-            b->deviation, tl_overlap_normalised(iou, b->mean));
+    fprintf(out, "%s\t%s\t%.4f\t%.4f\t%.4f\t%.4f\n", segment, kind, l.iou,
+            l.random.mean, l.random.deviation, l.normalised);
 }
 
-static void print_table(const tl_overlap *o, const tl_overlap_baseline *b, FILE *out)
+static void print_table(const tl_overlap *o, const tl_overlap_baseline *b, tl_niou niou,
+                        FILE *out)
 {
     fprintf(out, "segment\tkind\tiou\trandom\tdeviation\tnormalised\n");
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
         const char *name = tl_segment_name((tl_segment)s);
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
-            print_line(name, tl_kind_name((tl_component_kind)k), o->of[s][k].iou,
-                       &b->of[s][k], out);
-        print_line(name, "both", both_kinds(o, s), &b->segment[s], out);
+            print_line(name, tl_kind_name((tl_component_kind)k),
+                       read_line(o, b, s, k, 1, niou), out);
+        print_line(name, "both", read_line(o, b, s, 0, TL_KIND_COUNT, niou), out);
     }
 }
 
@@ -88,40 +117,25 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
                                     &measured, err);
     if (status == TL_OK)
         status = tl_overlap_random(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
-                                   (tl_random_match)o->match, o->draws, o->seed,
+                                   (tl_random_match)o->how.match, o->how.draws, o->seed,
                                    &baseline, err);
     if (status != TL_OK)
         return status;
     if (o->json)
-        return print_json(&measured, &baseline, out, err);
-    print_table(&measured, &baseline, out);
+        return print_json(&measured, &baseline, (tl_niou)o->how.niou, out, err);
+    print_table(&measured, &baseline, (tl_niou)o->how.niou, out);
     return TL_OK;
 }
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice matches[] = {{"whole", TL_MATCH_WHOLE},
-                                        {"segment", TL_MATCH_SEGMENT},
-                                        {"unique", TL_MATCH_UNIQUE},
-                                        {0}};
-    options o = {.draws = 20};
+    options o = {.how = TL_OVERLAP_DEFAULTS};
     const tl_option table[] = {
         TL_OPTIONS_MODEL(o.session),
         TL_OPTIONS_DATASET(o.session),
         TL_OPTIONS_BOTH(o.both),
-        {.name = "rand-match",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.match,
-         .argument = "whole|segment|unique",
-         .help =
-             "random circuits have as many components in all, in each segment, or in "
-             "the data as many with positions dropped (whole)",
-         .choices = matches},
-        {.name = "rand-draws",
-         .kind = TL_OPTION_SIZE,
-         .value = &o.draws,
-         .argument = "N",
-         .help = "random circuits (20)"},
+        TL_OPTIONS_COMPAT(o.session),
+        TL_OPTIONS_OVERLAP(o.how),
         {.name = "seed",
          .kind = TL_OPTION_SEED,
          .value = &o.seed,

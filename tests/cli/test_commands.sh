@@ -150,6 +150,34 @@ run json evaluate --modality text --scores text --fractions 0.1,0.2 --ids text-0
 check "three logit differences for each prompt" \
     test "$(grep -oE '\[-?[0-9.e-]+,-?[0-9.e-]+,-?[0-9.e-]+\]' json | wc -l)" -eq 4
 
+# ---- overlap and interchange ---------------------------------------------------------
+both=(--text-scores text --image-scores default --text-fraction 0.1 --image-fraction 0.1)
+run default.overlap overlap "${both[@]}"
+check "a line for each segment and kind, and both" rows default.overlap 10
+run same overlap "${both[@]}" --rand-match whole --rand-draws 20 --niou correct --seed 0
+check "the defaults of overlap" cmp default.overlap same
+run published overlap "${both[@]}" --compat published
+run same overlap "${both[@]}" --niou ref --rand-draws 1 --pct f32
+check "overlap --compat published" cmp published same
+run same overlap "${both[@]}" --compat published --niou correct --rand-draws 20 --pct exact
+check "a switch of its own goes first in overlap" cmp default.overlap same
+run ref overlap "${both[@]}" --niou ref
+check "--niou changes one column" cmp <(cut -f1-5 default.overlap) <(cut -f1-5 ref)
+check "into IoU - 2B of rounded values in [0.01, 1]" awk -F '\t' '
+    function round(x) { return sprintf("%.3f", x) + 0 }
+    NR > 1 && $2 != "both" { want = round($3) - 2 * round($4)
+        iou[$2] = round($3); random[$2] = round($4) }
+    NR > 1 && $2 == "both" {
+        want = (iou["heads"] + iou["neurons"]) / 2 - random["heads"] - random["neurons"] }
+    NR > 1 { want = want < 0.01 ? 0.01 : want > 1 ? 1 : want
+        if (want - $6 > 1e-3 || $6 - want > 1e-3) exit 1 }' ref
+run default.interchange interchange "${both[@]}"
+run same interchange "${both[@]}" --inter-rand valid --rand-draws 5 --faith ratio_mean
+check "the defaults of interchange" cmp default.interchange same
+run published interchange "${both[@]}" --compat published --rope mrope
+run same interchange "${both[@]}" --inter-rand ref --rand-draws 1 --faith mean_ratio --pct f32
+check "interchange --compat published" cmp published same
+
 # ---- inspect -------------------------------------------------------------------------
 "$bin" inspect --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect
