@@ -158,6 +158,8 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .argument = "N",
          .help = "prompts of each modality on which attribution is compared with exact "
                  "patching (4)"},
+        TL_OPTIONS_OVERLAP(o->overlap),
+        TL_OPTIONS_INTERCHANGE(o->interchange, "inter-draws"),
         {.name = "bp-grid",
          .kind = TL_OPTION_CHOICE,
          .value = &c->bp_grid,
@@ -178,8 +180,12 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
 static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
                               tl_study_options *o, choices *c, tl_error *err)
 {
-    *o = (tl_study_options){
-        .seed = TL_SPLIT_SEED, .threshold = 0.8, .n_pictures = 4, .n_validated = 4};
+    *o = (tl_study_options){.seed = TL_SPLIT_SEED,
+                            .threshold = 0.8,
+                            .n_pictures = 4,
+                            .n_validated = 4,
+                            .overlap = TL_OVERLAP_DEFAULTS,
+                            .interchange = TL_INTERCHANGE_DEFAULTS};
     *c = (choices){.modality = TL_MODALITY_COUNT, .attribution = {.ig_steps = 5}};
     const tl_status status = parse(argc, argv, out, o, c, err);
     if (status != TL_OK || c->help)

@@ -256,6 +256,13 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_session *se
     add_key(&m, "threshold", real_text(arena, options->threshold));
     add_key(&m, "pictures", size_text(arena, options->n_pictures));
     add_key(&m, "validate", size_text(arena, options->n_validated));
+    const tl_overlap_options *overlap = &options->overlap;
+    add_key(&m, "rand-match", tl_choice_name(tl_random_match_choices, overlap->match));
+    add_key(&m, "rand-draws", size_text(arena, overlap->draws));
+    add_key(&m, "niou", tl_choice_name(tl_niou_choices, overlap->niou));
+    add_key(&m, "inter-rand",
+            tl_choice_name(tl_inter_random_choices, options->interchange.random));
+    add_key(&m, "inter-draws", size_text(arena, options->interchange.draws));
     static const char *const bp_grids[] = {"triangle", "paper", "none"};
     add_key(&m, "bp-grid", bp_grids[options->bp_grid]);
     for (size_t i = 0; i < m.n_keys; i++)

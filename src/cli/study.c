@@ -234,7 +234,7 @@ static void announce(tl_study *study)
                 2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions),
                 1.0 + 3.0 * (double)o->attribution.ig_steps,
                 200.0,
-                21.0,
+                2.0 + (double)tl_study_swap_count(o),
                 5.0,
                 3.0 * (double)(layers * layers) / 6.0};
             char name[48];

@@ -13,6 +13,7 @@
 #ifndef TWINLENS_CLI_STUDY_H
 #define TWINLENS_CLI_STUDY_H
 
+#include "cli/compare_options.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "twinlens/split.h"
@@ -49,6 +50,8 @@ typedef struct tl_study_options {
     double threshold;
     size_t n_pictures;  /* image prompts kept to look at, with scores of their own */
     size_t n_validated; /* pairs of each modality with exact effects */
+    tl_overlap_options overlap;
+    tl_interchange_options interchange;
     tl_bp_grid bp_grid;
 } tl_study_options;
 

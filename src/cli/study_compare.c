@@ -8,8 +8,6 @@
 #include "twinlens/interchange.h"
 #include "twinlens/log.h"
 
-enum { OVERLAP_DRAWS = 20, SWAP_DRAWS = TL_STUDY_SWAP_DRAWS };
-
 /* ---- the two circuits ------------------------------------------------------------ */
 
 typedef struct circuits {
@@ -90,6 +88,7 @@ static tl_study_overlap both_kinds(const tl_overlap *o, const tl_overlap_baselin
 
 static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *err)
 {
+    const tl_overlap_options *how = &study->options->overlap;
     tl_overlap o;
     tl_overlap_baseline b;
     tl_study_overlap rows[TL_SEGMENT_COUNT * (TL_KIND_COUNT + 1)];
@@ -98,8 +97,8 @@ static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *e
         tl_overlap_measure(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map, &o, err);
     if (status == TL_OK)
         status = tl_overlap_random(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map,
-                                   TL_MATCH_WHOLE, OVERLAP_DRAWS, study->options->seed,
-                                   &b, err);
+                                   (tl_random_match)how->match, how->draws,
+                                   study->options->seed, &b, err);
     if (status != TL_OK)
         return status;
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
@@ -154,7 +153,10 @@ tl_status tl_study_compare_overlap(tl_study *study, tl_error *err)
 
 /* ---- interchange ----------------------------------------------------------------- */
 
-enum { SWAPS = TL_STUDY_SWAPS };
+size_t tl_study_swap_count(const tl_study_options *options)
+{
+    return 1 + TL_SEGMENT_COUNT * (1 + options->interchange.draws);
+}
 
 /* The host's circuit, then with each segment swapped, then each for random ones. */
 static tl_status build_swap(const tl_study *study, const circuits *c, tl_modality host,
@@ -177,8 +179,10 @@ static tl_status build_swap(const tl_study *study, const circuits *c, tl_modalit
     if (status == TL_OK && is_random) {
         const uint64_t seed =
             study->options->seed + 1000003 * (draw * 6 + swapped * 2 + (size_t)host);
-        status = tl_interchange_draw(foreign, &c->map.span[other], (tl_segment)swapped,
-                                     TL_RANDOM_VALID, seed, own, &drawn, err);
+        status = tl_interchange_draw(
+            foreign, &c->map.span[other], (tl_segment)swapped,
+            (tl_interchange_random)study->options->interchange.random, seed, own,
+            &drawn, err);
         foreign = &drawn;
     }
     if (status == TL_OK)
@@ -200,20 +204,23 @@ static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pai
                            size_t index, const tl_circuit *swapped, tl_arena *arena,
                            tl_error *err)
 {
+    const size_t n_swaps = tl_study_swap_count(study->options);
     tl_pair *made = NULL;
-    double logit_diff[SWAPS];
-    tl_evaluation result = {.circuit = logit_diff};
-    tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
+    tl_evaluation result = {.circuit = tl_arena_alloc(arena, n_swaps, sizeof(double))};
+    tl_status status =
+        result.circuit != NULL
+            ? tl_study_make_pairs(study, pair, 1, arena, &made, err)
+            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", n_swaps);
     if (status != TL_OK)
         return status;
     const size_t kept = tl_study_interchange_bytes(study, made->clean.n_pos);
     const tl_evaluate_options options = {
         .memory_budget = study->memory > kept ? study->memory - kept : 0};
-    status = tl_evaluate(study->session.model, made, 1, swapped, SWAPS, &options,
+    status = tl_evaluate(study->session.model, made, 1, swapped, n_swaps, &options,
                          &result, err);
     return status != TL_OK ? status
                            : tl_study_db_put_interchange(study->db, host, index,
-                                                         logit_diff, SWAPS, err);
+                                                         result.circuit, n_swaps, err);
 }
 
 static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
@@ -222,24 +229,27 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
     const size_t stage = study->stages[host][TL_STAGE_INTERCHANGE];
     const tl_study_pair *pairs = NULL;
     const double *known = NULL;
+    const size_t n_swaps = tl_study_swap_count(study->options);
     size_t n_pairs = 0, n_done = 0;
     circuits both;
-    tl_component_set sets[SWAPS];
-    tl_study_swap swaps[SWAPS];
-    tl_circuit swapped[SWAPS];
+    tl_component_set *sets = tl_arena_alloc(arena, n_swaps, sizeof *sets);
+    tl_study_swap *swaps = tl_arena_alloc(arena, n_swaps, sizeof *swaps);
+    tl_circuit *swapped = tl_arena_alloc(arena, n_swaps, sizeof *swapped);
+    if (sets == NULL || swaps == NULL || swapped == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", n_swaps);
     tl_status status = tl_study_db_get_pairs(study->db, host, TL_STUDY_EVALUATION,
                                              arena, &pairs, &n_pairs, err);
     if (status == TL_OK)
-        status = tl_study_db_get_interchange(study->db, host, SWAPS, arena, &known,
+        status = tl_study_db_get_interchange(study->db, host, n_swaps, arena, &known,
                                              &n_done, err);
     if (status == TL_OK)
         status = read_circuits(study, arena, &both, err);
-    for (size_t i = 0; i < SWAPS && status == TL_OK; i++) {
+    for (size_t i = 0; i < n_swaps && status == TL_OK; i++) {
         status = build_swap(study, &both, host, i, arena, &swaps[i], &sets[i], err);
         swapped[i] = (tl_circuit){.set = &sets[i]};
     }
     if (status == TL_OK)
-        status = tl_study_db_put_swaps(study->db, host, swaps, SWAPS, err);
+        status = tl_study_db_put_swaps(study->db, host, swaps, n_swaps, err);
     tl_progress_begin(study->progress, stage, n_done);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = n_done; i < n_pairs && status == TL_OK; i++) {

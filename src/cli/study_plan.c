@@ -77,7 +77,8 @@ size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos)
     const tl_dims *d = tl_model_dims(study->session.model);
     /* A byte for each component of every circuit, and of the two that they are made of;
      * one ranking while those are made. */
-    const size_t sets = component_count(d, n_pos) * (TL_STUDY_SWAPS + 2);
+    const size_t sets =
+        component_count(d, n_pos) * (tl_study_swap_count(study->options) + 2);
     const size_t ranks = 3 * component_count(d, n_pos) * sizeof(uint32_t);
     const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
     return sets + (ranks > buffers ? ranks : buffers);

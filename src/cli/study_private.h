@@ -10,13 +10,6 @@
 #include "store/study_db.h"
 #include "twinlens/overlap.h"
 
-/* Circuits that an interchange runs each pair under: the host's own, with each segment
- * swapped, and with each swapped for random ones. */
-enum {
-    TL_STUDY_SWAP_DRAWS = 5,
-    TL_STUDY_SWAPS = 1 + TL_SEGMENT_COUNT * (1 + TL_STUDY_SWAP_DRAWS)
-};
-
 enum {
     TL_STAGE_PREDICT,
     TL_STAGE_ATTRIBUTE,
@@ -84,6 +77,10 @@ tl_status tl_study_validate(tl_study *study, tl_modality modality, tl_error *err
 /* Both want the minimal circuits of both modalities; without them they do nothing. */
 tl_status tl_study_compare_overlap(tl_study *study, tl_error *err);
 tl_status tl_study_interchange(tl_study *study, tl_modality host, tl_error *err);
+
+/* Circuits that an interchange runs each pair under: the host's own, with each segment
+ * swapped, and with each swapped for random ones. */
+size_t tl_study_swap_count(const tl_study_options *options);
 
 /* Whether there is anything to compare, now that the circuits are there. */
 tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err);

@@ -106,8 +106,11 @@ refused() { # TEXT OPTIONS...
 }
 refused "ig-steps is '5' there and '3' here" --ig-steps 3
 refused "seed is '42' there and '7' here" --seed 7
-refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here" \
+refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here; rand-draws is '20' there and '1' here; niou is 'correct' there and 'ref' here; inter-rand is 'valid' there and 'ref' here; inter-draws is '5' there and '1' here" \
     --compat published
+refused "rand-match is 'whole' there and 'unique' here; niou is 'correct' there and 'ref' here" \
+    --rand-match unique --niou ref
+refused "inter-draws is '5' there and '6' here" --inter-draws 6
 refused "modality is 'text,image' there and 'text' here" --modality text
 refused "head-reduce is 'absdim' there and 'dot' here; prompt-reduce is 'abs' there and 'signed' here" \
     --head-reduce dot --prompt-reduce signed
@@ -119,6 +122,36 @@ study --model "$organism" --keep all --fractions 0.05,0.5,1 --dataset "$tiny/gol
 expect_refusal "other model" 1 "model is '"
 contents "$run" > "$tmp/after"
 cmp -s "$tmp/before" "$tmp/after" || fail "a refused study touched the files"
+
+# ---- switches: as the commands for each part have them ----------------------------------------
+study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/switched" --threshold=-9 --seed 7 \
+    --rand-match unique --rand-draws 3 --niou ref --inter-rand ref --inter-draws 2 --bp-grid none
+expect_done "switches"
+"$bin" export "$tmp/switched" --out "$tmp/switched.csv" > /dev/null 2> "$tmp/err" || fail "export"
+both=(--model "$tiny/checkpoint" --dataset "$tiny/goldens" --json --seed 7
+      --text-scores "$tmp/switched/scores.text.safetensors" --text-fraction 0.05
+      --image-scores "$tmp/switched/scores.image.safetensors" --image-fraction 0.05)
+"$bin" overlap "${both[@]}" --rand-match unique --rand-draws 3 > "$tmp/overlap" 2> "$tmp/err" ||
+    fail "overlap"
+"$bin" interchange "${both[@]}" --inter-rand ref --rand-draws 2 > "$tmp/interchange" 2> "$tmp/err" ||
+    fail "interchange"
+python3 - "$tmp/switched.csv" "$tmp/overlap" "$tmp/interchange" << 'END' || fail "a study's switches are not those of the commands"
+import csv, json, sys
+folder, overlap, interchange = sys.argv[1], *(json.load(open(p)) for p in sys.argv[2:])
+table = lambda name: list(csv.DictReader(open(f"{folder}/{name}.csv")))
+for row in table("overlap"):
+    want = overlap[row["segment"][0].upper()]
+    want = want if row["kind"] == "both" else want[row["kind"]]
+    for got, value in ((row["iou"], want["iou"]), (row["random"], want["random"]["mean"]),
+                       (row["deviation"], want["random"]["deviation"])):
+        assert abs(float(got) - value) < 1e-12, (row, want)
+assert len(table("overlap")) == 9
+origin = lambda run: next((s for s in ("data", "query", "generation") if run[s] != run["host"]), "none")
+want = sorted((r["host"], origin(r), str(r.get("draw", "")), str(r["heads"]), str(r["neurons"]))
+              for r in interchange["runs"])
+got = sorted((r["host"], r["swapped"], r["draw"], r["n_heads"], r["n_neurons"]) for r in table("swap"))
+assert got == want and len(got) == 2 * (1 + 3 * 3), (got, want)
+END
 
 # ---- one modality -----------------------------------------------------------------------
 study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/text" --modality text
