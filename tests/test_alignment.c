@@ -8,8 +8,9 @@
 
 #include "twinlens/pass.h"
 #include "twinlens/probe.h"
+#include "twinlens/safetensors.h"
 
-enum { PAIRS = 3, T = 20, SIDE = 4, WIDTH_MOST = 256, LAYERS_MOST = 8 };
+enum { PAIRS = 3, T = 52, SIDE = 4, WIDTH_MOST = 256, LAYERS_MOST = 8 };
 
 typedef struct kept {
     float *values; /* [n_layers, T, d_model] */
@@ -61,13 +62,13 @@ static void add_rows(const float *states, size_t layer, const tl_span *span,
 }
 
 /* [PAIRS, n_layers] each, the other pair being the next. */
-static void align_all(tl_model *model, const tl_parallel *pairs, bool centred,
-                      double *matched, double *other)
+static void align_all(tl_model *model, tl_align with, const tl_parallel *pairs,
+                      bool centred, double *matched, double *other)
 {
     const size_t n_layers = tl_model_dims(model)->n_layers;
     double unused[2 * LAYERS_MOST];
     tl_alignment *a = NULL;
-    assert_int_equal(tl_alignment_create(model, 0, &a, NULL), TL_OK);
+    assert_int_equal(tl_alignment_create(model, with, 0, &a, NULL), TL_OK);
     for (size_t i = 0; i < PAIRS && centred; i++)
         assert_int_equal(tl_alignment_take(a, &pairs[i], NULL), TL_OK);
     for (size_t i = 0; i < PAIRS; i++) {
@@ -95,13 +96,14 @@ static void alignment_is_its_definition(void **state)
         pairs[i] = (tl_parallel){random_input(model, arena, T, 3, 0, 10 + i),
                                  random_input(model, arena, T, 3, SIDE, 20 + i),
                                  {T, 4 + i, 9 + i},
-                                 {T, 3, 3 + SIDE * SIDE / 4}};
+                                 {T, 3, 3 + SIDE * SIDE / 4},
+                                 NULL};
         text[i] = states_of(model, &pairs[i].text, arena);
         image[i] = states_of(model, &pairs[i].image, arena);
     }
     for (size_t centred = 0; centred < 2; centred++) {
         double matched[PAIRS * LAYERS_MOST], other[PAIRS * LAYERS_MOST];
-        align_all(model, pairs, centred == 1, matched, other);
+        align_all(model, TL_ALIGN_ACT, pairs, centred == 1, matched, other);
         for (size_t l = 0; l < d->n_layers; l++) {
             double mean[2][WIDTH_MOST] = {{0}};
             for (size_t i = 0; i < PAIRS && centred; i++) {
@@ -138,6 +140,114 @@ static void alignment_is_its_definition(void **state)
     tl_model_close(model);
 }
 
+/* ---- with the unembedding --------------------------------------------------------- */
+
+/* A row of the unembedding out of the file: its bf16 is the upper half of an f32. */
+static void read_row(const tl_tensor *head, int32_t id, float *out)
+{
+    const size_t width = head->dims[1];
+    const uint16_t *row = (const uint16_t *)head->data + (size_t)id * width;
+    assert_int_equal(head->dtype, TL_BF16);
+    for (size_t k = 0; k < width; k++) {
+        const uint32_t bits = (uint32_t)row[k] << 16;
+        memcpy(&out[k], &bits, sizeof bits);
+    }
+}
+
+/* The mean of the two largest of n values. */
+static double mean_of_two(const double *values, size_t n)
+{
+    size_t first = 0, second = 1;
+    for (size_t i = 0; i < n; i++)
+        if (values[i] > values[first])
+            first = i;
+    second = first == 0 ? 1 : 0;
+    for (size_t i = 0; i < n; i++)
+        if (i != first && values[i] > values[second])
+            second = i;
+    return (values[first] + values[second]) / 2;
+}
+
+/* 41 to 43 tokens of text: a twentieth is two. */
+static void beside_the_unembedding_the_best_twentieth_counts(void **state)
+{
+    (void)state;
+    enum { FIRST = 4, LEAST = 41 };
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    tl_safetensors *file = NULL;
+    const tl_dims *d = tl_model_dims(model);
+    assert_int_equal(tl_safetensors_open(tiny_checkpoint, &file, NULL), TL_OK);
+    const tl_tensor *head = tl_safetensors_find(file, "lm_head.weight");
+    tl_parallel pairs[PAIRS];
+    int32_t ids[PAIRS][T];
+    float *image[PAIRS], *rows[PAIRS];
+    uint32_t random = 5;
+    double mean[WIDTH_MOST] = {0}, none[WIDTH_MOST] = {0};
+    size_t n_rows = 0;
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        pairs[i] = (tl_parallel){random_input(model, arena, T, 3, 0, 10 + i),
+                                 random_input(model, arena, T, 3, SIDE, 20 + i),
+                                 {T, FIRST, FIRST + LEAST + i},
+                                 {T, 3, 3 + SIDE * SIDE / 4},
+                                 ids[i]};
+        image[i] = states_of(model, &pairs[i].image, arena);
+        rows[i] = tl_arena_alloc(arena, T * d->d_model, sizeof(float));
+        for (size_t t = 0; t < T; t++) {
+            ids[i][t] = (int32_t)((test_uniform(&random) + 1.0f) * 300.0f);
+            read_row(head, ids[i][t], rows[i] + t * d->d_model);
+        }
+        add_rows(rows[i], 0, &pairs[i].text_span, d->d_model, mean);
+        n_rows += LEAST + i;
+    }
+    for (size_t k = 0; k < d->d_model; k++)
+        mean[k] /= (double)n_rows;
+    for (size_t centred = 0; centred < 2; centred++) {
+        double matched[PAIRS * LAYERS_MOST], other[PAIRS * LAYERS_MOST];
+        align_all(model, TL_ALIGN_UNEMBED, pairs, centred == 1, matched, other);
+        for (size_t l = 0; l < d->n_layers; l++) {
+            double mean_image[WIDTH_MOST] = {0};
+            for (size_t i = 0; i < PAIRS && centred; i++)
+                add_rows(image[i], l, &pairs[i].image_span, d->d_model, mean_image);
+            for (size_t k = 0; k < d->d_model; k++)
+                mean_image[k] /= PAIRS * SIDE * SIDE / 4;
+            for (size_t i = 0; i < PAIRS; i++)
+                for (size_t shift = 0; shift < 2; shift++) {
+                    const size_t j = (i + shift) % PAIRS, n = LEAST + j;
+                    double total = 0, cosines[T];
+                    for (size_t a = 3; a < 3 + SIDE * SIDE / 4; a++) {
+                        for (size_t b = 0; b < n; b++)
+                            cosines[b] =
+                                cosine(image[i] + (l * T + a) * d->d_model, mean_image,
+                                       rows[j] + (FIRST + b) * d->d_model,
+                                       centred ? mean : none, d->d_model);
+                        total += mean_of_two(cosines, n) * 4 / (SIDE * SIDE);
+                    }
+                    assert_close(centred ? "centred" : "plain", l,
+                                 (shift == 0 ? matched : other)[i * d->n_layers + l],
+                                 total, 1e-12);
+                }
+        }
+    }
+    tl_error err = {0};
+    tl_alignment *a = NULL;
+    double values[2 * LAYERS_MOST];
+    tl_alignment_values out = {values, values + LAYERS_MOST, NULL, NULL};
+    assert_int_equal(tl_alignment_create(model, TL_ALIGN_UNEMBED, 0, &a, NULL), TL_OK);
+    ids[1][FIRST] = (int32_t)d->n_vocab;
+    assert_int_equal(tl_alignment_measure(a, &pairs[0], &pairs[1], &out, &err),
+                     TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "is outside the model's"));
+    pairs[1].text_ids = NULL;
+    assert_int_equal(tl_alignment_measure(a, &pairs[0], &pairs[1], &out, &err),
+                     TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "a text without its tokens"));
+    tl_alignment_destroy(a);
+    tl_safetensors_close(file);
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
 /* A prompt is wholly aligned with itself. */
 static void the_same_prompt_aligns_wholly(void **state)
 {
@@ -146,11 +256,11 @@ static void the_same_prompt_aligns_wholly(void **state)
     tl_arena *arena = tl_arena_create();
     const size_t n_layers = tl_model_dims(model)->n_layers;
     const tl_input input = random_input(model, arena, T, 3, 0, 3);
-    const tl_parallel pair = {input, input, {T, 4, 9}, {T, 4, 9}};
+    const tl_parallel pair = {input, input, {T, 4, 9}, {T, 4, 9}, NULL};
     double matched[LAYERS_MOST], other[LAYERS_MOST];
     tl_alignment *a = NULL;
     tl_alignment_values values = {matched, other, NULL, NULL};
-    assert_int_equal(tl_alignment_create(model, 0, &a, NULL), TL_OK);
+    assert_int_equal(tl_alignment_create(model, TL_ALIGN_ACT, 0, &a, NULL), TL_OK);
     assert_int_equal(tl_alignment_measure(a, &pair, &pair, &values, NULL), TL_OK);
     for (size_t l = 0; l < n_layers; l++) {
         assert_close("with itself", l, matched[l], 1, 1e-12);
@@ -174,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alignment_is_its_definition),
+        cmocka_unit_test(beside_the_unembedding_the_best_twentieth_counts),
         cmocka_unit_test(the_same_prompt_aligns_wholly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

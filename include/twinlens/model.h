@@ -64,4 +64,9 @@ typedef struct tl_input {
 tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
                          tl_arena *arena, tl_input *out, tl_error *err);
 
+/* Rows of the unembedding, `out` [n_ids, d_model]. TL_ERR_ARGUMENT when there is no such
+ * token. */
+tl_status tl_model_unembedding(const tl_model *model, const int32_t *ids, size_t n_ids,
+                               float *out, tl_error *err);
+
 #endif

@@ -16,22 +16,32 @@
 typedef struct tl_parallel {
     tl_input text, image;
     tl_span text_span, image_span;
+    const int32_t *text_ids; /* [text.n_pos]; NULL will do for TL_ALIGN_ACT */
 } tl_parallel;
+
+/* What an image state is compared with, and how much of it counts. */
+typedef enum tl_align {
+    TL_ALIGN_ACT,     /* the text's states of the same layer: the most similar one */
+    TL_ALIGN_UNEMBED, /* the rows of the unembedding of the text's tokens, in every
+                         layer the same: the mean of the most similar twentieth, of at
+                         least one */
+} tl_align;
 
 typedef struct tl_alignment tl_alignment;
 
-tl_status tl_alignment_create(tl_model *model, size_t memory_budget, tl_alignment **out,
-                              tl_error *err);
+tl_status tl_alignment_create(tl_model *model, tl_align with, size_t memory_budget,
+                              tl_alignment **out, tl_error *err);
 void tl_alignment_destroy(tl_alignment *alignment);
 
-/* Takes a pair into the mean states that tl_alignment_measure() centres by: those of
- * each modality and layer over all data positions of all pairs that were taken. */
+/* Takes a pair into the means that tl_alignment_measure() centres by: those of each
+ * modality and layer over all data positions of all pairs that were taken; of the text,
+ * the mean of what is compared with. */
 tl_status tl_alignment_take(tl_alignment *alignment, const tl_parallel *pair,
                             tl_error *err);
 
-/* Of one pair, [n_layers] each: the mean over the image's data positions of the largest
- * cosine with a data position of the text, in resid_post of the same layer. A zero vector
- * has cosine 0. */
+/* Of one pair, [n_layers] each: the mean over the image's data positions of the cosine
+ * that counts of its resid_post and a data position of the text. A zero vector has
+ * cosine 0. */
 typedef struct tl_alignment_values {
     double *matched; /* with the pair's own text */
     double *other;   /* with the text of another pair */
@@ -39,7 +49,8 @@ typedef struct tl_alignment_values {
         *centred_other; /* less the mean states; NULL: not wanted */
 } tl_alignment_values;
 
-/* TL_ERR_ARGUMENT when there are no data, or centred values are wanted of no means. */
+/* TL_ERR_ARGUMENT when there are no data, centred values are wanted of no means, or
+ * tokens that are not given. */
 tl_status tl_alignment_measure(tl_alignment *alignment, const tl_parallel *pair,
                                const tl_parallel *other, tl_alignment_values *out,
                                tl_error *err);

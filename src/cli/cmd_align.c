@@ -5,23 +5,15 @@
 
 #include "cli/cli.h"
 #include "cli/parallel.h"
+#include "cli/probe_options.h"
 #include "twinlens/log.h"
 #include "twinlens/probe.h"
 
 typedef struct options {
     tl_session_options session;
+    tl_probe_options how;
     bool centred, json;
 } options;
-
-static tl_status read_one(tl_session *s, size_t row, tl_input *input, tl_span *span,
-                          tl_error *err)
-{
-    tl_encoding e;
-    const tl_status status = tl_session_input(s, row, s->arena, &e, input, err);
-    if (status == TL_OK)
-        *span = (tl_span){e.n_pos, e.data_begin, e.data_end};
-    return status;
-}
 
 static tl_status read_pairs(tl_session *s, tl_parallel **out, size_t *count,
                             tl_error *err)
@@ -38,12 +30,8 @@ static tl_status read_pairs(tl_session *s, tl_parallel **out, size_t *count,
     tl_parallel *pairs = tl_arena_alloc(s->arena, n, sizeof *pairs);
     if (pairs == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
-        status = read_one(s, rows[i].text, &pairs[i].text, &pairs[i].text_span, err);
-        if (status == TL_OK)
-            status =
-                read_one(s, rows[i].image, &pairs[i].image, &pairs[i].image_span, err);
-    }
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = tl_session_parallel(s, &rows[i], s->arena, &pairs[i], err);
     *out = pairs;
     *count = n;
     return status;
@@ -92,7 +80,8 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     const size_t count = n * n_layers, first = o->centred ? 2 * count : 0;
     tl_alignment *alignment = NULL;
-    status = tl_alignment_create(s->model, s->memory, &alignment, err);
+    status = tl_alignment_create(s->model, (tl_align)o->how.align, s->memory,
+                                 &alignment, err);
     for (size_t i = 0; i < n && o->centred && status == TL_OK; i++)
         status = tl_alignment_take(alignment, &pairs[i], err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
@@ -124,10 +113,11 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         TL_OPTIONS_MODEL(o.session),
         TL_OPTIONS_DATASET(o.session),
         TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_ALIGN(o.how),
         {.name = "center",
          .kind = TL_OPTION_FLAG,
          .value = &o.centred,
-         .help = "take away each modality's mean state of the layer first"},
+         .help = "take away each modality's mean of the layer first"},
         {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
     };
     return tl_session_command("align", table, sizeof table / sizeof table[0], argc,

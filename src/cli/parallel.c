@@ -59,3 +59,18 @@ tl_status tl_session_row_pairs(tl_session *s, tl_row_pair **pairs, size_t *count
     *n_alone = alone;
     return TL_OK;
 }
+
+tl_status tl_session_parallel(tl_session *s, const tl_row_pair *rows, tl_arena *arena,
+                              tl_parallel *out, tl_error *err)
+{
+    tl_encoding text, image;
+    tl_status status = tl_session_input(s, rows->text, arena, &text, &out->text, err);
+    if (status == TL_OK)
+        status = tl_session_input(s, rows->image, arena, &image, &out->image, err);
+    if (status != TL_OK)
+        return status;
+    out->text_span = (tl_span){text.n_pos, text.data_begin, text.data_end};
+    out->image_span = (tl_span){image.n_pos, image.data_begin, image.data_end};
+    out->text_ids = text.ids;
+    return TL_OK;
+}

@@ -5,6 +5,7 @@
 #define TWINLENS_CLI_PARALLEL_H
 
 #include "cli/session.h"
+#include "twinlens/probe.h"
 
 /* Rows of the dataset. */
 typedef struct tl_row_pair {
@@ -15,5 +16,9 @@ typedef struct tl_row_pair {
  * are left out, *n_alone counts them. TL_ERR_DATA when no row has one. */
 tl_status tl_session_row_pairs(tl_session *session, tl_row_pair **pairs, size_t *count,
                                size_t *n_alone, tl_error *err);
+
+/* Both prompts of a pair, in `arena`. */
+tl_status tl_session_parallel(tl_session *session, const tl_row_pair *rows,
+                              tl_arena *arena, tl_parallel *out, tl_error *err);
 
 #endif

@@ -14,6 +14,7 @@
 #define TWINLENS_CLI_STUDY_H
 
 #include "cli/compare_options.h"
+#include "cli/probe_options.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "twinlens/split.h"
@@ -52,6 +53,7 @@ typedef struct tl_study_options {
     size_t n_validated; /* pairs of each modality with exact effects */
     tl_overlap_options overlap;
     tl_interchange_options interchange;
+    tl_probe_options probe;
     tl_bp_grid bp_grid;
 } tl_study_options;
 

@@ -14,23 +14,6 @@
 
 /* ---- pairs of the same content --------------------------------------------------- */
 
-/* Both prompts of a pair, in `arena`. */
-static tl_status read_pair(tl_study *study, const tl_row_pair *rows, tl_arena *arena,
-                           tl_parallel *out, tl_error *err)
-{
-    tl_encoding e;
-    tl_status status =
-        tl_session_input(&study->session, rows->text, arena, &e, &out->text, err);
-    if (status != TL_OK)
-        return status;
-    out->text_span = (tl_span){e.n_pos, e.data_begin, e.data_end};
-    status =
-        tl_session_input(&study->session, rows->image, arena, &e, &out->image, err);
-    if (status == TL_OK)
-        out->image_span = (tl_span){e.n_pos, e.data_begin, e.data_end};
-    return status;
-}
-
 static bool has_pairs(const tl_dataset *dataset)
 {
     bool text = false, image = false;
@@ -53,9 +36,11 @@ static tl_status align_pair(tl_study *study, tl_alignment *alignment,
     if (values == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to align");
     tl_parallel pair, other;
-    tl_status status = read_pair(study, &rows[i], arena, &pair, err);
+    tl_status status =
+        tl_session_parallel(&study->session, &rows[i], arena, &pair, err);
     if (status == TL_OK)
-        status = read_pair(study, &rows[(i + 1) % n], arena, &other, err);
+        status = tl_session_parallel(&study->session, &rows[(i + 1) % n], arena, &other,
+                                     err);
     tl_alignment_values out = {values, values + n_layers, values + 2 * n_layers,
                                values + 3 * n_layers};
     if (status == TL_OK)
@@ -78,11 +63,12 @@ static tl_status align_all(tl_study *study, const tl_row_pair *rows, size_t n,
     const size_t stage = study->stages[TL_IMAGE][TL_STAGE_ALIGN];
     tl_alignment *alignment = NULL;
     tl_status status =
-        tl_alignment_create(study->session.model, study->memory, &alignment, err);
+        tl_alignment_create(study->session.model, (tl_align)study->options->probe.align,
+                            study->memory, &alignment, err);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         tl_parallel pair;
-        status = read_pair(study, &rows[i], arena, &pair, err);
+        status = tl_session_parallel(&study->session, &rows[i], arena, &pair, err);
         if (status == TL_OK)
             status = tl_alignment_take(alignment, &pair, err);
         tl_arena_rewind(arena, mark);

@@ -209,3 +209,20 @@ done:
     tl_arena_destroy(scratch);
     return status;
 }
+
+tl_status tl_model_unembedding(const tl_model *model, const int32_t *ids, size_t n_ids,
+                               float *out, tl_error *err)
+{
+    const tl_dims *d = &model->spec.dims;
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n_ids && status == TL_OK; i++) {
+        if (ids[i] < 0 || (size_t)ids[i] >= d->n_vocab)
+            return tl_fail(err, TL_ERR_ARGUMENT,
+                           "token id %d is outside the model's %zu tokens", (int)ids[i],
+                           d->n_vocab);
+        status =
+            tl_tensor_to_f32(&model->weights.head.weight, (size_t)ids[i] * d->d_model,
+                             d->d_model, out + i * d->d_model, err);
+    }
+    return status;
+}

@@ -670,12 +670,7 @@ static tl_status one_logit(tl_pass *pass, size_t prompt, int32_t id, float *row,
     const tl_spec *spec = &pass->model->spec;
     const size_t d_model = spec->dims.d_model;
     const float *x = pass->final + last_row(pass, prompt) * d_model;
-    if (id < 0 || (size_t)id >= spec->dims.n_vocab)
-        return tl_fail(err, TL_ERR_ARGUMENT,
-                       "token id %d is outside the model's %zu tokens", (int)id,
-                       spec->dims.n_vocab);
-    const tl_status status = tl_tensor_to_f32(&pass->model->weights.head.weight,
-                                              (size_t)id * d_model, d_model, row, err);
+    const tl_status status = tl_model_unembedding(pass->model, &id, 1, row, err);
     if (status != TL_OK)
         return status;
     double sum = 0.0;

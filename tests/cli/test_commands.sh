@@ -178,6 +178,32 @@ run published interchange "${both[@]}" --compat published --rope mrope
 run same interchange "${both[@]}" --inter-rand ref --rand-draws 1 --faith mean_ratio --pct f32
 check "interchange --compat published" cmp published same
 
+# ---- align ---------------------------------------------------------------------------
+# near FILE COLUMN VALUES..: a column of the table, to the digits that it shows.
+near()
+{
+    local file=$1 column=$2
+    shift 2
+    paste <(tail -n +2 "$file" | cut -f"$column") <(printf '%s\n' "$@") |
+        awk 'NF != 2 || $1 - $2 > 6e-5 || $2 - $1 > 6e-5 { exit 1 }'
+}
+
+run default.align align
+run same align --align act
+check "the default of align" cmp default.align same
+run same align --compat published --rope mrope
+check "align --compat published is what the paper says" cmp default.align same
+# Of torch 2, in float64: the images' resid_post out of transformers, W the output
+# embedding, normalize(h) @ normalize(W[ids of the text's data]).T, max over the four
+# tokens, mean over pairs; with the next pair's tokens; and both with the means of h and
+# of the rows of W taken away.
+run unembed align --align unembed
+check "the unembedding, as by torch" near unembed 2 -0.045812 -0.067832 -0.019666 -0.028064
+check "another text's, as by torch" near unembed 3 0.004659 -0.001266 -0.006155 0.014955
+run centred align --align unembed --center
+check "centred, as by torch" near centred 2 0.025007 0.072424 0.117676 0.117428
+check "another's centred, as by torch" near centred 3 0.126590 0.138859 0.133939 0.131282
+
 # ---- inspect -------------------------------------------------------------------------
 "$bin" inspect --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect

@@ -110,6 +110,7 @@ refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there an
     --compat published
 refused "rand-match is 'whole' there and 'unique' here; niou is 'correct' there and 'ref' here" \
     --rand-match unique --niou ref
+refused "align is 'act' there and 'unembed' here" --align unembed
 refused "inter-draws is '5' there and '6' here" --inter-draws 6
 refused "modality is 'text,image' there and 'text' here" --modality text
 refused "head-reduce is 'absdim' there and 'dot' here; prompt-reduce is 'abs' there and 'signed' here" \
@@ -125,7 +126,7 @@ cmp -s "$tmp/before" "$tmp/after" || fail "a refused study touched the files"
 
 # ---- switches: as the commands for each part have them ----------------------------------------
 study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/switched" --threshold=-9 --seed 7 \
-    --rand-match unique --rand-draws 3 --niou ref --inter-rand ref --inter-draws 2 --bp-grid none
+    --rand-match unique --rand-draws 3 --niou ref --inter-rand ref --inter-draws 2 --bp-grid none --align unembed
 expect_done "switches"
 "$bin" export "$tmp/switched" --out "$tmp/switched.csv" > /dev/null 2> "$tmp/err" || fail "export"
 both=(--model "$tiny/checkpoint" --dataset "$tiny/goldens" --json --seed 7
@@ -135,9 +136,15 @@ both=(--model "$tiny/checkpoint" --dataset "$tiny/goldens" --json --seed 7
     fail "overlap"
 "$bin" interchange "${both[@]}" --inter-rand ref --rand-draws 2 > "$tmp/interchange" 2> "$tmp/err" ||
     fail "interchange"
-python3 - "$tmp/switched.csv" "$tmp/overlap" "$tmp/interchange" << 'END' || fail "a study's switches are not those of the commands"
+for how in plain center; do
+    options=(--align unembed)
+    [ $how = center ] && options+=(--center)
+    "$bin" align --model "$tiny/checkpoint" --dataset "$tiny/goldens" --json "${options[@]}" \
+        > "$tmp/align.$how" 2> "$tmp/err" || fail "align"
+done
+python3 - "$tmp/switched.csv" "$tmp/overlap" "$tmp/interchange" "$tmp"/align.{plain,center} << 'END' || fail "a study's switches are not those of the commands"
 import csv, json, sys
-folder, overlap, interchange = sys.argv[1], *(json.load(open(p)) for p in sys.argv[2:])
+folder, overlap, interchange, plain, centred = sys.argv[1], *(json.load(open(p)) for p in sys.argv[2:])
 table = lambda name: list(csv.DictReader(open(f"{folder}/{name}.csv")))
 for row in table("overlap"):
     want = overlap[row["segment"][0].upper()]
@@ -151,6 +158,11 @@ want = sorted((r["host"], origin(r), str(r.get("draw", "")), str(r["heads"]), st
               for r in interchange["runs"])
 got = sorted((r["host"], r["swapped"], r["draw"], r["n_heads"], r["n_neurons"]) for r in table("swap"))
 assert got == want and len(got) == 2 * (1 + 3 * 3), (got, want)
+for run, column, name in ((plain, "matched", "layers"), (plain, "other", "other_pairs"),
+                          (centred, "centred_matched", "layers"), (centred, "centred_other", "other_pairs")):
+    for layer, want in enumerate(run[name]):
+        got = [float(r[column]) for r in table("alignment") if r["layer"] == str(layer)]
+        assert len(got) == run["n"] and abs(sum(got) / len(got) - want) < 1e-12, (column, layer)
 END
 
 # ---- one modality -----------------------------------------------------------------------

@@ -522,7 +522,7 @@ static void states_align_as_much(void **unused)
         double matched[MAX_ROWS * 16], other[16];
         tl_alignment *alignment = NULL;
         assert_int_equal(json_array_size(want), n_layers);
-        MUST(tl_alignment_create(f.model, 0, &alignment, &err));
+        MUST(tl_alignment_create(f.model, TL_ALIGN_ACT, 0, &alignment, &err));
         for (size_t i = 0; i < n; i++) {
             tl_alignment_values values = {matched + i * n_layers, other, NULL, NULL};
             MUST(tl_alignment_measure(alignment, &pairs[i], &pairs[0], &values, &err));

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT
+ * probe_options.c - see probe_options.h. */
+#include "cli/probe_options.h"
+
+#include "twinlens/probe.h"
+
+const tl_choice tl_align_choices[] = {
+    {"act", TL_ALIGN_ACT}, {"unembed", TL_ALIGN_UNEMBED}, {0}};
