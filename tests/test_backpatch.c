@@ -15,26 +15,37 @@ static const int32_t ids[IDS] = {20, 50, 311};
 typedef struct plain {
     const tl_backpatch_cell *cell; /* NULL: nothing is written */
     size_t n_layers, width;
-    float *before, *now; /* resid_post [n_layers, T, width] */
+    /* resid_post [n_layers, T, width]: without patching, of the run before, of this one */
+    float *clean, *before, *now;
 } plain;
+
+/* Where layer `to` is read from; n_layers: it is not written to. */
+static size_t source_of(const plain *p, size_t to)
+{
+    const tl_backpatch_cell *c = p->cell;
+    const size_t half = c->window / 2;
+    for (size_t i = 0; i <= 2 * half; i++)
+        if (c->destination + i == to + half && c->source + i >= half &&
+            c->source + i - half < p->n_layers)
+            return c->source + i - half;
+    return p->n_layers;
+}
 
 static tl_status write_and_keep(void *user, const tl_tap_event *e, tl_error *err)
 {
     (void)err;
     const plain *p = user;
-    const tl_backpatch_cell *c = p->cell;
-    if (c != NULL) {
-        const size_t half = c->window / 2;
-        for (size_t to = c->destination >= half ? c->destination - half : 0;
-             to <= c->destination + half; to++) {
-            const size_t from = to + c->source;
-            if (to != e->layer || from < c->destination ||
-                from - c->destination >= p->n_layers)
-                continue;
-            memcpy(e->values + BEGIN * e->width,
-                   p->before + ((from - c->destination) * T + BEGIN) * e->width,
-                   (END - BEGIN) * e->width * sizeof(float));
-        }
+    const size_t bytes = (END - BEGIN) * e->width * sizeof(float);
+    float *data = e->values + BEGIN * e->width;
+    if (p->cell != NULL) {
+        const size_t from = source_of(p, e->layer);
+        bool behind = true;
+        for (size_t l = e->layer; l < p->n_layers; l++)
+            behind = behind && source_of(p, l) == p->n_layers;
+        if (from < p->n_layers)
+            memcpy(data, p->before + (from * T + BEGIN) * e->width, bytes);
+        else if (p->cell->restore && behind)
+            memcpy(data, p->clean + (e->layer * T + BEGIN) * e->width, bytes);
     }
     memcpy(p->now + e->layer * T * e->width, e->values, T * e->width * sizeof(float));
     return TL_OK;
@@ -72,18 +83,19 @@ static void check_cells(const char *backend, size_t side,
     const size_t count = d->n_layers * T * d->d_model;
     p.before = tl_arena_alloc(arena, count, sizeof(float));
     p.now = tl_arena_alloc(arena, count, sizeof(float));
-    float *first = tl_arena_alloc(arena, count, sizeof(float));
+    p.clean = tl_arena_alloc(arena, count, sizeof(float));
     run_plain(model, &input, &p, want);
-    memcpy(first, p.now, count * sizeof(float));
+    memcpy(p.clean, p.now, count * sizeof(float));
     for (size_t i = 0; i < IDS; i++)
         assert_close("clean", i, clean[i], want[i], tolerance);
     for (size_t c = 0; c < n; c++) {
-        memcpy(p.before, first, count * sizeof(float));
+        memcpy(p.before, p.clean, count * sizeof(float));
         p.cell = &cells[c];
         for (size_t time = 0; time < cells[c].times; time++) {
             char what[96];
-            snprintf(what, sizeof what, "%zu into %zu, window %zu, time %zu",
-                     cells[c].source, cells[c].destination, cells[c].window, time);
+            snprintf(what, sizeof what, "%zu into %zu, window %zu, time %zu%s",
+                     cells[c].source, cells[c].destination, cells[c].window, time,
+                     cells[c].restore ? ", restored" : "");
             run_plain(model, &input, &p, want);
             for (size_t i = 0; i < IDS; i++)
                 assert_close(what, i, got[(c * TIMES + time) * IDS + i], want[i],
@@ -107,8 +119,10 @@ static void every_cell_is_the_plain_one(void **state)
     for (size_t source = 0; source < n_layers; source++)
         for (size_t destination = 0; destination < n_layers; destination++)
             for (size_t window = 1; window <= 5; window += 2)
-                cells[n++] = (tl_backpatch_cell){source, destination, window,
-                                                 1 + (source + destination) % TIMES};
+                for (size_t restore = 0; restore < 2; restore++)
+                    cells[n++] = (tl_backpatch_cell){source, destination, window,
+                                                     1 + (source + destination) % TIMES,
+                                                     restore == 1};
     cells[0].times = TIMES; /* the largest is known to the caller */
     check_cells("ref", SIDE, cells, n, 0);
     check_cells("ref", 0, cells, n, 0);
@@ -122,9 +136,10 @@ static void the_cpu_backend_does_the_same(void **state)
     if (tl_model_open(tiny_checkpoint, &options, &model, NULL) != TL_OK)
         skip(); /* a build without it */
     tl_model_close(model);
-    const tl_backpatch_cell cells[] = {
-        {3, 0, 1, TIMES}, {2, 1, 1, 1}, {3, 1, 3, 2}, {2, 0, 5, 1}, {3, 0, 3, 1}};
-    check_cells("cpu", SIDE, cells, 5, 0);
+    const tl_backpatch_cell cells[] = {{3, 0, 1, TIMES, false}, {2, 1, 1, 1, false},
+                                       {3, 1, 3, 2, false},     {2, 0, 5, 1, false},
+                                       {3, 0, 3, 1, true},      {1, 0, 3, 2, true}};
+    check_cells("cpu", SIDE, cells, sizeof cells / sizeof *cells, 0);
 }
 
 /* A state written over itself changes no bit. */
@@ -136,13 +151,43 @@ static void onto_itself_changes_nothing(void **state)
     const tl_input input = random_input(model, arena, T, 2, SIDE, 6);
     const size_t n_layers = tl_model_dims(model)->n_layers;
     for (size_t l = 0; l < n_layers; l++) {
-        const tl_backpatch_cell cell = {l, l, 3, 2};
+        const tl_backpatch_cell cell = {l, l, 3, 2, l % 2 == 1};
         double clean[IDS], got[2 * IDS];
         assert_int_equal(tl_backpatch(model, &input, BEGIN, END, &cell, 1, ids, IDS, 0,
                                       clean, got, NULL),
                          TL_OK);
         for (size_t i = 0; i < 2 * IDS; i++)
             assert_close("onto itself", l, got[i], clean[i % IDS], 0);
+    }
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
+/* Sources behind all destinations have their clean states back when they are read for
+ * the next time; and what is written to the last layer but one is read by nobody
+ * after the last. */
+static void with_clean_states_behind_it_is_the_same_every_time(void **state)
+{
+    (void)state;
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    const tl_input input = random_input(model, arena, T, 2, SIDE, 7);
+    const size_t n_layers = tl_model_dims(model)->n_layers;
+    const tl_backpatch_cell cells[] = {{3, 0, 1, TIMES, true},
+                                       {n_layers - 1, n_layers - 2, 1, 1, false},
+                                       {n_layers - 1, n_layers - 2, 1, 1, true},
+                                       {3, 0, 1, TIMES, false}};
+    double clean[IDS], got[4][TIMES][IDS];
+    assert_int_equal(tl_backpatch(model, &input, BEGIN, END, cells, 4, ids, IDS, 0,
+                                  clean, &got[0][0][0], NULL),
+                     TL_OK);
+    for (size_t i = 0; i < IDS; i++) {
+        for (size_t time = 1; time < TIMES; time++) {
+            assert_close("every time", time, got[0][time][i], got[0][0][i], 0);
+            assert_true(got[3][time][i] != got[3][0][i]);
+        }
+        assert_close("into the last but one", i, got[1][0][i], got[2][0][i], 0);
+        assert_true(got[0][0][i] != got[3][0][i]);
     }
     tl_arena_destroy(arena);
     tl_model_close(model);
@@ -155,10 +200,10 @@ static void senseless_cells_are_refused(void **state)
     const struct {
         tl_backpatch_cell cell;
         const char *text;
-    } bad[] = {{{4, 0, 1, 1}, "layers 0 to 3"},
-               {{0, 4, 1, 1}, "layers 0 to 3"},
-               {{2, 0, 2, 1}, "odd"},
-               {{2, 0, 1, 0}, "at least 1"}};
+    } bad[] = {{{4, 0, 1, 1, false}, "layers 0 to 3"},
+               {{0, 4, 1, 1, false}, "layers 0 to 3"},
+               {{2, 0, 2, 1, false}, "odd"},
+               {{2, 0, 1, 0, false}, "at least 1"}};
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(tl_backpatch_check(&bad[i].cell, 4, &err), TL_ERR_ARGUMENT);
         assert_non_null(strstr(err.text, bad[i].text));
@@ -166,7 +211,7 @@ static void senseless_cells_are_refused(void **state)
     tl_model *model = open_tiny("ref");
     tl_arena *arena = tl_arena_create();
     const tl_input input = random_input(model, arena, T, 2, 0, 6);
-    const tl_backpatch_cell cell = {2, 0, 1, 1};
+    const tl_backpatch_cell cell = {2, 0, 1, 1, false};
     double clean[IDS], got[IDS];
     assert_int_equal(
         tl_backpatch(model, &input, 5, T, &cell, 1, ids, IDS, 0, clean, got, &err),
@@ -181,6 +226,7 @@ int main(void)
         cmocka_unit_test(every_cell_is_the_plain_one),
         cmocka_unit_test(the_cpu_backend_does_the_same),
         cmocka_unit_test(onto_itself_changes_nothing),
+        cmocka_unit_test(with_clean_states_behind_it_is_the_same_every_time),
         cmocka_unit_test(senseless_cells_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,9 +61,12 @@ tl_status tl_alignment_measure(tl_alignment *alignment, const tl_parallel *pair,
  * resid_post of layers source - window / 2 ... source + window / 2 at the data positions is
  * written over that of layers destination - window / 2 ... (pairs outside the model are
  * dropped), `times` times: first the clean run's, then each time that of the run before.
+ * Layers behind go on with that, or with `restore` get the clean run's states of the data
+ * positions back.
  */
 typedef struct tl_backpatch_cell {
     size_t source, destination, window, times;
+    bool restore;
 } tl_backpatch_cell;
 
 /* TL_ERR_ARGUMENT naming what is wrong: a layer that is not there, an even window,

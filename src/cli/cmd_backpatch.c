@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/probe_options.h"
 #include "cli/session.h"
 #include "cli/wanted.h"
 #include "twinlens/probe.h"
@@ -15,6 +16,7 @@ enum { GRID_TRIANGLE, GRID_PAPER };
 typedef struct options {
     tl_session_options session;
     tl_selection selection;
+    tl_probe_options how;
     const char *sources, *destinations, *windows;
     size_t times;
     int grid;
@@ -93,7 +95,8 @@ static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena
         for (size_t i = 0; i < n_sources; i++)
             for (size_t k = 0; k < n_destinations; k++) {
                 const tl_backpatch_cell cell = {sources[i], destinations[k], windows[w],
-                                                o->times};
+                                                o->times,
+                                                o->how.bp_repeat == TL_BP_REPEAT_OFF};
                 if (!named && cell.destination >= cell.source)
                     continue;
                 tl_error problem = {0};
@@ -325,6 +328,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
                  "layers into the lower (triangle)",
          .choices = grids,
          .given = &o.grid_given},
+        TL_OPTIONS_BP_REPEAT(o.how),
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &o.json,

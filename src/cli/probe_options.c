@@ -6,3 +6,5 @@
 
 const tl_choice tl_align_choices[] = {
     {"act", TL_ALIGN_ACT}, {"unembed", TL_ALIGN_UNEMBED}, {0}};
+const tl_choice tl_bp_repeat_choices[] = {
+    {"on", TL_BP_REPEAT_ON}, {"off", TL_BP_REPEAT_OFF}, {0}};

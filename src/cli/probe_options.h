@@ -9,10 +9,14 @@
 #include "cli/options.h"
 
 typedef struct tl_probe_options {
-    int align; /* a tl_align */
+    int align;     /* a tl_align */
+    int bp_repeat; /* a tl_bp_repeat */
 } tl_probe_options;
 
-extern const tl_choice tl_align_choices[];
+/* Whether data positions are processed again behind the overwritten layers. */
+typedef enum tl_bp_repeat { TL_BP_REPEAT_ON, TL_BP_REPEAT_OFF } tl_bp_repeat;
+
+extern const tl_choice tl_align_choices[], tl_bp_repeat_choices[];
 
 /* Rows of an option table. */
 #define TL_OPTIONS_ALIGN(o)                                                            \
@@ -22,6 +26,15 @@ extern const tl_choice tl_align_choices[];
         .help = "image states beside the text's states, the best one of each; or "     \
                 "beside the unembedding of the text's tokens, the best 5 % (act)",     \
         .choices = tl_align_choices                                                    \
+    }
+#define TL_OPTIONS_BP_REPEAT(o)                                                        \
+    {                                                                                  \
+        .name = "bp-repeat", .kind = TL_OPTION_CHOICE, .value = &(o).bp_repeat,        \
+        .argument = "on|off",                                                          \
+        .help = "layers behind the overwritten ones process the data again; off: "     \
+                "they get "                                                            \
+                "their clean states of the data back (on)",                            \
+        .choices = tl_bp_repeat_choices                                                \
     }
 
 #endif

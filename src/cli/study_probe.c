@@ -128,7 +128,8 @@ static tl_status make_cells(const tl_study *study, tl_arena *arena,
                             tl_backpatch_cell **cells, size_t *n, tl_error *err)
 {
     const size_t L = tl_model_dims(study->session.model)->n_layers, half = L / 2;
-    const bool paper = study->options->bp_grid == TL_BP_PAPER;
+    const bool paper = study->options->bp_grid == TL_BP_PAPER,
+               restore = study->options->probe.bp_repeat == TL_BP_REPEAT_OFF;
     tl_backpatch_cell *list = tl_arena_alloc(arena, 3 * L * L, sizeof *list);
     if (list == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for cells");
@@ -137,7 +138,8 @@ static tl_status make_cells(const tl_study *study, tl_arena *arena,
         for (size_t source = paper ? half + 1 : 1; source < L; source++)
             for (size_t destination = 0; destination < source; destination++)
                 if (!paper || destination <= half)
-                    list[(*n)++] = (tl_backpatch_cell){source, destination, window, 1};
+                    list[(*n)++] =
+                        (tl_backpatch_cell){source, destination, window, 1, restore};
     *cells = list;
     return TL_OK;
 }

@@ -86,7 +86,8 @@ typedef struct work {
     lane *lanes; /* of the pass under way */
 } work;
 
-/* Writes, then keeps what the next time will write. */
+/* Writes, then keeps what the next time will write. Layers below the destinations are
+ * not run, so that all others that are run are behind them. */
 static tl_status patch(void *user, const tl_tap_event *e, tl_error *err)
 {
     (void)err;
@@ -99,6 +100,8 @@ static tl_status patch(void *user, const tl_tap_event *e, tl_error *err)
     float *data = e->values + (run->begin - e->first_pos) * e->width;
     if (e->layer >= l->first && e->layer <= l->last)
         memcpy(data, l->read + (e->layer - l->first) * count, count * sizeof *data);
+    else if (l->cell->restore)
+        memcpy(data, row_of(run, e->layer, run->begin), count * sizeof *data);
     const size_t lowest = source_of(l, l->first), highest = source_of(l, l->last);
     if (e->layer >= lowest && e->layer <= highest)
         memcpy(l->written + (e->layer - lowest) * count, data, count * sizeof *data);

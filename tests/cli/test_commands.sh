@@ -204,6 +204,30 @@ run centred align --align unembed --center
 check "centred, as by torch" near centred 2 0.025007 0.072424 0.117676 0.117428
 check "another's centred, as by torch" near centred 3 0.126590 0.138859 0.133939 0.131282
 
+# ---- backpatch -----------------------------------------------------------------------
+differences() # FILE: of the first cell, a line each
+{
+    { echo logit_diff; grep -o '"cells":.*' "$1" | grep -o '"logit_diff":\[[^]]*' | head -n 1 |
+        cut -d'[' -f2 | tr ',' '\n'; } > "$1.lines"
+}
+run on backpatch --modality image --src 3 --dst 1 --window 3 --json
+run same backpatch --modality image --src 3 --dst 1 --window 3 --json --bp-repeat on
+check "the default of backpatch" cmp on same
+# Of torch 2, in float64: forward hooks on the layers of the transformers model that write
+# the clean resid_post of the data positions back above the last destination.
+run off backpatch --modality image --src 3 --dst 1 --window 3 --bp-repeat off --json
+differences off
+check "clean states behind, as by torch" near off.lines 1 \
+    0.114604 -2.412424 0.454665 1.858794 -5.337932 0.891844
+run off backpatch --modality image --src 1 --dst 0 --window 3 --times 2 --bp-repeat off --json
+differences off
+check "twice, as by torch" near off.lines 1 \
+    0.559803 -2.182063 0.429649 2.301580 -5.007408 2.224838
+run off backpatch --modality text --src 2 --dst 0 --bp-repeat off --json
+differences off
+check "of text, as by torch" near off.lines 1 \
+    -0.556871 3.511463 -4.997117 3.532335 -6.098668 -2.287990
+
 # ---- inspect -------------------------------------------------------------------------
 "$bin" inspect --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect

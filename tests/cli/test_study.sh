@@ -110,6 +110,7 @@ refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there an
     --compat published
 refused "rand-match is 'whole' there and 'unique' here; niou is 'correct' there and 'ref' here" \
     --rand-match unique --niou ref
+refused "bp-repeat is 'on' there and 'off' here" --bp-repeat off
 refused "align is 'act' there and 'unembed' here" --align unembed
 refused "inter-draws is '5' there and '6' here" --inter-draws 6
 refused "modality is 'text,image' there and 'text' here" --modality text

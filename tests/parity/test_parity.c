@@ -553,7 +553,7 @@ static void back_patching_leaves_the_same_logit_differences(void **unused)
         json_t *cells = json_object_get(golden, "back_patch");
         json_object_foreach(cells, key, want) /* "image:3->1:w1:x3" */
         {
-            tl_backpatch_cell cell;
+            tl_backpatch_cell cell = {0};
             char modality[8];
             assert_int_equal(sscanf(key, "%7[a-z]:%zu->%zu:w%zu:x%zu", modality,
                                     &cell.source, &cell.destination, &cell.window,
