@@ -5,8 +5,6 @@
 
 #include "cli/cli.h"
 #include "cli/parallel.h"
-#include "cli/probe_options.h"
-#include "twinlens/log.h"
 #include "twinlens/probe.h"
 
 typedef struct options {
@@ -15,25 +13,16 @@ typedef struct options {
     bool centred, json;
 } options;
 
-static tl_status read_pairs(tl_session *s, tl_parallel **out, size_t *count,
+static tl_status read_pairs(tl_session *s, const tl_row_pairs *from, tl_parallel **out,
                             tl_error *err)
 {
-    tl_row_pair *rows = NULL;
-    size_t n = 0, alone = 0;
-    tl_status status = tl_session_row_pairs(s, &rows, &n, &alone, err);
-    if (status != TL_OK)
-        return status;
-    if (alone > 0)
-        tl_log(TL_LOG_WARNING,
-               "%s: %zu image prompts have no text prompt of their pair",
-               s->dataset->path, alone);
-    tl_parallel *pairs = tl_arena_alloc(s->arena, n, sizeof *pairs);
+    tl_parallel *pairs = tl_arena_alloc(s->arena, from->n, sizeof *pairs);
     if (pairs == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = tl_session_parallel(s, &rows[i], s->arena, &pairs[i], err);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", from->n);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < from->n && status == TL_OK; i++)
+        status = tl_session_parallel(s, &from->rows[i], s->arena, &pairs[i], err);
     *out = pairs;
-    *count = n;
     return status;
 }
 
@@ -46,16 +35,19 @@ static double mean_of_layer(const double *values, size_t n, size_t n_layers,
     return sum / (double)n;
 }
 
-static tl_status print_json(const double *matched, const double *other, size_t n,
-                            size_t n_layers, FILE *out, tl_error *err)
+static tl_status print_json(const double *matched, const double *other,
+                            const tl_row_pairs *pairs, size_t n_layers, FILE *out,
+                            tl_error *err)
 {
+    const size_t n = pairs->n;
     json_t *layers = json_array(), *others = json_array();
     for (size_t l = 0; l < n_layers; l++) {
         json_array_append_new(layers,
                               json_real(mean_of_layer(matched, n, n_layers, l)));
         json_array_append_new(others, json_real(mean_of_layer(other, n, n_layers, l)));
     }
-    json_t *all = json_pack("{s:I, s:o, s:o}", "n", (json_int_t)n, "layers", layers,
+    json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)n, "left_out",
+                            tl_pairing_json(pairs->counts), "layers", layers,
                             "other_pairs", others);
     if (all == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
@@ -69,12 +61,16 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
                        tl_error *err)
 {
     const options *o = options_given;
+    tl_row_pairs rows;
     tl_parallel *pairs = NULL;
-    size_t n = 0;
-    tl_status status = read_pairs(s, &pairs, &n, err);
+    tl_status status =
+        tl_session_row_pairs(s, (tl_bp_filter)o->how.bp_filter, &rows, err);
+    if (status == TL_OK)
+        status = read_pairs(s, &rows, &pairs, err);
     if (status != TL_OK)
         return status;
-    const size_t n_layers = tl_model_dims(s->model)->n_layers;
+    tl_pairing_log(s, rows.counts, rows.length);
+    const size_t n = rows.n, n_layers = tl_model_dims(s->model)->n_layers;
     double *values = tl_arena_alloc(s->arena, 4 * n * n_layers, sizeof *values);
     if (values == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
@@ -97,7 +93,7 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
         return status;
     const double *matched = values + first, *other = values + first + count;
     if (o->json)
-        return print_json(matched, other, n, n_layers, out, err);
+        return print_json(matched, other, &rows, n_layers, out, err);
     fprintf(out, "layer\tsimilarity\tother_pairs\tpairs\n");
     for (size_t l = 0; l < n_layers; l++)
         fprintf(out, "%zu\t%.4f\t%.4f\t%zu\n", l,
@@ -114,6 +110,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         TL_OPTIONS_DATASET(o.session),
         TL_OPTIONS_ROPE(o.session),
         TL_OPTIONS_ALIGN(o.how),
+        TL_OPTIONS_BP_FILTER(o.how),
         {.name = "center",
          .kind = TL_OPTION_FLAG,
          .value = &o.centred,

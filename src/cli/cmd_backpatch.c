@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/probe_options.h"
+#include "cli/parallel.h"
 #include "cli/session.h"
 #include "cli/wanted.h"
 #include "twinlens/probe.h"
@@ -124,8 +124,9 @@ typedef struct experiment {
     const tl_backpatch_cell *cells;
     size_t n_cells, n_prompts;
     const size_t *rows;
-    outcome *clean;   /* [n_prompts] */
-    outcome *patched; /* [n_cells, n_prompts], after the last time */
+    size_t pairings[TL_PAIRING_COUNT]; /* of the rows that were asked for */
+    outcome *clean;                    /* [n_prompts] */
+    outcome *patched;                  /* [n_cells, n_prompts], after the last time */
     bool has_labels, has_pairs;
 } experiment;
 
@@ -229,7 +230,8 @@ static tl_status print_json(const experiment *x, FILE *out, tl_error *err)
         json_object_set_new(json, "times", json_integer((json_int_t)cell->times));
         json_array_append_new(cells, json);
     }
-    json_t *all = json_pack("{s:I, s:o, s:o}", "n", (json_int_t)x->n_prompts, "clean",
+    json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)x->n_prompts,
+                            "left_out", tl_pairing_json(x->pairings), "clean",
                             outcomes_json(x, x->clean), "cells", cells);
     if (all == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
@@ -262,19 +264,41 @@ static void print_table(const experiment *x, FILE *out)
     }
 }
 
+/* Those that are asked for; with --bp-filter those of them that are in a pair. */
+static tl_status choose_rows(tl_session *s, const options *o, experiment *x,
+                             tl_error *err)
+{
+    size_t *rows = NULL;
+    tl_row_pairs pairs;
+    tl_status status = tl_session_rows(s, &o->selection, &rows, &x->n_prompts, err);
+    x->rows = rows;
+    if (status != TL_OK || o->how.bp_filter == TL_BP_FILTER_NONE)
+        return status;
+    status = tl_session_row_pairs(s, (tl_bp_filter)o->how.bp_filter, &pairs, err);
+    if (status != TL_OK)
+        return status;
+    tl_row_pairs_keep(&pairs, rows, &x->n_prompts, x->pairings);
+    if (x->n_prompts == 0)
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "%s: --bp-filter modal leaves no prompt: none is in a pair whose "
+            "text has %zu tokens",
+            s->dataset->path, pairs.length);
+    tl_pairing_log(s, x->pairings, pairs.length);
+    return TL_OK;
+}
+
 static tl_status backpatch(tl_session *s, const void *options_given, FILE *out,
                            tl_error *err)
 {
     const options *o = options_given;
     experiment x = {0};
     tl_backpatch_cell *cells = NULL;
-    size_t *rows = NULL;
     tl_status status = choose_cells(o, tl_model_dims(s->model)->n_layers, s->arena,
                                     &cells, &x.n_cells, err);
     if (status == TL_OK)
-        status = tl_session_rows(s, &o->selection, &rows, &x.n_prompts, err);
+        status = choose_rows(s, o, &x, err);
     x.cells = cells;
-    x.rows = rows;
     if (status == TL_OK)
         status = run_all(s, o, &x, err);
     if (status != TL_OK)
@@ -328,6 +352,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
                  "layers into the lower (triangle)",
          .choices = grids,
          .given = &o.grid_given},
+        TL_OPTIONS_BP_FILTER(o.how),
         TL_OPTIONS_BP_REPEAT(o.how),
         {.name = "json",
          .kind = TL_OPTION_FLAG,

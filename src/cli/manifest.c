@@ -264,6 +264,8 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_session *se
             tl_choice_name(tl_inter_random_choices, options->interchange.random));
     add_key(&m, "inter-draws", size_text(arena, options->interchange.draws));
     add_key(&m, "align", tl_choice_name(tl_align_choices, options->probe.align));
+    add_key(&m, "bp-filter",
+            tl_choice_name(tl_bp_filter_choices, options->probe.bp_filter));
     add_key(&m, "bp-repeat",
             tl_choice_name(tl_bp_repeat_choices, options->probe.bp_repeat));
     static const char *const bp_grids[] = {"triangle", "paper", "none"};

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "twinlens/log.h"
+
 /* A text row and the name of its pair. */
 typedef struct named_row {
     const char *pair;
@@ -23,41 +25,153 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const named_row *)a)->pair, ((const named_row *)b)->pair);
 }
 
-tl_status tl_session_row_pairs(tl_session *s, tl_row_pair **pairs, size_t *count,
-                               size_t *n_alone, tl_error *err)
+/* ---- length ------------------------------------------------------------------------ */
+
+static tl_status text_lengths(tl_session *s, const tl_row_pair *rows, size_t n,
+                              size_t *lengths, tl_error *err)
+{
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt");
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const tl_arena_mark mark = tl_arena_get_mark(arena);
+        tl_encoding e;
+        status =
+            tl_dataset_encode(s->dataset, rows[i].text, s->processor, arena, &e, err);
+        if (status == TL_OK)
+            lengths[i] = e.n_pos;
+        tl_arena_rewind(arena, mark);
+    }
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static size_t most_frequent(const size_t *lengths, size_t n)
+{
+    size_t best = 0, most = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t count = 0;
+        for (size_t k = 0; k < n; k++)
+            count += lengths[k] == lengths[i];
+        if (count > most || (count == most && lengths[i] < best)) {
+            most = count;
+            best = lengths[i];
+        }
+    }
+    return best;
+}
+
+/* Leaves the pairs whose text has the most frequent length. */
+static tl_status filter_by_length(tl_session *s, tl_row_pairs *p, tl_error *err)
+{
+    size_t *lengths = tl_arena_alloc(s->arena, p->n, sizeof *lengths), kept = 0;
+    if (lengths == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", p->n);
+    const tl_status status = text_lengths(s, p->rows, p->n, lengths, err);
+    if (status != TL_OK)
+        return status;
+    p->length = most_frequent(lengths, p->n);
+    for (size_t i = 0; i < p->n; i++) {
+        const tl_row_pair rows = p->rows[i];
+        if (lengths[i] == p->length)
+            p->rows[kept++] = rows;
+        else
+            p->pairings[rows.text] = p->pairings[rows.image] = TL_OTHER_LENGTH;
+    }
+    p->n = kept;
+    return TL_OK;
+}
+
+/* ---- pairs ------------------------------------------------------------------------- */
+
+static size_t find_texts(const tl_dataset *d, named_row *texts)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_rows; i++)
+        if (d->rows[i].modality == TL_TEXT && d->rows[i].pair != NULL)
+            texts[n++] = (named_row){d->rows[i].pair, i};
+    qsort(texts, n, sizeof *texts, by_pair);
+    return n;
+}
+
+static void find_pairs(const tl_dataset *d, const named_row *texts, size_t n_texts,
+                       tl_row_pairs *p)
+{
+    for (size_t i = 0; i < d->n_rows; i++)
+        p->pairings[i] = TL_ALONE;
+    for (size_t i = 0; i < d->n_rows; i++) {
+        const tl_dataset_row *row = &d->rows[i];
+        if (row->modality != TL_IMAGE || row->pair == NULL || n_texts == 0)
+            continue;
+        const named_row key = {row->pair, i};
+        const named_row *found = bsearch(&key, texts, n_texts, sizeof *texts, by_name);
+        if (found == NULL)
+            continue;
+        p->pairings[i] = p->pairings[found->row] = TL_PAIRED;
+        p->rows[p->n++] = (tl_row_pair){found->row, i};
+    }
+}
+
+tl_status tl_session_row_pairs(tl_session *s, tl_bp_filter filter, tl_row_pairs *out,
+                               tl_error *err)
 {
     const tl_dataset *d = s->dataset;
     named_row *texts = tl_arena_alloc(s->arena, d->n_rows, sizeof *texts);
-    tl_row_pair *list = tl_arena_alloc(s->arena, d->n_rows, sizeof *list);
-    if (texts == NULL || list == NULL)
+    tl_row_pairs p = {.rows = tl_arena_alloc(s->arena, d->n_rows, sizeof *p.rows),
+                      .pairings =
+                          tl_arena_alloc(s->arena, d->n_rows, sizeof *p.pairings)};
+    if (texts == NULL || p.rows == NULL || p.pairings == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", d->n_rows);
-    size_t n_texts = 0, n = 0, alone = 0;
-    for (size_t i = 0; i < d->n_rows; i++)
-        if (d->rows[i].modality == TL_TEXT && d->rows[i].pair != NULL)
-            texts[n_texts++] = (named_row){d->rows[i].pair, i};
-    qsort(texts, n_texts, sizeof *texts, by_pair);
-    for (size_t i = 0; i < d->n_rows; i++) {
-        const tl_dataset_row *row = &d->rows[i];
-        if (row->modality != TL_IMAGE)
-            continue;
-        const named_row key = {row->pair, i};
-        const named_row *found =
-            row->pair != NULL && n_texts > 0
-                ? bsearch(&key, texts, n_texts, sizeof *texts, by_name)
-                : NULL;
-        if (found == NULL)
-            alone++;
-        else
-            list[n++] = (tl_row_pair){found->row, i};
-    }
-    if (n == 0)
+    find_pairs(d, texts, find_texts(d, texts), &p);
+    if (p.n == 0)
         return tl_fail(err, TL_ERR_DATA,
                        "%s: no image prompt has a text prompt of the same 'pair'",
                        d->path);
-    *pairs = list;
-    *count = n;
-    *n_alone = alone;
-    return TL_OK;
+    const tl_status status =
+        filter == TL_BP_FILTER_MODAL ? filter_by_length(s, &p, err) : TL_OK;
+    for (size_t i = 0; i < d->n_rows; i++)
+        if (d->rows[i].modality == TL_IMAGE)
+            p.counts[p.pairings[i]]++;
+    if (status == TL_OK)
+        *out = p;
+    return status;
+}
+
+void tl_row_pairs_keep(const tl_row_pairs *pairs, size_t *rows, size_t *n,
+                       size_t counts[TL_PAIRING_COUNT])
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < TL_PAIRING_COUNT; i++)
+        counts[i] = 0;
+    for (size_t i = 0; i < *n; i++) {
+        counts[pairs->pairings[rows[i]]]++;
+        if (pairs->pairings[rows[i]] == TL_PAIRED)
+            rows[kept++] = rows[i];
+    }
+    *n = kept;
+}
+
+void tl_pairing_log(const tl_session *s, const size_t counts[TL_PAIRING_COUNT],
+                    size_t length)
+{
+    if (counts[TL_ALONE] > 0)
+        tl_log(
+            TL_LOG_WARNING,
+            "%s: prompts left out, the other modality having none of their 'pair': %zu",
+            s->dataset->path, counts[TL_ALONE]);
+    if (counts[TL_OTHER_LENGTH] > 0)
+        tl_log(
+            TL_LOG_WARNING,
+            "%s: prompts left out, the text of their pair not having %zu tokens, the "
+            "most frequent length: %zu",
+            s->dataset->path, length, counts[TL_OTHER_LENGTH]);
+}
+
+json_t *tl_pairing_json(const size_t counts[TL_PAIRING_COUNT])
+{
+    return json_pack("{s:I, s:I}", "no_partner", (json_int_t)counts[TL_ALONE],
+                     "other_length", (json_int_t)counts[TL_OTHER_LENGTH]);
 }
 
 tl_status tl_session_parallel(tl_session *s, const tl_row_pair *rows, tl_arena *arena,

@@ -4,6 +4,9 @@
 #ifndef TWINLENS_CLI_PARALLEL_H
 #define TWINLENS_CLI_PARALLEL_H
 
+#include <jansson.h>
+
+#include "cli/probe_options.h"
 #include "cli/session.h"
 #include "twinlens/probe.h"
 
@@ -12,10 +15,39 @@ typedef struct tl_row_pair {
     size_t text, image;
 } tl_row_pair;
 
-/* In the order of the image rows, in the session's arena; image rows without a partner
- * are left out, *n_alone counts them. TL_ERR_DATA when no row has one. */
-tl_status tl_session_row_pairs(tl_session *session, tl_row_pair **pairs, size_t *count,
-                               size_t *n_alone, tl_error *err);
+/* What became of a row. */
+typedef enum tl_pairing {
+    TL_PAIRED,
+    TL_ALONE,        /* no row of the other modality has its `pair` */
+    TL_OTHER_LENGTH, /* the text of the pair is not as long as most are */
+    TL_PAIRING_COUNT,
+} tl_pairing;
+
+typedef struct tl_row_pairs {
+    tl_row_pair *rows; /* in the order of the image rows */
+    size_t n;
+    size_t length;                   /* of their texts in tokens; 0: any */
+    tl_pairing *pairings;            /* of every row of the dataset */
+    size_t counts[TL_PAIRING_COUNT]; /* of the image rows */
+} tl_row_pairs;
+
+/*
+ * In the session's arena. With TL_BP_FILTER_MODAL only those pairs whose text has the
+ * most frequent length; of two lengths that are as frequent, the shorter. TL_ERR_DATA
+ * when no row has a partner.
+ */
+tl_status tl_session_row_pairs(tl_session *session, tl_bp_filter filter,
+                               tl_row_pairs *out, tl_error *err);
+
+/* Takes those of rows[*n] away that are in none of the pairs; counts[] of all of them
+ * by what became of them. */
+void tl_row_pairs_keep(const tl_row_pairs *pairs, size_t *rows, size_t *n,
+                       size_t counts[TL_PAIRING_COUNT]);
+
+/* How many rows were left out and why: as warnings, and for a result. */
+void tl_pairing_log(const tl_session *session, const size_t counts[TL_PAIRING_COUNT],
+                    size_t length);
+json_t *tl_pairing_json(const size_t counts[TL_PAIRING_COUNT]);
 
 /* Both prompts of a pair, in `arena`. */
 tl_status tl_session_parallel(tl_session *session, const tl_row_pair *rows,

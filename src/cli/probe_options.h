@@ -10,13 +10,18 @@
 
 typedef struct tl_probe_options {
     int align;     /* a tl_align */
+    int bp_filter; /* a tl_bp_filter */
     int bp_repeat; /* a tl_bp_repeat */
 } tl_probe_options;
+
+/* Which pairs of text and image prompts are used. */
+typedef enum tl_bp_filter { TL_BP_FILTER_NONE, TL_BP_FILTER_MODAL } tl_bp_filter;
 
 /* Whether data positions are processed again behind the overwritten layers. */
 typedef enum tl_bp_repeat { TL_BP_REPEAT_ON, TL_BP_REPEAT_OFF } tl_bp_repeat;
 
-extern const tl_choice tl_align_choices[], tl_bp_repeat_choices[];
+extern const tl_choice tl_align_choices[], tl_bp_filter_choices[],
+    tl_bp_repeat_choices[];
 
 /* Rows of an option table. */
 #define TL_OPTIONS_ALIGN(o)                                                            \
@@ -26,6 +31,14 @@ extern const tl_choice tl_align_choices[], tl_bp_repeat_choices[];
         .help = "image states beside the text's states, the best one of each; or "     \
                 "beside the unembedding of the text's tokens, the best 5 % (act)",     \
         .choices = tl_align_choices                                                    \
+    }
+#define TL_OPTIONS_BP_FILTER(o)                                                        \
+    {                                                                                  \
+        .name = "bp-filter", .kind = TL_OPTION_CHOICE, .value = &(o).bp_filter,        \
+        .argument = "modal|none",                                                      \
+        .help = "in alignment and back-patching only pairs whose text has the most "   \
+                "frequent length, or all (none)",                                      \
+        .choices = tl_bp_filter_choices, .published = "modal"                          \
     }
 #define TL_OPTIONS_BP_REPEAT(o)                                                        \
     {                                                                                  \

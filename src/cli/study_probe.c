@@ -102,18 +102,21 @@ tl_status tl_study_align(tl_study *study, tl_error *err)
                                0);
         return done ? TL_OK : tl_study_db_put_stage(study->db, "align", err);
     }
-    tl_row_pair *rows = NULL;
+    tl_row_pairs pairs;
     const tl_study_alignment *known = NULL;
-    size_t n = 0, alone = 0, n_done = 0, n_layers = 0;
+    size_t n_done = 0, n_layers = 0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to align");
-    status = tl_session_row_pairs(&study->session, &rows, &n, &alone, err);
-    if (status == TL_OK)
+    status = tl_session_row_pairs(
+        &study->session, (tl_bp_filter)study->options->probe.bp_filter, &pairs, err);
+    if (status == TL_OK) {
+        tl_pairing_log(&study->session, pairs.counts, pairs.length);
         status = tl_study_db_get_alignments(study->db, arena, &known, &n_done,
                                             &n_layers, err);
+    }
     if (status == TL_OK)
-        status = align_all(study, rows, n, n_done, arena, err);
+        status = align_all(study, pairs.rows, pairs.n, n_done, arena, err);
     tl_arena_destroy(arena);
     return status != TL_OK ? status : tl_study_db_put_stage(study->db, "align", err);
 }
@@ -180,16 +183,15 @@ static tl_status patch_prompt(tl_study *study, size_t row,
 }
 
 /* Pairs whose prompts have labels to choose from; none when some have not. */
-static tl_status read_labelled(tl_study *study, tl_row_pair **rows, size_t *n,
-                               tl_error *err)
+static tl_status read_labelled(tl_study *study, tl_row_pairs *out, tl_error *err)
 {
-    size_t alone = 0;
-    const tl_status status =
-        tl_session_row_pairs(&study->session, rows, n, &alone, err);
-    for (size_t i = 0; i < *n && status == TL_OK; i++)
-        if (study->session.dataset->rows[(*rows)[i].text].n_labels == 0 ||
-            study->session.dataset->rows[(*rows)[i].image].n_labels == 0)
-            *n = 0;
+    const tl_dataset_row *rows = study->session.dataset->rows;
+    const tl_status status = tl_session_row_pairs(
+        &study->session, (tl_bp_filter)study->options->probe.bp_filter, out, err);
+    for (size_t i = 0; status == TL_OK && i < out->n; i++)
+        if (rows[out->rows[i].text].n_labels == 0 ||
+            rows[out->rows[i].image].n_labels == 0)
+            out->n = 0;
     return status;
 }
 
@@ -291,20 +293,19 @@ tl_status tl_study_backpatch(tl_study *study, tl_error *err)
     tl_status status = tl_study_db_has_stage(study->db, "backpatch", &done, err);
     if (status != TL_OK || done)
         return status;
-    tl_row_pair *rows = NULL;
-    size_t n = 0;
+    tl_row_pairs pairs = {0};
     const bool wanted = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE] &&
                         study->options->bp_grid != TL_BP_NONE &&
                         has_pairs(study->session.dataset) &&
                         tl_model_dims(study->session.model)->n_layers > 1;
     if (wanted)
-        status = read_labelled(study, &rows, &n, err);
-    if (status == TL_OK && wanted && n == 0)
+        status = read_labelled(study, &pairs, err);
+    if (status == TL_OK && wanted && pairs.n == 0)
         tl_log(TL_LOG_INFO, "%s: not all prompts have labels: no back-patching",
                study->session.dataset->path);
-    if (status == TL_OK && n > 0) {
+    if (status == TL_OK && pairs.n > 0) {
         tl_arena *arena = tl_arena_create();
-        status = arena != NULL ? patch_all(study, rows, n, arena, err)
+        status = arena != NULL ? patch_all(study, pairs.rows, pairs.n, arena, err)
                                : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
         tl_arena_destroy(arena);
     }

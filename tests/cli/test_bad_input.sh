@@ -338,6 +338,12 @@ fails 2 "--dst has 'a'" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --dst a
 fails 2 "a window of 2 layers, wanted an odd one" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --window 2
 fails 2 "--src and --dst leave no cell" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --src 0
 fails 2 "--times is '0'" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --times 0
+fails 2 "--bp-filter is 'most', wanted one of none, modal" -- align "${M[@]}" "${D[@]}" --bp-filter most
+fails 2 "--align is 'words', wanted one of act, unembed" -- align "${M[@]}" "${D[@]}" --align words
+fails 2 "--bp-repeat is 'no', wanted one of on, off" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --bp-repeat no
+data longer '/"id": "text-0"/s/"data": "/& dog dog/'
+fails 1 "--bp-filter modal leaves no prompt: none is in a pair whose text has 45 tokens" \
+    -- backpatch "${M[@]}" --dataset longer "${B[@]}" --ids image-0 --src 2 --dst 0 --bp-filter modal
 fails 2 "--ig-steps has '0'" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --ig-steps 5,0
 fails 2 "--ig-steps names 9 numbers" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --ig-steps 1,2,3,4,5,6,7,8,9
 

@@ -228,6 +228,61 @@ differences off
 check "of text, as by torch" near off.lines 1 \
     -0.556871 3.511463 -4.997117 3.532335 -6.098668 -2.287990
 
+# ---- pairs of one length -------------------------------------------------------------
+# lengths NAME PAIRS..: the golden dataset with two more words in the text of these pairs.
+lengths()
+{
+    local name=$1 expression=
+    shift
+    mkdir "$name"
+    ln -s "$golden/goldens/images" "$golden/goldens/task.json" "$name/"
+    for pair in "$@"; do
+        expression+="/\"id\": \"text-$pair\"/s/\"data\": \"/&  dog dog/;"
+    done
+    sed "$expression" "$golden/goldens/dataset.jsonl" > "$name/dataset.jsonl"
+}
+# The pairs whose text has as many tokens as `predict` says of most.
+lengths mixed 1 3
+sed -i 's/"pair": "5", "modality": "text"/"pair": "none", "modality": "text"/' mixed/dataset.jsonl
+data=mixed run tokens predict --modality text
+most=$(tail -n +2 tokens | grep -v '^text-5' | cut -f3 | sort -n | uniq -c | sort -k1,1nr -k2,2n |
+    awk '{ print $2; exit }')
+kept=$(tail -n +2 tokens | awk -F '\t' -v n="$most" '$3 == n && $1 != "text-5" {
+    sub("text-", "", $1); printf "%s ", $1 }')
+check "which are three" test "$kept" = "0 2 4 "
+mkdir few
+ln -s "$golden/goldens/images" "$golden/goldens/task.json" few/
+# shellcheck disable=SC2086
+grep -E "$(printf '"pair": "(%s)"' "$(echo $kept | tr ' ' '|')")" mixed/dataset.jsonl |
+    sed 's/, "cf": "[^"]*"//' > few/dataset.jsonl
+data=mixed run modal align --bp-filter modal --json
+check "which pairs are left out is told" grep -q '^{"n":3,"left_out":{"no_partner":1,"other_length":2}' modal
+check "and warned of" grep -q "not having $most tokens, the most frequent length: 2$" stderr
+data=few run few.align align --json
+check "align --bp-filter modal is align of those" cmp <(grep -o '"layers.*' modal) \
+    <(grep -o '"layers.*' few.align)
+data=mixed run same align --compat published --rope mrope --json
+check "and published" cmp modal same
+data=mixed run all.align align --json --bp-filter none
+check "all pairs without" grep -q '^{"n":5,"left_out":{"no_partner":1,"other_length":0}' all.align
+for m in text image; do
+    cell=(--modality $m --src 2 --dst 0)
+    data=mixed run modal backpatch "${cell[@]}" --bp-filter modal
+    data=mixed run same backpatch "${cell[@]}" --ids "$m-0,$m-2,$m-4"
+    check "backpatch --bp-filter modal is that of those" cmp modal same
+    data=mixed run same backpatch "${cell[@]}" --compat published --rope mrope
+    check "and published" cmp modal same
+    data=mixed run modal backpatch "${cell[@]}" --ids "$m-0,$m-1,$m-5" --bp-filter modal --json
+    check "of the $m prompts that are asked for" \
+        grep -q '^{"n":1,"left_out":{"no_partner":1,"other_length":1}' modal
+done
+lengths tie 1 3 5
+data=tie run tie.align align --bp-filter modal --json
+check "three and three" grep -q '^{"n":3,' tie.align
+data=tie run tie.backpatch backpatch --modality text --src 2 --dst 0 --bp-filter modal --json
+data=tie run same backpatch --modality text --src 2 --dst 0 --ids text-0,text-2,text-4 --json
+check "of two lengths the shorter" cmp <(grep -o '"clean.*' tie.backpatch) <(grep -o '"clean.*' same)
+
 # ---- inspect -------------------------------------------------------------------------
 "$bin" inspect --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect

@@ -106,10 +106,11 @@ refused() { # TEXT OPTIONS...
 }
 refused "ig-steps is '5' there and '3' here" --ig-steps 3
 refused "seed is '42' there and '7' here" --seed 7
-refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here; rand-draws is '20' there and '1' here; niou is 'correct' there and 'ref' here; inter-rand is 'valid' there and 'ref' here; inter-draws is '5' there and '1' here" \
+refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here; rand-draws is '20' there and '1' here; niou is 'correct' there and 'ref' here; inter-rand is 'valid' there and 'ref' here; inter-draws is '5' there and '1' here; bp-filter is 'none' there and 'modal' here" \
     --compat published
 refused "rand-match is 'whole' there and 'unique' here; niou is 'correct' there and 'ref' here" \
     --rand-match unique --niou ref
+refused "bp-filter is 'none' there and 'modal' here" --bp-filter modal
 refused "bp-repeat is 'on' there and 'off' here" --bp-repeat off
 refused "align is 'act' there and 'unembed' here" --align unembed
 refused "inter-draws is '5' there and '6' here" --inter-draws 6
@@ -164,6 +165,25 @@ for run, column, name in ((plain, "matched", "layers"), (plain, "other", "other_
     for layer, want in enumerate(run[name]):
         got = [float(r[column]) for r in table("alignment") if r["layer"] == str(layer)]
         assert len(got) == run["n"] and abs(sum(got) / len(got) - want) < 1e-12, (column, layer)
+END
+
+# ---- pairs whose texts have several lengths: rows without a split may ---------------------------
+cp -r "$tiny/goldens" "$tmp/lengths"
+sed -i -e '/-[0-3]", "pair"/s/}$/, "split": "discovery"}/' -e '/-[23]", "pair"/s/discovery/evaluation/' \
+    -e '/text-5/s/"data": "/& dog dog/' -e 's/, "cf": "[^"]*"//' "$tmp/lengths/dataset.jsonl"
+for filter in none modal; do
+    study "${small[@]}" --dataset "$tmp/lengths" --out "$tmp/$filter" --bp-filter $filter --bp-grid paper
+    expect_done "--bp-filter $filter"
+    "$bin" export "$tmp/$filter" --out "$tmp/$filter.csv" > /dev/null 2>> "$tmp/err" || fail "export"
+done
+grep -q "not having 45 tokens, the most frequent length: 1$" "$tmp/err" ||
+    fail "nothing is said of the pair that is left out"
+python3 - "$tmp/none.csv" "$tmp/modal.csv" << 'END' || fail "--bp-filter leaves other pairs out"
+import csv, sys
+for folder, n in zip(sys.argv[1:], (6, 5)):
+    for name in "alignment", "backpatch", "iteration":
+        pairs = {r["pair"] for r in csv.DictReader(open(f"{folder}/{name}.csv"))}
+        assert len(pairs) == n, (name, pairs)
 END
 
 # ---- one modality -----------------------------------------------------------------------
