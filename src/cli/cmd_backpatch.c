@@ -125,8 +125,10 @@ typedef struct experiment {
     size_t n_cells, n_prompts;
     const size_t *rows;
     size_t pairings[TL_PAIRING_COUNT]; /* of the rows that were asked for */
-    outcome *clean;                    /* [n_prompts] */
-    outcome *patched;                  /* [n_cells, n_prompts], after the last time */
+    tl_labels all_labels;
+    const tl_labels *labels; /* all_labels; NULL: each prompt has its own */
+    outcome *clean;          /* [n_prompts] */
+    outcome *patched;        /* [n_cells, n_prompts], after the last time */
     bool has_labels, has_pairs;
 } experiment;
 
@@ -143,7 +145,7 @@ static tl_status run_prompt(tl_session *s, const experiment *x, size_t p, size_t
     tl_wanted w;
     tl_status status = tl_session_input(s, x->rows[p], arena, &e, &input, err);
     if (status == TL_OK)
-        status = tl_wanted_find(s, x->rows[p], arena, &w, err);
+        status = tl_wanted_find(s, x->rows[p], x->labels, arena, &w, err);
     if (status != TL_OK)
         return status;
     double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
@@ -175,6 +177,11 @@ static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_erro
     }
     x->has_labels = x->has_pairs = true;
     tl_status status = TL_OK;
+    if (o->times > 1 && o->how.iter_labels == TL_ITER_LABELS_UNION) {
+        x->labels = &x->all_labels;
+        status =
+            tl_labels_unite(s, x->rows, x->n_prompts, s->arena, &x->all_labels, err);
+    }
     for (size_t p = 0; p < x->n_prompts && status == TL_OK; p++) {
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         const tl_dataset_row *row = &s->dataset->rows[x->rows[p]];
@@ -354,6 +361,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .given = &o.grid_given},
         TL_OPTIONS_BP_FILTER(o.how),
         TL_OPTIONS_BP_REPEAT(o.how),
+        TL_OPTIONS_ITER_LABELS(o.how),
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &o.json,

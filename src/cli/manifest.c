@@ -268,6 +268,8 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_session *se
             tl_choice_name(tl_bp_filter_choices, options->probe.bp_filter));
     add_key(&m, "bp-repeat",
             tl_choice_name(tl_bp_repeat_choices, options->probe.bp_repeat));
+    add_key(&m, "iter-labels",
+            tl_choice_name(tl_iter_labels_choices, options->probe.iter_labels));
     static const char *const bp_grids[] = {"triangle", "paper", "none"};
     add_key(&m, "bp-grid", bp_grids[options->bp_grid]);
     for (size_t i = 0; i < m.n_keys; i++)

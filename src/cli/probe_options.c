@@ -10,3 +10,5 @@ const tl_choice tl_bp_filter_choices[] = {
     {"none", TL_BP_FILTER_NONE}, {"modal", TL_BP_FILTER_MODAL}, {0}};
 const tl_choice tl_bp_repeat_choices[] = {
     {"on", TL_BP_REPEAT_ON}, {"off", TL_BP_REPEAT_OFF}, {0}};
+const tl_choice tl_iter_labels_choices[] = {
+    {"question", TL_ITER_LABELS_QUESTION}, {"union", TL_ITER_LABELS_UNION}, {0}};

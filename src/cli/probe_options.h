@@ -9,9 +9,10 @@
 #include "cli/options.h"
 
 typedef struct tl_probe_options {
-    int align;     /* a tl_align */
-    int bp_filter; /* a tl_bp_filter */
-    int bp_repeat; /* a tl_bp_repeat */
+    int align;       /* a tl_align */
+    int bp_filter;   /* a tl_bp_filter */
+    int bp_repeat;   /* a tl_bp_repeat */
+    int iter_labels; /* a tl_iter_labels */
 } tl_probe_options;
 
 /* Which pairs of text and image prompts are used. */
@@ -20,8 +21,14 @@ typedef enum tl_bp_filter { TL_BP_FILTER_NONE, TL_BP_FILTER_MODAL } tl_bp_filter
 /* Whether data positions are processed again behind the overwritten layers. */
 typedef enum tl_bp_repeat { TL_BP_REPEAT_ON, TL_BP_REPEAT_OFF } tl_bp_repeat;
 
+/* What a prompt's answer is chosen among when a cell is patched again and again. */
+typedef enum tl_iter_labels {
+    TL_ITER_LABELS_QUESTION, /* its own labels */
+    TL_ITER_LABELS_UNION,    /* those of all prompts */
+} tl_iter_labels;
+
 extern const tl_choice tl_align_choices[], tl_bp_filter_choices[],
-    tl_bp_repeat_choices[];
+    tl_bp_repeat_choices[], tl_iter_labels_choices[];
 
 /* Rows of an option table. */
 #define TL_OPTIONS_ALIGN(o)                                                            \
@@ -48,6 +55,15 @@ extern const tl_choice tl_align_choices[], tl_bp_filter_choices[],
                 "they get "                                                            \
                 "their clean states of the data back (on)",                            \
         .choices = tl_bp_repeat_choices                                                \
+    }
+#define TL_OPTIONS_ITER_LABELS(o)                                                      \
+    {                                                                                  \
+        .name = "iter-labels", .kind = TL_OPTION_CHOICE, .value = &(o).iter_labels,    \
+        .argument = "question|union",                                                  \
+        .help =                                                                        \
+            "patched more than once, the answer is one of its prompt's labels, or "    \
+            "of all prompts' (question)",                                              \
+        .choices = tl_iter_labels_choices, .published = "union"                        \
     }
 
 #endif

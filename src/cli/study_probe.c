@@ -147,8 +147,9 @@ static tl_status make_cells(const tl_study *study, tl_arena *arena,
     return TL_OK;
 }
 
-/* A prompt under cells, or under one of them again and again: a character for each run. */
-static tl_status patch_prompt(tl_study *study, size_t row,
+/* A prompt under cells, or under one of them again and again: a character for each run.
+ * The answer is one of `labels`, or (NULL) of its own. */
+static tl_status patch_prompt(tl_study *study, size_t row, const tl_labels *labels,
                               const tl_backpatch_cell *cells, size_t n_cells,
                               size_t times, tl_arena *arena, tl_study_outcome *out,
                               tl_error *err)
@@ -159,7 +160,7 @@ static tl_status patch_prompt(tl_study *study, size_t row,
     tl_wanted w;
     tl_status status = tl_session_input(s, row, arena, &e, &input, err);
     if (status == TL_OK)
-        status = tl_wanted_find(s, row, arena, &w, err);
+        status = tl_wanted_find(s, row, labels, arena, &w, err);
     if (status != TL_OK)
         return status;
     const size_t n_runs = n_cells * times;
@@ -226,7 +227,7 @@ static tl_status patch_modality(tl_study *study, tl_modality modality,
     for (size_t i = n_done; i < n && status == TL_OK; i++) {
         tl_study_outcome outcome;
         status = patch_prompt(study, modality == TL_TEXT ? rows[i].text : rows[i].image,
-                              cells, n_cells, 1, arena, &outcome, err);
+                              NULL, cells, n_cells, 1, arena, &outcome, err);
         if (status == TL_OK)
             status = tl_study_db_put_backpatch(study->db, modality, i, &outcome, err);
         tl_arena_rewind(arena, mark);
@@ -237,10 +238,24 @@ static tl_status patch_modality(tl_study *study, tl_modality modality,
     return status;
 }
 
+static tl_status unite_labels(tl_study *study, const tl_row_pair *pairs, size_t n,
+                              tl_arena *arena, tl_labels *out, tl_error *err)
+{
+    size_t *rows = tl_arena_alloc(arena, n, sizeof *rows);
+    if (rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", n);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = pairs[i].image;
+    return tl_labels_unite(&study->session, rows, n, arena, out, err);
+}
+
 static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
                          const tl_backpatch_cell *cells, size_t n_cells,
                          tl_arena *arena, tl_error *err)
 {
+    const bool own = study->options->probe.iter_labels == TL_ITER_LABELS_QUESTION;
+    tl_labels all = {0};
+    const tl_labels *labels = own ? NULL : &all;
     const tl_study_outcome *patched = NULL, *known = NULL;
     size_t n_patched = 0, n_done = 0, cell = 0;
     tl_status status = tl_study_db_get_backpatches(study->db, TL_IMAGE, arena, &patched,
@@ -248,6 +263,8 @@ static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
     if (status == TL_OK)
         status =
             tl_study_db_get_iterations(study->db, arena, &known, &n_done, &cell, err);
+    if (status == TL_OK && !own)
+        status = unite_labels(study, rows, n, arena, &all, err);
     if (status != TL_OK)
         return status;
     cell = best_cell(patched, n_patched, n_cells);
@@ -256,8 +273,8 @@ static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = n_done; i < n && status == TL_OK; i++) {
         tl_study_outcome outcome;
-        status = patch_prompt(study, rows[i].image, &again, 1, again.times, arena,
-                              &outcome, err);
+        status = patch_prompt(study, rows[i].image, labels, &again, 1, again.times,
+                              arena, &outcome, err);
         if (status == TL_OK)
             status = tl_study_db_put_iteration(study->db, i, cell, &outcome, err);
         tl_arena_rewind(arena, mark);

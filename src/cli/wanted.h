@@ -13,9 +13,19 @@ typedef struct tl_wanted {
     bool has_pair;
 } tl_wanted;
 
-/* Of a row, in `arena`. */
-tl_status tl_wanted_find(tl_session *session, size_t row, tl_arena *arena,
-                         tl_wanted *out, tl_error *err);
+/* First tokens of labels, each once. */
+typedef struct tl_labels {
+    const int32_t *ids;
+    size_t n;
+} tl_labels;
+
+/* The labels of all those rows, in `arena`. */
+tl_status tl_labels_unite(tl_session *session, const size_t *rows, size_t n,
+                          tl_arena *arena, tl_labels *out, tl_error *err);
+
+/* Of a row, in `arena`; with `labels` instead of its own unless NULL. */
+tl_status tl_wanted_find(tl_session *session, size_t row, const tl_labels *labels,
+                         tl_arena *arena, tl_wanted *out, tl_error *err);
 
 /* From logits [n_ids]: is the best label the answer (ties: the first label)? And the
  * logit difference; 0 without a counterfactual. */

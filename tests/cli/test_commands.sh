@@ -283,6 +283,24 @@ data=tie run tie.backpatch backpatch --modality text --src 2 --dst 0 --bp-filter
 data=tie run same backpatch --modality text --src 2 --dst 0 --ids text-0,text-2,text-4 --json
 check "of two lengths the shorter" cmp <(grep -o '"clean.*' tie.backpatch) <(grep -o '"clean.*' same)
 
+# ---- labels of several times ---------------------------------------------------------
+# Each prompt can say two digits; all of them together the four that the task has.
+lengths two
+rm two/task.json
+sed -e 's/"answer": "[13]"/&, "labels": ["1", "3"]/' -e 's/"answer": "[24]"/&, "labels": ["4", "2"]/' \
+    "$golden/goldens/dataset.jsonl" > two/dataset.jsonl
+again=(--modality image --src 3 --dst 0,1 --times 3)
+run task backpatch "${again[@]}" --iter-labels question
+data=two run question backpatch "${again[@]}"
+data=two run union backpatch "${again[@]}" --iter-labels union
+check "the labels of all prompts are the task's" cmp task union
+check "and not each prompt's" differ question union
+data=two run same backpatch "${again[@]}" --compat published --rope mrope
+check "backpatch --compat published" cmp union same
+data=two run once backpatch --modality image --src 3 --dst 0,1
+data=two run same backpatch --modality image --src 3 --dst 0,1 --iter-labels union
+check "once is not again" cmp once same
+
 # ---- inspect -------------------------------------------------------------------------
 "$bin" inspect --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect

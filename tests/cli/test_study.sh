@@ -106,11 +106,12 @@ refused() { # TEXT OPTIONS...
 }
 refused "ig-steps is '5' there and '3' here" --ig-steps 3
 refused "seed is '42' there and '7' here" --seed 7
-refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here; rand-draws is '20' there and '1' here; niou is 'correct' there and 'ref' here; inter-rand is 'valid' there and 'ref' here; inter-draws is '5' there and '1' here; bp-filter is 'none' there and 'modal' here" \
+refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here; rand-draws is '20' there and '1' here; niou is 'correct' there and 'ref' here; inter-rand is 'valid' there and 'ref' here; inter-draws is '5' there and '1' here; bp-filter is 'none' there and 'modal' here; iter-labels is 'question' there and 'union' here" \
     --compat published
 refused "rand-match is 'whole' there and 'unique' here; niou is 'correct' there and 'ref' here" \
     --rand-match unique --niou ref
 refused "bp-filter is 'none' there and 'modal' here" --bp-filter modal
+refused "iter-labels is 'question' there and 'union' here" --iter-labels union
 refused "bp-repeat is 'on' there and 'off' here" --bp-repeat off
 refused "align is 'act' there and 'unembed' here" --align unembed
 refused "inter-draws is '5' there and '6' here" --inter-draws 6
@@ -185,6 +186,38 @@ for folder, n in zip(sys.argv[1:], (6, 5)):
         pairs = {r["pair"] for r in csv.DictReader(open(f"{folder}/{name}.csv"))}
         assert len(pairs) == n, (name, pairs)
 END
+
+# ---- again and again, among the labels of all prompts ---------------------------------------------
+cp -r "$tiny/goldens" "$tmp/two"
+sed -i -e 's/"answer": "[13]"/&, "labels": ["1", "3"]/' -e 's/"answer": "[24]"/&, "labels": ["4", "2"]/' \
+    -e 's/, "cf": "[^"]*"//' "$tmp/two/dataset.jsonl"
+for repeat in on off; do
+    study "${small[@]}" --dataset "$tmp/two" --out "$tmp/again.$repeat" --bp-repeat $repeat \
+        --iter-labels union --bp-grid paper
+    expect_done "--iter-labels union"
+    "$bin" export "$tmp/again.$repeat" --out "$tmp/again.$repeat.csv" > /dev/null 2> "$tmp/err" ||
+        fail "export"
+    python3 - "$bin" "$tiny/checkpoint" "$tmp/two" "$tmp/again.$repeat.csv" $repeat << 'END' ||
+import csv, json, subprocess, sys
+program, model, data, folder, repeat = sys.argv[1:]
+table = lambda name: list(csv.DictReader(open(f"{folder}/{name}.csv")))
+rows = sorted(table("iteration"), key=lambda r: int(r["pair"]))
+cell = next(c for c in table("cell") if c["cell"] == rows[0]["cell"])
+def patched(cell, *options):
+    return json.loads(subprocess.run(
+        [program, "backpatch", "--model", model, "--dataset", data, "--modality", "image", "--src", cell["source"],
+         "--dst", cell["destination"], "--window", cell["window"], "--bp-repeat", repeat, *options, "--json"],
+        check=True, capture_output=True).stdout)
+for times in range(2, 10):
+    got = patched(cell, "--times", str(times), "--iter-labels", "union")
+    assert [r["times"][0] == "1" for r in rows] == got["clean"]["right"], "without patching"
+    assert [r["times"][times] == "1" for r in rows] == got["cells"][0]["right"], times
+images = sorted((r for r in table("backpatch") if r["modality"] == "image"), key=lambda r: int(r["pair"]))
+for cell in table("cell"):
+    assert [r["cells"][int(cell["cell"])] == "1" for r in images] == patched(cell)["cells"][0]["right"], cell
+END
+        fail "a study with --bp-repeat $repeat patches otherwise than the command"
+done
 
 # ---- one modality -----------------------------------------------------------------------
 study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/text" --modality text
