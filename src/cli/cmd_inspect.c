@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
  * cmd_inspect.c - `twinlens inspect`: what a model is, how many components it has, and
- * how much memory prompts of a given length will take. Without weights (a folder with
+ * how much memory prompts of a given length, and how long a study, will take. Without weights (a folder with
  * only a config.json) it says what the configuration tells.
  */
 #include <jansson.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/session.h"
+#include "cli/study.h"
 #include "model/model_private.h"
 #include "twinlens/safetensors.h"
 
-enum { MOST_TOKENS = 1000 * 1000 * 1000 }; /* of a plan; its numbers stay exact */
+enum {
+    MOST_TOKENS = 1000 * 1000 * 1000, /* of a plan; its numbers stay exact */
+    STUDY_ROWS = 250,                 /* of each modality */
+};
 
 typedef struct options {
     tl_session_options session;
@@ -141,6 +146,46 @@ static void print_table(const tl_dims *dims, const fact *facts, size_t n, FILE *
             fprintf(out, "site %s\t[T,%zu]\n", sites[i].name, sites[i].d1);
 }
 
+/*
+ * Seconds that a forward pass over n_pos tokens takes on this machine, from the rate of a
+ * matrix product: 2 multiplications and additions per parameter and token, the unembedding at
+ * one position. An estimate within a factor of two: it counts no attention, and no
+ * reading of weights.
+ */
+static tl_status time_forward(const tl_spec *spec, size_t n_pos, tl_arena *arena,
+                              double *seconds, tl_error *err)
+{
+    enum { WIDTH = 2048, ROWS = 256, TIMES = 4 };
+    const tl_dims *d = &spec->dims;
+    tl_backend *backend = NULL;
+    float *weight = tl_arena_alloc_zero(arena, (size_t)WIDTH * WIDTH, sizeof *weight),
+          *x = tl_arena_alloc_zero(arena, (size_t)WIDTH * ROWS, sizeof *x),
+          *y = tl_arena_alloc_zero(arena, (size_t)WIDTH * ROWS, sizeof *y);
+    if (weight == NULL || x == NULL || y == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to time a product");
+    tl_status status =
+        tl_backend_create(tl_backend_default(), 0, (size_t)64 << 20, &backend, err);
+    const tl_linear layer = {
+        .weight = {
+            .dtype = TL_F32, .n_dims = 2, .dims = {WIDTH, WIDTH}, .data = weight}};
+    struct timespec begin = {0}, end = {0};
+    for (size_t i = 0; i <= TIMES && status == TL_OK; i++) {
+        if (i == 1) /* the first warms up */
+            clock_gettime(CLOCK_MONOTONIC, &begin);
+        status = backend->linear(backend, &layer, ROWS, x, y, false, err);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    tl_backend_destroy(backend);
+    const double spent = (double)(end.tv_sec - begin.tv_sec) +
+                         (double)(end.tv_nsec - begin.tv_nsec) / 1e9,
+                 rate = 2.0 * WIDTH * WIDTH * ROWS * TIMES / spent;
+    const double table = (double)d->n_vocab * (double)d->d_model,
+                 inner = (double)count_parameters(spec) -
+                         table * (spec->tied_head ? 1.0 : 2.0);
+    *seconds = 2.0 * (inner * (double)n_pos + table) / rate;
+    return status;
+}
+
 /* Weight files that the folder names, and how many of them are not there: a folder of a
  * configuration alone can be planned for. */
 static tl_status look_for_weights(const char *folder, tl_arena *arena, size_t *n_files,
@@ -213,6 +258,16 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
         return status;
     facts[n++] = (fact){"forward_bytes", forward, NULL};
     facts[n++] = (fact){"attribution_pass_bytes", back, NULL};
+
+    double seconds = 0.0;
+    char forwards[32], hours[32];
+    const double passes = 2.0 * tl_study_forwards(d->n_layers, STUDY_ROWS);
+    if ((status = time_forward(&spec, o->n_pos, arena, &seconds, err)) != TL_OK)
+        return status;
+    snprintf(forwards, sizeof forwards, "%.0f", passes);
+    snprintf(hours, sizeof hours, "%.2g", passes * seconds / 3600.0);
+    facts[n++] = (fact){"study_forward_passes", 0, forwards};
+    facts[n++] = (fact){"study_hours_here", 0, hours};
 
     char missing[64];
     size_t n_files = 0, n_missing = 0;

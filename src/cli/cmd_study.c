@@ -186,8 +186,8 @@ static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
 {
     *o = (tl_study_options){.seed = TL_SPLIT_SEED,
                             .threshold = 0.8,
-                            .n_pictures = 4,
-                            .n_validated = 4,
+                            .n_pictures = TL_STUDY_PICTURES,
+                            .n_validated = TL_STUDY_VALIDATED,
                             .overlap = TL_OVERLAP_DEFAULTS,
                             .interchange = TL_INTERCHANGE_DEFAULTS};
     *c = (choices){.modality = TL_MODALITY_COUNT, .attribution = {.ig_steps = 5}};

@@ -205,7 +205,7 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 
 /* ---- the stages -------------------------------------------------------------- */
 
-/* All stages, with what a unit of each costs in forward passes, more or less. */
+/* All stages, with what a unit of each costs. */
 static void announce(tl_study *study)
 {
     static const char *const names[TL_STAGE_COUNT] = {
@@ -214,7 +214,6 @@ static void announce(tl_study *study)
     const bool both = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
     const tl_study_options *o = study->options;
     const size_t layers = tl_model_dims(study->session.model)->n_layers;
-    const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS;
     size_t rows[TL_MODALITY_COUNT] = {0};
     for (size_t i = 0; i < study->session.dataset->n_rows; i++)
         rows[study->session.dataset->rows[i].modality]++;
@@ -223,25 +222,13 @@ static void announce(tl_study *study)
             if (!study->modalities[m] || (s == TL_STAGE_PICTURES && m == TL_TEXT) ||
                 (s == TL_STAGE_ALIGN && (m == TL_TEXT || !both)))
                 continue;
-            const size_t used = rows[m] < most ? rows[m] : most;
-            const size_t evaluated = used - used * 3 / 4;
-            const size_t units[TL_STAGE_COUNT] = {
-                rows[m],        used * 3 / 4,         evaluated, o->n_pictures,
-                o->n_validated, both ? evaluated : 0, rows[m],   rows[m]};
-            const double costs[TL_STAGE_COUNT] = {
-                1.0,
-                1.0 + 3.0 * (double)o->attribution.ig_steps,
-                2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions),
-                1.0 + 3.0 * (double)o->attribution.ig_steps,
-                200.0,
-                2.0 + (double)tl_study_swap_count(o),
-                5.0,
-                3.0 * (double)(layers * layers) / 6.0};
+            tl_study_cost cost;
+            tl_study_costs(o, layers, rows[m], both, &cost);
             char name[48];
             snprintf(name, sizeof name, "%s %s", names[s],
                      tl_modality_name((tl_modality)m));
             study->stages[m][s] =
-                tl_progress_add(study->progress, name, units[s], costs[s]);
+                tl_progress_add(study->progress, name, cost.units[s], cost.forwards[s]);
         }
 }
 

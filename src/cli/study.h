@@ -36,6 +36,8 @@ typedef enum tl_bp_grid {
     TL_BP_NONE,     /* no back-patching */
 } tl_bp_grid;
 
+enum { TL_STUDY_PICTURES = 4, TL_STUDY_VALIDATED = 4 }; /* the defaults */
+
 typedef struct tl_study_options {
     tl_session_options session; /* the backend must be named */
     const char *out;
@@ -56,6 +58,10 @@ typedef struct tl_study_options {
     tl_probe_options probe;
     tl_bp_grid bp_grid;
 } tl_study_options;
+
+/* Forward passes that a study of `rows` prompts of one modality takes, more or less, with
+ * the default options and the other modality beside it. */
+double tl_study_forwards(size_t n_layers, size_t rows);
 
 /* Errors: those of what it calls; TL_ERR_NO_MEMORY when the plan does not fit;
  * TL_ERR_DATA when the folder holds a study made otherwise. */

@@ -138,3 +138,34 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
                    tl_modality_name(modality), n_pos, all,
                    (study->memory + study->scratch) >> 20);
 }
+
+void tl_study_costs(const tl_study_options *o, size_t n_layers, size_t rows, bool both,
+                    tl_study_cost *out)
+{
+    const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS,
+                 used = rows < most ? rows : most, evaluated = used - used * 3 / 4;
+    const double steps = (double)o->attribution.ig_steps;
+    *out = (tl_study_cost){
+        .units = {rows, used * 3 / 4, evaluated, o->n_pictures, o->n_validated,
+                  both ? evaluated : 0, rows, rows},
+        .forwards = {1.0, 1.0 + 3.0 * steps,
+                     2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions),
+                     1.0 + 3.0 * steps, 200.0, 2.0 + (double)tl_study_swap_count(o),
+                     5.0, 3.0 * (double)(n_layers * n_layers) / 6.0}};
+}
+
+double tl_study_forwards(size_t n_layers, size_t rows)
+{
+    enum { SIZES = 27 }; /* of the default grid */
+    const tl_study_options defaults = {.n_pictures = TL_STUDY_PICTURES,
+                                       .n_validated = TL_STUDY_VALIDATED,
+                                       .attribution = {.ig_steps = 5},
+                                       .n_fractions = SIZES,
+                                       .interchange = TL_INTERCHANGE_DEFAULTS};
+    tl_study_cost cost;
+    double sum = 0.0;
+    tl_study_costs(&defaults, n_layers, rows, true, &cost);
+    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
+        sum += (double)cost.units[s] * cost.forwards[s];
+    return sum;
+}

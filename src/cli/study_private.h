@@ -96,6 +96,15 @@ tl_status tl_study_backpatch(tl_study *study, tl_error *err);
 
 /* ---- study_plan.c ------------------------------------------------------------ */
 
+/* What the stages do for one modality of so many rows: units of work, and the forward
+ * passes that a unit of each takes, more or less. */
+typedef struct tl_study_cost {
+    size_t units[TL_STAGE_COUNT];
+    double forwards[TL_STAGE_COUNT];
+} tl_study_cost;
+void tl_study_costs(const tl_study_options *options, size_t n_layers, size_t rows,
+                    bool both, tl_study_cost *out);
+
 /* Bytes for converted weights when there are `all`; 0: nobody knows how many. */
 size_t tl_study_cache_bytes(const tl_session_options *options, size_t all);
 

@@ -199,12 +199,10 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
     fprintf(
         figure.caption,
         "Intersection over union of the two minimal circuits, per segment; of %zu "
-        "random "
-        "circuits of the same sizes (95 %% of draws); and what is left above chance, "
-        "(IoU - random) / (1 - random), with the interval that the mean of the draws "
-        "leaves open. In the data segment positions are dropped, which makes chance "
-        "large.",
-        f->overlaps[0].random.n);
+        "random circuits of the same sizes (95 %% of draws); and what is left above "
+        "chance, %s, with the interval that the mean of the draws leaves open. In the "
+        "data segment positions are dropped, which makes chance large.",
+        f->overlaps[0].random.n, tl_findings_niou(f));
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 

@@ -6,36 +6,73 @@
 #include "report/findings_private.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "twinlens/interchange.h"
 
 /* ---- overlap ---------------------------------------------------------------------- */
 
-/* The random circuits are the sample here, not prompts: the rows keep their mean and
- * deviation. */
-static tl_finding_overlap judge_overlap(const tl_study_overlap *row, size_t n_draws)
+/* Rows of heads and neurons that make the row of both; or the row itself. */
+static size_t kinds_of(const tl_study_overlap *rows, size_t n,
+                       const tl_study_overlap *row, const tl_study_overlap **kinds)
 {
-    const double z = tl_normal_quantile(0.975), half = z * row->deviation,
+    size_t n_kinds = 0;
+    for (size_t i = 0; i < n && strcmp(row->kind, "both") == 0; i++)
+        if (strcmp(rows[i].segment, row->segment) == 0 &&
+            strcmp(rows[i].kind, "both") != 0 && n_kinds < TL_KIND_COUNT)
+            kinds[n_kinds++] = &rows[i];
+    if (n_kinds == 0)
+        kinds[n_kinds++] = row;
+    return n_kinds;
+}
+
+/* With a baseline that is `off` higher. */
+static double normalised_overlap(const tl_study_overlap *rows, size_t n,
+                                 const tl_study_overlap *row, bool published,
+                                 double off)
+{
+    const tl_study_overlap *kinds[TL_KIND_COUNT];
+    double iou[TL_KIND_COUNT], random[TL_KIND_COUNT];
+    if (!published)
+        return tl_overlap_normalised(row->iou, row->random + off);
+    const size_t n_kinds = kinds_of(rows, n, row, kinds);
+    for (size_t k = 0; k < n_kinds; k++) {
+        iou[k] = kinds[k]->iou;
+        random[k] = kinds[k]->random + off;
+    }
+    return tl_overlap_normalised_published(iou, random, n_kinds);
+}
+
+/* The random circuits are the sample here, not prompts: the rows keep their mean and
+ * deviation. A larger baseline leaves less, so the ends change places. */
+static tl_finding_overlap judge_overlap(const tl_study_overlap *rows, size_t n,
+                                        const tl_study_overlap *row, size_t n_draws,
+                                        bool published)
+{
+    const double half = tl_normal_quantile(0.975) * row->deviation,
                  error = half / sqrt((double)n_draws);
-    tl_finding_overlap f = {.row = row};
-    f.random = (tl_interval){.value = row->random,
-                             .low = fmax(0.0, row->random - half),
-                             .high = fmin(1.0, row->random + half),
-                             .deviation = row->deviation,
-                             .n = n_draws};
-    /* A larger baseline leaves less: the ends change places. */
-    f.normalised =
-        (tl_interval){.value = tl_overlap_normalised(row->iou, row->random),
-                      .low = tl_overlap_normalised(row->iou, row->random + error),
-                      .high = tl_overlap_normalised(row->iou, row->random - error),
-                      .n = n_draws};
+    tl_finding_overlap f = {
+        .row = row,
+        .random = {.value = row->random,
+                   .low = fmax(0.0, row->random - half),
+                   .high = fmin(1.0, row->random + half),
+                   .deviation = row->deviation,
+                   .n = n_draws},
+        .normalised = {.value = normalised_overlap(rows, n, row, published, 0.0),
+                       .low = normalised_overlap(rows, n, row, published, error),
+                       .high = normalised_overlap(rows, n, row, published, -error),
+                       .n = n_draws}};
+    if (n_draws < 2) /* one draw says nothing of the others */
+        f.random.low = f.random.high = f.normalised.low = f.normalised.high = NAN;
     return f;
 }
 
-tl_status tl_findings_overlaps(const tl_study_db *db, size_t n_draws, tl_arena *arena,
-                               tl_findings *out, tl_error *err)
+tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                               tl_error *err)
 {
+    const size_t n_draws = strtoul(tl_findings_key(out, "rand-draws"), NULL, 10);
+    const bool published = strcmp(tl_findings_key(out, "niou"), "ref") == 0;
     const tl_study_overlap *rows = NULL;
     size_t n = 0;
     const tl_status status = tl_study_db_get_overlaps(db, arena, &rows, &n, err);
@@ -45,7 +82,7 @@ tl_status tl_findings_overlaps(const tl_study_db *db, size_t n_draws, tl_arena *
     if (overlaps == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", n);
     for (size_t i = 0; i < n; i++)
-        overlaps[i] = judge_overlap(&rows[i], n_draws);
+        overlaps[i] = judge_overlap(rows, n, &rows[i], n_draws, published);
     out->overlaps = overlaps;
     out->n_overlaps = n;
     return TL_OK;

@@ -2,7 +2,6 @@
  * findings.c - see findings.h. */
 #include "report/findings_private.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 tl_status tl_findings_mean(const double *values, size_t n, tl_interval *out,
@@ -17,6 +16,13 @@ const char *tl_findings_key(const tl_findings *findings, const char *key)
         if (strcmp(findings->keys[i].key, key) == 0)
             return findings->keys[i].value;
     return "";
+}
+
+const char *tl_findings_niou(const tl_findings *findings)
+{
+    return strcmp(tl_findings_key(findings, "niou"), "ref") == 0
+               ? "as published, IoU - 2 random, kept within 0.01 and 1"
+               : "(IoU - random) / (1 - random), 0 for chance";
 }
 
 const tl_interval *tl_findings_chosen(const tl_findings *findings,
@@ -47,13 +53,6 @@ static tl_status read_modality(const tl_study_db *db, const char *folder,
     return status;
 }
 
-/* How many random circuits the overlap is compared with. */
-static size_t overlap_draws(const tl_findings *f)
-{
-    const size_t n = strtoul(tl_findings_key(f, "rand-draws"), NULL, 10);
-    return n > 0 ? n : 20;
-}
-
 static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f,
                           tl_error *err)
 {
@@ -67,7 +66,7 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
     if (status == TL_OK)
         status = tl_study_db_get_pictures(db, arena, &f->pictures, &f->n_pictures, err);
     if (status == TL_OK)
-        status = tl_findings_overlaps(db, overlap_draws(f), arena, f, err);
+        status = tl_findings_overlaps(db, arena, f, err);
     const size_t n_points = f->parts[TL_TEXT].n_points > 0
                                 ? f->parts[TL_TEXT].n_points
                                 : f->parts[TL_IMAGE].n_points;

@@ -134,6 +134,9 @@ tl_status tl_findings_read(const char *folder, tl_arena *arena, tl_findings *out
 /* The manifest's value of a key; "" when it has none. */
 const char *tl_findings_key(const tl_findings *findings, const char *key);
 
+/* How the study's overlap is normalised, as a formula. */
+const char *tl_findings_niou(const tl_findings *findings);
+
 /* The measure of faithfulness that the study chooses its circuit by. */
 const tl_interval *tl_findings_chosen(const tl_findings *findings,
                                       const tl_finding_point *point);

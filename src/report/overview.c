@@ -281,6 +281,14 @@ static const tl_finding_overlap *overlap_of(const tl_findings *f, size_t segment
     return NULL;
 }
 
+static const char *overlap_note(const maker *m)
+{
+    char text[200];
+    snprintf(text, sizeof text, "IoU of heads and neurons, averaged; normalised: %s.",
+             tl_findings_niou(&m->studies[0]));
+    return tl_arena_strdup(m->arena, text);
+}
+
 static tl_status overlaps(const maker *m, tl_table *t)
 {
     static const char *const heads[] = {"task",
@@ -293,13 +301,11 @@ static tl_status overlaps(const maker *m, tl_table *t)
                                         "published data",
                                         "published query",
                                         "published generation"};
-    *t = (tl_table){
-        .name = "overlap",
-        .title = "Overlap of the two circuits",
-        .heads = heads,
-        .n_columns = m->any_published ? 10 : 7,
-        .note = "IoU of heads and neurons, averaged; normalised: (IoU - random) "
-                "/ (1 - random), 0 for chance."};
+    *t = (tl_table){.name = "overlap",
+                    .title = "Overlap of the two circuits",
+                    .heads = heads,
+                    .n_columns = m->any_published ? 10 : 7,
+                    .note = overlap_note(m)};
     tl_interval *columns[TL_SEGMENT_COUNT];
     tl_status status = take(m, columns, TL_SEGMENT_COUNT);
     size_t rows = 0;

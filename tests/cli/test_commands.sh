@@ -308,7 +308,12 @@ check "sites" grep -q '^site z	\[T,6,8\]$' inspect
 mkdir bare
 cp "$golden/checkpoint/config.json" bare/
 "$bin" inspect --model bare > bare.inspect
-check "no weights needed" cmp bare.inspect <(grep -vE '^(parameters|weight_)' inspect)
+plan='^(parameters|weight_|study_hours_here)'
+check "no weights needed" cmp <(grep -vE "$plan" bare.inspect) <(grep -vE "$plan" inspect)
+check "time" grep -qE '^study_hours_here	[0-9.e+-]+$' bare.inspect
+echo '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}' > bare/model.safetensors.index.json
+"$bin" inspect --model bare > bare.inspect
+check "weights that are not there" grep -q '^weights	2 of 2 files are not there$' bare.inspect
 
 echo "$checked checks, $wrong wrong"
 [ $wrong -eq 0 ]
