@@ -225,7 +225,8 @@ static void defaults_and_limits_are_those_of_transformers(void **state)
     assert_int_equal(options.merge_size, 2);
     assert_int_equal(options.min_pixels, 3136);
     assert_int_equal(options.max_pixels, 1003520);
-    assert_true(options.do_resize && options.do_rescale && options.do_normalize);
+    assert_true(options.do_resize && options.levels.do_rescale &&
+                options.levels.do_normalize);
     assert_int_equal(options.resample, TL_BICUBIC);
     assert_int_equal(
         read_options("{\"size\": {\"shortest_edge\": 5, \"longest_edge\": 7}}",

@@ -2,9 +2,7 @@
  *
  * patches.c - see patches.h.
  *
- * @source transformers models/qwen2_vl/image_processing_qwen2_vl.py, and rescale()
- * and normalize() of image_transforms.py. It rounds v * rescale_factor to float,
- * and subtracts and divides in float; there are only 256 values of v.
+ * @source transformers models/qwen2_vl/image_processing_qwen2_vl.py
  */
 #include "input/patches.h"
 
@@ -15,34 +13,10 @@
 
 #include "base/json.h"
 
-enum { CHANNELS = 3, LEVELS = 256, LONGEST_SHAPE = 200 };
+enum { CHANNELS = TL_CHANNEL_COUNT, LONGEST_SHAPE = 200 };
 
 /* Far more than any model has; keeps the products below in range. */
 enum { LARGEST_PATCH = 4096 };
-
-static tl_status read_triple(const json_t *config, const char *key, const char *where,
-                             double out[CHANNELS], tl_error *err)
-{
-    const json_t *value = json_object_get(config, key);
-    if (value == NULL || json_is_null(value))
-        return TL_OK;
-    if (json_is_number(value)) { /* one for all */
-        for (size_t c = 0; c < CHANNELS; c++)
-            out[c] = json_number_value(value);
-        return TL_OK;
-    }
-    if (!json_is_array(value) || json_array_size(value) != CHANNELS)
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is not a number or %d numbers",
-                       where, key, CHANNELS);
-    for (size_t c = 0; c < CHANNELS; c++) {
-        const json_t *item = json_array_get(value, c);
-        if (!json_is_number(item))
-            return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is not a number or %d numbers",
-                           where, key, CHANNELS);
-        out[c] = json_number_value(item);
-    }
-    return TL_OK;
-}
 
 /* min_pixels and max_pixels where they are given, else the two edges of `size`.
  * (transformers up to 4.51 overlooks a `size` that stands alone; later ones, which
@@ -68,27 +42,6 @@ static tl_status read_limits(const json_t *config, const char *where,
     return status;
 }
 
-static tl_status read_resample(const json_t *config, const char *where,
-                               tl_resample *out, tl_error *err)
-{
-    static const char *const names[] = {"nearest", "lanczos", "bilinear",
-                                        "bicubic", "box",     "hamming"};
-    size_t resample = (size_t)*out;
-    const tl_status status =
-        tl_json_get_size(config, "resample", where, &resample, err);
-    if (status != TL_OK)
-        return status;
-    if (resample != TL_BILINEAR && resample != TL_BICUBIC)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: 'resample' is %zu (%s), supported are 2 (bilinear) and 3 "
-                       "(bicubic)",
-                       where, resample,
-                       resample < sizeof names / sizeof *names ? names[resample]
-                                                               : "unknown");
-    *out = (tl_resample)resample;
-    return TL_OK;
-}
-
 static tl_status check_options(const tl_patch_options *options, const char *where,
                                tl_error *err)
 {
@@ -104,9 +57,6 @@ static tl_status check_options(const tl_patch_options *options, const char *wher
                            sizes[i].key, sizes[i].value, LARGEST_PATCH);
     if (options->max_pixels == 0)
         return tl_fail(err, TL_ERR_FORMAT, "%s: 'max_pixels' is 0", where);
-    for (size_t c = 0; c < CHANNELS; c++)
-        if (options->do_normalize && (float)options->std[c] == 0.0f)
-            return tl_fail(err, TL_ERR_FORMAT, "%s: 'image_std' has a 0", where);
     return TL_OK;
 }
 
@@ -117,17 +67,17 @@ tl_status tl_patch_options_read(const json_t *config, const char *where,
         return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", where);
     tl_patch_options o = {
         .do_resize = true,
-        .do_rescale = true,
-        .do_normalize = true,
         .min_pixels = 56 * 56,
         .max_pixels = 28 * 28 * 1280,
         .patch_size = 14,
         .merge_size = 2,
         .temporal_patch_size = 2,
         .resample = TL_BICUBIC,
-        .rescale_factor = 1.0 / 255.0,
-        .mean = {0.48145466, 0.4578275, 0.40821073},
-        .std = {0.26862954, 0.26130258, 0.27577711},
+        .levels = {.do_rescale = true,
+                   .do_normalize = true,
+                   .rescale_factor = 1.0 / 255.0,
+                   .mean = {0.48145466, 0.4578275, 0.40821073},
+                   .std = {0.26862954, 0.26130258, 0.27577711}},
     };
     const char *type = "Qwen2VLImageProcessor";
     tl_status status =
@@ -138,15 +88,8 @@ tl_status tl_patch_options_read(const json_t *config, const char *where,
                          "%s: 'image_processor_type' is '%s', supported is "
                          "'Qwen2VLImageProcessor'",
                          where, type);
-    const struct {
-        const char *key;
-        bool *value;
-    } switches[] = {{"do_resize", &o.do_resize},
-                    {"do_rescale", &o.do_rescale},
-                    {"do_normalize", &o.do_normalize}};
-    for (size_t i = 0; status == TL_OK && i < sizeof switches / sizeof *switches; i++)
-        status =
-            tl_json_get_bool(config, switches[i].key, where, switches[i].value, err);
+    if (status == TL_OK)
+        status = tl_json_get_bool(config, "do_resize", where, &o.do_resize, err);
     const struct {
         const char *key;
         size_t *value;
@@ -158,14 +101,9 @@ tl_status tl_patch_options_read(const json_t *config, const char *where,
     if (status == TL_OK)
         status = read_limits(config, where, &o, err);
     if (status == TL_OK)
-        status = read_resample(config, where, &o.resample, err);
+        status = tl_resample_read(config, where, &o.resample, err);
     if (status == TL_OK)
-        status =
-            tl_json_get_double(config, "rescale_factor", where, &o.rescale_factor, err);
-    if (status == TL_OK)
-        status = read_triple(config, "image_mean", where, o.mean, err);
-    if (status == TL_OK)
-        status = read_triple(config, "image_std", where, o.std, err);
+        status = tl_levels_read(config, where, &o.levels, err);
     if (status == TL_OK)
         status = check_options(&o, where, err);
     if (status == TL_OK)
@@ -225,20 +163,9 @@ tl_status tl_patches_size(const tl_patch_options *options, size_t width, size_t 
     return TL_OK;
 }
 
-static void normalised_levels(const tl_patch_options *o, float levels[CHANNELS][LEVELS])
-{
-    for (size_t c = 0; c < CHANNELS; c++)
-        for (size_t v = 0; v < LEVELS; v++) {
-            float x = o->do_rescale ? (float)((double)v * o->rescale_factor) : (float)v;
-            if (o->do_normalize)
-                x = (x - (float)o->mean[c]) / (float)o->std[c];
-            levels[c][v] = x;
-        }
-}
-
 /* The patch whose upper left corner is (left, top): [channel, time, row, column]. */
 static float *cut_patch(const tl_patch_options *o, const tl_image *image, size_t left,
-                        size_t top, float levels[CHANNELS][LEVELS], float *out)
+                        size_t top, float levels[CHANNELS][TL_LEVEL_COUNT], float *out)
 {
     for (size_t c = 0; c < CHANNELS; c++)
         for (size_t t = 0; t < o->temporal_patch_size; t++)
@@ -280,8 +207,8 @@ tl_status tl_patches_make(const tl_patch_options *options, const tl_image *image
                          grid_w * grid_h);
         goto done;
     }
-    float levels[CHANNELS][LEVELS];
-    normalised_levels(o, levels);
+    float levels[CHANNELS][TL_LEVEL_COUNT];
+    tl_levels_table(&o->levels, levels);
     float *at = values;
     for (size_t block_y = 0; block_y < grid_h; block_y += o->merge_size)
         for (size_t block_x = 0; block_x < grid_w; block_x += o->merge_size)

@@ -10,17 +10,17 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "input/levels.h"
 #include "twinlens/encoding.h"
 #include "twinlens/image.h"
 
 /* preprocessor_config.json */
 typedef struct tl_patch_options {
-    bool do_resize, do_rescale, do_normalize;
+    bool do_resize;
     size_t min_pixels, max_pixels; /* of the resized picture */
     size_t patch_size, merge_size, temporal_patch_size;
     tl_resample resample;
-    double rescale_factor;
-    double mean[3], std[3];
+    tl_levels levels;
 } tl_patch_options;
 
 /* Keys that are absent or null have transformers' defaults. */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * levels.h - what all kinds of images share (image_kind.h): the filter that they are
+ * resized with, and what becomes of the 256 values of a colour.
+ */
+#ifndef TWINLENS_INPUT_LEVELS_H
+#define TWINLENS_INPUT_LEVELS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "twinlens/image.h"
+
+enum { TL_CHANNEL_COUNT = 3, TL_LEVEL_COUNT = 256 };
+
+typedef struct tl_levels {
+    bool do_rescale, do_normalize;
+    double rescale_factor;
+    double mean[TL_CHANNEL_COUNT], std[TL_CHANNEL_COUNT];
+} tl_levels;
+
+/* Both leave alone what is absent or null. */
+tl_status tl_levels_read(const json_t *config, const char *where, tl_levels *levels,
+                         tl_error *err);
+tl_status tl_resample_read(const json_t *config, const char *where,
+                           tl_resample *resample, tl_error *err);
+
+/*
+ *     table[c][v] = (v rescale_factor - mean[c]) / std[c]
+ *
+ * @source transformers, rescale() and normalize() of image_transforms.py: it rounds
+ * v * rescale_factor to float, and subtracts and divides in float.
+ */
+void tl_levels_table(const tl_levels *levels,
+                     float table[TL_CHANNEL_COUNT][TL_LEVEL_COUNT]);
+
+#endif
