@@ -160,15 +160,15 @@ static const struct mutation {
     {"}}", "}", TL_ERR_FORMAT, {"config.json", "line 1"}},
 };
 
-static void what_cannot_be_honoured_is_refused_by_key_and_value(void **unused)
+static void assert_refused(const char *whole, const struct mutation *list, size_t count)
 {
-    (void)unused;
-    for (size_t i = 0; i < sizeof mutations / sizeof mutations[0]; i++) {
-        const struct mutation *m = &mutations[i];
-        char text[sizeof sparse + 256];
-        const char *at = strstr(sparse, m->from);
+    for (size_t i = 0; i < count; i++) {
+        const struct mutation *m = &list[i];
+        char text[2048];
+        const char *at = strstr(whole, m->from);
         assert_non_null(at);
-        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - sparse), sparse, m->to,
+        assert_true(strlen(whole) + strlen(m->to) < sizeof text);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - whole), whole, m->to,
                  at + strlen(m->from));
         tl_spec s = {.window = 77};
         tl_error err = {0};
@@ -180,6 +180,190 @@ static void what_cannot_be_honoured_is_refused_by_key_and_value(void **unused)
                      tl_status_name(m->status), m->says[0], m->says[1]);
         assert_int_equal(s.window, 77);
     }
+}
+
+static void what_cannot_be_honoured_is_refused_by_key_and_value(void **unused)
+{
+    (void)unused;
+    assert_refused(sparse, mutations, sizeof mutations / sizeof *mutations);
+}
+
+/* ---- Gemma-3 --------------------------------------------------------------------- */
+
+static void gemma3_has_the_defaults_of_transformers(void **unused)
+{
+    (void)unused;
+    tl_spec s;
+    tl_error err = {0};
+    /* The tower's own defaults are not Gemma's: 14 x 14 patches cannot become 256. */
+    if (read_text("{\"model_type\": \"gemma3\", \"mm_tokens_per_image\": 49}", &s,
+                  &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims want = {26, 2304, 8, 4, 256, 9216, 262208};
+    assert_memory_equal(&s.dims, &want, sizeof want);
+    assert_true(s.norm_eps == 1e-6f && s.attention_scale == 1.0f / 16.0f);
+    assert_true(s.embed_scale == 48.0f && s.activation == TL_GELU_TANH);
+    assert_true(s.qk_norm && s.post_norms && s.norm_plus_one && s.tied_head);
+    assert_true(s.image_bidirectional && !s.qkv_bias);
+    assert_true(s.logit_softcap == 0.0f && s.attention_softcap == 0.0f);
+    assert_int_equal(s.window, 4096);
+    assert_int_equal(s.global_every, 6);
+    assert_true(s.rope.theta == 1e6 && s.rope.factor == 1.0);
+    assert_true(s.rope_sliding.theta == 1e4 && s.rope_sliding.factor == 1.0);
+    assert_int_equal(s.image_token, 262144);
+    assert_int_equal(s.vision_start_token, 255999);
+    const tl_vision_spec *v = &s.vision;
+    assert_int_equal(v->tower, TL_TOWER_SIGLIP);
+    assert_true(v->depth == 12 && v->width == 768 && v->n_heads == 12 &&
+                v->d_mlp == 3072 && v->patch == 16 && v->channels == 3);
+    assert_true(v->grid == 14 && v->merge == 2 && v->activation == TL_GELU_TANH &&
+                v->norm_eps == 1e-6f);
+}
+
+/* What the 27B model says, in the words of transformers 4.50. */
+#define GEMMA_VISION                                                                   \
+    "\"vision_config\": {\"model_type\": \"siglip_vision_model\", \"hidden_size\": "   \
+    "1152, \"image_size\": 896, \"intermediate_size\": 4304, "                         \
+    "\"num_attention_heads\": 16, \"num_hidden_layers\": 27, \"patch_size\": 14}"
+static const char gemma[] =
+    "{\"model_type\": \"gemma3\", \"mm_tokens_per_image\": 256, \"text_config\": "
+    "{\"head_dim\": 128, \"hidden_size\": 5376, \"intermediate_size\": 21504, "
+    "\"num_attention_heads\": 32, \"num_hidden_layers\": 8, \"num_key_value_heads\": "
+    "16, \"query_pre_attn_scalar\": 168, \"rope_scaling\": {\"factor\": 8.0, "
+    "\"rope_type\": \"linear\"}, \"sliding_window\": 1024}, " GEMMA_VISION "}";
+
+static void gemma3_is_read_as_the_hub_has_it(void **unused)
+{
+    (void)unused;
+    tl_spec s;
+    tl_error err = {0};
+    if (read_text(gemma, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    assert_true(s.dims.d_head == 128 && s.dims.n_kv_heads == 16);
+    assert_true(s.attention_scale == (float)(1.0 / sqrt(168.0)));
+    assert_true(s.embed_scale == (float)sqrt(5376.0));
+    assert_true(s.rope.factor == 8.0 && s.rope_sliding.factor == 1.0);
+    assert_int_equal(s.window, 1024);
+    for (size_t l = 0; l < 8; l++)
+        assert_int_equal(tl_spec_is_sliding(&s, l), l != 5);
+    assert_true(s.vision.grid == 64 && s.vision.merge == 4);
+}
+
+/* As transformers 4.54 and 5 write what 4.50 wrote as above. */
+static void gemma3_is_read_in_later_layouts(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *keys;
+        size_t window, global_every;
+        double theta, factor, theta_sliding;
+    } cases[] = {
+        {"\"layer_types\": [\"sliding_attention\", \"full_attention\", "
+         "\"sliding_attention\"]",
+         4096, 2, 1e6, 1.0, 1e4},
+        {"\"layer_types\": [\"sliding_attention\", \"full_attention\", "
+         "\"sliding_attention\"], \"sliding_window_pattern\": 2",
+         4096, 2, 1e6, 1.0, 1e4},
+        {"\"layer_types\": [\"sliding_attention\", \"sliding_attention\", "
+         "\"sliding_attention\"]",
+         4096, 0, 1e6, 1.0, 1e4},
+        {"\"layer_types\": [\"full_attention\", \"full_attention\", "
+         "\"full_attention\"]",
+         0, 1, 1e6, 1.0, 1e4},
+        {"\"sliding_window_pattern\": 1", 0, 1, 1e6, 1.0, 1e4},
+        {"\"sliding_window_pattern\": null, \"rope_scaling\": {\"type\": \"linear\", "
+         "\"factor\": 2}, \"rope_theta\": 5, \"rope_local_base_freq\": 7",
+         4096, 6, 5, 2, 7},
+        {"\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", "
+         "\"factor\": 8, \"rope_theta\": 3}, \"sliding_attention\": {\"rope_type\": "
+         "\"default\", \"rope_theta\": 2}}",
+         4096, 6, 3, 8, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        snprintf(text, sizeof text,
+                 "{\"model_type\": \"gemma3\", \"mm_tokens_per_image\": 4, "
+                 "\"text_config\": {\"num_hidden_layers\": 3, %s}}",
+                 cases[i].keys);
+        tl_spec s;
+        tl_error err = {0};
+        if (read_text(text, &s, &err) != TL_OK)
+            fail_msg("%s: %s", cases[i].keys, err.text);
+        assert_int_equal(s.window, cases[i].window);
+        assert_int_equal(s.global_every, cases[i].global_every);
+        assert_true(s.rope.theta == cases[i].theta);
+        assert_true(s.rope.factor == cases[i].factor);
+        assert_true(s.rope_sliding.theta == cases[i].theta_sliding);
+    }
+}
+
+#define IN_TEXT(key) "\"head_dim\": 128", "\"head_dim\": 128, " key
+#define ALL_BUT(last)                                                                  \
+    IN_TEXT("\"layer_types\": [\"sliding_attention\", \"full_attention\", "            \
+            "\"sliding_attention\", \"full_attention\", \"sliding_attention\", "       \
+            "\"full_attention\", \"sliding_attention\", " last "]")
+static const struct mutation gemma_mutations[] = {
+    {IN_TEXT("\"attention_bias\": true"),
+     TL_ERR_UNSUPPORTED,
+     {"text_config: 'attention_bias'", "true"}},
+    {IN_TEXT("\"attn_logit_softcapping\": 50.0"),
+     TL_ERR_UNSUPPORTED,
+     {"attn_logit_softcapping", "50"}},
+    {IN_TEXT("\"final_logit_softcapping\": 0"),
+     TL_ERR_FORMAT,
+     {"final_logit_softcapping", "0"}},
+    {IN_TEXT("\"use_bidirectional_attention\": true"),
+     TL_ERR_UNSUPPORTED,
+     {"use_bidirectional_attention", "true"}},
+    {IN_TEXT("\"hidden_activation\": \"relu\""),
+     TL_ERR_UNSUPPORTED,
+     {"hidden_activation", "'relu'"}},
+    {IN_TEXT("\"sliding_window_pattern\": 0"),
+     TL_ERR_FORMAT,
+     {"sliding_window_pattern", "0"}},
+    {IN_TEXT("\"layer_types\": [\"full_attention\"]"),
+     TL_ERR_FORMAT,
+     {"layer_types", "8 layers"}},
+    {ALL_BUT("\"sliding_attention\""),
+     TL_ERR_UNSUPPORTED,
+     {"'layer_types[7]' is sliding_attention", "full_attention"}},
+    {ALL_BUT("\"full_attention\"], \"sliding_window_pattern\": 4, \"other\": ["),
+     TL_ERR_UNSUPPORTED,
+     {"'layer_types[1]' is full_attention", "in 4"}},
+    {ALL_BUT("3"), TL_ERR_UNSUPPORTED, {"'layer_types[7]'", "not a name"}},
+    {"\"linear\"", "\"yarn\"", TL_ERR_UNSUPPORTED, {"rope_scaling", "'yarn'"}},
+    {"8.0", "-8.0", TL_ERR_FORMAT, {"'factor'", "-8"}},
+    {"\"rope_type\": \"linear\"", "\"a\": 1", TL_ERR_FORMAT, {"rope_scaling", "type"}},
+    {"{\"factor\": 8.0, \"rope_type\": \"linear\"}",
+     "8",
+     TL_ERR_FORMAT,
+     {"rope_scaling", "object"}},
+    {IN_TEXT("\"rope_parameters\": {\"rope_type\": \"default\"}"),
+     TL_ERR_FORMAT,
+     {"rope_parameters", "full_attention"}},
+    {IN_TEXT("\"rope_local_base_freq\": 0"), TL_ERR_FORMAT, {"rope_theta", "0"}},
+    {"168", "0", TL_ERR_FORMAT, {"query_pre_attn_scalar", "0"}},
+    {"16, \"query", "5, \"query", TL_ERR_FORMAT, {"32", "5"}},
+    {"256", "255", TL_ERR_UNSUPPORTED, {"mm_tokens_per_image", "255"}},
+    {"256", "961", TL_ERR_UNSUPPORTED, {"mm_tokens_per_image", "64 patches"}},
+    {"1024}", "200}", TL_ERR_UNSUPPORTED, {"mm_tokens_per_image", "200"}},
+    {"siglip_vision_model", "clip", TL_ERR_UNSUPPORTED, {"vision_config", "'clip'"}},
+    {GEMMA_VISION, "\"vision_config\": 3", TL_ERR_FORMAT, {"vision_config", "object"}},
+    {"\"num_attention_heads\": 16",
+     "\"num_attention_heads\": 7",
+     TL_ERR_FORMAT,
+     {"1152", "7"}},
+    {"\"mm_tokens",
+     "\"tie_word_embeddings\": false, \"mm_tokens",
+     TL_ERR_UNSUPPORTED,
+     {"'tie_word_embeddings' is false", "true in 'text_config'"}},
+};
+
+static void gemma3_refuses_by_key_and_value(void **unused)
+{
+    (void)unused;
+    assert_refused(gemma, gemma_mutations,
+                   sizeof gemma_mutations / sizeof *gemma_mutations);
 }
 
 static void a_missing_file_is_named(void **unused)
@@ -197,6 +381,10 @@ int main(void)
         cmocka_unit_test(absent_fields_take_the_defaults_of_transformers),
         cmocka_unit_test(both_layouts_and_both_names_of_mrope_are_read),
         cmocka_unit_test(what_cannot_be_honoured_is_refused_by_key_and_value),
+        cmocka_unit_test(gemma3_has_the_defaults_of_transformers),
+        cmocka_unit_test(gemma3_is_read_as_the_hub_has_it),
+        cmocka_unit_test(gemma3_is_read_in_later_layouts),
+        cmocka_unit_test(gemma3_refuses_by_key_and_value),
         cmocka_unit_test(a_missing_file_is_named),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -200,6 +200,9 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
     status = fill_embeds(model, encoding, features, n_features, embeds, is_image, err);
     if (status != TL_OK)
         goto done;
+    const size_t *sections = spec->rope.sections;
+    if (sections[0] + sections[1] + sections[2] == 0)
+        rope = TL_ROPE_SEQUENTIAL; /* one axis: images count on like text */
     tl_rope_positions(encoding->ids, n_pos, spec->image_token, grid_h, grid_w, rope,
                       positions);
     for (size_t t = 0; block != NULL && t < n_pos; t++)

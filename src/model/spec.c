@@ -83,6 +83,7 @@ static const struct family {
 } families[] = {
     {"qwen2_vl", tl_spec_read_qwen2_vl},
     {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
+    {"gemma3", tl_spec_read_gemma3},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
@@ -109,15 +110,19 @@ static tl_status check(const tl_spec *spec, const char *where, tl_error *err)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: a vision tower of %zu layers, at most %d are supported",
                        where, v->depth, (int)TL_TOWER_LAYERS);
-    if (v->width % v->n_heads != 0 || v->width / v->n_heads % 4 != 0)
+    const size_t multiple = v->rope_theta > 0.0 ? 4 : 1; /* rotary in two dimensions */
+    if (v->width % v->n_heads != 0 || v->width / v->n_heads % multiple != 0)
         return tl_fail(err, TL_ERR_FORMAT,
                        "%s: a vision width of %zu cannot be split into %zu heads of a "
-                       "multiple of 4",
-                       where, v->width, v->n_heads);
-    if (!(spec->rope.theta > 0.0) || !(spec->norm_eps >= 0.0f))
+                       "multiple of %zu",
+                       where, v->width, v->n_heads, multiple);
+    const tl_rope_spec *sliding = spec->window > 0 ? &spec->rope_sliding : &spec->rope;
+    if (!(spec->rope.theta > 0.0) || !(sliding->theta > 0.0) ||
+        !(spec->norm_eps >= 0.0f))
         return tl_fail(err, TL_ERR_FORMAT,
-                       "%s: rope_theta %g or norm eps %g is not usable", where,
-                       spec->rope.theta, (double)spec->norm_eps);
+                       "%s: rope_theta %g, %g in sliding layers, or norm eps %g is not "
+                       "usable",
+                       where, spec->rope.theta, sliding->theta, (double)spec->norm_eps);
     return TL_OK;
 }
 

@@ -9,6 +9,7 @@ const tl_tower_kind *tl_tower_get(tl_tower tower)
 {
     static const tl_tower_kind *const towers[] = {
         [TL_TOWER_QWEN] = &tl_tower_qwen,
+        [TL_TOWER_SIGLIP] = &tl_tower_siglip,
     };
     return towers[tower];
 }
