@@ -46,23 +46,68 @@ static void chats_are_written_as_the_templates_do(void **state)
     }
 }
 
+#define GEMMA_BEFORE "<bos><start_of_turn>user\n"
+#define GEMMA_IMAGE "\n\n<start_of_image><image_soft_token><end_of_image>\n\n"
+#define GEMMA_AFTER "<end_of_turn>\n<start_of_turn>model\n"
+
+/* What is trimmed off the words is trimmed off the data, too. */
+static void gemma3_trims_the_words_as_a_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *data, *query;
+        bool has_image;
+        const char *want, *want_data;
+    } cases[] = {
+        {"A:", " b c", ". d? ", false, GEMMA_BEFORE "A: b c. d?" GEMMA_AFTER, " b c"},
+        {"", " b ", " d", false, GEMMA_BEFORE "b  d" GEMMA_AFTER, "b "},
+        {" \n ", " b", "", false, GEMMA_BEFORE "b" GEMMA_AFTER, "b"},
+        {"A", " b\n", "\t\r\n", false, GEMMA_BEFORE "A b" GEMMA_AFTER, " b"},
+        {"A", " ", NULL, false, GEMMA_BEFORE "A" GEMMA_AFTER, ""},
+        {NULL, " \n", " ", false, GEMMA_BEFORE GEMMA_AFTER, ""},
+        {"\x1c\xc2\xa0\xe3\x80\x80", "b\xe2\x80\x8b", "\xc2\x85\xe2\x80\xa8\v\f", false,
+         GEMMA_BEFORE "b\xe2\x80\x8b" GEMMA_AFTER, "b\xe2\x80\x8b"},
+        {"", NULL, "\nIs it? ", true, GEMMA_BEFORE GEMMA_IMAGE "Is it?" GEMMA_AFTER,
+         ""},
+        {" A ", NULL, " c", true, GEMMA_BEFORE GEMMA_IMAGE "A  c" GEMMA_AFTER, ""},
+    };
+    const tl_chat_format *format = tl_chat_find("gemma3");
+    assert_non_null(format);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        tl_chat chat;
+        assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
+                                       cases[i].query, cases[i].has_image, arena, &chat,
+                                       NULL),
+                         TL_OK);
+        assert_string_equal(chat.text, cases[i].want);
+        assert_int_equal(chat.bytes, strlen(cases[i].want));
+        assert_int_equal(chat.data_end - chat.data_begin, strlen(cases[i].want_data));
+        assert_memory_equal(chat.text + chat.data_begin, cases[i].want_data,
+                            strlen(cases[i].want_data));
+        tl_arena_destroy(arena);
+    }
+}
+
 static void words_that_mean_a_picture_are_refused(void **state)
 {
     (void)state;
     static const struct {
-        const char *before, *data, *query, *token;
+        const char *family, *before, *data, *query, *token;
         bool has_image;
     } cases[] = {
-        {"", "x", "<|image_pad|>", "<|image_pad|>", false},
-        {"<|image_pad|>", NULL, "x", "<|image_pad|>", true},
-        {"", "a <|video_pad|>", "x", "<|video_pad|>", false},
-        {"a <|ima", "ge_p", "ad|>", "<|image_pad|>", false},
+        {"qwen2_vl", "", "x", "<|image_pad|>", "<|image_pad|>", false},
+        {"qwen2_vl", "<|image_pad|>", NULL, "x", "<|image_pad|>", true},
+        {"qwen2_vl", "", "a <|video_pad|>", "x", "<|video_pad|>", false},
+        {"qwen2_vl", "a <|ima", "ge_p", "ad|>", "<|image_pad|>", false},
+        {"gemma3", "", "x", "<start_of_image>", "<start_of_image>", false},
+        {"gemma3", "", NULL, "<image_soft_token>", "<image_soft_token>", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         tl_error err = {0};
         tl_chat chat = {.bytes = 77};
-        assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl"), cases[i].before,
+        assert_int_equal(tl_chat_build(tl_chat_find(cases[i].family), cases[i].before,
                                        cases[i].data, cases[i].query,
                                        cases[i].has_image, arena, &chat, &err),
                          TL_ERR_DATA);
@@ -77,9 +122,13 @@ static void families_are_found_and_listed(void **state)
     (void)state;
     assert_null(tl_chat_find("gpt2"));
     assert_null(tl_chat_find(""));
-    assert_non_null(strstr(tl_chat_known(), "qwen2_vl"));
-    const tl_chat_format *format = tl_chat_find("qwen2_vl");
-    assert_non_null(strstr(format->image, format->placeholder));
+    static const char *const families[] = {"qwen2_vl", "gemma3"};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        assert_non_null(strstr(tl_chat_known(), families[i]));
+        const tl_chat_format *format = tl_chat_find(families[i]);
+        assert_non_null(format);
+        assert_non_null(strstr(format->image, format->placeholder));
+    }
 }
 
 static void lack_of_memory_is_a_status(void **state)
@@ -101,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chats_are_written_as_the_templates_do),
+        cmocka_unit_test(gemma3_trims_the_words_as_a_whole),
         cmocka_unit_test(words_that_mean_a_picture_are_refused),
         cmocka_unit_test(families_are_found_and_listed),
         cmocka_unit_test(lack_of_memory_is_a_status),

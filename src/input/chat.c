@@ -10,6 +10,18 @@ static const char *const qwen2_vl_tokens[] = {
 };
 static const char *const qwen2_vl_reserved[] = {"<|image_pad|>", "<|video_pad|>", NULL};
 
+static const char *const gemma3_tokens[] = {
+    "<bos>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<start_of_image>",
+    "<end_of_image>",
+    "<image_soft_token>",
+    NULL,
+};
+static const char *const gemma3_reserved[] = {"<start_of_image>", "<image_soft_token>",
+                                              NULL};
+
 /* One row per family, `model_type` in its own line in tl_chat_known() as well. */
 static const tl_chat_format formats[] = {
     {
@@ -34,6 +46,18 @@ static const tl_chat_format formats[] = {
         .tokens = qwen2_vl_tokens,
         .reserved = qwen2_vl_reserved,
     },
+    {
+        .model_type = "gemma3",
+        .before = "<bos><start_of_turn>user\n",
+        .image = "\n\n<start_of_image><image_soft_token><end_of_image>\n\n",
+        .after = "<end_of_turn>\n<start_of_turn>model\n",
+        .trims = true,
+        .n_before = 1,
+        .placeholder = "<image_soft_token>",
+        .images = &tl_image_kind_siglip,
+        .tokens = gemma3_tokens,
+        .reserved = gemma3_reserved,
+    },
 };
 
 const tl_chat_format *tl_chat_find(const char *model_type)
@@ -46,7 +70,7 @@ const tl_chat_format *tl_chat_find(const char *model_type)
 
 const char *tl_chat_known(void)
 {
-    return "qwen2_vl, qwen2_5_vl";
+    return "qwen2_vl, qwen2_5_vl, gemma3";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */
@@ -57,6 +81,43 @@ static char *put(char *at, const char *text)
     return at + bytes;
 }
 
+/* White space beyond ASCII, for the templates' trim filter: Python's str.strip(). */
+static const char *const wide_spaces[] = {
+    "\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+    "\u2004",   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+    "\u2028",   "\u2029", "\u202f", "\u205f", "\u3000",
+};
+
+/* Bytes of the white space that [begin, end) starts with, or ends with; 0: none. */
+static size_t space_bytes(const char *begin, const char *end, bool at_end)
+{
+    const size_t bytes = (size_t)(end - begin);
+    const char first = bytes == 0 ? 'a' : at_end ? end[-1] : *begin;
+    if (first == ' ' || (first >= '\t' && first <= '\r') ||
+        (first >= '\x1c' && first <= '\x1f'))
+        return 1;
+    for (size_t i = 0; i < sizeof wide_spaces / sizeof *wide_spaces; i++) {
+        const size_t n = strlen(wide_spaces[i]);
+        if (n <= bytes && memcmp(at_end ? end - n : begin, wide_spaces[i], n) == 0)
+            return n;
+    }
+    return 0;
+}
+
+static void trim(const char **begin, const char **end)
+{
+    for (size_t n; (n = space_bytes(*begin, *end, false)) > 0;)
+        *begin += n;
+    for (size_t n; (n = space_bytes(*begin, *end, true)) > 0;)
+        *end -= n;
+}
+
+/* What of [begin, end) lies before `at`. */
+static size_t bytes_before(const char *at, const char *begin, const char *end)
+{
+    return at < begin ? 0 : (size_t)((at < end ? at : end) - begin);
+}
+
 tl_status tl_chat_build(const tl_chat_format *format, const char *before,
                         const char *data, const char *query, bool has_image,
                         tl_arena *arena, tl_chat *out, tl_error *err)
@@ -65,12 +126,12 @@ tl_status tl_chat_build(const tl_chat_format *format, const char *before,
     data = data != NULL ? data : "";
     query = query != NULL ? query : "";
     const char *image = has_image ? format->image : "";
-    const size_t bytes = strlen(format->before) + strlen(image) + strlen(before) +
-                         strlen(data) + strlen(query) + strlen(format->after);
-    char *text = tl_arena_alloc(arena, bytes + 1, 1);
+    const size_t most = strlen(format->before) + strlen(image) + strlen(before) +
+                        strlen(data) + strlen(query) + strlen(format->after);
+    char *text = tl_arena_alloc(arena, most + 1, 1);
     if (text == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt of %zu bytes",
-                       bytes);
+                       most);
 
     char *const words = put(put(text, format->before), image);
     char *const data_begin = put(words, before);
@@ -83,8 +144,15 @@ tl_status tl_chat_build(const tl_chat_format *format, const char *before,
             return tl_fail(err, TL_ERR_DATA,
                            "the words contain %s, which a %s model takes for a picture",
                            *token, format->model_type);
-    *put(words_end, format->after) = '\0';
-    *out =
-        (tl_chat){text, bytes, (size_t)(data_begin - text), (size_t)(data_end - text)};
+    const char *begin = words, *end = words_end;
+    if (format->trims)
+        trim(&begin, &end);
+    const size_t first = (size_t)(words - text),
+                 data_first = first + bytes_before(data_begin, begin, end),
+                 data_last = first + bytes_before(data_end, begin, end);
+    memmove(words, begin, (size_t)(end - begin));
+    char *const text_end = put(words + (end - begin), format->after);
+    *text_end = '\0';
+    *out = (tl_chat){text, (size_t)(text_end - text), data_first, data_last};
     return TL_OK;
 }

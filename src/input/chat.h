@@ -24,6 +24,7 @@ typedef struct tl_chat_format {
     const char *placeholder; /* the token that becomes one per image feature */
     /* Tokens between rows of features and behind the last one; NULL: none. */
     const char *row_break, *image_end;
+    bool trims;                  /* drops white space around the user's words */
     size_t n_before;             /* positions in front of the first feature that belong
                                     to the picture as well */
     const tl_image_kind *images; /* from a picture to pixels */
@@ -40,7 +41,8 @@ const char *tl_chat_known(void);
 typedef struct tl_chat {
     const char *text;
     size_t bytes;
-    size_t data_begin, data_end; /* bytes of `data`; equal for an image */
+    size_t data_begin, data_end; /* bytes of `data`, less what was trimmed; equal for
+                                    an image */
 } tl_chat;
 
 /*

@@ -14,14 +14,16 @@
 
 typedef struct tl_image_kind {
     /* Keys that are absent or null have transformers' defaults; what cannot be honoured
-     * is refused. The options are this kind's own, in `arena`. */
-    tl_status (*read)(const json_t *config, const char *where, tl_arena *arena,
-                      const void **options, tl_error *err);
+     * is refused. `model` is the model's config.json, for the kinds whose number of
+     * image tokens is said there. The options are this kind's own, in `arena`. */
+    tl_status (*read)(const json_t *config, const char *where, const json_t *model,
+                      tl_arena *arena, const void **options, tl_error *err);
     /* Also says how many image tokens there are: out->n_rows x out->n_columns. */
     tl_status (*make)(const void *options, const tl_image *image, tl_arena *arena,
                       tl_pixels *out, tl_error *err);
 } tl_image_kind;
 
 extern const tl_image_kind tl_image_kind_qwen2_vl; /* patches.c */
+extern const tl_image_kind tl_image_kind_siglip;
 
 #endif

@@ -231,9 +231,10 @@ done:
 
 /* ---- as a kind of images --------------------------------------------------------- */
 
-static tl_status read_kind(const json_t *config, const char *where, tl_arena *arena,
-                           const void **options, tl_error *err)
+static tl_status read_kind(const json_t *config, const char *where, const json_t *model,
+                           tl_arena *arena, const void **options, tl_error *err)
 {
+    (void)model;
     tl_patch_options *o = tl_arena_alloc(arena, 1, sizeof *o);
     if (o == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", where);

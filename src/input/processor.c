@@ -30,21 +30,26 @@ static tl_status fail_memory(tl_error *err)
     return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt");
 }
 
+/* The placeholder's id as config.json says it, under one of two names. */
+typedef struct image_token {
+    const char *key;
+    int32_t id; /* -1: config.json does not say */
+} image_token;
+
 /* Family and placeholder: config.json. */
-static tl_status read_config(tl_processor *p, const char *path, int32_t *image_token,
-                             tl_error *err)
+static tl_status read_config(tl_processor *p, const json_t *config, const char *path,
+                             image_token *image, tl_error *err)
 {
-    json_t *config = NULL;
-    tl_status status = tl_json_read(path, &config, err);
-    if (status != TL_OK)
-        return status;
+    static const char *const keys[] = {"image_token_id", "image_token_index"};
     const char *model_type = NULL;
     if (!json_is_object(config))
-        status = tl_fail(err, TL_ERR_FORMAT, "%s: not an object", path);
-    if (status == TL_OK)
-        status = tl_json_get_string(config, "model_type", path, &model_type, err);
-    if (status == TL_OK)
-        status = tl_json_get_id(config, "image_token_id", path, image_token, err);
+        return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", path);
+    tl_status status = tl_json_get_string(config, "model_type", path, &model_type, err);
+    *image = (image_token){.id = -1};
+    for (size_t i = 0; i < 2 && status == TL_OK && image->id < 0; i++) {
+        image->key = keys[i];
+        status = tl_json_get_id(config, keys[i], path, &image->id, err);
+    }
     if (status == TL_OK && model_type == NULL)
         status = tl_fail(err, TL_ERR_FORMAT, "%s: no 'model_type'", path);
     if (status == TL_OK) {
@@ -54,7 +59,6 @@ static tl_status read_config(tl_processor *p, const char *path, int32_t *image_t
                              "%s: 'model_type' is '%s', supported: %s", path,
                              model_type, tl_chat_known());
     }
-    json_decref(config);
     return status;
 }
 
@@ -64,8 +68,8 @@ static int32_t optional_token(const tl_processor *p, const char *token)
 }
 
 /* The chat format's tokens have to be in the vocabulary, each as one token. */
-static tl_status check_tokens(tl_processor *p, const char *path, int32_t image_token,
-                              tl_error *err)
+static tl_status check_tokens(tl_processor *p, const char *path,
+                              const image_token *image, tl_error *err)
 {
     for (const char *const *token = p->format->tokens; *token != NULL; token++)
         if (tl_tokenizer_id(p->tokenizer, *token) < 0)
@@ -75,15 +79,14 @@ static tl_status check_tokens(tl_processor *p, const char *path, int32_t image_t
     p->placeholder = tl_tokenizer_id(p->tokenizer, p->format->placeholder);
     p->row_break = optional_token(p, p->format->row_break);
     p->image_end = optional_token(p, p->format->image_end);
-    if (image_token >= 0 && image_token != p->placeholder)
-        return tl_fail(err, TL_ERR_DATA,
-                       "%s: %s is token %d, but 'image_token_id' of config.json is %d",
-                       path, p->format->placeholder, (int)p->placeholder,
-                       (int)image_token);
+    if (image->id >= 0 && image->id != p->placeholder)
+        return tl_fail(
+            err, TL_ERR_DATA, "%s: %s is token %d, but '%s' of config.json is %d", path,
+            p->format->placeholder, (int)p->placeholder, image->key, (int)image->id);
     return TL_OK;
 }
 
-static tl_status read_images(tl_processor *p, tl_error *err)
+static tl_status read_images(tl_processor *p, const json_t *model, tl_error *err)
 {
     /* Text can do without. */
     if (!tl_file_exists(p->image_config))
@@ -91,8 +94,8 @@ static tl_status read_images(tl_processor *p, tl_error *err)
     json_t *config = NULL;
     tl_status status = tl_json_read(p->image_config, &config, err);
     if (status == TL_OK)
-        status =
-            p->format->images->read(config, p->image_config, p->arena, &p->images, err);
+        status = p->format->images->read(config, p->image_config, model, p->arena,
+                                         &p->images, err);
     json_decref(config);
     return status;
 }
@@ -103,7 +106,8 @@ tl_status tl_processor_open(const char *model_dir, tl_processor **out, tl_error 
     if (p == NULL)
         return fail_memory(err);
     tl_status status = TL_OK;
-    int32_t image_token = -1;
+    json_t *model = NULL;
+    image_token image;
     p->arena = tl_arena_create();
     const char *config = NULL, *tokenizer = NULL;
     if (p->arena != NULL) {
@@ -114,17 +118,20 @@ tl_status tl_processor_open(const char *model_dir, tl_processor **out, tl_error 
     if (config == NULL || tokenizer == NULL || p->image_config == NULL)
         status = fail_memory(err);
     if (status == TL_OK)
-        status = read_config(p, config, &image_token, err);
+        status = tl_json_read(config, &model, err);
+    if (status == TL_OK)
+        status = read_config(p, model, config, &image, err);
     if (status == TL_OK)
         status = tl_tokenizer_open(tokenizer, &p->tokenizer, err);
     if (status == TL_OK)
-        status = check_tokens(p, tokenizer, image_token, err);
+        status = check_tokens(p, tokenizer, &image, err);
     if (status == TL_OK)
-        status = read_images(p, err);
+        status = read_images(p, model, err);
     if (status == TL_OK) {
         *out = p;
         p = NULL;
     }
+    json_decref(model);
     tl_processor_close(p);
     return status;
 }
