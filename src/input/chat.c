@@ -10,6 +10,12 @@ static const char *const qwen2_vl_tokens[] = {
 };
 static const char *const qwen2_vl_reserved[] = {"<|image_pad|>", "<|video_pad|>", NULL};
 
+static const char *const pixtral_tokens[] = {
+    "<s>", "[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]", NULL,
+};
+static const char *const pixtral_reserved[] = {"[IMG]", "[IMG_BREAK]", "[IMG_END]",
+                                               NULL};
+
 static const char *const gemma3_tokens[] = {
     "<bos>",
     "<start_of_turn>",
@@ -58,6 +64,18 @@ static const tl_chat_format formats[] = {
         .tokens = gemma3_tokens,
         .reserved = gemma3_reserved,
     },
+    {
+        .model_type = "llava",
+        .before = "<s>[INST]",
+        .image = "[IMG]",
+        .after = "[/INST]",
+        .placeholder = "[IMG]",
+        .row_break = "[IMG_BREAK]",
+        .image_end = "[IMG_END]",
+        .images = &tl_image_kind_pixtral,
+        .tokens = pixtral_tokens,
+        .reserved = pixtral_reserved,
+    },
 };
 
 const tl_chat_format *tl_chat_find(const char *model_type)
@@ -70,7 +88,7 @@ const tl_chat_format *tl_chat_find(const char *model_type)
 
 const char *tl_chat_known(void)
 {
-    return "qwen2_vl, qwen2_5_vl, gemma3";
+    return "qwen2_vl, qwen2_5_vl, gemma3, llava";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */

@@ -25,5 +25,6 @@ typedef struct tl_image_kind {
 
 extern const tl_image_kind tl_image_kind_qwen2_vl; /* patches.c */
 extern const tl_image_kind tl_image_kind_siglip;
+extern const tl_image_kind tl_image_kind_pixtral;
 
 #endif

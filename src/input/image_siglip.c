@@ -141,18 +141,12 @@ static tl_status make_kind(const void *kind_options, const tl_image *image,
                                  &resized, err);
     if (status != TL_OK)
         goto done;
-    const size_t n = resized.width * resized.height;
-    float *const values = tl_arena_alloc(arena, n, TL_CHANNEL_COUNT * sizeof *values);
+    const float *values = tl_levels_planes(&o->levels, &resized, arena);
     if (values == NULL) {
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zux%zu",
                          resized.width, resized.height);
         goto done;
     }
-    float table[TL_CHANNEL_COUNT][TL_LEVEL_COUNT];
-    tl_levels_table(&o->levels, table);
-    for (size_t c = 0; c < TL_CHANNEL_COUNT; c++)
-        for (size_t i = 0; i < n; i++)
-            values[c * n + i] = table[c][resized.rgb[i * TL_CHANNEL_COUNT + c]];
     *out = (tl_pixels){.n_dims = 4,
                        .dims = {1, TL_CHANNEL_COUNT, resized.height, resized.width},
                        .values = values,

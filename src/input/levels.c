@@ -83,3 +83,15 @@ void tl_levels_table(const tl_levels *levels,
             table[c][v] = x;
         }
 }
+
+float *tl_levels_planes(const tl_levels *levels, const tl_image *image, tl_arena *arena)
+{
+    const size_t n = image->width * image->height;
+    float table[TL_CHANNEL_COUNT][TL_LEVEL_COUNT];
+    float *const values = tl_arena_alloc(arena, n, TL_CHANNEL_COUNT * sizeof *values);
+    tl_levels_table(levels, table);
+    for (size_t c = 0; values != NULL && c < TL_CHANNEL_COUNT; c++)
+        for (size_t i = 0; i < n; i++)
+            values[c * n + i] = table[c][image->rgb[i * TL_CHANNEL_COUNT + c]];
+    return values;
+}

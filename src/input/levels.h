@@ -34,4 +34,8 @@ tl_status tl_resample_read(const json_t *config, const char *where,
 void tl_levels_table(const tl_levels *levels,
                      float table[TL_CHANNEL_COUNT][TL_LEVEL_COUNT]);
 
+/* A whole picture so, [channel, row, column] in `arena`; NULL when there is no memory. */
+float *tl_levels_planes(const tl_levels *levels, const tl_image *image,
+                        tl_arena *arena);
+
 #endif

@@ -228,7 +228,7 @@ static tl_status encode_image(const tl_processor *p, const tl_token *tokens,
         }
         first = n - p->format->n_before;
         n += put_image(p, pixels, ids + n);
-        end = n;
+        end = n - (p->image_end >= 0); /* which is no data any more */
     }
     *out = (tl_encoding){.modality = TL_IMAGE,
                          .n_pos = n,

@@ -84,6 +84,7 @@ static const struct family {
     {"qwen2_vl", tl_spec_read_qwen2_vl},
     {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
     {"gemma3", tl_spec_read_gemma3},
+    {"llava", tl_spec_read_pixtral},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 

@@ -17,7 +17,11 @@
 #include "twinlens/model.h"
 
 /* What turns an image into features; vision_NAME.c each. */
-typedef enum tl_tower { TL_TOWER_QWEN, TL_TOWER_SIGLIP } tl_tower;
+typedef enum tl_tower {
+    TL_TOWER_QWEN,
+    TL_TOWER_SIGLIP,
+    TL_TOWER_PIXTRAL,
+} tl_tower;
 
 enum { TL_TOWER_LAYERS = 256 }; /* at most */
 
@@ -25,13 +29,15 @@ typedef struct tl_vision_spec {
     tl_tower tower;
     size_t depth, width, n_heads, d_mlp; /* width = n_heads * d_head */
     size_t patch, temporal_patch, channels;
-    size_t merge; /* an image token stands for merge x merge patches */
-    size_t grid; /* patches a side that positions are learned for; 0: as many as come */
-    size_t window;                  /* in pixels; 0: every layer sees the whole image */
+    size_t merge;  /* an image token stands for merge x merge patches */
+    size_t grid;   /* patches a side that there are positions for; 0: as many as come */
+    size_t window; /* in pixels; 0: every layer sees the whole image */
     bool sees_all[TL_TOWER_LAYERS]; /* with a window: layers that do so nevertheless */
     tl_activation activation;
-    bool rms_norms; /* else layer norms */
-    bool gated_mlp; /* else two layers */
+    bool rms_norms;                     /* else layer norms */
+    bool gated_mlp;                     /* else two layers */
+    tl_activation projector_activation; /* of a projector of two layers */
+    bool projector_bias;
     float norm_eps;
     double rope_theta; /* 0: positions are not rotary */
 } tl_vision_spec;

@@ -25,6 +25,6 @@ typedef struct tl_tower_kind {
 
 const tl_tower_kind *tl_tower_get(tl_tower tower);
 
-extern const tl_tower_kind tl_tower_qwen, tl_tower_siglip;
+extern const tl_tower_kind tl_tower_qwen, tl_tower_siglip, tl_tower_pixtral;
 
 #endif

@@ -10,6 +10,7 @@ const tl_tower_kind *tl_tower_get(tl_tower tower)
     static const tl_tower_kind *const towers[] = {
         [TL_TOWER_QWEN] = &tl_tower_qwen,
         [TL_TOWER_SIGLIP] = &tl_tower_siglip,
+        [TL_TOWER_PIXTRAL] = &tl_tower_pixtral,
     };
     return towers[tower];
 }

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spec_pixtral.c - the config.json of models built as LLaVA (model/spec.h): a decoder, a
+ * tower and a projector, each with a configuration of its own. Known: Mistral's decoder
+ * behind Pixtral's tower.
+ */
+#include <string.h>
+
+#include "model/spec_private.h"
+
+static const char TEXT[] = "config.json: text_config",
+                  VISION[] = "config.json: vision_config";
+
+/* The configuration `key`, which must say that it is a `wanted`. */
+static tl_status get_part(const json_t *config, const char *where, const char *key,
+                          const char *wanted, const json_t **out, tl_error *err)
+{
+    const json_t *part = json_object_get(config, key);
+    const char *type = NULL;
+    if (!json_is_object(part))
+        return tl_fail(err, TL_ERR_FORMAT, "%s: no '%s' object", where, key);
+    const tl_status status = tl_json_get_string(part, "model_type", where, &type, err);
+    if (status != TL_OK)
+        return status;
+    if (type == NULL || strcmp(type, wanted) != 0)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: '%s.model_type' is %s, supported in a llava model is %s",
+                       where, key, type != NULL ? type : "missing", wanted);
+    *out = part;
+    return TL_OK;
+}
+
+/* Absent keys have the defaults of transformers' MistralConfig. */
+static tl_status read_decoder(const json_t *text, tl_spec *spec, tl_error *err)
+{
+    tl_dims *d = &spec->dims;
+    *d = (tl_dims){.n_layers = 32,
+                   .d_model = 4096,
+                   .n_heads = 32,
+                   .n_kv_heads = 8,
+                   .d_mlp = 14336,
+                   .n_vocab = 32000};
+    const tl_size_field sizes[] = {
+        {"num_hidden_layers", &d->n_layers},     {"hidden_size", &d->d_model},
+        {"num_attention_heads", &d->n_heads},    {"intermediate_size", &d->d_mlp},
+        {"num_key_value_heads", &d->n_kv_heads}, {"vocab_size", &d->n_vocab},
+    };
+    tl_status status =
+        tl_spec_get_sizes(text, TEXT, sizes, sizeof sizes / sizeof *sizes, err);
+    if (status != TL_OK)
+        return status;
+    d->d_head = d->d_model / d->n_heads;
+    const tl_size_field head = {"head_dim", &d->d_head};
+    spec->norm_eps = 1e-6f;
+    spec->activation = TL_SILU;
+    spec->rope = (tl_rope_spec){.theta = 1e4, .factor = 1.0};
+    spec->embed_scale = 1.0f;
+    /* Absent: 4096; null: every layer sees everything. */
+    const json_t *window = json_object_get(text, "sliding_window");
+    spec->window = window == NULL ? 4096 : 0;
+    if ((status = tl_spec_get_sizes(text, TEXT, &head, 1, err)) != TL_OK ||
+        (status = tl_json_get_size(text, "sliding_window", TEXT, &spec->window, err)) !=
+            TL_OK ||
+        (status = tl_spec_get_float(text, "rms_norm_eps", TEXT, &spec->norm_eps,
+                                    err)) != TL_OK ||
+        (status = tl_spec_get_activation(text, "hidden_act", TEXT, &spec->activation,
+                                         err)) != TL_OK ||
+        (status = tl_json_get_double(text, "rope_theta", TEXT, &spec->rope.theta,
+                                     err)) != TL_OK ||
+        (status = tl_json_get_bool(text, "tie_word_embeddings", TEXT, &spec->tied_head,
+                                   err)) != TL_OK)
+        return status;
+    spec->rope_sliding = spec->rope;
+    return tl_spec_refuse_if_set(text, "rope_scaling", TEXT, err);
+}
+
+/* Which layer's states the projector reads: -1 is the last; so many layers are run. */
+static tl_status read_feature_layer(const json_t *config, const char *where,
+                                    tl_vision_spec *v, tl_error *err)
+{
+    const char *strategy = "default";
+    const json_t *layer = json_object_get(config, "vision_feature_layer");
+    const tl_status status = tl_json_get_string(
+        config, "vision_feature_select_strategy", where, &strategy, err);
+    if (status != TL_OK)
+        return status;
+    if (strcmp(strategy, "full") != 0)
+        return tl_fail(
+            err, TL_ERR_UNSUPPORTED,
+            "%s: 'vision_feature_select_strategy' is '%s', supported is full", where,
+            strategy);
+    if (layer != NULL && !json_is_integer(layer))
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: 'vision_feature_layer' is not one layer", where);
+    const json_int_t asked = layer != NULL ? json_integer_value(layer) : -2,
+                     depth = (json_int_t)v->depth,
+                     run = asked < 0 ? depth + 1 + asked : asked;
+    if (run < 0 || run > depth)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s: 'vision_feature_layer' is %d, of a tower of %d layers",
+                       where, (int)asked, (int)depth);
+    v->depth = (size_t)run;
+    return TL_OK;
+}
+
+/* Absent keys have the defaults of transformers' PixtralVisionConfig. */
+static tl_status read_tower(const json_t *vision, tl_vision_spec *v, tl_error *err)
+{
+    size_t side = 1024;
+    *v = (tl_vision_spec){.tower = TL_TOWER_PIXTRAL,
+                          .depth = 24,
+                          .width = 1024,
+                          .n_heads = 16,
+                          .d_mlp = 4096,
+                          .patch = 16,
+                          .temporal_patch = 1,
+                          .channels = 3,
+                          .merge = 1,
+                          .activation = TL_GELU,
+                          .rms_norms = true,
+                          .gated_mlp = true,
+                          .norm_eps = 1e-5f,
+                          .rope_theta = 1e4};
+    const tl_size_field sizes[] = {
+        {"num_hidden_layers", &v->depth},
+        {"hidden_size", &v->width},
+        {"num_attention_heads", &v->n_heads},
+        {"intermediate_size", &v->d_mlp},
+        {"patch_size", &v->patch},
+        {"num_channels", &v->channels},
+        {"image_size", &side},
+    };
+    tl_status status =
+        tl_spec_get_sizes(vision, VISION, sizes, sizeof sizes / sizeof *sizes, err);
+    if (status == TL_OK)
+        status =
+            tl_spec_get_activation(vision, "hidden_act", VISION, &v->activation, err);
+    if (status == TL_OK)
+        status = tl_json_get_double(vision, "rope_theta", VISION, &v->rope_theta, err);
+    v->grid = side / v->patch;
+    return status;
+}
+
+tl_status tl_spec_read_pixtral(const json_t *config, const char *where, tl_spec *spec,
+                               tl_error *err)
+{
+    const json_t *text = NULL, *vision = NULL;
+    tl_vision_spec *v = &spec->vision;
+    tl_status status =
+        get_part(config, where, "vision_config", "pixtral", &vision, err);
+    if (status == TL_OK)
+        status = get_part(config, where, "text_config", "mistral", &text, err);
+    if (status == TL_OK)
+        status = read_decoder(text, spec, err);
+    if (status == TL_OK)
+        status = read_tower(vision, v, err);
+    if (status == TL_OK)
+        status = read_feature_layer(config, where, v, err);
+    v->projector_activation = TL_GELU;
+    v->projector_bias = true;
+    spec->image_token = 32000;
+    if (status == TL_OK)
+        status = tl_spec_get_activation(config, "projector_hidden_act", where,
+                                        &v->projector_activation, err);
+    if (status == TL_OK)
+        status = tl_json_get_bool(config, "multimodal_projector_bias", where,
+                                  &v->projector_bias, err);
+    if (status == TL_OK)
+        status = tl_json_get_bool(config, "tie_word_embeddings", where,
+                                  &spec->tied_head, err);
+    if (status == TL_OK)
+        status =
+            tl_json_get_id(config, "image_token_index", where, &spec->image_token, err);
+    return status == TL_OK ? tl_json_get_id(config, "image_token_id", where,
+                                            &spec->image_token, err)
+                           : status;
+}
