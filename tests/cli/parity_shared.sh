@@ -6,7 +6,7 @@
 set -u
 bin=$(realpath "${1:?usage: parity_shared.sh BIN}")
 shared=$(realpath -m ../shared)
-only=${TWINLENS_PARITY_ONLY:-qwen2vl}
+families=${TWINLENS_PARITY_ONLY:-qwen2vl gemma3}
 stages=${TWINLENS_PARITY_STAGES:-predict,trace,attribute,evaluate,overlap,interchange,align,backpatch}
 
 skip()
@@ -51,8 +51,10 @@ for backend in cpu ref; do
         echo "skipped: this build has no $backend backend"
         continue
     fi
-    TWINLENS_BACKEND=$backend "$python" "$shared/reference/compare.py" --twinlens "$bin" \
-        "$shared/checkpoints" "$shared/goldens" --only "$only" --stages "$stages" ||
-        status=1
+    for only in $families; do
+        TWINLENS_BACKEND=$backend "$python" "$shared/reference/compare.py" --twinlens "$bin" \
+            "$shared/checkpoints" "$shared/goldens" --only "$only" --stages "$stages" ||
+            status=1
+    done
 done
 exit $status
