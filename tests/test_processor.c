@@ -184,6 +184,8 @@ static void other_golden_prompts_do_too(void **state)
                         SHARED "/goldens/qwen2vl-tied-sharded");
     assert_goldens_hold(SHARED "/checkpoints/gemma3-tiny",
                         SHARED "/goldens/gemma3-tiny");
+    assert_goldens_hold(SHARED "/checkpoints/pixtral-tiny",
+                        SHARED "/goldens/pixtral-tiny");
 }
 
 /* `std`: the least image_std of the checkpoint. */
@@ -243,6 +245,7 @@ static void photographs_have_transformers_pixels(void **state)
     }
     assert_photographs_hold("qwen2vl-tiny", 0.26130258);
     assert_photographs_hold("gemma3-tiny", 0.5);
+    assert_photographs_hold("pixtral-tiny", 0.26130258);
 }
 
 /* ---- prompts ------------------------------------------------------------------------ */

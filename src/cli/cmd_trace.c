@@ -83,7 +83,8 @@ static tl_status add_inputs(tl_arena *arena, const tl_encoding *e,
     tl_tensor pixels = {
         .dtype = TL_F32, .n_dims = e->pixels.n_dims, .data = e->pixels.values};
     memcpy(pixels.dims, e->pixels.dims, sizeof e->pixels.dims);
-    list[(*n)++] = named_i64("image_grid_thw", grid, 1, 3);
+    if (e->pixels.grid_t > 0) /* not every family has one */
+        list[(*n)++] = named_i64("image_grid_thw", grid, 1, 3);
     list[(*n)++] = (tl_named_tensor){"pixel_values", pixels};
     return TL_OK;
 }

@@ -169,9 +169,6 @@ static tl_status make_kind(const void *kind_options, const tl_image *image,
         *out = (tl_pixels){.n_dims = 4,
                            .dims = {1, TL_CHANNEL_COUNT, height, width},
                            .values = values,
-                           .grid_t = 1,
-                           .grid_h = height / o->patch_height,
-                           .grid_w = width / o->patch_width,
                            .n_rows = height / o->patch_height,
                            .n_columns = width / o->patch_width};
     tl_arena_destroy(scratch);

@@ -6,7 +6,7 @@
 set -u
 bin=$(realpath "${1:?usage: parity_shared.sh BIN}")
 shared=$(realpath -m ../shared)
-families=${TWINLENS_PARITY_ONLY:-qwen2vl gemma3}
+families=${TWINLENS_PARITY_ONLY:-qwen2vl gemma3 pixtral}
 stages=${TWINLENS_PARITY_STAGES:-predict,trace,attribute,evaluate,overlap,interchange,align,backpatch}
 
 skip()

@@ -38,6 +38,7 @@ typedef struct subject {
 static const subject subjects[] = {
     {"qwen2vl-tiny", TINY "/checkpoint", TINY "/goldens"},
     SHARED_SUBJECT("gemma3-tiny"),
+    SHARED_SUBJECT("pixtral-tiny"),
 };
 
 static const double FORWARD = 1e-4, GRADIENT = 2e-4, ATTRIBUTION = 2e-4,
