@@ -18,8 +18,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 HERE = Path(__file__).resolve().parent.parent / "data"
+SHARED = HERE.parent.parent.parent / "shared" / "checkpoints"
 TEXT = ["dog apple car apple", "red cube blue sphere green cylinder"]
 SIZES = [(150, 260), (420, 84), (57, 211)]  # width, height
+
+
+def copy_inputs(name, out):
+    """The tokenizer and the image processor of a tiny checkpoint, which is needed only here."""
+    for file in "tokenizer.json", "preprocessor_config.json":
+        shutil.copy(SHARED / name / file, out)
 
 
 def qwen2_5_vl(out):
@@ -52,7 +59,62 @@ def qwen2_5_vl(out):
     return model, encode
 
 
-FAMILIES = {"qwen2_5_vl": qwen2_5_vl}
+def pixtral(out):
+    """A head size that is not d_model / heads, one key-value head, GELU in the tower."""
+    copy_inputs("pixtral-tiny", out)
+    config = transformers.LlavaConfig(
+        vision_config=dict(model_type="pixtral", hidden_size=48, num_attention_heads=3, num_hidden_layers=3,
+                           intermediate_size=40, image_size=96, patch_size=16, hidden_act="gelu"),
+        text_config=dict(model_type="mistral", hidden_size=36, head_dim=12, num_attention_heads=4, num_key_value_heads=1,
+                         intermediate_size=56, num_hidden_layers=3, vocab_size=640, sliding_window=None, rope_theta=1e6),
+        image_token_index=10, vision_feature_layer=-1, vision_feature_select_strategy="full")
+    model = transformers.LlavaForConditionalGeneration(config)
+    images = transformers.PixtralImageProcessor.from_pretrained(out)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+
+    def encode(words, image):
+        kwargs, block = {}, ""
+        if image is not None:
+            kwargs = dict(images(image, return_tensors="pt"))
+            height, width = kwargs["pixel_values"].shape[-2:]
+            row = "[IMG]" * (width // 16)
+            block = "[IMG_BREAK]".join([row] * (height // 16)) + "[IMG_END]"
+        return tokenizer.encode("<s>[INST]" + block + words + "[/INST]", add_special_tokens=False), kwargs
+
+    return model, encode
+
+
+def gemma3(out):
+    """Prompts longer than the window, one global layer of seven, scaled rotary positions."""
+    copy_inputs("gemma3-tiny", out)
+    base = json.loads((SHARED / "gemma3-tiny" / "config.json").read_text())
+    size = json.loads((out / "preprocessor_config.json").read_text())["size"]["height"]
+    tokens = {k: base[k] for k in ("boi_token_index", "eoi_token_index", "image_token_index") if k in base}
+    config = transformers.Gemma3Config(
+        text_config=dict(hidden_size=40, head_dim=12, num_attention_heads=4, num_key_value_heads=2, intermediate_size=60,
+                         num_hidden_layers=7, sliding_window=9, vocab_size=base["text_config"]["vocab_size"],
+                         query_pre_attn_scalar=20, rope_scaling=dict(rope_type="linear", factor=8.0)),
+        vision_config=dict(hidden_size=36, num_attention_heads=3, num_hidden_layers=2, intermediate_size=50,
+                           image_size=size, patch_size=size // 8),
+        mm_tokens_per_image=base["mm_tokens_per_image"], **tokens)
+    model = transformers.Gemma3ForConditionalGeneration(config)
+    images = transformers.Gemma3ImageProcessor.from_pretrained(out)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+
+    def encode(words, image):
+        kwargs, block = {}, ""
+        if image is not None:
+            kwargs = {"pixel_values": images(image, return_tensors="pt")["pixel_values"]}
+            block = "\n\n<start_of_image>" + "<image_soft_token>" * base["mm_tokens_per_image"] + "<end_of_image>\n\n"
+        text = "<bos><start_of_turn>user\n" + block + words.strip() + "<end_of_turn>\n<start_of_turn>model\n"
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        kwargs["token_type_ids"] = torch.tensor([[int(i == config.image_token_index) for i in ids]])
+        return ids, kwargs
+
+    return model, encode
+
+
+FAMILIES = {"qwen2_5_vl": qwen2_5_vl, "pixtral": pixtral, "gemma3": gemma3}
 
 
 def randomise(model, seed):
