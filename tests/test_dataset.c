@@ -117,16 +117,16 @@ static void the_folder_or_its_file_open(void **state)
 static void what_is_optional_may_be_absent(void **state)
 {
     (void)state;
-    tl_dataset *d =
-        open_text("\xef\xbb\xbf{\"id\": \"a\", \"modality\": \"text\", \"data\": \"x\","
-                  " \"query\": \"\", \"answer\": \"1\", \"pair\": null}\r\n"
-                  "  \r\n\n"
-                  "{\"id\": \"b\", \"modality\": \"image\", \"image\": \"/i.png\", "
-                  "\"query\": \"?\","
-                  " \"answer\": \"2\", \"data\": \"\", \"split\": \"evaluation\", "
-                  "\"group\": \"g\","
-                  " \"labels\": [\"2\", \"3\"], \"x_note\": [1]}",
-                  NULL);
+    tl_dataset *d = open_text(
+        "\xef\xbb\xbf{\"id\": \"a\", \"modality\": \"text\", \"data\": \"x\","
+        " \"query\": \"\", \"answer\": \"1\", \"pair\": null}\r\n"
+        "  \r\n\n"
+        "{\"id\": \"b\", \"modality\": \"image\", \"image\": \"/i.png\", "
+        "\"query\": \"?\","
+        " \"answer\": \"2\", \"data\": \"\", \"split\": \"evaluation\", "
+        "\"group\": \"g\","
+        " \"labels\": [\"2\", \"3\"], \"x_note\": [1], \"predicted\": \"There\"}",
+        "{\"answers\": [\"1\", \"2\"]}");
     assert_int_equal(d->n_rows, 2);
     assert_string_equal(d->name, "");
     assert_int_equal(d->n_labels, 0);
@@ -140,6 +140,10 @@ static void what_is_optional_may_be_absent(void **state)
     assert_string_equal(d->rows[1].group, "g");
     assert_int_equal(d->rows[1].n_labels, 2);
     assert_string_equal(d->rows[1].labels[1], "3");
+    assert_null(d->rows[0].predicted);
+    assert_string_equal(d->rows[1].predicted, "There");
+    assert_int_equal(d->n_answers, 2);
+    assert_string_equal(d->answers[1], "2");
     assert_int_equal(d->rows[1].line, 4);
     tl_dataset_close(d);
 }
@@ -213,6 +217,8 @@ static void bad_datasets_are_explained(void **state)
          "image"},
         {START REST ", \"split\": \"test\"}", NULL,
          "/dataset.jsonl:1: 'split' is 'test', wanted 'discovery' or 'evaluation'"},
+        {START REST ", \"predicted\": 1}", NULL,
+         "/dataset.jsonl:1: 'predicted' is 1, wanted a string"},
         {START REST ", \"labels\": \"1\"}", NULL,
          "/dataset.jsonl:1: 'labels' is not a list of answers"},
         {START REST ", \"labels\": []}", NULL,
@@ -235,6 +241,7 @@ static void bad_datasets_are_explained(void **state)
         {ROW_A, "{", "/task.json: line 1"},
         {ROW_A, "{\"name\": 1}", "/task.json: 'name' is 1, wanted a string"},
         {ROW_A, "{\"labels\": {}}", "/task.json: 'labels' is not a list of answers"},
+        {ROW_A, "{\"answers\": 7}", "/task.json: 'answers' is not a list of answers"},
         {ROW_A, "{\"image_size\": [252]}",
          "/task.json: 'image_size' is not [width, height], each in 1..16384"},
         {ROW_A, "{\"image_size\": [252, 0]}",

@@ -512,10 +512,25 @@ static void a_modality_is_named_in_rows_of_the_dataset(void **state)
     tl_dataset_close(dataset);
 }
 
+static void shares_are_of_the_answers_that_occur(void **state)
+{
+    (void)state;
+    tl_dataset_row rows[2] = {{.id = "a"}, {.id = "b"}};
+    tl_dataset d = {.rows = rows, .n_rows = 2};
+    assert_int_equal(tl_split_answers(&d), 0);
+    d.n_labels = 10;
+    assert_int_equal(tl_split_answers(&d), 10);
+    d.n_answers = 7;
+    assert_int_equal(tl_split_answers(&d), 7);
+    rows[1].group = "question";
+    assert_int_equal(tl_split_answers(&d), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_prompts_are_drawn_as_published),
+        cmocka_unit_test(shares_are_of_the_answers_that_occur),
         cmocka_unit_test(draws_shares_fills_cuts_and_groups),
         cmocka_unit_test(takes_what_is_there_when_no_number_is_given),
         cmocka_unit_test(rows_keep_their_own_counterfactual),

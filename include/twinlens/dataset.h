@@ -42,7 +42,9 @@ typedef struct tl_dataset_row {
     const char *const *labels; /* the row's, else the task's */
     size_t n_labels;           /* 0: the whole vocabulary */
     const char *group;         /* counterfactuals come from the same one; optional */
-    size_t line;               /* in dataset.jsonl, from 1 */
+    const char
+        *predicted; /* what a model said, when it was asked elsewhere; optional */
+    size_t line;    /* in dataset.jsonl, from 1 */
 } tl_dataset_row;
 
 typedef struct tl_dataset {
@@ -51,6 +53,8 @@ typedef struct tl_dataset {
     const char *name;   /* of the task; "" without task.json */
     const char *const *labels;
     size_t n_labels;                  /* 0: the whole vocabulary */
+    const char *const *answers;       /* those of the labels that occur */
+    size_t n_answers;                 /* 0: all of them */
     size_t image_width, image_height; /* images are first resized to it; 0: not */
     const tl_dataset_row *rows;
     size_t n_rows;
@@ -64,7 +68,8 @@ typedef struct tl_dataset {
  * knows are logged once each, unless they begin with "x_".
  *
  * task.json   {"name": "counting", "labels": ["1", "2"], "image_size": [252, 252]}
- *             image_size is [width, height], or one number for a square
+ *             image_size is [width, height], or one number for a square; "answers"
+ *             as labels, when some labels are no row's answer
  */
 tl_status tl_dataset_open(const char *path, tl_dataset **out, tl_error *err);
 void tl_dataset_close(tl_dataset *dataset);

@@ -57,6 +57,10 @@ tl_status tl_dataset_split(const tl_dataset *dataset, tl_modality modality,
                            const tl_processor *processor, tl_arena *arena,
                            tl_split *out, tl_error *err);
 
+/* n_answers as published: of the task's answers or labels; 0, those that occur, where
+ * labels differ from question to question. */
+size_t tl_split_answers(const tl_dataset *dataset);
+
 /* What the drawing needs to know of a row. */
 typedef struct tl_split_row {
     const char *id;         /* for messages */

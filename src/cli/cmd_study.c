@@ -38,11 +38,12 @@ static tl_status read_fractions(const char *text, tl_arena *arena,
     return status;
 }
 
-enum { KEEP_CORRECT, KEEP_ALL };
+enum { KEEP_CORRECT, KEEP_ALL, KEEP_STORED };
 
 static const tl_choice modalities[] = {
     {"text", TL_TEXT}, {"image", TL_IMAGE}, {"both", TL_MODALITY_COUNT}, {0}};
-static const tl_choice keeps[] = {{"correct", KEEP_CORRECT}, {"all", KEEP_ALL}, {0}};
+static const tl_choice keeps[] = {
+    {"correct", KEEP_CORRECT}, {"all", KEEP_ALL}, {"stored", KEEP_STORED}, {0}};
 static const tl_choice accuracies[] = {
     {"limited", TL_KEEP_LIMITED}, {"full", TL_KEEP_FULL}, {0}};
 static const tl_choice faiths[] = {
@@ -96,8 +97,9 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
         {.name = "keep",
          .kind = TL_OPTION_CHOICE,
          .value = &c->keep,
-         .argument = "correct|all",
-         .help = "rows to study (correct)",
+         .argument = "correct|all|stored",
+         .help = "rows to study: right now, all, or right by the dataset's 'predicted' "
+                 "(correct)",
          .choices = keeps},
         {.name = "prompts",
          .kind = TL_OPTION_SIZE,
@@ -202,7 +204,9 @@ static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
         o->session.backend = tl_backend_default();
     for (int m = 0; m < TL_MODALITY_COUNT; m++)
         o->modalities[m] = c->modality == m;
-    o->keep = c->keep == KEEP_ALL ? TL_KEEP_ALL : (tl_study_keep)c->accuracy;
+    o->keep = c->keep == KEEP_ALL      ? TL_KEEP_ALL
+              : c->keep == KEEP_STORED ? TL_KEEP_STORED
+                                       : (tl_study_keep)c->accuracy;
     o->attribution = tl_attribution_flags_resolve(&c->attribution);
     o->rounding = (tl_fraction_rounding)c->rounding;
     o->faith = (tl_study_faith)c->faith;

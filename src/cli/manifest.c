@@ -221,7 +221,7 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_session *se
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err)
 {
-    static const char *const keeps[] = {"limited", "full", "all"};
+    static const char *const keeps[] = {"limited", "full", "all", "stored"};
     const tl_attribution_options *a = &options->attribution;
     const tl_dataset *dataset = session->dataset;
     tl_manifest m = {0};

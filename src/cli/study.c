@@ -131,9 +131,23 @@ static tl_status check_prompts(const tl_study *study, tl_modality modality,
     return status;
 }
 
+static tl_status check_predictions(const tl_study *study, tl_error *err)
+{
+    const tl_dataset *d = study->session.dataset;
+    if (study->options->keep != TL_KEEP_STORED)
+        return TL_OK;
+    for (size_t row = 0; row < d->n_rows; row++)
+        if (study->modalities[d->rows[row].modality] && d->rows[row].predicted == NULL)
+            return tl_fail(err, TL_ERR_DATA,
+                           "%s:%zu: row '%s': no 'predicted', which --keep stored "
+                           "needs in every row",
+                           d->path, d->rows[row].line, d->rows[row].id);
+    return TL_OK;
+}
+
 static tl_status check_all_prompts(const tl_study *study, tl_error *err)
 {
-    tl_status status = TL_OK;
+    tl_status status = check_predictions(study, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         if (study->modalities[m])
             status = check_prompts(study, (tl_modality)m, err);

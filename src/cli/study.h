@@ -28,6 +28,7 @@ typedef enum tl_study_keep {
     TL_KEEP_LIMITED, /* rows whose answer beats the other labels */
     TL_KEEP_FULL,    /* rows whose answer beats the whole vocabulary */
     TL_KEEP_ALL,     /* all rows, right or wrong */
+    TL_KEEP_STORED,  /* rows whose answer is what the dataset says was predicted */
 } tl_study_keep;
 
 typedef enum tl_bp_grid {

@@ -207,24 +207,21 @@ tl_status tl_study_predict(tl_study *study, tl_modality modality, tl_error *err)
 
 /* ---- split ------------------------------------------------------------------- */
 
+static bool is_stored_right(const tl_dataset *dataset, size_t row)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    return r->predicted != NULL && strcmp(r->predicted, r->answer) == 0;
+}
+
 static bool is_kept(const tl_study *study, const tl_study_prompt *prompt)
 {
     switch (study->options->keep) {
     case TL_KEEP_LIMITED: return prompt->correct_limited;
     case TL_KEEP_FULL: return prompt->correct_full;
+    case TL_KEEP_STORED: return is_stored_right(study->session.dataset, prompt->row);
     case TL_KEEP_ALL: break;
     }
     return true;
-}
-
-/* The published shares are of the label set, but of the answers that occur where
- * labels differ from question to question. */
-static size_t possible_answers(const tl_dataset *dataset)
-{
-    for (size_t i = 0; i < dataset->n_rows; i++)
-        if (dataset->rows[i].group != NULL)
-            return 0;
-    return dataset->n_labels;
 }
 
 static tl_status name_answers(const tl_study *study, const tl_split_pair *pairs,
@@ -269,7 +266,7 @@ static tl_status draw(const tl_study *study, tl_modality modality, tl_error *err
     const size_t n_rows = study->session.dataset->n_rows;
     const tl_split_options options = {.n_prompts = study->options->n_prompts,
                                       .n_answers =
-                                          possible_answers(study->session.dataset),
+                                          tl_split_answers(study->session.dataset),
                                       .seed = study->options->seed};
     const tl_study_prompt *prompts = NULL;
     size_t n_prompts = 0;

@@ -93,25 +93,27 @@ static tl_status copy_string(const reader *r, const json_t *object, const char *
     return TL_OK;
 }
 
-static tl_status copy_labels(const reader *r, const json_t *object, const char *where,
-                             const char *const **out, size_t *count, tl_error *err)
+/* A list of answers: `key` is "labels" or "answers". */
+static tl_status copy_labels(const reader *r, const json_t *object, const char *key,
+                             const char *where, const char *const **out, size_t *count,
+                             tl_error *err)
 {
-    const json_t *labels = json_object_get(object, "labels");
+    const json_t *labels = json_object_get(object, key);
     if (labels == NULL || json_is_null(labels))
         return TL_OK;
     const size_t n = json_array_size(labels);
     if (!json_is_array(labels) || n == 0)
-        return tl_fail(err, TL_ERR_FORMAT, "%s: 'labels' is not a list of answers",
-                       where);
+        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is not a list of answers", where,
+                       key);
     const char **copies = tl_arena_alloc(r->arena, n, sizeof *copies);
     if (copies == NULL)
         return fail_memory(err);
     for (size_t i = 0; i < n; i++) {
         const char *label = json_string_value(json_array_get(labels, i));
         if (label == NULL || *label == '\0')
-            return tl_fail(
-                err, TL_ERR_FORMAT,
-                "%s: 'labels' has an entry that is not a string, or is empty", where);
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "%s: '%s' has an entry that is not a string, or is empty",
+                           where, key);
         copies[i] = tl_arena_strdup(r->arena, label);
         if (copies[i] == NULL)
             return fail_memory(err);
@@ -143,7 +145,8 @@ static tl_status read_image_size(const json_t *task, const char *where, size_t *
 
 static tl_status read_task(reader *r, tl_error *err)
 {
-    static const char *const known[] = {"name", "labels", "image_size", NULL};
+    static const char *const known[] = {"name", "labels", "answers", "image_size",
+                                        NULL};
     tl_dataset *d = r->dataset;
     d->name = "";
     const char *path = tl_path_join(r->scratch, d->folder, "task.json");
@@ -158,7 +161,9 @@ static tl_status read_task(reader *r, tl_error *err)
     if (status == TL_OK)
         status = copy_string(r, task, "name", path, &d->name, err);
     if (status == TL_OK)
-        status = copy_labels(r, task, path, &d->labels, &d->n_labels, err);
+        status = copy_labels(r, task, "labels", path, &d->labels, &d->n_labels, err);
+    if (status == TL_OK)
+        status = copy_labels(r, task, "answers", path, &d->answers, &d->n_answers, err);
     if (status == TL_OK)
         status = read_image_size(task, path, &d->image_width, &d->image_height, err);
     if (status == TL_OK)
@@ -226,8 +231,8 @@ static tl_status read_row(reader *r, json_t *object, tl_dataset_row *out,
                           const char **counterfactual, tl_error *err)
 {
     static const char *const known[] = {
-        "id",    "pair", "modality", "before", "data",  "query", "answer",
-        "image", "cf",   "split",    "labels", "group", NULL};
+        "id",    "pair", "modality", "before", "data",  "query",     "answer",
+        "image", "cf",   "split",    "labels", "group", "predicted", NULL};
     const tl_dataset *d = r->dataset;
     tl_dataset_row row = {.before = "",
                           .counterfactual = TL_NO_ROW,
@@ -236,10 +241,11 @@ static tl_status read_row(reader *r, json_t *object, tl_dataset_row *out,
     const struct {
         const char *key;
         const char **value;
-    } strings[] = {
-        {"id", &row.id},       {"pair", &row.pair},        {"before", &row.before},
-        {"data", &row.data},   {"query", &row.query},      {"answer", &row.answer},
-        {"group", &row.group}, {"image", &row.image_path}, {"cf", counterfactual}};
+    } strings[] = {{"id", &row.id},         {"pair", &row.pair},
+                   {"before", &row.before}, {"data", &row.data},
+                   {"query", &row.query},   {"answer", &row.answer},
+                   {"group", &row.group},   {"image", &row.image_path},
+                   {"cf", counterfactual},  {"predicted", &row.predicted}};
     if (!json_is_object(object))
         return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", r->where);
     tl_status status = TL_OK;
@@ -249,7 +255,8 @@ static tl_status read_row(reader *r, json_t *object, tl_dataset_row *out,
     if (status == TL_OK)
         status = read_words(object, r->where, &row, err);
     if (status == TL_OK)
-        status = copy_labels(r, object, r->where, &row.labels, &row.n_labels, err);
+        status =
+            copy_labels(r, object, "labels", r->where, &row.labels, &row.n_labels, err);
     if (status == TL_OK)
         status = check_row(&row, r->where, err);
     if (status != TL_OK)

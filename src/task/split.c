@@ -454,3 +454,11 @@ tl_status tl_dataset_split(const tl_dataset *dataset, tl_modality modality,
     *out = split;
     return TL_OK;
 }
+
+size_t tl_split_answers(const tl_dataset *dataset)
+{
+    for (size_t i = 0; i < dataset->n_rows; i++)
+        if (dataset->rows[i].group != NULL)
+            return 0;
+    return dataset->n_answers > 0 ? dataset->n_answers : dataset->n_labels;
+}
