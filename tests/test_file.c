@@ -292,6 +292,63 @@ static void folders_are_made_once(void **unused)
     assert_memory_equal(err.text, "no/such/folder: cannot make", 27);
 }
 
+static void a_folder_is_empty_or_not_there(void **unused)
+{
+    (void)unused;
+    const char *path = in_folder("new");
+    tl_error err = {0};
+    assert_int_equal(tl_file_check_empty(path, &err), TL_OK);
+    assert_int_equal(tl_file_make_folder(path, &err), TL_OK);
+    assert_int_equal(tl_file_check_empty(path, &err), TL_OK);
+    test_file(&folder, "new/.hidden", "", 0);
+    assert_int_equal(tl_file_check_empty(path, &err), TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "new: is not empty; a new folder was wanted"));
+}
+
+static void a_link_is_the_file_and_not_the_link_to_it(void **unused)
+{
+    (void)unused;
+    const char *link = in_folder("link"), *copy = in_folder("copy");
+    char *text = NULL;
+    size_t bytes = 0;
+    tl_error err = {0};
+    test_file(&folder, "original", "one", 3);
+    test_file(&folder, "copy", "another", 7);
+    assert_int_equal(symlink("original", link), 0);
+    for (int time = 0; time < 2; time++) { /* the second time it is there */
+        assert_int_equal(tl_file_link(link, copy, &err), TL_OK);
+        struct stat info;
+        assert_int_equal(lstat(copy, &info), 0);
+        assert_true(S_ISREG(info.st_mode));
+        assert_int_equal(tl_file_read(copy, arena, &text, &bytes, &err), TL_OK);
+        assert_string_equal(text, "one");
+    }
+    assert_int_equal(tl_file_link(link, in_folder("no/such/copy"), &err),
+                     TL_ERR_NOT_FOUND);
+    assert_int_equal(tl_file_link(in_folder("none"), copy, &err), TL_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "none: cannot open"));
+}
+
+/* Another file system has to have a copy; /dev/shm mostly is one. */
+static void what_cannot_be_linked_is_copied(void **unused)
+{
+    (void)unused;
+    char far_away[] = "/dev/shm/twinlens-XXXXXX";
+    const int descriptor = mkstemp(far_away);
+    if (descriptor < 0)
+        skip();
+    assert_int_equal(write(descriptor, "far", 3), 3);
+    close(descriptor);
+    char *text = NULL;
+    size_t bytes = 0;
+    const char *near = in_folder("near");
+    const tl_status status = tl_file_link(far_away, near, NULL);
+    unlink(far_away);
+    assert_int_equal(status, TL_OK);
+    assert_int_equal(tl_file_read(near, arena, &text, &bytes, NULL), TL_OK);
+    assert_string_equal(text, "far");
+}
+
 static void paths_are_joined_and_split(void **unused)
 {
     (void)unused;
@@ -324,6 +381,9 @@ int main(void)
         cmocka_unit_test(what_cannot_be_written_is_named),
         cmocka_unit_test(no_failing_request_leaves_a_trace),
         cmocka_unit_test(folders_are_made_once),
+        cmocka_unit_test(a_folder_is_empty_or_not_there),
+        cmocka_unit_test(a_link_is_the_file_and_not_the_link_to_it),
+        cmocka_unit_test(what_cannot_be_linked_is_copied),
         cmocka_unit_test(paths_are_joined_and_split),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -2,6 +2,7 @@
  * file.c - see file.h. */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -165,6 +166,56 @@ tl_status tl_file_make_folder(const char *path, tl_error *err)
     if (errno == EEXIST)
         return tl_fail(err, TL_ERR_IO, "%s: is a file, a folder was wanted", path);
     return fail_errno(err, "make the folder", path);
+}
+
+tl_status tl_file_check_empty(const char *folder, tl_error *err)
+{
+    DIR *directory = opendir(folder);
+    if (directory == NULL)
+        return TL_OK; /* making it will tell */
+    bool empty = true;
+    for (const struct dirent *entry; empty && (entry = readdir(directory)) != NULL;)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    closedir(directory);
+    return empty ? TL_OK
+                 : tl_fail(err, TL_ERR_ARGUMENT,
+                           "%s: is not empty; a new folder was wanted, or leave to "
+                           "replace what is there",
+                           folder);
+}
+
+static tl_status copy_file(const char *path, const char *name, tl_error *err)
+{
+    tl_file_writer writer = {0};
+    char *content = NULL;
+    size_t bytes = 0;
+    tl_arena *arena = tl_arena_create();
+    tl_status status = arena != NULL
+                           ? tl_file_read(path, arena, &content, &bytes, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    if (status == TL_OK)
+        status = tl_file_writer_open(&writer, name, err);
+    if (status == TL_OK)
+        status = tl_file_writer_put(&writer, content, bytes, err);
+    if (status == TL_OK)
+        status = tl_file_writer_commit(&writer, err);
+    tl_file_writer_abandon(&writer);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+tl_status tl_file_link(const char *path, const char *name, tl_error *err)
+{
+    struct stat from, to;
+    if (stat(path, &from) != 0)
+        return fail_errno(err, "open", path);
+    if (stat(name, &to) == 0 && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+        return TL_OK; /* to make way for itself it would have to go */
+    if (unlink(name) != 0 && errno != ENOENT)
+        return fail_errno(err, "replace", name);
+    return linkat(AT_FDCWD, path, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0
+               ? TL_OK
+               : copy_file(path, name, err);
 }
 
 char *tl_path_join(tl_arena *arena, const char *folder, const char *name)

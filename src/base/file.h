@@ -43,6 +43,13 @@ bool tl_file_is_folder(const char *path);
 /* Makes the folder unless it is there; its parent must exist. */
 tl_status tl_file_make_folder(const char *path, tl_error *err);
 
+/* TL_ERR_ARGUMENT when there is a folder of that name with something in it. */
+tl_status tl_file_check_empty(const char *folder, tl_error *err);
+
+/* Gives a file another name: a hard link, or a copy where there cannot be one. What has
+ * that name already is replaced. */
+tl_status tl_file_link(const char *path, const char *name, tl_error *err);
+
 /* "folder/name" in `arena`; `name` alone when it is absolute or folder is "". */
 char *tl_path_join(tl_arena *arena, const char *folder, const char *name);
 /* The folder part of a path ("." if it has none), in `arena`. */

@@ -2,7 +2,9 @@
  * json.c - see json.h. */
 #include "base/json.h"
 
-#include "base/file.h"
+#include <stdlib.h>
+#include <string.h>
+
 #include "twinlens/arena.h"
 
 tl_status tl_json_parse(const char *text, size_t bytes, const char *where, json_t **out,
@@ -28,6 +30,19 @@ tl_status tl_json_read(const char *path, json_t **out, tl_error *err)
     if (status == TL_OK)
         status = tl_json_parse(text, bytes, path, out, err);
     tl_arena_destroy(arena);
+    return status;
+}
+
+tl_status tl_json_put_line(tl_file_writer *writer, json_t *value, tl_error *err)
+{
+    char *text = value != NULL ? json_dumps(value, JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(value);
+    if (text == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a line of JSON");
+    tl_status status = tl_file_writer_put(writer, text, strlen(text), err);
+    if (status == TL_OK)
+        status = tl_file_writer_put(writer, "\n", 1, err);
+    free(text);
     return status;
 }
 

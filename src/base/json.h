@@ -13,12 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "twinlens/status.h"
+#include "base/file.h"
 
 /* Parses a file or a text; duplicate keys are refused. json_decref() the result. */
 tl_status tl_json_read(const char *path, json_t **out, tl_error *err);
 tl_status tl_json_parse(const char *text, size_t bytes, const char *where, json_t **out,
                         tl_error *err);
+
+/* Writes a value as one line, numbers with six digits, and takes the reference to it
+ * in any case; NULL stands for one that there was no memory for. */
+tl_status tl_json_put_line(tl_file_writer *writer, json_t *value, tl_error *err);
 
 /* A getter leaves *out alone when the key is absent or null; a value of another
  * type, or one that does not fit, is TL_ERR_FORMAT. */

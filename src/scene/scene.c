@@ -7,27 +7,13 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "scene/paint.h"
-
-/* One JSON value, one line. */
-static tl_status put_line(tl_file_writer *writer, json_t *value, tl_error *err)
-{
-    char *text = value != NULL ? json_dumps(value, JSON_REAL_PRECISION(6)) : NULL;
-    json_decref(value);
-    if (text == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a line of JSON");
-    tl_status status = tl_file_writer_put(writer, text, strlen(text), err);
-    if (status == TL_OK)
-        status = tl_file_writer_put(writer, "\n", 1, err);
-    free(text);
-    return status;
-}
 
 static json_t *string_list(const char *const *strings, size_t n)
 {
@@ -115,7 +101,7 @@ static tl_status write_task(const tl_scene_options *o, tl_arena *arena,
     tl_file_writer writer = {0};
     tl_status status = tl_file_writer_open(&writer, path, err);
     if (status == TL_OK)
-        status = put_line(&writer, task, err);
+        status = tl_json_put_line(&writer, task, err);
     else
         json_decref(task);
     if (status == TL_OK)
@@ -165,12 +151,12 @@ static tl_status write_scenes(const tl_scene_options *o, size_t n, uint64_t seed
         tl_scene scene;
         status = tl_scene_stream_next(&stream, &scene, err);
         if (status == TL_OK && !o->no_text)
-            status = put_line(&rows, text_row(i, o->task, &scene), err);
+            status = tl_json_put_line(&rows, text_row(i, o->task, &scene), err);
         if (status != TL_OK || o->no_pictures)
             continue;
-        status = put_line(&rows, image_row(i, o->task, &scene), err);
+        status = tl_json_put_line(&rows, image_row(i, o->task, &scene), err);
         if (status == TL_OK)
-            status = put_line(&drawings, drawing(i, &scene), err);
+            status = tl_json_put_line(&drawings, drawing(i, &scene), err);
         if (status == TL_OK)
             status = write_picture(painter, o, &scene, i, &paint, arena, folder, err);
     }
@@ -224,22 +210,6 @@ static tl_status remove_files(const char *folder, bool (*is_ours)(const char *),
     return status;
 }
 
-static tl_status check_empty(const char *folder, tl_error *err)
-{
-    DIR *directory = opendir(folder);
-    if (directory == NULL)
-        return TL_OK; /* making it will tell */
-    bool empty = true;
-    for (const struct dirent *entry; empty && (entry = readdir(directory)) != NULL;)
-        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-    closedir(directory);
-    return empty ? TL_OK
-                 : tl_fail(err, TL_ERR_ARGUMENT,
-                           "%s: is not empty; a new folder was wanted, or leave to "
-                           "replace what is there",
-                           folder);
-}
-
 static tl_status make_folders(const tl_scene_options *o, tl_arena *arena,
                               const char *folder, tl_error *err)
 {
@@ -248,7 +218,7 @@ static tl_status make_folders(const tl_scene_options *o, tl_arena *arena,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     tl_status status = TL_OK;
     if (!o->replace)
-        status = check_empty(folder, err);
+        status = tl_file_check_empty(folder, err);
     else if ((status = remove_files(folder, is_dataset_file, arena, err)) == TL_OK)
         status = remove_files(images, is_picture, arena, err);
     if (status == TL_OK)
