@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/cmd_import.h"
 #include "cli/options.h"
 #include "twinlens/model.h"
 #include "twinlens/scene.h"
@@ -40,7 +41,8 @@ static tl_status parse_task(const char *name, tl_task *out, tl_error *err)
         }
     return tl_cli_misuse(err,
                          "unknown task '%s', wanted counting, arithmetic, "
-                         "color_ordering, factual_recall or sentiment",
+                         "color_ordering, factual_recall or sentiment; or "
+                         "import-published",
                          name);
 }
 
@@ -106,7 +108,7 @@ static tl_status parse(options *o, int argc, char **argv, FILE *out, bool *help,
                                               "task NAME", argc, argv, out, help, err);
     if (*help)
         fputs("\nNAME is counting, arithmetic, color_ordering, factual_recall or "
-              "sentiment.\n",
+              "sentiment; or import-published, which has options of its own.\n",
               out);
     if (status != TL_OK || *help)
         return status;
@@ -134,6 +136,8 @@ static tl_status open_tokenizer(const char *model, tl_tokenizer **out, tl_error 
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
+    if (argc > 0 && strcmp(argv[0], "import-published") == 0)
+        return tl_cli_import_published(argc - 1, argv + 1, out, err);
     options o = {.n = 200};
     bool help = false;
     tl_status status = parse(&o, argc, argv, out, &help, err);

@@ -5,6 +5,7 @@
 set -u
 bin=$(realpath "${1:?usage: test_bad_input.sh BIN}")
 golden=$PWD/tests/data/qwen2vl-tiny
+published=$PWD/tests/data/published
 work=$(mktemp -d)
 mounted=
 trap '[ -n "$mounted" ] && umount "$mounted"; rm -rf "$work"' EXIT
@@ -90,6 +91,18 @@ fails 1 "64x64 is too small for counting" "84x84" -- task counting --out made --
 fails 1 "1025x252 is too large" "1024x1024" -- task counting --out made --size 1025x252
 fails 1 "factual_recall: there are only" -- task factual_recall --out made --n 9999
 fails 1 "kept: is not empty" -- task counting --out kept
+import=(task import-published --csv-text "$published/textual.csv"
+        --csv-image "$published/visual.csv")
+fails 2 "unknown" -- "${import[@]}" --family qwen2_vl
+fails 2 "'sums'" "arithmetic, color_ordering" -- "${import[@]}" --task sums --out made
+import+=(--task arithmetic)
+fails 2 "--out" -- "${import[@]}" --model-family qwen2_vl
+fails 2 "'qwen3'" "qwen2_vl, llava, gemma3" -- "${import[@]}" --model-family qwen3 --out made
+fails 1 "textual.csv:2: " "chat format of qwen2_vl, wanted that of llava" -- \
+    "${import[@]}" --model-family llava --out made
+fails 1 "visual.csv:2: " "kept/images/" "no such file" -- \
+    "${import[@]}" --model-family qwen2_vl --images kept --out made
+fails 1 "kept: is not empty" -- "${import[@]}" --model-family qwen2_vl --out kept
 echo '<fontconfig><cachedir>cache</cachedir></fontconfig>' > fonts.conf
 export FONTCONFIG_FILE=$PWD/fonts.conf
 fails 1 "font 'Noto Color Emoji'" "fonts-noto-color-emoji" -- task counting --out made

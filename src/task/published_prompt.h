@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * published_prompt.h - the wording of the published prompts: a whole chat string in,
+ * the parts of a dataset's row out.
+ *
+ *     tl_published_prompt prompt;
+ *     status = tl_published_prompt_parse(TL_PUBLISHED_QWEN2_VL, TL_TASK_COUNTING,
+ *                                        TL_TEXT, chat, arena, &prompt, &err);
+ *     prompt.before  "Sequence:"
+ *     prompt.data    " dog dog cat dog dog cat dog"
+ *     prompt.query   ". How many \"dog\" are in the sequence? Answer in ... "
+ *
+ * The parts are cut so that the data segment is the published one of each family:
+ * "Sequence:" and "Question: " are data for Pixtral and Gemma-3, not for Qwen2-VL; the
+ * " ..." behind a description is data for Qwen2-VL and Gemma-3, not for Pixtral, whose
+ * tokens for it are partly those of the quotation marks.
+ */
+#ifndef TWINLENS_TASK_PUBLISHED_PROMPT_H
+#define TWINLENS_TASK_PUBLISHED_PROMPT_H
+
+#include "twinlens/arena.h"
+#include "twinlens/encoding.h"
+#include "twinlens/scene.h"
+#include "twinlens/status.h"
+
+/* Prompts were published for one model of each. */
+typedef enum tl_published_family {
+    TL_PUBLISHED_QWEN2_VL,
+    TL_PUBLISHED_LLAVA, /* Pixtral */
+    TL_PUBLISHED_GEMMA3,
+    TL_PUBLISHED_FAMILIES,
+} tl_published_family;
+
+/* `model_type` of its config.json: "qwen2_vl", "llava", "gemma3". */
+const char *tl_published_family_name(tl_published_family family);
+
+typedef struct tl_published_prompt {
+    const char *before;
+    const char *data; /* NULL: a picture */
+    const char *query;
+    const char *content; /* the data without the words that all prompts have: "85+12";
+                            NULL: a picture */
+    const char *asked; /* what differs between questions: "dog"; "" when nothing does */
+} tl_published_prompt;
+
+/*
+ * Everything in `arena`. TL_ERR_DATA when the prompt is in another chat format, of the
+ * other modality or of another task, and says of which.
+ */
+tl_status tl_published_prompt_parse(tl_published_family family, tl_task task,
+                                    tl_modality modality, const char *chat,
+                                    tl_arena *arena, tl_published_prompt *out,
+                                    tl_error *err);
+
+/*
+ * A name for what a prompt is about, the same for words and picture: of words from
+ * `prompt`, of a picture from the name of its file. "" when that does not tell, as for
+ * colours and sentiments; NULL when there is no memory.
+ */
+const char *tl_published_content(tl_task task, const tl_published_prompt *prompt,
+                                 const char *image_path, tl_arena *arena);
+
+#endif
