@@ -411,6 +411,25 @@ static const char *const published_names[TL_PUBLISHED_FAMILIES] = {
 static const char *const published_tasks[TL_TASKS] = {
     "counting", "arithmetic", "color_ordering", "factual_recall", "sentiment_analysis"};
 
+/* Rows, and those with the right prediction, of text and of picture. */
+static const size_t counts[TL_PUBLISHED_FAMILIES][TL_TASKS][TL_MODALITY_COUNT][2] = {
+    {{{1523, 502}, {382, 271}},
+     {{934, 927}, {1000, 676}},
+     {{1865, 1620}, {1925, 1428}},
+     {{415, 303}, {1264, 861}},
+     {{231, 225}, {244, 226}}},
+    {{{1519, 631}, {333, 221}},
+     {{934, 240}, {1000, 217}},
+     {{471, 365}, {496, 400}},
+     {{453, 374}, {1264, 569}},
+     {{236, 232}, {244, 170}}},
+    {{{1523, 1130}, {382, 279}},
+     {{934, 930}, {1000, 876}},
+     {{1865, 1420}, {1925, 893}},
+     {{452, 365}, {1264, 841}},
+     {{221, 219}, {244, 226}}},
+};
+
 typedef struct published {
     tl_published_family family;
     tl_task task;
@@ -439,6 +458,10 @@ static published open_published(tl_published_family family, tl_task task)
         .family = family,
         .task = task};
     p.dataset = import_and_open(&source, p.folder.path, &p.report);
+    for (int m = 0; m < TL_MODALITY_COUNT; m++) {
+        assert_int_equal(p.report.n[m], counts[family][task][m][0]);
+        assert_int_equal(p.report.n_right[m], counts[family][task][m][1]);
+    }
     tl_csv csv;
     assert_int_equal(tl_csv_read(p.csv[TL_TEXT], p.arena, &csv, NULL), TL_OK);
     const size_t column = tl_csv_column(&csv, "prompt");
