@@ -375,6 +375,94 @@ static void a_missing_file_is_named(void **unused)
     assert_non_null(strstr(err.text, "/nowhere/at/all/config.json"));
 }
 
+static const char pixtral[] =
+    "{\"model_type\": \"llava\", \"image_token_index\": 10, \"vision_feature_layer\": "
+    "-1, "
+    "\"vision_feature_select_strategy\": \"full\", \"text_config\": {\"model_type\": "
+    "\"mistral\", \"head_dim\": 128, \"hidden_size\": 5120, \"num_hidden_layers\": 40, "
+    "\"rope_theta\": 1e9, \"sliding_window\": null, \"vocab_size\": 131072}, "
+    "\"vision_config\": {\"model_type\": \"pixtral\"}}";
+
+static void pixtral_is_read_as_the_hub_has_it(void **unused)
+{
+    (void)unused;
+    tl_spec s;
+    tl_error err = {0};
+    if (read_text(pixtral, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims want = {40, 5120, 32, 8, 128, 14336, 131072};
+    assert_memory_equal(&s.dims, &want, sizeof want);
+    assert_true(s.norm_eps == 1e-6f && s.rope.theta == 1e9 && s.window == 0);
+    assert_true(!s.qkv_bias && !s.tied_head && s.activation == TL_SILU);
+    assert_true(s.attention_scale == (float)(1.0 / sqrt(128.0)));
+    assert_int_equal(s.image_token, 10);
+    const tl_vision_spec *v = &s.vision;
+    assert_int_equal(v->tower, TL_TOWER_PIXTRAL);
+    assert_true(v->depth == 24 && v->width == 1024 && v->n_heads == 16 &&
+                v->d_mlp == 4096 && v->patch == 16 && v->grid == 64 &&
+                v->activation == TL_GELU && v->norm_eps == 1e-5f && v->projector_bias &&
+                v->projector_activation == TL_GELU);
+}
+
+static void a_llava_that_is_no_pixtral_is_refused_by_name(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *from, *to, *says;
+    } cases[] = {
+        {"\"vision_config\": {\"model_type\": \"pixtral\"}",
+         "\"vision_config\": {\"model_type\": \"clip_vision_model\"}",
+         "'vision_config.model_type' is clip_vision_model"},
+        {"\"mistral\"", "\"llama\"", "'text_config.model_type' is llama"},
+        {"\"full\"", "\"default\"", "'vision_feature_select_strategy' is 'default'"},
+        {"\"vision_feature_layer\": -1", "\"vision_feature_layer\": [-1, -2]",
+         "'vision_feature_layer' is not one layer"},
+        {"\"vision_feature_layer\": -1", "\"vision_feature_layer\": 25",
+         "'vision_feature_layer' is 25, of a tower of 24 layers"},
+        {"\"rope_theta\": 1e9", "\"rope_scaling\": {\"rope_type\": \"yarn\"}",
+         "'rope_scaling' is"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        const char *at = strstr(pixtral, cases[i].from);
+        assert_non_null(at);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - pixtral), pixtral,
+                 cases[i].to, at + strlen(cases[i].from));
+        tl_spec s;
+        tl_error err = {0};
+        assert_int_not_equal(read_text(text, &s, &err), TL_OK);
+        if (strstr(err.text, cases[i].says) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i].says);
+    }
+}
+
+static void qwen2_5_vl_has_a_tower_of_windows(void **unused)
+{
+    (void)unused;
+    static const char text[] =
+        "{\"model_type\": \"qwen2_5_vl\", \"hidden_size\": 2048, "
+        "\"num_attention_heads\": "
+        "16, \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [16, 24, 24]}, "
+        "\"vision_config\": {\"hidden_size\": 1280, \"out_hidden_size\": %d%s}}";
+    char json[512];
+    tl_spec s;
+    tl_error err = {0};
+    snprintf(json, sizeof json, text, 2048, "");
+    if (read_text(json, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_vision_spec *v = &s.vision;
+    assert_true(v->tower == TL_TOWER_QWEN && v->depth == 32 && v->d_mlp == 3420 &&
+                v->window == 112 && v->rms_norms && v->gated_mlp);
+    for (size_t l = 0; l < v->depth; l++)
+        assert_int_equal(v->sees_all[l], l % 8 == 7);
+    snprintf(json, sizeof json, text, 2047, "");
+    assert_int_equal(read_text(json, &s, &err), TL_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "'vision_config.out_hidden_size' is 2047"));
+    snprintf(json, sizeof json, text, 2048, ", \"fullatt_block_indexes\": [7, -1]");
+    assert_int_equal(read_text(json, &s, &err), TL_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "fullatt_block_indexes"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +474,9 @@ int main(void)
         cmocka_unit_test(gemma3_is_read_in_later_layouts),
         cmocka_unit_test(gemma3_refuses_by_key_and_value),
         cmocka_unit_test(a_missing_file_is_named),
+        cmocka_unit_test(pixtral_is_read_as_the_hub_has_it),
+        cmocka_unit_test(a_llava_that_is_no_pixtral_is_refused_by_name),
+        cmocka_unit_test(qwen2_5_vl_has_a_tower_of_windows),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
