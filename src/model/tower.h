@@ -25,6 +25,12 @@ typedef struct tl_tower_kind {
 
 const tl_tower_kind *tl_tower_get(tl_tower tower);
 
+/* A whole picture [1, channel, row, column] as rows of [channel, row, column], patch by
+ * patch; what is left at the far edges belongs to none. `out` [patches, channels * patch *
+ * patch]. */
+void tl_tower_cut_patches(const tl_vision_spec *vision, const tl_pixels *pixels,
+                          float *out);
+
 extern const tl_tower_kind tl_tower_qwen, tl_tower_siglip, tl_tower_pixtral;
 
 #endif

@@ -13,7 +13,6 @@
 #include "model/tower.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "model/model_private.h"
 
@@ -151,20 +150,6 @@ static tl_status allocate(tl_arena *arena, const tl_vision_spec *v, size_t patch
     return TL_OK;
 }
 
-/* Rows of [channel, row, column], as the patch embedding reads them. */
-static void cut_patches(const tl_vision_spec *v, const tl_pixels *pixels, float *out)
-{
-    const size_t height = pixels->dims[2], width = pixels->dims[3];
-    for (size_t row = 0; row < height / v->patch; row++)
-        for (size_t column = 0; column < width / v->patch; column++)
-            for (size_t c = 0; c < v->channels; c++)
-                for (size_t y = 0; y < v->patch; y++, out += v->patch)
-                    memcpy(out,
-                           pixels->values + (c * height + row * v->patch + y) * width +
-                               column * v->patch,
-                           v->patch * sizeof *out);
-}
-
 static void fill_rope(const tl_vision_spec *v, size_t rows, size_t columns,
                       const work *s)
 {
@@ -237,7 +222,7 @@ static tl_status run_all(tl_backend *b, const tl_vision_spec *v, const tower *w,
 {
     const size_t rows = pixels->dims[2] / v->patch,
                  columns = pixels->dims[3] / v->patch, patches = rows * columns;
-    cut_patches(v, pixels, s->patches);
+    tl_tower_cut_patches(v, pixels, s->patches);
     fill_rope(v, rows, columns, s);
     tl_status status =
         b->linear(b, &w->patch_embed, patches, s->patches, s->norm, false, err);

@@ -13,7 +13,6 @@
 #include "model/tower.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "model/model_private.h"
 
@@ -147,20 +146,6 @@ static tl_status allocate(tl_arena *arena, const tl_vision_spec *v, work *out,
     return TL_OK;
 }
 
-/* Rows of [channel, row, column], as the patch embedding reads them. */
-static void cut_patches(const tl_vision_spec *v, const tl_pixels *pixels, float *out)
-{
-    const size_t height = pixels->dims[2], width = pixels->dims[3];
-    for (size_t row = 0; row < v->grid; row++)
-        for (size_t column = 0; column < v->grid; column++)
-            for (size_t c = 0; c < v->channels; c++)
-                for (size_t y = 0; y < v->patch; y++, out += v->patch)
-                    memcpy(out,
-                           pixels->values + (c * height + row * v->patch + y) * width +
-                               column * v->patch,
-                           v->patch * sizeof *out);
-}
-
 static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
                            const work *s, tl_error *err)
 {
@@ -248,7 +233,7 @@ static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *a
     if (status != TL_OK)
         goto done;
 
-    cut_patches(v, pixels, s.hidden);
+    tl_tower_cut_patches(v, pixels, s.hidden);
     status = tl_tensor_to_f32(&w->positions, 0, patches * v->width, s.x, err);
     if (status == TL_OK)
         status = b->linear(b, &w->patch_embed, patches, s.hidden, s.x, true, err);
