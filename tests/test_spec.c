@@ -213,7 +213,7 @@ static void gemma3_has_the_defaults_of_transformers(void **unused)
     assert_int_equal(s.image_token, 262144);
     assert_int_equal(s.vision_start_token, 255999);
     const tl_vision_spec *v = &s.vision;
-    assert_int_equal(v->tower, TL_TOWER_SIGLIP);
+    assert_int_equal(v->tower, TL_TOWER_VIT);
     assert_true(v->depth == 12 && v->width == 768 && v->n_heads == 12 &&
                 v->d_mlp == 3072 && v->patch == 16 && v->channels == 3);
     assert_true(v->grid == 14 && v->merge == 2 && v->activation == TL_GELU_TANH &&

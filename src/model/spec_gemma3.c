@@ -285,7 +285,7 @@ static tl_status get_tower(const json_t *config, const char *where, tl_spec *spe
                            tl_error *err)
 {
     tl_vision_spec *v = &spec->vision;
-    *v = (tl_vision_spec){.tower = TL_TOWER_SIGLIP,
+    *v = (tl_vision_spec){.tower = TL_TOWER_VIT,
                           .depth = 12,
                           .width = 768,
                           .n_heads = 12,
@@ -294,6 +294,8 @@ static tl_status get_tower(const json_t *config, const char *where, tl_spec *spe
                           .temporal_patch = 1,
                           .channels = 3,
                           .activation = TL_GELU_TANH,
+                          .final_norm = true,
+                          .projector = TL_PROJECTOR_MEANS,
                           .norm_eps = 1e-6f};
     size_t image = 224;
     const tl_size_field fields[] = {

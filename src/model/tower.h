@@ -17,13 +17,27 @@ typedef struct tl_tower_kind {
     const char *marker;
     /* The tower's weights, in the finder's arena. */
     tl_status (*find)(const tl_finder *finder, const void **weights, tl_error *err);
-    /* Features [*count, d_model] in the order of the image tokens, in `arena`.
-     * TL_ERR_DATA when the pixels do not fit the tower. */
-    tl_status (*run)(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
-                     float **features, size_t *count, tl_error *err);
+    /* How many features pixels give; TL_ERR_DATA when they do not fit the tower. The
+     * two below are asked only when they do. */
+    tl_status (*count)(const tl_spec *spec, const tl_pixels *pixels, size_t *count,
+                       tl_error *err);
+    /* Takes from a measuring arena what `run` takes from `scratch`. */
+    tl_status (*plan)(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
+                      tl_error *err);
+    /* Features [count, d_model] in the order of the image tokens. */
+    tl_status (*run)(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
+                     float *features, tl_error *err);
 } tl_tower_kind;
 
 const tl_tower_kind *tl_tower_get(tl_tower tower);
+
+/* A buffer of `count` floats. */
+typedef struct tl_tower_buffer {
+    float **at;
+    size_t count;
+} tl_tower_buffer;
+tl_status tl_tower_take(tl_arena *arena, const tl_tower_buffer *buffers, size_t n,
+                        tl_error *err);
 
 /* A whole picture [1, channel, row, column] as rows of [channel, row, column], patch by
  * patch; what is left at the far edges belongs to none. `out` [patches, channels * patch *
@@ -31,6 +45,6 @@ const tl_tower_kind *tl_tower_get(tl_tower tower);
 void tl_tower_cut_patches(const tl_vision_spec *vision, const tl_pixels *pixels,
                           float *out);
 
-extern const tl_tower_kind tl_tower_qwen, tl_tower_siglip, tl_tower_pixtral;
+extern const tl_tower_kind tl_tower_qwen, tl_tower_vit, tl_tower_pixtral;
 
 #endif

@@ -11,10 +11,22 @@ const tl_tower_kind *tl_tower_get(tl_tower tower)
 {
     static const tl_tower_kind *const towers[] = {
         [TL_TOWER_QWEN] = &tl_tower_qwen,
-        [TL_TOWER_SIGLIP] = &tl_tower_siglip,
+        [TL_TOWER_VIT] = &tl_tower_vit,
         [TL_TOWER_PIXTRAL] = &tl_tower_pixtral,
     };
     return towers[tower];
+}
+
+tl_status tl_tower_take(tl_arena *arena, const tl_tower_buffer *buffers, size_t n,
+                        tl_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        *buffers[i].at = tl_arena_alloc(arena, buffers[i].count, sizeof(float));
+        if (*buffers[i].at == NULL && !tl_arena_is_measuring(arena))
+            return tl_fail(err, TL_ERR_NO_MEMORY,
+                           "no memory for %zu values of an image", buffers[i].count);
+    }
+    return TL_OK;
 }
 
 void tl_tower_cut_patches(const tl_vision_spec *v, const tl_pixels *pixels, float *out)
@@ -38,6 +50,41 @@ tl_status tl_vision_features(tl_model *model, const tl_pixels *pixels, tl_arena 
             err, TL_ERR_NOT_FOUND,
             "%s: there are no weights of a vision tower, and the prompt has an image",
             tl_safetensors_file_path(model->file, 0));
-    return tl_tower_get(model->spec.vision.tower)
-        ->run(model, pixels, arena, features, count, err);
+    const tl_tower_kind *tower = tl_tower_get(model->spec.vision.tower);
+    size_t n = 0;
+    tl_status status = tower->count(&model->spec, pixels, &n, err);
+    if (status != TL_OK)
+        return status;
+    float *out = tl_arena_alloc(arena, n * model->spec.dims.d_model, sizeof *out);
+    tl_arena *scratch = tl_arena_create();
+    if (out == NULL || scratch == NULL)
+        status =
+            tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image's %zu features", n);
+    if (status == TL_OK)
+        status = tower->run(model, pixels, scratch, out, err);
+    tl_arena_destroy(scratch);
+    if (status == TL_OK) {
+        *features = out;
+        *count = n;
+    }
+    return status;
+}
+
+tl_status tl_vision_bytes(const tl_model *model, const tl_pixels *pixels, size_t *out,
+                          tl_error *err)
+{
+    const tl_spec *spec = &model->spec;
+    const tl_tower_kind *tower = tl_tower_get(spec->vision.tower);
+    size_t n = 0;
+    tl_status status = tower->count(spec, pixels, &n, err);
+    if (status != TL_OK)
+        return status;
+    tl_arena *arena = tl_arena_create_measuring();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
+    tl_arena_alloc(arena, n * spec->dims.d_model, sizeof(float));
+    status = tower->plan(spec, pixels, arena, err);
+    *out = tl_arena_peak(arena);
+    tl_arena_destroy(arena);
+    return status;
 }

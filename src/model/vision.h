@@ -18,4 +18,9 @@
 tl_status tl_vision_features(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
                              float **features, size_t *count, tl_error *err);
 
+/* Bytes that this takes, features included, by the spec alone. Errors: TL_ERR_DATA,
+ * TL_ERR_NO_MEMORY. */
+tl_status tl_vision_bytes(const tl_model *model, const tl_pixels *pixels, size_t *out,
+                          tl_error *err);
+
 #endif

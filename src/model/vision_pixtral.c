@@ -5,7 +5,7 @@
  *     x  = RMS norm(W_patch pixels)                 [rows * columns, width]
  *     x += W_o attention(RMS norm x)                rotary in two dimensions; all patches
  *     x += W_down (act(W_gate n) W_up n), n = RMS norm x          see each other
- *     feature = W_2 act(W_1 x + b_1) + b_2          one for each patch
+ *     feature = project(x)                          one for each patch
  *
  * Frequency f of a head turns with the row for f below a quarter of the head size, at
  * theta^(-4 f / d_head), else with the column, at theta^(-(4 f' + 2) / d_head).
@@ -15,6 +15,7 @@
 #include <math.h>
 
 #include "model/model_private.h"
+#include "model/projector.h"
 
 typedef struct block {
     tl_norm norm1, norm2;
@@ -25,7 +26,7 @@ typedef struct tower {
     tl_linear patch_embed; /* [width, channels * patch * patch] */
     tl_norm first_norm;
     block *blocks;
-    tl_linear project_in, project_out;
+    tl_projector projector;
 } tower;
 
 /* ---- weights --------------------------------------------------------------------- */
@@ -66,25 +67,6 @@ static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *er
     return status;
 }
 
-/* Lies beside the tower in the file. */
-static tl_status find_projector(const tl_finder *f, tower *w, tl_error *err)
-{
-    static const char *const prefixes[] = {"multi_modal_projector.",
-                                           "model.multi_modal_projector."};
-    const tl_vision_spec *v = &f->spec->vision;
-    const size_t d_model = f->spec->dims.d_model;
-    char prefix[64], stem[TL_STEM_BYTES];
-    tl_find_prefix(f->file, prefixes, 2, "linear_1.weight", prefix, sizeof prefix);
-    const char *at = prefix[0] != '\0' ? prefix : prefixes[0];
-    snprintf(stem, sizeof stem, "%slinear_1", at);
-    const tl_status status = tl_find_linear(f, stem, d_model, v->width,
-                                            v->projector_bias, &w->project_in, err);
-    snprintf(stem, sizeof stem, "%slinear_2", at);
-    return status == TL_OK ? tl_find_linear(f, stem, d_model, d_model,
-                                            v->projector_bias, &w->project_out, err)
-                           : status;
-}
-
 static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
 {
     const tl_vision_spec *v = &f->spec->vision;
@@ -104,7 +86,7 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
         status = find_block(f, l, &w->blocks[l], err);
     if (status == TL_OK)
-        status = find_projector(f, w, err);
+        status = tl_projector_find(f, &w->projector, err);
     if (status == TL_OK)
         *weights = w;
     return status;
@@ -115,39 +97,31 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 /* Buffers of one image. */
 typedef struct work {
     float *x, *norm, *q, *k, *v, *z, *lse, *patches, *gate, *up, *hidden, *cosine,
-        *sine;
+        *sine, *scratch;
 } work;
 
-static tl_status allocate(tl_arena *arena, const tl_vision_spec *v, size_t patches,
-                          size_t d_model, work *out, tl_error *err)
+static tl_status lay_out(tl_arena *arena, const tl_spec *spec, size_t rows,
+                         size_t columns, work *out, tl_error *err)
 {
-    const size_t wide = v->d_mlp > d_model ? v->d_mlp : d_model;
-    const struct {
-        float **buffer;
-        size_t width;
-    } buffers[] = {
-        {&out->x, v->width},
-        {&out->norm, v->width},
-        {&out->q, v->width},
-        {&out->k, v->width},
-        {&out->v, v->width},
-        {&out->z, v->width},
-        {&out->lse, v->n_heads},
-        {&out->patches, v->channels * v->patch * v->patch},
-        {&out->gate, v->d_mlp},
-        {&out->up, v->d_mlp},
-        {&out->hidden, wide},
-        {&out->cosine, v->width / v->n_heads / 2},
-        {&out->sine, v->width / v->n_heads / 2},
+    const tl_vision_spec *v = &spec->vision;
+    const size_t patches = rows * columns, half = v->width / v->n_heads / 2;
+    const tl_tower_buffer buffers[] = {
+        {&out->x, patches * v->width},
+        {&out->norm, patches * v->width},
+        {&out->q, patches * v->width},
+        {&out->k, patches * v->width},
+        {&out->v, patches * v->width},
+        {&out->z, patches * v->width},
+        {&out->lse, patches * v->n_heads},
+        {&out->patches, patches * v->channels * v->patch * v->patch},
+        {&out->gate, patches * v->d_mlp},
+        {&out->up, patches * v->d_mlp},
+        {&out->hidden, patches * v->d_mlp},
+        {&out->cosine, patches * half},
+        {&out->sine, patches * half},
+        {&out->scratch, tl_projector_scratch(spec, rows, columns)},
     };
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
-        *buffers[i].buffer =
-            tl_arena_alloc(arena, patches * buffers[i].width, sizeof(float));
-        if (*buffers[i].buffer == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY,
-                           "no memory for an image of %zu patches", patches);
-    }
-    return TL_OK;
+    return tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
 }
 
 static void fill_rope(const tl_vision_spec *v, size_t rows, size_t columns,
@@ -199,73 +173,60 @@ static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *
     return b->linear(b, &w->down, patches, s->hidden, s->x, true, err);
 }
 
-static tl_status check_pixels(const tl_vision_spec *v, const tl_pixels *pixels,
-                              tl_error *err)
+static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
+                                size_t *count, tl_error *err)
 {
+    const tl_vision_spec *v = &spec->vision;
     const size_t *d = pixels->dims;
-    if (pixels->n_dims == 4 && d[0] == 1 && d[1] == v->channels && d[2] > 0 &&
-        d[3] > 0 && d[2] % v->patch == 0 && d[3] % v->patch == 0 &&
-        d[2] / v->patch <= v->grid && d[3] / v->patch <= v->grid)
-        return TL_OK;
-    char have[96];
-    return tl_fail(
-        err, TL_ERR_DATA,
-        "an image of %s values does not fit a tower of at most %zux%zu patches "
-        "of %zux%zu pixels in %zu channels",
-        tl_shape_text(d, pixels->n_dims, have, sizeof have), v->grid, v->grid, v->patch,
-        v->patch, v->channels);
+    if (pixels->n_dims != 4 || d[0] != 1 || d[1] != v->channels || d[2] == 0 ||
+        d[3] == 0 || d[2] % v->patch != 0 || d[3] % v->patch != 0 ||
+        d[2] / v->patch > v->grid || d[3] / v->patch > v->grid) {
+        char have[96];
+        return tl_fail(
+            err, TL_ERR_DATA,
+            "an image of %s values does not fit a tower of at most %zux%zu patches "
+            "of %zux%zu pixels in %zu channels",
+            tl_shape_text(d, pixels->n_dims, have, sizeof have), v->grid, v->grid,
+            v->patch, v->patch, v->channels);
+    }
+    *count = tl_projector_count(v, d[2] / v->patch, d[3] / v->patch);
+    return TL_OK;
 }
 
-static tl_status run_all(tl_backend *b, const tl_vision_spec *v, const tower *w,
-                         const tl_pixels *pixels, size_t d_model, const work *s,
-                         float *out, tl_error *err)
+static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
+                      tl_error *err)
 {
+    const size_t patch = spec->vision.patch;
+    work s = {0};
+    return lay_out(arena, spec, pixels->dims[2] / patch, pixels->dims[3] / patch, &s,
+                   err);
+}
+
+static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
+                           float *out, tl_error *err)
+{
+    const tl_spec *spec = &model->spec;
+    const tl_vision_spec *v = &spec->vision;
+    const tower *w = model->weights.vision;
+    tl_backend *b = model->backend;
     const size_t rows = pixels->dims[2] / v->patch,
                  columns = pixels->dims[3] / v->patch, patches = rows * columns;
-    tl_tower_cut_patches(v, pixels, s->patches);
-    fill_rope(v, rows, columns, s);
-    tl_status status =
-        b->linear(b, &w->patch_embed, patches, s->patches, s->norm, false, err);
+    work s = {0};
+    tl_status status = lay_out(scratch, spec, rows, columns, &s, err);
     if (status != TL_OK)
         return status;
-    b->rmsnorm(b, patches, v->width, v->norm_eps, s->norm, w->first_norm.weight, s->x,
+    tl_tower_cut_patches(v, pixels, s.patches);
+    fill_rope(v, rows, columns, &s);
+    if ((status = b->linear(b, &w->patch_embed, patches, s.patches, s.norm, false,
+                            err)) != TL_OK)
+        return status;
+    b->rmsnorm(b, patches, v->width, v->norm_eps, s.norm, w->first_norm.weight, s.x,
                NULL);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
-        status = run_block(b, v, &w->blocks[l], patches, s, err);
-    if (status == TL_OK)
-        status = b->linear(b, &w->project_in, patches, s->x, s->hidden, false, err);
-    if (status != TL_OK)
-        return status;
-    b->activate(b, v->projector_activation, patches * d_model, s->hidden);
-    return b->linear(b, &w->project_out, patches, s->hidden, out, false, err);
-}
-
-static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
-                           float **features, size_t *count, tl_error *err)
-{
-    const tl_vision_spec *v = &model->spec.vision;
-    const size_t d_model = model->spec.dims.d_model;
-    tl_status status = check_pixels(v, pixels, err);
-    if (status != TL_OK)
-        return status;
-    const size_t patches = pixels->dims[2] / v->patch * (pixels->dims[3] / v->patch);
-    float *out = tl_arena_alloc(arena, patches * d_model, sizeof *out);
-    tl_arena *scratch = tl_arena_create();
-    work s = {0};
-    if (out == NULL || scratch == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zu patches",
-                         patches);
-    if (status == TL_OK)
-        status = allocate(scratch, v, patches, d_model, &s, err);
-    if (status == TL_OK)
-        status = run_all(model->backend, v, model->weights.vision, pixels, d_model, &s,
-                         out, err);
-    if (status == TL_OK) {
-        *features = out;
-        *count = patches;
-    }
-    tl_arena_destroy(scratch);
-    return status;
+        status = run_block(b, v, &w->blocks[l], patches, &s, err);
+    return status == TL_OK ? tl_projector_run(b, spec, &w->projector, rows, columns,
+                                              s.x, s.scratch, out, err)
+                           : status;
 }
 
 static const char *const prefixes[] = {"vision_tower.", "model.vision_tower."};
@@ -275,5 +236,7 @@ const tl_tower_kind tl_tower_pixtral = {
     .n_prefixes = sizeof prefixes / sizeof *prefixes,
     .marker = "patch_conv.weight",
     .find = find_tower,
+    .count = count_features,
+    .plan = plan,
     .run = run_tower,
 };

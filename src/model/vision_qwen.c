@@ -112,7 +112,7 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 
 /* Buffers of one image with P patches. */
 typedef struct work {
-    float *x, *norm, *q, *k, *v, *z, *lse, *hidden, *gate, *up, *cosine, *sine;
+    float *x, *norm, *q, *k, *v, *z, *lse, *hidden, *gate, *up, *cosine, *sine, *merged;
     /* Merged blocks window by window: order[i] is the place in the picture of the i-th.
      * Without windows they lie as in the picture. */
     size_t *order;
@@ -121,39 +121,38 @@ typedef struct work {
     tl_attention_prompt all;
 } work;
 
-static tl_status allocate(tl_arena *arena, const tl_vision_spec *v, size_t patches,
-                          work *out, tl_error *err)
+static tl_status lay_out(tl_arena *arena, const tl_spec *spec, size_t patches,
+                         work *out, tl_error *err)
 {
-    const struct {
-        float **buffer;
-        size_t width;
-    } buffers[] = {
-        {&out->x, v->width},
-        {&out->norm, v->width},
-        {&out->q, v->width},
-        {&out->k, v->width},
-        {&out->v, v->width},
-        {&out->z, v->width},
-        {&out->lse, v->n_heads},
-        {&out->hidden, v->d_mlp > v->width ? v->d_mlp : v->width},
-        {&out->gate, v->gated_mlp ? v->d_mlp : 1},
-        {&out->up, v->gated_mlp ? v->d_mlp : 1},
-        {&out->cosine, v->width / v->n_heads / 2},
-        {&out->sine, v->width / v->n_heads / 2},
+    const tl_vision_spec *v = &spec->vision;
+    const size_t wide = v->d_mlp > v->width ? v->d_mlp : v->width,
+                 gated = v->gated_mlp ? patches * v->d_mlp : 0,
+                 half = v->width / v->n_heads / 2;
+    const tl_tower_buffer buffers[] = {
+        {&out->x, patches * v->width},
+        {&out->norm, patches * v->width},
+        {&out->q, patches * v->width},
+        {&out->k, patches * v->width},
+        {&out->v, patches * v->width},
+        {&out->z, patches * v->width},
+        {&out->lse, patches * v->n_heads},
+        {&out->hidden, patches * wide},
+        {&out->gate, gated},
+        {&out->up, gated},
+        {&out->cosine, patches * half},
+        {&out->sine, patches * half},
+        {&out->merged, patches / v->merge / v->merge * spec->dims.d_model},
     };
-    bool all = true;
-    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
-        *buffers[i].buffer =
-            tl_arena_alloc(arena, patches * buffers[i].width, sizeof(float));
-        all = all && *buffers[i].buffer != NULL;
-    }
+    const tl_status status =
+        tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
     out->order = tl_arena_alloc(arena, patches, sizeof *out->order);
     out->windows = tl_arena_alloc_zero(arena, patches, sizeof *out->windows);
     out->all = (tl_attention_prompt){.n_query = patches, .n_key = patches};
-    return all && out->order != NULL && out->windows != NULL
-               ? TL_OK
-               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zu patches",
-                         patches);
+    if (status == TL_OK && !tl_arena_is_measuring(arena) &&
+        (out->order == NULL || out->windows == NULL))
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zu patches",
+                       patches);
+    return status;
 }
 
 /* ---- windows --------------------------------------------------------------------- */
@@ -254,9 +253,10 @@ static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *
 
 /* ---- the tower ------------------------------------------------------------------- */
 
-static tl_status check_pixels(const tl_vision_spec *v, const tl_pixels *pixels,
-                              tl_error *err)
+static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
+                                size_t *count, tl_error *err)
 {
+    const tl_vision_spec *v = &spec->vision;
     const size_t patch_values = v->channels * v->temporal_patch * v->patch * v->patch;
     if (pixels->n_dims != 2 || pixels->dims[1] != patch_values || pixels->grid_t != 1 ||
         pixels->dims[0] != pixels->grid_h * pixels->grid_w || pixels->dims[0] == 0 ||
@@ -267,7 +267,15 @@ static tl_status check_pixels(const tl_vision_spec *v, const tl_pixels *pixels,
             "fit a tower with patches of %zu values merged %zux%zu",
             pixels->dims[0], pixels->dims[1], pixels->grid_t, pixels->grid_h,
             pixels->grid_w, patch_values, v->merge, v->merge);
+    *count = pixels->dims[0] / v->merge / v->merge;
     return TL_OK;
+}
+
+static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
+                      tl_error *err)
+{
+    work s = {0};
+    return lay_out(arena, spec, pixels->dims[0], &s, err);
 }
 
 /* From pixels to s->x behind the last block, window by window. */
@@ -292,8 +300,8 @@ static tl_status run_blocks(tl_backend *b, const tl_vision_spec *v, const tower 
 
 /* Patches lie in merged blocks, so a merged row is per_token rows in a row. */
 static tl_status merge(tl_backend *b, const tl_vision_spec *v, const tower *w,
-                       size_t tokens, size_t d_model, const work *s, float *merged,
-                       float *out, tl_error *err)
+                       size_t tokens, size_t d_model, const work *s, float *out,
+                       tl_error *err)
 {
     const size_t patches = tokens * v->merge * v->merge;
     run_norm(b, v, &w->merger_norm, patches, s);
@@ -301,44 +309,26 @@ static tl_status merge(tl_backend *b, const tl_vision_spec *v, const tower *w,
     if (status != TL_OK)
         return status;
     b->activate(b, TL_GELU, patches * v->width, s->x);
-    status = b->linear(b, &w->merger_out, tokens, s->x, merged, false, err);
+    status = b->linear(b, &w->merger_out, tokens, s->x, s->merged, false, err);
     for (size_t i = 0; i < tokens && status == TL_OK; i++)
-        memcpy(out + s->order[i] * d_model, merged + i * d_model,
+        memcpy(out + s->order[i] * d_model, s->merged + i * d_model,
                d_model * sizeof *out);
     return status;
 }
 
-static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
-                           float **features, size_t *count, tl_error *err)
+static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
+                           float *out, tl_error *err)
 {
     const tl_vision_spec *v = &model->spec.vision;
     const tower *w = model->weights.vision;
-    const size_t d_model = model->spec.dims.d_model;
-    tl_status status = check_pixels(v, pixels, err);
-    if (status != TL_OK)
-        return status;
     const size_t patches = pixels->dims[0], tokens = patches / v->merge / v->merge;
-    tl_arena *scratch = tl_arena_create();
-    float *out = tl_arena_alloc(arena, tokens * d_model, sizeof *out);
-    float *merged = scratch != NULL
-                        ? tl_arena_alloc(scratch, tokens * d_model, sizeof *merged)
-                        : NULL;
     work s = {0};
-    if (out == NULL || merged == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zu patches",
-                         patches);
-    if (status == TL_OK)
-        status = allocate(scratch, v, patches, &s, err);
+    tl_status status = lay_out(scratch, &model->spec, patches, &s, err);
     if (status == TL_OK)
         status = run_blocks(model->backend, v, w, pixels, &s, err);
-    if (status == TL_OK)
-        status = merge(model->backend, v, w, tokens, d_model, &s, merged, out, err);
-    if (status == TL_OK) {
-        *features = out;
-        *count = tokens;
-    }
-    tl_arena_destroy(scratch);
-    return status;
+    return status == TL_OK ? merge(model->backend, v, w, tokens,
+                                   model->spec.dims.d_model, &s, out, err)
+                           : status;
 }
 
 static const char *const prefixes[] = {"visual.", "model.visual."};
@@ -348,5 +338,7 @@ const tl_tower_kind tl_tower_qwen = {
     .n_prefixes = sizeof prefixes / sizeof *prefixes,
     .marker = "patch_embed.proj.weight",
     .find = find_tower,
+    .count = count_features,
+    .plan = plan,
     .run = run_tower,
 };

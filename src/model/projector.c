@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * projector.c - see projector.h. */
+#include "model/projector.h"
+
+#include <stdio.h>
+
+static tl_status find_layers(const tl_finder *f, const char *prefix, tl_projector *out,
+                             tl_error *err)
+{
+    const tl_vision_spec *v = &f->spec->vision;
+    const size_t d_model = f->spec->dims.d_model;
+    char stem[TL_STEM_BYTES];
+    snprintf(stem, sizeof stem, "%slinear_1", prefix);
+    const tl_status status =
+        tl_find_linear(f, stem, d_model, v->width, v->projector_bias, &out->in, err);
+    snprintf(stem, sizeof stem, "%slinear_2", prefix);
+    return status == TL_OK ? tl_find_linear(f, stem, d_model, d_model,
+                                            v->projector_bias, &out->out, err)
+                           : status;
+}
+
+static tl_status find_means(const tl_finder *f, const char *prefix, tl_projector *out,
+                            tl_error *err)
+{
+    const size_t width = f->spec->vision.width;
+    char name[TL_STEM_BYTES];
+    snprintf(name, sizeof name, "%smm_input_projection_weight", prefix);
+    const tl_status status =
+        tl_find_tensor(f, name, width, f->spec->dims.d_model, &out->in.weight, err);
+    snprintf(name, sizeof name, "%smm_soft_emb_norm", prefix);
+    return status == TL_OK ? tl_find_norm(f, name, width, TL_NORM_RMS, &out->norm, err)
+                           : status;
+}
+
+tl_status tl_projector_find(const tl_finder *f, tl_projector *out, tl_error *err)
+{
+    static const char *const prefixes[] = {"multi_modal_projector.",
+                                           "model.multi_modal_projector."};
+    static const char *const markers[] = {
+        [TL_PROJECTOR_LAYERS] = "linear_1.weight",
+        [TL_PROJECTOR_LINEAR] = "linear.weight",
+        [TL_PROJECTOR_MEANS] = "mm_input_projection_weight",
+    };
+    const tl_vision_spec *v = &f->spec->vision;
+    char found[64], stem[TL_STEM_BYTES];
+    tl_find_prefix(f->file, prefixes, sizeof prefixes / sizeof *prefixes,
+                   markers[v->projector], found, sizeof found);
+    const char *prefix = found[0] != '\0' ? found : prefixes[0];
+    *out = (tl_projector){0};
+    switch (v->projector) {
+    case TL_PROJECTOR_LAYERS: return find_layers(f, prefix, out, err);
+    case TL_PROJECTOR_MEANS: return find_means(f, prefix, out, err);
+    case TL_PROJECTOR_LINEAR: break;
+    }
+    snprintf(stem, sizeof stem, "%slinear", prefix);
+    return tl_find_linear(f, stem, f->spec->dims.d_model, v->width, v->projector_bias,
+                          &out->in, err);
+}
+
+size_t tl_projector_count(const tl_vision_spec *v, size_t rows, size_t columns)
+{
+    return v->projector == TL_PROJECTOR_MEANS ? rows / v->merge * (columns / v->merge)
+                                              : rows * columns;
+}
+
+size_t tl_projector_scratch(const tl_spec *spec, size_t rows, size_t columns)
+{
+    const tl_vision_spec *v = &spec->vision;
+    const size_t count = tl_projector_count(v, rows, columns);
+    switch (v->projector) {
+    case TL_PROJECTOR_LAYERS: return count * spec->dims.d_model;
+    case TL_PROJECTOR_MEANS: return 2 * count * v->width;
+    case TL_PROJECTOR_LINEAR: break;
+    }
+    return 0;
+}
+
+/* out[i,j] = mean of x over the patches of square (i, j); what is left at the far edges
+ * belongs to none. x [rows, columns, width]. */
+static void take_means(const tl_vision_spec *v, size_t rows, size_t columns,
+                       const float *x, float *out)
+{
+    const size_t n = v->merge * v->merge;
+    for (size_t i = 0; i < rows / v->merge; i++)
+        for (size_t j = 0; j < columns / v->merge; j++)
+            for (size_t d = 0; d < v->width; d++) {
+                double sum = 0.0;
+                for (size_t p = 0; p < n; p++) {
+                    const size_t row = i * v->merge + p / v->merge,
+                                 column = j * v->merge + p % v->merge;
+                    sum += (double)x[(row * columns + column) * v->width + d];
+                }
+                *out++ = (float)(sum / (double)n);
+            }
+}
+
+tl_status tl_projector_run(tl_backend *b, const tl_spec *spec,
+                           const tl_projector *projector, size_t rows, size_t columns,
+                           const float *x, float *scratch, float *out, tl_error *err)
+{
+    const tl_vision_spec *v = &spec->vision;
+    const size_t count = tl_projector_count(v, rows, columns);
+    if (v->projector == TL_PROJECTOR_MEANS) {
+        float *means = scratch, *norm = scratch + count * v->width;
+        take_means(v, rows, columns, x, means);
+        b->rmsnorm(b, count, v->width, v->norm_eps, means, projector->norm.weight, norm,
+                   NULL);
+        /* Stored input first: x W is what others have on the way back. */
+        return b->linear_backward(b, &projector->in, count, norm, out, false, err);
+    }
+    if (v->projector == TL_PROJECTOR_LINEAR)
+        return b->linear(b, &projector->in, count, x, out, false, err);
+    const tl_status status =
+        b->linear(b, &projector->in, count, x, scratch, false, err);
+    if (status != TL_OK)
+        return status;
+    b->activate(b, v->projector_activation, count * spec->dims.d_model, scratch);
+    return b->linear(b, &projector->out, count, scratch, out, false, err);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vision_vit.c - the plain vision transformer (model/tower.h), SigLIP's and CLIP's; in
+ * brackets what only CLIP's has:
+ *
+ *     x  = W_patch pixels + b + position            [patches, width]
+ *     [x = layer norm of (class row, x); no b]      [1 + patches, width]
+ *     x += W_out attention(layer norm x)            all rows see each other
+ *     x += W_2 act(W_1 layer norm x)                both depth times
+ *     feature = project(x)                          [without the class row]
+ *
+ * With final_norm the projector reads layer norm x. The grid of patches is as large as the
+ * table of positions: other images do not fit.
+ */
+#include "model/tower.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/model_private.h"
+#include "model/projector.h"
+
+typedef struct block {
+    tl_norm norm1, norm2;
+    tl_linear q, k, v, out, fc1, fc2;
+} block;
+
+typedef struct tower {
+    const float *class_row; /* [width] */
+    tl_linear patch_embed;  /* [width, channels * patch * patch] */
+    tl_tensor positions;    /* [rows, width] */
+    block *blocks;
+    tl_norm first_norm, final_norm;
+    tl_projector projector;
+} tower;
+
+/* Rows that run through the tower. */
+static size_t row_count(const tl_vision_spec *v)
+{
+    return v->grid * v->grid + v->class_row;
+}
+
+/* ---- weights --------------------------------------------------------------------- */
+
+static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *err)
+{
+    const tl_vision_spec *v = &f->spec->vision;
+    const struct {
+        const char *stem;
+        size_t n_out, n_in;
+        tl_linear *out;
+    } linears[] = {
+        {"self_attn.q_proj", v->width, v->width, &b->q},
+        {"self_attn.k_proj", v->width, v->width, &b->k},
+        {"self_attn.v_proj", v->width, v->width, &b->v},
+        {"self_attn.out_proj", v->width, v->width, &b->out},
+        {"mlp.fc1", v->d_mlp, v->width, &b->fc1},
+        {"mlp.fc2", v->width, v->d_mlp, &b->fc2},
+    };
+    tl_status status = TL_OK;
+    char stem[TL_STEM_BYTES];
+    for (size_t i = 0; i < sizeof linears / sizeof linears[0] && status == TL_OK; i++) {
+        snprintf(stem, sizeof stem, "%sencoder.layers.%zu.%s", f->vision, l,
+                 linears[i].stem);
+        status = tl_find_linear(f, stem, linears[i].n_out, linears[i].n_in, true,
+                                linears[i].out, err);
+    }
+    for (int i = 1; i <= 2 && status == TL_OK; i++) {
+        snprintf(stem, sizeof stem, "%sencoder.layers.%zu.layer_norm%d", f->vision, l,
+                 i);
+        status = tl_find_norm(f, stem, v->width, TL_NORM_LAYER,
+                              i == 1 ? &b->norm1 : &b->norm2, err);
+    }
+    return status;
+}
+
+static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
+{
+    const tl_vision_spec *v = &f->spec->vision;
+    tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
+    if (w != NULL)
+        w->blocks = tl_arena_alloc_zero(f->arena, v->depth, sizeof *w->blocks);
+    if (w == NULL || w->blocks == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
+    char stem[TL_STEM_BYTES];
+    tl_status status = TL_OK;
+    snprintf(stem, sizeof stem, "%sembeddings.class_embedding", f->vision);
+    if (v->class_row)
+        status = tl_find_vector(f, stem, v->width, 0.0f, &w->class_row, err);
+    snprintf(stem, sizeof stem, "%sembeddings.patch_embedding", f->vision);
+    if (status == TL_OK)
+        status = tl_find_linear(f, stem, v->width, v->channels * v->patch * v->patch,
+                                !v->class_row, &w->patch_embed, err);
+    snprintf(stem, sizeof stem, "%sembeddings.position_embedding.weight", f->vision);
+    if (status == TL_OK)
+        status = tl_find_tensor(f, stem, row_count(v), v->width, &w->positions, err);
+    snprintf(stem, sizeof stem, "%spre_layrnorm", f->vision); /* so it is spelt */
+    if (status == TL_OK && v->class_row)
+        status = tl_find_norm(f, stem, v->width, TL_NORM_LAYER, &w->first_norm, err);
+    for (size_t l = 0; l < v->depth && status == TL_OK; l++)
+        status = find_block(f, l, &w->blocks[l], err);
+    snprintf(stem, sizeof stem, "%spost_layernorm", f->vision);
+    if (status == TL_OK && v->final_norm)
+        status = tl_find_norm(f, stem, v->width, TL_NORM_LAYER, &w->final_norm, err);
+    if (status == TL_OK)
+        status = tl_projector_find(f, &w->projector, err);
+    if (status == TL_OK)
+        *weights = w;
+    return status;
+}
+
+/* ---- features -------------------------------------------------------------------- */
+
+/* Buffers of one image. */
+typedef struct work {
+    float *x, *norm, *q, *k, *v, *z, *lse, *hidden, *scratch;
+} work;
+
+static tl_status lay_out(tl_arena *arena, const tl_spec *spec, work *out, tl_error *err)
+{
+    const tl_vision_spec *v = &spec->vision;
+    const size_t rows = row_count(v), patch_values = v->channels * v->patch * v->patch,
+                 wide = v->d_mlp > patch_values ? v->d_mlp : patch_values;
+    const tl_tower_buffer buffers[] = {
+        {&out->x, rows * v->width},
+        {&out->norm, rows * v->width},
+        {&out->q, rows * v->width},
+        {&out->k, rows * v->width},
+        {&out->v, rows * v->width},
+        {&out->z, rows * v->width},
+        {&out->lse, rows * v->n_heads},
+        {&out->hidden, rows * wide},
+        {&out->scratch, tl_projector_scratch(spec, v->grid, v->grid)},
+    };
+    return tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
+}
+
+static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
+                           const work *s, tl_error *err)
+{
+    const size_t d_head = v->width / v->n_heads, rows = row_count(v);
+    const tl_attention shape = {.n_heads = v->n_heads,
+                                .n_kv_heads = v->n_heads,
+                                .d_head = d_head,
+                                .scale = (float)(1.0 / sqrt((double)d_head))};
+    const tl_attention_prompt all = {.n_query = rows, .n_key = rows};
+    tl_status status;
+
+    b->layernorm(b, rows, v->width, v->norm_eps, s->x, w->norm1.weight, w->norm1.bias,
+                 s->norm);
+    if ((status = b->linear(b, &w->q, rows, s->norm, s->q, false, err)) != TL_OK ||
+        (status = b->linear(b, &w->k, rows, s->norm, s->k, false, err)) != TL_OK ||
+        (status = b->linear(b, &w->v, rows, s->norm, s->v, false, err)) != TL_OK ||
+        (status = b->attention(b, &shape, 1, &all, s->q, s->k, s->v, s->z, s->lse,
+                               err)) != TL_OK ||
+        (status = b->linear(b, &w->out, rows, s->z, s->x, true, err)) != TL_OK)
+        return status;
+
+    b->layernorm(b, rows, v->width, v->norm_eps, s->x, w->norm2.weight, w->norm2.bias,
+                 s->norm);
+    if ((status = b->linear(b, &w->fc1, rows, s->norm, s->hidden, false, err)) != TL_OK)
+        return status;
+    b->activate(b, v->activation, rows * v->d_mlp, s->hidden);
+    return b->linear(b, &w->fc2, rows, s->hidden, s->x, true, err);
+}
+
+/* From pixels to s->x in front of the first block. */
+static tl_status embed(tl_backend *b, const tl_vision_spec *v, const tower *w,
+                       const tl_pixels *pixels, const work *s, tl_error *err)
+{
+    const size_t rows = row_count(v);
+    float *patches = s->x + v->class_row * v->width;
+    tl_status status = tl_tensor_to_f32(&w->positions, 0, rows * v->width, s->x, err);
+    if (status != TL_OK)
+        return status;
+    tl_tower_cut_patches(v, pixels, s->hidden);
+    status =
+        b->linear(b, &w->patch_embed, v->grid * v->grid, s->hidden, patches, true, err);
+    if (status != TL_OK || !v->class_row)
+        return status;
+    b->add(b, v->width, w->class_row, s->x);
+    b->layernorm(b, rows, v->width, v->norm_eps, s->x, w->first_norm.weight,
+                 w->first_norm.bias, s->norm);
+    memcpy(s->x, s->norm, rows * v->width * sizeof *s->x);
+    return TL_OK;
+}
+
+static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
+                           float *out, tl_error *err)
+{
+    const tl_spec *spec = &model->spec;
+    const tl_vision_spec *v = &spec->vision;
+    const tower *w = model->weights.vision;
+    tl_backend *b = model->backend;
+    work s = {0};
+    tl_status status = lay_out(scratch, spec, &s, err);
+    if (status == TL_OK)
+        status = embed(b, v, w, pixels, &s, err);
+    for (size_t l = 0; l < v->depth && status == TL_OK; l++)
+        status = run_block(b, v, &w->blocks[l], &s, err);
+    if (status != TL_OK)
+        return status;
+    const float *states = s.x;
+    if (v->final_norm) {
+        b->layernorm(b, row_count(v), v->width, v->norm_eps, s.x, w->final_norm.weight,
+                     w->final_norm.bias, s.norm);
+        states = s.norm;
+    }
+    return tl_projector_run(b, spec, &w->projector, v->grid, v->grid,
+                            states + v->class_row * v->width, s.scratch, out, err);
+}
+
+static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
+                                size_t *count, tl_error *err)
+{
+    const tl_vision_spec *v = &spec->vision;
+    const size_t *d = pixels->dims;
+    if (pixels->n_dims != 4 || d[0] != 1 || d[1] != v->channels ||
+        d[2] / v->patch != v->grid || d[3] / v->patch != v->grid) {
+        char have[96];
+        return tl_fail(err, TL_ERR_DATA,
+                       "an image of %s values does not fit a tower of %zux%zu patches "
+                       "of %zux%zu pixels in %zu channels",
+                       tl_shape_text(d, pixels->n_dims, have, sizeof have), v->grid,
+                       v->grid, v->patch, v->patch, v->channels);
+    }
+    *count = tl_projector_count(v, v->grid, v->grid);
+    return TL_OK;
+}
+
+static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
+                      tl_error *err)
+{
+    (void)pixels;
+    work s = {0};
+    return lay_out(arena, spec, &s, err);
+}
+
+static const char *const prefixes[] = {"vision_tower.vision_model.",
+                                       "model.vision_tower.vision_model."};
+
+const tl_tower_kind tl_tower_vit = {
+    .prefixes = prefixes,
+    .n_prefixes = sizeof prefixes / sizeof *prefixes,
+    .marker = "embeddings.patch_embedding.weight",
+    .find = find_tower,
+    .count = count_features,
+    .plan = plan,
+    .run = run_tower,
+};
