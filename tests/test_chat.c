@@ -28,7 +28,7 @@ static void chats_are_written_as_the_templates_do(void **state)
         {"A ", NULL, "c", true,
          QWEN_BEFORE "<|vision_start|><|image_pad|><|vision_end|>A c" QWEN_AFTER},
     };
-    const tl_chat_format *format = tl_chat_find("qwen2_vl");
+    const tl_chat_format *format = tl_chat_find("qwen2_vl", NULL);
     assert_non_null(format);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
@@ -71,7 +71,7 @@ static void gemma3_trims_the_words_as_a_whole(void **state)
          ""},
         {" A ", NULL, " c", true, GEMMA_BEFORE GEMMA_IMAGE "A  c" GEMMA_AFTER, ""},
     };
-    const tl_chat_format *format = tl_chat_find("gemma3");
+    const tl_chat_format *format = tl_chat_find("gemma3", NULL);
     assert_non_null(format);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
@@ -102,13 +102,15 @@ static void words_that_mean_a_picture_are_refused(void **state)
         {"qwen2_vl", "a <|ima", "ge_p", "ad|>", "<|image_pad|>", false},
         {"gemma3", "", "x", "<start_of_image>", "<start_of_image>", false},
         {"gemma3", "", NULL, "<image_soft_token>", "<image_soft_token>", true},
+        {"paligemma", "", NULL, "<image>", "<image>", true},
+        {"llava", "", "<image>", "", "<image>", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         tl_error err = {0};
         tl_chat chat = {.bytes = 77};
-        assert_int_equal(tl_chat_build(tl_chat_find(cases[i].family), cases[i].before,
-                                       cases[i].data, cases[i].query,
+        assert_int_equal(tl_chat_build(tl_chat_find(cases[i].family, NULL),
+                                       cases[i].before, cases[i].data, cases[i].query,
                                        cases[i].has_image, arena, &chat, &err),
                          TL_ERR_DATA);
         assert_non_null(strstr(err.text, cases[i].token));
@@ -120,14 +122,59 @@ static void words_that_mean_a_picture_are_refused(void **state)
 static void families_are_found_and_listed(void **state)
 {
     (void)state;
-    assert_null(tl_chat_find("gpt2"));
-    assert_null(tl_chat_find(""));
-    static const char *const families[] = {"qwen2_vl", "gemma3"};
+    assert_null(tl_chat_find("gpt2", NULL));
+    assert_null(tl_chat_find("", "pixtral"));
+    assert_null(tl_chat_find("llava", "siglip_vision_model"));
+    static const struct {
+        const char *family, *tower;
+    } families[] = {{"qwen2_vl", NULL},
+                    {"qwen2_5_vl", "any"},
+                    {"gemma3", "siglip_vision_model"},
+                    {"paligemma", NULL},
+                    {"llava", "clip_vision_model"},
+                    {"llava", "pixtral"}};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        assert_non_null(strstr(tl_chat_known(), families[i]));
-        const tl_chat_format *format = tl_chat_find(families[i]);
+        assert_non_null(strstr(tl_chat_known(), families[i].family));
+        const tl_chat_format *format =
+            tl_chat_find(families[i].family, families[i].tower);
         assert_non_null(format);
         assert_non_null(strstr(format->image, format->placeholder));
+    }
+    /* Which is what transformers takes a model without a word about it for. */
+    assert_ptr_equal(tl_chat_find("llava", NULL),
+                     tl_chat_find("llava", "clip_vision_model"));
+}
+
+/* The tower of a llava decides about the chat; PaliGemma has its picture in front of
+ * everything. */
+static void formats_differ_in_where_the_picture_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *tower;
+        bool has_image;
+        const char *want;
+    } cases[] = {
+        {"llava", "clip_vision_model", false, "<s>USER: A: b c ASSISTANT:"},
+        {"llava", "clip_vision_model", true, "<s>USER: <image>\nA: c ASSISTANT:"},
+        {"llava", "pixtral", false, "<s>[INST]A: b c[/INST]"},
+        {"llava", "pixtral", true, "<s>[INST][IMG]A: c[/INST]"},
+        {"paligemma", "siglip_vision_model", false, "<bos>A: b c\n"},
+        {"paligemma", "siglip_vision_model", true, "<image><bos>A: c\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        tl_chat chat;
+        const char *data = cases[i].has_image ? NULL : "b";
+        assert_int_equal(tl_chat_build(tl_chat_find(cases[i].family, cases[i].tower),
+                                       "A: ", data, cases[i].has_image ? "c" : " c",
+                                       cases[i].has_image, arena, &chat, NULL),
+                         TL_OK);
+        assert_string_equal(chat.text, cases[i].want);
+        if (data != NULL)
+            assert_memory_equal(chat.text + chat.data_begin, "b", 1);
+        assert_int_equal(chat.data_end - chat.data_begin, data != NULL);
+        tl_arena_destroy(arena);
     }
 }
 
@@ -139,8 +186,8 @@ static void lack_of_memory_is_a_status(void **state)
     static char long_text[300000]; /* more than an arena has at hand */
     memset(long_text, 'a', sizeof long_text - 1);
     tl_alloc_fail_at(0);
-    assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl"), "", long_text, "", false,
-                                   arena, &chat, NULL),
+    assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl", NULL), "", long_text, "",
+                                   false, arena, &chat, NULL),
                      TL_ERR_NO_MEMORY);
     tl_alloc_fail_at(-1);
     tl_arena_destroy(arena);
@@ -153,6 +200,7 @@ int main(void)
         cmocka_unit_test(gemma3_trims_the_words_as_a_whole),
         cmocka_unit_test(words_that_mean_a_picture_are_refused),
         cmocka_unit_test(families_are_found_and_listed),
+        cmocka_unit_test(formats_differ_in_where_the_picture_is),
         cmocka_unit_test(lack_of_memory_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

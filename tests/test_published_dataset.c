@@ -11,7 +11,6 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "input/chat.h"
 #include "task/csv.h"
 #include "task/published_dataset.h"
 #include "twinlens/split.h"
@@ -741,31 +740,19 @@ static void check_dataset_split(const published *p, const tl_processor *processo
 
 static void check_family(tl_published_family family)
 {
-    const char *name = tl_published_family_name(family);
     const test_folder model = make_model(family);
     tl_processor *processor = NULL;
-    tl_tokenizer *tokenizer = NULL;
     tl_error err = {0};
-    char path[512];
-    snprintf(path, sizeof path, "%s/tokenizer.json", model.path);
-    if (tl_chat_find(name) == NULL)
-        printf("left out: chat and pictures of %s, which is not known yet\n", name);
-    else if (tl_processor_open(model.path, &processor, &err) != TL_OK)
-        fail_msg("%s", err.text);
-    if (processor == NULL && tl_tokenizer_open(path, &tokenizer, &err) != TL_OK)
+    if (tl_processor_open(model.path, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     for (tl_task task = 0; task < TL_TASKS; task++) {
         published p = open_published(family, task);
-        check_texts(&p,
-                    processor != NULL ? tl_processor_tokenizer(processor) : tokenizer);
+        check_texts(&p, tl_processor_tokenizer(processor));
         check_split(&p);
-        if (processor != NULL) {
-            check_rows(&p, processor);
-            check_dataset_split(&p, processor);
-        }
+        check_rows(&p, processor);
+        check_dataset_split(&p, processor);
         close_published(&p);
     }
-    tl_tokenizer_close(tokenizer);
     tl_processor_close(processor);
     test_folder_remove(model.path);
 }

@@ -404,17 +404,27 @@ static void pixtral_is_read_as_the_hub_has_it(void **unused)
                 v->projector_activation == TL_GELU);
 }
 
-static void a_llava_that_is_no_pixtral_is_refused_by_name(void **unused)
+static void a_llava_of_other_parts_is_refused_by_name(void **unused)
 {
     (void)unused;
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
         {"\"vision_config\": {\"model_type\": \"pixtral\"}",
+         "\"vision_config\": {\"model_type\": \"siglip_vision_model\"}",
+         "'vision_config.model_type' is siglip_vision_model, supported in a llava "
+         "model "
+         "are clip_vision_model and pixtral"},
+        {"\"vision_config\": {\"model_type\": \"pixtral\"}",
          "\"vision_config\": {\"model_type\": \"clip_vision_model\"}",
-         "'vision_config.model_type' is clip_vision_model"},
-        {"\"mistral\"", "\"llama\"", "'text_config.model_type' is llama"},
+         "'vision_feature_select_strategy' is 'full', supported is default"},
+        {"\"mistral\"", "\"qwen2\"", "'text_config.model_type' is qwen2"},
         {"\"full\"", "\"default\"", "'vision_feature_select_strategy' is 'default'"},
+        {"\"rope_theta\": 1e9", "\"attention_bias\": true", "'attention_bias' is true"},
+        {"\"rope_theta\": 1e9", "\"mlp_bias\": true", "'mlp_bias' is true"},
+        {"\"model_type\": \"llava\"",
+         "\"model_type\": \"llava\", \"tie_word_embeddings\": true",
+         "'tie_word_embeddings' is true, and false in 'text_config'"},
         {"\"vision_feature_layer\": -1", "\"vision_feature_layer\": [-1, -2]",
          "'vision_feature_layer' is not one layer"},
         {"\"vision_feature_layer\": -1", "\"vision_feature_layer\": 25",
@@ -434,6 +444,124 @@ static void a_llava_that_is_no_pixtral_is_refused_by_name(void **unused)
         if (strstr(err.text, cases[i].says) == NULL)
             fail_msg("'%s' does not say '%s'", err.text, cases[i].says);
     }
+}
+
+/* llava-1.5-7b-hf leaves nearly everything to the classes' defaults. */
+static void llava_1_5_is_read_as_the_hub_has_it(void **unused)
+{
+    (void)unused;
+    static const char text[] =
+        "{\"model_type\": \"llava\", \"image_token_index\": 32000, "
+        "\"projector_hidden_act\": \"gelu\", \"text_config\": {\"model_type\": "
+        "\"llama\", \"rms_norm_eps\": 1e-05, \"vocab_size\": 32064}, "
+        "\"tie_word_embeddings\": false, \"vision_config\": {\"hidden_size\": 1024, "
+        "\"image_size\": 336, \"intermediate_size\": 4096, \"model_type\": "
+        "\"clip_vision_model\", \"num_attention_heads\": 16, \"num_hidden_layers\": "
+        "24, \"patch_size\": 14, \"projection_dim\": 768}, "
+        "\"vision_feature_layer\": -2, \"vision_feature_select_strategy\": "
+        "\"default\"}";
+    tl_spec s;
+    tl_error err = {0};
+    if (read_text(text, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims want = {32, 4096, 32, 32, 128, 11008, 32064};
+    assert_memory_equal(&s.dims, &want, sizeof want);
+    assert_true(s.norm_eps == 1e-5f && s.rope.theta == 1e4 && s.window == 0);
+    assert_true(!s.qkv_bias && !s.tied_head && s.embed_scale == 1.0f);
+    assert_int_equal(s.image_token, 32000);
+    const tl_vision_spec *v = &s.vision;
+    assert_int_equal(v->tower, TL_TOWER_VIT);
+    assert_int_equal(v->projector, TL_PROJECTOR_LAYERS);
+    assert_true(v->class_row && !v->final_norm && v->depth == 23 && v->width == 1024 &&
+                v->grid == 24 && v->activation == TL_QUICK_GELU &&
+                v->norm_eps == 1e-5f);
+}
+
+/* paligemma2-3b-pt-224, and the first generation's defaults. */
+static const char paligemma[] =
+    "{\"model_type\": \"paligemma\", \"image_token_index\": 257152, "
+    "\"projection_dim\": 2304, \"text_config\": {\"hidden_size\": 2304, "
+    "\"intermediate_size\": 9216, \"model_type\": \"gemma2\", "
+    "\"num_attention_heads\": 8, \"num_hidden_layers\": 26, "
+    "\"num_key_value_heads\": 4, \"query_pre_attn_scalar\": 256, "
+    "\"sliding_window\": 4096, \"vocab_size\": 257216}, \"vision_config\": "
+    "{\"hidden_size\": 1152, \"intermediate_size\": 4304, \"model_type\": "
+    "\"siglip_vision_model\", \"num_attention_heads\": 16, \"num_hidden_layers\": "
+    "27, \"patch_size\": 14}}";
+
+static void paligemma_is_read_in_both_generations(void **unused)
+{
+    (void)unused;
+    tl_spec s;
+    tl_error err = {0};
+    if (read_text(paligemma, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims want = {26, 2304, 8, 4, 256, 9216, 257216};
+    assert_memory_equal(&s.dims, &want, sizeof want);
+    assert_true(s.attention_softcap == 50.0f && s.logit_softcap == 30.0f);
+    assert_true(s.attention_scale == 1.0f / 16.0f && s.embed_scale == 48.0f);
+    assert_true(s.bidirectional && !s.image_bidirectional && s.tied_head);
+    assert_true(s.post_norms && s.norm_plus_one && !s.qk_norm);
+    assert_int_equal(s.window, 4096);
+    for (size_t l = 0; l < 4; l++)
+        assert_int_equal(tl_spec_is_sliding(&s, l), l % 2 == 0);
+    assert_true(s.rope.theta == 1e4 && s.rope_sliding.theta == 1e4);
+    assert_int_equal(s.image_token, 257152);
+    const tl_vision_spec *v = &s.vision;
+    assert_true(v->tower == TL_TOWER_VIT && v->projector == TL_PROJECTOR_LINEAR &&
+                v->projector_bias && v->final_norm && !v->class_row && v->grid == 16);
+
+    if (read_text("{\"model_type\": \"paligemma\", \"projection_dim\": 3072, "
+                  "\"text_config\": {\"hidden_activation\": null}}",
+                  &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims first = {28, 3072, 16, 16, 256, 24576, 256000};
+    assert_memory_equal(&s.dims, &first, sizeof first);
+    assert_true(s.attention_softcap == 0.0f && s.logit_softcap == 0.0f);
+    assert_true(!s.post_norms && s.norm_plus_one && s.window == 0);
+    assert_true(s.attention_scale == 1.0f / 16.0f && s.activation == TL_GELU_TANH);
+    assert_int_equal(s.image_token, 256000);
+}
+
+#define IN_GEMMA2(key) "\"vocab_size\": 257216", "\"vocab_size\": 257216, " key
+static const struct mutation paligemma_mutations[] = {
+    {"\"gemma2\"",
+     "\"llama\"",
+     TL_ERR_UNSUPPORTED,
+     {"'text_config.model_type' is 'llama'", "gemma, gemma2"}},
+    {"\"projection_dim\": 2304",
+     "\"projection_dim\": 2048",
+     TL_ERR_FORMAT,
+     {"'projection_dim' is 2048", "2304"}},
+    {IN_GEMMA2("\"attn_logit_softcapping\": -1"),
+     TL_ERR_FORMAT,
+     {"attn_logit_softcapping", "-1"}},
+    {IN_GEMMA2("\"rope_scaling\": {\"type\": \"linear\"}"),
+     TL_ERR_UNSUPPORTED,
+     {"rope_scaling", "linear"}},
+    {IN_GEMMA2("\"attention_bias\": true"),
+     TL_ERR_UNSUPPORTED,
+     {"attention_bias", "true"}},
+    {"siglip_vision_model",
+     "clip_vision_model",
+     TL_ERR_UNSUPPORTED,
+     {"'clip_vision_model'", "known is siglip_vision_model"}},
+    {"\"patch_size\": 14", "\"patch_size\": 225", TL_ERR_FORMAT, {"image_size", "225"}},
+};
+
+static void paligemma_refuses_by_key_and_value(void **unused)
+{
+    (void)unused;
+    assert_refused(paligemma, paligemma_mutations,
+                   sizeof paligemma_mutations / sizeof *paligemma_mutations);
+    tl_spec s;
+    tl_error err = {0};
+    char text[2048];
+    snprintf(text, sizeof text, "%.*s\"attn_logit_softcapping\": null, %s",
+             (int)(strstr(paligemma, "\"query_pre") - paligemma), paligemma,
+             strstr(paligemma, "\"query_pre"));
+    assert_int_equal(read_text(text, &s, &err), TL_OK);
+    assert_true(s.attention_softcap == 0.0f && s.logit_softcap == 30.0f);
 }
 
 static void qwen2_5_vl_has_a_tower_of_windows(void **unused)
@@ -475,7 +603,10 @@ int main(void)
         cmocka_unit_test(gemma3_refuses_by_key_and_value),
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(pixtral_is_read_as_the_hub_has_it),
-        cmocka_unit_test(a_llava_that_is_no_pixtral_is_refused_by_name),
+        cmocka_unit_test(a_llava_of_other_parts_is_refused_by_name),
+        cmocka_unit_test(llava_1_5_is_read_as_the_hub_has_it),
+        cmocka_unit_test(paligemma_is_read_in_both_generations),
+        cmocka_unit_test(paligemma_refuses_by_key_and_value),
         cmocka_unit_test(qwen2_5_vl_has_a_tower_of_windows),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

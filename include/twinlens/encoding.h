@@ -17,7 +17,7 @@ enum { TL_MODALITY_COUNT = 2 };
  * An image, ready for the vision tower, in the layout in which transformers
  * hands it over. Qwen2-VL: pixels [n_patches, 3 * 2 * 14 * 14], patches in
  * order of 2x2 merged blocks, and grid_h, grid_w count patches before merging.
- * Gemma-3 and Pixtral: pixels [1, 3, height, width], and no grid: grid_t is 0.
+ * The others: pixels [1, 3, height, width], and no grid: grid_t is 0.
  */
 typedef struct tl_pixels {
     size_t n_dims, dims[4]; /* shape of `values`, as transformers has it */

@@ -28,6 +28,10 @@ static const char *const gemma3_tokens[] = {
 static const char *const gemma3_reserved[] = {"<start_of_image>", "<image_soft_token>",
                                               NULL};
 
+static const char *const paligemma_tokens[] = {"<bos>", "<image>", NULL};
+static const char *const llava_tokens[] = {"<s>", "<image>", NULL};
+static const char *const image_reserved[] = {"<image>", NULL};
+
 /* One row per family, `model_type` in its own line in tl_chat_known() as well. */
 static const tl_chat_format formats[] = {
     {
@@ -60,12 +64,35 @@ static const tl_chat_format formats[] = {
         .trims = true,
         .n_before = 1,
         .placeholder = "<image_soft_token>",
-        .images = &tl_image_kind_siglip,
+        .images = &tl_image_kind_gemma3,
         .tokens = gemma3_tokens,
         .reserved = gemma3_reserved,
     },
     {
+        .model_type = "paligemma", /* no chat: the words, and a line's end */
+        .before = "",
+        .image = "<image><bos>",
+        .no_image = "<bos>",
+        .after = "\n",
+        .placeholder = "<image>",
+        .images = &tl_image_kind_paligemma,
+        .tokens = paligemma_tokens,
+        .reserved = image_reserved,
+    },
+    {
         .model_type = "llava",
+        .tower_type = "clip_vision_model",
+        .before = "<s>USER: ",
+        .image = "<image>\n",
+        .after = " ASSISTANT:",
+        .placeholder = "<image>",
+        .images = &tl_image_kind_clip,
+        .tokens = llava_tokens,
+        .reserved = image_reserved,
+    },
+    {
+        .model_type = "llava",
+        .tower_type = "pixtral",
         .before = "<s>[INST]",
         .image = "[IMG]",
         .after = "[/INST]",
@@ -78,17 +105,21 @@ static const tl_chat_format formats[] = {
     },
 };
 
-const tl_chat_format *tl_chat_find(const char *model_type)
+const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_type)
 {
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (strcmp(formats[i].model_type, model_type) == 0)
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        const char *tower = formats[i].tower_type;
+        if (strcmp(formats[i].model_type, model_type) == 0 &&
+            (tower == NULL || tower_type == NULL || strcmp(tower, tower_type) == 0))
             return &formats[i];
+    }
     return NULL;
 }
 
 const char *tl_chat_known(void)
 {
-    return "qwen2_vl, qwen2_5_vl, gemma3, llava";
+    return "qwen2_vl, qwen2_5_vl, gemma3, paligemma, llava with the tower of a "
+           "clip_vision_model or pixtral";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */
@@ -143,7 +174,9 @@ tl_status tl_chat_build(const tl_chat_format *format, const char *before,
     before = before != NULL ? before : "";
     data = data != NULL ? data : "";
     query = query != NULL ? query : "";
-    const char *image = has_image ? format->image : "";
+    const char *image = has_image                  ? format->image
+                        : format->no_image != NULL ? format->no_image
+                                                   : "";
     const size_t most = strlen(format->before) + strlen(image) + strlen(before) +
                         strlen(data) + strlen(query) + strlen(format->after);
     char *text = tl_arena_alloc(arena, most + 1, 1);

@@ -18,8 +18,10 @@
 
 typedef struct tl_chat_format {
     const char *model_type; /* of config.json */
+    const char *tower_type; /* of its vision_config; NULL: any */
     const char *before;     /* what precedes the user's words, or the picture */
     const char *image;      /* stands for the picture, `placeholder` once in it */
+    const char *no_image;   /* stands in its place in a prompt without; NULL: nothing */
     const char *after;
     const char *placeholder; /* the token that becomes one per image feature */
     /* Tokens between rows of features and behind the last one; NULL: none. */
@@ -34,8 +36,9 @@ typedef struct tl_chat_format {
     const char *const *reserved;
 } tl_chat_format;
 
-/* NULL when the family is not known; tl_chat_known() lists those that are. */
-const tl_chat_format *tl_chat_find(const char *model_type);
+/* NULL when the family is not known; tl_chat_known() lists those that are. `tower_type`
+ * NULL: the first of the family, which transformers takes then. */
+const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_type);
 const char *tl_chat_known(void);
 
 typedef struct tl_chat {

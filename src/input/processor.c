@@ -41,10 +41,13 @@ static tl_status read_config(tl_processor *p, const json_t *config, const char *
                              image_token *image, tl_error *err)
 {
     static const char *const keys[] = {"image_token_id", "image_token_index"};
-    const char *model_type = NULL;
+    const char *model_type = NULL, *tower_type = NULL;
     if (!json_is_object(config))
         return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", path);
     tl_status status = tl_json_get_string(config, "model_type", path, &model_type, err);
+    if (status == TL_OK)
+        status = tl_json_get_string(json_object_get(config, "vision_config"),
+                                    "model_type", path, &tower_type, err);
     *image = (image_token){.id = -1};
     for (size_t i = 0; i < 2 && status == TL_OK && image->id < 0; i++) {
         image->key = keys[i];
@@ -53,11 +56,12 @@ static tl_status read_config(tl_processor *p, const json_t *config, const char *
     if (status == TL_OK && model_type == NULL)
         status = tl_fail(err, TL_ERR_FORMAT, "%s: no 'model_type'", path);
     if (status == TL_OK) {
-        p->format = tl_chat_find(model_type);
+        p->format = tl_chat_find(model_type, tower_type);
         if (p->format == NULL)
-            status = tl_fail(err, TL_ERR_UNSUPPORTED,
-                             "%s: 'model_type' is '%s', supported: %s", path,
-                             model_type, tl_chat_known());
+            status = tl_fail(
+                err, TL_ERR_UNSUPPORTED, "%s: 'model_type' is '%s'%s%s, supported: %s",
+                path, model_type, tower_type != NULL ? " with the tower of a " : "",
+                tower_type != NULL ? tower_type : "", tl_chat_known());
     }
     return status;
 }

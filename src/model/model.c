@@ -179,12 +179,12 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
     tl_arena *scratch = tl_arena_create();
     float *embeds = tl_arena_alloc(arena, n_pos * d_model, sizeof *embeds);
     int32_t *positions = tl_arena_alloc(arena, 3 * n_pos, sizeof *positions);
-    int32_t *block =
-        spec->image_bidirectional ? tl_arena_alloc(arena, n_pos, sizeof *block) : NULL;
+    const bool has_blocks = spec->image_bidirectional || spec->bidirectional;
+    int32_t *block = has_blocks ? tl_arena_alloc(arena, n_pos, sizeof *block) : NULL;
     bool *is_image = tl_arena_alloc(arena, n_pos, sizeof *is_image);
     tl_status status = TL_OK;
     if (scratch == NULL || embeds == NULL || positions == NULL || is_image == NULL ||
-        (spec->image_bidirectional && block == NULL)) {
+        (has_blocks && block == NULL)) {
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt of %zu tokens",
                          n_pos);
         goto done;
@@ -206,7 +206,7 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
     tl_rope_positions(encoding->ids, n_pos, spec->image_token, grid_h, grid_w, rope,
                       positions);
     for (size_t t = 0; block != NULL && t < n_pos; t++)
-        block[t] = is_image[t] ? 0 : -1;
+        block[t] = is_image[t] || spec->bidirectional ? 0 : -1;
     *out = (tl_input){n_pos, embeds, positions, block, is_image};
 done:
     tl_arena_destroy(scratch);

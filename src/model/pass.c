@@ -382,7 +382,8 @@ static tl_attention attention_of(tl_pass *pass, size_t l)
             .n_prefix = r->n_prefix,
             .prefix_k = prefix != NULL ? prefix->k + at : NULL,
             .prefix_v = prefix != NULL ? prefix->v + at : NULL,
-            .block = pass->prompts[p].input.block,
+            /* Where all see all the window alone decides. */
+            .block = spec->bidirectional ? NULL : pass->prompts[p].input.block,
         };
     }
     return (tl_attention){
@@ -392,7 +393,7 @@ static tl_attention attention_of(tl_pass *pass, size_t l)
         .scale = spec->attention_scale,
         .softcap = spec->attention_softcap,
         .window = tl_spec_is_sliding(spec, l) ? spec->window : 0,
-        .causal = true,
+        .causal = !spec->bidirectional,
     };
 }
 
@@ -563,9 +564,11 @@ static tl_status check_batch(const tl_pass_prompt *prompts, size_t n_prompts,
                 input->n_pos, prefix);
         if (input->block != NULL && prefix > 0 && input->block[prefix] >= 0 &&
             input->block[prefix] == input->block[prefix - 1])
-            return tl_fail(err, TL_ERR_ARGUMENT,
-                           "prompt %zu: a prefix of %zu cuts an image block", p,
-                           prefix);
+            return tl_fail(
+                err, TL_ERR_ARGUMENT,
+                "prompt %zu: a prefix of %zu cuts a block of positions that see "
+                "each other",
+                p, prefix);
         if (prompts[p].collect != NULL && prompts[p].collect->n_pos > input->n_pos)
             return tl_fail(err, TL_ERR_ARGUMENT,
                            "prompt %zu: %zu positions to collect, it has %zu", p,

@@ -48,6 +48,47 @@ tl_status tl_spec_get_float(const json_t *object, const char *key, const char *w
     return status;
 }
 
+tl_status tl_spec_get_positive(const json_t *object, const char *key, const char *where,
+                               float *out, tl_error *err)
+{
+    const json_t *value = json_object_get(object, key);
+    const tl_status status = tl_spec_get_float(object, key, where, out, err);
+    if (status == TL_OK && json_is_number(value) && !(*out > 0.0f))
+        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %g, wanted one above 0", where,
+                       key, json_number_value(value));
+    return status;
+}
+
+tl_status tl_spec_get_object(const json_t *object, const char *key, const char *where,
+                             const json_t **out, char inner[TL_WHERE_BYTES],
+                             tl_error *err)
+{
+    const json_t *value = json_object_get(object, key);
+    snprintf(inner, TL_WHERE_BYTES, "%s: %s", where, key);
+    if (json_is_null(value))
+        value = NULL;
+    if (value != NULL && !json_is_object(value))
+        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is not an object", where, key);
+    *out = value;
+    return TL_OK;
+}
+
+tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
+                                const char *where, bool absent, bool *tied,
+                                tl_error *err)
+{
+    *tied = absent;
+    tl_status status = tl_json_get_bool(text, "tie_word_embeddings", where, tied, err);
+    bool outside = *tied;
+    if (status == TL_OK)
+        status = tl_json_get_bool(config, "tie_word_embeddings", where, &outside, err);
+    if (status == TL_OK && outside != *tied)
+        status = tl_fail(err, TL_ERR_UNSUPPORTED,
+                         "%s: 'tie_word_embeddings' is %s, and %s in 'text_config'",
+                         where, outside ? "true" : "false", *tied ? "true" : "false");
+    return status;
+}
+
 tl_status tl_spec_get_sizes(const json_t *object, const char *where,
                             const tl_size_field *fields, size_t count, tl_error *err)
 {
@@ -81,10 +122,9 @@ static const struct family {
     const char *model_type;
     tl_spec_reader *read;
 } families[] = {
-    {"qwen2_vl", tl_spec_read_qwen2_vl},
-    {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
-    {"gemma3", tl_spec_read_gemma3},
-    {"llava", tl_spec_read_pixtral},
+    {"qwen2_vl", tl_spec_read_qwen2_vl}, {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
+    {"gemma3", tl_spec_read_gemma3},     {"paligemma", tl_spec_read_paligemma},
+    {"llava", tl_spec_read_llava},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 

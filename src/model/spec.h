@@ -74,6 +74,7 @@ typedef struct tl_spec {
     bool norm_plus_one;       /* norm weights are stored minus one */
     bool tied_head;           /* lm_head is the embedding table */
     bool image_bidirectional; /* image positions see each other both ways */
+    bool bidirectional;       /* all positions do */
     size_t window;            /* of sliding layers; 0: no layer slides */
     size_t global_every;      /* with a window: layers l with (l + 1) % this == 0 are
                                  global, the others slide */

@@ -12,12 +12,16 @@
 typedef tl_status tl_spec_reader(const json_t *config, const char *where, tl_spec *spec,
                                  tl_error *err);
 tl_spec_reader tl_spec_read_gemma3;
-tl_spec_reader tl_spec_read_pixtral;
+tl_spec_reader tl_spec_read_llava;
+tl_spec_reader tl_spec_read_paligemma;
 tl_spec_reader tl_spec_read_qwen2_vl;
 tl_spec_reader tl_spec_read_qwen2_5_vl;
 
 /* The decoder that both have. */
 tl_spec_reader tl_spec_read_qwen2_decoder;
+/* A tower of `type`, "siglip_vision_model" or "clip_vision_model". `vision` may be NULL. */
+tl_status tl_spec_read_vit(const json_t *vision, const char *where, const char *type,
+                           tl_vision_spec *out, tl_error *err);
 /* TL_ERR_FORMAT when a tower's features do not fit into the decoder. */
 tl_status tl_spec_check_features(const char *where, const char *key, size_t width,
                                  const tl_spec *spec, tl_error *err);
@@ -27,6 +31,23 @@ tl_status tl_spec_get_activation(const json_t *object, const char *key,
                                  const char *where, tl_activation *out, tl_error *err);
 tl_status tl_spec_get_float(const json_t *object, const char *key, const char *where,
                             float *out, tl_error *err);
+
+/* A number above 0. */
+tl_status tl_spec_get_positive(const json_t *object, const char *key, const char *where,
+                               float *out, tl_error *err);
+
+/* An object inside `object`; NULL when it is absent or null. `inner` receives its name
+ * for messages. */
+enum { TL_WHERE_BYTES = 512 };
+tl_status tl_spec_get_object(const json_t *object, const char *key, const char *where,
+                             const json_t **out, char inner[TL_WHERE_BYTES],
+                             tl_error *err);
+
+/* Whether the head is the table of embeddings; `absent` when neither says. The decoder's key
+ * counts, newer versions look at the one outside: they must not contradict each other. */
+tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
+                                const char *where, bool absent, bool *tied,
+                                tl_error *err);
 
 /* Which key fills which field; none may be 0. */
 typedef struct tl_size_field {

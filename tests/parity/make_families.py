@@ -3,7 +3,8 @@
 """make_families.py OUT [NAME...] - tiny random checkpoints of model families, and what transformers says on them.
 
 OUT/NAME gets a model folder, a dataset of text and image rows, and logits.safetensors: for every row `ids.ROW` and
-`logits.ROW` [6, vocabulary] of the last six positions, computed in float64. tests/parity/test_families.c holds both backends to them.
+`logits.ROW` [6, vocabulary] of the last six positions and `gradient.ROW` [positions, d_model], of the difference of the logits of the two
+tokens in `pair` at the last position, at the first layer's input; computed in float64. tests/parity/test_families.c holds both backends to them.
 OUT is tests/data/families. Needs torch, transformers 4.51, pillow, safetensors.
 """
 import json
@@ -16,9 +17,11 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
 HERE = Path(__file__).resolve().parent.parent / "data"
 SHARED = HERE.parent.parent.parent / "shared" / "checkpoints"
+QUERY = "How many apple are there in the image?"
 TEXT = ["dog apple car apple", "red cube blue sphere green cylinder"]
 SIZES = [(150, 260), (420, 84), (57, 211)]  # width, height
 
@@ -114,7 +117,98 @@ def gemma3(out):
     return model, encode
 
 
-FAMILIES = {"qwen2_5_vl": qwen2_5_vl, "pixtral": pixtral, "gemma3": gemma3}
+def paligemma(out, generation):
+    """All positions see each other; the prompt is longer than the window, and Gemma-2's soft caps bite."""
+    tokenizer = Tokenizer.from_file(str(SHARED / "gemma3-tiny" / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<image>"])
+    tokenizer.save(str(out / "tokenizer.json"))
+    (out / "preprocessor_config.json").write_text(json.dumps(dict(
+        image_processor_type="SiglipImageProcessor", size=dict(height=78, width=78), resample=3, image_seq_length=36,
+        image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5], rescale_factor=1 / 255)))
+    common = dict(hidden_size=40, head_dim=12, num_attention_heads=4, num_key_value_heads=2, intermediate_size=60,
+                  num_hidden_layers=3, vocab_size=tokenizer.get_vocab_size())
+    text = common | (dict(model_type="gemma") if generation == 1 else
+                     dict(model_type="gemma2", sliding_window=9, query_pre_attn_scalar=20, attn_logit_softcapping=4.0,
+                          final_logit_softcapping=10.0))
+    config = transformers.PaliGemmaConfig(
+        text_config=text, image_token_index=tokenizer.token_to_id("<image>"), projection_dim=40, hidden_size=40,
+        vision_config=dict(model_type="siglip_vision_model", hidden_size=36, num_attention_heads=3, num_hidden_layers=2,
+                           intermediate_size=50, image_size=78, patch_size=13, vision_use_head=False))
+    model = transformers.PaliGemmaForConditionalGeneration(config)
+    fast = transformers.GemmaTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+    processor = transformers.PaliGemmaProcessor(transformers.SiglipImageProcessor.from_pretrained(out), fast)
+
+    def encode(words, image):
+        if image is None:
+            return fast.encode("<bos>" + words + "\n", add_special_tokens=False), {"use_cache": False}
+        batch = processor(images=image, text="<image>" + words, return_tensors="pt")
+        return batch["input_ids"][0].tolist(), {"pixel_values": batch["pixel_values"], "use_cache": False}
+
+    return model, encode
+
+
+def llava(out):
+    """CLIP's tower less its last layer and its first row; a tokenizer built as Llama's: one word, bytes for what it lacks."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    bytes_ = [f"<0x{i:02X}>" for i in range(256)]
+    corpus = [w for line in TEXT + [QUERY, "USER: Sequence: ASSISTANT:"] for w in line.split()] * 4
+    tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<unk>", "<s>", "</s>"] + bytes_, show_progress=False))
+    made = json.loads(tokenizer.to_str())
+    made["added_tokens"] = [t for t in made["added_tokens"] if t["content"] not in bytes_]
+    tokenizer = Tokenizer.from_str(json.dumps(made))
+    tokenizer.add_special_tokens(["<image>", "<pad>"])
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A", "<s> $A <s> $B",
+                                                             [("<s>", tokenizer.token_to_id("<s>"))])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                           decoders.Strip(" ", 1, 0)])
+    tokenizer.save(str(out / "tokenizer.json"))
+    (out / "preprocessor_config.json").write_text(json.dumps(dict(
+        image_processor_type="CLIPImageProcessor", size=dict(shortest_edge=91), crop_size=dict(height=91, width=91),
+        do_center_crop=True, resample=3)))
+    config = transformers.LlavaConfig(
+        text_config=dict(model_type="llama", hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=60,
+                         num_hidden_layers=3, vocab_size=tokenizer.get_vocab_size()),
+        vision_config=dict(model_type="clip_vision_model", hidden_size=36, num_attention_heads=3, num_hidden_layers=4,
+                           intermediate_size=50, image_size=91, patch_size=13),
+        image_token_index=tokenizer.token_to_id("<image>"))
+    model = transformers.LlavaForConditionalGeneration(config)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+    processor = transformers.LlavaProcessor(
+        transformers.CLIPImageProcessor.from_pretrained(out), fast, patch_size=13, num_additional_image_tokens=1,
+        vision_feature_select_strategy="default")
+
+    def encode(words, image):
+        if image is None:
+            return fast.encode("USER: " + words + " ASSISTANT:"), {}
+        batch = processor(images=image, text="USER: <image>\n" + words + " ASSISTANT:", return_tensors="pt")
+        return batch["input_ids"][0].tolist(), {"pixel_values": batch["pixel_values"]}
+
+    return model, encode
+
+
+PAIR = (7, 11)
+
+
+def run(model, ids, kwargs):
+    """Logits, and the gradient at what enters the first layer."""
+    states = []
+    first = next(m for m in model.modules() if type(m).__name__.endswith("DecoderLayer"))
+
+    def watch(_, args, named):
+        states.append((args[0] if args else named["hidden_states"]).detach().requires_grad_())
+        return ((states[0],) + args[1:], named) if args else (args, named | {"hidden_states": states[0]})
+
+    handle = first.register_forward_pre_hook(watch, with_kwargs=True)
+    logits = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), **kwargs).logits[0]
+    handle.remove()
+    (logits[-1, PAIR[0]] - logits[-1, PAIR[1]]).backward()
+    return logits.detach(), states[0].grad[0]
+
+
+FAMILIES = {"qwen2_5_vl": qwen2_5_vl, "pixtral": pixtral, "gemma3": gemma3, "llava": llava,
+            "paligemma": lambda out: paligemma(out, 1), "paligemma2": lambda out: paligemma(out, 2)}
 
 
 def randomise(model, seed):
@@ -137,7 +231,7 @@ def make(name, out):
     model.to(torch.bfloat16).save_pretrained(out)
     model = type(model).from_pretrained(out, torch_dtype=torch.float64, attn_implementation="eager").eval()
     rng = np.random.default_rng(5)
-    query, rows, tensors = "How many apple are there in the image?", [], {}
+    query, rows, tensors = QUERY, [], {}
     for i, data in enumerate(TEXT):
         rows.append((dict(id=f"text-{i}", modality="text", before="Sequence:", data=" " + data, query=". " + query,
                           answer="1"), "Sequence: " + data + ". " + query, None))
@@ -148,12 +242,12 @@ def make(name, out):
         rows.append((dict(id=f"image-{i}", modality="image", image=f"images/{i}.png", query=query, answer="1"), query, image))
     for row, words, image in rows:
         ids, kwargs = encode(words, image)
-        kwargs = {k: v.double() if v.is_floating_point() else v for k, v in kwargs.items()}
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-                           **kwargs).logits[0]
+        kwargs = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in kwargs.items()}
+        logits, gradient = run(model, ids, kwargs)
         tensors[f"ids.{row['id']}"] = torch.tensor(ids, dtype=torch.int64)
         tensors[f"logits.{row['id']}"] = logits[-6:].float().contiguous()
+        tensors[f"gradient.{row['id']}"] = gradient.float().contiguous()
+    tensors["pair"] = torch.tensor(PAIR, dtype=torch.int64)
     save_file(tensors, out / "logits.safetensors")
     (out / "dataset.jsonl").write_text("".join(json.dumps(row) + "\n" for row, _, _ in rows))
     (out / "MADE_BY").write_text(f"tests/parity/make_families.py, torch {torch.__version__}, "

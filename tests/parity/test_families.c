@@ -1,7 +1,8 @@
 /*
  * test_families.c - what transformers says, in float64, on a tiny checkpoint of every
- * family (tests/data/families, made by tests/parity/make_families.py): token ids and
- * the logits of the last positions, with both backends. The limit is that of test_parity.c.
+ * family (tests/data/families, made by tests/parity/make_families.py): token ids, the
+ * logits of the last positions, and a gradient at the first layer's input, with both
+ * backends. The limits are those of test_parity.c.
  */
 #include "testing.h"
 
@@ -13,7 +14,7 @@
 
 #define FAMILIES TWINLENS_SOURCE_DIR "/tests/data/families"
 
-static const double FORWARD = 1e-4;
+static const double FORWARD = 1e-4, GRADIENT = 2e-4;
 
 #define MUST(call)                                                                     \
     do {                                                                               \
@@ -47,19 +48,29 @@ static void check_ids(const char *folder, const char *id, const tl_tensor *golde
     }
 }
 
-static void check_logits(const char *folder, const char *id, const tl_tensor *golden,
-                         const float *logits)
+static void check_values(const char *folder, const char *id, const char *what,
+                         const tl_tensor *golden, const float *values, double limit)
 {
     const size_t count = tl_tensor_count(golden);
     const float *wanted = golden->data;
     double most = 0.0, apart = 0.0;
     for (size_t i = 0; i < count; i++) {
         most = fmax(most, fabs((double)wanted[i]));
-        apart = fmax(apart, fabs((double)logits[i] - (double)wanted[i]));
+        apart = fmax(apart, fabs((double)values[i] - (double)wanted[i]));
     }
-    if (!(apart <= FORWARD * most))
-        fail_msg("%s: %s: logits are %.2g apart, wanted %.2g", folder, id, apart / most,
-                 FORWARD);
+    assert_true(most > 0.0);
+    if (!(apart <= limit * most))
+        fail_msg("%s: %s: %s are %.2g apart, wanted %.2g", folder, id, what,
+                 apart / most, limit);
+}
+
+/* Keeps the gradient at the first layer's input: [n_pos, d_model]. */
+static tl_status keep_first(void *user, const tl_tap_event *e, tl_error *err)
+{
+    (void)err;
+    if (e->backward && e->layer == 0)
+        memcpy(user, e->values, e->n_pos * e->width * sizeof *e->values);
+    return TL_OK;
 }
 
 static void check_row(const char *folder, tl_model *model, tl_processor *processor,
@@ -75,15 +86,28 @@ static void check_row(const char *folder, tl_model *model, tl_processor *process
     check_ids(folder, id, find(goldens, "ids", id), &e);
     MUST(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &prompt.input, &err));
     MUST(tl_pass_create(model, &pass, &err));
-    const tl_pass_options options = {0};
+    const size_t d_model = tl_model_dims(model)->d_model;
+    float *gradient = tl_arena_alloc_zero(arena, e.n_pos * d_model, sizeof *gradient);
+    assert_non_null(gradient);
+    const tl_tap tap = {
+        .sites = TL_SITE_BIT(TL_SITE_RESID_PRE), .see = keep_first, .user = gradient};
+    const tl_pass_options options = {.for_backward = true, .taps = &tap, .n_taps = 1};
     MUST(tl_pass_forward(pass, &prompt, 1, &options, &err));
     float *logits =
         tl_arena_alloc(arena, e.n_pos * tl_model_dims(model)->n_vocab, sizeof *logits);
     assert_non_null(logits);
     MUST(tl_pass_logits_all(pass, 0, logits, &err));
     const tl_tensor *golden = find(goldens, "logits", id);
-    check_logits(folder, id, golden,
-                 logits + (e.n_pos - golden->dims[0]) * golden->dims[1]);
+    check_values(folder, id, "logits", golden,
+                 logits + (e.n_pos - golden->dims[0]) * golden->dims[1], FORWARD);
+    int64_t pair[2];
+    const tl_tensor *tokens = tl_safetensors_find(goldens, "pair");
+    assert_non_null(tokens);
+    memcpy(pair, tokens->data, sizeof pair);
+    const int32_t a = (int32_t)pair[0], b = (int32_t)pair[1];
+    MUST(tl_pass_backward(pass, &a, &b, &err));
+    check_values(folder, id, "gradients", find(goldens, "gradient", id), gradient,
+                 GRADIENT);
     tl_pass_destroy(pass);
     tl_arena_destroy(arena);
 }

@@ -1,38 +1,55 @@
 /* SPDX-License-Identifier: MIT
- * spec_gemma3.c - Gemma-3's config.json (model/spec.h). */
+ *
+ * spec_gemma.c - the config.json of models with a Gemma decoder (model/spec.h): Gemma-3,
+ * and PaliGemma, whose decoder is a Gemma or a Gemma-2.
+ */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "model/spec_private.h"
 
-enum { WHERE_BYTES = 512 };
+/* What a generation's configuration class says when a key is absent. */
+typedef struct generation {
+    tl_dims dims;
+    const char *activation_key;
+    size_t window, global_every; /* 0: no layer slides */
+    float attention_softcap, logit_softcap;
+    double theta; /* of global layers */
+    bool qk_norm; /* which goes with rotary positions of two kinds */
+    bool post_norms;
+    bool has_scalar; /* query_pre_attn_scalar; else the head size scales attention */
+} generation;
 
-/* An object inside `object`, or NULL if it is absent. `inner` receives its name for
- * messages. */
-static tl_status get_object(const json_t *object, const char *key, const char *where,
-                            const json_t **out, char inner[WHERE_BYTES], tl_error *err)
-{
-    const json_t *value = json_object_get(object, key);
-    snprintf(inner, WHERE_BYTES, "%s: %s", where, key);
-    if (json_is_null(value))
-        value = NULL;
-    if (value != NULL && !json_is_object(value))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is not an object", where, key);
-    *out = value;
-    return TL_OK;
-}
+static const generation gemma1 = {
+    .dims = {28, 3072, 16, 16, 256, 24576, 256000},
+    .activation_key = "hidden_act",
+    .theta = 1e4,
+};
+static const generation gemma2 = {
+    .dims = {26, 2304, 8, 4, 256, 9216, 256000},
+    .activation_key = "hidden_activation",
+    .window = 4096,
+    .global_every = 2,
+    .attention_softcap = 50.0f,
+    .logit_softcap = 30.0f,
+    .theta = 1e4,
+    .post_norms = true,
+    .has_scalar = true,
+};
+static const generation gemma3 = {
+    .dims = {26, 2304, 8, 4, 256, 9216, 262208},
+    .activation_key = "hidden_activation",
+    .window = 4096,
+    .global_every = 6,
+    .theta = 1e6,
+    .qk_norm = true,
+    .post_norms = true,
+    .has_scalar = true,
+};
 
 static tl_status get_dims(const json_t *text, const char *where, tl_dims *d,
                           tl_error *err)
 {
-    *d = (tl_dims){.n_layers = 26,
-                   .d_model = 2304,
-                   .n_heads = 8,
-                   .n_kv_heads = 4,
-                   .d_head = 256,
-                   .d_mlp = 9216,
-                   .n_vocab = 262208};
     const tl_size_field fields[] = {
         {"num_hidden_layers", &d->n_layers},
         {"hidden_size", &d->d_model},
@@ -85,12 +102,14 @@ static tl_status get_layer_types(const json_t *types, const char *where,
     return TL_OK;
 }
 
-static tl_status get_window(const json_t *text, const char *where, tl_spec *spec,
-                            tl_error *err)
+static tl_status get_window(const json_t *text, const char *where, const generation *g,
+                            tl_spec *spec, tl_error *err)
 {
-    size_t window = 4096, every = 6;
+    size_t window = g->window, every = g->global_every;
     const tl_size_field fields[] = {{"sliding_window", &window},
                                     {"sliding_window_pattern", &every}};
+    if (g->window == 0)
+        return TL_OK;
     const json_t *types = json_object_get(text, "layer_types"),
                  *pattern = json_object_get(text, "sliding_window_pattern");
     const bool has_every = pattern != NULL && !json_is_null(pattern);
@@ -148,9 +167,9 @@ static tl_status get_rope_parameters(const json_t *parameters, const char *where
                  {"sliding_attention", &spec->rope_sliding}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const json_t *one = NULL;
-        char inner[WHERE_BYTES];
+        char inner[TL_WHERE_BYTES];
         tl_status status =
-            get_object(parameters, types[i].key, where, &one, inner, err);
+            tl_spec_get_object(parameters, types[i].key, where, &one, inner, err);
         if (status == TL_OK && one == NULL)
             status = tl_fail(err, TL_ERR_FORMAT, "%s: no '%s'", where, types[i].key);
         if (status == TL_OK)
@@ -164,24 +183,30 @@ static tl_status get_rope_parameters(const json_t *parameters, const char *where
     return TL_OK;
 }
 
-static tl_status get_ropes(const json_t *text, const char *where, tl_spec *spec,
-                           tl_error *err)
+static tl_status get_ropes(const json_t *text, const char *where, const generation *g,
+                           tl_spec *spec, tl_error *err)
 {
-    spec->rope = (tl_rope_spec){.theta = 1e6, .factor = 1.0};
+    spec->rope = (tl_rope_spec){.theta = g->theta, .factor = 1.0};
     spec->rope_sliding = (tl_rope_spec){.theta = 1e4, .factor = 1.0};
     const json_t *scaling = NULL, *parameters = NULL;
-    char inner[WHERE_BYTES];
+    char inner[TL_WHERE_BYTES];
     tl_status status =
         tl_json_get_double(text, "rope_theta", where, &spec->rope.theta, err);
+    if (!g->qk_norm) { /* one kind of positions for all layers */
+        spec->rope_sliding = spec->rope;
+        return status == TL_OK ? tl_spec_refuse_if_set(text, "rope_scaling", where, err)
+                               : status;
+    }
     if (status == TL_OK)
         status = tl_json_get_double(text, "rope_local_base_freq", where,
                                     &spec->rope_sliding.theta, err);
     if (status == TL_OK)
-        status = get_object(text, "rope_scaling", where, &scaling, inner, err);
+        status = tl_spec_get_object(text, "rope_scaling", where, &scaling, inner, err);
     if (status == TL_OK && scaling != NULL)
         status = get_scaling(scaling, inner, &spec->rope, err);
     if (status == TL_OK)
-        status = get_object(text, "rope_parameters", where, &parameters, inner, err);
+        status =
+            tl_spec_get_object(text, "rope_parameters", where, &parameters, inner, err);
     if (status == TL_OK && parameters != NULL)
         status = get_rope_parameters(parameters, inner, spec, err);
     return status;
@@ -189,69 +214,65 @@ static tl_status get_ropes(const json_t *text, const char *where, tl_spec *spec,
 
 /* ---- the rest of the decoder ------------------------------------------------------- */
 
-/* A number above 0, or as it was if the key is absent. */
-static tl_status get_positive(const json_t *object, const char *key, const char *where,
-                              float *out, tl_error *err)
+/* null: no cap. */
+static tl_status get_softcap(const json_t *text, const char *key, const char *where,
+                             float *cap, tl_error *err)
 {
-    const json_t *value = json_object_get(object, key);
-    const tl_status status = tl_spec_get_float(object, key, where, out, err);
-    if (status == TL_OK && json_is_number(value) && !(*out > 0.0f))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %g, wanted one above 0", where,
-                       key, json_number_value(value));
-    return status;
+    if (json_is_null(json_object_get(text, key)))
+        *cap = 0.0f;
+    return tl_spec_get_positive(text, key, where, cap, err);
 }
 
-/* The decoder's key counts; newer versions look at the one outside. */
-static tl_status get_tied_head(const json_t *config, const json_t *text,
-                               const char *where, bool *tied, tl_error *err)
+static tl_status get_softcaps(const json_t *text, const char *where,
+                              const generation *g, tl_spec *spec, tl_error *err)
 {
-    *tied = true;
-    tl_status status = tl_json_get_bool(text, "tie_word_embeddings", where, tied, err);
-    bool outside = *tied;
-    if (status == TL_OK)
-        status = tl_json_get_bool(config, "tie_word_embeddings", where, &outside, err);
-    if (status == TL_OK && outside != *tied)
-        status = tl_fail(err, TL_ERR_UNSUPPORTED,
-                         "%s: 'tie_word_embeddings' is %s, and %s in 'text_config'",
-                         where, outside ? "true" : "false", *tied ? "true" : "false");
-    return status;
+    static const char key[] = "attn_logit_softcapping";
+    spec->attention_softcap = g->attention_softcap;
+    spec->logit_softcap = g->logit_softcap;
+    /* Only Gemma-2 has capped attention: the others have a key for it, which the model
+     * of transformers overlooks. */
+    tl_status status =
+        g->attention_softcap > 0.0f
+            ? get_softcap(text, key, where, &spec->attention_softcap, err)
+            : tl_spec_refuse_if_set(text, key, where, err);
+    return status == TL_OK ? get_softcap(text, "final_logit_softcapping", where,
+                                         &spec->logit_softcap, err)
+                           : status;
 }
 
-static tl_status get_decoder(const json_t *text, const char *where, tl_spec *spec,
-                             tl_error *err)
+static tl_status get_decoder(const json_t *text, const char *where, const generation *g,
+                             tl_spec *spec, tl_error *err)
 {
-    /* Softcapped attention: the configuration has a key for it, the model of
-     * transformers overlooks it. */
-    static const char *const refused[] = {"attention_bias", "attn_logit_softcapping",
-                                          "use_bidirectional_attention"};
+    spec->dims = g->dims;
     tl_status status = get_dims(text, where, &spec->dims, err);
-    for (size_t i = 0; status == TL_OK && i < sizeof refused / sizeof *refused; i++)
-        status = tl_spec_refuse_if_set(text, refused[i], where, err);
+    if (status == TL_OK)
+        status = tl_spec_refuse_if_set(text, "attention_bias", where, err);
+    if (status == TL_OK)
+        status = tl_spec_refuse_if_set(text, "use_bidirectional_attention", where, err);
     float scalar = 256.0f;
     spec->norm_eps = 1e-6f;
     spec->activation = TL_GELU_TANH;
     if (status != TL_OK ||
         (status = tl_spec_get_float(text, "rms_norm_eps", where, &spec->norm_eps,
                                     err)) != TL_OK ||
-        (status = tl_spec_get_activation(text, "hidden_activation", where,
+        (status = tl_spec_get_activation(text, g->activation_key, where,
                                          &spec->activation, err)) != TL_OK ||
-        (status = get_positive(text, "query_pre_attn_scalar", where, &scalar, err)) !=
-            TL_OK ||
-        (status = get_positive(text, "final_logit_softcapping", where,
-                               &spec->logit_softcap, err)) != TL_OK ||
-        (status = get_window(text, where, spec, err)) != TL_OK ||
-        (status = get_ropes(text, where, spec, err)) != TL_OK)
+        (status = tl_spec_get_positive(text, "query_pre_attn_scalar", where, &scalar,
+                                       err)) != TL_OK ||
+        (status = get_softcaps(text, where, g, spec, err)) != TL_OK ||
+        (status = get_window(text, where, g, spec, err)) != TL_OK ||
+        (status = get_ropes(text, where, g, spec, err)) != TL_OK)
         return status;
-    spec->attention_scale = (float)(1.0 / sqrt((double)scalar));
+    if (g->has_scalar)
+        spec->attention_scale = (float)(1.0 / sqrt((double)scalar));
     spec->embed_scale = (float)sqrt((double)spec->dims.d_model);
-    spec->qk_norm = true;
-    spec->post_norms = true;
+    spec->qk_norm = g->qk_norm;
+    spec->post_norms = g->post_norms;
     spec->norm_plus_one = true;
-    spec->image_bidirectional = true;
     return TL_OK;
 }
 
-/* ---- the tower --------------------------------------------------------------------- */
+/* ---- Gemma-3 ----------------------------------------------------------------------- */
 
 /* Soft tokens are means over squares of patches; there are as many a side as the root
  * of mm_tokens_per_image says. */
@@ -281,75 +302,83 @@ static tl_status get_pooling(const json_t *config, const char *where, tl_spec *s
     return TL_OK;
 }
 
-static tl_status get_tower(const json_t *config, const char *where, tl_spec *spec,
-                           tl_error *err)
+typedef struct token_field {
+    const char *key;
+    int32_t *out;
+} token_field;
+
+/* Token ids, the decoder, and the tower's own sizes. */
+static tl_status read_parts(const json_t *config, const char *where,
+                            const generation *g, const token_field *ids, size_t n_ids,
+                            tl_spec *spec, tl_error *err)
 {
-    tl_vision_spec *v = &spec->vision;
-    *v = (tl_vision_spec){.tower = TL_TOWER_VIT,
-                          .depth = 12,
-                          .width = 768,
-                          .n_heads = 12,
-                          .d_mlp = 3072,
-                          .patch = 16,
-                          .temporal_patch = 1,
-                          .channels = 3,
-                          .activation = TL_GELU_TANH,
-                          .final_norm = true,
-                          .projector = TL_PROJECTOR_MEANS,
-                          .norm_eps = 1e-6f};
-    size_t image = 224;
-    const tl_size_field fields[] = {
-        {"num_hidden_layers", &v->depth},
-        {"hidden_size", &v->width},
-        {"num_attention_heads", &v->n_heads},
-        {"intermediate_size", &v->d_mlp},
-        {"patch_size", &v->patch},
-        {"num_channels", &v->channels},
-        {"image_size", &image},
-    };
-    const json_t *vision = NULL;
-    const char *type = "siglip_vision_model";
-    char inner[WHERE_BYTES];
-    tl_status status = get_object(config, "vision_config", where, &vision, inner, err);
+    const json_t *text = NULL, *vision = NULL;
+    char inner[TL_WHERE_BYTES], tower[TL_WHERE_BYTES];
+    tl_status status =
+        tl_spec_get_object(config, "text_config", where, &text, inner, err);
     if (status == TL_OK)
-        status = tl_json_get_string(vision, "model_type", inner, &type, err);
-    if (status == TL_OK && strcmp(type, "siglip_vision_model") != 0)
-        status = tl_fail(err, TL_ERR_UNSUPPORTED,
-                         "%s: 'model_type' is '%s', known is siglip_vision_model",
-                         inner, type);
-    if (status != TL_OK ||
-        (status = tl_spec_get_sizes(vision, inner, fields,
-                                    sizeof fields / sizeof *fields, err)) != TL_OK ||
-        (status = tl_spec_get_activation(vision, "hidden_act", inner, &v->activation,
-                                         err)) != TL_OK ||
-        (status = tl_spec_get_float(vision, "layer_norm_eps", inner, &v->norm_eps,
-                                    err)) != TL_OK)
-        return status;
-    v->grid = image / v->patch;
-    return get_pooling(config, where, spec, err);
+        status =
+            tl_spec_get_object(config, "vision_config", where, &vision, tower, err);
+    for (size_t i = 0; status == TL_OK && i < n_ids; i++)
+        status = tl_json_get_id(config, ids[i].key, where, ids[i].out, err);
+    if (status == TL_OK)
+        status =
+            tl_spec_get_tied_head(config, text, where, true, &spec->tied_head, err);
+    if (status == TL_OK)
+        status = get_decoder(text, inner, g, spec, err);
+    return status == TL_OK ? tl_spec_read_vit(vision, tower, "siglip_vision_model",
+                                              &spec->vision, err)
+                           : status;
 }
 
 tl_status tl_spec_read_gemma3(const json_t *config, const char *where, tl_spec *spec,
                               tl_error *err)
 {
-    const json_t *text = NULL;
-    char inner[WHERE_BYTES];
     spec->image_token = 262144;
     spec->vision_start_token = 255999;
-    const struct {
-        const char *key;
-        int32_t *out;
-    } ids[] = {{"image_token_index", &spec->image_token},
-               {"image_token_id", &spec->image_token},
-               {"boi_token_index", &spec->vision_start_token}};
-    tl_status status = get_object(config, "text_config", where, &text, inner, err);
-    for (size_t i = 0; status == TL_OK && i < sizeof ids / sizeof *ids; i++)
-        status = tl_json_get_id(config, ids[i].key, where, ids[i].out, err);
-    if (status == TL_OK)
-        status = get_tied_head(config, text, where, &spec->tied_head, err);
-    if (status == TL_OK)
-        status = get_decoder(text, inner, spec, err);
-    if (status == TL_OK)
-        status = get_tower(config, where, spec, err);
-    return status;
+    const token_field ids[] = {{"image_token_index", &spec->image_token},
+                               {"image_token_id", &spec->image_token},
+                               {"boi_token_index", &spec->vision_start_token}};
+    spec->image_bidirectional = true;
+    const tl_status status =
+        read_parts(config, where, &gemma3, ids, sizeof ids / sizeof *ids, spec, err);
+    spec->vision.projector = TL_PROJECTOR_MEANS;
+    return status == TL_OK ? get_pooling(config, where, spec, err) : status;
+}
+
+/* ---- PaliGemma --------------------------------------------------------------------- */
+
+/* Every position of a prompt sees every other: an answer would see them all, and only
+ * what comes after it would not. */
+tl_status tl_spec_read_paligemma(const json_t *config, const char *where, tl_spec *spec,
+                                 tl_error *err)
+{
+    const char *type = "gemma";
+    size_t width = 2048;
+    const tl_size_field projected = {"projection_dim", &width};
+    spec->image_token = 256000;
+    const token_field ids[] = {{"image_token_index", &spec->image_token},
+                               {"image_token_id", &spec->image_token}};
+    spec->bidirectional = true;
+    tl_status status = tl_json_get_string(json_object_get(config, "text_config"),
+                                          "model_type", where, &type, err);
+    if (status != TL_OK)
+        return status;
+    if (strcmp(type, "gemma") != 0 && strcmp(type, "gemma2") != 0)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: 'text_config.model_type' is '%s', known in a paligemma "
+                       "model are gemma, gemma2",
+                       where, type);
+    if ((status =
+             read_parts(config, where, strcmp(type, "gemma") == 0 ? &gemma1 : &gemma2,
+                        ids, sizeof ids / sizeof *ids, spec, err)) != TL_OK ||
+        (status = tl_spec_get_sizes(config, where, &projected, 1, err)) != TL_OK)
+        return status;
+    spec->vision.projector = TL_PROJECTOR_LINEAR;
+    spec->vision.projector_bias = true;
+    return width == spec->dims.d_model
+               ? TL_OK
+               : tl_fail(err, TL_ERR_FORMAT,
+                         "%s: 'projection_dim' is %zu, wanted the decoder's %zu", where,
+                         width, spec->dims.d_model);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * spec_pixtral.c - the config.json of models built as LLaVA (model/spec.h): a decoder, a
- * tower and a projector, each with a configuration of its own. Known: Mistral's decoder
- * behind Pixtral's tower.
+ * spec_llava.c - the config.json of models built as LLaVA (model/spec.h): a decoder, a
+ * tower and a projector, each with a configuration of its own. Known: Llama's and
+ * Mistral's decoder behind CLIP's tower (LLaVA-1.5) and behind Pixtral's.
  */
 #include <string.h>
 
@@ -11,67 +11,74 @@
 static const char TEXT[] = "config.json: text_config",
                   VISION[] = "config.json: vision_config";
 
-/* The configuration `key`, which must say that it is a `wanted`. */
+/* The configuration `key`, and which of two kinds it says that it is. */
 static tl_status get_part(const json_t *config, const char *where, const char *key,
-                          const char *wanted, const json_t **out, tl_error *err)
+                          const char *const kinds[2], const json_t **out, size_t *kind,
+                          tl_error *err)
 {
     const json_t *part = json_object_get(config, key);
-    const char *type = NULL;
+    const char *type = kinds[0];
     if (!json_is_object(part))
         return tl_fail(err, TL_ERR_FORMAT, "%s: no '%s' object", where, key);
     const tl_status status = tl_json_get_string(part, "model_type", where, &type, err);
     if (status != TL_OK)
         return status;
-    if (type == NULL || strcmp(type, wanted) != 0)
+    *kind = strcmp(type, kinds[1]) == 0;
+    if (strcmp(type, kinds[*kind]) != 0)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: '%s.model_type' is %s, supported in a llava model is %s",
-                       where, key, type != NULL ? type : "missing", wanted);
+                       "%s: '%s.model_type' is %s, supported in a llava model are %s "
+                       "and %s",
+                       where, key, type, kinds[0], kinds[1]);
     *out = part;
     return TL_OK;
 }
 
-/* Absent keys have the defaults of transformers' MistralConfig. */
-static tl_status read_decoder(const json_t *text, tl_spec *spec, tl_error *err)
+/* Absent keys have the defaults of transformers' LlamaConfig and MistralConfig. */
+static tl_status read_decoder(const json_t *text, bool is_mistral, tl_spec *spec,
+                              tl_error *err)
 {
+    static const char *const refused[] = {"rope_scaling", "attention_bias", "mlp_bias"};
     tl_dims *d = &spec->dims;
     *d = (tl_dims){.n_layers = 32,
                    .d_model = 4096,
                    .n_heads = 32,
-                   .n_kv_heads = 8,
-                   .d_mlp = 14336,
+                   .d_mlp = is_mistral ? 14336 : 11008,
                    .n_vocab = 32000};
     const tl_size_field sizes[] = {
-        {"num_hidden_layers", &d->n_layers},     {"hidden_size", &d->d_model},
-        {"num_attention_heads", &d->n_heads},    {"intermediate_size", &d->d_mlp},
-        {"num_key_value_heads", &d->n_kv_heads}, {"vocab_size", &d->n_vocab},
+        {"num_hidden_layers", &d->n_layers},  {"hidden_size", &d->d_model},
+        {"num_attention_heads", &d->n_heads}, {"intermediate_size", &d->d_mlp},
+        {"vocab_size", &d->n_vocab},
     };
     tl_status status =
         tl_spec_get_sizes(text, TEXT, sizes, sizeof sizes / sizeof *sizes, err);
     if (status != TL_OK)
         return status;
     d->d_head = d->d_model / d->n_heads;
-    const tl_size_field head = {"head_dim", &d->d_head};
+    const json_t *groups = json_object_get(text, "num_key_value_heads");
+    d->n_kv_heads = is_mistral && groups == NULL ? 8 : d->n_heads;
+    const tl_size_field heads[] = {{"head_dim", &d->d_head},
+                                   {"num_key_value_heads", &d->n_kv_heads}};
     spec->norm_eps = 1e-6f;
     spec->activation = TL_SILU;
     spec->rope = (tl_rope_spec){.theta = 1e4, .factor = 1.0};
     spec->embed_scale = 1.0f;
-    /* Absent: 4096; null: every layer sees everything. */
+    /* Mistral's: absent: 4096; null: every layer sees everything. */
     const json_t *window = json_object_get(text, "sliding_window");
-    spec->window = window == NULL ? 4096 : 0;
-    if ((status = tl_spec_get_sizes(text, TEXT, &head, 1, err)) != TL_OK ||
-        (status = tl_json_get_size(text, "sliding_window", TEXT, &spec->window, err)) !=
-            TL_OK ||
+    spec->window = is_mistral && window == NULL ? 4096 : 0;
+    if ((status = tl_spec_get_sizes(text, TEXT, heads, 2, err)) != TL_OK ||
+        (is_mistral && (status = tl_json_get_size(text, "sliding_window", TEXT,
+                                                  &spec->window, err)) != TL_OK) ||
         (status = tl_spec_get_float(text, "rms_norm_eps", TEXT, &spec->norm_eps,
                                     err)) != TL_OK ||
         (status = tl_spec_get_activation(text, "hidden_act", TEXT, &spec->activation,
                                          err)) != TL_OK ||
         (status = tl_json_get_double(text, "rope_theta", TEXT, &spec->rope.theta,
-                                     err)) != TL_OK ||
-        (status = tl_json_get_bool(text, "tie_word_embeddings", TEXT, &spec->tied_head,
-                                   err)) != TL_OK)
+                                     err)) != TL_OK)
         return status;
     spec->rope_sliding = spec->rope;
-    return tl_spec_refuse_if_set(text, "rope_scaling", TEXT, err);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused && status == TL_OK; i++)
+        status = tl_spec_refuse_if_set(text, refused[i], TEXT, err);
+    return status;
 }
 
 /* Which layer's states the projector reads: -1 is the last; so many layers are run. */
@@ -84,11 +91,14 @@ static tl_status read_feature_layer(const json_t *config, const char *where,
         config, "vision_feature_select_strategy", where, &strategy, err);
     if (status != TL_OK)
         return status;
-    if (strcmp(strategy, "full") != 0)
+    /* "default" leaves the first row out; "full" does not. */
+    const char *supported = v->class_row ? "default" : "full";
+    if (strcmp(strategy, supported) != 0)
         return tl_fail(
             err, TL_ERR_UNSUPPORTED,
-            "%s: 'vision_feature_select_strategy' is '%s', supported is full", where,
-            strategy);
+            "%s: 'vision_feature_select_strategy' is '%s', supported is %s with this "
+            "tower",
+            where, strategy, supported);
     if (layer != NULL && !json_is_integer(layer))
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: 'vision_feature_layer' is not one layer", where);
@@ -104,7 +114,7 @@ static tl_status read_feature_layer(const json_t *config, const char *where,
 }
 
 /* Absent keys have the defaults of transformers' PixtralVisionConfig. */
-static tl_status read_tower(const json_t *vision, tl_vision_spec *v, tl_error *err)
+static tl_status read_pixtral(const json_t *vision, tl_vision_spec *v, tl_error *err)
 {
     size_t side = 1024;
     *v = (tl_vision_spec){.tower = TL_TOWER_PIXTRAL,
@@ -141,37 +151,38 @@ static tl_status read_tower(const json_t *vision, tl_vision_spec *v, tl_error *e
     return status;
 }
 
-tl_status tl_spec_read_pixtral(const json_t *config, const char *where, tl_spec *spec,
-                               tl_error *err)
+tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *spec,
+                             tl_error *err)
 {
+    static const char *const towers[] = {"clip_vision_model", "pixtral"},
+                             *const decoders[] = {"llama", "mistral"};
     const json_t *text = NULL, *vision = NULL;
+    size_t tower = 0, decoder = 0;
     tl_vision_spec *v = &spec->vision;
     tl_status status =
-        get_part(config, where, "vision_config", "pixtral", &vision, err);
+        get_part(config, where, "vision_config", towers, &vision, &tower, err);
     if (status == TL_OK)
-        status = get_part(config, where, "text_config", "mistral", &text, err);
+        status = get_part(config, where, "text_config", decoders, &text, &decoder, err);
     if (status == TL_OK)
-        status = read_decoder(text, spec, err);
+        status = read_decoder(text, decoder == 1, spec, err);
     if (status == TL_OK)
-        status = read_tower(vision, v, err);
+        status = tower == 1 ? read_pixtral(vision, v, err)
+                            : tl_spec_read_vit(vision, VISION, towers[0], v, err);
     if (status == TL_OK)
         status = read_feature_layer(config, where, v, err);
+    v->projector = TL_PROJECTOR_LAYERS;
     v->projector_activation = TL_GELU;
     v->projector_bias = true;
     spec->image_token = 32000;
-    if (status == TL_OK)
-        status = tl_spec_get_activation(config, "projector_hidden_act", where,
-                                        &v->projector_activation, err);
-    if (status == TL_OK)
-        status = tl_json_get_bool(config, "multimodal_projector_bias", where,
-                                  &v->projector_bias, err);
-    if (status == TL_OK)
-        status = tl_json_get_bool(config, "tie_word_embeddings", where,
-                                  &spec->tied_head, err);
-    if (status == TL_OK)
-        status =
-            tl_json_get_id(config, "image_token_index", where, &spec->image_token, err);
-    return status == TL_OK ? tl_json_get_id(config, "image_token_id", where,
-                                            &spec->image_token, err)
-                           : status;
+    if (status != TL_OK ||
+        (status = tl_spec_get_activation(config, "projector_hidden_act", where,
+                                         &v->projector_activation, err)) != TL_OK ||
+        (status = tl_json_get_bool(config, "multimodal_projector_bias", where,
+                                   &v->projector_bias, err)) != TL_OK ||
+        (status = tl_spec_get_tied_head(config, text, where, false, &spec->tied_head,
+                                        err)) != TL_OK ||
+        (status = tl_json_get_id(config, "image_token_index", where, &spec->image_token,
+                                 err)) != TL_OK)
+        return status;
+    return tl_json_get_id(config, "image_token_id", where, &spec->image_token, err);
 }
