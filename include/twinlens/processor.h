@@ -51,4 +51,12 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
                               size_t resize_width, size_t resize_height,
                               tl_arena *arena, tl_pixels *out, tl_error *err);
 
+/*
+ * What an image file of this size becomes: dimensions (its values are those of a black
+ * picture), and how many tokens of a prompt stand for it.
+ */
+tl_status tl_processor_measure(const tl_processor *processor, size_t width,
+                               size_t height, tl_arena *arena, tl_pixels *out,
+                               size_t *n_tokens, tl_error *err);
+
 #endif

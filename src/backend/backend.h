@@ -99,7 +99,7 @@ tl_status tl_backend_create(const char *name, size_t n_threads, size_t cache_byt
 void tl_backend_destroy(tl_backend *backend); /* NULL does nothing */
 
 /* Bytes that a `linear` call may allocate for panels and scratch at most (beyond
- * cache_bytes), for the memory plan. */
+ * cache_bytes), for the memory plan; n_threads as when it was created. */
 size_t tl_backend_scratch_bytes(const char *name, size_t n_threads, size_t max_in,
                                 size_t max_out);
 

@@ -749,6 +749,8 @@ tl_status tl_cpu_linear_backward(tl_cpu_linear *s, const tl_linear *layer, size_
 size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_out)
 {
     const size_t widest = max_in > max_out ? max_in : max_out;
+    if (n_threads == 0)
+        n_threads = (size_t)omp_get_max_threads();
     const size_t least = widest * BLOCK_LEAST * sizeof(float),
                  panel = least > BLOCK_BYTES ? least : (size_t)BLOCK_BYTES;
     const size_t tile = TILE * (widest + BLOCK_MOST) * sizeof(float);

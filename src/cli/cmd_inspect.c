@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_inspect.c - `twinlens inspect`: what a model is, how many components it has, and
- * how much memory prompts of a given length, and how long a study, will take. Without weights (a folder with
- * only a config.json) it says what the configuration tells.
+ * cmd_inspect.c - `twinlens inspect`: what a model is, how many components it has, how
+ * much memory prompts of a given length and images of a given size take, and how long a
+ * study. Without weights (a folder with only a config.json) it says what the configuration
+ * tells.
  */
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "cli/memory_plan.h"
 #include "cli/session.h"
 #include "cli/study.h"
 #include "model/model_private.h"
@@ -18,47 +21,16 @@
 
 enum {
     MOST_TOKENS = 1000 * 1000 * 1000, /* of a plan; its numbers stay exact */
+    MOST_PIXELS = 1 << 28,            /* as of an image file */
     STUDY_ROWS = 250,                 /* of each modality */
 };
 
 typedef struct options {
     tl_session_options session;
-    size_t n_pos, batch;
+    const char *image_size;
+    size_t n_pos, batch, image_width, image_height;
     bool json;
 } options;
-
-/* Parameters of the decoder, from its sizes. */
-static size_t count_parameters(const tl_spec *s)
-{
-    const tl_dims *d = &s->dims;
-    const size_t q = d->n_heads * d->d_head, kv = d->n_kv_heads * d->d_head;
-    size_t layer =
-        d->d_model * (2 * q + 2 * kv) + 3 * d->d_model * d->d_mlp + 2 * d->d_model;
-    layer += s->qkv_bias ? q + 2 * kv : 0;
-    layer += s->qk_norm ? 2 * d->d_head : 0;
-    layer += s->post_norms ? 2 * d->d_model : 0;
-    const size_t table = d->n_vocab * d->d_model;
-    return d->n_layers * layer + d->d_model + (s->tied_head ? table : 2 * table);
-}
-
-/* Bytes of one pass over the prompts, forward and for the way back. */
-static tl_status plan(const tl_model *model, const options *o, tl_arena *arena,
-                      size_t *forward, size_t *back, tl_error *err)
-{
-    size_t *n_pos = tl_arena_alloc(arena, o->batch, sizeof *n_pos);
-    if (n_pos == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan of %zu prompts",
-                       o->batch);
-    for (size_t i = 0; i < o->batch; i++)
-        n_pos[i] = o->n_pos;
-    const tl_pass_options go = {.last_only = true},
-                          go_back = {.last_only = true, .for_backward = true};
-    const tl_status status =
-        tl_pass_bytes(model, n_pos, NULL, o->batch, &go, forward, err);
-    return status != TL_OK
-               ? status
-               : tl_pass_bytes(model, n_pos, NULL, o->batch, &go_back, back, err);
-}
 
 /* All tensors of the weights: parameters and bytes. */
 static void count_tensors(const tl_safetensors *file, size_t *parameters, size_t *bytes)
@@ -76,6 +48,33 @@ typedef struct fact {
     size_t value;
     const char *text; /* NULL: `value` */
 } fact;
+
+enum { MOST_FACTS = 48, TEXT_BYTES = 96 };
+typedef struct facts {
+    fact list[MOST_FACTS];
+    char text[MOST_FACTS][TEXT_BYTES];
+    size_t n;
+} facts;
+
+static void add_number(facts *f, const char *key, size_t value)
+{
+    f->list[f->n++] = (fact){key, value, NULL};
+}
+
+/* Its text is formatted as by printf. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static void
+add_text(facts *f, const char *key, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(f->text[f->n], TEXT_BYTES, format, arguments);
+    va_end(arguments);
+    f->list[f->n] = (fact){key, 0, f->text[f->n]};
+    f->n++;
+}
 
 /* Shapes of the sites for T positions; a third dimension of 0 is none. */
 typedef struct site_shape {
@@ -99,17 +98,18 @@ static void list_sites(const tl_dims *d, site_shape sites[SITES])
     sites[n++] = (site_shape){"logits", d->n_vocab, 0};
 }
 
-static tl_status print_json(const tl_dims *dims, const fact *facts, size_t n, FILE *out,
+static tl_status print_json(const tl_dims *dims, const facts *f, FILE *out,
                             tl_error *err)
 {
     json_t *object = json_object(), *shapes = json_object();
     bool whole = object != NULL && shapes != NULL;
-    for (size_t i = 0; i < n && whole; i++)
-        whole =
-            json_object_set_new(object, facts[i].key,
-                                facts[i].text != NULL
-                                    ? json_string(facts[i].text)
-                                    : json_integer((json_int_t)facts[i].value)) == 0;
+    for (size_t i = 0; i < f->n && whole; i++) {
+        const fact *one = &f->list[i];
+        whole = json_object_set_new(object, one->key,
+                                    one->text != NULL
+                                        ? json_string(one->text)
+                                        : json_integer((json_int_t)one->value)) == 0;
+    }
     site_shape sites[SITES];
     list_sites(dims, sites);
     for (size_t i = 0; i < SITES && whole; i++) {
@@ -128,16 +128,16 @@ static tl_status print_json(const tl_dims *dims, const fact *facts, size_t n, FI
     return whole ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
 }
 
-static void print_table(const tl_dims *dims, const fact *facts, size_t n, FILE *out)
+static void print_table(const tl_dims *dims, const facts *f, FILE *out)
 {
     site_shape sites[SITES];
     list_sites(dims, sites);
     fprintf(out, "property\tvalue\n");
-    for (size_t i = 0; i < n; i++)
-        if (facts[i].text != NULL)
-            fprintf(out, "%s\t%s\n", facts[i].key, facts[i].text);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->list[i].text != NULL)
+            fprintf(out, "%s\t%s\n", f->list[i].key, f->list[i].text);
         else
-            fprintf(out, "%s\t%zu\n", facts[i].key, facts[i].value);
+            fprintf(out, "%s\t%zu\n", f->list[i].key, f->list[i].value);
     for (size_t i = 0; i < SITES; i++)
         if (sites[i].d2 > 0)
             fprintf(out, "site %s\t[T,%zu,%zu]\n", sites[i].name, sites[i].d1,
@@ -152,19 +152,24 @@ static void print_table(const tl_dims *dims, const fact *facts, size_t n, FILE *
  * one position. An estimate within a factor of two: it counts no attention, and no
  * reading of weights.
  */
-static tl_status time_forward(const tl_spec *spec, size_t n_pos, tl_arena *arena,
-                              double *seconds, tl_error *err)
+static tl_status time_forward(const tl_model *model, size_t n_pos, double *seconds,
+                              tl_error *err)
 {
     enum { WIDTH = 2048, ROWS = 256, TIMES = 4 };
-    const tl_dims *d = &spec->dims;
+    const tl_dims *d = &model->spec.dims;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to time a product");
     tl_backend *backend = NULL;
     float *weight = tl_arena_alloc_zero(arena, (size_t)WIDTH * WIDTH, sizeof *weight),
           *x = tl_arena_alloc_zero(arena, (size_t)WIDTH * ROWS, sizeof *x),
           *y = tl_arena_alloc_zero(arena, (size_t)WIDTH * ROWS, sizeof *y);
+    tl_status status = TL_OK;
     if (weight == NULL || x == NULL || y == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to time a product");
-    tl_status status =
-        tl_backend_create(tl_backend_default(), 0, (size_t)64 << 20, &backend, err);
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory to time a product");
+    if (status == TL_OK)
+        status = tl_backend_create(tl_backend_default(), 0,
+                                   (size_t)TL_DEFAULT_CACHE_BYTES, &backend, err);
     const tl_linear layer = {
         .weight = {
             .dtype = TL_F32, .n_dims = 2, .dims = {WIDTH, WIDTH}, .data = weight}};
@@ -179,10 +184,11 @@ static tl_status time_forward(const tl_spec *spec, size_t n_pos, tl_arena *arena
     const double spent = (double)(end.tv_sec - begin.tv_sec) +
                          (double)(end.tv_nsec - begin.tv_nsec) / 1e9,
                  rate = 2.0 * WIDTH * WIDTH * ROWS * TIMES / spent;
-    const double table = (double)d->n_vocab * (double)d->d_model,
-                 inner = (double)count_parameters(spec) -
-                         table * (spec->tied_head ? 1.0 : 2.0);
-    *seconds = 2.0 * (inner * (double)n_pos + table) / rate;
+    const double head = (double)d->n_vocab * (double)d->d_model,
+                 inner = (double)model->weights.decoder_size.parameters -
+                         (model->spec.tied_head ? 0.0 : head);
+    *seconds = 2.0 * (inner * (double)n_pos + head) / rate;
+    tl_arena_destroy(arena);
     return status;
 }
 
@@ -217,81 +223,148 @@ static tl_status look_for_weights(const char *folder, tl_arena *arena, size_t *n
     return status;
 }
 
+static void add_architecture(const tl_spec *spec, facts *f)
+{
+    const tl_dims *d = &spec->dims;
+    add_text(f, "family", "%s", spec->family);
+    add_number(f, "layers", d->n_layers);
+    add_number(f, "d_model", d->d_model);
+    add_number(f, "heads", d->n_heads);
+    add_number(f, "kv_heads", d->n_kv_heads);
+    add_number(f, "d_head", d->d_head);
+    add_number(f, "d_mlp", d->d_mlp);
+    add_number(f, "vocabulary", d->n_vocab);
+    add_text(f, "lm_head", "%s", spec->tied_head ? "tied" : "own");
+    add_text(f, "rope_theta", "%g", spec->rope.theta);
+    if (spec->rope.sections[0] > 0)
+        add_text(f, "mrope_sections", "%zu/%zu/%zu", spec->rope.sections[0],
+                 spec->rope.sections[1], spec->rope.sections[2]);
+    if (spec->window > 0)
+        add_text(
+            f, "sliding_window", "%zu, all positions in %s%zu", spec->window,
+            spec->global_every > 0 ? "one layer of " : "layers: ", spec->global_every);
+    add_number(f, "vision_layers", spec->vision.depth);
+    add_number(f, "vision_width", spec->vision.width);
+}
+
+/* How an image of the size that is asked for enters a prompt. */
+static tl_status add_image(const options *o, const char *folder, tl_arena *arena,
+                           tl_pixels *pixels, size_t *n_tokens, facts *f, tl_error *err)
+{
+    tl_processor *processor = NULL;
+    tl_status status = tl_processor_open(folder, &processor, err);
+    if (status == TL_OK)
+        status = tl_processor_measure(processor, o->image_width, o->image_height, arena,
+                                      pixels, n_tokens, err);
+    tl_processor_close(processor);
+    if (status == TL_OK)
+        add_number(f, "image_tokens", *n_tokens);
+    return status;
+}
+
+static tl_status add_memory(const tl_model *model, const options *o, size_t n_pos,
+                            const tl_pixels *pixels, facts *f, tl_error *err)
+{
+    tl_memory_plan p;
+    size_t back = 0;
+    const tl_pass_options pass = {.last_only = true, .for_backward = true};
+    tl_status status = tl_memory_plan_make(model, tl_backend_default(), n_pos, o->batch,
+                                           pixels, &p, err);
+    if (status == TL_OK)
+        status = tl_memory_plan_pass(model, n_pos, o->batch, &pass, &back, err);
+    if (status != TL_OK)
+        return status;
+    add_number(f, "forward_bytes", p.forward);
+    add_number(f, "attribution_pass_bytes", back);
+    if (pixels != NULL)
+        add_number(f, "vision_bytes", p.vision);
+    add_number(f, "cache_bytes", p.cache);
+    add_number(f, "product_bytes", p.products);
+    add_number(f, "input_bytes", p.inputs);
+    add_number(f, "process_bytes", p.process);
+    add_number(f, "read_weight_bytes", p.weights);
+    add_number(f, "predict_peak_bytes", p.peak);
+    return TL_OK;
+}
+
+static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_error *err)
+{
+    double seconds = 0.0;
+    const double passes =
+        2.0 * tl_study_forwards(model->spec.dims.n_layers, STUDY_ROWS);
+    const tl_status status = time_forward(model, n_pos, &seconds, err);
+    if (status != TL_OK)
+        return status;
+    add_text(f, "study_forward_passes", "%.0f", passes);
+    add_text(f, "study_hours_here", "%.2g", passes * seconds / 3600.0);
+    return TL_OK;
+}
+
+/* The model, with its weights if they are there; *opened is NULL if they are not, and
+ * *bare then knows the sizes of what the configuration wants. */
+static tl_status find_weights(const char *folder, tl_arena *arena, tl_model *bare,
+                              tl_model **opened, facts *f, tl_error *err)
+{
+    size_t n_files = 0, n_missing = 0;
+    tl_status status = look_for_weights(folder, arena, &n_files, &n_missing, err);
+    if (status == TL_OK)
+        status = tl_weights_find(&bare->spec, NULL, arena, &bare->weights, err);
+    if (status != TL_OK)
+        return status;
+    add_number(f, "decoder_parameters",
+               bare->weights.embed_size.parameters +
+                   bare->weights.decoder_size.parameters);
+    add_number(f, "vision_parameters", bare->weights.vision_size.parameters);
+    if (n_missing > 0)
+        add_text(f, "weights", "%zu of %zu files are not there", n_missing, n_files);
+    if (n_missing > 0 || n_files == 0)
+        return TL_OK;
+    const tl_model_options how = {.backend = "ref"};
+    /* Every tensor is found and checked. */
+    if ((status = tl_model_open(folder, &how, opened, err)) != TL_OK)
+        return status;
+    size_t parameters = 0, bytes = 0;
+    count_tensors((*opened)->file, &parameters, &bytes);
+    add_number(f, "parameters", parameters);
+    add_number(f, "weight_bytes", bytes);
+    add_number(f, "weight_files", n_files);
+    return TL_OK;
+}
+
 static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
                          FILE *out, tl_error *err)
 {
-    tl_spec spec;
-    tl_status status = tl_spec_read(folder, &spec, err);
+    facts f = {.n = 0};
+    tl_model bare = {0}, *opened = NULL;
+    tl_pixels pixels = {0};
+    size_t image_tokens = 0;
+    const bool has_image = o->image_size != NULL;
+    tl_status status = tl_spec_read(folder, &bare.spec, err);
     if (status != TL_OK)
         return status;
-    const tl_dims *d = &spec.dims;
-    char theta[32], sections[96];
-    snprintf(theta, sizeof theta, "%g", spec.rope.theta);
-    snprintf(sections, sizeof sections, "%zu/%zu/%zu", spec.rope.sections[0],
-             spec.rope.sections[1], spec.rope.sections[2]);
-    fact facts[32];
-    size_t n = 0;
-    facts[n++] = (fact){"family", 0, spec.family};
-    facts[n++] = (fact){"layers", d->n_layers, NULL};
-    facts[n++] = (fact){"d_model", d->d_model, NULL};
-    facts[n++] = (fact){"heads", d->n_heads, NULL};
-    facts[n++] = (fact){"kv_heads", d->n_kv_heads, NULL};
-    facts[n++] = (fact){"d_head", d->d_head, NULL};
-    facts[n++] = (fact){"d_mlp", d->d_mlp, NULL};
-    facts[n++] = (fact){"vocabulary", d->n_vocab, NULL};
-    facts[n++] = (fact){"lm_head", 0, spec.tied_head ? "tied" : "own"};
-    facts[n++] = (fact){"rope_theta", 0, theta};
-    if (spec.rope.sections[0] > 0)
-        facts[n++] = (fact){"mrope_sections", 0, sections};
-    facts[n++] = (fact){"decoder_parameters", count_parameters(&spec), NULL};
-    facts[n++] = (fact){"vision_layers", spec.vision.depth, NULL};
-    facts[n++] = (fact){"vision_width", spec.vision.width, NULL};
-    facts[n++] = (fact){"prompt_tokens", o->n_pos, NULL};
-    facts[n++] = (fact){"batch", o->batch, NULL};
-    facts[n++] = (fact){"head_components", d->n_layers * d->n_heads * o->n_pos, NULL};
-    facts[n++] = (fact){"neuron_components", d->n_layers * d->d_mlp * o->n_pos, NULL};
-
-    /* A plan needs the spec alone; weights are opened only to be counted. */
-    const tl_model bare = {.spec = spec};
-    size_t forward = 0, back = 0;
-    if ((status = plan(&bare, o, arena, &forward, &back, err)) != TL_OK)
+    const tl_dims *d = &bare.spec.dims;
+    add_architecture(&bare.spec, &f);
+    if ((status = find_weights(folder, arena, &bare, &opened, &f, err)) != TL_OK)
         return status;
-    facts[n++] = (fact){"forward_bytes", forward, NULL};
-    facts[n++] = (fact){"attribution_pass_bytes", back, NULL};
-
-    double seconds = 0.0;
-    char forwards[32], hours[32];
-    const double passes = 2.0 * tl_study_forwards(d->n_layers, STUDY_ROWS);
-    if ((status = time_forward(&spec, o->n_pos, arena, &seconds, err)) != TL_OK)
+    const tl_model *model = opened != NULL ? opened : &bare;
+    if (has_image)
+        status = add_image(o, folder, arena, &pixels, &image_tokens, &f, err);
+    const size_t n_pos = o->n_pos + image_tokens;
+    add_number(&f, "prompt_tokens", n_pos);
+    add_number(&f, "batch", o->batch);
+    add_number(&f, "head_components", d->n_layers * d->n_heads * n_pos);
+    add_number(&f, "neuron_components", d->n_layers * d->d_mlp * n_pos);
+    /* First the time: after it the libraries are in memory. */
+    if (status == TL_OK)
+        status = add_time(model, n_pos, &f, err);
+    if (status == TL_OK)
+        status = add_memory(model, o, n_pos, has_image ? &pixels : NULL, &f, err);
+    tl_model_close(opened);
+    if (status != TL_OK)
         return status;
-    snprintf(forwards, sizeof forwards, "%.0f", passes);
-    snprintf(hours, sizeof hours, "%.2g", passes * seconds / 3600.0);
-    facts[n++] = (fact){"study_forward_passes", 0, forwards};
-    facts[n++] = (fact){"study_hours_here", 0, hours};
-
-    char missing[64];
-    size_t n_files = 0, n_missing = 0;
-    if ((status = look_for_weights(folder, arena, &n_files, &n_missing, err)) != TL_OK)
-        return status;
-    if (n_missing > 0) {
-        snprintf(missing, sizeof missing, "%zu of %zu files are not there", n_missing,
-                 n_files);
-        facts[n++] = (fact){"weights", 0, missing};
-    } else if (n_files > 0) {
-        tl_model *model = NULL; /* every tensor is found and checked */
-        const tl_model_options model_options = {.backend = "ref"};
-        if ((status = tl_model_open(folder, &model_options, &model, err)) != TL_OK)
-            return status;
-        size_t parameters = 0, bytes = 0;
-        count_tensors(model->file, &parameters, &bytes);
-        facts[n++] = (fact){"parameters", parameters, NULL};
-        facts[n++] = (fact){"weight_bytes", bytes, NULL};
-        facts[n++] = (fact){"weight_files", n_files, NULL};
-        tl_model_close(model);
-    }
     if (o->json)
-        return print_json(d, facts, n, out, err);
-    print_table(d, facts, n, out);
+        return print_json(d, &f, out, err);
+    print_table(d, &f, out);
     return TL_OK;
 }
 
@@ -308,7 +381,12 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .kind = TL_OPTION_SIZE,
          .value = &o.n_pos,
          .argument = "T",
-         .help = "plan memory for prompts of this length (256)"},
+         .help = "plan memory for prompts of this length, images not counted (256)"},
+        {.name = "image-size",
+         .kind = TL_OPTION_STRING,
+         .value = &o.image_size,
+         .argument = "WxH",
+         .help = "and with a picture of so many pixels in each"},
         {.name = "batch",
          .kind = TL_OPTION_SIZE,
          .value = &o.batch,
@@ -325,6 +403,13 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         return tl_cli_misuse(err,
                              "--prompt-tokens %zu times --batch %zu, wanted at most %d",
                              o.n_pos, o.batch, MOST_TOKENS);
+    if (o.image_size != NULL &&
+        (status = tl_options_extent("image-size", o.image_size, &o.image_width,
+                                    &o.image_height, err)) != TL_OK)
+        return status;
+    if (o.image_size != NULL && o.image_width > MOST_PIXELS / o.image_height)
+        return tl_cli_misuse(err, "--image-size %s, wanted at most %d pixels",
+                             o.image_size, MOST_PIXELS);
     const char *folder = NULL;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)

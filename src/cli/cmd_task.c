@@ -46,25 +46,6 @@ static tl_status parse_task(const char *name, tl_task *out, tl_error *err)
                          name);
 }
 
-/* "252x252" */
-static tl_status parse_size(const char *text, size_t *width, size_t *height,
-                            tl_error *err)
-{
-    char *end = NULL;
-    const unsigned long w = strtoul(text, &end, 10);
-    const char *second = end + 1;
-    if (text[0] >= '1' && text[0] <= '9' && *end == 'x' && second[0] >= '1' &&
-        second[0] <= '9') {
-        const unsigned long h = strtoul(second, &end, 10);
-        if (*end == '\0') {
-            *width = w;
-            *height = h;
-            return TL_OK;
-        }
-    }
-    return tl_cli_misuse(err, "--size is '%s', wanted width x height: 252x252", text);
-}
-
 static tl_status parse(options *o, int argc, char **argv, FILE *out, bool *help,
                        tl_error *err)
 {
@@ -150,7 +131,8 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     o.scene.no_pictures = o.modality == TEXT_ONLY;
     tl_scene_default_size(o.scene.task, o.scene.style, &o.scene.width, &o.scene.height);
     if (o.size != NULL)
-        status = parse_size(o.size, &o.scene.width, &o.scene.height, err);
+        status =
+            tl_options_extent("size", o.size, &o.scene.width, &o.scene.height, err);
     tl_tokenizer *tokenizer = NULL;
     if (status == TL_OK && o.model != NULL)
         status = open_tokenizer(o.model, &tokenizer, err);

@@ -267,3 +267,22 @@ tl_status tl_options_split(const char *text, tl_arena *arena, const char *const 
     *count = n;
     return TL_OK;
 }
+
+tl_status tl_options_extent(const char *option, const char *text, size_t *width,
+                            size_t *height, tl_error *err)
+{
+    char *end = NULL;
+    const unsigned long w = strtoul(text, &end, 10);
+    const char *second = end + 1;
+    if (text[0] >= '1' && text[0] <= '9' && *end == 'x' && second[0] >= '1' &&
+        second[0] <= '9') {
+        const unsigned long h = strtoul(second, &end, 10);
+        if (*end == '\0') {
+            *width = w;
+            *height = h;
+            return TL_OK;
+        }
+    }
+    return tl_cli_misuse(err, "--%s is '%s', wanted width x height: 252x252", option,
+                         text);
+}

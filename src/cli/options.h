@@ -75,4 +75,8 @@ const char *tl_choice_name(const tl_choice *choices, int value);
 tl_status tl_options_split(const char *text, tl_arena *arena, const char *const **words,
                            size_t *count, tl_error *err);
 
+/* A value such as 252x252, both above 0. */
+tl_status tl_options_extent(const char *option, const char *text, size_t *width,
+                            size_t *height, tl_error *err);
+
 #endif

@@ -176,6 +176,14 @@ tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text 
     return status;
 }
 
+static tl_status check_images(const tl_processor *processor, tl_error *err)
+{
+    return processor->images != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NOT_FOUND, "%s: not there, and images need it",
+                         processor->image_config);
+}
+
 static tl_status encode_text(const tl_chat *chat, const tl_token *tokens, size_t count,
                              tl_arena *arena, tl_encoding *out, tl_error *err)
 {
@@ -214,6 +222,36 @@ static size_t put_image(const tl_processor *p, const tl_pixels *pixels, int32_t 
             ids[n++] = next;
     }
     return n;
+}
+
+tl_status tl_processor_measure(const tl_processor *processor, size_t width,
+                               size_t height, tl_arena *arena, tl_pixels *out,
+                               size_t *n_tokens, tl_error *err)
+{
+    tl_status status = check_images(processor, err);
+    if (status != TL_OK)
+        return status;
+    tl_arena *scratch = tl_arena_create();
+    const uint8_t *rgb =
+        scratch != NULL ? tl_arena_alloc_zero(scratch, width * height, 3) : NULL;
+    if (rgb == NULL)
+        status = fail_memory(err);
+    const tl_image image = {width, height, rgb};
+    if (status == TL_OK)
+        status = tl_fail_while(
+            err,
+            processor->format->images->make(processor->images, &image, arena, out, err),
+            "an image of %zux%zu", width, height);
+    int32_t *ids =
+        status == TL_OK
+            ? tl_arena_alloc(scratch, out->n_rows * (out->n_columns + 1), sizeof *ids)
+            : NULL;
+    if (status == TL_OK && ids == NULL)
+        status = fail_memory(err);
+    if (status == TL_OK)
+        *n_tokens = put_image(processor, out, ids);
+    tl_arena_destroy(scratch);
+    return status;
 }
 
 static tl_status encode_image(const tl_processor *p, const tl_token *tokens,
@@ -305,9 +343,9 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
                               size_t resize_width, size_t resize_height,
                               tl_arena *arena, tl_pixels *out, tl_error *err)
 {
-    if (processor->images == NULL)
-        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: not there, and images need it",
-                       processor->image_config);
+    tl_status status = check_images(processor, err);
+    if (status != TL_OK)
+        return status;
     if ((resize_width == 0) != (resize_height == 0))
         return tl_fail(err, TL_ERR_ARGUMENT, "cannot resize an image to %zux%zu",
                        resize_width, resize_height);
@@ -315,7 +353,7 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
     if (scratch == NULL)
         return fail_memory(err);
     tl_image image;
-    tl_status status = tl_image_read(image_path, scratch, &image, err);
+    status = tl_image_read(image_path, scratch, &image, err);
     if (status == TL_OK && resize_width != 0)
         status = tl_fail_while(err,
                                tl_image_resize(&image, resize_width, resize_height,

@@ -5,9 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
+static void count(const tl_finder *f, const tl_tensor *tensor)
+{
+    f->size->parameters += tl_tensor_count(tensor);
+    f->size->bytes += tl_tensor_count(tensor) * tl_dtype_bytes(tensor->dtype);
+}
+
 tl_status tl_find_tensor(const tl_finder *f, const char *name, size_t d0, size_t d1,
                          tl_tensor *out, tl_error *err)
 {
+    if (f->file == NULL) {
+        *out =
+            (tl_tensor){.dtype = TL_BF16, .n_dims = d1 == 0 ? 1 : 2, .dims = {d0, d1}};
+        count(f, out);
+        return TL_OK;
+    }
     const char *path = tl_safetensors_file_path(f->file, 0);
     const tl_tensor *t = tl_safetensors_find(f->file, name);
     if (t == NULL)
@@ -33,6 +45,7 @@ tl_status tl_find_tensor(const tl_finder *f, const char *name, size_t d0, size_t
     out->n_dims = d1 == 0 ? 1 : 2;
     out->dims[0] = d0;
     out->dims[1] = d1;
+    count(f, out);
     return TL_OK;
 }
 
@@ -41,7 +54,7 @@ tl_status tl_find_vector(const tl_finder *f, const char *name, size_t n, float a
 {
     tl_tensor tensor;
     tl_status status = tl_find_tensor(f, name, n, 0, &tensor, err);
-    if (status != TL_OK)
+    if (status != TL_OK || f->file == NULL)
         return status;
     float *values = tl_arena_alloc(f->arena, n, sizeof *values);
     if (values == NULL)
@@ -84,8 +97,9 @@ tl_linear tl_linear_slice(const tl_linear *fused, size_t part, size_t n)
     tl_linear layer = *fused;
     const size_t n_in = fused->weight.dims[1];
     layer.weight.dims[0] = n;
-    layer.weight.data = (const char *)fused->weight.data +
-                        part * n * n_in * tl_dtype_bytes(fused->weight.dtype);
+    if (fused->weight.data != NULL)
+        layer.weight.data = (const char *)fused->weight.data +
+                            part * n * n_in * tl_dtype_bytes(fused->weight.dtype);
     if (fused->bias != NULL)
         layer.bias = fused->bias + part * n;
     return layer;
@@ -97,7 +111,7 @@ void tl_find_prefix(const tl_safetensors *file, const char *const *prefixes, siz
     char name[TL_NAME_BYTES];
     for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%s%s", prefixes[i], tensor);
-        if (tl_safetensors_find(file, name) != NULL) {
+        if (file == NULL || tl_safetensors_find(file, name) != NULL) {
             snprintf(out, bytes, "%s", prefixes[i]);
             return;
         }

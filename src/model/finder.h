@@ -18,8 +18,9 @@ enum { TL_STEM_BYTES = 256, TL_NAME_BYTES = TL_STEM_BYTES + 16 };
 /* The work of one tl_weights_find call. */
 typedef struct tl_finder {
     const tl_spec *spec;
-    const tl_safetensors *file;
+    const tl_safetensors *file; /* NULL: everything is there, without data */
     tl_arena *arena;
+    tl_weight_size *size;         /* what is found is added to it */
     char decoder[64], vision[64]; /* prefixes, with their dots */
 } tl_finder;
 
@@ -45,7 +46,7 @@ tl_status tl_find_linear(const tl_finder *f, const char *stem, size_t n_out,
 tl_linear tl_linear_slice(const tl_linear *fused, size_t part, size_t n);
 
 /* Puts the first of the prefixes under which `tensor` is in the file into `out`; ""
- * if none. */
+ * if none; the first of all without a file. */
 void tl_find_prefix(const tl_safetensors *file, const char *const *prefixes, size_t n,
                     const char *tensor, char *out, size_t bytes);
 

@@ -13,8 +13,6 @@
 #include "model/vision.h"
 #include "twinlens/alloc.h"
 
-enum { DEFAULT_CACHE_BYTES = 64 << 20 };
-
 /* The revision that refs/main names, or else the snapshot changed last. */
 static const char *find_snapshot(const char *path, tl_arena *arena)
 {
@@ -100,7 +98,7 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
             options->backend != NULL ? options->backend : tl_backend_default(),
             options->n_threads,
             options->cache_bytes > 0 ? options->cache_bytes
-                                     : (size_t)DEFAULT_CACHE_BYTES,
+                                     : (size_t)TL_DEFAULT_CACHE_BYTES,
             &model->backend, err);
     if (status != TL_OK) {
         tl_model_close(model);

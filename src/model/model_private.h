@@ -9,6 +9,9 @@
 #include "twinlens/model.h"
 #include "twinlens/safetensors.h"
 
+/* Room for converted weights that nobody has asked for. */
+enum { TL_DEFAULT_CACHE_BYTES = 64 << 20 };
+
 struct tl_model {
     tl_spec spec;
     tl_weights weights;

@@ -77,7 +77,7 @@ static tl_status find_head(const tl_finder *f, tl_weights *w, tl_error *err)
         return TL_OK;
     }
     for (size_t i = 1; i < sizeof names / sizeof names[0]; i++)
-        if (tl_safetensors_find(f->file, names[i]) != NULL)
+        if (f->file != NULL && tl_safetensors_find(f->file, names[i]) != NULL)
             return tl_find_tensor(f, names[i], d->n_vocab, d->d_model, &w->head.weight,
                                   err);
     return tl_find_tensor(f, names[0], d->n_vocab, d->d_model, &w->head.weight, err);
@@ -86,8 +86,8 @@ static tl_status find_head(const tl_finder *f, tl_weights *w, tl_error *err)
 tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
                           tl_arena *arena, tl_weights *out, tl_error *err)
 {
-    tl_finder f = {.spec = spec, .file = file, .arena = arena};
     tl_weights w = {0};
+    tl_finder f = {.spec = spec, .file = file, .arena = arena, .size = &w.embed_size};
     const tl_dims *d = &spec->dims;
     tl_find_prefix(file, decoder_prefixes,
                    sizeof decoder_prefixes / sizeof *decoder_prefixes,
@@ -105,6 +105,7 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
     char name[TL_STEM_BYTES];
     snprintf(name, sizeof name, "%sembed_tokens.weight", f.decoder);
     tl_status status = tl_find_tensor(&f, name, d->n_vocab, d->d_model, &w.embed, err);
+    f.size = &w.decoder_size;
     if (status == TL_OK)
         status = find_head(&f, &w, err);
     snprintf(name, sizeof name, "%snorm", f.decoder);
@@ -116,6 +117,7 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
     for (size_t l = 0; l < d->n_layers && status == TL_OK; l++)
         status = find_layer(&f, l, &w.layers[l], err);
     w.has_vision = f.vision[0] != '\0';
+    f.size = &w.vision_size;
     if (status == TL_OK && w.has_vision)
         status = tower->find(&f, &w.vision, err);
     if (status == TL_OK)

@@ -23,6 +23,11 @@ typedef struct tl_layer_weights {
     tl_linear q, k, v, o, gate, up, down;
 } tl_layer_weights;
 
+/* Tensors of a part: how many numbers, and what they take in the file. */
+typedef struct tl_weight_size {
+    size_t parameters, bytes;
+} tl_weight_size;
+
 typedef struct tl_weights {
     tl_tensor embed; /* [n_vocab, d_model] */
     tl_linear head;  /* [n_vocab, d_model] */
@@ -30,9 +35,15 @@ typedef struct tl_weights {
     tl_layer_weights *layers;
     bool has_vision;
     const void *vision; /* what the tower of the spec has found; only it knows */
+    /* A tied head is the embeddings; the projector is part of the tower. */
+    tl_weight_size embed_size, decoder_size, vision_size;
 } tl_weights;
 
-/* A file without any tensor of the vision tower is a text-only model. */
+/*
+ * A file without any tensor of the vision tower is a text-only model. Without a file
+ * (NULL) every tensor is taken to be there in 16 bits, as the spec wants it: that tells
+ * the sizes, and nothing can be computed.
+ */
 tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
                           tl_arena *arena, tl_weights *out, tl_error *err);
 

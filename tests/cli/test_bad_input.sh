@@ -6,6 +6,7 @@ set -u
 bin=$(realpath "${1:?usage: test_bad_input.sh BIN}")
 golden=$PWD/tests/data/qwen2vl-tiny
 published=$PWD/tests/data/published
+families=$PWD/tests/data/families
 work=$(mktemp -d)
 mounted=
 trap '[ -n "$mounted" ] && umount "$mounted"; rm -rf "$work"' EXIT
@@ -60,6 +61,14 @@ model()
 {
     mkdir "$1"
     ln -s "$golden"/checkpoint/* "$1"/
+}
+
+# family NAME FAMILY FILE: a copy of another architecture's checkpoint, FILE left out.
+family()
+{
+    mkdir "$1"
+    ln -s "$families/$2"/* "$1"/
+    rm "$1/$3"
 }
 
 # data NAME [SED-EXPRESSION..]: a changed copy of the dataset.
@@ -178,6 +187,47 @@ fails 1 model-00002-of-00002.safetensors -- predict --model missing "${D[@]}"
 fails 1 model-00002-of-00002.safetensors -- attribute --model missing "${D[@]}" "${TEXT[@]}"
 head -c 1000 "$golden/checkpoint/model.safetensors" > missing/model-00002-of-00002.safetensors
 fails 1 missing/model-00002-of-00002.safetensors 1000 -- predict --model missing "${D[@]}"
+
+# ---- other architectures --------------------------------------------------------------
+family yarn qwen2_5_vl config.json
+sed 's/"rope_type": "default"/"rope_type": "yarn"/; s/"type": "default"/"type": "yarn"/' \
+    "$families/qwen2_5_vl/config.json" > yarn/config.json
+fails 1 yarn/config.json "rope_scaling" "'yarn'" -- inspect --model yarn
+family relu gemma3 config.json
+sed 's/"hidden_activation": "gelu_pytorch_tanh"/"hidden_activation": "relu"/' \
+    "$families/gemma3/config.json" > relu/config.json
+fails 1 "'hidden_activation' is 'relu'" -- inspect --model relu
+family quantised pixtral config.json
+sed '1s/{/{"quantization_config": {"quant_method": "bitsandbytes"},/' \
+    "$families/pixtral/config.json" > quantised/config.json
+fails 1 quantised/config.json "'quantization_config' is" bitsandbytes -- inspect --model quantised
+family stranger pixtral tokenizer.json
+ln -s "$families/gemma3/tokenizer.json" stranger/tokenizer.json
+fails 1 stranger/tokenizer.json "no token <s>" "llava" -- predict --model stranger --dataset stranger
+family crops gemma3 preprocessor_config.json
+sed 's/"do_pan_and_scan": false/"do_pan_and_scan": true/' \
+    "$families/gemma3/preprocessor_config.json" > crops/preprocessor_config.json
+fails 1 crops/preprocessor_config.json "'do_pan_and_scan' is true" -- \
+    predict --model crops --dataset crops
+family blind llava preprocessor_config.json
+fails 1 blind/preprocessor_config.json "images need it" -- inspect --model blind --image-size 9x9
+fails 1 "'image-0'" blind/preprocessor_config.json -- \
+    predict --model blind --dataset blind --modality image
+fails 1 "9000x28" "29250 pixels long" -- inspect --model "$families/llava" --image-size 9000x28
+fails 1 "9000x28" "200" -- inspect --model "$families/qwen2_5_vl" --image-size 9000x28
+fails 1 "9000x3" "no pixel left" -- inspect --model "$families/pixtral" --image-size 9000x3
+fails 2 "--image-size is '9'" "252x252" -- inspect "${M[@]}" --image-size 9
+fails 2 "--image-size 99999x99999" "268435456 pixels" -- inspect "${M[@]}" --image-size 99999x99999
+model ghost
+mv ghost/model.safetensors ghost/1.safetensors
+{
+    echo '{"metadata": {}, "weight_map": {'
+    for name in $names; do
+        echo "\"$name\": \"1.safetensors\","
+    done
+    echo '"ghost": "1.safetensors"}}'
+} > ghost/model.safetensors.index.json
+fails 1 "names 'ghost' in 1.safetensors, but no shard holds it" -- inspect --model ghost
 
 model tokens
 rm tokens/tokenizer.json

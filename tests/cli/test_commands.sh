@@ -308,12 +308,23 @@ check "sites" grep -q '^site z	\[T,6,8\]$' inspect
 mkdir bare
 cp "$golden/checkpoint/config.json" bare/
 "$bin" inspect --model bare > bare.inspect
-plan='^(parameters|weight_|study_hours_here)'
+plan='^(parameters|weight_|study_hours_here|process_bytes|predict_peak_bytes)'
 check "no weights needed" cmp <(grep -vE "$plan" bare.inspect) <(grep -vE "$plan" inspect)
 check "time" grep -qE '^study_hours_here	[0-9.e+-]+$' bare.inspect
 echo '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}' > bare/model.safetensors.index.json
 "$bin" inspect --model bare > bare.inspect
 check "weights that are not there" grep -q '^weights	2 of 2 files are not there$' bare.inspect
+
+check "a tower's parameters" grep -q '^vision_parameters	' bare.inspect
+value() { awk -v key="$1" '$1 == key { print $2 }' "$2"; }
+check "what is found is what a configuration wants" \
+    [ "$(($(value decoder_parameters inspect) + $(value vision_parameters inspect)))" = 210336 ]
+"$bin" inspect --model "$golden/checkpoint" --image-size 150x61 --prompt-tokens 30 > with.image
+check "tokens of an image" [ "$(value prompt_tokens with.image)" = \
+    $((30 + $(value image_tokens with.image))) ]
+check "and what they take" [ "$(value vision_bytes with.image)" -gt 1000 ]
+check "parts make the whole" [ "$(value predict_peak_bytes with.image)" -gt \
+    $(($(value vision_bytes with.image) + $(value read_weight_bytes with.image))) ]
 
 echo "$checked checks, $wrong wrong"
 [ $wrong -eq 0 ]

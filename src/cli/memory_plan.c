@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ * memory_plan.c - see memory_plan.h. */
+#include "cli/memory_plan.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "model/vision.h"
+
+/* What of this process is in memory; 0 when nobody tells. */
+static size_t resident_bytes(void)
+{
+    unsigned long long all = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL)
+        return 0;
+    const int n = fscanf(file, "%llu %llu", &all, &resident);
+    fclose(file);
+    return n == 2 ? (size_t)resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Tensors that are read: of embeddings that are not the head, only rows. */
+static size_t weight_bytes(const tl_model *model, bool has_image)
+{
+    const tl_weights *w = &model->weights;
+    return w->decoder_size.bytes + (model->spec.tied_head ? w->embed_size.bytes : 0) +
+           (has_image ? w->vision_size.bytes : 0);
+}
+
+/* Weights are kept converted as far as there is room. */
+static size_t cache_bytes(const tl_model *model, bool has_image)
+{
+    const tl_weights *w = &model->weights;
+    const size_t all =
+        (w->decoder_size.parameters + (has_image ? w->vision_size.parameters : 0)) *
+        sizeof(float);
+    return all < TL_DEFAULT_CACHE_BYTES ? all : TL_DEFAULT_CACHE_BYTES;
+}
+
+/* Both sides of the widest product. */
+static size_t product_bytes(const tl_model *model, const char *backend, bool has_image)
+{
+    const tl_dims *d = &model->spec.dims;
+    const tl_vision_spec *v = &model->spec.vision;
+    size_t widest = larger(larger(d->d_model, d->d_mlp), d->n_heads * d->d_head);
+    if (has_image)
+        widest = larger(widest, larger(v->d_mlp, v->width * v->merge * v->merge));
+    return tl_backend_scratch_bytes(backend, 0, widest, widest);
+}
+
+static size_t pixel_count(const tl_pixels *pixels)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < pixels->n_dims; i++)
+        n *= pixels->dims[i];
+    return n;
+}
+
+tl_status tl_memory_plan_pass(const tl_model *model, size_t n_pos, size_t n_prompts,
+                              const tl_pass_options *options, size_t *out,
+                              tl_error *err)
+{
+    tl_arena *arena = tl_arena_create();
+    size_t *each =
+        arena != NULL ? tl_arena_alloc(arena, n_prompts, sizeof *each) : NULL;
+    tl_status status = TL_OK;
+    if (each == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan of %zu prompts",
+                         n_prompts);
+    for (size_t i = 0; i < n_prompts && status == TL_OK; i++)
+        each[i] = n_pos;
+    if (status == TL_OK)
+        status = tl_pass_bytes(model, each, NULL, n_prompts, options, out, err);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t n_pos,
+                              size_t n_prompts, const tl_pixels *pixels,
+                              tl_memory_plan *out, tl_error *err)
+{
+    const tl_dims *d = &model->spec.dims;
+    const bool has_image = pixels != NULL;
+    tl_memory_plan p = {
+        .weights = weight_bytes(model, has_image),
+        .cache = cache_bytes(model, has_image),
+        .products = product_bytes(model, backend, has_image),
+        .inputs =
+            (n_prompts * (n_pos * d->d_model + (has_image ? pixel_count(pixels) : 0)) +
+             d->n_vocab) *
+            sizeof(float),
+        .process = resident_bytes(),
+    };
+    const tl_pass_options pass = {.last_only = true};
+    tl_status status =
+        tl_memory_plan_pass(model, n_pos, n_prompts, &pass, &p.forward, err);
+    if (status == TL_OK && has_image)
+        status = tl_vision_bytes(model, pixels, &p.vision, err);
+    if (status != TL_OK)
+        return status;
+    p.peak = p.weights + p.cache + p.products + p.inputs + p.process +
+             larger(p.vision, p.forward);
+    *out = p;
+    return TL_OK;
+}

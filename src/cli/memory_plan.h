@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * memory_plan.h - what `predict` has in memory at most, from the sizes of a model, its
+ * prompts and their images, without running it.
+ */
+#ifndef TWINLENS_CLI_MEMORY_PLAN_H
+#define TWINLENS_CLI_MEMORY_PLAN_H
+
+#include "model/model_private.h"
+#include "twinlens/encoding.h"
+#include "twinlens/pass.h"
+
+typedef struct tl_memory_plan {
+    size_t weights;  /* mapped from the files, as far as they are read */
+    size_t cache;    /* converted weights */
+    size_t products; /* panels and tiles of a product */
+    size_t inputs;   /* pixels, and what enters the decoder */
+    size_t vision;   /* while an image becomes features */
+    size_t forward;  /* a pass over the batch */
+    size_t process;  /* the program, its libraries and tables, here and now */
+    size_t peak;     /* vision and forward do not overlap */
+} tl_memory_plan;
+
+/*
+ * A batch of n_prompts prompts of n_pos positions, each with an image if `pixels` is not
+ * NULL (its dimensions count, not its values). Of `model` the spec and the sizes of the
+ * weights are read. Errors: TL_ERR_NO_MEMORY, TL_ERR_DATA.
+ */
+tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t n_pos,
+                              size_t n_prompts, const tl_pixels *pixels,
+                              tl_memory_plan *out, tl_error *err);
+
+/* Bytes of one pass over them. */
+tl_status tl_memory_plan_pass(const tl_model *model, size_t n_pos, size_t n_prompts,
+                              const tl_pass_options *options, size_t *out,
+                              tl_error *err);
+
+#endif
