@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/model_private.h"
 #include "twinlens/alloc.h"
 #include "twinlens/pass.h"
 #include "twinlens/safetensors.h"
@@ -293,6 +294,106 @@ static void no_failing_request_for_memory_harms(void **unused)
     assert_true(n > 20); /* it did fail, again and again */
 }
 
+/* ---- sizes of real models -------------------------------------------------------- */
+
+#define QWEN_ROPE                                                                      \
+    "\"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [16, 24, 24]}"
+#define QWEN2_VL(rest) "{\"model_type\": \"qwen2_vl\", " QWEN_ROPE ", " rest "}"
+
+/* Numbers in the files that the hub has, half of what their indexes call total_size; of
+ * LLaVA-1.5 (7063427072) less the layer and the norm that nothing reads. */
+static void parameters_are_those_of_real_models(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *config;
+        size_t parameters;
+    } models[] = {
+        {QWEN2_VL("\"hidden_size\": 1536, \"num_hidden_layers\": 28, "
+                  "\"num_attention_heads\": 12, \"num_key_value_heads\": 2, "
+                  "\"intermediate_size\": 8960, \"vocab_size\": 151936, "
+                  "\"tie_word_embeddings\": true, \"vision_config\": "
+                  "{\"hidden_size\": 1536}"),
+         2208985600},
+        {QWEN2_VL("\"hidden_size\": 3584, \"num_hidden_layers\": 28, "
+                  "\"num_attention_heads\": 28, \"num_key_value_heads\": 4, "
+                  "\"intermediate_size\": 18944, \"vocab_size\": 152064, "
+                  "\"vision_config\": {\"hidden_size\": 3584}"),
+         8291375616},
+        {QWEN2_VL("\"hidden_size\": 8192, \"num_hidden_layers\": 80, "
+                  "\"num_attention_heads\": 64, \"num_key_value_heads\": 8, "
+                  "\"intermediate_size\": 29568, \"vocab_size\": 152064, "
+                  "\"vision_config\": {\"hidden_size\": 8192}"),
+         73405560320},
+        {"{\"model_type\": \"qwen2_5_vl\", " QWEN_ROPE ", \"hidden_size\": 3584, "
+         "\"num_hidden_layers\": 28, \"num_attention_heads\": 28, "
+         "\"num_key_value_heads\": 4, \"intermediate_size\": 18944, "
+         "\"vocab_size\": 152064, \"vision_config\": {\"out_hidden_size\": 3584, "
+         "\"hidden_size\": 1280, \"intermediate_size\": 3420, \"window_size\": 112, "
+         "\"fullatt_block_indexes\": [7, 15, 23, 31]}}",
+         8292166656},
+        {"{\"model_type\": \"gemma3\", \"mm_tokens_per_image\": 256, "
+         "\"text_config\": {\"head_dim\": 128, \"hidden_size\": 5376, "
+         "\"intermediate_size\": 21504, \"num_attention_heads\": 32, "
+         "\"num_hidden_layers\": 62, \"num_key_value_heads\": 16, "
+         "\"vocab_size\": 262208}, \"vision_config\": {\"hidden_size\": 1152, "
+         "\"image_size\": 896, \"intermediate_size\": 4304, "
+         "\"num_attention_heads\": 16, \"num_hidden_layers\": 27, "
+         "\"patch_size\": 14}}",
+         27432406640},
+        {"{\"model_type\": \"llava\", \"text_config\": {\"model_type\": \"llama\", "
+         "\"vocab_size\": 32064}, \"vision_config\": {\"hidden_size\": 1024, "
+         "\"image_size\": 336, \"intermediate_size\": 4096, "
+         "\"num_attention_heads\": 16, \"num_hidden_layers\": 24, "
+         "\"patch_size\": 14}}",
+         7063427072 - 12596224 - 2048},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        tl_spec spec;
+        tl_weights w;
+        tl_error err = {0};
+        tl_arena *arena = tl_arena_create();
+        char name[32];
+        snprintf(name, sizeof name, "card%zu", i);
+        assert_int_equal(mkdir(path_of(name), 0755), 0);
+        strcat(name, "/config.json");
+        test_file(&folder, name, models[i].config, strlen(models[i].config));
+        *strchr(name, '/') = '\0';
+        if (tl_spec_read(path_of(name), &spec, &err) != TL_OK ||
+            tl_weights_find(&spec, NULL, arena, &w, &err) != TL_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(w.embed_size.parameters + w.decoder_size.parameters +
+                             w.vision_size.parameters,
+                         models[i].parameters);
+        assert_int_equal(w.vision_size.bytes, 2 * w.vision_size.parameters);
+        tl_arena_destroy(arena);
+    }
+}
+
+/* What is found in a file and what a configuration alone wants are the same. */
+static void a_configuration_tells_what_the_file_has(void **unused)
+{
+    (void)unused;
+    tl_error err = {0};
+    tl_model *model = NULL;
+    tl_weights bare;
+    tl_arena *arena = tl_arena_create();
+    assert_int_equal(tl_model_open(tiny_checkpoint, NULL, &model, &err), TL_OK);
+    assert_int_equal(tl_weights_find(&model->spec, NULL, arena, &bare, &err), TL_OK);
+    const tl_weights *w = &model->weights;
+    assert_int_equal(bare.embed_size.parameters, w->embed_size.parameters);
+    assert_int_equal(bare.decoder_size.parameters, w->decoder_size.parameters);
+    assert_int_equal(bare.vision_size.parameters, w->vision_size.parameters);
+    size_t all = 0;
+    for (size_t i = 0; i < tl_safetensors_count(model->file); i++)
+        all += tl_tensor_count(tl_safetensors_at(model->file, i));
+    assert_int_equal(w->embed_size.parameters + w->decoder_size.parameters +
+                         w->vision_size.parameters,
+                     all);
+    tl_model_close(model);
+    tl_arena_destroy(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +403,8 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_the_model_is_refused),
         cmocka_unit_test(a_folder_that_is_no_model_says_what_is_wrong),
         cmocka_unit_test(no_failing_request_for_memory_harms),
+        cmocka_unit_test(parameters_are_those_of_real_models),
+        cmocka_unit_test(a_configuration_tells_what_the_file_has),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "twinlens/alloc.h"
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
 #include "twinlens/safetensors.h"
@@ -135,10 +136,72 @@ static void check_family(const char *folder, const char *backend)
     tl_model_close(model);
 }
 
-static void every_family_says_what_transformers_says(void **state)
+/* From a folder to a gradient; of the first image of the dataset. */
+static tl_status whole_run(const char *folder, tl_error *err)
 {
-    (void)state;
-    static const char *const backends[] = {"ref", "cpu"};
+    tl_model *model = NULL;
+    tl_processor *processor = NULL;
+    tl_dataset *dataset = NULL;
+    tl_pass *pass = NULL;
+    tl_encoding e;
+    tl_pass_prompt prompt = {0};
+    const tl_pass_options options = {.for_backward = true, .last_only = true};
+    const int32_t a = 5, b = 9;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    tl_status status = tl_model_open(folder, NULL, &model, err);
+    if (status == TL_OK)
+        status = tl_processor_open(folder, &processor, err);
+    if (status == TL_OK)
+        status = tl_dataset_open(folder, &dataset, err);
+    size_t row = 0;
+    while (status == TL_OK && dataset->rows[row].modality != TL_IMAGE)
+        row++;
+    if (status == TL_OK)
+        status = tl_dataset_encode(dataset, row, processor, arena, &e, err);
+    if (status == TL_OK)
+        status = tl_model_input(model, &e, TL_ROPE_TRUE, arena, &prompt.input, err);
+    if (status == TL_OK)
+        status = tl_pass_create(model, &pass, err);
+    if (status == TL_OK)
+        status = tl_pass_forward(pass, &prompt, 1, &options, err);
+    if (status == TL_OK)
+        status = tl_pass_backward(pass, &a, &b, err);
+    tl_pass_destroy(pass);
+    tl_dataset_close(dataset);
+    tl_processor_close(processor);
+    tl_model_close(model);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static void no_failing_request_harms(const char *folder)
+{
+    const size_t live = tl_alloc_live();
+    long long n = 0;
+    for (;; n++) {
+        tl_error err = {0};
+        tl_alloc_fail_at(n);
+        const tl_status status = whole_run(folder, &err);
+        const bool hit = tl_alloc_fault_hit() != 0;
+        tl_alloc_fail_at(-1);
+        assert_int_equal(tl_alloc_live(), live);
+        /* A weight that finds no room in the cache is converted each time instead. */
+        if (status != TL_ERR_NO_MEMORY && status != TL_OK)
+            fail_msg("%s: request %lld: %s, '%s'", folder, n, tl_status_name(status),
+                     err.text);
+        if (!hit) {
+            assert_int_equal(status, TL_OK);
+            break;
+        }
+    }
+    assert_true(n > 20);
+}
+
+/* Runs `check` in the folder of every family. */
+static void for_every_family(void (*check)(const char *folder))
+{
     DIR *dir = opendir(FAMILIES);
     size_t n = 0;
     assert_non_null(dir);
@@ -147,18 +210,36 @@ static void every_family_says_what_transformers_says(void **state)
         if (entry->d_name[0] == '.')
             continue;
         snprintf(folder, sizeof folder, FAMILIES "/%.200s", entry->d_name);
-        for (size_t b = 0; b < 2; b++)
-            check_family(folder, backends[b]);
+        check(folder);
         n++;
     }
     closedir(dir);
-    assert_true(n > 0);
+    assert_true(n >= 6);
+}
+
+static void check_both_backends(const char *folder)
+{
+    check_family(folder, "ref");
+    check_family(folder, "cpu");
+}
+
+static void every_family_says_what_transformers_says(void **state)
+{
+    (void)state;
+    for_every_family(check_both_backends);
+}
+
+static void lack_of_memory_is_a_status_in_every_family(void **state)
+{
+    (void)state;
+    for_every_family(no_failing_request_harms);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_says_what_transformers_says),
+        cmocka_unit_test(lack_of_memory_is_a_status_in_every_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
