@@ -284,7 +284,11 @@ static tl_status add_memory(const tl_model *model, const options *o, size_t n_po
     add_number(f, "process_bytes", p.process);
     add_number(f, "read_weight_bytes", p.weights);
     add_number(f, "predict_peak_bytes", p.peak);
-    return TL_OK;
+    size_t study = 0;
+    status = tl_study_least_memory(model, n_pos, p.products + p.vision, &study, err);
+    if (status == TL_OK)
+        add_text(f, "study_least_memory", "%zuM", study);
+    return status;
 }
 
 static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_error *err)

@@ -16,6 +16,7 @@
 #include "backend/backend.h"
 #include "base/file.h"
 #include "cli/manifest.h"
+#include "model/vision.h"
 
 /* ---- what there is to work with ---------------------------------------------- */
 
@@ -50,6 +51,32 @@ static tl_status open_session(tl_study *study, tl_error *err)
     return TL_OK;
 }
 
+/* What the tower takes for the first image is set aside: it runs beside the passes. The
+ * other images have as many tokens, or the study stops. An image that is wrong is told
+ * about when the prompts are checked. */
+static tl_status reserve_vision(tl_study *study, tl_error *err)
+{
+    const tl_dataset *dataset = study->session.dataset;
+    size_t row = 0;
+    while (row < dataset->n_rows && dataset->rows[row].modality != TL_IMAGE)
+        row++;
+    if (study->memory == 0 || row == dataset->n_rows || !study->modalities[TL_IMAGE])
+        return TL_OK;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    tl_encoding e;
+    size_t bytes = 0;
+    if (tl_dataset_encode(dataset, row, study->session.processor, arena, &e, NULL) ==
+            TL_OK &&
+        tl_vision_bytes(study->session.model, &e.pixels, &bytes, NULL) == TL_OK) {
+        study->scratch += bytes;
+        study->memory = study->memory > bytes ? study->memory - bytes : 1;
+    }
+    tl_arena_destroy(arena);
+    return TL_OK;
+}
+
 /* The modalities that were asked for, or those that there are. */
 static tl_status choose_modalities(tl_study *study, tl_error *err)
 {
@@ -70,13 +97,14 @@ static tl_status choose_modalities(tl_study *study, tl_error *err)
 
 static tl_status open_inputs(tl_study *study, tl_error *err)
 {
-    const tl_status status = open_session(study, err);
+    tl_status status = open_session(study, err);
     if (status != TL_OK)
         return status;
     if (study->session.dataset->n_rows == 0)
         return tl_fail(err, TL_ERR_DATA, "%s: has no prompts",
                        study->session.dataset->path);
-    return choose_modalities(study, err);
+    status = choose_modalities(study, err);
+    return status == TL_OK ? reserve_vision(study, err) : status;
 }
 
 static tl_status parse_fractions(tl_study *study, tl_error *err)

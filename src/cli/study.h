@@ -64,6 +64,11 @@ typedef struct tl_study_options {
  * the default options and the other modality beside it. */
 double tl_study_forwards(size_t n_layers, size_t rows);
 
+/* The least that --memory must allow for such a study of prompts of that length; `scratch`
+ * is what products and the tower take. */
+tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scratch,
+                                size_t *mebibytes, tl_error *err);
+
 /* Errors: those of what it calls; TL_ERR_NO_MEMORY when the plan does not fit;
  * TL_ERR_DATA when the folder holds a study made otherwise. */
 tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,

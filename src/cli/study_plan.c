@@ -85,48 +85,61 @@ size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos)
 }
 
 /* The least that a pass over one prompt can do with. */
-static tl_status least_pass_bytes(const tl_study *study, size_t n_pos,
+static tl_status least_pass_bytes(const tl_model *model, size_t n_pos,
                                   bool for_backward, size_t *out, tl_error *err)
 {
     tl_pass_options options = {.last_only = true, .for_backward = for_backward};
     size_t bytes = 0;
-    tl_status status =
-        tl_pass_bytes(study->session.model, &n_pos, NULL, 1, &options, &bytes, err);
+    tl_status status = tl_pass_bytes(model, &n_pos, NULL, 1, &options, &bytes, err);
     if (status != TL_OK)
         return status;
     /* Asking for a little less each time makes it keep fewer layers. */
     do {
         *out = bytes;
         options.memory_budget = bytes - 1;
-    } while (bytes > 1 && tl_pass_bytes(study->session.model, &n_pos, NULL, 1, &options,
-                                        &bytes, NULL) == TL_OK);
+    } while (bytes > 1 &&
+             tl_pass_bytes(model, &n_pos, NULL, 1, &options, &bytes, NULL) == TL_OK);
     return TL_OK;
+}
+
+/* The most that a stage can do with at the least. */
+static tl_status least_bytes(const tl_study *study, size_t n_pos, size_t *out,
+                             tl_error *err)
+{
+    const tl_model *model = study->session.model;
+    size_t forward = 0, backward = 0;
+    tl_status status = least_pass_bytes(model, n_pos, false, &forward, err);
+    if (status == TL_OK)
+        status = least_pass_bytes(model, n_pos, true, &backward, err);
+    if (status != TL_OK)
+        return status;
+    const size_t attribution = tl_study_attribution_bytes(study, n_pos) + backward;
+    const size_t evaluation = tl_study_evaluation_bytes(study, n_pos) + forward;
+    *out = attribution > evaluation ? attribution : evaluation;
+    const size_t interchange = tl_study_interchange_bytes(study, n_pos) + forward;
+    if (study->modalities[TL_TEXT] && study->modalities[TL_IMAGE] && interchange > *out)
+        *out = interchange;
+    return TL_OK;
+}
+
+/* What --memory must allow, in MiB, for that much beside the cache. */
+static size_t whole_mebibytes(const tl_session_options *o, size_t base)
+{
+    size_t all = base;
+    while (all < base + tl_study_cache_bytes(o, all))
+        all += (size_t)1 << 20;
+    return (all >> 20) + 1;
 }
 
 tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_pos,
                         tl_error *err)
 {
-    size_t forward = 0, backward = 0;
-    tl_status status = least_pass_bytes(study, n_pos, false, &forward, err);
-    if (status == TL_OK)
-        status = least_pass_bytes(study, n_pos, true, &backward, err);
-    if (status != TL_OK || study->memory == 0)
+    size_t wanted = 0;
+    const tl_status status = least_bytes(study, n_pos, &wanted, err);
+    if (status != TL_OK || study->memory == 0 || wanted <= study->memory)
         return status;
-    const size_t attribution = tl_study_attribution_bytes(study, n_pos) + backward;
-    const size_t evaluation = tl_study_evaluation_bytes(study, n_pos) + forward;
-    size_t wanted = attribution > evaluation ? attribution : evaluation;
-    const size_t interchange = tl_study_interchange_bytes(study, n_pos) + forward;
-    if (study->modalities[TL_TEXT] && study->modalities[TL_IMAGE] &&
-        interchange > wanted)
-        wanted = interchange;
-    if (wanted <= study->memory)
-        return TL_OK;
     const tl_session_options *o = &study->options->session;
-    const size_t base = wanted + study->scratch;
-    size_t all = base;
-    while (all < base + tl_study_cache_bytes(o, all))
-        all += (size_t)1 << 20;
-    all = (all >> 20) + 1;
+    const size_t all = whole_mebibytes(o, wanted + study->scratch);
     if (o->memory > 0)
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "%s prompts of %zu positions need %zu MiB, --memory is %zu MiB: "
@@ -137,6 +150,30 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
                    "free: wanted that much memory or shorter prompts",
                    tl_modality_name(modality), n_pos, all,
                    (study->memory + study->scratch) >> 20);
+}
+
+/* With the default options, beside the other modality. */
+static tl_study_options defaults(void)
+{
+    enum { SIZES = 27 }; /* of the default grid */
+    return (tl_study_options){.n_pictures = TL_STUDY_PICTURES,
+                              .n_validated = TL_STUDY_VALIDATED,
+                              .attribution = {.ig_steps = 5},
+                              .n_fractions = SIZES,
+                              .interchange = TL_INTERCHANGE_DEFAULTS};
+}
+
+tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scratch,
+                                size_t *mebibytes, tl_error *err)
+{
+    const tl_study_options options = defaults();
+    tl_study study = {.options = &options, .modalities = {true, true}};
+    study.session.model = (tl_model *)(uintptr_t)model; /* only its sizes are read */
+    size_t wanted = 0;
+    const tl_status status = least_bytes(&study, n_pos, &wanted, err);
+    if (status == TL_OK)
+        *mebibytes = whole_mebibytes(&options.session, wanted + scratch);
+    return status;
 }
 
 void tl_study_costs(const tl_study_options *o, size_t n_layers, size_t rows, bool both,
@@ -156,15 +193,10 @@ void tl_study_costs(const tl_study_options *o, size_t n_layers, size_t rows, boo
 
 double tl_study_forwards(size_t n_layers, size_t rows)
 {
-    enum { SIZES = 27 }; /* of the default grid */
-    const tl_study_options defaults = {.n_pictures = TL_STUDY_PICTURES,
-                                       .n_validated = TL_STUDY_VALIDATED,
-                                       .attribution = {.ig_steps = 5},
-                                       .n_fractions = SIZES,
-                                       .interchange = TL_INTERCHANGE_DEFAULTS};
+    const tl_study_options options = defaults();
     tl_study_cost cost;
     double sum = 0.0;
-    tl_study_costs(&defaults, n_layers, rows, true, &cost);
+    tl_study_costs(&options, n_layers, rows, true, &cost);
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         sum += (double)cost.units[s] * cost.forwards[s];
     return sum;
