@@ -3,6 +3,7 @@
  * model without a tower, and what does not fit together.
  */
 #include "random_inputs.h"
+#include "variant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,53 +39,11 @@ static const char *path_of(const char *name)
     return path;
 }
 
-/* How write_variant changes a name: a prefix becomes another; "" drops the tensor. */
-typedef struct rename_rule {
-    const char *from, *to;
-} rename_rule;
-
-/* The tiny checkpoint under `name`, with tensors renamed; `broken`: this one gets one
- * row less. */
+/* The tiny checkpoint under `name`, see variant.h. */
 static void write_variant(const char *name, const rename_rule *rules, size_t n_rules,
                           const char *broken)
 {
-    tl_safetensors *file = NULL;
-    tl_error err = {0};
-    tl_arena *arena = tl_arena_create();
-    if (tl_safetensors_open(tiny_checkpoint, &file, &err) != TL_OK)
-        fail_msg("%s", err.text);
-    const size_t count = tl_safetensors_count(file);
-    tl_named_tensor *tensors = tl_arena_alloc(arena, count, sizeof *tensors);
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        const char *old = tl_safetensors_name(file, i);
-        char *renamed = tl_arena_alloc(arena, 256, 1);
-        snprintf(renamed, 256, "%s", old);
-        for (size_t r = 0; r < n_rules; r++)
-            if (strncmp(old, rules[r].from, strlen(rules[r].from)) == 0) {
-                renamed[0] = '\0';
-                if (rules[r].to != NULL)
-                    snprintf(renamed, 256, "%s%s", rules[r].to,
-                             old + strlen(rules[r].from));
-                break;
-            }
-        if (renamed[0] == '\0')
-            continue;
-        tensors[n] = (tl_named_tensor){renamed, *tl_safetensors_at(file, i)};
-        if (broken != NULL && strcmp(old, broken) == 0)
-            tensors[n].tensor.dims[0]--;
-        n++;
-    }
-    assert_int_equal(mkdir(path_of(name), 0755), 0);
-    char target[600], config[600];
-    snprintf(target, sizeof target, "%s/model.safetensors", path_of(name));
-    if (tl_safetensors_write(target, tensors, n, NULL, 0, &err) != TL_OK)
-        fail_msg("%s", err.text);
-    snprintf(config, sizeof config, "%s/config.json", tiny_checkpoint);
-    snprintf(target, sizeof target, "%s/config.json", path_of(name));
-    assert_int_equal(symlink(config, target), 0);
-    tl_safetensors_close(file);
-    tl_arena_destroy(arena);
+    write_renamed(tiny_checkpoint, path_of(name), rules, n_rules, broken);
 }
 
 /* The logit difference of one prompt with an image. */

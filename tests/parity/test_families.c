@@ -5,6 +5,7 @@
  * backends. The limits are those of test_parity.c.
  */
 #include "testing.h"
+#include "variant.h"
 
 #include <sys/stat.h>
 
@@ -235,10 +236,36 @@ static void lack_of_memory_is_a_status_in_every_family(void **state)
     for_every_family(no_failing_request_harms);
 }
 
+/* transformers 4.52 put other prefixes in front of the same names. */
+static void check_newer_names(const char *folder)
+{
+    static const rename_rule rules[] = {
+        {"language_model.model.", "model.language_model."},
+        {"language_model.lm_head.", "lm_head."},
+        {"vision_tower.", "model.vision_tower."},
+        {"multi_modal_projector.", "model.multi_modal_projector."},
+        {"model.", "model.language_model."},
+        {"visual.", "model.visual."},
+    };
+    char target[600];
+    const test_folder work = test_folder_create();
+    snprintf(target, sizeof target, "%s/newer", work.path);
+    write_renamed(folder, target, rules, sizeof rules / sizeof *rules, NULL);
+    check_family(target, "ref");
+    test_folder_remove(work.path);
+}
+
+static void both_generations_of_names_are_found(void **state)
+{
+    (void)state;
+    for_every_family(check_newer_names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_says_what_transformers_says),
+        cmocka_unit_test(both_generations_of_names_are_found),
         cmocka_unit_test(lack_of_memory_is_a_status_in_every_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
