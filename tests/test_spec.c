@@ -430,7 +430,11 @@ static void a_llava_of_other_parts_is_refused_by_name(void **unused)
         {"\"vision_feature_layer\": -1", "\"vision_feature_layer\": 25",
          "'vision_feature_layer' is 25, of a tower of 24 layers"},
         {"\"rope_theta\": 1e9", "\"rope_scaling\": {\"rope_type\": \"yarn\"}",
-         "'rope_scaling' is"},
+         "rope_scaling: 'rope_type' is 'yarn', known are linear and default"},
+        {"\"rope_theta\": 1e9", "\"rope_parameters\": {\"rope_type\": \"llama3\"}",
+         "rope_parameters: 'rope_type' is 'llama3'"},
+        {"\"rope_theta\": 1e9", "\"rope_parameters\": 3",
+         "'rope_parameters' is not an object"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1024];
@@ -444,6 +448,42 @@ static void a_llava_of_other_parts_is_refused_by_name(void **unused)
         if (strstr(err.text, cases[i].says) == NULL)
             fail_msg("'%s' does not say '%s'", err.text, cases[i].says);
     }
+}
+
+/* Of one encoding for all layers: as transformers 4 has it, and 5. */
+static void rotary_positions_are_read_in_both_layouts(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *keys;
+        double theta, factor;
+    } cases[] = {
+        {"\"rope_theta\": 5", 5, 1},
+        {"\"rope_theta\": 5, \"rope_scaling\": null", 5, 1},
+        {"\"rope_theta\": 5, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}",
+         5, 4},
+        {"\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 7}", 7, 1},
+        {"\"rope_parameters\": {\"rope_type\": \"linear\", \"rope_theta\": 7, "
+         "\"factor\": 2.5}",
+         7, 2.5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t family = 0; family < 2; family++) {
+            char text[512];
+            snprintf(text, sizeof text,
+                     family == 0
+                         ? "{\"model_type\": \"llava\", \"text_config\": {%s}, "
+                           "\"vision_config\": {}}"
+                         : "{\"model_type\": \"paligemma\", \"projection_dim\": "
+                           "3072, \"text_config\": {%s}}",
+                     cases[i].keys);
+            tl_spec s;
+            tl_error err = {0};
+            if (read_text(text, &s, &err) != TL_OK)
+                fail_msg("%s: %s", cases[i].keys, err.text);
+            assert_true(s.rope.theta == cases[i].theta);
+            assert_true(s.rope.factor == cases[i].factor);
+        }
 }
 
 /* llava-1.5-7b-hf leaves nearly everything to the classes' defaults. */
@@ -536,9 +576,12 @@ static const struct mutation paligemma_mutations[] = {
     {IN_GEMMA2("\"attn_logit_softcapping\": -1"),
      TL_ERR_FORMAT,
      {"attn_logit_softcapping", "-1"}},
-    {IN_GEMMA2("\"rope_scaling\": {\"type\": \"linear\"}"),
+    {IN_GEMMA2("\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}"),
      TL_ERR_UNSUPPORTED,
-     {"rope_scaling", "linear"}},
+     {"rope_scaling", "'dynamic'"}},
+    {IN_GEMMA2("\"rope_scaling\": {\"type\": \"linear\"}"),
+     TL_ERR_FORMAT,
+     {"rope_scaling", "'factor' is 0"}},
     {IN_GEMMA2("\"attention_bias\": true"),
      TL_ERR_UNSUPPORTED,
      {"attention_bias", "true"}},
@@ -604,6 +647,7 @@ int main(void)
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(pixtral_is_read_as_the_hub_has_it),
         cmocka_unit_test(a_llava_of_other_parts_is_refused_by_name),
+        cmocka_unit_test(rotary_positions_are_read_in_both_layouts),
         cmocka_unit_test(llava_1_5_is_read_as_the_hub_has_it),
         cmocka_unit_test(paligemma_is_read_in_both_generations),
         cmocka_unit_test(paligemma_refuses_by_key_and_value),

@@ -243,6 +243,10 @@ static void add_architecture(const tl_spec *spec, facts *f)
         add_text(
             f, "sliding_window", "%zu, all positions in %s%zu", spec->window,
             spec->global_every > 0 ? "one layer of " : "layers: ", spec->global_every);
+    add_text(f, "attention", "%s",
+             spec->bidirectional         ? "both ways"
+             : spec->image_bidirectional ? "causal, images both ways"
+                                         : "causal");
     add_number(f, "vision_layers", spec->vision.depth);
     add_number(f, "vision_width", spec->vision.width);
 }

@@ -118,6 +118,53 @@ tl_status tl_spec_refuse_if_set(const json_t *object, const char *key,
     return status;
 }
 
+tl_status tl_spec_get_scaling(const json_t *scaling, const char *where,
+                              tl_rope_spec *rope, tl_error *err)
+{
+    const char *type = NULL, *key = "rope_type";
+    tl_status status = tl_json_get_string(scaling, key, where, &type, err);
+    if (status == TL_OK && type == NULL) {
+        key = "type";
+        status = tl_json_get_string(scaling, key, where, &type, err);
+    }
+    if (status != TL_OK)
+        return status;
+    if (type == NULL)
+        return tl_fail(err, TL_ERR_FORMAT, "%s: no 'rope_type'", where);
+    if (strcmp(type, "default") == 0)
+        return TL_OK;
+    if (strcmp(type, "linear") != 0)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: '%s' is '%s', known are linear and default", where, key,
+                       type);
+    double factor = 0.0;
+    status = tl_json_get_double(scaling, "factor", where, &factor, err);
+    if (status == TL_OK && !(factor > 0.0))
+        status = tl_fail(err, TL_ERR_FORMAT, "%s: 'factor' is %g, wanted one above 0",
+                         where, factor);
+    if (status == TL_OK)
+        rope->factor = factor;
+    return status;
+}
+
+tl_status tl_spec_get_rope(const json_t *text, const char *where, tl_rope_spec *rope,
+                           tl_error *err)
+{
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+    tl_status status = tl_json_get_double(text, "rope_theta", where, &rope->theta, err);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == TL_OK; i++) {
+        const json_t *object = NULL;
+        char inner[TL_WHERE_BYTES];
+        status = tl_spec_get_object(text, keys[i], where, &object, inner, err);
+        if (status != TL_OK || object == NULL)
+            continue;
+        status = tl_json_get_double(object, "rope_theta", inner, &rope->theta, err);
+        if (status == TL_OK)
+            status = tl_spec_get_scaling(object, inner, rope, err);
+    }
+    return status;
+}
+
 static const struct family {
     const char *model_type;
     tl_spec_reader *read;

@@ -126,36 +126,6 @@ static tl_status get_window(const json_t *text, const char *where, const generat
 
 /* ---- rotary positions ------------------------------------------------------------ */
 
-/* What an object of rope_scaling's kind says: 'linear' divides positions by 'factor'. */
-static tl_status get_scaling(const json_t *scaling, const char *where,
-                             tl_rope_spec *rope, tl_error *err)
-{
-    const char *type = NULL, *key = "rope_type";
-    tl_status status = tl_json_get_string(scaling, key, where, &type, err);
-    if (status == TL_OK && type == NULL) {
-        key = "type";
-        status = tl_json_get_string(scaling, key, where, &type, err);
-    }
-    if (status != TL_OK)
-        return status;
-    if (type == NULL)
-        return tl_fail(err, TL_ERR_FORMAT, "%s: no 'rope_type'", where);
-    if (strcmp(type, "default") == 0)
-        return TL_OK;
-    if (strcmp(type, "linear") != 0)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: '%s' is '%s', known are linear and default", where, key,
-                       type);
-    double factor = 0.0;
-    status = tl_json_get_double(scaling, "factor", where, &factor, err);
-    if (status == TL_OK && !(factor > 0.0))
-        status = tl_fail(err, TL_ERR_FORMAT, "%s: 'factor' is %g, wanted one above 0",
-                         where, factor);
-    if (status == TL_OK)
-        rope->factor = factor;
-    return status;
-}
-
 /* The layout of transformers 5: one object for each type of layer, theta included. */
 static tl_status get_rope_parameters(const json_t *parameters, const char *where,
                                      tl_spec *spec, tl_error *err)
@@ -176,7 +146,7 @@ static tl_status get_rope_parameters(const json_t *parameters, const char *where
             status = tl_json_get_double(one, "rope_theta", inner, &types[i].rope->theta,
                                         err);
         if (status == TL_OK)
-            status = get_scaling(one, inner, types[i].rope, err);
+            status = tl_spec_get_scaling(one, inner, types[i].rope, err);
         if (status != TL_OK)
             return status;
     }
@@ -188,22 +158,22 @@ static tl_status get_ropes(const json_t *text, const char *where, const generati
 {
     spec->rope = (tl_rope_spec){.theta = g->theta, .factor = 1.0};
     spec->rope_sliding = (tl_rope_spec){.theta = 1e4, .factor = 1.0};
+    if (!g->qk_norm) { /* one kind of positions for all layers */
+        const tl_status status = tl_spec_get_rope(text, where, &spec->rope, err);
+        spec->rope_sliding = spec->rope;
+        return status;
+    }
     const json_t *scaling = NULL, *parameters = NULL;
     char inner[TL_WHERE_BYTES];
     tl_status status =
         tl_json_get_double(text, "rope_theta", where, &spec->rope.theta, err);
-    if (!g->qk_norm) { /* one kind of positions for all layers */
-        spec->rope_sliding = spec->rope;
-        return status == TL_OK ? tl_spec_refuse_if_set(text, "rope_scaling", where, err)
-                               : status;
-    }
     if (status == TL_OK)
         status = tl_json_get_double(text, "rope_local_base_freq", where,
                                     &spec->rope_sliding.theta, err);
     if (status == TL_OK)
         status = tl_spec_get_object(text, "rope_scaling", where, &scaling, inner, err);
     if (status == TL_OK && scaling != NULL)
-        status = get_scaling(scaling, inner, &spec->rope, err);
+        status = tl_spec_get_scaling(scaling, inner, &spec->rope, err);
     if (status == TL_OK)
         status =
             tl_spec_get_object(text, "rope_parameters", where, &parameters, inner, err);
@@ -348,8 +318,7 @@ tl_status tl_spec_read_gemma3(const json_t *config, const char *where, tl_spec *
 
 /* ---- PaliGemma --------------------------------------------------------------------- */
 
-/* Every position of a prompt sees every other: an answer would see them all, and only
- * what comes after it would not. */
+/* A prompt is what the model calls a prefix: its positions all see each other. */
 tl_status tl_spec_read_paligemma(const json_t *config, const char *where, tl_spec *spec,
                                  tl_error *err)
 {

@@ -37,7 +37,7 @@ static tl_status get_part(const json_t *config, const char *where, const char *k
 static tl_status read_decoder(const json_t *text, bool is_mistral, tl_spec *spec,
                               tl_error *err)
 {
-    static const char *const refused[] = {"rope_scaling", "attention_bias", "mlp_bias"};
+    static const char *const refused[] = {"attention_bias", "mlp_bias"};
     tl_dims *d = &spec->dims;
     *d = (tl_dims){.n_layers = 32,
                    .d_model = 4096,
@@ -72,8 +72,7 @@ static tl_status read_decoder(const json_t *text, bool is_mistral, tl_spec *spec
                                     err)) != TL_OK ||
         (status = tl_spec_get_activation(text, "hidden_act", TEXT, &spec->activation,
                                          err)) != TL_OK ||
-        (status = tl_json_get_double(text, "rope_theta", TEXT, &spec->rope.theta,
-                                     err)) != TL_OK)
+        (status = tl_spec_get_rope(text, TEXT, &spec->rope, err)) != TL_OK)
         return status;
     spec->rope_sliding = spec->rope;
     for (size_t i = 0; i < sizeof refused / sizeof *refused && status == TL_OK; i++)

@@ -49,6 +49,15 @@ tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
                                 const char *where, bool absent, bool *tied,
                                 tl_error *err);
 
+/* An object of rope_scaling's kind: 'linear' divides positions by 'factor'; nothing but that
+ * and 'default' can be honoured. */
+tl_status tl_spec_get_scaling(const json_t *scaling, const char *where,
+                              tl_rope_spec *rope, tl_error *err);
+/* One rotary encoding for all layers: 'rope_theta' and 'rope_scaling', or the
+ * 'rope_parameters' of transformers 5, which hold both. */
+tl_status tl_spec_get_rope(const json_t *text, const char *where, tl_rope_spec *rope,
+                           tl_error *err);
+
 /* Which key fills which field; none may be 0. */
 typedef struct tl_size_field {
     const char *key;
