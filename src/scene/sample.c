@@ -181,7 +181,7 @@ static void sample_colors(tl_style style, tl_random *random, tl_scene *scene)
         char name[32];
         colors[i] = tl_colors[color].word;
         write_text(name, sizeof name, "%s %s", colors[i], shape[form]);
-        add_item(scene, TL_SHAPE_SPHERE + form, name)->color = color;
+        add_item(scene, (tl_shape)(TL_SHAPE_SPHERE + form), name)->color = color;
         append(scene->content, sizeof scene->content, colors[i]);
         append(scene->content, sizeof scene->content, " ");
     }
@@ -269,7 +269,7 @@ static void sample_moods(tl_random *random, tl_mood scene_mood, tl_mood moods[3]
 
 static void sample_sentiment(tl_style style, tl_random *random, tl_scene *scene)
 {
-    const tl_mood mood = below(random, TL_MOODS);
+    const tl_mood mood = (tl_mood)below(random, TL_MOODS);
     tl_mood moods[3];
     sample_moods(random, mood, moods);
     const tl_icon *face = &tl_faces[moods[0]][below(random, TL_FACES)];
