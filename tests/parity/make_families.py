@@ -20,16 +20,17 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
 HERE = Path(__file__).resolve().parent.parent / "data"
-SHARED = HERE.parent.parent.parent / "shared" / "checkpoints"
+FAMILIES_DATA = HERE / "families"
 QUERY = "How many apple are there in the image?"
 TEXT = ["dog apple car apple", "red cube blue sphere green cylinder"]
 SIZES = [(150, 260), (420, 84), (57, 211)]  # width, height
 
 
 def copy_inputs(name, out):
-    """The tokenizer and the image processor of a tiny checkpoint, which is needed only here."""
+    """The tokenizer and the image processor that the committed checkpoint has."""
     for file in "tokenizer.json", "preprocessor_config.json":
-        shutil.copy(SHARED / name / file, out)
+        if not (out / file).exists():
+            shutil.copy(FAMILIES_DATA / name / file, out)
 
 
 def qwen2_5_vl(out):
@@ -64,7 +65,7 @@ def qwen2_5_vl(out):
 
 def pixtral(out):
     """A head size that is not d_model / heads, one key-value head, GELU in the tower."""
-    copy_inputs("pixtral-tiny", out)
+    copy_inputs("pixtral", out)
     config = transformers.LlavaConfig(
         vision_config=dict(model_type="pixtral", hidden_size=48, num_attention_heads=3, num_hidden_layers=3,
                            intermediate_size=40, image_size=96, patch_size=16, hidden_act="gelu"),
@@ -89,8 +90,8 @@ def pixtral(out):
 
 def gemma3(out):
     """Prompts longer than the window, one global layer of seven, scaled rotary positions."""
-    copy_inputs("gemma3-tiny", out)
-    base = json.loads((SHARED / "gemma3-tiny" / "config.json").read_text())
+    copy_inputs("gemma3", out)
+    base = json.loads((FAMILIES_DATA / "gemma3" / "config.json").read_text())
     size = json.loads((out / "preprocessor_config.json").read_text())["size"]["height"]
     tokens = {k: base[k] for k in ("boi_token_index", "eoi_token_index", "image_token_index") if k in base}
     config = transformers.Gemma3Config(
@@ -119,7 +120,7 @@ def gemma3(out):
 
 def paligemma(out, generation):
     """All positions see each other; the prompt is longer than the window, and Gemma-2's soft caps bite."""
-    tokenizer = Tokenizer.from_file(str(SHARED / "gemma3-tiny" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(FAMILIES_DATA / "gemma3" / "tokenizer.json"))
     tokenizer.add_special_tokens(["<image>"])
     tokenizer.save(str(out / "tokenizer.json"))
     (out / "preprocessor_config.json").write_text(json.dumps(dict(
