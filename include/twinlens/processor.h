@@ -53,10 +53,10 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
 
 /*
  * What an image file of this size becomes: dimensions (its values are those of a black
- * picture), and how many tokens of a prompt stand for it.
+ * picture), and how many tokens of a prompt stand for it. The folder needs no tokenizer.
  */
-tl_status tl_processor_measure(const tl_processor *processor, size_t width,
-                               size_t height, tl_arena *arena, tl_pixels *out,
-                               size_t *n_tokens, tl_error *err);
+tl_status tl_processor_measure(const char *model_dir, size_t width, size_t height,
+                               tl_arena *arena, tl_pixels *out, size_t *n_tokens,
+                               tl_error *err);
 
 #endif

@@ -255,12 +255,8 @@ static void add_architecture(const tl_spec *spec, facts *f)
 static tl_status add_image(const options *o, const char *folder, tl_arena *arena,
                            tl_pixels *pixels, size_t *n_tokens, facts *f, tl_error *err)
 {
-    tl_processor *processor = NULL;
-    tl_status status = tl_processor_open(folder, &processor, err);
-    if (status == TL_OK)
-        status = tl_processor_measure(processor, o->image_width, o->image_height, arena,
-                                      pixels, n_tokens, err);
-    tl_processor_close(processor);
+    const tl_status status = tl_processor_measure(
+        folder, o->image_width, o->image_height, arena, pixels, n_tokens, err);
     if (status == TL_OK)
         add_number(f, "image_tokens", *n_tokens);
     return status;
@@ -339,6 +335,25 @@ static tl_status find_weights(const char *folder, tl_arena *arena, tl_model *bar
     return TL_OK;
 }
 
+/* The memory with the tokenizer, where there is one, in it. */
+static tl_status add_memory_beside_tokenizer(const tl_model *model, const options *o,
+                                             const char *folder, size_t n_pos,
+                                             const tl_pixels *pixels, facts *f,
+                                             tl_arena *arena, tl_error *err)
+{
+    tl_processor *processor = NULL;
+    const char *tokenizer = tl_path_join(arena, folder, "tokenizer.json");
+    tl_status status = TL_OK;
+    if (tokenizer == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    else if (tl_file_exists(tokenizer))
+        status = tl_processor_open(folder, &processor, err);
+    if (status == TL_OK)
+        status = add_memory(model, o, n_pos, pixels, f, err);
+    tl_processor_close(processor);
+    return status;
+}
+
 static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
                          FILE *out, tl_error *err)
 {
@@ -366,7 +381,8 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     if (status == TL_OK)
         status = add_time(model, n_pos, &f, err);
     if (status == TL_OK)
-        status = add_memory(model, o, n_pos, has_image ? &pixels : NULL, &f, err);
+        status = add_memory_beside_tokenizer(
+            model, o, folder, n_pos, has_image ? &pixels : NULL, &f, arena, err);
     tl_model_close(opened);
     if (status != TL_OK)
         return status;

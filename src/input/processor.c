@@ -104,38 +104,46 @@ static tl_status read_images(tl_processor *p, const json_t *model, tl_error *err
     return status;
 }
 
+/* All but the tokenizer; `tokenizer` receives its path. */
+static tl_status open_without_tokenizer(tl_processor *p, const char *model_dir,
+                                        image_token *image, const char **tokenizer,
+                                        tl_error *err)
+{
+    json_t *model = NULL;
+    const char *config = NULL;
+    p->arena = tl_arena_create();
+    if (p->arena != NULL) {
+        config = tl_path_join(p->arena, model_dir, "config.json");
+        *tokenizer = tl_path_join(p->arena, model_dir, "tokenizer.json");
+        p->image_config = tl_path_join(p->arena, model_dir, "preprocessor_config.json");
+    }
+    if (config == NULL || *tokenizer == NULL || p->image_config == NULL)
+        return fail_memory(err);
+    tl_status status = tl_json_read(config, &model, err);
+    if (status == TL_OK)
+        status = read_config(p, model, config, image, err);
+    if (status == TL_OK)
+        status = read_images(p, model, err);
+    json_decref(model);
+    return status;
+}
+
 tl_status tl_processor_open(const char *model_dir, tl_processor **out, tl_error *err)
 {
+    const char *tokenizer = NULL;
+    image_token image;
     tl_processor *p = tl_alloc_zero(1, sizeof *p);
     if (p == NULL)
         return fail_memory(err);
-    tl_status status = TL_OK;
-    json_t *model = NULL;
-    image_token image;
-    p->arena = tl_arena_create();
-    const char *config = NULL, *tokenizer = NULL;
-    if (p->arena != NULL) {
-        config = tl_path_join(p->arena, model_dir, "config.json");
-        tokenizer = tl_path_join(p->arena, model_dir, "tokenizer.json");
-        p->image_config = tl_path_join(p->arena, model_dir, "preprocessor_config.json");
-    }
-    if (config == NULL || tokenizer == NULL || p->image_config == NULL)
-        status = fail_memory(err);
-    if (status == TL_OK)
-        status = tl_json_read(config, &model, err);
-    if (status == TL_OK)
-        status = read_config(p, model, config, &image, err);
+    tl_status status = open_without_tokenizer(p, model_dir, &image, &tokenizer, err);
     if (status == TL_OK)
         status = tl_tokenizer_open(tokenizer, &p->tokenizer, err);
     if (status == TL_OK)
         status = check_tokens(p, tokenizer, &image, err);
-    if (status == TL_OK)
-        status = read_images(p, model, err);
     if (status == TL_OK) {
         *out = p;
         p = NULL;
     }
-    json_decref(model);
     tl_processor_close(p);
     return status;
 }
@@ -222,36 +230,6 @@ static size_t put_image(const tl_processor *p, const tl_pixels *pixels, int32_t 
             ids[n++] = next;
     }
     return n;
-}
-
-tl_status tl_processor_measure(const tl_processor *processor, size_t width,
-                               size_t height, tl_arena *arena, tl_pixels *out,
-                               size_t *n_tokens, tl_error *err)
-{
-    tl_status status = check_images(processor, err);
-    if (status != TL_OK)
-        return status;
-    tl_arena *scratch = tl_arena_create();
-    const uint8_t *rgb =
-        scratch != NULL ? tl_arena_alloc_zero(scratch, width * height, 3) : NULL;
-    if (rgb == NULL)
-        status = fail_memory(err);
-    const tl_image image = {width, height, rgb};
-    if (status == TL_OK)
-        status = tl_fail_while(
-            err,
-            processor->format->images->make(processor->images, &image, arena, out, err),
-            "an image of %zux%zu", width, height);
-    int32_t *ids =
-        status == TL_OK
-            ? tl_arena_alloc(scratch, out->n_rows * (out->n_columns + 1), sizeof *ids)
-            : NULL;
-    if (status == TL_OK && ids == NULL)
-        status = fail_memory(err);
-    if (status == TL_OK)
-        *n_tokens = put_image(processor, out, ids);
-    tl_arena_destroy(scratch);
-    return status;
 }
 
 static tl_status encode_image(const tl_processor *p, const tl_token *tokens,
@@ -365,5 +343,32 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
             processor->format->images->make(processor->images, &image, arena, out, err),
             "%s", image_path);
     tl_arena_destroy(scratch);
+    return status;
+}
+
+tl_status tl_processor_measure(const char *model_dir, size_t width, size_t height,
+                               tl_arena *arena, tl_pixels *out, size_t *n_tokens,
+                               tl_error *err)
+{
+    tl_processor p = {.tokenizer = NULL};
+    const char *tokenizer = NULL;
+    image_token image;
+    tl_status status = open_without_tokenizer(&p, model_dir, &image, &tokenizer, err);
+    if (status == TL_OK)
+        status = check_images(&p, err);
+    const uint8_t *rgb =
+        status == TL_OK ? tl_arena_alloc_zero(p.arena, width * height, 3) : NULL;
+    if (status == TL_OK && rgb == NULL)
+        status = fail_memory(err);
+    const tl_image black = {width, height, rgb};
+    if (status == TL_OK)
+        status = tl_fail_while(
+            err, p.format->images->make(p.images, &black, arena, out, err),
+            "an image of %zux%zu", width, height);
+    if (status == TL_OK)
+        *n_tokens = out->n_rows * out->n_columns +
+                    (p.format->row_break != NULL ? out->n_rows - 1 : 0) +
+                    (p.format->image_end != NULL);
+    tl_arena_destroy(p.arena);
     return status;
 }
