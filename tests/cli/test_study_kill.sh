@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 dataset=$tmp/data
-"$bin" task sentiment --style small --content held-out --n 48 --seed 1 --out "$dataset" \
+"$bin" task sentiment --style small --content held-out --n 30 --seed 1 --out "$dataset" \
     > /dev/null || exit 1
 failures=0
 RANDOM=20240607 # the same moments every time, as shares of the run
@@ -42,7 +42,7 @@ dump() {
     done
 }
 
-study=("$bin" study --model models/organism --dataset $dataset --prompts 40
+study=("$bin" study --model models/organism --dataset $dataset --prompts 24
        --fractions 0,0.02,0.05,0.1,0.15,0.2,0.5 --bp-grid paper --pictures 3 --validate 2
        --threads 1 --out)
 
