@@ -32,30 +32,19 @@ static const char *const paligemma_tokens[] = {"<bos>", "<image>", NULL};
 static const char *const llava_tokens[] = {"<s>", "<image>", NULL};
 static const char *const image_reserved[] = {"<image>", NULL};
 
-/* One row per family, `model_type` in its own line in tl_chat_known() as well. */
+/* Qwen2-VL's and Qwen2.5-VL's. */
+#define QWEN_CHAT                                                                      \
+    .before = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"           \
+              "<|im_start|>user\n",                                                    \
+    .image = "<|vision_start|><|image_pad|><|vision_end|>",                            \
+    .after = "<|im_end|>\n<|im_start|>assistant\n", .placeholder = "<|image_pad|>",    \
+    .images = &tl_image_kind_qwen2_vl, .tokens = qwen2_vl_tokens,                      \
+    .reserved = qwen2_vl_reserved
+
+/* One row per family; tl_chat_known() names them all. */
 static const tl_chat_format formats[] = {
-    {
-        .model_type = "qwen2_vl",
-        .before = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-                  "<|im_start|>user\n",
-        .image = "<|vision_start|><|image_pad|><|vision_end|>",
-        .after = "<|im_end|>\n<|im_start|>assistant\n",
-        .placeholder = "<|image_pad|>",
-        .images = &tl_image_kind_qwen2_vl,
-        .tokens = qwen2_vl_tokens,
-        .reserved = qwen2_vl_reserved,
-    },
-    {
-        .model_type = "qwen2_5_vl",
-        .before = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-                  "<|im_start|>user\n",
-        .image = "<|vision_start|><|image_pad|><|vision_end|>",
-        .after = "<|im_end|>\n<|im_start|>assistant\n",
-        .placeholder = "<|image_pad|>",
-        .images = &tl_image_kind_qwen2_vl,
-        .tokens = qwen2_vl_tokens,
-        .reserved = qwen2_vl_reserved,
-    },
+    {.model_type = "qwen2_vl", QWEN_CHAT},
+    {.model_type = "qwen2_5_vl", QWEN_CHAT},
     {
         .model_type = "gemma3",
         .before = "<bos><start_of_turn>user\n",

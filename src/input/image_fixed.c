@@ -127,26 +127,16 @@ static tl_status read_patch_side(const json_t *model, size_t patch, options *o,
 
 /* ---- reading ------------------------------------------------------------------------- */
 
-static tl_status check_processor(const json_t *config, const char *where,
-                                 const char *wanted, tl_error *err)
+static tl_status refuse_crops(const json_t *config, const char *where, tl_error *err)
 {
-    const char *type = wanted;
     bool pan_and_scan = false;
-    tl_status status =
-        tl_json_get_string(config, "image_processor_type", where, &type, err);
-    const size_t bytes = strlen(wanted);
-    if (status == TL_OK && (strncmp(type, wanted, bytes) != 0 ||
-                            (type[bytes] != '\0' && strcmp(type + bytes, "Fast") != 0)))
-        status = tl_fail(err, TL_ERR_UNSUPPORTED,
-                         "%s: 'image_processor_type' is '%s', supported is '%s'", where,
-                         type, wanted);
-    if (status == TL_OK)
-        status = tl_json_get_bool(config, "do_pan_and_scan", where, &pan_and_scan, err);
+    const tl_status status =
+        tl_json_get_bool(config, "do_pan_and_scan", where, &pan_and_scan, err);
     if (status == TL_OK && pan_and_scan)
-        status = tl_fail(err, TL_ERR_UNSUPPORTED,
-                         "%s: 'do_pan_and_scan' is true, supported is false: a prompt "
-                         "has one image, not its crops as well",
-                         where);
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: 'do_pan_and_scan' is true, supported is false: a prompt "
+                       "has one image, not its crops as well",
+                       where);
     return status;
 }
 
@@ -155,15 +145,15 @@ static tl_status read_shared(const json_t *config, const char *where,
                              const char *processor, const options *defaults,
                              tl_arena *arena, options **out, tl_error *err)
 {
-    if (!json_is_object(config))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", where);
     options *o = tl_arena_alloc(arena, 1, sizeof *o);
     if (o == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", where);
     *o = *defaults;
     o->do_resize = o->levels.do_rescale = o->levels.do_normalize = true;
     o->levels.rescale_factor = 1.0 / 255.0;
-    tl_status status = check_processor(config, where, processor, err);
+    tl_status status = tl_image_processor_check(config, where, processor, err);
+    if (status == TL_OK)
+        status = refuse_crops(config, where, err);
     if (status == TL_OK)
         status = tl_json_get_bool(config, "do_resize", where, &o->do_resize, err);
     if (status == TL_OK)

@@ -10,7 +10,6 @@
 #include "input/image_kind.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/json.h"
 #include "input/levels.h"
@@ -63,26 +62,10 @@ static tl_status read_sides(const json_t *config, const char *name, const char *
     return status == TL_OK ? get_side(size, name, "width", where, width, err) : status;
 }
 
-static tl_status check_processor(const json_t *config, const char *where, tl_error *err)
-{
-    const char *type = "PixtralImageProcessor";
-    const tl_status status =
-        tl_json_get_string(config, "image_processor_type", where, &type, err);
-    if (status == TL_OK && strcmp(type, "PixtralImageProcessor") != 0 &&
-        strcmp(type, "PixtralImageProcessorFast") != 0)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: 'image_processor_type' is '%s', supported is "
-                       "'PixtralImageProcessor'",
-                       where, type);
-    return status;
-}
-
 static tl_status read_kind(const json_t *config, const char *where, const json_t *model,
                            tl_arena *arena, const void **out, tl_error *err)
 {
     (void)model;
-    if (!json_is_object(config))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", where);
     options *o = tl_arena_alloc(arena, 1, sizeof *o);
     if (o == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", where);
@@ -99,7 +82,8 @@ static tl_status read_kind(const json_t *config, const char *where, const json_t
                    .mean = {0.48145466, 0.4578275, 0.40821073},
                    .std = {0.26862954, 0.26130258, 0.27577711}},
     };
-    tl_status status = check_processor(config, where, err);
+    tl_status status =
+        tl_image_processor_check(config, where, "PixtralImageProcessor", err);
     if (status == TL_OK)
         status = tl_json_get_bool(config, "do_resize", where, &o->do_resize, err);
     if (status == TL_OK)

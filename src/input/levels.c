@@ -2,7 +2,26 @@
  * levels.c - see levels.h. */
 #include "input/levels.h"
 
+#include <string.h>
+
 #include "base/json.h"
+
+tl_status tl_image_processor_check(const json_t *config, const char *where,
+                                   const char *wanted, tl_error *err)
+{
+    if (!json_is_object(config))
+        return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", where);
+    const char *type = wanted;
+    const size_t bytes = strlen(wanted);
+    const tl_status status =
+        tl_json_get_string(config, "image_processor_type", where, &type, err);
+    if (status == TL_OK && (strncmp(type, wanted, bytes) != 0 ||
+                            (type[bytes] != '\0' && strcmp(type + bytes, "Fast") != 0)))
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: 'image_processor_type' is '%s', supported is '%s'", where,
+                       type, wanted);
+    return status;
+}
 
 static tl_status read_triple(const json_t *config, const char *key, const char *where,
                              double out[TL_CHANNEL_COUNT], tl_error *err)

@@ -19,6 +19,11 @@ typedef struct tl_levels {
     double mean[TL_CHANNEL_COUNT], std[TL_CHANNEL_COUNT];
 } tl_levels;
 
+/* Whether `config` is an object, and of the image processor `wanted`, slow or fast, if it
+ * says of which. */
+tl_status tl_image_processor_check(const json_t *config, const char *where,
+                                   const char *wanted, tl_error *err);
+
 /* Both leave alone what is absent or null. */
 tl_status tl_levels_read(const json_t *config, const char *where, tl_levels *levels,
                          tl_error *err);

@@ -9,7 +9,6 @@
 #include "input/image_kind.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/json.h"
 
@@ -63,8 +62,6 @@ static tl_status check_options(const tl_patch_options *options, const char *wher
 tl_status tl_patch_options_read(const json_t *config, const char *where,
                                 tl_patch_options *out, tl_error *err)
 {
-    if (!json_is_object(config))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", where);
     tl_patch_options o = {
         .do_resize = true,
         .min_pixels = 56 * 56,
@@ -79,15 +76,8 @@ tl_status tl_patch_options_read(const json_t *config, const char *where,
                    .mean = {0.48145466, 0.4578275, 0.40821073},
                    .std = {0.26862954, 0.26130258, 0.27577711}},
     };
-    const char *type = "Qwen2VLImageProcessor";
     tl_status status =
-        tl_json_get_string(config, "image_processor_type", where, &type, err);
-    if (status == TL_OK && strcmp(type, "Qwen2VLImageProcessor") != 0 &&
-        strcmp(type, "Qwen2VLImageProcessorFast") != 0)
-        status = tl_fail(err, TL_ERR_UNSUPPORTED,
-                         "%s: 'image_processor_type' is '%s', supported is "
-                         "'Qwen2VLImageProcessor'",
-                         where, type);
+        tl_image_processor_check(config, where, "Qwen2VLImageProcessor", err);
     if (status == TL_OK)
         status = tl_json_get_bool(config, "do_resize", where, &o.do_resize, err);
     const struct {
