@@ -115,7 +115,6 @@ static tl_status read_feature_layer(const json_t *config, const char *where,
 /* Absent keys have the defaults of transformers' PixtralVisionConfig. */
 static tl_status read_pixtral(const json_t *vision, tl_vision_spec *v, tl_error *err)
 {
-    size_t side = 1024;
     *v = (tl_vision_spec){.tower = TL_TOWER_PIXTRAL,
                           .depth = 24,
                           .width = 1024,
@@ -130,24 +129,10 @@ static tl_status read_pixtral(const json_t *vision, tl_vision_spec *v, tl_error 
                           .gated_mlp = true,
                           .norm_eps = 1e-5f,
                           .rope_theta = 1e4};
-    const tl_size_field sizes[] = {
-        {"num_hidden_layers", &v->depth},
-        {"hidden_size", &v->width},
-        {"num_attention_heads", &v->n_heads},
-        {"intermediate_size", &v->d_mlp},
-        {"patch_size", &v->patch},
-        {"num_channels", &v->channels},
-        {"image_size", &side},
-    };
-    tl_status status =
-        tl_spec_get_sizes(vision, VISION, sizes, sizeof sizes / sizeof *sizes, err);
-    if (status == TL_OK)
-        status =
-            tl_spec_get_activation(vision, "hidden_act", VISION, &v->activation, err);
-    if (status == TL_OK)
-        status = tl_json_get_double(vision, "rope_theta", VISION, &v->rope_theta, err);
-    v->grid = side / v->patch;
-    return status;
+    const tl_status status = tl_spec_get_tower(vision, VISION, 1024, v, err);
+    return status == TL_OK
+               ? tl_json_get_double(vision, "rope_theta", VISION, &v->rope_theta, err)
+               : status;
 }
 
 tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *spec,

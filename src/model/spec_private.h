@@ -19,6 +19,10 @@ tl_spec_reader tl_spec_read_qwen2_5_vl;
 
 /* The decoder that both have. */
 tl_spec_reader tl_spec_read_qwen2_decoder;
+/* Sizes, activation and grid of a tower, whose patches cut images of side `image` if the
+ * keys are absent; what else is absent stays as it is. */
+tl_status tl_spec_get_tower(const json_t *vision, const char *where, size_t image,
+                            tl_vision_spec *v, tl_error *err);
 /* A tower of `type`, "siglip_vision_model" or "clip_vision_model". `vision` may be NULL. */
 tl_status tl_spec_read_vit(const json_t *vision, const char *where, const char *type,
                            tl_vision_spec *out, tl_error *err);

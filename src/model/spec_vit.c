@@ -40,7 +40,15 @@ tl_status tl_spec_read_vit(const json_t *vision, const char *where, const char *
                           .class_row = d->is_clip,
                           .final_norm = !d->is_clip,
                           .norm_eps = d->norm_eps};
-    size_t image = 224;
+    status = tl_spec_get_tower(vision, where, 224, v, err);
+    return status == TL_OK
+               ? tl_spec_get_float(vision, "layer_norm_eps", where, &v->norm_eps, err)
+               : status;
+}
+
+tl_status tl_spec_get_tower(const json_t *vision, const char *where, size_t image,
+                            tl_vision_spec *v, tl_error *err)
+{
     const tl_size_field fields[] = {
         {"num_hidden_layers", &v->depth},
         {"hidden_size", &v->width},
@@ -50,12 +58,12 @@ tl_status tl_spec_read_vit(const json_t *vision, const char *where, const char *
         {"num_channels", &v->channels},
         {"image_size", &image},
     };
-    if ((status = tl_spec_get_sizes(vision, where, fields,
-                                    sizeof fields / sizeof *fields, err)) != TL_OK ||
-        (status = tl_spec_get_activation(vision, "hidden_act", where, &v->activation,
-                                         err)) != TL_OK ||
-        (status = tl_spec_get_float(vision, "layer_norm_eps", where, &v->norm_eps,
-                                    err)) != TL_OK)
+    tl_status status =
+        tl_spec_get_sizes(vision, where, fields, sizeof fields / sizeof *fields, err);
+    if (status == TL_OK)
+        status =
+            tl_spec_get_activation(vision, "hidden_act", where, &v->activation, err);
+    if (status != TL_OK)
         return status;
     v->grid = image / v->patch;
     return v->grid > 0 ? TL_OK
