@@ -92,6 +92,33 @@ tl_status tl_find_linear(const tl_finder *f, const char *stem, size_t n_out,
     return tl_find_vector(f, name, n_out, 0.0f, &out->bias, err);
 }
 
+tl_status tl_find_linears(const tl_finder *f, const char *stem,
+                          const tl_linear_field *fields, size_t n, tl_error *err)
+{
+    char name[TL_STEM_BYTES];
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        snprintf(name, sizeof name, "%s%s", stem, fields[i].name);
+        if (fields[i].out != NULL)
+            status = tl_find_linear(f, name, fields[i].n_out, fields[i].n_in,
+                                    fields[i].has_bias, fields[i].out, err);
+    }
+    return status;
+}
+
+tl_status tl_find_norms(const tl_finder *f, const char *stem, tl_norm_kind kind,
+                        const tl_norm_field *fields, size_t n, tl_error *err)
+{
+    char name[TL_STEM_BYTES];
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        snprintf(name, sizeof name, "%s%s", stem, fields[i].name);
+        if (fields[i].out != NULL)
+            status = tl_find_norm(f, name, fields[i].width, kind, fields[i].out, err);
+    }
+    return status;
+}
+
 tl_linear tl_linear_slice(const tl_linear *fused, size_t part, size_t n)
 {
     tl_linear layer = *fused;

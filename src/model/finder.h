@@ -42,6 +42,24 @@ tl_status tl_find_norm(const tl_finder *f, const char *stem, size_t width,
 tl_status tl_find_linear(const tl_finder *f, const char *stem, size_t n_out,
                          size_t n_in, bool has_bias, tl_linear *out, tl_error *err);
 
+/* Several below one stem with its dot, "layers.3."; an entry without `out` is left
+ * out. */
+typedef struct tl_linear_field {
+    const char *name;
+    size_t n_out, n_in;
+    bool has_bias;
+    tl_linear *out;
+} tl_linear_field;
+tl_status tl_find_linears(const tl_finder *f, const char *stem,
+                          const tl_linear_field *fields, size_t n, tl_error *err);
+typedef struct tl_norm_field {
+    const char *name;
+    size_t width;
+    tl_norm *out;
+} tl_norm_field;
+tl_status tl_find_norms(const tl_finder *f, const char *stem, tl_norm_kind kind,
+                        const tl_norm_field *fields, size_t n, tl_error *err);
+
 /* Rows [part * n, part * n + n) of a fused layer. */
 tl_linear tl_linear_slice(const tl_linear *fused, size_t part, size_t n);
 

@@ -39,6 +39,28 @@ typedef struct tl_tower_buffer {
 tl_status tl_tower_take(tl_arena *arena, const tl_tower_buffer *buffers, size_t n,
                         tl_error *err);
 
+/*
+ * What attention in every tower works with, `rows` of them: the stream, and the stream
+ * behind a norm.
+ */
+typedef struct tl_tower_state {
+    float *x, *norm, *q, *k, *v, *z; /* [rows, width] */
+    float *lse;                      /* [rows, n_heads] */
+    float *cosine,
+        *sine; /* [rows, d_head / 2]; unused where positions are not rotary */
+} tl_tower_state;
+tl_status tl_tower_take_state(tl_arena *arena, const tl_vision_spec *vision,
+                              size_t rows, tl_tower_state *out, tl_error *err);
+
+typedef struct tl_tower_attention {
+    tl_linear q, k, v, out;
+} tl_tower_attention;
+/* x += out(attention(norm)), inside each prompt both ways. */
+tl_status tl_tower_attend(tl_backend *b, const tl_vision_spec *vision,
+                          const tl_tower_attention *weights, size_t rows,
+                          const tl_attention_prompt *prompts, size_t n_prompts,
+                          const tl_tower_state *s, tl_error *err);
+
 /* A whole picture [1, channel, row, column] as rows of [channel, row, column], patch by
  * patch; what is left at the far edges belongs to none. `out` [patches, channels * patch *
  * patch]. */

@@ -2,6 +2,7 @@
  * vision.c - see vision.h; the towers are in vision_NAME.c. */
 #include "model/vision.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/model_private.h"
@@ -27,6 +28,45 @@ tl_status tl_tower_take(tl_arena *arena, const tl_tower_buffer *buffers, size_t 
                            "no memory for %zu values of an image", buffers[i].count);
     }
     return TL_OK;
+}
+
+tl_status tl_tower_take_state(tl_arena *arena, const tl_vision_spec *v, size_t rows,
+                              tl_tower_state *out, tl_error *err)
+{
+    const size_t angles = v->rope_theta > 0.0 ? rows * (v->width / v->n_heads / 2) : 0;
+    const tl_tower_buffer buffers[] = {
+        {&out->x, rows * v->width},     {&out->norm, rows * v->width},
+        {&out->q, rows * v->width},     {&out->k, rows * v->width},
+        {&out->v, rows * v->width},     {&out->z, rows * v->width},
+        {&out->lse, rows * v->n_heads}, {&out->cosine, angles},
+        {&out->sine, angles},
+    };
+    return tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
+}
+
+tl_status tl_tower_attend(tl_backend *b, const tl_vision_spec *v,
+                          const tl_tower_attention *w, size_t rows,
+                          const tl_attention_prompt *prompts, size_t n_prompts,
+                          const tl_tower_state *s, tl_error *err)
+{
+    const size_t d_head = v->width / v->n_heads;
+    const tl_attention shape = {.n_heads = v->n_heads,
+                                .n_kv_heads = v->n_heads,
+                                .d_head = d_head,
+                                .scale = (float)(1.0 / sqrt((double)d_head))};
+    tl_status status;
+    if ((status = b->linear(b, &w->q, rows, s->norm, s->q, false, err)) != TL_OK ||
+        (status = b->linear(b, &w->k, rows, s->norm, s->k, false, err)) != TL_OK ||
+        (status = b->linear(b, &w->v, rows, s->norm, s->v, false, err)) != TL_OK)
+        return status;
+    if (v->rope_theta > 0.0) {
+        b->rotary(b, rows, v->n_heads, d_head, s->cosine, s->sine, false, s->q);
+        b->rotary(b, rows, v->n_heads, d_head, s->cosine, s->sine, false, s->k);
+    }
+    status = b->attention(b, &shape, n_prompts, prompts, s->q, s->k, s->v, s->z, s->lse,
+                          err);
+    return status == TL_OK ? b->linear(b, &w->out, rows, s->z, s->x, true, err)
+                           : status;
 }
 
 void tl_tower_cut_patches(const tl_vision_spec *v, const tl_pixels *pixels, float *out)

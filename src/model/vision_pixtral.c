@@ -19,7 +19,8 @@
 
 typedef struct block {
     tl_norm norm1, norm2;
-    tl_linear q, k, v, o, gate, up, down;
+    tl_tower_attention attention;
+    tl_linear gate, up, down;
 } block;
 
 typedef struct tower {
@@ -34,37 +35,24 @@ typedef struct tower {
 static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *err)
 {
     const tl_vision_spec *v = &f->spec->vision;
-    const struct {
-        const char *stem;
-        size_t n_out, n_in;
-        tl_linear *out;
-    } linears[] = {
-        {"attention.q_proj", v->width, v->width, &b->q},
-        {"attention.k_proj", v->width, v->width, &b->k},
-        {"attention.v_proj", v->width, v->width, &b->v},
-        {"attention.o_proj", v->width, v->width, &b->o},
-        {"feed_forward.gate_proj", v->d_mlp, v->width, &b->gate},
-        {"feed_forward.up_proj", v->d_mlp, v->width, &b->up},
-        {"feed_forward.down_proj", v->width, v->d_mlp, &b->down},
+    tl_tower_attention *a = &b->attention;
+    const tl_linear_field linears[] = {
+        {"attention.q_proj", v->width, v->width, false, &a->q},
+        {"attention.k_proj", v->width, v->width, false, &a->k},
+        {"attention.v_proj", v->width, v->width, false, &a->v},
+        {"attention.o_proj", v->width, v->width, false, &a->out},
+        {"feed_forward.gate_proj", v->d_mlp, v->width, false, &b->gate},
+        {"feed_forward.up_proj", v->d_mlp, v->width, false, &b->up},
+        {"feed_forward.down_proj", v->width, v->d_mlp, false, &b->down},
     };
-    const struct {
-        const char *stem;
-        tl_norm *out;
-    } norms[] = {{"attention_norm", &b->norm1}, {"ffn_norm", &b->norm2}};
-    tl_status status = TL_OK;
+    const tl_norm_field norms[] = {{"attention_norm", v->width, &b->norm1},
+                                   {"ffn_norm", v->width, &b->norm2}};
     char stem[TL_STEM_BYTES];
-    for (size_t i = 0; i < sizeof linears / sizeof *linears && status == TL_OK; i++) {
-        snprintf(stem, sizeof stem, "%stransformer.layers.%zu.%s", f->vision, l,
-                 linears[i].stem);
-        status = tl_find_linear(f, stem, linears[i].n_out, linears[i].n_in, false,
-                                linears[i].out, err);
-    }
-    for (size_t i = 0; i < sizeof norms / sizeof *norms && status == TL_OK; i++) {
-        snprintf(stem, sizeof stem, "%stransformer.layers.%zu.%s", f->vision, l,
-                 norms[i].stem);
-        status = tl_find_norm(f, stem, v->width, TL_NORM_RMS, norms[i].out, err);
-    }
-    return status;
+    snprintf(stem, sizeof stem, "%stransformer.layers.%zu.", f->vision, l);
+    const tl_status status =
+        tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
+    return status == TL_OK ? tl_find_norms(f, stem, TL_NORM_RMS, norms, 2, err)
+                           : status;
 }
 
 static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
@@ -96,36 +84,30 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 
 /* Buffers of one image. */
 typedef struct work {
-    float *x, *norm, *q, *k, *v, *z, *lse, *patches, *gate, *up, *hidden, *cosine,
-        *sine, *scratch;
+    tl_tower_state state;
+    float *patches, *gate, *up, *hidden, *scratch;
 } work;
 
 static tl_status lay_out(tl_arena *arena, const tl_spec *spec, size_t rows,
                          size_t columns, work *out, tl_error *err)
 {
     const tl_vision_spec *v = &spec->vision;
-    const size_t patches = rows * columns, half = v->width / v->n_heads / 2;
+    const size_t patches = rows * columns;
     const tl_tower_buffer buffers[] = {
-        {&out->x, patches * v->width},
-        {&out->norm, patches * v->width},
-        {&out->q, patches * v->width},
-        {&out->k, patches * v->width},
-        {&out->v, patches * v->width},
-        {&out->z, patches * v->width},
-        {&out->lse, patches * v->n_heads},
         {&out->patches, patches * v->channels * v->patch * v->patch},
         {&out->gate, patches * v->d_mlp},
         {&out->up, patches * v->d_mlp},
         {&out->hidden, patches * v->d_mlp},
-        {&out->cosine, patches * half},
-        {&out->sine, patches * half},
         {&out->scratch, tl_projector_scratch(spec, rows, columns)},
     };
-    return tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
+    const tl_status status = tl_tower_take_state(arena, v, patches, &out->state, err);
+    return status == TL_OK
+               ? tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err)
+               : status;
 }
 
 static void fill_rope(const tl_vision_spec *v, size_t rows, size_t columns,
-                      const work *s)
+                      const tl_tower_state *s)
 {
     const size_t d_head = v->width / v->n_heads, half = d_head / 2,
                  quarter = d_head / 4;
@@ -142,35 +124,22 @@ static void fill_rope(const tl_vision_spec *v, size_t rows, size_t columns,
 }
 
 static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
-                           size_t patches, const work *s, tl_error *err)
+                           size_t patches, const work *buffers, tl_error *err)
 {
-    const size_t d_head = v->width / v->n_heads;
-    const tl_attention shape = {.n_heads = v->n_heads,
-                                .n_kv_heads = v->n_heads,
-                                .d_head = d_head,
-                                .scale = (float)(1.0 / sqrt((double)d_head))};
+    const tl_tower_state *s = &buffers->state;
+    float *gate = buffers->gate, *up = buffers->up, *hidden = buffers->hidden;
     const tl_attention_prompt all = {.n_query = patches, .n_key = patches};
-    tl_status status;
-
     b->rmsnorm(b, patches, v->width, v->norm_eps, s->x, w->norm1.weight, s->norm, NULL);
-    if ((status = b->linear(b, &w->q, patches, s->norm, s->q, false, err)) != TL_OK ||
-        (status = b->linear(b, &w->k, patches, s->norm, s->k, false, err)) != TL_OK ||
-        (status = b->linear(b, &w->v, patches, s->norm, s->v, false, err)) != TL_OK)
+    tl_status status = tl_tower_attend(b, v, &w->attention, patches, &all, 1, s, err);
+    if (status != TL_OK)
         return status;
-    b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->q);
-    b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->k);
-    if ((status = b->attention(b, &shape, 1, &all, s->q, s->k, s->v, s->z, s->lse,
-                               err)) != TL_OK ||
-        (status = b->linear(b, &w->o, patches, s->z, s->x, true, err)) != TL_OK)
-        return status;
-
     b->rmsnorm(b, patches, v->width, v->norm_eps, s->x, w->norm2.weight, s->norm, NULL);
-    if ((status = b->linear(b, &w->gate, patches, s->norm, s->gate, false, err)) !=
+    if ((status = b->linear(b, &w->gate, patches, s->norm, gate, false, err)) !=
             TL_OK ||
-        (status = b->linear(b, &w->up, patches, s->norm, s->up, false, err)) != TL_OK)
+        (status = b->linear(b, &w->up, patches, s->norm, up, false, err)) != TL_OK)
         return status;
-    b->gated(b, v->activation, patches * v->d_mlp, s->gate, s->up, s->hidden);
-    return b->linear(b, &w->down, patches, s->hidden, s->x, true, err);
+    b->gated(b, v->activation, patches * v->d_mlp, gate, up, hidden);
+    return b->linear(b, &w->down, patches, hidden, s->x, true, err);
 }
 
 static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
@@ -197,9 +166,9 @@ static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *ar
                       tl_error *err)
 {
     const size_t patch = spec->vision.patch;
-    work s = {0};
-    return lay_out(arena, spec, pixels->dims[2] / patch, pixels->dims[3] / patch, &s,
-                   err);
+    work buffers;
+    return lay_out(arena, spec, pixels->dims[2] / patch, pixels->dims[3] / patch,
+                   &buffers, err);
 }
 
 static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
@@ -211,21 +180,22 @@ static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *s
     tl_backend *b = model->backend;
     const size_t rows = pixels->dims[2] / v->patch,
                  columns = pixels->dims[3] / v->patch, patches = rows * columns;
-    work s = {0};
-    tl_status status = lay_out(scratch, spec, rows, columns, &s, err);
+    work buffers = {.scratch = NULL};
+    const tl_tower_state *s = &buffers.state;
+    tl_status status = lay_out(scratch, spec, rows, columns, &buffers, err);
     if (status != TL_OK)
         return status;
-    tl_tower_cut_patches(v, pixels, s.patches);
-    fill_rope(v, rows, columns, &s);
-    if ((status = b->linear(b, &w->patch_embed, patches, s.patches, s.norm, false,
-                            err)) != TL_OK)
+    tl_tower_cut_patches(v, pixels, buffers.patches);
+    fill_rope(v, rows, columns, s);
+    if ((status = b->linear(b, &w->patch_embed, patches, buffers.patches, s->norm,
+                            false, err)) != TL_OK)
         return status;
-    b->rmsnorm(b, patches, v->width, v->norm_eps, s.norm, w->first_norm.weight, s.x,
+    b->rmsnorm(b, patches, v->width, v->norm_eps, s->norm, w->first_norm.weight, s->x,
                NULL);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
-        status = run_block(b, v, &w->blocks[l], patches, &s, err);
+        status = run_block(b, v, &w->blocks[l], patches, &buffers, err);
     return status == TL_OK ? tl_projector_run(b, spec, &w->projector, rows, columns,
-                                              s.x, s.scratch, out, err)
+                                              s->x, buffers.scratch, out, err)
                            : status;
 }
 

@@ -11,7 +11,6 @@
  */
 #include "model/tower.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "model/model_private.h"
@@ -19,7 +18,7 @@
 
 typedef struct block {
     tl_norm norm1, norm2;
-    tl_linear q, k, v, proj;
+    tl_tower_attention attention;
     tl_linear gate, up, down; /* no gate: up and down are the two layers */
 } block;
 
@@ -41,37 +40,26 @@ static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *er
 {
     const tl_vision_spec *v = &f->spec->vision;
     tl_linear qkv = {0};
-    const struct {
-        const char *stem;
-        size_t n_out, n_in;
-        tl_linear *out;
-    } linears[] = {
-        {"attn.qkv", 3 * v->width, v->width, &qkv},
-        {"attn.proj", v->width, v->width, &b->proj},
-        {v->gated_mlp ? "mlp.up_proj" : "mlp.fc1", v->d_mlp, v->width, &b->up},
-        {v->gated_mlp ? "mlp.down_proj" : "mlp.fc2", v->width, v->d_mlp, &b->down},
-        {"mlp.gate_proj", v->d_mlp, v->width, v->gated_mlp ? &b->gate : NULL},
+    const tl_linear_field linears[] = {
+        {"attn.qkv", 3 * v->width, v->width, true, &qkv},
+        {"attn.proj", v->width, v->width, true, &b->attention.out},
+        {v->gated_mlp ? "mlp.up_proj" : "mlp.fc1", v->d_mlp, v->width, true, &b->up},
+        {v->gated_mlp ? "mlp.down_proj" : "mlp.fc2", v->width, v->d_mlp, true,
+         &b->down},
+        {"mlp.gate_proj", v->d_mlp, v->width, true, v->gated_mlp ? &b->gate : NULL},
     };
-    tl_status status = TL_OK;
+    const tl_norm_field norms[] = {{"norm1", v->width, &b->norm1},
+                                   {"norm2", v->width, &b->norm2}};
     char stem[TL_STEM_BYTES];
-    for (size_t i = 0; i < sizeof linears / sizeof linears[0] && status == TL_OK; i++) {
-        if (linears[i].out == NULL)
-            continue;
-        snprintf(stem, sizeof stem, "%sblocks.%zu.%s", f->vision, l, linears[i].stem);
-        status = tl_find_linear(f, stem, linears[i].n_out, linears[i].n_in, true,
-                                linears[i].out, err);
-    }
-    for (int i = 1; i <= 2 && status == TL_OK; i++) {
-        snprintf(stem, sizeof stem, "%sblocks.%zu.norm%d", f->vision, l, i);
-        status = tl_find_norm(f, stem, v->width, norm_kind(v),
-                              i == 1 ? &b->norm1 : &b->norm2, err);
-    }
-    if (status == TL_OK) {
-        b->q = tl_linear_slice(&qkv, 0, v->width);
-        b->k = tl_linear_slice(&qkv, 1, v->width);
-        b->v = tl_linear_slice(&qkv, 2, v->width);
-    }
-    return status;
+    snprintf(stem, sizeof stem, "%sblocks.%zu.", f->vision, l);
+    const tl_status status =
+        tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
+    if (status != TL_OK)
+        return status;
+    b->attention.q = tl_linear_slice(&qkv, 0, v->width);
+    b->attention.k = tl_linear_slice(&qkv, 1, v->width);
+    b->attention.v = tl_linear_slice(&qkv, 2, v->width);
+    return tl_find_norms(f, stem, norm_kind(v), norms, 2, err);
 }
 
 static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
@@ -112,7 +100,8 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 
 /* Buffers of one image with P patches. */
 typedef struct work {
-    float *x, *norm, *q, *k, *v, *z, *lse, *hidden, *gate, *up, *cosine, *sine, *merged;
+    tl_tower_state state;
+    float *hidden, *gate, *up, *merged;
     /* Merged blocks window by window: order[i] is the place in the picture of the i-th.
      * Without windows they lie as in the picture. */
     size_t *order;
@@ -126,25 +115,16 @@ static tl_status lay_out(tl_arena *arena, const tl_spec *spec, size_t patches,
 {
     const tl_vision_spec *v = &spec->vision;
     const size_t wide = v->d_mlp > v->width ? v->d_mlp : v->width,
-                 gated = v->gated_mlp ? patches * v->d_mlp : 0,
-                 half = v->width / v->n_heads / 2;
+                 gated = v->gated_mlp ? patches * v->d_mlp : 0;
     const tl_tower_buffer buffers[] = {
-        {&out->x, patches * v->width},
-        {&out->norm, patches * v->width},
-        {&out->q, patches * v->width},
-        {&out->k, patches * v->width},
-        {&out->v, patches * v->width},
-        {&out->z, patches * v->width},
-        {&out->lse, patches * v->n_heads},
         {&out->hidden, patches * wide},
         {&out->gate, gated},
         {&out->up, gated},
-        {&out->cosine, patches * half},
-        {&out->sine, patches * half},
         {&out->merged, patches / v->merge / v->merge * spec->dims.d_model},
     };
-    const tl_status status =
-        tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
+    tl_status status = tl_tower_take_state(arena, v, patches, &out->state, err);
+    if (status == TL_OK)
+        status = tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
     out->order = tl_arena_alloc(arena, patches, sizeof *out->order);
     out->windows = tl_arena_alloc_zero(arena, patches, sizeof *out->windows);
     out->all = (tl_attention_prompt){.n_query = patches, .n_key = patches};
@@ -191,7 +171,7 @@ static void to_windows(const work *s, size_t tokens, size_t values, float *x,
 /* ---- blocks ---------------------------------------------------------------------- */
 
 static void run_norm(tl_backend *b, const tl_vision_spec *v, const tl_norm *norm,
-                     size_t patches, const work *s)
+                     size_t patches, const tl_tower_state *s)
 {
     if (v->rms_norms)
         b->rmsnorm(b, patches, v->width, v->norm_eps, s->x, norm->weight, s->norm,
@@ -201,53 +181,33 @@ static void run_norm(tl_backend *b, const tl_vision_spec *v, const tl_norm *norm
                      s->norm);
 }
 
-static tl_status run_attention(tl_backend *b, const tl_vision_spec *v, const block *w,
-                               bool sees_all, size_t patches, const work *s,
-                               tl_error *err)
-{
-    const size_t d_head = v->width / v->n_heads;
-    const tl_attention shape = {.n_heads = v->n_heads,
-                                .n_kv_heads = v->n_heads,
-                                .d_head = d_head,
-                                .scale = (float)(1.0 / sqrt((double)d_head))};
-    tl_status status;
-    if ((status = b->linear(b, &w->q, patches, s->norm, s->q, false, err)) != TL_OK ||
-        (status = b->linear(b, &w->k, patches, s->norm, s->k, false, err)) != TL_OK ||
-        (status = b->linear(b, &w->v, patches, s->norm, s->v, false, err)) != TL_OK)
-        return status;
-    b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->q);
-    b->rotary(b, patches, v->n_heads, d_head, s->cosine, s->sine, false, s->k);
-    status = b->attention(b, &shape, sees_all ? 1 : s->n_windows,
-                          sees_all ? &s->all : s->windows, s->q, s->k, s->v, s->z,
-                          s->lse, err);
-    return status == TL_OK ? b->linear(b, &w->proj, patches, s->z, s->x, true, err)
-                           : status;
-}
-
 static tl_status run_mlp(tl_backend *b, const tl_vision_spec *v, const block *w,
                          size_t patches, const work *s, tl_error *err)
 {
-    tl_status status = b->linear(b, &w->up, patches, s->norm,
+    const tl_tower_state *state = &s->state;
+    tl_status status = b->linear(b, &w->up, patches, state->norm,
                                  v->gated_mlp ? s->up : s->hidden, false, err);
     if (status == TL_OK && v->gated_mlp)
-        status = b->linear(b, &w->gate, patches, s->norm, s->gate, false, err);
+        status = b->linear(b, &w->gate, patches, state->norm, s->gate, false, err);
     if (status != TL_OK)
         return status;
     if (v->gated_mlp)
         b->gated(b, v->activation, patches * v->d_mlp, s->gate, s->up, s->hidden);
     else
         b->activate(b, v->activation, patches * v->d_mlp, s->hidden);
-    return b->linear(b, &w->down, patches, s->hidden, s->x, true, err);
+    return b->linear(b, &w->down, patches, s->hidden, state->x, true, err);
 }
 
 static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
                            bool sees_all, size_t patches, const work *s, tl_error *err)
 {
-    run_norm(b, v, &w->norm1, patches, s);
-    const tl_status status = run_attention(b, v, w, sees_all, patches, s, err);
+    run_norm(b, v, &w->norm1, patches, &s->state);
+    const tl_status status =
+        tl_tower_attend(b, v, &w->attention, patches, sees_all ? &s->all : s->windows,
+                        sees_all ? 1 : s->n_windows, &s->state, err);
     if (status != TL_OK)
         return status;
-    run_norm(b, v, &w->norm2, patches, s);
+    run_norm(b, v, &w->norm2, patches, &s->state);
     return run_mlp(b, v, w, patches, s, err);
 }
 
@@ -278,20 +238,21 @@ static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *ar
     return lay_out(arena, spec, pixels->dims[0], &s, err);
 }
 
-/* From pixels to s->x behind the last block, window by window. */
+/* From pixels to the stream behind the last block, window by window. */
 static tl_status run_blocks(tl_backend *b, const tl_vision_spec *v, const tower *w,
                             const tl_pixels *pixels, work *s, tl_error *err)
 {
     const size_t patches = pixels->dims[0], per_token = v->merge * v->merge,
                  tokens = patches / per_token, d_rope = v->width / v->n_heads / 2;
+    const tl_tower_state *state = &s->state;
     tl_rope_table_2d(v->rope_theta, v->width / v->n_heads, pixels->grid_h,
-                     pixels->grid_w, v->merge, s->cosine, s->sine);
+                     pixels->grid_w, v->merge, state->cosine, state->sine);
     tl_status status =
-        b->linear(b, &w->patch_embed, patches, pixels->values, s->x, false, err);
+        b->linear(b, &w->patch_embed, patches, pixels->values, state->x, false, err);
     lay_windows(v, pixels->grid_h / v->merge, pixels->grid_w / v->merge, s);
-    to_windows(s, tokens, per_token * v->width, s->x, s->norm);
-    to_windows(s, tokens, per_token * d_rope, s->cosine, s->q);
-    to_windows(s, tokens, per_token * d_rope, s->sine, s->q);
+    to_windows(s, tokens, per_token * v->width, state->x, state->norm);
+    to_windows(s, tokens, per_token * d_rope, state->cosine, state->q);
+    to_windows(s, tokens, per_token * d_rope, state->sine, state->q);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
         status = run_block(b, v, &w->blocks[l], v->window == 0 || v->sees_all[l],
                            patches, s, err);
@@ -304,12 +265,14 @@ static tl_status merge(tl_backend *b, const tl_vision_spec *v, const tower *w,
                        tl_error *err)
 {
     const size_t patches = tokens * v->merge * v->merge;
-    run_norm(b, v, &w->merger_norm, patches, s);
-    tl_status status = b->linear(b, &w->merger_in, tokens, s->norm, s->x, false, err);
+    const tl_tower_state *state = &s->state;
+    run_norm(b, v, &w->merger_norm, patches, state);
+    tl_status status =
+        b->linear(b, &w->merger_in, tokens, state->norm, state->x, false, err);
     if (status != TL_OK)
         return status;
-    b->activate(b, TL_GELU, patches * v->width, s->x);
-    status = b->linear(b, &w->merger_out, tokens, s->x, s->merged, false, err);
+    b->activate(b, TL_GELU, patches * v->width, state->x);
+    status = b->linear(b, &w->merger_out, tokens, state->x, s->merged, false, err);
     for (size_t i = 0; i < tokens && status == TL_OK; i++)
         memcpy(out + s->order[i] * d_model, s->merged + i * d_model,
                d_model * sizeof *out);

@@ -14,7 +14,6 @@
  */
 #include "model/tower.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "model/model_private.h"
@@ -22,7 +21,8 @@
 
 typedef struct block {
     tl_norm norm1, norm2;
-    tl_linear q, k, v, out, fc1, fc2;
+    tl_tower_attention attention;
+    tl_linear fc1, fc2;
 } block;
 
 typedef struct tower {
@@ -45,33 +45,23 @@ static size_t row_count(const tl_vision_spec *v)
 static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *err)
 {
     const tl_vision_spec *v = &f->spec->vision;
-    const struct {
-        const char *stem;
-        size_t n_out, n_in;
-        tl_linear *out;
-    } linears[] = {
-        {"self_attn.q_proj", v->width, v->width, &b->q},
-        {"self_attn.k_proj", v->width, v->width, &b->k},
-        {"self_attn.v_proj", v->width, v->width, &b->v},
-        {"self_attn.out_proj", v->width, v->width, &b->out},
-        {"mlp.fc1", v->d_mlp, v->width, &b->fc1},
-        {"mlp.fc2", v->width, v->d_mlp, &b->fc2},
+    tl_tower_attention *a = &b->attention;
+    const tl_linear_field linears[] = {
+        {"self_attn.q_proj", v->width, v->width, true, &a->q},
+        {"self_attn.k_proj", v->width, v->width, true, &a->k},
+        {"self_attn.v_proj", v->width, v->width, true, &a->v},
+        {"self_attn.out_proj", v->width, v->width, true, &a->out},
+        {"mlp.fc1", v->d_mlp, v->width, true, &b->fc1},
+        {"mlp.fc2", v->width, v->d_mlp, true, &b->fc2},
     };
-    tl_status status = TL_OK;
+    const tl_norm_field norms[] = {{"layer_norm1", v->width, &b->norm1},
+                                   {"layer_norm2", v->width, &b->norm2}};
     char stem[TL_STEM_BYTES];
-    for (size_t i = 0; i < sizeof linears / sizeof linears[0] && status == TL_OK; i++) {
-        snprintf(stem, sizeof stem, "%sencoder.layers.%zu.%s", f->vision, l,
-                 linears[i].stem);
-        status = tl_find_linear(f, stem, linears[i].n_out, linears[i].n_in, true,
-                                linears[i].out, err);
-    }
-    for (int i = 1; i <= 2 && status == TL_OK; i++) {
-        snprintf(stem, sizeof stem, "%sencoder.layers.%zu.layer_norm%d", f->vision, l,
-                 i);
-        status = tl_find_norm(f, stem, v->width, TL_NORM_LAYER,
-                              i == 1 ? &b->norm1 : &b->norm2, err);
-    }
-    return status;
+    snprintf(stem, sizeof stem, "%sencoder.layers.%zu.", f->vision, l);
+    const tl_status status =
+        tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
+    return status == TL_OK ? tl_find_norms(f, stem, TL_NORM_LAYER, norms, 2, err)
+                           : status;
 }
 
 static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
@@ -113,7 +103,8 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 
 /* Buffers of one image. */
 typedef struct work {
-    float *x, *norm, *q, *k, *v, *z, *lse, *hidden, *scratch;
+    tl_tower_state state;
+    float *hidden, *scratch;
 } work;
 
 static tl_status lay_out(tl_arena *arena, const tl_spec *spec, work *out, tl_error *err)
@@ -122,60 +113,46 @@ static tl_status lay_out(tl_arena *arena, const tl_spec *spec, work *out, tl_err
     const size_t rows = row_count(v), patch_values = v->channels * v->patch * v->patch,
                  wide = v->d_mlp > patch_values ? v->d_mlp : patch_values;
     const tl_tower_buffer buffers[] = {
-        {&out->x, rows * v->width},
-        {&out->norm, rows * v->width},
-        {&out->q, rows * v->width},
-        {&out->k, rows * v->width},
-        {&out->v, rows * v->width},
-        {&out->z, rows * v->width},
-        {&out->lse, rows * v->n_heads},
         {&out->hidden, rows * wide},
         {&out->scratch, tl_projector_scratch(spec, v->grid, v->grid)},
     };
-    return tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
+    const tl_status status = tl_tower_take_state(arena, v, rows, &out->state, err);
+    return status == TL_OK ? tl_tower_take(arena, buffers, 2, err) : status;
 }
 
 static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
-                           const work *s, tl_error *err)
+                           const work *buffers, tl_error *err)
 {
-    const size_t d_head = v->width / v->n_heads, rows = row_count(v);
-    const tl_attention shape = {.n_heads = v->n_heads,
-                                .n_kv_heads = v->n_heads,
-                                .d_head = d_head,
-                                .scale = (float)(1.0 / sqrt((double)d_head))};
+    const tl_tower_state *s = &buffers->state;
+    float *hidden = buffers->hidden;
+    const size_t rows = row_count(v);
     const tl_attention_prompt all = {.n_query = rows, .n_key = rows};
-    tl_status status;
-
     b->layernorm(b, rows, v->width, v->norm_eps, s->x, w->norm1.weight, w->norm1.bias,
                  s->norm);
-    if ((status = b->linear(b, &w->q, rows, s->norm, s->q, false, err)) != TL_OK ||
-        (status = b->linear(b, &w->k, rows, s->norm, s->k, false, err)) != TL_OK ||
-        (status = b->linear(b, &w->v, rows, s->norm, s->v, false, err)) != TL_OK ||
-        (status = b->attention(b, &shape, 1, &all, s->q, s->k, s->v, s->z, s->lse,
-                               err)) != TL_OK ||
-        (status = b->linear(b, &w->out, rows, s->z, s->x, true, err)) != TL_OK)
+    tl_status status = tl_tower_attend(b, v, &w->attention, rows, &all, 1, s, err);
+    if (status != TL_OK)
         return status;
-
     b->layernorm(b, rows, v->width, v->norm_eps, s->x, w->norm2.weight, w->norm2.bias,
                  s->norm);
-    if ((status = b->linear(b, &w->fc1, rows, s->norm, s->hidden, false, err)) != TL_OK)
+    if ((status = b->linear(b, &w->fc1, rows, s->norm, hidden, false, err)) != TL_OK)
         return status;
-    b->activate(b, v->activation, rows * v->d_mlp, s->hidden);
-    return b->linear(b, &w->fc2, rows, s->hidden, s->x, true, err);
+    b->activate(b, v->activation, rows * v->d_mlp, hidden);
+    return b->linear(b, &w->fc2, rows, hidden, s->x, true, err);
 }
 
 /* From pixels to s->x in front of the first block. */
 static tl_status embed(tl_backend *b, const tl_vision_spec *v, const tower *w,
-                       const tl_pixels *pixels, const work *s, tl_error *err)
+                       const tl_pixels *pixels, const work *buffers, tl_error *err)
 {
+    const tl_tower_state *s = &buffers->state;
     const size_t rows = row_count(v);
     float *patches = s->x + v->class_row * v->width;
     tl_status status = tl_tensor_to_f32(&w->positions, 0, rows * v->width, s->x, err);
     if (status != TL_OK)
         return status;
-    tl_tower_cut_patches(v, pixels, s->hidden);
-    status =
-        b->linear(b, &w->patch_embed, v->grid * v->grid, s->hidden, patches, true, err);
+    tl_tower_cut_patches(v, pixels, buffers->hidden);
+    status = b->linear(b, &w->patch_embed, v->grid * v->grid, buffers->hidden, patches,
+                       true, err);
     if (status != TL_OK || !v->class_row)
         return status;
     b->add(b, v->width, w->class_row, s->x);
@@ -192,22 +169,24 @@ static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *s
     const tl_vision_spec *v = &spec->vision;
     const tower *w = model->weights.vision;
     tl_backend *b = model->backend;
-    work s = {0};
-    tl_status status = lay_out(scratch, spec, &s, err);
+    work buffers = {.scratch = NULL};
+    const tl_tower_state *s = &buffers.state;
+    tl_status status = lay_out(scratch, spec, &buffers, err);
     if (status == TL_OK)
-        status = embed(b, v, w, pixels, &s, err);
+        status = embed(b, v, w, pixels, &buffers, err);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
-        status = run_block(b, v, &w->blocks[l], &s, err);
+        status = run_block(b, v, &w->blocks[l], &buffers, err);
     if (status != TL_OK)
         return status;
-    const float *states = s.x;
+    const float *states = s->x;
     if (v->final_norm) {
-        b->layernorm(b, row_count(v), v->width, v->norm_eps, s.x, w->final_norm.weight,
-                     w->final_norm.bias, s.norm);
-        states = s.norm;
+        b->layernorm(b, row_count(v), v->width, v->norm_eps, s->x, w->final_norm.weight,
+                     w->final_norm.bias, s->norm);
+        states = s->norm;
     }
     return tl_projector_run(b, spec, &w->projector, v->grid, v->grid,
-                            states + v->class_row * v->width, s.scratch, out, err);
+                            states + v->class_row * v->width, buffers.scratch, out,
+                            err);
 }
 
 static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
@@ -232,8 +211,8 @@ static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *ar
                       tl_error *err)
 {
     (void)pixels;
-    work s = {0};
-    return lay_out(arena, spec, &s, err);
+    work buffers;
+    return lay_out(arena, spec, &buffers, err);
 }
 
 static const char *const prefixes[] = {"vision_tower.vision_model.",

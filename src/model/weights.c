@@ -21,12 +21,7 @@ static tl_status find_layer(const tl_finder *f, size_t l, tl_layer_weights *w,
     const tl_spec *s = f->spec;
     const tl_dims *d = &s->dims;
     const size_t q_width = d->n_heads * d->d_head, kv_width = d->n_kv_heads * d->d_head;
-    const struct {
-        const char *stem;
-        size_t n_out, n_in;
-        bool has_bias;
-        tl_linear *out;
-    } linears[] = {
+    const tl_linear_field linears[] = {
         {"self_attn.q_proj", q_width, d->d_model, s->qkv_bias, &w->q},
         {"self_attn.k_proj", kv_width, d->d_model, s->qkv_bias, &w->k},
         {"self_attn.v_proj", kv_width, d->d_model, s->qkv_bias, &w->v},
@@ -37,34 +32,23 @@ static tl_status find_layer(const tl_finder *f, size_t l, tl_layer_weights *w,
     };
     /* With post-norms `post_attention_layernorm` is one of them, and the norm in
      * front of the MLP has a name of its own. */
-    const struct {
-        const char *stem;
-        size_t width;
-        bool present;
-        tl_norm *out;
-    } norms[] = {
-        {"input_layernorm", d->d_model, true, &w->attn_norm},
-        {"post_attention_layernorm", d->d_model, !s->post_norms, &w->mlp_norm},
-        {"post_attention_layernorm", d->d_model, s->post_norms, &w->attn_post_norm},
-        {"pre_feedforward_layernorm", d->d_model, s->post_norms, &w->mlp_norm},
-        {"post_feedforward_layernorm", d->d_model, s->post_norms, &w->mlp_post_norm},
-        {"self_attn.q_norm", d->d_head, s->qk_norm, &w->q_norm},
-        {"self_attn.k_norm", d->d_head, s->qk_norm, &w->k_norm},
+    const bool post = s->post_norms;
+    const tl_norm_field norms[] = {
+        {"input_layernorm", d->d_model, &w->attn_norm},
+        {"post_attention_layernorm", d->d_model,
+         post ? &w->attn_post_norm : &w->mlp_norm},
+        {"pre_feedforward_layernorm", d->d_model, post ? &w->mlp_norm : NULL},
+        {"post_feedforward_layernorm", d->d_model, post ? &w->mlp_post_norm : NULL},
+        {"self_attn.q_norm", d->d_head, s->qk_norm ? &w->q_norm : NULL},
+        {"self_attn.k_norm", d->d_head, s->qk_norm ? &w->k_norm : NULL},
     };
-    tl_status status = TL_OK;
     char stem[TL_STEM_BYTES];
-    for (size_t i = 0; i < sizeof linears / sizeof linears[0] && status == TL_OK; i++) {
-        snprintf(stem, sizeof stem, "%slayers.%zu.%s", f->decoder, l, linears[i].stem);
-        status = tl_find_linear(f, stem, linears[i].n_out, linears[i].n_in,
-                                linears[i].has_bias, linears[i].out, err);
-    }
-    for (size_t i = 0; i < sizeof norms / sizeof norms[0] && status == TL_OK; i++) {
-        snprintf(stem, sizeof stem, "%slayers.%zu.%s", f->decoder, l, norms[i].stem);
-        if (norms[i].present)
-            status =
-                tl_find_norm(f, stem, norms[i].width, TL_NORM_RMS, norms[i].out, err);
-    }
-    return status;
+    snprintf(stem, sizeof stem, "%slayers.%zu.", f->decoder, l);
+    const tl_status status =
+        tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
+    return status == TL_OK ? tl_find_norms(f, stem, TL_NORM_RMS, norms,
+                                           sizeof norms / sizeof *norms, err)
+                           : status;
 }
 
 static tl_status find_head(const tl_finder *f, tl_weights *w, tl_error *err)
