@@ -42,15 +42,15 @@ static size_t cache_bytes(const tl_model *model, bool has_image)
     return all < TL_DEFAULT_CACHE_BYTES ? all : TL_DEFAULT_CACHE_BYTES;
 }
 
-/* Both sides of the widest product. */
-static size_t product_bytes(const tl_model *model, const char *backend, bool has_image)
+size_t tl_memory_plan_products(const tl_model *model, const char *backend,
+                               size_t n_threads, bool has_image)
 {
     const tl_dims *d = &model->spec.dims;
     const tl_vision_spec *v = &model->spec.vision;
     size_t widest = larger(larger(d->d_model, d->d_mlp), d->n_heads * d->d_head);
     if (has_image)
         widest = larger(widest, larger(v->d_mlp, v->width * v->merge * v->merge));
-    return tl_backend_scratch_bytes(backend, 0, widest, widest);
+    return tl_backend_scratch_bytes(backend, n_threads, widest, widest);
 }
 
 static size_t pixel_count(const tl_pixels *pixels)
@@ -89,7 +89,7 @@ tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t
     tl_memory_plan p = {
         .weights = weight_bytes(model, has_image),
         .cache = cache_bytes(model, has_image),
-        .products = product_bytes(model, backend, has_image),
+        .products = tl_memory_plan_products(model, backend, 0, has_image),
         .inputs =
             (n_prompts * (n_pos * d->d_model + (has_image ? pixel_count(pixels) : 0)) +
              d->n_vocab) *

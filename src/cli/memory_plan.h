@@ -30,6 +30,10 @@ tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t
                               size_t n_prompts, const tl_pixels *pixels,
                               tl_memory_plan *out, tl_error *err);
 
+/* Bytes of panels and tiles of the widest product; n_threads 0: all there are. */
+size_t tl_memory_plan_products(const tl_model *model, const char *backend,
+                               size_t n_threads, bool has_image);
+
 /* Bytes of one pass over them. */
 tl_status tl_memory_plan_pass(const tl_model *model, size_t n_pos, size_t n_prompts,
                               const tl_pass_options *options, size_t *out,

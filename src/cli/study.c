@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
 #include "base/file.h"
 #include "cli/manifest.h"
+#include "cli/memory_plan.h"
 #include "model/vision.h"
 
 /* ---- what there is to work with ---------------------------------------------- */
@@ -42,39 +42,26 @@ static tl_status open_session(tl_study *study, tl_error *err)
     const tl_status status = tl_session_open(&options, &study->session, err);
     if (status != TL_OK || all == 0)
         return status;
-    const tl_dims *d = tl_model_dims(study->session.model);
-    const size_t width = d->d_mlp > d->d_model ? d->d_mlp : d->d_model;
-    study->scratch =
-        tl_backend_scratch_bytes(options.backend, options.n_threads, width, width);
+    study->scratch = tl_memory_plan_products(study->session.model, options.backend,
+                                             options.n_threads, true);
     const size_t taken = options.cache + study->scratch;
     study->memory = all > taken ? all - taken : 1;
     return TL_OK;
 }
 
-/* What the tower takes for the first image is set aside: it runs beside the passes. The
- * other images have as many tokens, or the study stops. An image that is wrong is told
- * about when the prompts are checked. */
-static tl_status reserve_vision(tl_study *study, tl_error *err)
+/* What the tower takes for an image is set aside: it runs beside the passes. The other
+ * images have as many tokens, or the study stops. */
+static tl_status reserve_vision(tl_study *study, const tl_pixels *pixels, tl_error *err)
 {
-    const tl_dataset *dataset = study->session.dataset;
-    size_t row = 0;
-    while (row < dataset->n_rows && dataset->rows[row].modality != TL_IMAGE)
-        row++;
-    if (study->memory == 0 || row == dataset->n_rows || !study->modalities[TL_IMAGE])
-        return TL_OK;
-    tl_arena *arena = tl_arena_create();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-    tl_encoding e;
     size_t bytes = 0;
-    if (tl_dataset_encode(dataset, row, study->session.processor, arena, &e, NULL) ==
-            TL_OK &&
-        tl_vision_bytes(study->session.model, &e.pixels, &bytes, NULL) == TL_OK) {
+    if (study->memory == 0)
+        return TL_OK;
+    const tl_status status = tl_vision_bytes(study->session.model, pixels, &bytes, err);
+    if (status == TL_OK) {
         study->scratch += bytes;
         study->memory = study->memory > bytes ? study->memory - bytes : 1;
     }
-    tl_arena_destroy(arena);
-    return TL_OK;
+    return status;
 }
 
 /* The modalities that were asked for, or those that there are. */
@@ -97,14 +84,13 @@ static tl_status choose_modalities(tl_study *study, tl_error *err)
 
 static tl_status open_inputs(tl_study *study, tl_error *err)
 {
-    tl_status status = open_session(study, err);
+    const tl_status status = open_session(study, err);
     if (status != TL_OK)
         return status;
     if (study->session.dataset->n_rows == 0)
         return tl_fail(err, TL_ERR_DATA, "%s: has no prompts",
                        study->session.dataset->path);
-    status = choose_modalities(study, err);
-    return status == TL_OK ? reserve_vision(study, err) : status;
+    return choose_modalities(study, err);
 }
 
 static tl_status parse_fractions(tl_study *study, tl_error *err)
@@ -122,9 +108,9 @@ static tl_status parse_fractions(tl_study *study, tl_error *err)
 
 /*
  * What can be known before anything is computed: text prompts of other lengths, a
- * missing image (the first), a prompt that is too long for the memory.
+ * missing image (the first). How long they are.
  */
-static tl_status check_prompts(const tl_study *study, tl_modality modality,
+static tl_status check_prompts(tl_study *study, tl_modality modality, size_t *n_pos,
                                tl_error *err)
 {
     tl_encoding first = {0}, encoding;
@@ -139,8 +125,12 @@ static tl_status check_prompts(const tl_study *study, tl_modality modality,
             continue;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
+        const bool is_image = modality == TL_IMAGE && first.n_pos > 0;
+        if (status == TL_OK && is_image)
+            status = tl_fail_while(err, reserve_vision(study, &encoding.pixels, err),
+                                   "prompt '%s'", study->session.dataset->rows[row].id);
         tl_arena_rewind(arena, mark);
-        if (modality == TL_IMAGE && first.n_pos > 0)
+        if (is_image)
             break; /* decoding all of them takes its time */
     }
     for (size_t row = 0; row < study->session.dataset->n_rows && status == TL_OK;
@@ -154,8 +144,7 @@ static tl_status check_prompts(const tl_study *study, tl_modality modality,
                              study->session.dataset->rows[row].id, path);
     }
     tl_arena_destroy(arena);
-    if (status == TL_OK && first.n_pos > 0)
-        status = tl_study_plan(study, modality, first.n_pos, err);
+    *n_pos = first.n_pos;
     return status;
 }
 
@@ -173,12 +162,17 @@ static tl_status check_predictions(const tl_study *study, tl_error *err)
     return TL_OK;
 }
 
-static tl_status check_all_prompts(const tl_study *study, tl_error *err)
+/* And whether the memory is enough for them. */
+static tl_status check_all_prompts(tl_study *study, tl_error *err)
 {
+    size_t n_pos[TL_MODALITY_COUNT] = {0};
     tl_status status = check_predictions(study, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         if (study->modalities[m])
-            status = check_prompts(study, (tl_modality)m, err);
+            status = check_prompts(study, (tl_modality)m, &n_pos[m], err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        if (n_pos[m] > 0)
+            status = tl_study_plan(study, (tl_modality)m, n_pos[m], err);
     return status;
 }
 

@@ -8,15 +8,15 @@
  */
 #include "cli/study_private.h"
 
+#include "model/model_private.h"
 #include "twinlens/pass.h"
-
-enum { CACHE_BYTES = 64 << 20 };
 
 size_t tl_study_cache_bytes(const tl_session_options *options, size_t all)
 {
     if (options->cache > 0)
         return options->cache;
-    return all == 0 || all / 8 > CACHE_BYTES ? CACHE_BYTES : all / 8;
+    return all == 0 || all / 8 > TL_DEFAULT_CACHE_BYTES ? TL_DEFAULT_CACHE_BYTES
+                                                        : all / 8;
 }
 
 static size_t component_count(const tl_dims *d, size_t n_pos)
