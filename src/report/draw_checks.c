@@ -31,12 +31,21 @@ static tl_style style_of(tl_component_kind kind, bool rank)
                       .is_hollow = rank};
 }
 
+/* With the legend that all have. */
+static void end_plot(tl_plot *plot)
+{
+    static const char *const names[] = {"heads", "neurons"};
+    const tl_style styles[] = {style_of(TL_KIND_HEADS, false),
+                               style_of(TL_KIND_NEURONS, false)};
+    tl_plot_legend(plot, names, styles, TL_KIND_COUNT);
+    tl_plot_end(plot);
+}
+
 /* ---- correlations by steps ------------------------------------------------------- */
 
 static void draw_correlations(const tl_findings *f, tl_modality modality,
                               tl_figure *figure)
 {
-    static const char *const names[] = {"heads", "neurons"};
     const tl_finding_validation *v = &f->validations[modality];
     char title[64], name[32], text[32];
     snprintf(title, sizeof title, "%s: correlation by steps",
@@ -73,17 +82,13 @@ static void draw_correlations(const tl_findings *f, tl_modality modality,
             tl_plot_point(&plot, x + 0.14, &c->spearman, &spearman);
         }
     }
-    const tl_style styles[] = {style_of(TL_KIND_HEADS, false),
-                               style_of(TL_KIND_NEURONS, false)};
-    tl_plot_legend(&plot, names, styles, 2);
-    tl_plot_end(&plot);
+    end_plot(&plot);
 }
 
 /* ---- every component ------------------------------------------------------------- */
 
 static void draw_scatter(const tl_findings *f, tl_modality modality, tl_figure *figure)
 {
-    static const char *const names[] = {"heads", "neurons"};
     const tl_finding_validation *v = &f->validations[modality];
     const size_t steps = steps_of(f, v);
     double most = 0.0;
@@ -124,17 +129,13 @@ static void draw_scatter(const tl_findings *f, tl_modality modality, tl_figure *
                               .fill = s.is_hollow ? "#ffffff" : s.color,
                               .opacity = 0.7});
     }
-    const tl_style styles[] = {style_of(TL_KIND_HEADS, false),
-                               style_of(TL_KIND_NEURONS, false)};
-    tl_plot_legend(&plot, names, styles, 2);
-    tl_plot_end(&plot);
+    end_plot(&plot);
 }
 
 /* ---- layer by layer -------------------------------------------------------------- */
 
 static void draw_layers(const tl_findings *f, tl_modality modality, tl_figure *figure)
 {
-    static const char *const names[] = {"heads", "neurons"};
     const tl_finding_validation *v = &f->validations[modality];
     const size_t steps = steps_of(f, v);
     double x[MOST];
@@ -165,13 +166,11 @@ static void draw_layers(const tl_findings *f, tl_modality modality, tl_figure *f
                     .x = {0, n > 1 ? (double)(n - 1) : 1, TL_SCALE_LINEAR},
                     .y = {-1, 1, TL_SCALE_LINEAR}};
     tl_plot_begin(&plot, figure->panels);
-    tl_style styles[TL_KIND_COUNT];
     for (size_t k = 0; k < TL_KIND_COUNT; k++) {
-        styles[k] = style_of((tl_component_kind)k, false);
-        tl_plot_curve(&plot, x, y[k], n, &styles[k]);
+        const tl_style style = style_of((tl_component_kind)k, false);
+        tl_plot_curve(&plot, x, y[k], n, &style);
     }
-    tl_plot_legend(&plot, names, styles, TL_KIND_COUNT);
-    tl_plot_end(&plot);
+    end_plot(&plot);
 }
 
 static void write_csv(const tl_finding_validation *v, const char *modality, FILE *csv)
