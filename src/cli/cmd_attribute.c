@@ -23,7 +23,11 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     size_t n = 0;
     tl_attribution *attribution = NULL;
     tl_scores scores;
+    tl_fingerprint made_from;
     tl_status status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
+    if (status == TL_OK)
+        status =
+            tl_fingerprint_take(&o->session, s->dataset, s->arena, &made_from, err);
     if (status != TL_OK)
         return status;
     tl_attribution_options how = tl_attribution_flags_resolve(&o->flags);
@@ -38,10 +42,6 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     if (status != TL_OK)
         return status;
 
-    tl_fingerprint made_from;
-    status = tl_fingerprint_take(&o->session, s->dataset, s->arena, &made_from, err);
-    if (status != TL_OK)
-        return status;
     char n_pairs[32], steps[32];
     snprintf(n_pairs, sizeof n_pairs, "%zu", n);
     snprintf(steps, sizeof steps, "%zu", how.ig_steps > 0 ? how.ig_steps : 5);
