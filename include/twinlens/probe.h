@@ -49,7 +49,7 @@ typedef struct tl_alignment_values {
         *centred_other; /* less the mean states; NULL: not wanted */
 } tl_alignment_values;
 
-/* TL_ERR_ARGUMENT when there are no data, centred values are wanted of no means, or
+/* Of `other` the text alone is read. TL_ERR_ARGUMENT when there are no data, centred values are wanted of no means, or
  * tokens that are not given. */
 tl_status tl_alignment_measure(tl_alignment *alignment, const tl_parallel *pair,
                                const tl_parallel *other, tl_alignment_values *out,

@@ -174,17 +174,28 @@ json_t *tl_pairing_json(const size_t counts[TL_PAIRING_COUNT])
                      "other_length", (json_int_t)counts[TL_OTHER_LENGTH]);
 }
 
+tl_status tl_session_parallel_text(tl_session *s, const tl_row_pair *rows,
+                                   tl_arena *arena, tl_parallel *out, tl_error *err)
+{
+    tl_encoding e;
+    tl_parallel p = {.text_ids = NULL};
+    const tl_status status = tl_session_input(s, rows->text, arena, &e, &p.text, err);
+    if (status != TL_OK)
+        return status;
+    p.text_span = (tl_span){e.n_pos, e.data_begin, e.data_end};
+    p.text_ids = e.ids;
+    *out = p;
+    return TL_OK;
+}
+
 tl_status tl_session_parallel(tl_session *s, const tl_row_pair *rows, tl_arena *arena,
                               tl_parallel *out, tl_error *err)
 {
-    tl_encoding text, image;
-    tl_status status = tl_session_input(s, rows->text, arena, &text, &out->text, err);
+    tl_encoding e;
+    tl_status status = tl_session_parallel_text(s, rows, arena, out, err);
     if (status == TL_OK)
-        status = tl_session_input(s, rows->image, arena, &image, &out->image, err);
-    if (status != TL_OK)
-        return status;
-    out->text_span = (tl_span){text.n_pos, text.data_begin, text.data_end};
-    out->image_span = (tl_span){image.n_pos, image.data_begin, image.data_end};
-    out->text_ids = text.ids;
-    return TL_OK;
+        status = tl_session_input(s, rows->image, arena, &e, &out->image, err);
+    if (status == TL_OK)
+        out->image_span = (tl_span){e.n_pos, e.data_begin, e.data_end};
+    return status;
 }

@@ -49,7 +49,9 @@ void tl_pairing_log(const tl_session *session, const size_t counts[TL_PAIRING_CO
                     size_t length);
 json_t *tl_pairing_json(const size_t counts[TL_PAIRING_COUNT]);
 
-/* Both prompts of a pair, in `arena`. */
+/* Both prompts of a pair, or its text alone, in `arena`. */
+tl_status tl_session_parallel_text(tl_session *session, const tl_row_pair *rows,
+                                   tl_arena *arena, tl_parallel *out, tl_error *err);
 tl_status tl_session_parallel(tl_session *session, const tl_row_pair *rows,
                               tl_arena *arena, tl_parallel *out, tl_error *err);
 

@@ -39,8 +39,8 @@ static tl_status align_pair(tl_study *study, tl_alignment *alignment,
     tl_status status =
         tl_session_parallel(&study->session, &rows[i], arena, &pair, err);
     if (status == TL_OK)
-        status = tl_session_parallel(&study->session, &rows[(i + 1) % n], arena, &other,
-                                     err);
+        status = tl_session_parallel_text(&study->session, &rows[(i + 1) % n], arena,
+                                          &other, err);
     tl_alignment_values out = {values, values + n_layers, values + 2 * n_layers,
                                values + 3 * n_layers};
     if (status == TL_OK)
