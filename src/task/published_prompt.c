@@ -13,44 +13,34 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "input/chat.h"
 #include "task/published_task.h"
 
 typedef struct family {
-    const char *name;
-    const char *before, *picture, *after;
-    bool strips; /* its chat template drops blanks at the ends of the words */
+    const char *name; /* of its chat format, with `tower` */
+    const char *tower;
+    const char *picture;             /* what stands for it in the tables */
     bool lead_is_data, tail_is_data; /* part of the published data segment */
 } family;
 
 static const family families[TL_PUBLISHED_FAMILIES] = {
-    [TL_PUBLISHED_QWEN2_VL] =
-        {
-            .name = "qwen2_vl",
-            .before = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-                      "<|im_start|>user\n",
-            .picture = "<|vision_start|><|image_pad|><|vision_end|>",
-            .after = "<|im_end|>\n<|im_start|>assistant\n",
-            .tail_is_data = true,
-        },
-    [TL_PUBLISHED_LLAVA] =
-        {
-            .name = "llava",
-            .before = "<s>[INST]",
-            .picture = "[IMG]",
-            .after = "[/INST]",
-            .lead_is_data = true,
-        },
-    [TL_PUBLISHED_GEMMA3] =
-        {
-            .name = "gemma3",
-            .before = "<bos><start_of_turn>user\n",
-            .picture = "<start_of_image>",
-            .after = "<end_of_turn>\n<start_of_turn>model\n",
-            .strips = true,
-            .lead_is_data = true,
-            .tail_is_data = true,
-        },
+    [TL_PUBLISHED_QWEN2_VL] = {.name = "qwen2_vl",
+                               .picture = "<|vision_start|><|image_pad|><|vision_end|>",
+                               .tail_is_data = true},
+    [TL_PUBLISHED_LLAVA] = {.name = "llava",
+                            .tower = "pixtral",
+                            .picture = "[IMG]",
+                            .lead_is_data = true},
+    [TL_PUBLISHED_GEMMA3] = {.name = "gemma3",
+                             .picture = "<start_of_image>",
+                             .lead_is_data = true,
+                             .tail_is_data = true},
 };
+
+static const tl_chat_format *chat_of(const family *f)
+{
+    return tl_chat_find(f->name, f->tower);
+}
 
 typedef struct wording {
     const char *lead, *open, *tail, *stop, *ask; /* "" where there is none */
@@ -154,15 +144,16 @@ static char *copy(tl_arena *arena, const char *begin, const char *end)
 static bool unwrap(const family *f, tl_modality modality, const char *chat,
                    const char **begin, const char **end)
 {
-    if (!begins(chat, f->before))
+    const tl_chat_format *format = chat_of(f);
+    if (!begins(chat, format->before))
         return false;
-    const char *words = chat + strlen(f->before);
+    const char *words = chat + strlen(format->before);
     const bool has_picture = begins(words, f->picture);
     if (has_picture != (modality == TL_IMAGE))
         return false;
     words += has_picture ? strlen(f->picture) : 0;
-    const size_t n = strlen(words), after = strlen(f->after);
-    if (n < after || strcmp(words + n - after, f->after) != 0)
+    const size_t n = strlen(words), after = strlen(format->after);
+    if (n < after || strcmp(words + n - after, format->after) != 0)
         return false;
     *begin = words;
     *end = words + n - after;
@@ -237,7 +228,7 @@ static bool cut_text(const family *f, const wording *w, const char *words, cuts 
 
 static bool cut_image(const family *f, const wording *w, const char *words, cuts *out)
 {
-    const char *ask = w->ask + (f->strips ? strspn(w->ask, "\n") : 0);
+    const char *ask = w->ask + (chat_of(f)->trims ? strspn(w->ask, "\n") : 0);
     out->content = out->tail = out->query = words;
     out->asked = words + strlen(ask);
     return begins(words, ask) && out->asked <= out->end;
@@ -249,7 +240,7 @@ static bool find_cuts(const family *f, const wording *w, tl_modality modality,
     const char *last = w->end[modality];
     size_t n_last = strlen(last);
     const size_t n = strlen(words);
-    while (f->strips && last[n_last - 1] == ' ')
+    while (chat_of(f)->trims && last[n_last - 1] == ' ')
         n_last--;
     if (n < n_last || strncmp(words + n - n_last, last, n_last) != 0)
         return false;
