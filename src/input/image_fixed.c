@@ -149,8 +149,6 @@ static tl_status read_shared(const json_t *config, const char *where,
     if (o == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", where);
     *o = *defaults;
-    o->do_resize = o->levels.do_rescale = o->levels.do_normalize = true;
-    o->levels.rescale_factor = 1.0 / 255.0;
     tl_status status = tl_image_processor_check(config, where, processor, err);
     if (status == TL_OK)
         status = refuse_crops(config, where, err);
@@ -165,17 +163,14 @@ static tl_status read_shared(const json_t *config, const char *where,
     return status;
 }
 
-#define HALVES                                                                         \
-    {                                                                                  \
-        .mean = {0.5, 0.5, 0.5}, .std = { 0.5, 0.5, 0.5 }                              \
-    }
-
 static tl_status read_gemma3(const json_t *config, const char *where,
                              const json_t *model, tl_arena *arena, const void **out,
                              tl_error *err)
 {
-    static const options defaults = {
-        .size = {224, 224}, .resample = TL_BILINEAR, .levels = HALVES};
+    static const options defaults = {.do_resize = true,
+                                     .size = {224, 224},
+                                     .resample = TL_BILINEAR,
+                                     .levels = TL_LEVELS_HALVES};
     options *o = NULL;
     tl_status status =
         read_shared(config, where, "Gemma3ImageProcessor", &defaults, arena, &o, err);
@@ -192,8 +187,10 @@ static tl_status read_paligemma(const json_t *config, const char *where,
                                 const json_t *model, tl_arena *arena, const void **out,
                                 tl_error *err)
 {
-    static const options defaults = {
-        .size = {224, 224}, .resample = TL_BICUBIC, .levels = HALVES};
+    static const options defaults = {.do_resize = true,
+                                     .size = {224, 224},
+                                     .resample = TL_BICUBIC,
+                                     .levels = TL_LEVELS_HALVES};
     options *o = NULL;
     tl_status status =
         read_shared(config, where, "SiglipImageProcessor", &defaults, arena, &o, err);
@@ -209,13 +206,12 @@ static tl_status read_paligemma(const json_t *config, const char *where,
 static tl_status read_clip(const json_t *config, const char *where, const json_t *model,
                            tl_arena *arena, const void **out, tl_error *err)
 {
-    static const options defaults = {
-        .do_crop = true,
-        .shortest = 224,
-        .crop = {224, 224},
-        .resample = TL_BICUBIC,
-        .levels = {.mean = {0.48145466, 0.4578275, 0.40821073},
-                   .std = {0.26862954, 0.26130258, 0.27577711}}};
+    static const options defaults = {.do_resize = true,
+                                     .do_crop = true,
+                                     .shortest = 224,
+                                     .crop = {224, 224},
+                                     .resample = TL_BICUBIC,
+                                     .levels = TL_LEVELS_CLIP};
     options *o = NULL;
     tl_status status =
         read_shared(config, where, "CLIPImageProcessor", &defaults, arena, &o, err);

@@ -76,11 +76,7 @@ static tl_status read_kind(const json_t *config, const char *where, const json_t
         .patch_width = 16,
         .patch_height = 16,
         .resample = TL_BICUBIC,
-        .levels = {.do_rescale = true,
-                   .do_normalize = true,
-                   .rescale_factor = 1.0 / 255.0,
-                   .mean = {0.48145466, 0.4578275, 0.40821073},
-                   .std = {0.26862954, 0.26130258, 0.27577711}},
+        .levels = TL_LEVELS_CLIP,
     };
     tl_status status =
         tl_image_processor_check(config, where, "PixtralImageProcessor", err);

@@ -19,6 +19,26 @@ typedef struct tl_levels {
     double mean[TL_CHANNEL_COUNT], std[TL_CHANNEL_COUNT];
 } tl_levels;
 
+/* What the classes of image processors say: CLIP's statistics, or one half for all. */
+#define TL_LEVELS_CLIP                                                                 \
+    {                                                                                  \
+        .do_rescale = true, .do_normalize = true, .rescale_factor = 1.0 / 255.0,       \
+        .mean = {0.48145466, 0.4578275, 0.40821073}, .std = {                          \
+            0.26862954,                                                                \
+            0.26130258,                                                                \
+            0.27577711                                                                 \
+        }                                                                              \
+    }
+#define TL_LEVELS_HALVES                                                               \
+    {                                                                                  \
+        .do_rescale = true, .do_normalize = true, .rescale_factor = 1.0 / 255.0,       \
+        .mean = {0.5, 0.5, 0.5}, .std = {                                              \
+            0.5,                                                                       \
+            0.5,                                                                       \
+            0.5                                                                        \
+        }                                                                              \
+    }
+
 /* Whether `config` is an object, and of the image processor `wanted`, slow or fast, if it
  * says of which. */
 tl_status tl_image_processor_check(const json_t *config, const char *where,
