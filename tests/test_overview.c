@@ -5,7 +5,7 @@
 #include "testing.h"
 
 #include "report/overview.h"
-#include "report/published.h"
+#include "finding/published.h"
 
 static const tl_study_key qwen[] = {
     {"family", "qwen2_vl"}, {"model", "0123456789abcdef"}, {"task", "counting"}};

@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "store/score_file.h"
-#include "cli/summary.h"
+#include "report/summary.h"
 #include "store/study_db.h"
 
 /* Opens DIR/NAME for writing under a name of its own; committed by end_file(). */

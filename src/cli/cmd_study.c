@@ -13,7 +13,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/study.h"
-#include "cli/summary.h"
+#include "report/summary.h"
 #include "report/report.h"
 
 /* Fractions that were written by hand: numbers, each larger than the one before. */

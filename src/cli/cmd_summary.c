@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/summary.h"
+#include "report/summary.h"
 
 static const char help[] =
     "usage: twinlens summary RUN... [--json] [--table]\n\n"

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "report/findings.h"
+#include "finding/findings.h"
 
 /* `prefix` begins all names: figures of several studies stand in one page. */
 typedef tl_status tl_draw(const tl_findings *findings, const char *prefix, FILE *page,

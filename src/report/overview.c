@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/published.h"
+#include "finding/published.h"
 #include "twinlens/alloc.h"
 
 /* ---- means over studies ---------------------------------------------------------- */

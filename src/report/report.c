@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "report/draw.h"
 #include "report/overview.h"
-#include "report/published.h"
+#include "finding/published.h"
 #include "report/svg.h"
 
 /* clang-format off */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_compare.c - the two modalities beside each other: overlap, interchange,
- * alignment (report/findings.h).
+ * alignment (finding/findings.h).
  */
-#include "report/findings_private.h"
+#include "finding/findings_private.h"
 
 #include <math.h>
 #include <stdlib.h>

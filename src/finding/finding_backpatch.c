@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_backpatch.c - by how much late states help when early layers see them
- * (report/findings.h).
+ * (finding/findings.h).
  */
-#include "report/findings_private.h"
+#include "finding/findings_private.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,10 +3,10 @@
  * published.h - what the paper reports for its models and tasks, to stand beside ours.
  * @source Nikankin et al., Same Task, Different Circuits, arXiv:2506.09047
  */
-#ifndef TWINLENS_REPORT_PUBLISHED_H
-#define TWINLENS_REPORT_PUBLISHED_H
+#ifndef TWINLENS_FINDING_PUBLISHED_H
+#define TWINLENS_FINDING_PUBLISHED_H
 
-#include "report/findings.h"
+#include "finding/findings.h"
 
 typedef struct tl_published {
     const char *model;

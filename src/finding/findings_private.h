@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * findings_private.h - the parts that findings are read in. */
-#ifndef TWINLENS_REPORT_FINDINGS_PRIVATE_H
-#define TWINLENS_REPORT_FINDINGS_PRIVATE_H
+#ifndef TWINLENS_FINDING_FINDINGS_PRIVATE_H
+#define TWINLENS_FINDING_FINDINGS_PRIVATE_H
 
-#include "report/findings.h"
+#include "finding/findings.h"
 
 /* The mean of values[n], with its interval. */
 tl_status tl_findings_mean(const double *values, size_t n, tl_interval *out,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * summary_json.c - a study for a program: docs/formats.md. See summary.h. */
-#include "cli/summary.h"
+#include "report/summary.h"
 
 #include <jansson.h>
 #include <math.h>
 
-#include "report/findings.h"
+#include "finding/findings.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "magnitude",

@@ -9,8 +9,8 @@
  * Intervals are 95 %, by the BCa bootstrap over prompts, unless said otherwise; the same
  * on every machine. What the study has not got to, or leaves out, has count 0.
  */
-#ifndef TWINLENS_REPORT_FINDINGS_H
-#define TWINLENS_REPORT_FINDINGS_H
+#ifndef TWINLENS_FINDING_FINDINGS_H
+#define TWINLENS_FINDING_FINDINGS_H
 
 #include "store/study_db.h"
 #include "twinlens/overlap.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * summary.c - a study for a person: one in full, or many as a table. See summary.h. */
-#include "cli/summary.h"
+#include "report/summary.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/findings.h"
+#include "finding/findings.h"
 #include "report/overview.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};

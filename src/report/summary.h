@@ -5,8 +5,8 @@
  *
  *     status = tl_summary_print("runs/my-task", stdout, &err);
  */
-#ifndef TWINLENS_CLI_SUMMARY_H
-#define TWINLENS_CLI_SUMMARY_H
+#ifndef TWINLENS_REPORT_SUMMARY_H
+#define TWINLENS_REPORT_SUMMARY_H
 
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_part.c - one modality: accuracies, faithfulness curves and what lies under
- * them, where the importance is (report/findings.h).
+ * them, where the importance is (finding/findings.h).
  */
-#include "report/findings_private.h"
+#include "finding/findings_private.h"
 
 #include <math.h>
 #include <stdlib.h>

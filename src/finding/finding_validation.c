@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_validation.c - how well attributed scores agree with exact effects
- * (report/findings.h).
+ * (finding/findings.h).
  */
-#include "report/findings_private.h"
+#include "finding/findings_private.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * findings.c - see findings.h. */
-#include "report/findings_private.h"
+#include "finding/findings_private.h"
 
 #include <string.h>
 

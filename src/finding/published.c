@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * published.c - see published.h. */
-#include "report/published.h"
+#include "finding/published.h"
 
 #include <string.h>
 
