@@ -14,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu.h"
+#include "op/logits.h"
 #include "twinlens/alloc.h"
 #include "twinlens/arena.h"
 
@@ -780,6 +781,183 @@ static void a_prefix_gives_the_bits_of_the_rows_it_stands_for(void **unused)
     }
 }
 
+/* ---- memory, readings and edits, the head ----------------------------------------- */
+
+/* On every backend these move or round what they are given once: the bits of src/op. */
+static tl_backend *any_backend(size_t k)
+{
+    return k < BACKENDS ? cpus[k] : ref;
+}
+
+/* More than a thread takes at a time, and not a multiple of it. */
+enum { MANY = 70001 };
+
+static void memory_goes_there_and_back(void **unused)
+{
+    (void)unused;
+    const float *x = floats(MANY, 1);
+    for (size_t k = 0; k <= BACKENDS; k++) {
+        tl_backend *b = any_backend(k);
+        void *there = NULL, *other = NULL;
+        float *back = floats(MANY, 2);
+        must(b->allocate(b, MANY * sizeof *x, &there, NULL));
+        must(b->allocate(b, (MANY + 1) * sizeof *x, &other, NULL));
+        assert_true((uintptr_t)there % TL_ALIGN == 0);
+        must(b->upload(b, MANY * sizeof *x, x, there, NULL));
+        b->fill(b, MANY + 1, -2.5f, other);
+        b->copy(b, MANY, there, other);
+        must(b->download(b, MANY * sizeof *x, other, back, NULL));
+        assert_bits("there and back", MANY, back, x);
+        must(b->download(b, sizeof *x, (float *)other + MANY, back, NULL));
+        assert_true(back[0] == -2.5f); /* filled, and not copied over */
+        b->release(b, there);
+        b->release(b, other);
+        b->release(b, NULL);
+    }
+}
+
+static void more_memory_than_there_is_is_told(void **unused)
+{
+    (void)unused;
+    for (size_t k = 0; k <= BACKENDS; k++) {
+        tl_error err = {0};
+        void *memory = &err;
+        assert_int_equal(
+            any_backend(k)->allocate(any_backend(k), SIZE_MAX / 4, &memory, &err),
+            TL_ERR_NO_MEMORY);
+        assert_true(memory == &err && err.text[0] != '\0');
+    }
+}
+
+static void rows_are_copied_by_their_lists(void **unused)
+{
+    (void)unused;
+    enum { ROWS = 700, WIDTH = 97, SOME = 300 };
+    uint32_t from[SOME], to[SOME];
+    for (uint32_t i = 0; i < SOME; i++) {
+        from[i] = i * 31 % ROWS;
+        to[i] = (ROWS - 1) - 2 * i;
+    }
+    const float *x = floats(ROWS * WIDTH, 1), *before = floats(ROWS * WIDTH, 2);
+    for (size_t k = 0; k <= BACKENDS; k++)
+        for (int lists = 0; lists < 4; lists++) {
+            tl_backend *b = any_backend(k);
+            float *y = copy_of(before, ROWS * WIDTH),
+                  *want = copy_of(before, ROWS * WIDTH);
+            b->copy_rows(b, SOME, WIDTH, lists & 1 ? from : NULL, x,
+                         lists & 2 ? to : NULL, y);
+            for (size_t i = 0; i < SOME; i++)
+                memcpy(want + (lists & 2 ? to[i] : i) * WIDTH,
+                       x + (lists & 1 ? from[i] : i) * WIDTH, WIDTH * sizeof *want);
+            assert_bits("rows by lists", ROWS * WIDTH, y, want);
+        }
+}
+
+static void readings_and_edits_are_those_of_the_definition(void **unused)
+{
+    (void)unused;
+    enum { ROWS = 53, COMPONENTS = 331, WIDTH = 4, PLACES = ROWS * COMPONENTS };
+    const float *from = floats(PLACES * WIDTH, 1), *x = floats(PLACES * WIDTH, 2);
+    uint32_t *rank = tl_arena_alloc(arena, PLACES, sizeof *rank);
+    uint8_t *in = tl_arena_alloc(arena, PLACES, 1);
+    assert_true(rank != NULL && in != NULL);
+    for (uint32_t i = 0; i < PLACES; i++) {
+        rank[i] = i * 7919u % PLACES;
+        in[i] = i % 3 == 1;
+    }
+    for (size_t k = 0; k <= BACKENDS; k++) {
+        tl_backend *b = any_backend(k);
+        for (int rule = TL_EDIT_OVERWRITE; rule <= TL_EDIT_COMPONENT; rule++)
+            for (size_t width = 1; width <= WIDTH; width += WIDTH - 1) {
+                const tl_edit_rows e = {
+                    (tl_edit_rule)rule, ROWS, COMPONENTS,    width, from, rank,
+                    PLACES / 3,         in,   COMPONENTS - 1};
+                float *y = copy_of(x, PLACES * WIDTH),
+                      *want = copy_of(x, PLACES * WIDTH);
+                b->edit(b, &e, y);
+                tl_edit_apply(&e, want);
+                assert_bits("an edit", PLACES * WIDTH, y, want);
+            }
+        for (int rule = TL_READ_COPY; rule <= TL_READ_SUBTRACT; rule++) {
+            float *y = copy_of(x, MANY), *want = copy_of(x, MANY);
+            b->read(b, (tl_read_rule)rule, MANY - 1, from, y);
+            tl_read_apply((tl_read_rule)rule, MANY - 1, from, want);
+            assert_bits("a reading", MANY, y, want);
+        }
+    }
+}
+
+static void logits_are_those_of_the_definition(void **unused)
+{
+    (void)unused;
+    static const uint32_t rows[] = {4, 0};
+    static const int32_t ids[] = {99, 0, 50}, a[] = {3, 77}, b_ids[] = {42, 3};
+    enum { ROWS = 2, IDS = 3, STREAM = 5, HEAD = 6 }; /* [100,77], with a bias */
+    const tl_linear *head = &layers[HEAD];
+    const size_t d_model = head->weight.dims[1];
+    const float *x = floats(STREAM * d_model, 1);
+    for (size_t k = 0; k <= BACKENDS; k++)
+        for (int capped = 0; capped < 2; capped++) {
+            tl_backend *b = any_backend(k);
+            const float cap = capped ? 3.0f : 0.0f;
+            double got[ROWS * IDS], want[ROWS * IDS];
+            must(b->logits_of(b, head, ROWS, rows, x, IDS, ids, cap, got, NULL));
+            tl_logits_of(&head->weight, ROWS, rows, x, IDS, ids, cap, want);
+            assert_memory_equal(got, want, sizeof want);
+            float *dx = copy_of(x, STREAM * d_model),
+                  *want_dx = copy_of(x, STREAM * d_model);
+            must(b->logit_diff_gradient(b, head, ROWS, rows, a, b_ids, cap,
+                                        capped ? want : NULL, dx, NULL));
+            tl_logit_diff_gradient(&head->weight, ROWS, rows, a, b_ids, cap,
+                                   capped ? want : NULL, want_dx);
+            assert_bits("the head's gradient", STREAM * d_model, dx, want_dx);
+        }
+}
+
+static void a_token_outside_the_vocabulary_is_refused(void **unused)
+{
+    (void)unused;
+    static const int32_t bad[] = {100, -1, INT32_MAX, INT32_MIN};
+    const tl_linear *head = &layers[6]; /* [100,77] */
+    const uint32_t row = 0;
+    const int32_t good = 7;
+    const float *x = floats(77, 1);
+    float *dx = floats(77, 2);
+    for (size_t k = 0; k <= BACKENDS; k++)
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            tl_backend *b = any_backend(k);
+            tl_error err = {0};
+            char id[16];
+            double logit = 5.0;
+            snprintf(id, sizeof id, "%d", (int)bad[i]);
+            assert_int_equal(
+                b->logits_of(b, head, 1, &row, x, 1, &bad[i], 0.0f, &logit, &err),
+                TL_ERR_ARGUMENT);
+            assert_non_null(strstr(err.text, id));
+            assert_non_null(strstr(err.text, "100"));
+            assert_true(logit == 5.0);
+            assert_int_equal(b->logit_diff_gradient(b, head, 1, &row, &good, &bad[i],
+                                                    0.0f, NULL, dx, &err),
+                             TL_ERR_ARGUMENT);
+            assert_int_equal(b->logit_diff_gradient(b, head, 1, &row, &bad[i], &good,
+                                                    0.0f, NULL, dx, &err),
+                             TL_ERR_ARGUMENT);
+            assert_bits("dx", 77, dx, floats(77, 2));
+        }
+}
+
+static void a_cap_is_that_of_the_definition(void **unused)
+{
+    (void)unused;
+    for (size_t k = 0; k <= BACKENDS; k++) {
+        float *x = floats(MANY, 1), *want = floats(MANY, 1);
+        for (size_t i = 0; i < MANY; i++)
+            want[i] = (float)(0.25 * tanh((double)want[i] / 0.25));
+        any_backend(k)->softcap(any_backend(k), MANY, 0.25f, x);
+        assert_bits("softcap", MANY, x, want);
+    }
+}
+
 /* ---- senseless sizes, no memory, names --------------------------------------------- */
 
 static void no_rows_are_no_work(void **unused)
@@ -957,6 +1135,13 @@ int main(void)
         TEST(attention_agrees_with_the_definition),
         TEST(a_prompt_attends_to_the_same_bits_in_any_company),
         TEST(a_prefix_gives_the_bits_of_the_rows_it_stands_for),
+        TEST(memory_goes_there_and_back),
+        TEST(more_memory_than_there_is_is_told),
+        TEST(rows_are_copied_by_their_lists),
+        TEST(readings_and_edits_are_those_of_the_definition),
+        TEST(logits_are_those_of_the_definition),
+        TEST(a_token_outside_the_vocabulary_is_refused),
+        TEST(a_cap_is_that_of_the_definition),
         TEST(no_rows_are_no_work),
         TEST(failing_memory_is_told_and_survived),
         TEST(the_cache_keeps_to_its_bytes),

@@ -227,6 +227,71 @@ static void backward_is_the_adjoint(void **state)
     }
 }
 
+/* ---- a part of a layer -------------------------------------------------------------- */
+
+/* n of `most`, in no order, the last of them, and with n = most + 1 one twice. */
+static void draw_index(size_t n, size_t most, uint32_t *index)
+{
+    for (size_t j = 0; j < n; j++)
+        index[j] = (uint32_t)((most - 1 + j * (most / 2 + 1)) % most);
+}
+
+static const size_t parts[] = {0, 1, 2, 64, 65};
+enum { PARTS = sizeof parts / sizeof *parts, MOST_PART = 66 };
+
+static void some_outputs_are_those_of_the_layer(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < PROBLEMS * DTYPES * PARTS * 4; n++) {
+        const problem *p = &problems[n / 4 / PARTS / DTYPES];
+        const bool has_bias = n & 1, add = n & 2;
+        const size_t part = parts[n / 4 % PARTS];
+        uint32_t index[MOST_PART];
+        draw(p, dtypes[n / 4 / PARTS % DTYPES]);
+        draw_index(part, p->n_out, index);
+        for (size_t i = 0; i < p->rows * part; i++)
+            y[i] = add ? old[i] : NAN;
+        y[p->rows * part] = 3.0f;
+        tl_linear_rows(&weight, has_bias ? bias : NULL, part, index, p->rows, x, y,
+                       add);
+        for (size_t i = 0; i < p->rows * part; i++) {
+            const size_t o = index[i % part];
+            total want = forward_oracle(p, i / part, o);
+            if (has_bias)
+                add_term(&want, (long double)bias[o]);
+            if (add)
+                add_term(&want, (long double)old[i]);
+            assert_total(p, "some y", i, y[i], &want);
+        }
+        assert_true(y[p->rows * part] == 3.0f);
+    }
+}
+
+static void some_inputs_are_a_layer_of_their_own(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < PROBLEMS * DTYPES * PARTS * 2; n++) {
+        const problem *p = &problems[n / 2 / PARTS / DTYPES];
+        const bool add = n & 1;
+        const size_t part = parts[n / 2 % PARTS];
+        uint32_t index[MOST_PART];
+        draw(p, dtypes[n / 2 / PARTS % DTYPES]);
+        draw_index(part, p->n_in, index);
+        for (size_t i = 0; i < p->rows * p->n_out; i++)
+            y[i] = add ? old[i] : NAN;
+        tl_linear_columns(&weight, part, index, p->rows, x, y, add);
+        for (size_t i = 0; i < p->rows * p->n_out; i++) {
+            total want = {0.0L, 0.0L};
+            for (size_t j = 0; j < part; j++)
+                add_term(&want, (long double)x[i / p->n_out * part + j] *
+                                    (long double)weight_at(i % p->n_out, index[j]));
+            if (add)
+                add_term(&want, (long double)old[i]);
+            assert_total(p, "y of some x", i, y[i], &want);
+        }
+    }
+}
+
 /* The promise of backend.h, to the last bit, wherever the row stands in a tile. */
 static void a_row_does_not_know_the_others(void **state)
 {
@@ -278,6 +343,8 @@ int main(void)
         cmocka_unit_test(backward_rounds_the_sum_once),
         cmocka_unit_test(add_enters_the_sum_before_it_is_rounded),
         cmocka_unit_test(backward_is_the_adjoint),
+        cmocka_unit_test(some_outputs_are_those_of_the_layer),
+        cmocka_unit_test(some_inputs_are_a_layer_of_their_own),
         cmocka_unit_test(a_row_does_not_know_the_others),
         cmocka_unit_test(a_nan_spoils_its_row_and_no_other),
         cmocka_unit_test(no_rows_write_nothing),

@@ -38,6 +38,23 @@ enum { TL_SITE_COUNT = TL_SITE_RESID_POST + 1 };
 /* "resid_pre", "z", ... */
 const char *tl_site_name(tl_site site);
 
+/* What a reading does with the values of a site. */
+typedef enum tl_read_rule {
+    TL_READ_COPY,     /* to = values */
+    TL_READ_ADD,      /* to += values */
+    TL_READ_SUBTRACT, /* to -= values */
+} tl_read_rule;
+
+/* What an edit does with the values of a site. Components are the heads of z, the neurons
+ * of mlp_post, the elements of any other site. */
+typedef enum tl_edit_rule {
+    TL_EDIT_OVERWRITE,   /* values = from */
+    TL_EDIT_ADD,         /* values += from */
+    TL_EDIT_OUTSIDE_CUT, /* values = from for components whose rank is not below a cut */
+    TL_EDIT_OUTSIDE_SET, /* values = from for components that are not in a set */
+    TL_EDIT_COMPONENT,   /* values = from for one component */
+} tl_edit_rule;
+
 /* One site of one layer and one prompt of the batch. */
 typedef struct tl_tap_event {
     tl_site site;

@@ -7,13 +7,18 @@
  * an entry says so; `rows` counts positions of all prompts of a batch, laid end
  * to end.
  *
+ * A `float *` that an entry takes is an address of the backend: it comes from
+ * `allocate`, may be moved by arithmetic inside that memory, and only the backend
+ * dereferences it. On `ref` and `cpu` it is memory of the host, and memory of the host
+ * from anywhere will do. What is of the host on every backend says so ("host").
+ *
  * The promise that everything above relies on: a row's result depends on that row
  * (and on its own prompt in `attention`), never on the number of rows, on the
  * other rows, or on where in the batch it stands, down to the last bit, and not
  * on the number of threads either.
  *
- * Entries that cannot fail return nothing. Products may (a library below), and
- * attention (scratch memory that grows with the prompt).
+ * Entries that cannot fail return nothing. Products may (a library below), and what
+ * needs memory or reads a number that a user has chosen. Every entry has to be there.
  */
 #ifndef TWINLENS_BACKEND_H
 #define TWINLENS_BACKEND_H
@@ -22,8 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "op/attention.h"
 #include "op/activation.h"
+#include "op/attention.h"
+#include "op/edit.h"
 #include "twinlens/status.h"
 #include "twinlens/tensor.h"
 
@@ -74,6 +80,75 @@ struct tl_backend {
                            const float *gate, const float *up, const float *dy,
                            float *dgate, float *dup);
     void (*add)(tl_backend *self, size_t count, const float *x, float *y); /* y += x */
+
+    /* ---- memory of the backend ---- */
+
+    /* Bytes with undefined contents, aligned to TL_ALIGN. TL_ERR_NO_MEMORY. */
+    tl_status (*allocate)(tl_backend *self, size_t bytes, void **out, tl_error *err);
+    /* Gives back what `allocate` gave; NULL does nothing. */
+    void (*release)(tl_backend *self, void *memory);
+    /* From the host, and back to it. Done when it returns. */
+    tl_status (*upload)(tl_backend *self, size_t bytes, const void *host, void *to,
+                        tl_error *err);
+    tl_status (*download)(tl_backend *self, size_t bytes, const void *from, void *host,
+                          tl_error *err);
+    /* x = value, y = x. */
+    void (*fill)(tl_backend *self, size_t count, float value, float *x);
+    void (*copy)(tl_backend *self, size_t count, const float *x, float *y);
+    /* y[to_rows[i]] = x[from_rows[i]] for n rows of `width`; host lists, NULL: 0 .. n-1.
+     * No two rows go to one place. */
+    void (*copy_rows)(tl_backend *self, size_t n, size_t width,
+                      const uint32_t *from_rows, const float *x,
+                      const uint32_t *to_rows, float *y);
+
+    /* ---- readings and edits: twinlens/site.h has the rules, op/edit.h the edit ---- */
+
+    /* A reading into y: y = x, y += x or y -= x. */
+    void (*read)(tl_backend *self, tl_read_rule rule, size_t count, const float *x,
+                 float *y);
+    /* x [n_rows, n_components, per_component], edited in place. */
+    void (*edit)(tl_backend *self, const tl_edit_rows *edit, float *x);
+
+    /* ---- the head: op/logits.h; ids, logits and lists of rows are of the host ---- */
+
+    /* out[r,i] = logit of token ids[i] at row rows[r] of x, in double. TL_ERR_ARGUMENT
+     * when there is no such token. */
+    tl_status (*logits_of)(tl_backend *self, const tl_linear *head, size_t n_rows,
+                           const uint32_t *rows, const float *x, size_t n_ids,
+                           const int32_t *ids, float softcap, double *out,
+                           tl_error *err);
+    /* dx[rows[r]] = gradient of logit(a[r]) - logit(b[r]); other rows of dx stay as they
+     * are. `logits` [n_rows, 2] are those of a and b, and may be NULL without a soft
+     * cap. Errors as above. */
+    tl_status (*logit_diff_gradient)(tl_backend *self, const tl_linear *head,
+                                     size_t n_rows, const uint32_t *rows,
+                                     const int32_t *a, const int32_t *b, float softcap,
+                                     const double *logits, float *dx, tl_error *err);
+    /* x = cap tanh(x / cap), cap > 0: logits that `linear` made. */
+    void (*softcap)(tl_backend *self, size_t count, float cap, float *x);
+
+    /* ---- a part of a linear layer; `index` is a host list of n, any order ---- */
+
+    /* y[R,n] = x[R,n_in] (rows `index` of W)^T + their bias; `add`: y +=. */
+    tl_status (*linear_rows)(tl_backend *self, const tl_linear *layer, size_t n,
+                             const uint32_t *index, size_t rows, const float *x,
+                             float *y, bool add, tl_error *err);
+    /* y[R,n_out] = x[R,n] (columns `index` of W)^T, without the bias, which belongs to
+     * the whole; `add`: y +=. */
+    tl_status (*linear_columns)(tl_backend *self, const tl_linear *layer, size_t n,
+                                const uint32_t *index, size_t rows, const float *x,
+                                float *y, bool add, tl_error *err);
+
+    /* ---- scratch of attention, kept from call to call ---- */
+
+    /* Bytes that `attention` (or attention_backward) works with for these prompts, for a
+     * memory plan. Only the counts of `prompts` are read. */
+    size_t (*attention_bytes)(const tl_backend *self, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward);
+    /* Makes room for that many now, so that attention allocates nothing later. Without
+     * it attention makes room itself. TL_ERR_NO_MEMORY. */
+    tl_status (*reserve_attention)(tl_backend *self, size_t bytes, tl_error *err);
 
     void (*destroy)(tl_backend *self);
 };

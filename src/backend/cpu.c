@@ -4,12 +4,14 @@
 
 #include <omp.h>
 
+#include "backend/host.h"
 #include "twinlens/alloc.h"
 
 typedef struct cpu {
     tl_backend table; /* first: a tl_backend * is a cpu * */
     size_t n_threads;
     tl_cpu_linear *linear;
+    tl_cpu_scratch attention; /* what it works with, kept from call to call */
 } cpu;
 
 static size_t threads(const tl_backend *self)
@@ -59,8 +61,8 @@ static tl_status attention(tl_backend *self, const tl_attention *shape,
                            const float *q, const float *k, const float *v, float *z,
                            float *lse, tl_error *err)
 {
-    return tl_cpu_attention(threads(self), shape, n_prompts, prompts, q, k, v, z, lse,
-                            err);
+    return tl_cpu_attention(threads(self), &((cpu *)self)->attention, shape, n_prompts,
+                            prompts, q, k, v, z, lse, err);
 }
 
 static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
@@ -70,8 +72,9 @@ static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
                                     const float *lse, const float *dz, float *dq,
                                     float *dk, float *dv, tl_error *err)
 {
-    return tl_cpu_attention_backward(threads(self), shape, n_prompts, prompts, q, k, v,
-                                     z, lse, dz, dq, dk, dv, err);
+    return tl_cpu_attention_backward(threads(self), &((cpu *)self)->attention, shape,
+                                     n_prompts, prompts, q, k, v, z, lse, dz, dq, dk,
+                                     dv, err);
 }
 
 static void activate(tl_backend *self, tl_activation kind, size_t count, float *x)
@@ -97,9 +100,22 @@ static void add(tl_backend *self, size_t count, const float *x, float *y)
     tl_cpu_add(threads(self), count, x, y);
 }
 
+static size_t attention_bytes(const tl_backend *self, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward)
+{
+    return tl_cpu_attention_bytes(threads(self), shape, n_prompts, prompts, backward);
+}
+
+static tl_status reserve_attention(tl_backend *self, size_t bytes, tl_error *err)
+{
+    return tl_cpu_scratch_reserve(&((cpu *)self)->attention, bytes, err);
+}
+
 static void destroy(tl_backend *self)
 {
     tl_cpu_linear_destroy(((cpu *)self)->linear);
+    tl_free(((cpu *)self)->attention.memory);
     tl_free(self);
 }
 
@@ -130,6 +146,22 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
         .gated = gated,
         .gated_backward = gated_backward,
         .add = add,
+        .allocate = tl_host_allocate,
+        .release = tl_host_release,
+        .upload = tl_host_upload,
+        .download = tl_host_download,
+        .fill = tl_host_fill,
+        .copy = tl_host_copy,
+        .copy_rows = tl_host_copy_rows,
+        .read = tl_host_read,
+        .edit = tl_host_edit,
+        .logits_of = tl_host_logits_of,
+        .logit_diff_gradient = tl_host_logit_diff_gradient,
+        .softcap = tl_host_softcap,
+        .linear_rows = tl_host_linear_rows,
+        .linear_columns = tl_host_linear_columns,
+        .attention_bytes = attention_bytes,
+        .reserve_attention = reserve_attention,
         .destroy = destroy,
     };
     *out = &self->table;

@@ -39,12 +39,25 @@ tl_status tl_cpu_linear_backward(tl_cpu_linear *linear, const tl_linear *layer,
                                  tl_error *err);
 
 /* The rest takes a number of threads and the arguments of src/op. */
-tl_status tl_cpu_attention(size_t n_threads, const tl_attention *shape,
-                           size_t n_prompts, const tl_attention_prompt *prompts,
+
+/* Memory that is kept from call to call and grows when it is too small. */
+typedef struct tl_cpu_scratch {
+    void *memory;
+    size_t bytes;
+} tl_cpu_scratch;
+/* At least `bytes`, with undefined contents. TL_ERR_NO_MEMORY leaves it empty. */
+tl_status tl_cpu_scratch_reserve(tl_cpu_scratch *scratch, size_t bytes, tl_error *err);
+
+size_t tl_cpu_attention_bytes(size_t n_threads, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward);
+tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *scratch,
+                           const tl_attention *shape, size_t n_prompts,
+                           const tl_attention_prompt *prompts,
                            const float *q, const float *k, const float *v, float *z,
                            float *lse, tl_error *err);
-tl_status tl_cpu_attention_backward(size_t n_threads, const tl_attention *shape,
-                                    size_t n_prompts,
+tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *scratch,
+                                    const tl_attention *shape, size_t n_prompts,
                                     const tl_attention_prompt *prompts, const float *q,
                                     const float *k, const float *v, const float *z,
                                     const float *lse, const float *dz, float *dq,

@@ -250,33 +250,51 @@ static void backward_unit(const tl_attention *shape, const tl_attention_prompt *
     }
 }
 
-/* Scratch for every thread, and the longest prompt; NULL without memory. */
-static float *allocate(size_t n_threads, const tl_attention *shape, size_t n_prompts,
-                       const tl_attention_prompt *prompts, size_t *floats,
-                       tl_error *err)
+tl_status tl_cpu_scratch_reserve(tl_cpu_scratch *kept, size_t bytes, tl_error *err)
+{
+    if (kept->bytes >= bytes)
+        return TL_OK;
+    tl_free(kept->memory);
+    kept->memory = tl_alloc(bytes, 1);
+    kept->bytes = kept->memory != NULL ? bytes : 0;
+    return kept->memory != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY,
+                         "no memory for attention, which works with %zu bytes", bytes);
+}
+
+/* Floats of one thread: enough for the longest prompt. */
+static size_t thread_floats(const tl_attention *shape, size_t n_prompts,
+                            const tl_attention_prompt *prompts)
 {
     size_t longest = 0;
     for (size_t p = 0; p < n_prompts; p++) {
         const size_t n = prompts[p].n_prefix + prompts[p].n_key;
         longest = n > longest ? n : longest;
     }
-    *floats = scratch_floats(longest, shape->d_head);
-    float *memory = tl_alloc(n_threads * *floats, sizeof *memory);
-    if (memory == NULL)
-        tl_fail(err, TL_ERR_NO_MEMORY, "no memory for attention over %zu positions",
-                longest);
-    return memory;
+    return scratch_floats(longest, shape->d_head);
 }
 
-tl_status tl_cpu_attention(size_t n_threads, const tl_attention *shape,
-                           size_t n_prompts, const tl_attention_prompt *prompts,
-                           const float *q, const float *k, const float *v, float *z,
-                           float *lse, tl_error *err)
+size_t tl_cpu_attention_bytes(size_t n_threads, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward)
 {
-    size_t floats = 0;
-    float *memory = allocate(n_threads, shape, n_prompts, prompts, &floats, err);
-    if (memory == NULL)
-        return TL_ERR_NO_MEMORY;
+    (void)backward;
+    return n_threads * thread_floats(shape, n_prompts, prompts) * sizeof(float);
+}
+
+tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *kept,
+                           const tl_attention *shape, size_t n_prompts,
+                           const tl_attention_prompt *prompts, const float *q,
+                           const float *k, const float *v, float *z, float *lse,
+                           tl_error *err)
+{
+    const size_t floats = thread_floats(shape, n_prompts, prompts);
+    const tl_status status =
+        tl_cpu_scratch_reserve(kept, n_threads * floats * sizeof(float), err);
+    if (status != TL_OK)
+        return status;
+    float *memory = kept->memory;
     const size_t G = shape->n_kv_heads;
 #pragma omp parallel for num_threads((int)n_threads) schedule(dynamic)
     for (size_t unit = 0; unit < n_prompts * G; unit++) {
@@ -285,21 +303,22 @@ tl_status tl_cpu_attention(size_t n_threads, const tl_attention *shape,
                                 prompt->n_prefix + prompt->n_key, shape->d_head);
         forward_unit(shape, prompt, unit % G, &w, q, k, v, z, lse);
     }
-    tl_free(memory);
     return TL_OK;
 }
 
-tl_status tl_cpu_attention_backward(size_t n_threads, const tl_attention *shape,
-                                    size_t n_prompts,
+tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *kept,
+                                    const tl_attention *shape, size_t n_prompts,
                                     const tl_attention_prompt *prompts, const float *q,
                                     const float *k, const float *v, const float *z,
                                     const float *lse, const float *dz, float *dq,
                                     float *dk, float *dv, tl_error *err)
 {
-    size_t floats = 0;
-    float *memory = allocate(n_threads, shape, n_prompts, prompts, &floats, err);
-    if (memory == NULL)
-        return TL_ERR_NO_MEMORY;
+    const size_t floats = thread_floats(shape, n_prompts, prompts);
+    const tl_status status =
+        tl_cpu_scratch_reserve(kept, n_threads * floats * sizeof(float), err);
+    if (status != TL_OK)
+        return status;
+    float *memory = kept->memory;
     const size_t G = shape->n_kv_heads;
 #pragma omp parallel for num_threads((int)n_threads) schedule(dynamic)
     for (size_t unit = 0; unit < n_prompts * G; unit++) {
@@ -308,6 +327,5 @@ tl_status tl_cpu_attention_backward(size_t n_threads, const tl_attention *shape,
                                 prompt->n_prefix + prompt->n_key, shape->d_head);
         backward_unit(shape, prompt, unit % G, &w, q, k, v, z, lse, dz, dq, dk, dv);
     }
-    tl_free(memory);
     return TL_OK;
 }

@@ -30,6 +30,7 @@
 #include <immintrin.h>
 #endif
 
+#include "backend/host.h"
 #include "twinlens/alloc.h"
 
 enum {
@@ -692,24 +693,9 @@ static tl_status reserve_workers(tl_cpu_linear *s, const job *j, tl_error *err)
     return TL_OK;
 }
 
-/* What comes from a file and does not suit a product. */
-static tl_status check_weight(const tl_tensor *weight, tl_error *err)
-{
-    const tl_dtype dtype = weight->dtype;
-    if (weight->n_dims != 2)
-        return tl_fail(err, TL_ERR_ARGUMENT,
-                       "a linear layer's weight has %zu dimensions, wanted 2",
-                       weight->n_dims);
-    if (dtype != TL_F32 && dtype != TL_F16 && dtype != TL_BF16)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "a linear layer's weight is %s, wanted F32, F16 or BF16",
-                       tl_dtype_name(dtype));
-    return TL_OK;
-}
-
 static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
 {
-    tl_status status = check_weight(&j->layer->weight, err);
+    tl_status status = tl_linear_check(j->layer, err);
     if (status != TL_OK || j->rows == 0)
         return status;
     j->k = j->layer->weight.dims[j->backward ? 0 : 1];

@@ -3,7 +3,7 @@
  * ref.c - the backend that is the definition: every entry is the op of that name.
  * One thread, double sums, no memory of its own.
  */
-#include "backend/backend.h"
+#include "backend/host.h"
 
 #include "op/activation.h"
 #include "op/attention.h"
@@ -13,26 +13,11 @@
 #include "op/rotary.h"
 #include "twinlens/alloc.h"
 
-/* The ops assert what they need of a weight; a backend is asked by users. */
-static tl_status check_weight(const tl_tensor *weight, tl_error *err)
-{
-    const tl_dtype dtype = weight->dtype;
-    if (weight->n_dims != 2)
-        return tl_fail(err, TL_ERR_ARGUMENT,
-                       "a linear layer's weight has %zu dimensions, wanted 2",
-                       weight->n_dims);
-    if (dtype != TL_F32 && dtype != TL_F16 && dtype != TL_BF16)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "a linear layer's weight is %s, wanted F32, F16 or BF16",
-                       tl_dtype_name(dtype));
-    return TL_OK;
-}
-
 static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
                         const float *x, float *y, bool add, tl_error *err)
 {
     (void)self;
-    const tl_status status = check_weight(&layer->weight, err);
+    const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
         tl_linear_forward(&layer->weight, layer->bias, rows, x, y, add);
     return status;
@@ -42,7 +27,7 @@ static tl_status linear_backward(tl_backend *self, const tl_linear *layer, size_
                                  const float *dy, float *dx, bool add, tl_error *err)
 {
     (void)self;
-    const tl_status status = check_weight(&layer->weight, err);
+    const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
         tl_linear_backward(&layer->weight, rows, dy, dx, add);
     return status;
@@ -77,10 +62,10 @@ static void rotary(tl_backend *self, size_t rows, size_t n_heads, size_t d_head,
     tl_rotary_apply(rows, n_heads, d_head, cosine, sine, inverse, x);
 }
 
-static tl_status attention(tl_backend *self, const tl_attention *shape, size_t n_prompts,
-                           const tl_attention_prompt *prompts, const float *q,
-                           const float *k, const float *v, float *z, float *lse,
-                           tl_error *err)
+static tl_status attention(tl_backend *self, const tl_attention *shape,
+                           size_t n_prompts, const tl_attention_prompt *prompts,
+                           const float *q, const float *k, const float *v, float *z,
+                           float *lse, tl_error *err)
 {
     (void)self;
     (void)err;
@@ -89,10 +74,11 @@ static tl_status attention(tl_backend *self, const tl_attention *shape, size_t n
 }
 
 static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
-                                    size_t n_prompts, const tl_attention_prompt *prompts,
-                                    const float *q, const float *k, const float *v,
-                                    const float *z, const float *lse, const float *dz,
-                                    float *dq, float *dk, float *dv, tl_error *err)
+                                    size_t n_prompts,
+                                    const tl_attention_prompt *prompts, const float *q,
+                                    const float *k, const float *v, const float *z,
+                                    const float *lse, const float *dz, float *dq,
+                                    float *dk, float *dv, tl_error *err)
 {
     (void)self;
     (void)err;
@@ -124,8 +110,22 @@ static void gated_backward(tl_backend *self, tl_activation kind, size_t count,
 static void add(tl_backend *self, size_t count, const float *x, float *y)
 {
     (void)self;
-    for (size_t i = 0; i < count; i++)
-        y[i] += x[i]; /* one rounding: two floats have no better sum */
+    tl_read_apply(TL_READ_ADD, count, x, y);
+}
+
+/* The definition has no scratch. */
+static size_t attention_bytes(const tl_backend *self, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward)
+{
+    (void)self, (void)shape, (void)n_prompts, (void)prompts, (void)backward;
+    return 0;
+}
+
+static tl_status reserve_attention(tl_backend *self, size_t bytes, tl_error *err)
+{
+    (void)self, (void)bytes, (void)err;
+    return TL_OK;
 }
 
 static void destroy(tl_backend *self)
@@ -152,6 +152,22 @@ tl_status tl_backend_create_ref(tl_backend **out, tl_error *err)
         .gated = gated,
         .gated_backward = gated_backward,
         .add = add,
+        .allocate = tl_host_allocate,
+        .release = tl_host_release,
+        .upload = tl_host_upload,
+        .download = tl_host_download,
+        .fill = tl_host_fill,
+        .copy = tl_host_copy,
+        .copy_rows = tl_host_copy_rows,
+        .read = tl_host_read,
+        .edit = tl_host_edit,
+        .logits_of = tl_host_logits_of,
+        .logit_diff_gradient = tl_host_logit_diff_gradient,
+        .softcap = tl_host_softcap,
+        .linear_rows = tl_host_linear_rows,
+        .linear_columns = tl_host_linear_columns,
+        .attention_bytes = attention_bytes,
+        .reserve_attention = reserve_attention,
         .destroy = destroy,
     };
     *out = backend;

@@ -120,3 +120,47 @@ void tl_linear_backward(const tl_tensor *weight, size_t rows, const float *dy,
         }
     }
 }
+
+/* ---- a part of a layer -------------------------------------------------------- */
+
+void tl_linear_rows(const tl_tensor *weight, const float *bias, size_t n,
+                    const uint32_t *index, size_t rows, const float *x, float *y,
+                    bool add)
+{
+    assert(weight->n_dims == 2);
+    const size_t n_in = weight->dims[1];
+    float w[INS];
+    for (size_t j = 0; j < n; j++) {
+        assert(index[j] < weight->dims[0]);
+        for (size_t r = 0; r < rows; r++) {
+            double sum = 0.0;
+            for (size_t i0 = 0; i0 < n_in; i0 += INS) {
+                const size_t n_ins = smaller(INS, n_in - i0);
+                widen(weight, index[j], i0, n_ins, w);
+                for (size_t i = 0; i < n_ins; i++)
+                    sum += (double)x[r * n_in + i0 + i] * (double)w[i];
+            }
+            if (bias != NULL)
+                sum += (double)bias[index[j]];
+            y[r * n + j] = (float)(sum + (add ? (double)y[r * n + j] : 0.0));
+        }
+    }
+}
+
+void tl_linear_columns(const tl_tensor *weight, size_t n, const uint32_t *index,
+                       size_t rows, const float *x, float *y, bool add)
+{
+    assert(weight->n_dims == 2);
+    const size_t n_out = weight->dims[0];
+    float w;
+    for (size_t o = 0; o < n_out; o++)
+        for (size_t r = 0; r < rows; r++) {
+            double sum = 0.0;
+            for (size_t j = 0; j < n; j++) {
+                assert(index[j] < weight->dims[1]);
+                widen(weight, o, index[j], 1, &w);
+                sum += (double)x[r * n + j] * (double)w;
+            }
+            y[r * n_out + o] = (float)(sum + (add ? (double)y[r * n_out + o] : 0.0));
+        }
+}

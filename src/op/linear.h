@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "twinlens/tensor.h"
 
@@ -21,5 +22,19 @@ void tl_linear_forward(const tl_tensor *weight, const float *bias, size_t rows,
                        const float *x, float *y, bool add);
 void tl_linear_backward(const tl_tensor *weight, size_t rows, const float *dy,
                         float *dx, bool add);
+
+/*
+ * A part of a layer, the outputs or the inputs that `index` lists, in its order:
+ *
+ *     rows       y[r,j] = sum_i x[r,i] W[index[j],i] + bias[index[j]]
+ *     columns    y[r,o] = sum_j x[r,j] W[o,index[j]]
+ *
+ * Shapes  index [n]; rows: x [R,n_in], y [R,n]; columns: x [R,n], y [R,n_out]
+ */
+void tl_linear_rows(const tl_tensor *weight, const float *bias, size_t n,
+                    const uint32_t *index, size_t rows, const float *x, float *y,
+                    bool add);
+void tl_linear_columns(const tl_tensor *weight, size_t n, const uint32_t *index,
+                       size_t rows, const float *x, float *y, bool add);
 
 #endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * logits.c - see logits.h. Rows of W are widened a piece at a time, on the stack; a sum
+ * runs over ascending k whatever the pieces are.
+ */
+#include "op/logits.h"
+
+#include <assert.h>
+#include <math.h>
+
+enum { PIECE = 256 };
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* w[0 .. count) = W[id, first + ...] */
+static void widen(const tl_tensor *weight, int32_t id, size_t first, size_t count,
+                  float *w)
+{
+    assert(id >= 0 && (size_t)id < weight->dims[0]);
+    const tl_status status =
+        tl_tensor_to_f32(weight, (size_t)id * weight->dims[1] + first, count, w, NULL);
+    assert(status == TL_OK);
+    (void)status;
+}
+
+double tl_softcap(double logit, float cap)
+{
+    return cap > 0.0f ? (double)cap * tanh(logit / (double)cap) : logit;
+}
+
+static double dot(const tl_tensor *weight, int32_t id, const float *x)
+{
+    const size_t d_model = weight->dims[1];
+    float w[PIECE];
+    double sum = 0.0;
+    for (size_t first = 0; first < d_model; first += PIECE) {
+        const size_t n = smaller(PIECE, d_model - first);
+        widen(weight, id, first, n, w);
+        for (size_t k = 0; k < n; k++)
+            sum += (double)x[first + k] * (double)w[k];
+    }
+    return sum;
+}
+
+void tl_logits_of(const tl_tensor *weight, size_t n_rows, const uint32_t *rows,
+                  const float *x, size_t n_ids, const int32_t *ids, float cap,
+                  double *out)
+{
+    assert(weight->n_dims == 2);
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t i = 0; i < n_ids; i++)
+            out[r * n_ids + i] =
+                tl_softcap(dot(weight, ids[i], x + rows[r] * weight->dims[1]), cap);
+}
+
+static double slope(double logit, float cap)
+{
+    const double t = logit / (double)cap; /* a tanh */
+    return 1.0 - t * t;
+}
+
+void tl_logit_diff_gradient(const tl_tensor *weight, size_t n_rows,
+                            const uint32_t *rows, const int32_t *a, const int32_t *b,
+                            float cap, const double *logits, float *dx)
+{
+    assert(weight->n_dims == 2);
+    const size_t d_model = weight->dims[1];
+    float w_a[PIECE], w_b[PIECE];
+    for (size_t r = 0; r < n_rows; r++) {
+        const double slope_a = cap > 0.0f ? slope(logits[2 * r], cap) : 1.0,
+                     slope_b = cap > 0.0f ? slope(logits[2 * r + 1], cap) : 1.0;
+        for (size_t first = 0; first < d_model; first += PIECE) {
+            const size_t n = smaller(PIECE, d_model - first);
+            float *row = dx + rows[r] * d_model + first;
+            widen(weight, a[r], first, n, w_a);
+            widen(weight, b[r], first, n, w_b);
+            for (size_t k = 0; k < n; k++)
+                row[k] = (float)(slope_a * (double)w_a[k] - slope_b * (double)w_b[k]);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * logits.h - the logits of a few tokens, and the gradient of a difference of two.
+ *
+ *   x [.., d_model]   what enters the unembedding W [n_vocab, d_model]
+ *   cap               soft cap of the logits; 0: none
+ *
+ *     s[r,i]     = sum_k x[rows[r],k] W[ids[i],k]
+ *     logit[r,i] = cap tanh(s[r,i] / cap), or s[r,i] without a cap
+ *
+ * Sums and logits are double and are not rounded to float: a difference of two logits is
+ * what everything above is measured in.
+ */
+#ifndef TWINLENS_OP_LOGITS_H
+#define TWINLENS_OP_LOGITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "twinlens/tensor.h"
+
+/* cap tanh(logit / cap); `logit` itself with a cap of 0. */
+double tl_softcap(double logit, float cap);
+
+/* Shapes  ids [n_ids], each below n_vocab; rows [n_rows]; out [n_rows, n_ids] */
+void tl_logits_of(const tl_tensor *weight, size_t n_rows, const uint32_t *rows,
+                  const float *x, size_t n_ids, const int32_t *ids, float cap,
+                  double *out);
+
+/*
+ *     dx[rows[r],k] = f(logit_a) W[a[r],k] - f(logit_b) W[b[r],k],  f = 1 - (logit / cap)^2
+ *
+ * where f is the slope of the cap, and 1 without one.
+ *
+ * Shapes  a, b [n_rows]; logits [n_rows, 2] of a and b, read with a cap only
+ * Writes  these rows of dx, and no others
+ */
+void tl_logit_diff_gradient(const tl_tensor *weight, size_t n_rows,
+                            const uint32_t *rows, const int32_t *a, const int32_t *b,
+                            float cap, const double *logits, float *dx);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_logits.c - logits of a few tokens against their sums in long double, and the
+ * gradient of a difference against differences of those sums.
+ */
+#include "testing.h"
+
+#include "op/logits.h"
+
+enum { VOCAB = 11, MOST = 600, STREAM = 5 };
+
+/* Widths at the edges of the pieces that a row is widened in. */
+static const size_t widths[] = {1, 7, 255, 256, 257, 512, MOST};
+enum { WIDTHS = sizeof widths / sizeof *widths };
+static const float caps[] = {0.0f, 30.0f, 1.5f};
+enum { CAPS = sizeof caps / sizeof *caps };
+static const tl_dtype dtypes[] = {TL_F32, TL_BF16, TL_F16};
+enum { DTYPES = sizeof dtypes / sizeof *dtypes };
+
+static float weight_f32[VOCAB * MOST], x[STREAM * MOST], dx[STREAM * MOST];
+static uint16_t weight_16[VOCAB * MOST];
+static float widened[VOCAB * MOST]; /* the weight, whatever its type */
+static tl_tensor weight;
+
+static void draw(size_t d_model, tl_dtype dtype)
+{
+    uint32_t seed = 1234567u;
+    weight = (tl_tensor){.dtype = dtype,
+                         .n_dims = 2,
+                         .dims = {VOCAB, d_model},
+                         .data = dtype == TL_F32 ? (void *)weight_f32 : weight_16};
+    for (size_t i = 0; i < VOCAB * d_model; i++) {
+        weight_f32[i] = 0.3f * test_uniform(&seed);
+        weight_16[i] = dtype == TL_BF16
+                           ? tl_f32_to_bf16(weight_f32[i])
+                           : (uint16_t)(0x2800 + i * 37 % 2048 + (i % 2 << 15));
+    }
+    for (size_t i = 0; i < STREAM * d_model; i++)
+        x[i] = test_uniform(&seed);
+    assert_int_equal(tl_tensor_to_f32(&weight, 0, VOCAB * d_model, widened, NULL),
+                     TL_OK);
+}
+
+/* Of a row with `step` added to its element k. */
+static long double logit(size_t d_model, size_t row, int32_t id, float cap, size_t k,
+                         long double step)
+{
+    long double sum = 0.0L;
+    for (size_t i = 0; i < d_model; i++)
+        sum += ((long double)x[row * d_model + i] + (i == k ? step : 0.0L)) *
+               (long double)widened[(size_t)id * d_model + i];
+    return cap > 0.0f ? (long double)cap * tanhl(sum / (long double)cap) : sum;
+}
+
+static const uint32_t rows[] = {3, 0, 4};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static void logits_are_the_sums_of_their_rows(void **unused)
+{
+    (void)unused;
+    static const int32_t ids[] = {10, 0, 4, 4};
+    enum { IDS = sizeof ids / sizeof *ids };
+    for (size_t n = 0; n < WIDTHS * CAPS * DTYPES; n++) {
+        const size_t d_model = widths[n % WIDTHS];
+        const float cap = caps[n / WIDTHS % CAPS];
+        draw(d_model, dtypes[n / WIDTHS / CAPS]);
+        double out[ROWS * IDS];
+        tl_logits_of(&weight, ROWS, rows, x, IDS, ids, cap, out);
+        for (size_t i = 0; i < ROWS * IDS; i++)
+            assert_close(
+                "logits", i, out[i],
+                (double)logit(d_model, rows[i / IDS], ids[i % IDS], cap, 0, 0.0L),
+                2e-14); /* within 5e-15 when this was set */
+    }
+}
+
+/* Not only close: a difference of logits is compared over months. */
+static void a_sum_runs_over_ascending_elements_in_double(void **unused)
+{
+    (void)unused;
+    draw(MOST, TL_BF16);
+    const int32_t id = 5;
+    double sum = 0.0, out;
+    for (size_t k = 0; k < MOST; k++)
+        sum += (double)x[rows[0] * MOST + k] * (double)widened[(size_t)id * MOST + k];
+    tl_logits_of(&weight, 1, rows, x, 1, &id, 0.0f, &out);
+    assert_memory_equal(&out, &sum, sizeof sum);
+    sum = 30.0 * tanh(sum / 30.0);
+    tl_logits_of(&weight, 1, rows, x, 1, &id, 30.0f, &out);
+    assert_memory_equal(&out, &sum, sizeof sum);
+}
+
+static void the_gradient_is_the_slope_of_the_difference(void **unused)
+{
+    (void)unused;
+    static const int32_t a[ROWS] = {10, 2, 6}, b[ROWS] = {0, 9, 6};
+    const float untouched = 77.5f;
+    for (size_t n = 0; n < WIDTHS * CAPS * DTYPES; n++) {
+        const size_t d_model = widths[n % WIDTHS];
+        const float cap = caps[n / WIDTHS % CAPS];
+        draw(d_model, dtypes[n / WIDTHS / CAPS]);
+        for (size_t i = 0; i < STREAM * d_model; i++)
+            dx[i] = untouched;
+        double logits[ROWS * 2];
+        for (size_t r = 0; r < ROWS; r++)
+            tl_logits_of(&weight, 1, &rows[r], x, 2, (int32_t[]){a[r], b[r]}, cap,
+                         logits + 2 * r);
+        tl_logit_diff_gradient(&weight, ROWS, rows, a, b, cap,
+                               cap > 0.0f ? logits : NULL, dx);
+        for (size_t r = 0; r < ROWS; r++)
+            for (size_t k = 0; k < d_model; k += 1 + d_model / 20) {
+                const long double h = 1e-5L;
+                const long double slope = (logit(d_model, rows[r], a[r], cap, k, h) -
+                                           logit(d_model, rows[r], a[r], cap, k, -h) -
+                                           logit(d_model, rows[r], b[r], cap, k, h) +
+                                           logit(d_model, rows[r], b[r], cap, k, -h)) /
+                                          (2.0L * h);
+                /* A rounding to float of numbers below 1; h^2 is 1e-10. */
+                assert_close("gradient", k, (double)dx[rows[r] * d_model + k],
+                             (double)slope, 1e-7);
+            }
+        for (size_t r = 1; r < 3; r++) /* rows of no prompt */
+            for (size_t k = 0; k < d_model; k++)
+                assert_true(dx[r * d_model + k] == untouched);
+    }
+}
+
+static void a_cap_of_0_is_none(void **unused)
+{
+    (void)unused;
+    assert_true(tl_softcap(123.5, 0.0f) == 123.5);
+    assert_close("cap", 0, tl_softcap(1e9, 30.0f), 30.0, 1e-12);
+    assert_close("cap", 1, tl_softcap(-15.0, 30.0f), 30.0 * tanh(-0.5), 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_are_the_sums_of_their_rows),
+        cmocka_unit_test(a_sum_runs_over_ascending_elements_in_double),
+        cmocka_unit_test(the_gradient_is_the_slope_of_the_difference),
+        cmocka_unit_test(a_cap_of_0_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
