@@ -77,10 +77,6 @@ void tl_dataset_close(tl_dataset *dataset);
 /* Index of the row with that id; TL_NO_ROW if there is none. */
 size_t tl_dataset_find(const tl_dataset *dataset, const char *id);
 
-/* "text" or "image"; and back: TL_ERR_ARGUMENT naming what was wanted. */
-const char *tl_modality_name(tl_modality modality);
-tl_status tl_modality_parse(const char *text, tl_modality *out, tl_error *err);
-
 /* The words of a row as the processor takes them, with the task's image size. */
 tl_prompt_text tl_dataset_prompt(const tl_dataset *dataset, size_t row);
 

@@ -10,8 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum tl_modality { TL_TEXT = 0, TL_IMAGE = 1 } tl_modality;
-enum { TL_MODALITY_COUNT = 2 };
+#include "twinlens/terms.h"
 
 /*
  * An image, ready for the vision tower, in the layout in which transformers

@@ -15,18 +15,7 @@
 #define TWINLENS_OVERLAP_H
 
 #include "twinlens/circuit.h"
-
-typedef enum tl_segment {
-    TL_SEGMENT_DATA,
-    TL_SEGMENT_QUERY,
-    TL_SEGMENT_GENERATION,
-} tl_segment;
-enum { TL_SEGMENT_COUNT = TL_SEGMENT_GENERATION + 1 };
-const char *tl_segment_name(tl_segment segment); /* "data", "query", "generation" */
-
-typedef enum tl_component_kind { TL_KIND_HEADS, TL_KIND_NEURONS } tl_component_kind;
-enum { TL_KIND_COUNT = TL_KIND_NEURONS + 1 };
-const char *tl_kind_name(tl_component_kind kind); /* "heads", "neurons" */
+#include "twinlens/terms.h"
 
 /* Where the parts of all prompts of one modality are. */
 typedef struct tl_span {

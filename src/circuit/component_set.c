@@ -8,18 +8,6 @@
 
 #include "twinlens/overlap.h"
 
-const char *tl_segment_name(tl_segment segment)
-{
-    static const char *const name[] = {"data", "query", "generation"};
-    return name[segment];
-}
-
-const char *tl_kind_name(tl_component_kind kind)
-{
-    static const char *const name[] = {"heads", "neurons"};
-    return name[kind];
-}
-
 void tl_span_segment(const tl_span *span, tl_segment segment, size_t *begin,
                      size_t *end)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * study_db.h - the database of a study folder: what made the study (the manifest),
- * and every number it found, as plain rows.
+ * and every number it found, as the rows of include/twinlens/rows.h.
  *
  *     tl_study_db *db = NULL;
  *     status = tl_study_db_open("runs/my-task", TL_STUDY_WRITE, &db, &err);
@@ -26,7 +26,7 @@
 #include <stdio.h>
 
 #include "twinlens/arena.h"
-#include "twinlens/encoding.h"
+#include "twinlens/rows.h"
 #include "twinlens/status.h"
 
 #define TL_STUDY_DB_NAME "study.db"
@@ -48,10 +48,6 @@ tl_status tl_study_db_open(const char *folder, tl_study_access access,
 void tl_study_db_close(tl_study_db *db);
 
 /* ---- what made the study ----------------------------------------------------- */
-
-typedef struct tl_study_key {
-    const char *key, *value;
-} tl_study_key;
 
 /* A file that was hashed, and how it looked, so that it need not be hashed again. */
 typedef struct tl_study_file {
@@ -82,17 +78,6 @@ tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t 
 
 /* ---- what the model says to each prompt -------------------------------------- */
 
-typedef struct tl_study_prompt {
-    size_t row; /* in the dataset */
-    const char *id;
-    tl_modality modality;
-    size_t n_pos, data_begin, data_end;
-    int32_t answer_id, label_id, top_id; /* of labels, of all; label_id -1: no labels */
-    const char *answer, *label, *top;    /* as text; the latter two may be NULL */
-    double answer_logit, label_logit, top_logit;
-    bool correct_limited, correct_full;
-} tl_study_prompt;
-
 tl_status tl_study_db_put_prompts(tl_study_db *db, const tl_study_prompt *prompts,
                                   size_t n_prompts, tl_error *err);
 tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
@@ -100,13 +85,6 @@ tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
                                   size_t *n_prompts, tl_error *err);
 
 /* ---- which prompts are used -------------------------------------------------- */
-
-typedef enum tl_study_part { TL_STUDY_DISCOVERY, TL_STUDY_EVALUATION } tl_study_part;
-
-typedef struct tl_study_pair {
-    size_t row, counterfactual; /* in the dataset */
-    int32_t answer_id, counterfactual_answer_id;
-} tl_study_pair;
 
 /* Both parts of a modality at once; a part's pairs are in order. */
 tl_status tl_study_db_put_split(tl_study_db *db, tl_modality modality,
@@ -120,14 +98,6 @@ tl_status tl_study_db_get_pairs(const tl_study_db *db, tl_modality modality,
 
 /* ---- the scores, which are in a file of their own ---------------------------- */
 
-typedef struct tl_study_scores {
-    const char *file; /* name in the folder */
-    const char *sha256;
-    size_t n_pairs;
-    size_t n_layers, n_pos, n_heads, d_mlp;
-    size_t data_begin, data_end;
-} tl_study_scores;
-
 tl_status tl_study_db_put_scores(tl_study_db *db, tl_modality modality,
                                  const tl_study_scores *scores, tl_error *err);
 /* scores->file is NULL when there are none yet. */
@@ -136,11 +106,6 @@ tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
                                  tl_error *err);
 
 /* ---- what stands at each position -------------------------------------------- */
-
-typedef struct tl_study_token {
-    const char *text; /* of the first discovery prompt, decoded */
-    size_t n_texts;   /* different ones among the discovery prompts */
-} tl_study_token;
 
 tl_status tl_study_db_put_tokens(tl_study_db *db, tl_modality modality,
                                  const tl_study_token *tokens, size_t n_pos,
@@ -151,18 +116,6 @@ tl_status tl_study_db_get_tokens(const tl_study_db *db, tl_modality modality,
 
 /* ---- some image prompts, to look at ------------------------------------------ */
 
-/* A discovery prompt and its own scores, summed over heads and over neurons. */
-typedef struct tl_study_picture {
-    size_t row; /* in the dataset */
-    const char *id, *query, *answer, *counterfactual;
-    size_t n_rows, n_columns; /* of image tokens; pos = row * n_columns + column */
-    const char *type;         /* of the file: "image/png" */
-    const void *bytes;        /* the file as it is */
-    size_t n_bytes;
-    size_t n_layers;
-    const double *heads, *neurons; /* [n_layers, n_rows * n_columns] */
-} tl_study_picture;
-
 tl_status tl_study_db_put_picture(tl_study_db *db, size_t pair,
                                   const tl_study_picture *picture, tl_error *err);
 tl_status tl_study_db_get_pictures(const tl_study_db *db, tl_arena *arena,
@@ -170,21 +123,6 @@ tl_status tl_study_db_get_pictures(const tl_study_db *db, tl_arena *arena,
                                    tl_error *err);
 
 /* ---- does attribution tell the truth? ---------------------------------------- */
-
-/* One component of one discovery pair: what patching it does, and what attribution with
- * so many steps said that it does. */
-typedef struct tl_study_effect {
-    size_t pair, ig_steps;
-    const char *kind; /* "heads", "neurons" */
-    size_t layer, pos, index;
-    double exact, attributed;
-} tl_study_effect;
-
-/* One pair: of the integrated gradient, and LD(clean) - LD(counterfactual). */
-typedef struct tl_study_completeness {
-    size_t pair, ig_steps;
-    double attributed, difference;
-} tl_study_completeness;
 
 /* All of a pair, components in order, the steps of one side by side. */
 tl_status tl_study_db_put_validation(tl_study_db *db, tl_modality modality, size_t pair,
@@ -201,23 +139,6 @@ tl_status tl_study_db_get_completeness(const tl_study_db *db, tl_modality modali
 
 /* ---- how well circuits do the job -------------------------------------------- */
 
-/* Chosen by attribution, by the size of activation differences, at random; in the order
- * of their names. */
-typedef enum tl_study_kind {
-    TL_STUDY_CIRCUIT,
-    TL_STUDY_MAGNITUDE,
-    TL_STUDY_RANDOM
-} tl_study_kind;
-enum { TL_STUDY_KIND_COUNT = TL_STUDY_RANDOM + 1 };
-
-/* Logit differences of one evaluation pair: of the clean run, of everything ablated,
- * and of the circuits of each kind, one per point of the grid. */
-typedef struct tl_study_evaluation {
-    size_t pair; /* its place in the evaluation part */
-    double clean, none;
-    const double *circuit[TL_STUDY_KIND_COUNT]; /* [n_points] each */
-} tl_study_evaluation;
-
 tl_status tl_study_db_put_evaluation(tl_study_db *db, tl_modality modality,
                                      const tl_study_evaluation *evaluation,
                                      size_t n_points, tl_error *err);
@@ -225,20 +146,6 @@ tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modalit
                                       size_t n_points, tl_arena *arena,
                                       const tl_study_evaluation **evaluations,
                                       size_t *n_evaluations, tl_error *err);
-
-/* One point of a faithfulness curve. */
-typedef struct tl_study_point {
-    const char *fraction; /* as written */
-    size_t n_heads, n_neurons;
-    double mean_of_ratios, ratio_of_means, median;
-    size_t n, n_excluded;
-} tl_study_point;
-
-/* The smallest circuit above the threshold. */
-typedef struct tl_study_minimal {
-    bool found;
-    size_t point; /* in the curve; valid if found */
-} tl_study_minimal;
 
 /* Both curves [n_points] and the minimal circuit: the end of a modality. */
 tl_status
@@ -262,30 +169,12 @@ tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err
 tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
                                 tl_error *err);
 
-/* Intersection over union of a segment's heads, neurons, or (mean) both, in positions of
- * either modality, and of random circuits. */
-typedef struct tl_study_overlap {
-    const char *segment, *kind;
-    double iou, in_text, in_image;
-    bool is_empty;
-    double random, deviation; /* mean and standard deviation over draws */
-} tl_study_overlap;
-
 /* All rows at once: the end of the stage "overlap". */
 tl_status tl_study_db_put_overlaps(tl_study_db *db, const tl_study_overlap *overlaps,
                                    size_t n, tl_error *err);
 tl_status tl_study_db_get_overlaps(const tl_study_db *db, tl_arena *arena,
                                    const tl_study_overlap **overlaps, size_t *n,
                                    tl_error *err);
-
-/* One circuit of an interchange: the host's, with a segment of the other modality's, or
- * a random one in its place. */
-typedef struct tl_study_swap {
-    const char *swapped; /* "data", "query", "generation", "none" */
-    bool is_random;
-    size_t draw; /* of the random ones */
-    size_t n_heads, n_neurons;
-} tl_study_swap;
 
 tl_status tl_study_db_put_swaps(tl_study_db *db, tl_modality host,
                                 const tl_study_swap *swaps, size_t n, tl_error *err);
@@ -306,13 +195,6 @@ tl_status tl_study_db_get_interchange(const tl_study_db *db, tl_modality host,
 
 /* ---- what image states are like ---------------------------------------------- */
 
-/* Of an image prompt and the text prompt of the same content, per layer [n_layers]: see
- * tl_alignment_values. */
-typedef struct tl_study_alignment {
-    size_t text_row, image_row; /* in the dataset */
-    const double *matched, *other, *centred_matched, *centred_other;
-} tl_study_alignment;
-
 tl_status tl_study_db_put_alignment(tl_study_db *db, size_t pair,
                                     const tl_study_alignment *alignment,
                                     size_t n_layers, tl_error *err);
@@ -323,22 +205,10 @@ tl_status tl_study_db_get_alignments(const tl_study_db *db, tl_arena *arena,
 
 /* ---- back-patching ----------------------------------------------------------- */
 
-typedef struct tl_study_cell {
-    size_t window, source, destination;
-} tl_study_cell;
-
 tl_status tl_study_db_put_cells(tl_study_db *db, const tl_study_cell *cells, size_t n,
                                 tl_error *err);
 tl_status tl_study_db_get_cells(const tl_study_db *db, tl_arena *arena,
                                 const tl_study_cell **cells, size_t *n, tl_error *err);
-
-/* One prompt of a pair: was it right, and under each cell? A character each: "0" or "1".
- * Of an iteration: after each time, the first without patching. */
-typedef struct tl_study_outcome {
-    size_t row; /* in the dataset */
-    bool is_right;
-    const char *outcomes;
-} tl_study_outcome;
 
 tl_status tl_study_db_put_backpatch(tl_study_db *db, tl_modality modality, size_t pair,
                                     const tl_study_outcome *outcome, tl_error *err);

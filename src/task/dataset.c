@@ -37,23 +37,6 @@ static tl_status fail_memory(tl_error *err)
     return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a dataset");
 }
 
-const char *tl_modality_name(tl_modality modality)
-{
-    return modality == TL_IMAGE ? "image" : "text";
-}
-
-tl_status tl_modality_parse(const char *text, tl_modality *out, tl_error *err)
-{
-    if (strcmp(text, "text") == 0)
-        *out = TL_TEXT;
-    else if (strcmp(text, "image") == 0)
-        *out = TL_IMAGE;
-    else
-        return tl_fail(err, TL_ERR_ARGUMENT, "modality '%s', wanted text or image",
-                       text);
-    return TL_OK;
-}
-
 static void warn_of_unknown(reader *r, json_t *object, const char *where,
                             const char *const *known)
 {

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rows.h - what a study finds, as plain rows: the stages make them, the store keeps them,
+ * findings are computed from them, and `twinlens export` writes them as CSV.
+ *
+ * The rows of one kind are ordered by their key, whose columns come first in the tables of
+ * docs/formats.md. Doubles keep all their bits; NaN means that there is no such number.
+ */
+#ifndef TWINLENS_ROWS_H
+#define TWINLENS_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "twinlens/terms.h"
+
+/* ---- what made the study ----------------------------------------------------- */
+
+/* One line of the manifest: a setting, or the hash of what went in. */
+typedef struct tl_study_key {
+    const char *key, *value;
+} tl_study_key;
+
+/* ---- what the model says to each prompt -------------------------------------- */
+
+/* The best of a prompt's own labels, and the best of the whole vocabulary. */
+typedef struct tl_study_prompt {
+    size_t row; /* in the dataset */
+    const char *id;
+    tl_modality modality;
+    size_t n_pos, data_begin, data_end;
+    int32_t answer_id, label_id, top_id; /* of labels, of all; label_id -1: no labels */
+    const char *answer, *label, *top;    /* as text; the latter two may be NULL */
+    double answer_logit, label_logit, top_logit;
+    bool correct_limited, correct_full;
+} tl_study_prompt;
+
+/* ---- which prompts are used -------------------------------------------------- */
+
+typedef enum tl_study_part { TL_STUDY_DISCOVERY, TL_STUDY_EVALUATION } tl_study_part;
+
+/* A clean prompt and its counterfactual. */
+typedef struct tl_study_pair {
+    size_t row, counterfactual; /* in the dataset */
+    int32_t answer_id, counterfactual_answer_id;
+} tl_study_pair;
+
+/* ---- the scores, which are in a file of their own ---------------------------- */
+
+typedef struct tl_study_scores {
+    const char *file; /* name in the folder */
+    const char *sha256;
+    size_t n_pairs;
+    size_t n_layers, n_pos, n_heads, d_mlp;
+    size_t data_begin, data_end;
+} tl_study_scores;
+
+/* ---- what stands at each position -------------------------------------------- */
+
+typedef struct tl_study_token {
+    const char *text; /* of the first discovery prompt, decoded */
+    size_t n_texts;   /* different ones among the discovery prompts */
+} tl_study_token;
+
+/* ---- some image prompts, to look at ------------------------------------------ */
+
+/* A discovery prompt and its own scores, summed over heads and over neurons. */
+typedef struct tl_study_picture {
+    size_t row; /* in the dataset */
+    const char *id, *query, *answer, *counterfactual;
+    size_t n_rows, n_columns; /* of image tokens; pos = row * n_columns + column */
+    const char *type;         /* of the file: "image/png" */
+    const void *bytes;        /* the file as it is */
+    size_t n_bytes;
+    size_t n_layers;
+    const double *heads, *neurons; /* [n_layers, n_rows * n_columns] */
+} tl_study_picture;
+
+/* ---- does attribution tell the truth? ---------------------------------------- */
+
+/* One component of one discovery pair: the exact effect of patching it, and its score
+ * attributed with so many steps. */
+typedef struct tl_study_effect {
+    size_t pair, ig_steps;
+    const char *kind; /* "heads", "neurons" */
+    size_t layer, pos, index;
+    double exact, attributed;
+} tl_study_effect;
+
+/* One pair: the sum of its integrated gradient, and LD(clean) - LD(counterfactual). */
+typedef struct tl_study_completeness {
+    size_t pair, ig_steps;
+    double attributed, difference;
+} tl_study_completeness;
+
+/* ---- how well circuits do the job -------------------------------------------- */
+
+/* How the components of a circuit are chosen: by attribution, by how much activations
+ * differ, at random; in the order of their names. */
+typedef enum tl_study_kind {
+    TL_STUDY_CIRCUIT,
+    TL_STUDY_MAGNITUDE,
+    TL_STUDY_RANDOM
+} tl_study_kind;
+enum { TL_STUDY_KIND_COUNT = TL_STUDY_RANDOM + 1 };
+
+/* Logit differences of one evaluation pair: of the clean run, of everything ablated,
+ * and of the circuits of each kind, one per point of the grid. */
+typedef struct tl_study_evaluation {
+    size_t pair; /* its place in the evaluation part */
+    double clean, none;
+    const double *circuit[TL_STUDY_KIND_COUNT]; /* [n_points] each */
+} tl_study_evaluation;
+
+/* One point of a faithfulness curve. */
+typedef struct tl_study_point {
+    const char *fraction; /* as written */
+    size_t n_heads, n_neurons;
+    double mean_of_ratios, ratio_of_means, median;
+    size_t n, n_excluded;
+} tl_study_point;
+
+/* The smallest circuit above the threshold. */
+typedef struct tl_study_minimal {
+    bool found;
+    size_t point; /* in the curve; valid if found */
+} tl_study_minimal;
+
+/* ---- the two circuits beside each other -------------------------------------- */
+
+/* Intersection over union in one segment: of the heads, of the neurons, or the mean of the
+ * two ("both"); in positions of either modality; and the same of random circuits. */
+typedef struct tl_study_overlap {
+    const char *segment, *kind;
+    double iou, in_text, in_image;
+    bool is_empty;
+    double random, deviation; /* mean and standard deviation over draws */
+} tl_study_overlap;
+
+/* One circuit of an interchange: the host's, with a segment of the other modality's, or
+ * a random one in its place. */
+typedef struct tl_study_swap {
+    const char *swapped; /* "data", "query", "generation", "none" */
+    bool is_random;
+    size_t draw; /* of the random ones */
+    size_t n_heads, n_neurons;
+} tl_study_swap;
+
+/* ---- what image states are like ---------------------------------------------- */
+
+/* An image prompt and the text prompt of the same content, per layer [n_layers]: see
+ * tl_alignment_values. */
+typedef struct tl_study_alignment {
+    size_t text_row, image_row; /* in the dataset */
+    const double *matched, *other, *centred_matched, *centred_other;
+} tl_study_alignment;
+
+/* ---- back-patching ----------------------------------------------------------- */
+
+/* The states of layer `source` are written into layer `destination`. */
+typedef struct tl_study_cell {
+    size_t window, source, destination;
+} tl_study_cell;
+
+/* One prompt of a pair: was it right without patching, and under each cell? One
+ * character each, "0" or "1". When one cell is patched again and again: after each time,
+ * the first without patching. */
+typedef struct tl_study_outcome {
+    size_t row; /* in the dataset */
+    bool is_right;
+    const char *outcomes;
+} tl_study_outcome;
+
+#endif
