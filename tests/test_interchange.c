@@ -134,21 +134,12 @@ static void random_parts_have_the_make_up(void **state)
     tl_arena_destroy(f.arena);
 }
 
-static void normalised_is_0_for_random_and_1_for_ones_own(void **state)
-{
-    (void)state;
-    assert_close("random", 0, tl_interchange_normalised(0.2, 0.2, 0.9), 0, 0);
-    assert_close("own", 0, tl_interchange_normalised(0.9, 0.2, 0.9), 1, 0);
-    assert_true(isnan(tl_interchange_normalised(0.9, 0.5, 0.5)));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_circuit_keeps_what_is_not_swapped),
         cmocka_unit_test(ones_own_part_is_no_swap),
         cmocka_unit_test(random_parts_have_the_make_up),
-        cmocka_unit_test(normalised_is_0_for_random_and_1_for_ones_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
- * test_overview.c - means over studies, gaps closed and published numbers, against what
- * the definitions give by hand; studies without anything.
+ * test_overview.c - tables over several studies: their rows and means, published numbers
+ * beside them; studies without anything.
  */
 #include "testing.h"
 
@@ -64,42 +64,6 @@ static const char *cell_at(const tl_table *t, size_t row, const char *head)
     return NULL;
 }
 
-static void a_mean_has_the_deviation_of_independent_values(void **state)
-{
-    (void)state;
-    const tl_interval values[] = {
-        about(0.2, 0.03), about(0.4, 0.04), {NAN, NAN, NAN, NAN, 0, 0}};
-    const tl_interval mean = tl_overview_mean(values, 3);
-    assert_close("mean", 0, mean.value, 0.3, 1e-15);
-    assert_close("deviation", 0, mean.deviation, 0.05 / 2, 1e-15);
-    assert_close("high", 0, mean.high, 0.3 + 1.959963985 * 0.025, 1e-9);
-    assert_int_equal(mean.n, 2);
-    assert_true(isnan(tl_overview_mean(values + 2, 1).value));
-    assert_true(isnan(tl_overview_mean(NULL, 0).value));
-}
-
-static void gaps_are_closed_as_defined(void **state)
-{
-    (void)state;
-    /* Shares: 0.25, 0.6 and -0.1; one without a gap, one without back-patching. */
-    const tl_findings studies[] = {make(other, 0.9, 0.5, 0.1),
-                                   make(other, 0.8, 0.7, 0.06),
-                                   make(other, 0.9, 0.7, -0.02),
-                                   make(other, 0.5, 0.6, 0.04),
-                                   {.folder = "runs/y"}};
-    tl_gap_closed g;
-    assert_int_equal(tl_overview_gap(studies, 5, &g, NULL), TL_OK);
-    assert_int_equal(g.n, 3);
-    assert_close("mean", 0, g.mean, 0.25, 1e-12);
-    assert_close("median", 0, g.median, 0.25, 1e-12);
-    assert_close("published way", 0, g.published_way, (0.25 + 0.6) / 2, 1e-12);
-    assert_close("pooled", 0, g.pooled, (0.1 + 0.06 - 0.02) / (0.4 + 0.1 + 0.2), 1e-12);
-    assert_close("mean gain", 0, g.mean_gain, (0.1 + 0.06 - 0.02 + 0.04) / 4, 1e-12);
-    assert_int_equal(tl_overview_gap(studies + 4, 1, &g, NULL), TL_OK);
-    assert_int_equal(g.n, 0);
-    assert_true(isnan(g.mean) && isnan(g.pooled) && isnan(g.mean_gain));
-}
-
 static void published_numbers_stand_beside_those_of_that_model_and_task(void **state)
 {
     (void)state;
@@ -133,55 +97,6 @@ static void published_numbers_stand_beside_those_of_that_model_and_task(void **s
     tl_arena_destroy(arena);
 }
 
-/* The published averages, which the paper gives beside its figures: 18, 12 and 38 % of
- * generation, query and data, and a gap closed of 32 %. */
-static void published_tables_add_up_to_what_the_paper_says(void **state)
-{
-    (void)state;
-    static const char *const tasks[] = {"counting", "arithmetic", "color_ordering",
-                                        "factual_recall", "sentiment"};
-    static const struct {
-        const char *family;
-        size_t n_layers, n_heads, d_mlp;
-    } models[] = {{"qwen2_vl", 28, 28, 18944},
-                  {"llava", 40, 32, 14336},
-                  {"gemma3", 48, 16, 15360}};
-    double overlap[TL_SEGMENT_COUNT] = {0}, gain = 0.0, closed = 0.0, size[2] = {0};
-    size_t n_closed = 0;
-    for (size_t m = 0; m < 3; m++)
-        for (size_t t = 0; t < 5; t++) {
-            const tl_study_key keys[] = {{"family", models[m].family},
-                                         {"task", tasks[t]}};
-            tl_findings f = {.keys = keys, .n_keys = 2};
-            f.parts[TL_TEXT].scores = (tl_study_scores){.n_layers = models[m].n_layers,
-                                                        .n_heads = models[m].n_heads,
-                                                        .d_mlp = models[m].d_mlp};
-            const tl_published *p = tl_published_find(&f);
-            assert_non_null(p);
-            for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
-                overlap[s] += p->overlap[s] / 15;
-            const double g = p->backpatched - p->accuracy[TL_IMAGE],
-                         share = g / (p->accuracy[TL_TEXT] - p->accuracy[TL_IMAGE]);
-            gain += g / 15;
-            if (share > 0.0 && share <= 1.0) {
-                closed += share;
-                n_closed++;
-            }
-            size[0] += p->size[TL_TEXT] / 15;
-            size[1] += p->size[TL_IMAGE] / 15;
-            assert_true(p->best.source > p->best.destination);
-            assert_true(p->best.source < models[m].n_layers);
-        }
-    assert_close("query", 0, overlap[TL_SEGMENT_QUERY], 0.12, 0.02);
-    assert_close("generation", 0, overlap[TL_SEGMENT_GENERATION], 0.38, 0.02);
-    assert_close("all", 0, (overlap[0] + overlap[1] + overlap[2]) / 3, 0.18, 0.02);
-    assert_close("gain", 0, gain, 0.047, 0.0005);
-    assert_int_equal(n_closed, 12);
-    assert_close("closed", 0, closed / 12, 0.342, 0.0005);
-    assert_close("text circuits", 0, size[0], 0.053, 0.0005);
-    assert_close("image circuits", 0, size[1], 0.131, 0.0005);
-}
-
 static void studies_without_anything_make_no_rows(void **state)
 {
     (void)state;
@@ -200,10 +115,7 @@ static void studies_without_anything_make_no_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_mean_has_the_deviation_of_independent_values),
-        cmocka_unit_test(gaps_are_closed_as_defined),
         cmocka_unit_test(published_numbers_stand_beside_those_of_that_model_and_task),
-        cmocka_unit_test(published_tables_add_up_to_what_the_paper_says),
         cmocka_unit_test(studies_without_anything_make_no_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,16 +170,4 @@ tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
                       const tl_evaluate_options *options, tl_evaluation *results,
                       tl_error *err);
 
-/* Summary of one circuit over prompts; f_i = (circuit - none) / (clean - none). */
-typedef struct tl_faithfulness {
-    double mean_of_ratios; /* mean of f_i, as published */
-    double ratio_of_means; /* sum of numerators / sum of denominators */
-    double median;         /* of f_i */
-    size_t n, n_excluded;  /* excluded: |clean - none| < 1e-6 (1 + |clean|) */
-} tl_faithfulness;
-
-/* NaN where nothing is left after the exclusions. */
-tl_faithfulness tl_faithfulness_summary(const double *clean, const double *none,
-                                        const double *circuit, size_t n);
-
 #endif

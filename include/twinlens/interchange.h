@@ -41,7 +41,4 @@ tl_status tl_interchange_draw(const tl_component_set *foreign, const tl_span *sp
                               uint64_t seed, tl_arena *arena, tl_component_set *out,
                               tl_error *err);
 
-/* (value - random) / (ceiling - random); NaN when there is no room between them. */
-double tl_interchange_normalised(double value, double random, double ceiling);
-
 #endif

@@ -105,14 +105,4 @@ tl_status tl_overlap_random(const tl_component_set *text, const tl_component_set
                             size_t n_draws, uint64_t seed, tl_overlap_baseline *out,
                             tl_error *err);
 
-/* 0 at the random baseline, 1 for equal circuits (docs/math.md eq. 12). */
-double tl_overlap_normalised(double iou, double baseline);
-
-/* As the published program has it: iou - 2 baseline, in [0.01, 1]. Of the mean of
- * n_kinds kinds, each of which is first rounded to three decimals (eq. 12). */
-double tl_overlap_normalised_published(const double *iou, const double *baseline,
-                                       size_t n_kinds);
-
-typedef enum tl_niou { TL_NIOU_CORRECT, TL_NIOU_PUBLISHED } tl_niou;
-
 #endif

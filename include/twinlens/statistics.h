@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * statistics.h - how sure a number is: bootstrap intervals over prompts, a test that
- * allows for having searched a grid, the choice of a best cell on other prompts, and
- * areas under faithfulness curves.
+ * statistics.h - what results come to, and how sure they are: faithfulness and the other
+ * normalised values, bootstrap intervals over prompts, a test that allows for having
+ * searched a grid, the choice of a best cell on other prompts, and areas under
+ * faithfulness curves. Everything here is a formula over numbers; no model is needed.
  *
  *     static double mean(const void *data, const size_t *chosen, size_t n) { ... }
  *     tl_interval interval;
@@ -18,6 +19,55 @@
 #include <stdint.h>
 
 #include "twinlens/status.h"
+
+/* ---- normalised values (docs/math.md eq. 6, 12, 13) -------------------------------- */
+
+/*
+ * Faithfulness of a circuit on one prompt (eq. 6), from logit differences: of the clean
+ * run, with everything ablated, with everything outside the circuit ablated. NaN where
+ * |clean - none| < 1e-6 (1 + |clean|): such a prompt is excluded from means.
+ */
+double tl_faithfulness_of(double clean, double none, double circuit);
+
+/* Running sums over prompts, for both means of faithfulness; begins as {0}. */
+typedef struct tl_faithfulness_sums {
+    double ratios, numerators, denominators;
+    size_t n, n_excluded;
+} tl_faithfulness_sums;
+void tl_faithfulness_add(tl_faithfulness_sums *sums, double clean, double none,
+                         double circuit);
+/* NaN when all prompts are excluded. */
+double tl_faithfulness_mean_of_ratios(const tl_faithfulness_sums *sums);
+double tl_faithfulness_ratio_of_means(const tl_faithfulness_sums *sums);
+
+/* One circuit over prompts. f_i is the faithfulness on prompt i. */
+typedef struct tl_faithfulness {
+    double mean_of_ratios; /* mean of f_i, as published */
+    double ratio_of_means; /* sum of numerators / sum of denominators */
+    double median;         /* of f_i */
+    size_t n, n_excluded;  /* prompts that count; those that are excluded */
+} tl_faithfulness;
+
+/* The three numbers are NaN when all prompts are excluded. `room` is for n doubles, to
+ * sort in. */
+tl_faithfulness tl_faithfulness_summary(const double *clean, const double *none,
+                                        const double *circuit, size_t n, double *room);
+
+/* How an overlap is normalised. */
+typedef enum tl_niou { TL_NIOU_CORRECT, TL_NIOU_PUBLISHED } tl_niou;
+
+/* (iou - baseline) / (1 - baseline): 0 at the random baseline, 1 for equal circuits
+ * (eq. 12). NaN when |1 - baseline| < 1e-6, where chance leaves no room. */
+double tl_overlap_normalised(double iou, double baseline);
+
+/* As the published program has it: iou - 2 baseline, in [0.01, 1]. Of the mean of
+ * n_kinds kinds, each of which is first rounded to three decimals. */
+double tl_overlap_normalised_published(const double *iou, const double *baseline,
+                                       size_t n_kinds);
+
+/* (value - random) / (ceiling - random) of faithfulness (eq. 13): 0 as a random part, 1 as
+ * the circuit's own. NaN when |ceiling - random| < 1e-6. */
+double tl_interchange_normalised(double value, double random, double ceiling);
 
 /* ---- bootstrap ------------------------------------------------------------------- */
 
@@ -55,7 +105,13 @@ tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
 
 /* Of values[n]: doubles. */
 double tl_statistic_mean(const void *values, const size_t *chosen, size_t n);
-double tl_statistic_median(const void *values, const size_t *chosen, size_t n);
+
+/* Of values[n], with room for n doubles to sort in. */
+typedef struct tl_median_data {
+    const double *values;
+    double *room;
+} tl_median_data;
+double tl_statistic_median(const void *median_data, const size_t *chosen, size_t n);
 
 /* Sum of over[i] / sum of under[i]. */
 typedef struct tl_ratio_data {
@@ -65,6 +121,11 @@ double tl_statistic_ratio(const void *ratio_data, const size_t *chosen, size_t n
 
 /* The value below which a standard normal lies with probability p, 0 < p < 1. */
 double tl_normal_quantile(double p);
+
+/* The mean of values[n], those that are NaN left out, with the 95 % interval that their own
+ * deviations leave, taken as independent: sd = sqrt(sum sd_i^2) / n. It says how sure the
+ * mean of these is, not what others would be. */
+tl_interval tl_interval_mean(const tl_interval *values, size_t n);
 
 /* The 95 % interval of a share. @source Wilson, doi:10.2307/2276774 */
 void tl_wilson(size_t right, size_t n, double *low, double *high);

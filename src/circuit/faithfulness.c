@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * faithfulness.c - a circuit alone, everything else held at its counterfactual
- * value (docs/math.md eq. 5 to 7; include/twinlens/circuit.h).
+ * value (docs/math.md eq. 5 and 7; include/twinlens/circuit.h).
  *
  * For one pair: a counterfactual pass leaves z and mlp_post of every layer, and the
  * keys and values of the positions that both prompts share, at which ablation
@@ -11,12 +11,9 @@
  * being the counterfactual's, so is the last residual stream, but for the
  * difference of the two embeddings at the last position, which is the same token.
  */
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "circuit/pair.h"
-#include "twinlens/alloc.h"
 
 /* One pair under way. */
 typedef struct work {
@@ -249,42 +246,4 @@ tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
     tl_pass_destroy(pass);
     tl_arena_destroy(arena);
     return status;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-tl_faithfulness tl_faithfulness_summary(const double *clean, const double *none,
-                                        const double *circuit, size_t n)
-{
-    tl_faithfulness f = {NAN, NAN, NAN, 0, 0};
-    double ratios = 0.0, numerators = 0.0, denominators = 0.0;
-    double *sorted = tl_alloc(n, sizeof *sorted);
-    for (size_t i = 0; i < n; i++) {
-        const double denominator = clean[i] - none[i];
-        if (fabs(denominator) < 1e-6 * (1.0 + fabs(clean[i]))) {
-            f.n_excluded++;
-            continue;
-        }
-        const double ratio = (circuit[i] - none[i]) / denominator;
-        ratios += ratio;
-        numerators += circuit[i] - none[i];
-        denominators += denominator;
-        if (sorted != NULL)
-            sorted[f.n] = ratio;
-        f.n++;
-    }
-    if (f.n > 0) {
-        f.mean_of_ratios = ratios / (double)f.n;
-        f.ratio_of_means = numerators / denominators;
-        if (sorted != NULL) {
-            qsort(sorted, f.n, sizeof *sorted, by_value);
-            f.median = (sorted[(f.n - 1) / 2] + sorted[f.n / 2]) / 2.0;
-        }
-    }
-    tl_free(sorted);
-    return f;
 }

@@ -5,8 +5,6 @@
  */
 #include "twinlens/interchange.h"
 
-#include <math.h>
-
 #include "circuit/random_set.h"
 
 tl_status tl_interchange_build(const tl_component_set sets[TL_MODALITY_COUNT],
@@ -98,9 +96,4 @@ tl_status tl_interchange_draw(const tl_component_set *foreign, const tl_span *sp
     }
     *out = drawn;
     return TL_OK;
-}
-
-double tl_interchange_normalised(double value, double random, double ceiling)
-{
-    return fabs(ceiling - random) < 1e-6 ? NAN : (value - random) / (ceiling - random);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * overlap.c - intersection over union of two circuits (include/twinlens/overlap.h;
- * docs/math.md eq. 11 and 12).
+ * docs/math.md eq. 11).
  */
 #include <math.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "base/random.h"
 #include "circuit/random_set.h"
@@ -215,28 +213,4 @@ tl_status tl_overlap_random(const tl_component_set *text, const tl_component_set
         out->segment[s] = moments(&segment[s], n_draws);
     }
     return TL_OK;
-}
-
-double tl_overlap_normalised(double value, double baseline)
-{
-    return (value - baseline) / (1 - baseline);
-}
-
-/* Of the exact value, ties to even, as Python's round(). */
-static double to_three_decimals(double value)
-{
-    char text[400]; /* the longest double has 309 digits before its point */
-    snprintf(text, sizeof text, "%.3f", value);
-    return strtod(text, NULL);
-}
-
-double tl_overlap_normalised_published(const double *iou, const double *baseline,
-                                       size_t n_kinds)
-{
-    double value = 0, chance = 0;
-    for (size_t k = 0; k < n_kinds; k++) {
-        value += to_three_decimals(iou[k]) / (double)n_kinds;
-        chance += to_three_decimals(baseline[k]) / (double)n_kinds;
-    }
-    return fmin(fmax(value - 2 * chance, 0.01), 1.0);
 }

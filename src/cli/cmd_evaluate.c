@@ -11,6 +11,7 @@
 #include "cli/fingerprint.h"
 #include "store/score_file.h"
 #include "cli/session.h"
+#include "twinlens/statistics.h"
 
 enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
 
@@ -65,8 +66,8 @@ static json_t *number(double value)
 typedef struct curve {
     const char *const *texts;
     const tl_circuit *circuits;
-    const tl_evaluation *results; /* [n_prompts] */
-    double *clean, *none, *one;   /* [n_prompts] */
+    const tl_evaluation *results;      /* [n_prompts] */
+    double *clean, *none, *one, *room; /* [n_prompts] */
     size_t n_fractions, n_prompts;
 } curve;
 
@@ -77,7 +78,7 @@ static tl_faithfulness summarise(const curve *c, size_t i)
         c->none[p] = c->results[p].none;
         c->one[p] = c->results[p].circuit[i];
     }
-    return tl_faithfulness_summary(c->clean, c->none, c->one, c->n_prompts);
+    return tl_faithfulness_summary(c->clean, c->none, c->one, c->n_prompts, c->room);
 }
 
 static double chosen(const tl_faithfulness *f, int faith)
@@ -164,8 +165,9 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     c.clean = tl_arena_alloc(arena, n_prompts, sizeof *c.clean);
     c.none = tl_arena_alloc(arena, n_prompts, sizeof *c.none);
     c.one = tl_arena_alloc(arena, n_prompts, sizeof *c.one);
+    c.room = tl_arena_alloc(arena, n_prompts, sizeof *c.room);
     if (circuits == NULL || results == NULL || ld == NULL || c.clean == NULL ||
-        c.none == NULL || c.one == NULL)
+        c.none == NULL || c.one == NULL || c.room == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "no memory for the results of %zu prompts", n_prompts);
     for (size_t i = 0; i < n; i++)

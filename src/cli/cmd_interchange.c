@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/compare_options.h"
 #include "twinlens/interchange.h"
+#include "twinlens/statistics.h"
 
 enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
 
@@ -67,19 +68,22 @@ static tl_status build_run(const tl_both_circuits *both, const options *o,
     return status;
 }
 
-static tl_faithfulness summarise(const host *h, size_t run, tl_arena *arena)
+static tl_status summarise(host *h, size_t run, tl_arena *arena, tl_error *err)
 {
     double *clean = tl_arena_alloc(arena, h->n_pairs, sizeof *clean),
            *none = tl_arena_alloc(arena, h->n_pairs, sizeof *none),
-           *one = tl_arena_alloc(arena, h->n_pairs, sizeof *one);
-    if (clean == NULL || none == NULL || one == NULL)
-        return (tl_faithfulness){NAN, NAN, NAN, 0, 0};
+           *one = tl_arena_alloc(arena, h->n_pairs, sizeof *one),
+           *room = tl_arena_alloc(arena, h->n_pairs, sizeof *room);
+    if (clean == NULL || none == NULL || one == NULL || room == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", h->n_pairs);
     for (size_t p = 0; p < h->n_pairs; p++) {
         clean[p] = h->results[p].clean;
         none[p] = h->results[p].none;
         one[p] = h->results[p].circuit[run];
     }
-    return tl_faithfulness_summary(clean, none, one, h->n_pairs);
+    h->runs[run].faithfulness =
+        tl_faithfulness_summary(clean, none, one, h->n_pairs, room);
+    return TL_OK;
 }
 
 /* Nothing swapped, each segment swapped, and each swapped for random ones. */
@@ -119,7 +123,7 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
         status = tl_evaluate(s->model, pairs, h.n_pairs, circuits, h.n_runs, &how,
                              h.results, err);
     for (size_t i = 0; i < h.n_runs && status == TL_OK; i++)
-        h.runs[i].faithfulness = summarise(&h, i, arena);
+        status = summarise(&h, i, arena, err);
     if (status == TL_OK)
         *out = h;
     return status;

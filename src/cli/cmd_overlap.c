@@ -7,6 +7,7 @@
 #include "cli/both_circuits.h"
 #include "cli/cli.h"
 #include "cli/compare_options.h"
+#include "twinlens/statistics.h"
 
 typedef struct options {
     tl_session_options session;

@@ -4,6 +4,7 @@
 
 #include "twinlens/interchange.h"
 #include "twinlens/overlap.h"
+#include "twinlens/statistics.h"
 
 const tl_choice tl_random_match_choices[] = {{"whole", TL_MATCH_WHOLE},
                                              {"segment", TL_MATCH_SEGMENT},

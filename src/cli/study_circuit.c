@@ -22,6 +22,7 @@
 #include "cli/fingerprint.h"
 #include "store/score_file.h"
 #include "twinlens/safetensors.h"
+#include "twinlens/statistics.h"
 
 /* Writing the sums may take this share of the time. */
 static const double checkpoint_share = 0.05;
@@ -449,17 +450,19 @@ static tl_status summarise(const tl_study *study, tl_modality modality,
         tl_study_db_get_evaluations(study->db, modality, n, arena, &rows, &n_rows, err);
     if (status != TL_OK)
         return status;
-    double *values = tl_arena_alloc(arena, 3 * n_rows, sizeof *values);
+    double *values = tl_arena_alloc(arena, 4 * n_rows, sizeof *values);
     if (points == NULL || values == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for curves");
-    double *clean = values, *none = values + n_rows, *circuit = values + 2 * n_rows;
+    double *clean = values, *none = values + n_rows, *circuit = values + 2 * n_rows,
+           *room = values + 3 * n_rows;
     for (size_t at = 0; at < TL_STUDY_KIND_COUNT * n; at++) {
         for (size_t i = 0; i < n_rows; i++) {
             clean[i] = rows[i].clean;
             none[i] = rows[i].none;
             circuit[i] = rows[i].circuit[at / n][at % n];
         }
-        const tl_faithfulness f = tl_faithfulness_summary(clean, none, circuit, n_rows);
+        const tl_faithfulness f =
+            tl_faithfulness_summary(clean, none, circuit, n_rows, room);
         points[at] = (tl_study_point){.fraction = study->options->fractions[at % n],
                                       .n_heads = circuits[at].n_heads,
                                       .n_neurons = circuits[at].n_neurons,

@@ -43,8 +43,8 @@ static double mean_of(const double *values, size_t n)
 }
 
 /* The best cell of image prompts: by how much, how surely, by how much elsewhere. */
-static tl_status judge_best(tl_finding_backpatch *f, const double *cells,
-                            const double *clean, tl_arena *arena, tl_error *err)
+static tl_status measure_best(tl_finding_backpatch *f, const double *cells,
+                              const double *clean, tl_arena *arena, tl_error *err)
 {
     const size_t n = f->n;
     double *change = tl_arena_alloc(arena, f->n_cells * n, sizeof *change);
@@ -162,7 +162,7 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     }
     if (status != TL_OK || f.n_cells == 0)
         return status;
-    status = judge_best(&f, cells[TL_IMAGE], clean[TL_IMAGE], arena, err);
+    status = measure_best(&f, cells[TL_IMAGE], clean[TL_IMAGE], arena, err);
     const gap_data gap = {cells[TL_IMAGE] + f.best * f.n, clean[TL_IMAGE],
                           clean[TL_TEXT]};
     const control_data control = {{cells[TL_TEXT], cells[TL_IMAGE]},

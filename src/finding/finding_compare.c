@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "twinlens/interchange.h"
-
 /* ---- overlap ---------------------------------------------------------------------- */
 
 /* Rows of heads and neurons that make the row of both; or the row itself. */
@@ -46,9 +44,9 @@ static double normalised_overlap(const tl_study_overlap *rows, size_t n,
 
 /* The random circuits are the sample here, not prompts: the rows keep their mean and
  * deviation. A larger baseline leaves less, so the ends change places. */
-static tl_finding_overlap judge_overlap(const tl_study_overlap *rows, size_t n,
-                                        const tl_study_overlap *row, size_t n_draws,
-                                        bool published)
+static tl_finding_overlap normalise_overlap(const tl_study_overlap *rows, size_t n,
+                                            const tl_study_overlap *row, size_t n_draws,
+                                            bool published)
 {
     const double half = tl_normal_quantile(0.975) * row->deviation,
                  error = half / sqrt((double)n_draws);
@@ -82,7 +80,7 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
     if (overlaps == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", n);
     for (size_t i = 0; i < n; i++)
-        overlaps[i] = judge_overlap(rows, n, &rows[i], n_draws, published);
+        overlaps[i] = normalise_overlap(rows, n, &rows[i], n_draws, published);
     out->overlaps = overlaps;
     out->n_overlaps = n;
     return TL_OK;
@@ -90,7 +88,7 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
 
 /* ---- interchange ------------------------------------------------------------------ */
 
-/* Of the evaluation pairs of a host: what is needed to judge one segment. */
+/* Of the evaluation pairs of a host: what is needed to measure one segment. */
 typedef struct swap_data {
     const tl_study_evaluation *base; /* clean and none */
     const double *logit_diff;        /* [pairs, n_swaps] */
@@ -103,25 +101,27 @@ typedef struct swap_data {
 /* Faithfulness of swap s as ratio of means over the chosen pairs. */
 static double faithfulness(const swap_data *d, size_t s, const size_t *chosen, size_t n)
 {
-    double over = 0.0, under = 0.0;
+    tl_faithfulness_sums sums = {0};
     for (size_t i = 0; i < n; i++) {
         const size_t pair = chosen[i] - d->first; /* of another host: wraps */
         if (pair >= d->n_pairs)
             continue;
         const tl_study_evaluation *e = &d->base[pair];
-        over += d->logit_diff[pair * d->n_swaps + s] - e->none;
-        under += e->clean - e->none;
+        tl_faithfulness_add(&sums, e->clean, e->none,
+                            d->logit_diff[pair * d->n_swaps + s]);
     }
-    return under != 0.0 ? over / under : NAN;
+    return tl_faithfulness_ratio_of_means(&sums);
 }
 
-typedef struct judgement {
+/* Faithfulness with the other modality's segment, with a random one (mean over draws), and
+ * with the circuit's own. */
+typedef struct swap_values {
     double value, random, own;
-} judgement;
+} swap_values;
 
-static judgement judge(const swap_data *d, const size_t *chosen, size_t n)
+static swap_values values_of(const swap_data *d, const size_t *chosen, size_t n)
 {
-    judgement f = {NAN, NAN, NAN};
+    swap_values f = {NAN, NAN, NAN};
     double random = 0.0;
     size_t n_random = 0;
     for (size_t s = 0; s < d->n_swaps; s++) {
@@ -145,22 +145,22 @@ static judgement judge(const swap_data *d, const size_t *chosen, size_t n)
 
 static double swapped_of(const void *data, const size_t *chosen, size_t n)
 {
-    return judge(data, chosen, n).value;
+    return values_of(data, chosen, n).value;
 }
 
 static double random_of(const void *data, const size_t *chosen, size_t n)
 {
-    return judge(data, chosen, n).random;
+    return values_of(data, chosen, n).random;
 }
 
 static double own_of(const void *data, const size_t *chosen, size_t n)
 {
-    return judge(data, chosen, n).own;
+    return values_of(data, chosen, n).own;
 }
 
 static double normalised_of(const void *data, const size_t *chosen, size_t n)
 {
-    const judgement f = judge(data, chosen, n);
+    const swap_values f = values_of(data, chosen, n);
     return tl_interchange_normalised(f.value, f.random, f.own);
 }
 
@@ -181,7 +181,7 @@ static tl_status read_host(const tl_study_db *db, tl_modality host, size_t n_poi
     return status;
 }
 
-static tl_status judge_host(const swap_data *d, tl_finding_swap *out, tl_error *err)
+static tl_status measure_host(const swap_data *d, tl_finding_swap *out, tl_error *err)
 {
     tl_statistic *const statistics[] = {swapped_of, random_of, own_of, normalised_of};
     tl_interval *const numbers[] = {&out->value, &out->random, &out->own,
@@ -196,8 +196,8 @@ static tl_status judge_host(const swap_data *d, tl_finding_swap *out, tl_error *
 static double normalised_of_both(const void *data, const size_t *chosen, size_t n)
 {
     const swap_data *both = data;
-    const judgement t = judge(&both[TL_TEXT], chosen, n),
-                    v = judge(&both[TL_IMAGE], chosen, n);
+    const swap_values t = values_of(&both[TL_TEXT], chosen, n),
+                      v = values_of(&both[TL_IMAGE], chosen, n);
     return tl_interchange_normalised((t.value + v.value) / 2, (t.random + v.random) / 2,
                                      (t.own + v.own) / 2);
 }
@@ -215,7 +215,7 @@ tl_status tl_findings_swaps(const tl_study_db *db, size_t n_points, tl_arena *ar
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
             hosts[m].segment = tl_segment_name((tl_segment)s);
             if (out->has_swaps[m] && status == TL_OK)
-                status = judge_host(&hosts[m], &out->swaps[m][s], err);
+                status = measure_host(&hosts[m], &out->swaps[m][s], err);
         }
         if (status != TL_OK || !out->has_swaps[TL_TEXT] || !out->has_swaps[TL_IMAGE])
             continue;

@@ -63,34 +63,22 @@ typedef struct curve_data {
     const tl_study_evaluation *pairs;
     const double *fractions; /* [n_points] */
     size_t n_points, kind;
-    size_t point;        /* the one in question */
+    double *curve;       /* [n_points], room for the faithfulness of one resample */
+    size_t point;        /* where statistics of one point look */
     bool ratio_of_means; /* what areas are of */
 } curve_data;
 
-/* (circuit - none) / (clean - none); NaN for pairs that are excluded (docs/math.md
- * eq. 6). */
-static double ratio_of(const curve_data *d, size_t point, size_t pair, double *under)
-{
-    const tl_study_evaluation *e = &d->pairs[pair];
-    *under = e->clean - e->none;
-    if (fabs(*under) < 1e-6 * (1.0 + fabs(e->clean)))
-        return NAN;
-    return (e->circuit[d->kind][point] - e->none) / *under;
-}
-
+/* Over the chosen pairs, at one point of the curve. */
 static double faithfulness_at(const curve_data *d, size_t point, bool ratio_of_means,
                               const size_t *chosen, size_t n)
 {
-    double over = 0.0, under = 0.0;
+    tl_faithfulness_sums sums = {0};
     for (size_t i = 0; i < n; i++) {
-        double whole;
-        const double ratio = ratio_of(d, point, chosen[i], &whole);
-        if (isnan(ratio))
-            continue;
-        over += ratio_of_means ? ratio * whole : ratio;
-        under += ratio_of_means ? whole : 1.0;
+        const tl_study_evaluation *e = &d->pairs[chosen[i]];
+        tl_faithfulness_add(&sums, e->clean, e->none, e->circuit[d->kind][point]);
     }
-    return under != 0.0 ? over / under : NAN;
+    return ratio_of_means ? tl_faithfulness_ratio_of_means(&sums)
+                          : tl_faithfulness_mean_of_ratios(&sums);
 }
 
 static double mean_of_ratios(const void *data, const size_t *chosen, size_t n)
@@ -107,12 +95,9 @@ static double ratio_of_means(const void *data, const size_t *chosen, size_t n)
 
 static tl_curve_area area_of(const curve_data *d, const size_t *chosen, size_t n)
 {
-    enum { MOST = 256 };
-    double y[MOST];
-    const size_t n_points = d->n_points < MOST ? d->n_points : MOST;
-    for (size_t i = 0; i < n_points; i++)
-        y[i] = faithfulness_at(d, i, d->ratio_of_means, chosen, n);
-    return tl_curve_measure(d->fractions, y, n_points);
+    for (size_t i = 0; i < d->n_points; i++)
+        d->curve[i] = faithfulness_at(d, i, d->ratio_of_means, chosen, n);
+    return tl_curve_measure(d->fractions, d->curve, d->n_points);
 }
 
 static double performance_of(const void *data, const size_t *chosen, size_t n)
@@ -125,28 +110,30 @@ static double distance_of(const void *data, const size_t *chosen, size_t n)
     return area_of(data, chosen, n).distance;
 }
 
-/* Of a point's ratios [n]; those that are excluded come last. */
-static tl_status median_of(const curve_data *d, size_t n, double *ratios,
+/* The median of a point's ratios; `room` is for 2 n doubles. */
+static tl_status median_of(const curve_data *d, size_t n, double *room,
                            tl_interval *out, tl_error *err)
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        double under;
-        const double ratio = ratio_of(d, d->point, i, &under);
+        const tl_study_evaluation *e = &d->pairs[i];
+        const double ratio =
+            tl_faithfulness_of(e->clean, e->none, e->circuit[d->kind][d->point]);
         if (!isnan(ratio))
-            ratios[kept++] = ratio;
+            room[kept++] = ratio;
     }
-    return tl_bootstrap(tl_statistic_median, ratios, kept, NULL, out, err);
+    const tl_median_data ratios = {room, room + n};
+    return tl_bootstrap(tl_statistic_median, &ratios, kept, NULL, out, err);
 }
 
-static tl_status judge_curve(curve_data *d, size_t n, tl_arena *arena,
-                             tl_finding_point *points, tl_interval *performance,
-                             tl_interval *distance, tl_error *err)
+static tl_status measure_curve(curve_data *d, size_t n, tl_arena *arena,
+                               tl_finding_point *points, tl_interval *performance,
+                               tl_interval *distance, tl_error *err)
 {
-    double *ratios = tl_arena_alloc(arena, n, sizeof *ratios);
+    double *room = tl_arena_alloc(arena, 2 * n, sizeof *room);
     tl_status status =
-        ratios != NULL ? TL_OK
-                       : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+        room != NULL ? TL_OK
+                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     for (size_t i = 0; i < d->n_points && status == TL_OK; i++) {
         d->point = i;
         status =
@@ -155,7 +142,7 @@ static tl_status judge_curve(curve_data *d, size_t n, tl_arena *arena,
             status = tl_bootstrap(ratio_of_means, d, n, NULL, &points[i].ratio_of_means,
                                   err);
         if (status == TL_OK)
-            status = median_of(d, n, ratios, &points[i].median, err);
+            status = median_of(d, n, room, &points[i].median, err);
     }
     if (status == TL_OK)
         status = tl_bootstrap(performance_of, d, n, NULL, performance, err);
@@ -178,8 +165,9 @@ static tl_status read_curve(const tl_study_db *db, tl_modality modality, size_t 
     if (status != TL_OK || p->n_points == 0)
         return status;
     tl_finding_point *points = tl_arena_alloc_zero(arena, p->n_points, sizeof *points);
-    double *fractions = tl_arena_alloc(arena, p->n_points, sizeof *fractions);
-    if (points == NULL || fractions == NULL)
+    double *fractions = tl_arena_alloc(arena, p->n_points, sizeof *fractions),
+           *curve = tl_arena_alloc(arena, p->n_points, sizeof *curve);
+    if (points == NULL || fractions == NULL || curve == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu points", p->n_points);
     for (size_t i = 0; i < p->n_points; i++) {
         points[i].point = &stored[i];
@@ -188,11 +176,12 @@ static tl_status read_curve(const tl_study_db *db, tl_modality modality, size_t 
     p->curves[kind] = points;
     curve_data d = {.pairs = pairs,
                     .fractions = fractions,
+                    .curve = curve,
                     .n_points = p->n_points,
                     .kind = kind,
                     .ratio_of_means = ratio_of_means_chosen};
-    return judge_curve(&d, n_pairs, arena, points, &p->performance[kind],
-                       &p->distance[kind], err);
+    return measure_curve(&d, n_pairs, arena, points, &p->performance[kind],
+                         &p->distance[kind], err);
 }
 
 /* ---- importance ------------------------------------------------------------------ */

@@ -141,6 +141,16 @@ const char *tl_findings_niou(const tl_findings *findings);
 const tl_interval *tl_findings_chosen(const tl_findings *findings,
                                       const tl_finding_point *point);
 
+/* How much of the gap between text and image back-patching closes, over studies with a
+ * gap: mean and median of the shares, the same as published (mean of shares in 0..1
+ * only), and the sum of gains over the sum of gaps. NaN when there is none. */
+typedef struct tl_gap_closed {
+    double mean, median, published_way, pooled, mean_gain;
+    size_t n; /* studies with a gap */
+} tl_gap_closed;
+tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies,
+                          tl_gap_closed *out, tl_error *err);
+
 /* The smallest faithful circuit's point on the curve of a kind; NULL if none. */
 const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,
                                              tl_study_kind kind);

@@ -7,77 +7,6 @@
 #include <string.h>
 
 #include "finding/published.h"
-#include "twinlens/alloc.h"
-
-/* ---- means over studies ---------------------------------------------------------- */
-
-tl_interval tl_overview_mean(const tl_interval *values, size_t n)
-{
-    double sum = 0.0, squares = 0.0;
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (isfinite(values[i].value)) {
-            sum += values[i].value;
-            squares += isfinite(values[i].deviation)
-                           ? values[i].deviation * values[i].deviation
-                           : 0.0;
-            kept++;
-        }
-    if (kept == 0)
-        return (tl_interval){NAN, NAN, NAN, NAN, 0, 0};
-    const double mean = sum / (double)kept, deviation = sqrt(squares) / (double)kept,
-                 half = tl_normal_quantile(0.975) * deviation;
-    return (tl_interval){mean, mean - half, mean + half, deviation, kept, 0};
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-tl_status tl_overview_gap(const tl_findings *studies, size_t n_studies,
-                          tl_gap_closed *out, tl_error *err)
-{
-    tl_gap_closed g = {NAN, NAN, NAN, NAN, NAN, 0};
-    double sum = 0.0, within = 0.0, gains = 0.0, gaps = 0.0, all_gains = 0.0;
-    size_t n_within = 0, n_patched = 0;
-    double *shares = tl_alloc(n_studies > 0 ? n_studies : 1, sizeof *shares);
-    if (shares == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n_studies);
-    for (size_t i = 0; i < n_studies; i++) {
-        const tl_finding_backpatch *b = &studies[i].backpatch;
-        if (b->n_cells == 0)
-            continue;
-        const double gap = b->clean[TL_TEXT].value - b->clean[TL_IMAGE].value,
-                     share = b->gain.value / gap;
-        all_gains += b->gain.value;
-        n_patched++;
-        if (!(gap > 0.0))
-            continue;
-        shares[g.n++] = share;
-        sum += share;
-        gains += b->gain.value;
-        gaps += gap;
-        if (share > 0.0 && share <= 1.0) {
-            within += share;
-            n_within++;
-        }
-    }
-    if (n_patched > 0)
-        g.mean_gain = all_gains / (double)n_patched;
-    if (g.n > 0) {
-        qsort(shares, g.n, sizeof *shares, by_value);
-        g.mean = sum / (double)g.n;
-        g.median = (shares[(g.n - 1) / 2] + shares[g.n / 2]) / 2;
-        g.pooled = gains / gaps;
-    }
-    if (n_within > 0)
-        g.published_way = within / (double)n_within;
-    tl_free(shares);
-    *out = g;
-    return TL_OK;
-}
 
 /* ---- rows ------------------------------------------------------------------------ */
 
@@ -138,7 +67,7 @@ static tl_status add_means(const maker *m, tl_table *table,
     for (size_t c = 1; c < table->n_columns; c++) {
         if (columns[c] == NULL)
             continue;
-        const tl_interval mean = tl_overview_mean(columns[c], m->n);
+        const tl_interval mean = tl_interval_mean(columns[c], m->n);
         cells[c] = interval(m, &mean);
     }
     return add(m, table, cells);
@@ -427,7 +356,7 @@ static const char *gap_note(const maker *m)
 {
     tl_gap_closed g;
     char text[320];
-    if (m->n < 2 || tl_overview_gap(m->studies, m->n, &g, NULL) != TL_OK || g.n == 0)
+    if (m->n < 2 || tl_findings_gap(m->studies, m->n, &g, NULL) != TL_OK || g.n == 0)
         return "Cell: from layer into layer (window). Crossed: chosen on other "
                "prompts.";
     snprintf(

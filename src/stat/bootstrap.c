@@ -24,20 +24,13 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double tl_statistic_median(const void *values, const size_t *chosen, size_t n)
+double tl_statistic_median(const void *median_data, const size_t *chosen, size_t n)
 {
-    const double *x = values;
-    double *sorted = tl_alloc(n, sizeof *sorted);
-    if (sorted == NULL || n == 0) {
-        tl_free(sorted);
-        return NAN;
-    }
+    const tl_median_data *d = median_data;
     for (size_t i = 0; i < n; i++)
-        sorted[i] = x[chosen[i]];
-    qsort(sorted, n, sizeof *sorted, by_value);
-    const double median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
-    tl_free(sorted);
-    return median;
+        d->room[i] = d->values[chosen[i]];
+    qsort(d->room, n, sizeof *d->room, by_value);
+    return n > 0 ? (d->room[(n - 1) / 2] + d->room[n / 2]) / 2 : NAN;
 }
 
 double tl_statistic_ratio(const void *ratio_data, const size_t *chosen, size_t n)
@@ -51,42 +44,9 @@ double tl_statistic_ratio(const void *ratio_data, const size_t *chosen, size_t n
     return under != 0.0 ? over / under : NAN;
 }
 
-/* ---- the normal distribution ----------------------------------------------------- */
-
 static double normal_below(double x)
 {
     return 0.5 * erfc(-x / sqrt(2.0));
-}
-
-/* Newton's method on the distribution itself, from Abramowitz and Stegun 26.2.23. */
-double tl_normal_quantile(double p)
-{
-    const double q = p < 0.5 ? p : 1 - p, t = sqrt(-2 * log(q));
-    double x = t - (2.515517 + 0.802853 * t + 0.010328 * t * t) /
-                       (1 + 1.432788 * t + 0.189269 * t * t + 0.001308 * t * t * t);
-    for (size_t i = 0; i < 4; i++) {
-        const double density = exp(-x * x / 2) / sqrt(2 * 3.14159265358979323846);
-        const double beyond = 0.5 * erfc(x / sqrt(2.0));
-        x += (beyond - q) / density;
-    }
-    return p < 0.5 ? -x : x;
-}
-
-void tl_wilson(size_t right, size_t n, double *low, double *high)
-{
-    if (n == 0) {
-        *low = 0.0;
-        *high = 1.0;
-        return;
-    }
-    const double z = tl_normal_quantile(0.975), share = (double)right / (double)n,
-                 spread = z * z / (double)n,
-                 middle = (share + spread / 2) / (1 + spread),
-                 half =
-                     z / (1 + spread) *
-                     sqrt(share * (1 - share) / (double)n + spread / (4 * (double)n));
-    *low = middle - half > 0 ? middle - half : 0.0;
-    *high = middle + half < 1 ? middle + half : 1.0;
 }
 
 /* ---- intervals ------------------------------------------------------------------- */

@@ -21,6 +21,7 @@
 #include "twinlens/dataset.h"
 #include "twinlens/interchange.h"
 #include "twinlens/pass.h"
+#include "twinlens/statistics.h"
 #include "twinlens/probe.h"
 #include "twinlens/safetensors.h"
 
@@ -354,7 +355,8 @@ static void check_curve(fixture *f, const tl_safetensors *attribution,
                  fraction);
         const json_t *want = json_object_get(curve, name);
         assert_non_null(want);
-        double worst = 0.0, scale = 0.0, clean[MAX_ROWS], none[MAX_ROWS], one[MAX_ROWS];
+        double worst = 0.0, scale = 0.0, clean[MAX_ROWS], none[MAX_ROWS], one[MAX_ROWS],
+               room[MAX_ROWS];
         for (size_t p = 0; p < n_pairs; p++) {
             const json_t *row = json_array_get(json_object_get(want, "ld"), p);
             const double got[3] = {results[p].clean, ld[p][i], results[p].none};
@@ -370,7 +372,8 @@ static void check_curve(fixture *f, const tl_safetensors *attribution,
         if (!(worst <= LOGIT_DIFF * scale))
             fail_msg("%s, fraction %s: logit differences off by %.3g of %.3g", m, name,
                      worst, scale);
-        const tl_faithfulness s = tl_faithfulness_summary(clean, none, one, n_pairs);
+        const tl_faithfulness s =
+            tl_faithfulness_summary(clean, none, one, n_pairs, room);
         const double ratio = json_number_value(json_object_get(want, "ratio_of_means"));
         const double mean = json_number_value(json_object_get(want, "mean_of_ratios"));
         if (!(fabs(s.ratio_of_means - ratio) <= FAITHFULNESS * (1.0 + fabs(ratio)) &&

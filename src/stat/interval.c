@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * interval.c - intervals without resampling: of a share, and of a mean of numbers that have
+ * intervals (include/twinlens/statistics.h).
+ */
+#include <math.h>
+
+#include "twinlens/statistics.h"
+
+/* Newton's method on the distribution itself, from Abramowitz and Stegun 26.2.23. */
+double tl_normal_quantile(double p)
+{
+    const double q = p < 0.5 ? p : 1 - p, t = sqrt(-2 * log(q));
+    double x = t - (2.515517 + 0.802853 * t + 0.010328 * t * t) /
+                       (1 + 1.432788 * t + 0.189269 * t * t + 0.001308 * t * t * t);
+    for (size_t i = 0; i < 4; i++) {
+        const double density = exp(-x * x / 2) / sqrt(2 * 3.14159265358979323846);
+        const double beyond = 0.5 * erfc(x / sqrt(2.0));
+        x += (beyond - q) / density;
+    }
+    return p < 0.5 ? -x : x;
+}
+
+void tl_wilson(size_t right, size_t n, double *low, double *high)
+{
+    if (n == 0) {
+        *low = 0.0;
+        *high = 1.0;
+        return;
+    }
+    const double z = tl_normal_quantile(0.975), share = (double)right / (double)n,
+                 spread = z * z / (double)n,
+                 middle = (share + spread / 2) / (1 + spread),
+                 half =
+                     z / (1 + spread) *
+                     sqrt(share * (1 - share) / (double)n + spread / (4 * (double)n));
+    *low = middle - half > 0 ? middle - half : 0.0;
+    *high = middle + half < 1 ? middle + half : 1.0;
+}
+
+tl_interval tl_interval_mean(const tl_interval *values, size_t n)
+{
+    double sum = 0.0, squares = 0.0;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(values[i].value)) {
+            sum += values[i].value;
+            squares += isfinite(values[i].deviation)
+                           ? values[i].deviation * values[i].deviation
+                           : 0.0;
+            kept++;
+        }
+    if (kept == 0)
+        return (tl_interval){NAN, NAN, NAN, NAN, 0, 0};
+    const double mean = sum / (double)kept, deviation = sqrt(squares) / (double)kept,
+                 half = tl_normal_quantile(0.975) * deviation;
+    return (tl_interval){mean, mean - half, mean + half, deviation, kept, 0};
+}

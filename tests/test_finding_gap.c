@@ -1,0 +1,48 @@
+/*
+ * test_finding_gap.c - how much of the gap to text back-patching closes, against values by
+ * hand.
+ */
+#include "testing.h"
+
+#include "finding/findings.h"
+
+static const tl_study_cell cells[] = {{5, 20, 15}};
+
+/* Accuracies of text and image prompts, and what the best cell adds. */
+static tl_findings make(double text, double image, double gain)
+{
+    return (tl_findings){.backpatch = {.cells = cells,
+                                       .n_cells = 1,
+                                       .clean = {{.value = text}, {.value = image}},
+                                       .gain = {.value = gain}}};
+}
+
+static void gaps_are_closed_as_defined(void **state)
+{
+    (void)state;
+    /* Shares: 0.25, 0.6 and -0.1; one without a gap, one without back-patching. */
+    const tl_findings studies[] = {make(0.9, 0.5, 0.1),
+                                   make(0.8, 0.7, 0.06),
+                                   make(0.9, 0.7, -0.02),
+                                   make(0.5, 0.6, 0.04),
+                                   {.folder = "runs/y"}};
+    tl_gap_closed g;
+    assert_int_equal(tl_findings_gap(studies, 5, &g, NULL), TL_OK);
+    assert_int_equal(g.n, 3);
+    assert_close("mean", 0, g.mean, 0.25, 1e-12);
+    assert_close("median", 0, g.median, 0.25, 1e-12);
+    assert_close("published way", 0, g.published_way, (0.25 + 0.6) / 2, 1e-12);
+    assert_close("pooled", 0, g.pooled, (0.1 + 0.06 - 0.02) / (0.4 + 0.1 + 0.2), 1e-12);
+    assert_close("mean gain", 0, g.mean_gain, (0.1 + 0.06 - 0.02 + 0.04) / 4, 1e-12);
+    assert_int_equal(tl_findings_gap(studies + 4, 1, &g, NULL), TL_OK);
+    assert_int_equal(g.n, 0);
+    assert_true(isnan(g.mean) && isnan(g.pooled) && isnan(g.mean_gain));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gaps_are_closed_as_defined),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
