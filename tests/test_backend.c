@@ -13,7 +13,7 @@
 #include <omp.h>
 
 #include "backend/backend.h"
-#include "backend/cpu.h"
+#include "backend/cpu/cpu.h"
 #include "op/logits.h"
 #include "twinlens/alloc.h"
 #include "twinlens/arena.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #ifdef TWINLENS_ONEDNN
-#include "backend/cpu.h"
+#include "backend/cpu/cpu.h"
 #endif
 
 const char *tl_backend_default(void)

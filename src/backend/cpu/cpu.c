@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * cpu.c - the cpu backend's table; see cpu.h for where its parts are. */
-#include "backend/cpu.h"
+#include "backend/cpu/cpu.h"
 
 #include <omp.h>
 

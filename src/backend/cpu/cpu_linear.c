@@ -18,7 +18,7 @@
  * oneDNN splits work among as many threads as OpenMP would give it, sums of a product
  * included. Inside our teams that is one (be_alone), also where a team has one thread.
  */
-#include "backend/cpu.h"
+#include "backend/cpu/cpu.h"
 
 #include <omp.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <omp.h>
 
-#include "backend/cpu.h"
+#include "backend/cpu/cpu.h"
 
 enum { CHUNK = 4096, DOUBLE_LANES = 8 };
 

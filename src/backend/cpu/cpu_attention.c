@@ -12,7 +12,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "backend/cpu.h"
+#include "backend/cpu/cpu.h"
 #include "twinlens/alloc.h"
 
 /* Scratch of one thread for a prompt of n keys. */

@@ -7,8 +7,8 @@
  * thread, in an order that depends on its own row, prompt or head alone, and the
  * threads only share out whole units of that kind.
  */
-#ifndef TWINLENS_BACKEND_CPU_H
-#define TWINLENS_BACKEND_CPU_H
+#ifndef TWINLENS_BACKEND_CPU_CPU_H
+#define TWINLENS_BACKEND_CPU_CPU_H
 
 #include "backend/backend.h"
 
