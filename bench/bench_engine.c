@@ -117,7 +117,8 @@ int main(int argc, char **argv)
                                           argc > 3 ? strtoul(argv[3], NULL, 10) : 0};
     const size_t limit = argc > 5 ? strtoul(argv[5], NULL, 10) : MAX_PROMPTS;
     must(tl_model_open(argv[1], &options, &model, &err), &err);
-    must(tl_processor_open(argv[1], &processor, &err), &err);
+    must(tl_processor_open(argv[1], tl_model_dims(model)->n_vocab, &processor, &err),
+         &err);
     must(tl_dataset_open(argv[2], &dataset, &err), &err);
     if (argc > 4)
         must(tl_modality_parse(argv[4], &modality, &err), &err);

@@ -21,7 +21,8 @@ int main(int argc, char **argv)
     tl_ranking ranking;
     int code = 1;
     if (argc != 5 || tl_model_open(argv[1], NULL, &model, &err) != TL_OK ||
-        tl_processor_open(argv[1], &processor, &err) != TL_OK ||
+        tl_processor_open(argv[1], tl_model_dims(model)->n_vocab, &processor, &err) !=
+            TL_OK ||
         tl_dataset_open(argv[2], &dataset, &err) != TL_OK)
         goto done;
     const size_t a = tl_dataset_find(dataset, argv[3]),

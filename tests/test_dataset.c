@@ -310,7 +310,7 @@ static tl_processor *open_processor(void)
 {
     tl_error err = {0};
     tl_processor *processor = NULL;
-    if (tl_processor_open(TINY "/checkpoint", &processor, &err) != TL_OK)
+    if (tl_processor_open(TINY "/checkpoint", 0, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     return processor;
 }
@@ -478,7 +478,7 @@ static void trained_models_datasets_encode(void **state)
     }
     tl_error err = {0};
     tl_processor *processor = NULL;
-    if (tl_processor_open(SHARED "/organism/checkpoint", &processor, &err) != TL_OK)
+    if (tl_processor_open(SHARED "/organism/checkpoint", 0, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[300];

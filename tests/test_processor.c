@@ -24,7 +24,7 @@ static tl_processor *open_processor(const char *folder)
 {
     tl_error err = {0};
     tl_processor *processor = NULL;
-    if (tl_processor_open(folder, &processor, &err) != TL_OK)
+    if (tl_processor_open(folder, 0, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     return processor;
 }
@@ -405,7 +405,7 @@ static void bad_folders_are_explained(void **state)
         write_file(folder, "preprocessor_config.json", cases[i].images);
         tl_error err = {0};
         tl_processor *processor = NULL;
-        const tl_status status = tl_processor_open(folder, &processor, &err);
+        const tl_status status = tl_processor_open(folder, 0, &processor, &err);
         if (status != cases[i].status || strstr(err.text, cases[i].message) == NULL)
             fail_msg("case %zu: %s: %s", i, tl_status_name(status), err.text);
         assert_null(processor);
@@ -438,6 +438,48 @@ static void text_does_without_an_image_processor(void **state)
     tl_arena_destroy(arena);
 }
 
+/* The tiny tokenizer has '1' as token 16 and the placeholder of a picture as 638. */
+static void tokens_that_the_model_lacks_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n_vocab;
+        const char *answer; /* NULL: a prompt with a picture */
+        tl_status status;
+        const char *message;
+    } cases[] = {
+        {17, "1", TL_OK, ""},
+        {16, "1", TL_ERR_DATA,
+         "'1' is token 16 of the tokenizer, and the model has only 16"},
+        {0, "1", TL_OK, ""},
+        {638, NULL, TL_OK, ""}, /* the placeholder need not be one of the model's */
+        {630, NULL, TL_ERR_DATA, "of the tokenizer, and the model has only 630"},
+    };
+    const tl_prompt_text prompt = {.image_path = TINY "/goldens/images/0.png"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        tl_processor *processor = NULL;
+        tl_error err = {0};
+        tl_encoding encoding = {.n_pos = 77};
+        int32_t id = 77;
+        assert_int_equal(
+            tl_processor_open(TINY "/checkpoint", cases[i].n_vocab, &processor, &err),
+            TL_OK);
+        const tl_status status =
+            cases[i].answer != NULL
+                ? tl_processor_answer_id(processor, cases[i].answer, &id, &err)
+                : tl_processor_encode(processor, &prompt, arena, &encoding, &err);
+        if (status != cases[i].status || strstr(err.text, cases[i].message) == NULL)
+            fail_msg("case %zu: %s: %s", i, tl_status_name(status), err.text);
+        if (status != TL_OK) {
+            assert_int_equal(id, 77);
+            assert_int_equal(encoding.n_pos, 77);
+        }
+        tl_processor_close(processor);
+        tl_arena_destroy(arena);
+    }
+}
+
 static void lack_of_memory_is_a_status(void **state)
 {
     (void)state;
@@ -451,7 +493,7 @@ static void lack_of_memory_is_a_status(void **state)
         tl_arena *arena = tl_arena_create();
         tl_status status = arena != NULL ? TL_OK : TL_ERR_NO_MEMORY;
         if (status == TL_OK)
-            status = tl_processor_open(TINY "/checkpoint", &processor, NULL);
+            status = tl_processor_open(TINY "/checkpoint", 0, &processor, NULL);
         if (status == TL_OK)
             status = tl_processor_encode(processor, &prompt, arena, &encoding, NULL);
         const bool hit = tl_alloc_fault_hit() != 0;
@@ -476,6 +518,7 @@ int main(void)
         cmocka_unit_test(bad_prompts_are_explained),
         cmocka_unit_test(bad_folders_are_explained),
         cmocka_unit_test(text_does_without_an_image_processor),
+        cmocka_unit_test(tokens_that_the_model_lacks_are_refused),
         cmocka_unit_test(lack_of_memory_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -743,7 +743,7 @@ static void check_family(tl_published_family family)
     const test_folder model = make_model(family);
     tl_processor *processor = NULL;
     tl_error err = {0};
-    if (tl_processor_open(model.path, &processor, &err) != TL_OK)
+    if (tl_processor_open(model.path, 0, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     for (tl_task task = 0; task < TL_TASKS; task++) {
         published p = open_published(family, task);

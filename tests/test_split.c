@@ -448,7 +448,7 @@ static void datasets_are_split_by_prompt_and_picture(void **state)
     tl_dataset *dataset = NULL;
     tl_processor *processor = NULL;
     if (tl_dataset_open("tests/data/split", &dataset, &err) != TL_OK ||
-        tl_processor_open(TINY "/checkpoint", &processor, &err) != TL_OK)
+        tl_processor_open(TINY "/checkpoint", 0, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     bool correct[24];
     assert_int_equal(dataset->n_rows, 24);
@@ -487,7 +487,7 @@ static void a_modality_is_named_in_rows_of_the_dataset(void **state)
     tl_dataset *dataset = NULL;
     tl_processor *processor = NULL;
     if (tl_dataset_open(TINY "/goldens", &dataset, &err) != TL_OK ||
-        tl_processor_open(TINY "/checkpoint", &processor, &err) != TL_OK)
+        tl_processor_open(TINY "/checkpoint", 0, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     bool correct[12];
     for (size_t i = 0; i < 12; i++)

@@ -13,9 +13,15 @@
 
 typedef struct tl_processor tl_processor;
 
-/* Reads config.json (family and token ids), tokenizer.json and
- * preprocessor_config.json of a model folder. */
-tl_status tl_processor_open(const char *model_dir, tl_processor **out, tl_error *err);
+/*
+ * Reads config.json (family and token ids), tokenizer.json and
+ * preprocessor_config.json of a model folder.
+ *
+ * n_vocab   how many tokens the model has: tl_model_dims(model)->n_vocab. A prompt or an
+ *           answer with a token beyond them is refused, TL_ERR_DATA. 0: not checked
+ */
+tl_status tl_processor_open(const char *model_dir, size_t n_vocab, tl_processor **out,
+                            tl_error *err);
 void tl_processor_close(tl_processor *processor);
 
 const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor);

@@ -347,7 +347,8 @@ static tl_status add_memory_beside_tokenizer(const tl_model *model, const option
     if (tokenizer == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     else if (tl_file_exists(tokenizer))
-        status = tl_processor_open(folder, &processor, err);
+        status =
+            tl_processor_open(folder, tl_model_dims(model)->n_vocab, &processor, err);
     if (status == TL_OK)
         status = add_memory(model, o, n_pos, pixels, f, err);
     tl_processor_close(processor);

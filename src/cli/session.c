@@ -90,7 +90,8 @@ tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error
     if (status == TL_ERR_ARGUMENT && err != NULL) /* an unknown backend */
         status = tl_cli_misuse(err, "%s", err->text);
     if (status == TL_OK && o->dataset != NULL)
-        status = tl_processor_open(folder, &s.processor, err);
+        status = tl_processor_open(folder, tl_model_dims(s.model)->n_vocab,
+                                   &s.processor, err);
     if (status != TL_OK) {
         tl_session_close(&s);
         return status;

@@ -80,16 +80,8 @@ static tl_status judge(const tl_study *study, size_t row, const tl_encoding *enc
                                  arena, &labels, &n_labels, err);
     if (status != TL_OK)
         return status;
-    const size_t n_vocab = tl_model_dims(study->session.model)->n_vocab;
-    int32_t largest = answer;
-    for (size_t i = 0; i < n_labels; i++)
-        largest = labels[i] > largest ? labels[i] : largest;
-    if ((size_t)largest >= n_vocab)
-        return tl_fail(err, TL_ERR_DATA,
-                       "%s:%zu: row '%s': an answer is token %d, the model has %zu",
-                       study->session.dataset->path, r->line, r->id, (int)largest,
-                       n_vocab);
-    const int32_t top = best_of_all(logits, n_vocab);
+    const int32_t top =
+        best_of_all(logits, tl_model_dims(study->session.model)->n_vocab);
     const int32_t label = n_labels > 0 ? best_of(logits, labels, n_labels) : -1;
     *out = (tl_study_prompt){
         .row = row,

@@ -18,6 +18,7 @@
 struct tl_processor {
     const tl_chat_format *format;
     tl_tokenizer *tokenizer;
+    size_t n_vocab;                            /* tokens of the model; 0: not known */
     int32_t placeholder, row_break, image_end; /* token ids; -1: none */
     const void *images; /* options of the format's kind of images; NULL: there is no
                                  preprocessor_config.json */
@@ -128,13 +129,15 @@ static tl_status open_without_tokenizer(tl_processor *p, const char *model_dir,
     return status;
 }
 
-tl_status tl_processor_open(const char *model_dir, tl_processor **out, tl_error *err)
+tl_status tl_processor_open(const char *model_dir, size_t n_vocab, tl_processor **out,
+                            tl_error *err)
 {
     const char *tokenizer = NULL;
     image_token image;
     tl_processor *p = tl_alloc_zero(1, sizeof *p);
     if (p == NULL)
         return fail_memory(err);
+    p->n_vocab = n_vocab;
     tl_status status = open_without_tokenizer(p, model_dir, &image, &tokenizer, err);
     if (status == TL_OK)
         status = tl_tokenizer_open(tokenizer, &p->tokenizer, err);
@@ -160,6 +163,22 @@ void tl_processor_close(tl_processor *processor)
 const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor)
 {
     return processor->tokenizer;
+}
+
+/* A tokenizer may know more tokens than its model has. The picture's placeholder may be
+ * one of them: the model never looks it up. */
+static tl_status check_ids(const tl_processor *p, const int32_t *ids, size_t count,
+                           tl_arena *scratch, tl_error *err)
+{
+    for (size_t i = 0; i < count && p->n_vocab > 0; i++) {
+        if ((size_t)ids[i] < p->n_vocab || ids[i] == p->placeholder)
+            continue;
+        const char *text = tl_tokenizer_text(p->tokenizer, ids[i], scratch);
+        return tl_fail(err, TL_ERR_DATA,
+                       "'%s' is token %d of the tokenizer, and the model has only %zu",
+                       text != NULL ? text : "?", (int)ids[i], p->n_vocab);
+    }
+    return TL_OK;
 }
 
 static tl_status build_chat(const tl_processor *processor, const tl_prompt_text *prompt,
@@ -268,6 +287,7 @@ tl_status tl_processor_encode(const tl_processor *processor,
     const tl_token *tokens = NULL;
     size_t count = 0, n_placeholders = 0;
     tl_pixels pixels;
+    tl_encoding made = {0};
     tl_arena *scratch = tl_arena_create();
     if (scratch == NULL)
         return fail_memory(err);
@@ -287,13 +307,18 @@ tl_status tl_processor_encode(const tl_processor *processor,
         goto done;
     }
     if (!has_image) {
-        status = encode_text(&chat, tokens, count, arena, out, err);
-        goto done;
+        status = encode_text(&chat, tokens, count, arena, &made, err);
+    } else {
+        status =
+            tl_processor_pixels(processor, prompt->image_path, prompt->resize_width,
+                                prompt->resize_height, arena, &pixels, err);
+        if (status == TL_OK)
+            status = encode_image(processor, tokens, count, &pixels, arena, &made, err);
     }
-    status = tl_processor_pixels(processor, prompt->image_path, prompt->resize_width,
-                                 prompt->resize_height, arena, &pixels, err);
     if (status == TL_OK)
-        status = encode_image(processor, tokens, count, &pixels, arena, out, err);
+        status = check_ids(processor, made.ids, made.n_pos, scratch, err);
+    if (status == TL_OK)
+        *out = made;
 done:
     tl_arena_destroy(scratch);
     return status;
@@ -311,6 +336,8 @@ tl_status tl_processor_answer_id(const tl_processor *processor, const char *answ
                                            scratch, &tokens, &count, err);
     if (status == TL_OK && count == 0)
         status = tl_fail(err, TL_ERR_DATA, "answer '%s' has no token", answer);
+    if (status == TL_OK)
+        status = check_ids(processor, &tokens[0].id, 1, scratch, err);
     if (status == TL_OK)
         *id = tokens[0].id;
     tl_arena_destroy(scratch);

@@ -233,6 +233,19 @@ model tokens
 rm tokens/tokenizer.json
 fails 1 tokens/tokenizer.json -- predict --model tokens "${D[@]}"
 
+# A label, and a word of the prompts, that the tokenizer has and the model has not.
+for token in 1 sequence; do
+    model "high-$token"
+    rm "high-$token/tokenizer.json"
+    sed -E "s/^( *\"(Ġ)?$token\": )[0-9]+/\\11000000/" "$golden/checkpoint/tokenizer.json" \
+        > "high-$token/tokenizer.json"
+    for command in predict "attribute --modality text --out kept/out" "study --out $token.study"; do
+        # shellcheck disable=SC2086
+        fails 1 "row 'text-0'" "$token' is token 1000000 of the tokenizer" "the model has only 640" -- \
+            $command --model "high-$token" "${D[@]}"
+    done
+done
+
 fails 1 "budget" "MiB" -- predict "${M[@]}" "${D[@]}" --memory 1K
 fails 1 "budget" "MiB" -- attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --memory 1K
 

@@ -124,7 +124,7 @@ static void check_family(const char *folder, const char *backend)
     tl_safetensors *goldens = NULL;
     const tl_model_options options = {.backend = backend};
     MUST(tl_model_open(folder, &options, &model, &err));
-    MUST(tl_processor_open(folder, &processor, &err));
+    MUST(tl_processor_open(folder, tl_model_dims(model)->n_vocab, &processor, &err));
     MUST(tl_dataset_open(folder, &dataset, &err));
     snprintf(path, sizeof path, "%s/logits.safetensors", folder);
     MUST(tl_safetensors_open(path, &goldens, &err));
@@ -153,7 +153,8 @@ static tl_status whole_run(const char *folder, tl_error *err)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     tl_status status = tl_model_open(folder, NULL, &model, err);
     if (status == TL_OK)
-        status = tl_processor_open(folder, &processor, err);
+        status =
+            tl_processor_open(folder, tl_model_dims(model)->n_vocab, &processor, err);
     if (status == TL_OK)
         status = tl_dataset_open(folder, &dataset, err);
     size_t row = 0;

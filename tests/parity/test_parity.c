@@ -70,7 +70,8 @@ static fixture setup(const subject *files, const char *backend)
     tl_error err = {0};
     const tl_model_options options = {.backend = backend};
     MUST(tl_model_open(files->checkpoint, &options, &f.model, &err));
-    MUST(tl_processor_open(files->checkpoint, &f.processor, &err));
+    MUST(tl_processor_open(files->checkpoint, tl_model_dims(f.model)->n_vocab,
+                           &f.processor, &err));
     snprintf(path, sizeof path, "%s/dataset.jsonl", files->goldens);
     MUST(tl_dataset_open(path, &f.dataset, &err));
     assert_int_equal(f.dataset->n_rows, MAX_ROWS);
