@@ -2,7 +2,7 @@
  *
  * paint.c - emoji from their font's bitmaps, glyphs of numbers, and shaded solids.
  */
-#include "scene/paint.h"
+#include "scene/paint_cairo.h"
 
 #include <math.h>
 #include <string.h>
@@ -33,6 +33,7 @@ struct tl_painter {
     size_t n_layouts;
     emoji icons[MAX_EMOJI];
     size_t n_icons;
+    tl_random random; /* of pictures alone, so that rows do not depend on them */
 };
 
 /* ---- fonts ----------------------------------------------------------------------- */
@@ -62,11 +63,13 @@ static tl_status check_font(PangoFontMap *map, const char *family, const char *p
                            family, package);
 }
 
-tl_status tl_painter_create(tl_painter **out, tl_error *err)
+tl_status tl_painter_create(uint64_t seed, tl_painter **out, tl_error *err)
 {
     tl_painter *painter = tl_alloc_zero(1, sizeof *painter);
     if (painter == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a painter");
+    painter->random = (tl_random){~seed};
+    tl_random_next(&painter->random);
     painter->fonts = pango_cairo_font_map_new();
     tl_status status =
         check_font(painter->fonts, EMOJI_FONT, "fonts-noto-color-emoji", err);
@@ -336,13 +339,6 @@ static void paint_glyph(tl_painter *painter, cairo_t *cr, const tl_item *item,
     g_object_unref(layout);
 }
 
-tl_random tl_paint_seed(uint64_t seed)
-{
-    tl_random random = {~seed};
-    tl_random_next(&random);
-    return random;
-}
-
 /* ---- pictures -------------------------------------------------------------------- */
 
 static double uniform(tl_random *random, double from, double to)
@@ -372,14 +368,13 @@ static void paint_ground(cairo_t *cr, const tl_scene_options *o, tl_random *rand
 }
 
 tl_status tl_painter_paint(tl_painter *painter, const tl_scene_options *options,
-                           const tl_scene *scene, tl_random *random,
-                           cairo_surface_t **out, tl_error *err)
+                           const tl_scene *scene, cairo_surface_t **out, tl_error *err)
 {
     cairo_surface_t *surface = cairo_image_surface_create(
         CAIRO_FORMAT_RGB24, (int)options->width, (int)options->height);
     cairo_t *cr = cairo_create(surface);
-    paint_ground(cr, options, random);
-    const char *font = number_fonts[tl_random_below(random, NUMBER_FONTS)];
+    paint_ground(cr, options, &painter->random);
+    const char *font = number_fonts[tl_random_below(&painter->random, NUMBER_FONTS)];
     tl_status status = TL_OK;
     for (size_t i = 0; i < scene->n_items && status == TL_OK; i++) {
         const tl_item *item = &scene->items[i];
@@ -410,4 +405,15 @@ tl_status tl_paint_png(cairo_surface_t *surface, const char *path, tl_error *err
                ? TL_OK
                : tl_fail(err, TL_ERR_IO, "%s: cannot be written: %s", path,
                          cairo_status_to_string(status));
+}
+
+tl_status tl_painter_write(tl_painter *painter, const tl_scene_options *options,
+                           const tl_scene *scene, const char *path, tl_error *err)
+{
+    cairo_surface_t *surface = NULL;
+    tl_status status = tl_painter_paint(painter, options, scene, &surface, err);
+    if (status == TL_OK)
+        status = tl_paint_png(surface, path, err);
+    cairo_surface_destroy(surface);
+    return status;
 }

@@ -111,21 +111,16 @@ static tl_status write_task(const tl_scene_options *o, tl_arena *arena,
 }
 
 static tl_status write_picture(tl_painter *painter, const tl_scene_options *o,
-                               const tl_scene *scene, size_t i, tl_random *random,
-                               tl_arena *arena, const char *folder, tl_error *err)
+                               const tl_scene *scene, size_t i, tl_arena *arena,
+                               const char *folder, tl_error *err)
 {
     char name[48];
     snprintf(name, sizeof name, "images/%zu.png", i);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     const char *path = tl_path_join(arena, folder, name);
-    if (path == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
-    cairo_surface_t *surface = NULL;
-    tl_status status = tl_painter_paint(painter, o, scene, random, &surface, err);
-    if (status == TL_OK)
-        status = tl_paint_png(surface, path, err);
-    if (surface != NULL)
-        cairo_surface_destroy(surface);
+    const tl_status status =
+        path != NULL ? tl_painter_write(painter, o, scene, path, err)
+                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     tl_arena_rewind(arena, mark);
     return status;
 }
@@ -139,7 +134,6 @@ static tl_status write_scenes(const tl_scene_options *o, size_t n, uint64_t seed
     if (rows_path == NULL || drawing_path == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     tl_file_writer rows = {0}, drawings = {0};
-    tl_random paint = tl_paint_seed(seed);
     tl_scene_stream stream;
     tl_status status = tl_scene_stream_init(&stream, o, seed, err);
     if (status != TL_OK)
@@ -158,7 +152,7 @@ static tl_status write_scenes(const tl_scene_options *o, size_t n, uint64_t seed
         if (status == TL_OK)
             status = tl_json_put_line(&drawings, drawing(i, &scene), err);
         if (status == TL_OK)
-            status = write_picture(painter, o, &scene, i, &paint, arena, folder, err);
+            status = write_picture(painter, o, &scene, i, arena, folder, err);
     }
     if (status == TL_OK && !o->no_pictures)
         status = tl_file_writer_commit(&drawings, err);
@@ -260,7 +254,7 @@ tl_status tl_scene_write(const tl_scene_options *options, size_t n, uint64_t see
                      ? TL_OK
                      : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a dataset");
     if (status == TL_OK && !options->no_pictures)
-        status = tl_painter_create(&painter, err);
+        status = tl_painter_create(seed, &painter, err);
     if (status == TL_OK)
         status = make_folders(options, arena, folder, err);
     if (status == TL_OK)

@@ -2,7 +2,7 @@
  *
  * sheet.c - a page of scenes with their prompts, for a person to look at.
  */
-#include "scene/paint.h"
+#include "scene/paint_cairo.h"
 
 enum {
     COLUMNS = 4,
@@ -68,8 +68,8 @@ static double put_prompts(tl_painter *painter, cairo_t *cr, double x, double y,
 
 /* Row after row; *height receives where the last one ends. */
 static tl_status fill_page(const tl_scene_options *o, size_t n, tl_painter *painter,
-                           tl_scene_stream *stream, tl_random *paint, cairo_t *cr,
-                           double *height, tl_error *err)
+                           tl_scene_stream *stream, cairo_t *cr, double *height,
+                           tl_error *err)
 {
     cairo_set_source_rgb(cr, 1, 1, 1);
     cairo_paint(cr);
@@ -79,7 +79,7 @@ static tl_status fill_page(const tl_scene_options *o, size_t n, tl_painter *pain
         cairo_surface_t *picture = NULL;
         tl_status status = tl_scene_stream_next(stream, &scene, err);
         if (status == TL_OK)
-            status = tl_painter_paint(painter, o, &scene, paint, &picture, err);
+            status = tl_painter_paint(painter, o, &scene, &picture, err);
         if (status != TL_OK)
             return status;
         if (i % COLUMNS == 0)
@@ -101,7 +101,7 @@ tl_status tl_scene_sheet(const tl_scene_options *options, size_t n, uint64_t see
     tl_status status = tl_scene_check_size(options, err);
     tl_painter *painter = NULL;
     if (status == TL_OK)
-        status = tl_painter_create(&painter, err);
+        status = tl_painter_create(seed, &painter, err);
     if (status != TL_OK)
         return status;
     const size_t rows = (n + COLUMNS - 1) / COLUMNS;
@@ -109,12 +109,11 @@ tl_status tl_scene_sheet(const tl_scene_options *options, size_t n, uint64_t see
         cairo_image_surface_create(CAIRO_FORMAT_RGB24, COLUMNS * CELL,
                                    (int)rows * (PICTURE + MOST_TEXT + MARGIN) + MARGIN);
     cairo_t *cr = cairo_create(tall);
-    tl_random paint = tl_paint_seed(seed);
     double height = 0;
     tl_scene_stream stream;
     status = tl_scene_stream_init(&stream, options, seed, err);
     if (status == TL_OK) {
-        status = fill_page(options, n, painter, &stream, &paint, cr, &height, err);
+        status = fill_page(options, n, painter, &stream, cr, &height, err);
         tl_scene_stream_release(&stream);
     }
     cairo_destroy(cr);
