@@ -29,7 +29,8 @@ static float *states_of(tl_model *model, const tl_input *input, tl_arena *arena)
 {
     const tl_dims *d = tl_model_dims(model);
     kept k = {tl_arena_alloc(arena, d->n_layers * T * d->d_model, sizeof(float))};
-    const tl_tap tap = {keep, &k, TL_SITE_BIT(TL_SITE_RESID_POST)};
+    const tl_tap tap = {
+        .on_site = keep, .user = &k, .sites = TL_SITE_BIT(TL_SITE_RESID_POST)};
     const tl_pass_options options = {.taps = &tap, .n_taps = 1};
     const tl_pass_prompt prompt = {.input = *input};
     tl_pass *pass = NULL;

@@ -97,6 +97,22 @@ static void shared_positions_score_zero_and_others_do_not(void **unused)
     teardown(&f);
 }
 
+/* What attribution keeps of a pair; and a pass over one step with all layers kept. */
+static size_t buffer_bytes(const fixture *f, size_t rows)
+{
+    return 2 * f->dims->n_layers * rows *
+           (f->dims->n_heads * f->dims->d_head + f->dims->d_mlp) * sizeof(float);
+}
+
+static size_t step_bytes(const fixture *f, size_t rows)
+{
+    const tl_pass_options options = {.for_backward = true, .last_only = true};
+    size_t bytes = 0;
+    assert_int_equal(tl_pass_bytes(f->model, &rows, NULL, 1, &options, &bytes, NULL),
+                     TL_OK);
+    return bytes;
+}
+
 static void how_pairs_are_grouped_changes_no_bit(void **unused)
 {
     (void)unused;
@@ -105,8 +121,11 @@ static void how_pairs_are_grouped_changes_no_bit(void **unused)
         const tl_scores together = attribute(&f, f.pairs, PAIRS, PAIRS, NULL);
         const tl_scores one_by_one = attribute(&f, f.pairs, PAIRS, 1, NULL);
         assert_same_scores(&f, &together, &one_by_one);
-        /* A budget that makes passes small, and layers be computed again. */
-        const tl_attribution_options tight = {.memory_budget = 700000};
+        /* Room for the buffers of all pairs and for a pass over one step, but not with
+         * all its layers kept: one is computed again. test_budget.c goes further down. */
+        const size_t rows = T - tl_pair_shared_prefix(&f.pairs[0], f.dims->d_model);
+        const tl_attribution_options tight = {
+            .memory_budget = PAIRS * buffer_bytes(&f, rows) + step_bytes(&f, rows) - 1};
         const tl_scores starved = attribute(&f, f.pairs, PAIRS, PAIRS, &tight);
         assert_same_scores(&f, &together, &starved);
         teardown(&f);
@@ -211,7 +230,7 @@ static double run_patched(fixture *f, const tl_input *input, const tl_pair *pair
     tl_pass *pass = NULL;
     tl_error err = {0};
     double ld = 0.0;
-    const tl_tap tap = {apply, p, ~0u};
+    const tl_tap tap = {.on_site = apply, .user = p, .sites = ~0u, .writes = true};
     const tl_pass_options options = {.taps = &tap, .n_taps = p != NULL ? 1 : 0};
     const tl_pass_prompt prompt = {.input = *input};
     if (tl_pass_create(f->model, &pass, &err) != TL_OK ||
@@ -302,7 +321,8 @@ static void the_integrated_gradient_is_complete(void **unused)
     double *sum = tl_arena_alloc_zero(f.arena, n, sizeof *sum);
     float *x = tl_arena_alloc(f.arena, n, sizeof *x);
     collector c = {sum, n};
-    const tl_tap tap = {collect, &c, TL_SITE_BIT(TL_SITE_RESID_PRE)};
+    const tl_tap tap = {
+        .on_site = collect, .user = &c, .sites = TL_SITE_BIT(TL_SITE_RESID_PRE)};
     const tl_pass_options options = {
         .taps = &tap, .n_taps = 1, .for_backward = true, .last_only = true};
     tl_pass *pass = NULL;

@@ -56,7 +56,10 @@ static void run_plain(tl_model *model, const tl_input *input, plain *p,
 {
     tl_pass *pass = NULL;
     tl_error err = {0};
-    const tl_tap tap = {write_and_keep, p, TL_SITE_BIT(TL_SITE_RESID_POST)};
+    const tl_tap tap = {.on_site = write_and_keep,
+                        .user = p,
+                        .sites = TL_SITE_BIT(TL_SITE_RESID_POST),
+                        .writes = true};
     const tl_pass_options options = {.taps = &tap, .n_taps = 1};
     const tl_pass_prompt prompt = {.input = *input};
     if (tl_pass_create(model, &pass, &err) != TL_OK ||

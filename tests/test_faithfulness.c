@@ -136,7 +136,7 @@ static double plain_run(fixture *f, plain *p, const tl_input *input,
     tl_pass *pass = NULL;
     tl_error err = {0};
     double ld = 0.0;
-    const tl_tap tap = {plain_tap, p, ~0u};
+    const tl_tap tap = {.on_site = plain_tap, .user = p, .sites = ~0u, .writes = true};
     const tl_pass_options options = {.taps = &tap, .n_taps = 1};
     const tl_pass_prompt prompt = {.input = *input};
     assert_int_equal(tl_pass_create(f->model, &pass, &err), TL_OK);

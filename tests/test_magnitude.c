@@ -29,8 +29,10 @@ static kept run(tl_model *model, const tl_input *input, tl_arena *arena)
     kept k = {
         tl_arena_alloc(arena, d->n_layers * T * d->n_heads * d->d_head, sizeof(float)),
         tl_arena_alloc(arena, d->n_layers * T * d->d_mlp, sizeof(float))};
-    const tl_tap tap = {keep, &k,
-                        TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
+    const tl_tap tap = {.on_site = keep,
+                        .user = &k,
+                        .sites =
+                            TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
     const tl_pass_options options = {.taps = &tap, .n_taps = 1};
     const tl_pass_prompt prompt = {.input = *input};
     tl_pass *pass = NULL;

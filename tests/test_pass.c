@@ -99,7 +99,7 @@ static recording run(fixture *f, const size_t *order, size_t n, size_t at,
     tl_pass *pass = NULL;
     tl_error err = {0};
     recording r = {.prompt = at, .arena = f->arena, .dims = f->dims};
-    const tl_tap tap = {record, &r, ~0u};
+    const tl_tap tap = {.on_site = record, .user = &r, .sites = ~0u};
     tl_pass_options o = *options;
     o.taps = &tap;
     o.n_taps = 1;
@@ -231,6 +231,53 @@ static void recomputing_layers_gives_the_same_bits(void **unused)
     }
 }
 
+typedef struct counts {
+    size_t calls[2][TL_SITE_COUNT]; /* [backward], over all layers */
+} counts;
+
+static tl_status count(void *user, const tl_tap_event *e, tl_error *err)
+{
+    (void)err;
+    ((counts *)user)->calls[e->backward][e->site]++;
+    return TL_OK;
+}
+
+/* Of all layers but the last, none of which is kept, the writing tap sees again what the
+ * way back reads: here neither mlp_post nor anything behind it. */
+static void taps_that_read_are_called_once_and_others_again(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref");
+    const tl_pass_prompt prompt = {.input = f.inputs[2]};
+    const size_t n_pos = f.inputs[2].n_pos, L = f.dims->n_layers;
+    const int32_t a = 1, b = 2;
+    counts reads = {{{0}}}, writes = {{{0}}};
+    const tl_tap taps[] = {{.on_site = count, .user = &reads, .sites = ~0u},
+                           {.on_site = count,
+                            .user = &writes,
+                            .sites = ~TL_SITE_BIT(TL_SITE_Z),
+                            .writes = true}};
+    tl_pass_options options = {.taps = taps, .n_taps = 2, .for_backward = true};
+    tl_error err = {0};
+    size_t bytes = 0; /* at last the smallest that is admitted */
+    while (tl_pass_bytes(f.model, &n_pos, NULL, 1, &options, &bytes, &err) == TL_OK)
+        options.memory_budget = bytes - 1;
+    options.memory_budget = bytes;
+    tl_pass *pass = NULL;
+    assert_int_equal(tl_pass_create(f.model, &pass, &err), TL_OK);
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, &options, &err), TL_OK);
+    assert_int_equal(tl_pass_backward(pass, &a, &b, &err), TL_OK);
+    for (size_t s = 0; s < TL_SITE_COUNT; s++) {
+        assert_int_equal(reads.calls[false][s], L);
+        assert_int_equal(reads.calls[true][s], L);
+        const size_t again = s == TL_SITE_ATTN_OUT ? L - 1 : 0;
+        assert_int_equal(writes.calls[false][s], s == TL_SITE_Z ? 0 : L + again);
+        assert_int_equal(writes.calls[true][s], s == TL_SITE_Z ? 0 : L);
+    }
+    tl_pass_destroy(pass);
+    teardown(&f);
+}
+
 static void watching_and_rewriting_changes_no_bit(void **unused)
 {
     (void)unused;
@@ -241,7 +288,7 @@ static void watching_and_rewriting_changes_no_bit(void **unused)
     tl_pass *pass = NULL;
     tl_error err = {0};
     recording r = {.arena = f.arena, .dims = f.dims, .rewrite = true};
-    const tl_tap tap = {record, &r, ~0u};
+    const tl_tap tap = {.on_site = record, .user = &r, .sites = ~0u, .writes = true};
     const tl_pass_options rewriting = {.taps = &tap, .n_taps = 1};
     const tl_pass_prompt prompt = {.input = f.inputs[which]};
     assert_int_equal(tl_pass_create(f.model, &pass, &err), TL_OK);
@@ -358,6 +405,11 @@ static void senseless_batches_are_refused(void **unused)
     const int32_t a = 1, b = 2;
     assert_int_equal(tl_pass_backward(pass, &a, &b, &err), TL_ERR_ARGUMENT);
     assert_true(ld == 1.5);
+    const tl_tap to_z = {
+        .on_site = count, .sites = TL_SITE_BIT(TL_SITE_Z), .writes = true};
+    const tl_pass_options back = {.taps = &to_z, .n_taps = 1, .for_backward = true};
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, &back, &err), TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "writes to z"));
     const tl_pass_options starved = {.memory_budget = 1000};
     assert_int_equal(tl_pass_forward(pass, &prompt, 1, &starved, &err),
                      TL_ERR_NO_MEMORY);
@@ -372,6 +424,7 @@ int main(void)
         cmocka_unit_test(the_last_position_alone_gives_the_same_bits),
         cmocka_unit_test(a_prefix_computed_before_gives_the_same_bits),
         cmocka_unit_test(recomputing_layers_gives_the_same_bits),
+        cmocka_unit_test(taps_that_read_are_called_once_and_others_again),
         cmocka_unit_test(watching_and_rewriting_changes_no_bit),
         cmocka_unit_test(the_plan_is_what_is_used),
         cmocka_unit_test(the_gradient_is_the_slope),

@@ -58,24 +58,30 @@ typedef enum tl_edit_rule {
 /* One site of one layer and one prompt of the batch. */
 typedef struct tl_tap_event {
     tl_site site;
-    bool backward;           /* values are a gradient */
+    bool backward; /* values are a gradient */
     size_t layer;
     size_t prompt;           /* index in the batch */
     size_t first_pos, n_pos; /* the positions that are computed */
     size_t width;            /* d_model, n_heads * d_head or d_mlp */
-    float *values;           /* [n_pos, width]; a tap may overwrite them */
+    float *values;           /* [n_pos, width] */
 } tl_tap_event;
 
 /*
- * A tap is called for the sites in its set. An edit of a forward value is what
- * the rest of the pass sees; the backward pass treats it as a constant added, except
- * at z, which a pass for the way back must leave as it is. A backward pass that
- * recomputes a layer announces its forward sites again.
+ * A tap is called for the sites in its set, once for each site and way, if it only reads.
+ * When a pass for the way back computes a layer again, one that writes is called again
+ * for those forward sites that are computed again, never resid_pre or resid_post, and
+ * must write the same once more.
+ *
+ * What a tap writes over a forward value is what the rest of the pass sees; the
+ * way back treats the change as a constant that was added. It cannot do that at z: a
+ * pass for the way back refuses a tap that writes there. A written gradient is what the
+ * rest of the way back sees.
  */
 typedef struct tl_tap {
-    tl_status (*see)(void *user, const tl_tap_event *event, tl_error *err);
+    tl_status (*on_site)(void *user, const tl_tap_event *event, tl_error *err);
     void *user;
     uint32_t sites; /* TL_SITE_BIT(TL_SITE_Z) | ... */
+    bool writes;    /* overwrites values */
 } tl_tap;
 
 #define TL_SITE_BIT(site) (1u << (site))

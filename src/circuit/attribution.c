@@ -216,8 +216,10 @@ static tl_status run_counterfactuals(tl_attribution *a, work *works, size_t n,
                                      tl_error *err)
 {
     listener listen = {a, lanes};
-    const tl_tap tap = {see, &listen,
-                        TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
+    const tl_tap tap = {.on_site = see,
+                        .user = &listen,
+                        .sites =
+                            TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
     const tl_pass_options options = {.taps = &tap,
                                      .n_taps = 1,
                                      .last_only = true,
@@ -261,8 +263,10 @@ static tl_status run_steps(tl_attribution *a, const lane *lanes, size_t n,
                            tl_pass_prompt *prompts, int32_t *answers, tl_error *err)
 {
     listener listen = {a, lanes};
-    const tl_tap tap = {see, &listen,
-                        TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
+    const tl_tap tap = {.on_site = see,
+                        .user = &listen,
+                        .sites =
+                            TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
     tl_pass_options options = step_options(a);
     options.taps = &tap;
     options.n_taps = 1;

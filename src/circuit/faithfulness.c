@@ -108,7 +108,8 @@ static tl_status run_circuits(tl_pass *pass, work *w, const tl_circuit *circuits
                               double *out, tl_error *err)
 {
     w->circuits = circuits;
-    const tl_tap tap = {edit, w, node_sites};
+    const tl_tap tap = {
+        .on_site = edit, .user = w, .sites = node_sites, .writes = true};
     const tl_pass_options options = {
         .taps = &tap, .n_taps = 1, .last_only = true, .memory_budget = budget};
     for (size_t i = 0; i < n; i++)
@@ -155,7 +156,7 @@ static tl_status evaluate_pair(tl_model *model, tl_pass *pass, const tl_pair *pa
     if ((status = tl_prefix_take(arena, d, w.n_prefix, &w.prefix, err)) != TL_OK)
         return status;
 
-    const tl_tap tap = {record, &w, node_sites};
+    const tl_tap tap = {.on_site = record, .user = &w, .sites = node_sites};
     const tl_pass_options recording = {.taps = &tap,
                                        .n_taps = 1,
                                        .last_only = true,

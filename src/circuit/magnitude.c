@@ -53,8 +53,10 @@ tl_status tl_magnitude_add(tl_model *model, const tl_pair *pair, size_t memory_b
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a site's activations");
     if (status == TL_OK)
         status = tl_pass_create(model, &pass, err);
-    const tl_tap tap = {compare, &w,
-                        TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
+    const tl_tap tap = {.on_site = compare,
+                        .user = &w,
+                        .sites =
+                            TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
     const tl_pass_options options = {
         .taps = &tap, .n_taps = 1, .last_only = true, .memory_budget = memory_budget};
     const tl_pass_prompt prompts[2] = {{.input = pair->counterfactual},

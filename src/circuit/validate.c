@@ -75,7 +75,9 @@ static tl_status patch_all(tl_model *model, tl_pass *pass, const tl_pair *pair,
                            size_t budget, tl_arena *arena, double *effects,
                            double *clean, tl_error *err)
 {
-    const tl_tap recording = {record, w, node_sites}, patching = {patch, w, node_sites};
+    const tl_tap recording = {.on_site = record, .user = w, .sites = node_sites},
+                 patching = {
+                     .on_site = patch, .user = w, .sites = node_sites, .writes = true};
     tl_pass_options options = {
         .taps = &recording, .n_taps = 1, .last_only = true, .memory_budget = budget};
     size_t per_pass = 1;
@@ -195,7 +197,8 @@ tl_status tl_completeness(tl_model *model, const tl_pair *pair, size_t ig_steps,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
     }
     path_work w = {.pair = pair};
-    const tl_tap tap = {add_gradient, &w, TL_SITE_BIT(TL_SITE_RESID_PRE)};
+    const tl_tap tap = {
+        .on_site = add_gradient, .user = &w, .sites = TL_SITE_BIT(TL_SITE_RESID_PRE)};
     const tl_pass_options options = {.taps = &tap,
                                      .n_taps = 1,
                                      .for_backward = true,

@@ -22,8 +22,10 @@
  *    Q = number of prompts: nobody reads the other positions there.
  * 2. All memory comes from lay_out(), run once on a measuring arena for the plan
  *    and once on the real one. Nothing else in a pass allocates.
- * 3. For the way back, resid_pre of every layer is kept. The last n_kept layers
- *    keep all of struct layer; the others share one and are computed again.
+ * 3. For the way back, resid_pre of every layer is kept, as the taps left it. The
+ *    last n_kept layers keep all of struct layer; the others share one and are
+ *    computed again, as far as the way back needs them. Taps that only read have
+ *    seen such a layer before and are not called; those that write are.
  * 4. A site is added to the stream as it is announced, by an addition of its own,
  *    so that the presence of a tap changes no bit.
  */
@@ -65,6 +67,7 @@ struct tl_pass {
     tl_pass_options options;
     const tl_pass_prompt *prompts;
     size_t n_prompts, n_rows, n_kept;
+    bool again; /* a layer is computed once more for the way back */
     prompt_rows *rows;
     tl_attention_prompt *attention;
     float *cosine, *sine;                 /* [R, d_head / 2] */
@@ -314,14 +317,16 @@ size_t tl_pass_peak_bytes(const tl_pass *pass)
 
 /* ---- taps -------------------------------------------------------------------- */
 
-/* Shows rows [.., width] of a site to the taps, prompt by prompt. `last_rows`: one
- * row for each prompt, its last position. */
+/* Shows rows [.., width] of a site to the taps, prompt by prompt; of a layer that is
+ * computed again, to those that write. `last_rows`: one row for each prompt, its last
+ * position. */
 static tl_status announce(tl_pass *pass, tl_site site, size_t l, bool backward,
                           bool last_rows, size_t width, float *values, tl_error *err)
 {
     for (size_t i = 0; i < pass->options.n_taps; i++) {
         const tl_tap *tap = &pass->options.taps[i];
-        if ((tap->sites & TL_SITE_BIT(site)) == 0)
+        if ((tap->sites & TL_SITE_BIT(site)) == 0 ||
+            (pass->again && !backward && !tap->writes))
             continue;
         for (size_t p = 0; p < pass->n_prompts; p++) {
             const prompt_rows *r = &pass->rows[p];
@@ -335,7 +340,7 @@ static tl_status announce(tl_pass *pass, tl_site site, size_t l, bool backward,
                 .width = width,
                 .values = values + (last_rows ? p : r->first) * width,
             };
-            const tl_status status = tap->see(tap->user, &event, err);
+            const tl_status status = tap->on_site(tap->user, &event, err);
             if (status != TL_OK)
                 return status;
         }
@@ -486,8 +491,8 @@ static tl_status project_out(tl_pass *pass, const tl_linear *w, const tl_norm *p
     return status;
 }
 
-/* From resid[l] to resid[l + 1], filling layers[l]. */
-static tl_status forward_layer(tl_pass *pass, size_t l, tl_error *err)
+/* From resid[l] to resid_mid, filling the first half of layers[l]. */
+static tl_status forward_attention(tl_pass *pass, size_t l, tl_error *err)
 {
     tl_backend *b = pass->model->backend;
     const tl_spec *spec = &pass->model->spec;
@@ -497,11 +502,8 @@ static tl_status forward_layer(tl_pass *pass, size_t l, tl_error *err)
                  q_width = d->n_heads * d->d_head;
     const bool last = Q != R;
     const layer *y = &pass->layers[l];
-    float *x = pass->resid[l];
-    tl_status status =
-        announce(pass, TL_SITE_RESID_PRE, l, false, false, d->d_model, x, err);
-    if (status != TL_OK)
-        return status;
+    const float *x = pass->resid[l];
+    tl_status status;
 
     b->rmsnorm(b, R, d->d_model, spec->norm_eps, x, w->attn_norm.weight, pass->norm,
                y->attn_inv_rms);
@@ -512,7 +514,8 @@ static tl_status forward_layer(tl_pass *pass, size_t l, tl_error *err)
     }
     if ((status = project_qkv(pass, l, y, pass->norm, n_query, err)) != TL_OK)
         return status;
-    collect_prefix(pass, l, y);
+    if (!pass->again)
+        collect_prefix(pass, l, y);
     const tl_attention shape = attention_of(pass, l);
     if ((status = b->attention(b, &shape, pass->n_prompts, pass->attention, y->q, y->k,
                                y->v, y->z, y->lse, err)) != TL_OK ||
@@ -528,6 +531,21 @@ static tl_status forward_layer(tl_pass *pass, size_t l, tl_error *err)
     else
         memcpy(y->resid_mid, x, Q * d->d_model * sizeof *x);
     b->add(b, Q * d->d_model, pass->out, y->resid_mid);
+    return TL_OK;
+}
+
+/* From resid_mid to what the MLP adds to the stream, in `out`, filling the second half
+ * of layers[l]. */
+static tl_status forward_mlp(tl_pass *pass, size_t l, tl_error *err)
+{
+    tl_backend *b = pass->model->backend;
+    const tl_spec *spec = &pass->model->spec;
+    const tl_layer_weights *w = &pass->model->weights.layers[l];
+    const tl_dims *d = &spec->dims;
+    const size_t Q = query_rows(pass, l);
+    const bool last = Q != pass->n_rows;
+    const layer *y = &pass->layers[l];
+    tl_status status;
 
     b->rmsnorm(b, Q, d->d_model, spec->norm_eps, y->resid_mid, w->mlp_norm.weight,
                pass->norm, y->mlp_inv_rms);
@@ -535,18 +553,46 @@ static tl_status forward_layer(tl_pass *pass, size_t l, tl_error *err)
             TL_OK ||
         (status = b->linear(b, &w->up, Q, pass->norm, y->up, false, err)) != TL_OK)
         return status;
+    /* The way back wants mlp_post and what follows only for the norm behind them. */
+    if (pass->again && !spec->post_norms)
+        return TL_OK;
     b->gated(b, spec->activation, Q * d->d_mlp, y->gate, y->up, pass->mlp_post);
     if ((status = announce(pass, TL_SITE_MLP_POST, l, false, last, d->d_mlp,
-                           pass->mlp_post, err)) != TL_OK ||
-        (status = project_out(pass, &w->down, &w->mlp_post_norm, Q, pass->mlp_post,
-                              y->mlp_raw, y->mlp_raw_inv_rms, err)) != TL_OK ||
-        (status = announce(pass, TL_SITE_MLP_OUT, l, false, last, d->d_model, pass->out,
+                           pass->mlp_post, err)) != TL_OK)
+        return status;
+    return project_out(pass, &w->down, &w->mlp_post_norm, Q, pass->mlp_post, y->mlp_raw,
+                       y->mlp_raw_inv_rms, err);
+}
+
+/* From resid[l] to resid[l + 1], filling layers[l]. */
+static tl_status forward_layer(tl_pass *pass, size_t l, tl_error *err)
+{
+    tl_backend *b = pass->model->backend;
+    const size_t Q = query_rows(pass, l), d_model = pass->model->spec.dims.d_model;
+    const bool last = Q != pass->n_rows;
+    tl_status status;
+    if ((status = announce(pass, TL_SITE_RESID_PRE, l, false, false, d_model,
+                           pass->resid[l], err)) != TL_OK ||
+        (status = forward_attention(pass, l, err)) != TL_OK ||
+        (status = forward_mlp(pass, l, err)) != TL_OK ||
+        (status = announce(pass, TL_SITE_MLP_OUT, l, false, last, d_model, pass->out,
                            err)) != TL_OK)
         return status;
     float *next = pass->resid[l + 1];
-    memcpy(next, y->resid_mid, Q * d->d_model * sizeof *next);
-    b->add(b, Q * d->d_model, pass->out, next);
-    return announce(pass, TL_SITE_RESID_POST, l, false, last, d->d_model, next, err);
+    memcpy(next, pass->layers[l].resid_mid, Q * d_model * sizeof *next);
+    b->add(b, Q * d_model, pass->out, next);
+    return announce(pass, TL_SITE_RESID_POST, l, false, last, d_model, next, err);
+}
+
+/* Fills layers[l] once more, for the way back. */
+static tl_status recompute_layer(tl_pass *pass, size_t l, tl_error *err)
+{
+    pass->again = true;
+    tl_status status = forward_attention(pass, l, err);
+    if (status == TL_OK)
+        status = forward_mlp(pass, l, err);
+    pass->again = false;
+    return status;
 }
 
 static tl_status check_batch(const tl_pass_prompt *prompts, size_t n_prompts,
@@ -614,6 +660,12 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     if (pass->options.first_layer >= pass->model->spec.dims.n_layers)
         return tl_fail(err, TL_ERR_ARGUMENT, "a pass from layer %zu of %zu",
                        pass->options.first_layer, pass->model->spec.dims.n_layers);
+    for (size_t i = 0; i < pass->options.n_taps; i++)
+        if (pass->options.for_backward && pass->options.taps[i].writes &&
+            (pass->options.taps[i].sites & TL_SITE_BIT(TL_SITE_Z)) != 0)
+            return tl_fail(err, TL_ERR_ARGUMENT,
+                           "a tap that writes to z in a pass for the way back: the "
+                           "gradient of attention needs z as it was computed");
     pass->prompts = prompts;
     pass->n_prompts = n_prompts;
     pass->n_rows = 0;
@@ -915,7 +967,7 @@ tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
     const size_t L = pass->model->spec.dims.n_layers;
     for (size_t l = L; l-- > pass->options.first_layer;) {
         if (l + pass->n_kept < L && l + 1 < L)
-            status = forward_layer(pass, l, err); /* into the shared buffers, again */
+            status = recompute_layer(pass, l, err); /* into the shared buffers */
         if (status == TL_OK)
             status = backward_layer(pass, l, err);
         if (status != TL_OK)

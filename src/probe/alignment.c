@@ -113,7 +113,8 @@ static tl_status run(tl_alignment *a, const tl_input *const *inputs,
         prompts[i] = (tl_pass_prompt){.input = *inputs[i]};
         status = make_room(a, inputs[i], spans[i], a->dims->n_layers, &out[i], err);
     }
-    const tl_tap tap = {keep, out, TL_SITE_BIT(TL_SITE_RESID_POST)};
+    const tl_tap tap = {
+        .on_site = keep, .user = out, .sites = TL_SITE_BIT(TL_SITE_RESID_POST)};
     const tl_pass_options options = {
         .taps = &tap, .n_taps = 1, .memory_budget = a->memory_budget};
     return status != TL_OK ? status

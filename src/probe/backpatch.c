@@ -111,7 +111,8 @@ static tl_status patch(void *user, const tl_tap_event *e, tl_error *err)
 static tl_status run_clean(tl_pass *pass, clean_run *run, const int32_t *ids,
                            size_t n_ids, size_t budget, double *logits, tl_error *err)
 {
-    const tl_tap tap = {record, run, TL_SITE_BIT(TL_SITE_RESID_POST)};
+    const tl_tap tap = {
+        .on_site = record, .user = run, .sites = TL_SITE_BIT(TL_SITE_RESID_POST)};
     const tl_pass_options options = {
         .taps = &tap, .n_taps = 1, .memory_budget = budget};
     const tl_pass_prompt prompt = {.input = *run->input,
@@ -184,7 +185,10 @@ static tl_status run_lanes(tl_pass *pass, const clean_run *run, lane *lanes, siz
             prompts[i].input.embeds = lanes[i].input;
         }
         work w = {run, lanes};
-        const tl_tap tap = {patch, &w, TL_SITE_BIT(TL_SITE_RESID_POST)};
+        const tl_tap tap = {.on_site = patch,
+                            .user = &w,
+                            .sites = TL_SITE_BIT(TL_SITE_RESID_POST),
+                            .writes = true};
         /* Data positions of the last layer are of interest only to the next time. */
         const tl_pass_options options = {.taps = &tap,
                                          .n_taps = 1,

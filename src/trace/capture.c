@@ -23,10 +23,7 @@ static tl_status keep(void *user, const tl_tap_event *e, tl_error *err)
     tl_tensor *slot =
         &c->kept[((size_t)e->backward * n_layers + e->layer) * TL_SITE_COUNT + e->site];
     const size_t count = e->n_pos * e->width;
-    float *copy =
-        slot->data != NULL && tl_tensor_count(slot) == count
-            ? (float *)(uintptr_t)slot->data /* announced again: ours to fill */
-            : tl_arena_alloc(c->arena, count, sizeof *copy);
+    float *copy = tl_arena_alloc(c->arena, count, sizeof *copy);
     if (copy == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to keep %s.%zu",
                        tl_site_name(e->site), e->layer);
@@ -39,7 +36,7 @@ static tl_status keep(void *user, const tl_tap_event *e, tl_error *err)
 
 tl_tap tl_capture_tap(tl_capture *c)
 {
-    return (tl_tap){keep, c, c->sites};
+    return (tl_tap){.on_site = keep, .user = c, .sites = c->sites};
 }
 
 tl_status tl_capture_tensors(const tl_capture *c, tl_named_tensor **tensors,

@@ -91,8 +91,9 @@ static void check_row(const char *folder, tl_model *model, tl_processor *process
     const size_t d_model = tl_model_dims(model)->d_model;
     float *gradient = tl_arena_alloc_zero(arena, e.n_pos * d_model, sizeof *gradient);
     assert_non_null(gradient);
-    const tl_tap tap = {
-        .sites = TL_SITE_BIT(TL_SITE_RESID_PRE), .see = keep_first, .user = gradient};
+    const tl_tap tap = {.sites = TL_SITE_BIT(TL_SITE_RESID_PRE),
+                        .on_site = keep_first,
+                        .user = gradient};
     const tl_pass_options options = {.for_backward = true, .taps = &tap, .n_taps = 1};
     MUST(tl_pass_forward(pass, &prompt, 1, &options, &err));
     float *logits =

@@ -209,7 +209,7 @@ static void every_site_and_gradient_agrees(void **state)
             tl_error err = {0};
             tl_pass *pass = NULL;
             comparison c = {forward, gradient, row == 0 ? "text" : "image", 0};
-            const tl_tap tap = {compare, &c, ~0u};
+            const tl_tap tap = {.on_site = compare, .user = &c, .sites = ~0u};
             const tl_pass_options options = {
                 .taps = &tap, .n_taps = 1, .for_backward = true};
             const tl_pass_prompt prompt = {.input = f.inputs[row]};
