@@ -4,9 +4,9 @@
  */
 #include "testing.h"
 
-#include "finding/findings.h"
+#include "twinlens/finding.h"
 
-static const tl_study_cell cells[] = {{5, 20, 15}};
+static const tl_finding_cell cells[1];
 
 /* Accuracies of text and image prompts, and what the best cell adds. */
 static tl_findings make(double text, double image, double gain)

@@ -11,7 +11,8 @@ static const tl_study_key qwen[] = {
     {"family", "qwen2_vl"}, {"model", "0123456789abcdef"}, {"task", "counting"}};
 static const tl_study_key other[] = {
     {"family", "qwen2_vl"}, {"model", "0123456789abcdef"}, {"task", "my own"}};
-static const tl_study_cell cells[] = {{5, 20, 15}, {1, 3, 2}};
+static const tl_finding_cell cells[] = {{.window = 5, .source = 20, .destination = 15},
+                                        {.window = 1, .source = 3, .destination = 2}};
 
 static tl_interval about(double value, double deviation)
 {

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
-#include "report/report.h"
+#include "twinlens/report.h"
 
 static const char help[] =
     "usage: twinlens report RUN... [--out FILE]\n\n"

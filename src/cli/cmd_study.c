@@ -13,8 +13,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/study.h"
-#include "report/summary.h"
-#include "report/report.h"
+#include "twinlens/report.h"
 
 /* Fractions that were written by hand: numbers, each larger than the one before. */
 static tl_status read_fractions(const char *text, tl_arena *arena,

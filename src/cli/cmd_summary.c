@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "report/summary.h"
+#include "twinlens/report.h"
 
 static const char help[] =
     "usage: twinlens summary RUN... [--json] [--table]\n\n"

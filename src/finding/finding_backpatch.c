@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_backpatch.c - by how much late states help when early layers see them
- * (finding/findings.h).
+ * (include/twinlens/finding.h).
  */
 #include "finding/findings_private.h"
 
@@ -34,12 +34,19 @@ static tl_status read_outcomes(const tl_study_db *db, tl_modality modality,
     return TL_OK;
 }
 
-static double mean_of(const double *values, size_t n)
+/* What every cell does to the prompts of a modality; `right` [n_cells, n]. */
+static void measure_cells(const tl_finding_backpatch *f, tl_modality modality,
+                          const double *right, tl_finding_cell *cells)
 {
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++)
-        sum += values[i];
-    return sum / (double)n;
+    for (size_t c = 0; c < f->n_cells; c++) {
+        double sum = 0.0;
+        for (size_t i = 0; i < f->n; i++)
+            sum += right[c * f->n + i];
+        tl_interval *accuracy = &cells[c].accuracy[modality];
+        *accuracy = (tl_interval){.value = sum / (double)f->n, .n = f->n};
+        tl_wilson((size_t)sum, f->n, &accuracy->low, &accuracy->high);
+        cells[c].gain[modality] = accuracy->value - f->clean[modality].value;
+    }
 }
 
 /* The best cell of image prompts: by how much, how surely, by how much elsewhere. */
@@ -51,7 +58,8 @@ static tl_status measure_best(tl_finding_backpatch *f, const double *cells,
     if (change == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", f->n_cells);
     for (size_t c = 0; c < f->n_cells; c++) {
-        if (f->accuracy[TL_IMAGE][c] > f->accuracy[TL_IMAGE][f->best])
+        if (f->cells[c].accuracy[TL_IMAGE].value >
+            f->cells[f->best].accuracy[TL_IMAGE].value)
             f->best = c;
         for (size_t i = 0; i < n; i++)
             change[c * n + i] = cells[c * n + i] - clean[i];
@@ -69,8 +77,13 @@ static tl_status measure_best(tl_finding_backpatch *f, const double *cells,
     f->crossed_gain = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
     if (status == TL_OK && n > 1)
         status = tl_best_cell_crossed(change, f->n_cells, n, SEED, judged, halves, err);
-    return status == TL_OK && n > 1 ? tl_findings_mean(judged, n, &f->crossed_gain, err)
-                                    : status;
+    if (status == TL_OK && n > 1)
+        status = tl_findings_mean(judged, n, &f->crossed_gain, err);
+    f->crossed_accuracy = f->crossed_gain;
+    f->crossed_accuracy.value += f->clean[TL_IMAGE].value;
+    f->crossed_accuracy.low += f->clean[TL_IMAGE].value;
+    f->crossed_accuracy.high += f->clean[TL_IMAGE].value;
+    return status;
 }
 
 static tl_status read_iterations(const tl_study_db *db, tl_arena *arena,
@@ -138,34 +151,52 @@ static double no_worse_of(const void *data, const size_t *chosen, size_t n)
     return (double)count / (double)d->n_cells;
 }
 
+/* The cells of the study, without what they do. */
+static tl_status read_cells(const tl_study_db *db, tl_arena *arena,
+                            tl_finding_cell **out, size_t *n, tl_error *err)
+{
+    const tl_study_cell *rows = NULL;
+    const tl_status status = tl_study_db_get_cells(db, arena, &rows, n, err);
+    if (status != TL_OK)
+        return status;
+    tl_finding_cell *cells = tl_arena_alloc_zero(arena, *n, sizeof *cells);
+    if (cells == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", *n);
+    for (size_t c = 0; c < *n; c++) {
+        cells[c].window = rows[c].window;
+        cells[c].source = rows[c].source;
+        cells[c].destination = rows[c].destination;
+    }
+    *out = cells;
+    return TL_OK;
+}
+
 tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
                                 tl_finding_backpatch *out, tl_error *err)
 {
     tl_finding_backpatch f = {0};
-    double *cells[TL_MODALITY_COUNT] = {NULL, NULL}, *clean[TL_MODALITY_COUNT];
-    tl_status status = tl_study_db_get_cells(db, arena, &f.cells, &f.n_cells, err);
+    tl_finding_cell *cells = NULL;
+    double *right[TL_MODALITY_COUNT] = {NULL, NULL}, *clean[TL_MODALITY_COUNT];
+    tl_status status = read_cells(db, arena, &cells, &f.n_cells, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
         size_t n = 0;
-        status = read_outcomes(db, (tl_modality)m, f.n_cells, arena, &cells[m],
+        status = read_outcomes(db, (tl_modality)m, f.n_cells, arena, &right[m],
                                &clean[m], &n, err);
         if (status != TL_OK)
             return status;
         if (n == 0 || (m > 0 && n != f.n))
-            return TL_OK; /* not that far yet */
+            return TL_OK; /* the study has not got through back-patching yet */
         f.n = n;
-        f.accuracy[m] = tl_arena_alloc(arena, f.n_cells, sizeof(double));
-        if (f.accuracy[m] == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", f.n_cells);
-        for (size_t c = 0; c < f.n_cells; c++)
-            f.accuracy[m][c] = mean_of(cells[m] + c * n, n);
         status = tl_findings_mean(clean[m], n, &f.clean[m], err);
+        measure_cells(&f, (tl_modality)m, right[m], cells);
     }
     if (status != TL_OK || f.n_cells == 0)
         return status;
-    status = measure_best(&f, cells[TL_IMAGE], clean[TL_IMAGE], arena, err);
-    const gap_data gap = {cells[TL_IMAGE] + f.best * f.n, clean[TL_IMAGE],
+    f.cells = cells;
+    status = measure_best(&f, right[TL_IMAGE], clean[TL_IMAGE], arena, err);
+    const gap_data gap = {right[TL_IMAGE] + f.best * f.n, clean[TL_IMAGE],
                           clean[TL_TEXT]};
-    const control_data control = {{cells[TL_TEXT], cells[TL_IMAGE]},
+    const control_data control = {{right[TL_TEXT], right[TL_IMAGE]},
                                   {clean[TL_TEXT], clean[TL_IMAGE]},
                                   f.n_cells,
                                   f.n};

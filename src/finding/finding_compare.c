@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_compare.c - the two modalities beside each other: overlap, interchange,
- * alignment (finding/findings.h).
+ * alignment (include/twinlens/finding.h).
  */
 #include "finding/findings_private.h"
 
@@ -61,8 +61,10 @@ static tl_finding_overlap normalise_overlap(const tl_study_overlap *rows, size_t
                        .low = normalised_overlap(rows, n, row, published, error),
                        .high = normalised_overlap(rows, n, row, published, -error),
                        .n = n_draws}};
+    f.normalised.deviation = (f.normalised.high - f.normalised.low) / 3.92;
     if (n_draws < 2) /* one draw says nothing of the others */
-        f.random.low = f.random.high = f.normalised.low = f.normalised.high = NAN;
+        f.random.low = f.random.high = f.normalised.low = f.normalised.high =
+            f.normalised.deviation = NAN;
     return f;
 }
 

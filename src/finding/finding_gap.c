@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_gap.c - how much of the gap between text and image prompts back-patching closes,
- * over several studies (finding/findings.h).
+ * over several studies (include/twinlens/finding.h).
  */
-#include "finding/findings.h"
+#include "twinlens/finding.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_part.c - one modality: accuracies, faithfulness curves and what lies under
- * them, where the importance is (finding/findings.h).
+ * them, where the importance is (include/twinlens/finding.h).
  */
 #include "finding/findings_private.h"
 
@@ -156,9 +156,15 @@ static tl_status read_curve(const tl_study_db *db, tl_modality modality, size_t 
 {
     const tl_study_point *stored = NULL;
     const tl_study_evaluation *pairs = NULL;
-    size_t n_pairs = 0;
+    size_t n_pairs = 0, n_points = 0;
     tl_status status = tl_study_db_get_curve(db, modality, (tl_study_kind)kind, arena,
-                                             &stored, &p->n_points, err);
+                                             &stored, &n_points, err);
+    if (status == TL_OK && kind > 0 && n_points != p->n_points)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "curves of %zu and %zu points of %s prompts, wanted the same "
+                       "for each kind of circuit",
+                       p->n_points, n_points, tl_modality_name(modality));
+    p->n_points = n_points;
     if (status == TL_OK && p->n_points > 0)
         status = tl_study_db_get_evaluations(db, modality, p->n_points, arena, &pairs,
                                              &n_pairs, err);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * finding_validation.c - how well attributed scores agree with exact effects
- * (finding/findings.h).
+ * (include/twinlens/finding.h).
  */
 #include "finding/findings_private.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ALL_LAYERS = -1, MOST_STEPS = 16 };
@@ -109,9 +110,19 @@ static tl_status measure_gaps(tl_finding_validation *v, const size_t *steps,
     return status;
 }
 
-tl_status tl_findings_validation(const tl_study_db *db, tl_modality modality,
-                                 size_t n_layers, tl_arena *arena,
-                                 tl_finding_validation *out, tl_error *err)
+/* The steps that the study attributes with, or the nearest that were checked. */
+static size_t nearest_steps(const tl_findings *f, const size_t *steps, size_t n_steps)
+{
+    const double wanted = strtod(tl_findings_key(f, "ig-steps"), NULL);
+    size_t best = steps[0];
+    for (size_t i = 0; i < n_steps; i++)
+        if (fabs((double)steps[i] - wanted) < fabs((double)best - wanted))
+            best = steps[i];
+    return best;
+}
+
+tl_status tl_findings_validation(const tl_study_db *db, tl_findings *f,
+                                 tl_modality modality, tl_arena *arena, tl_error *err)
 {
     tl_finding_validation v = {0};
     const tl_study_completeness *rows = NULL;
@@ -122,16 +133,22 @@ tl_status tl_findings_validation(const tl_study_db *db, tl_modality modality,
         status = tl_study_db_get_completeness(db, modality, arena, &rows, &n_rows, err);
     if (status != TL_OK || v.n_effects == 0)
         return status;
-    /* The steps are those of the first pair. */
+    if (n_rows == 0)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%zu effects of %s prompts without their completeness",
+                       v.n_effects, tl_modality_name(modality));
+    /* All pairs have the steps of the first. */
     while (n_steps < n_rows && n_steps < MOST_STEPS &&
            rows[n_steps].pair == rows[0].pair) {
         steps[n_steps] = rows[n_steps].ig_steps;
         n_steps++;
     }
-    status = check_all(&v, steps, n_steps, n_layers, arena, err);
+    v.ig_steps = nearest_steps(f, steps, n_steps);
+    status =
+        check_all(&v, steps, n_steps, f->parts[modality].scores.n_layers, arena, err);
     if (status == TL_OK)
         status = measure_gaps(&v, steps, n_steps, rows, n_rows, arena, err);
     if (status == TL_OK)
-        *out = v;
+        f->validations[modality] = v;
     return status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * findings.c - see findings.h. */
+ * findings.c - see include/twinlens/finding.h. */
 #include "finding/findings_private.h"
 
 #include <string.h>
@@ -18,13 +18,6 @@ const char *tl_findings_key(const tl_findings *findings, const char *key)
     return "";
 }
 
-const char *tl_findings_niou(const tl_findings *findings)
-{
-    return strcmp(tl_findings_key(findings, "niou"), "ref") == 0
-               ? "as published, IoU - 2 random, kept within 0.01 and 1"
-               : "(IoU - random) / (1 - random), 0 for chance";
-}
-
 const tl_interval *tl_findings_chosen(const tl_findings *findings,
                                       const tl_finding_point *point)
 {
@@ -41,6 +34,18 @@ const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,
                : NULL;
 }
 
+const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
+                                              tl_segment segment, const char *kind)
+{
+    for (size_t i = 0; i < findings->n_overlaps; i++) {
+        const tl_study_overlap *row = findings->overlaps[i].row;
+        if (strcmp(row->segment, tl_segment_name(segment)) == 0 &&
+            strcmp(row->kind, kind) == 0)
+            return &findings->overlaps[i];
+    }
+    return NULL;
+}
+
 static tl_status read_modality(const tl_study_db *db, const char *folder,
                                tl_modality modality, tl_arena *arena, tl_findings *f,
                                tl_error *err)
@@ -48,8 +53,7 @@ static tl_status read_modality(const tl_study_db *db, const char *folder,
     tl_finding_part *part = &f->parts[modality];
     tl_status status = tl_findings_part(db, folder, modality, arena, part, err);
     if (status == TL_OK)
-        status = tl_findings_validation(db, modality, part->scores.n_layers, arena,
-                                        &f->validations[modality], err);
+        status = tl_findings_validation(db, f, modality, arena, err);
     return status;
 }
 
@@ -64,7 +68,7 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = read_modality(db, f->folder, (tl_modality)m, arena, f, err);
     if (status == TL_OK)
-        status = tl_study_db_get_pictures(db, arena, &f->pictures, &f->n_pictures, err);
+        status = tl_findings_pictures(db, arena, f, err);
     if (status == TL_OK)
         status = tl_findings_overlaps(db, arena, f, err);
     const size_t n_points = f->parts[TL_TEXT].n_points > 0

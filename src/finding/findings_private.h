@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * findings_private.h - the parts that findings are read in. */
+ * findings_private.h - the parts in which findings are read. */
 #ifndef TWINLENS_FINDING_FINDINGS_PRIVATE_H
 #define TWINLENS_FINDING_FINDINGS_PRIVATE_H
 
-#include "finding/findings.h"
+#include "store/study_db.h"
+#include "twinlens/finding.h"
 
 /* The mean of values[n], with its interval. */
 tl_status tl_findings_mean(const double *values, size_t n, tl_interval *out,
@@ -17,9 +18,14 @@ tl_status tl_findings_part(const tl_study_db *db, const char *folder,
 
 /* ---- finding_validation.c ---------------------------------------------------------- */
 
-tl_status tl_findings_validation(const tl_study_db *db, tl_modality modality,
-                                 size_t n_layers, tl_arena *arena,
-                                 tl_finding_validation *out, tl_error *err);
+/* Of a modality whose part, and the manifest, have been read. */
+tl_status tl_findings_validation(const tl_study_db *db, tl_findings *findings,
+                                 tl_modality modality, tl_arena *arena, tl_error *err);
+
+/* ---- finding_picture.c ------------------------------------------------------------- */
+
+tl_status tl_findings_pictures(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                               tl_error *err);
 
 /* ---- finding_compare.c ------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #ifndef TWINLENS_FINDING_PUBLISHED_H
 #define TWINLENS_FINDING_PUBLISHED_H
 
-#include "finding/findings.h"
+#include "twinlens/finding.h"
 
 typedef struct tl_published {
     const char *model;

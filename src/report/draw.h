@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "finding/findings.h"
+#include "twinlens/finding.h"
 
 /* `prefix` begins all names: figures of several studies stand in one page. */
 typedef tl_status tl_draw(const tl_findings *findings, const char *prefix, FILE *page,
@@ -30,5 +30,7 @@ tl_draw tl_draw_iterations;   /* draw_curves.c */
 extern const char *const tl_draw_modalities[TL_MODALITY_COUNT];
 /* "0.873 (0.811 to 0.912)", not to be broken inside the brackets; "-" without a number. */
 void tl_draw_interval(FILE *out, const tl_interval *interval);
+/* How the study's overlap is normalised, as a formula. */
+const char *tl_draw_niou(const tl_findings *findings);
 
 #endif

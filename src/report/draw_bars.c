@@ -21,6 +21,13 @@ void tl_draw_interval(FILE *out, const tl_interval *i)
         fprintf(out, "%.3f (%.3f&nbsp;to&nbsp;%.3f)", i->value, i->low, i->high);
 }
 
+const char *tl_draw_niou(const tl_findings *findings)
+{
+    return strcmp(tl_findings_key(findings, "niou"), "ref") == 0
+               ? "as published, IoU - 2 random, kept within 0.01 and 1"
+               : "(IoU - random) / (1 - random), 0 for chance";
+}
+
 /* ---- accuracy -------------------------------------------------------------------- */
 
 tl_status tl_draw_accuracy(const tl_findings *f, const char *prefix, FILE *page,
@@ -149,17 +156,6 @@ static void draw_bars(const bars *b, const char *measure, tl_plot *p, tl_figure 
 
 /* ---- overlap --------------------------------------------------------------------- */
 
-static const tl_finding_overlap *find_overlap(const tl_findings *f, size_t segment,
-                                              const char *kind)
-{
-    for (size_t i = 0; i < f->n_overlaps; i++)
-        if (strcmp(f->overlaps[i].row->segment, tl_segment_name((tl_segment)segment)) ==
-                0 &&
-            strcmp(f->overlaps[i].row->kind, kind) == 0)
-            return &f->overlaps[i];
-    return NULL;
-}
-
 tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
                           tl_error *err)
 {
@@ -176,7 +172,8 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
     bars iou = {.names = {"heads", "neurons", "both"}}, random = iou, normalised = iou;
     for (size_t g = 0; g < TL_SEGMENT_COUNT; g++)
         for (size_t s = 0; s < SERIES; s++) {
-            const tl_finding_overlap *o = find_overlap(f, g, kinds[s]);
+            const tl_finding_overlap *o =
+                tl_findings_overlap(f, (tl_segment)g, kinds[s]);
             iou.values[g][s] = random.values[g][s] = normalised.values[g][s] = nothing;
             if (o == NULL)
                 continue;
@@ -202,7 +199,7 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
         "random circuits of the same sizes (95 %% of draws); and what is left above "
         "chance, %s, with the interval that the mean of the draws leaves open. In the "
         "data segment positions are dropped, which makes chance large.",
-        f->overlaps[0].random.n, tl_findings_niou(f));
+        f->overlaps[0].random.n, tl_draw_niou(f));
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 
@@ -272,10 +269,6 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
-    tl_interval crossed = b->crossed_gain;
-    crossed.value += b->clean[TL_IMAGE].value;
-    crossed.low += b->clean[TL_IMAGE].value;
-    crossed.high += b->clean[TL_IMAGE].value;
     const struct {
         const char *label;
         const tl_interval *value;
@@ -291,7 +284,7 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
          &b->best_accuracy,
          {.color = TL_COLOR_OTHER, .mark = TL_MARK_DIAMOND, .radius = 4}},
         {"cell chosen elsewhere",
-         &crossed,
+         &b->crossed_accuracy,
          {.color = TL_COLOR_OTHER,
           .mark = TL_MARK_DIAMOND,
           .radius = 4,

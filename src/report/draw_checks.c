@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * draw_checks.c - does attribution tell the truth? Exact effects beside it. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/csv_write.h"
@@ -10,17 +9,6 @@
 #include "report/plot.h"
 
 enum { MOST = 512 };
-
-/* Steps that the study attributes with, or the nearest that was checked. */
-static size_t steps_of(const tl_findings *f, const tl_finding_validation *v)
-{
-    const double wanted = strtod(tl_findings_key(f, "ig-steps"), NULL);
-    size_t best = v->gaps[0].ig_steps;
-    for (size_t i = 0; i < v->n_gaps; i++)
-        if (fabs((double)v->gaps[i].ig_steps - wanted) < fabs((double)best - wanted))
-            best = v->gaps[i].ig_steps;
-    return best;
-}
 
 static tl_style style_of(tl_component_kind kind, bool rank)
 {
@@ -90,7 +78,7 @@ static void draw_correlations(const tl_findings *f, tl_modality modality,
 static void draw_scatter(const tl_findings *f, tl_modality modality, tl_figure *figure)
 {
     const tl_finding_validation *v = &f->validations[modality];
-    const size_t steps = steps_of(f, v);
+    const size_t steps = v->ig_steps;
     double most = 0.0;
     for (size_t i = 0; i < v->n_effects; i++)
         if (v->effects[i].ig_steps == steps)
@@ -137,7 +125,7 @@ static void draw_scatter(const tl_findings *f, tl_modality modality, tl_figure *
 static void draw_layers(const tl_findings *f, tl_modality modality, tl_figure *figure)
 {
     const tl_finding_validation *v = &f->validations[modality];
-    const size_t steps = steps_of(f, v);
+    const size_t steps = v->ig_steps;
     double x[MOST];
     tl_interval y[TL_KIND_COUNT][MOST];
     size_t n = 0;

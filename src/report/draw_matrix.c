@@ -29,11 +29,6 @@ typedef struct matrix {
     double cell;
 } matrix;
 
-static double gain_of(const matrix *m, size_t cell)
-{
-    return m->b->accuracy[m->modality][cell] - m->b->clean[m->modality].value;
-}
-
 static double x_of(const matrix *m, size_t source)
 {
     return LEFT + (double)source * m->cell;
@@ -46,9 +41,10 @@ static double y_of(const matrix *m, size_t destination)
 
 static void draw_cell(const matrix *m, size_t i, FILE *out)
 {
-    const tl_study_cell *c = &m->b->cells[i];
-    const double gain = gain_of(m, i), share = m->most > 0.0 ? gain / m->most : 0.0,
-                 x = x_of(m, c->source), y = y_of(m, c->destination);
+    const tl_finding_cell *c = &m->b->cells[i];
+    const double gain = c->gain[m->modality],
+                 share = m->most > 0.0 ? gain / m->most : 0.0, x = x_of(m, c->source),
+                 y = y_of(m, c->destination);
     char color[8], text[16];
     color_at(share, color);
     tl_svg_rect(out, x, y, m->cell, m->cell,
@@ -100,29 +96,26 @@ static void draw_matrix(const matrix *m, tl_figure *figure)
         if (m->b->cells[i].window == m->window)
             draw_cell(m, i, out);
     draw_axes(m, out);
-    const tl_study_cell *best = &m->b->cells[m->b->best];
+    const tl_finding_cell *best = &m->b->cells[m->b->best];
     if (m->modality == TL_IMAGE && best->window == m->window)
         tl_svg_rect(out, x_of(m, best->source), y_of(m, best->destination), m->cell,
                     m->cell, &(tl_ink){.stroke = "#000000", .width = 2.5});
     tl_svg_end(out);
 }
 
-/* Its interval is Wilson's, of a share. */
 static void write_numbers(const matrix *m, size_t cell, tl_figure *figure)
 {
-    const tl_study_cell *c = &m->b->cells[cell];
-    tl_interval accuracy = {.value = m->b->accuracy[m->modality][cell], .n = m->b->n};
-    tl_wilson((size_t)lround(accuracy.value * (double)accuracy.n), accuracy.n,
-              &accuracy.low, &accuracy.high);
+    const tl_finding_cell *c = &m->b->cells[cell];
+    const tl_interval *accuracy = &c->accuracy[m->modality];
     fprintf(figure->csv, "%zu,%zu,%zu,%s,%.9g,%.9g,%.9g,%zu,%.9g\r\n", c->window,
-            c->source, c->destination, tl_draw_modalities[m->modality], accuracy.value,
-            accuracy.low, accuracy.high, accuracy.n, gain_of(m, cell));
+            c->source, c->destination, tl_draw_modalities[m->modality], accuracy->value,
+            accuracy->low, accuracy->high, accuracy->n, c->gain[m->modality]);
 }
 
 static void write_caption(const tl_findings *f, FILE *out)
 {
     const tl_finding_backpatch *b = &f->backpatch;
-    const tl_study_cell *best = &b->cells[b->best];
+    const tl_finding_cell *best = &b->cells[b->best];
     fprintf(
         out,
         "Change of accuracy in percentage points when the states of image tokens (or, "
@@ -163,11 +156,11 @@ tl_status tl_draw_backpatch(const tl_findings *f, const char *prefix, FILE *page
     matrix m = {.b = b};
     fputs("window,source,destination,prompts,accuracy,low,high,n,gain\r\n", figure.csv);
     for (size_t i = 0; i < b->n_cells; i++) {
-        const tl_study_cell *c = &b->cells[i];
+        const tl_finding_cell *c = &b->cells[i];
         m.n_layers = c->source + 1 > m.n_layers ? c->source + 1 : m.n_layers;
         for (size_t k = 0; k < TL_MODALITY_COUNT; k++) {
             m.modality = (tl_modality)k;
-            m.most = fmax(m.most, fabs(gain_of(&m, i)));
+            m.most = fmax(m.most, fabs(c->gain[k]));
             write_numbers(&m, i, &figure);
         }
     }

@@ -6,33 +6,20 @@
 #include "report/draw.h"
 #include "report/figure.h"
 
-enum { BANDS = 3, WIDTH = 210, GAP = 12, TOP = 40 };
+enum { BANDS = TL_FINDING_BANDS, WIDTH = 210, GAP = 12, TOP = 40 };
 
 static const char *const band_names[BANDS] = {"early", "middle", "late"};
 
-static size_t band_begin(const tl_study_picture *p, size_t band)
-{
-    return band * p->n_layers / BANDS;
-}
-
-/* Heads and neurons of the layers of a band at an image token. */
-static double score_of(const tl_study_picture *p, size_t band, size_t pos)
-{
-    const size_t n_pos = p->n_rows * p->n_columns;
-    double sum = 0.0;
-    for (size_t l = band_begin(p, band); l < band_begin(p, band + 1); l++)
-        sum += p->heads[l * n_pos + pos] + p->neurons[l * n_pos + pos];
-    return isfinite(sum) ? sum : 0.0;
-}
-
 /* The area of a square is the score. */
-static void draw_squares(const tl_study_picture *p, size_t band, double x, double cell,
-                         double max, FILE *out)
+static void draw_squares(const tl_finding_picture *f, size_t band, double x,
+                         double cell, FILE *out)
 {
     const tl_ink ink = {
         .stroke = "#000000", .fill = TL_COLOR_IMAGE, .width = 0.8, .opacity = 0.7};
+    const tl_study_picture *p = f->row;
     for (size_t i = 0; i < p->n_rows * p->n_columns; i++) {
-        const double side = max > 0.0 ? cell * sqrt(score_of(p, band, i) / max) : 0.0;
+        const double side =
+            f->most > 0.0 ? cell * sqrt(f->bands[band][i] / f->most) : 0.0;
         if (side < 0.8)
             continue;
         tl_svg_rect(out, x + ((double)(i % p->n_columns) + 0.5) * cell - side / 2,
@@ -41,16 +28,13 @@ static void draw_squares(const tl_study_picture *p, size_t band, double x, doubl
     }
 }
 
-static void draw_picture(const tl_study_picture *p, size_t index, tl_figure *figure)
+static void draw_picture(const tl_finding_picture *f, size_t index, tl_figure *figure)
 {
+    const tl_study_picture *p = f->row;
     FILE *out = figure->panels;
     const double cell = (double)WIDTH / (double)p->n_columns,
                  height = cell * (double)p->n_rows;
-    double max = 0.0;
     char name[32], text[160];
-    for (size_t b = 0; b < BANDS; b++)
-        for (size_t i = 0; i < p->n_rows * p->n_columns; i++)
-            max = fmax(max, score_of(p, b, i));
     snprintf(name, sizeof name, "%zu", index);
     snprintf(text, sizeof text, "%.60s  Answer: %.20s; counterfactual: %.20s", p->query,
              p->answer, p->counterfactual);
@@ -62,12 +46,12 @@ static void draw_picture(const tl_study_picture *p, size_t index, tl_figure *fig
     for (size_t b = 0; b < BANDS; b++) {
         const double x = (double)b * (WIDTH + GAP);
         snprintf(text, sizeof text, "%s: layers %zu to %zu", band_names[b],
-                 band_begin(p, b), band_begin(p, b + 1) - 1);
+                 f->first_layer[b], f->first_layer[b + 1] - 1);
         tl_svg_text(out, x + 2, TOP - 6, text, &(tl_font){0});
         tl_svg_image(out, x, TOP, WIDTH, height, p->type, p->bytes, p->n_bytes);
         tl_svg_rect(out, x, TOP, WIDTH, height,
                     &(tl_ink){.fill = "#ffffff", .opacity = 0.4});
-        draw_squares(p, b, x, cell, max, out);
+        draw_squares(f, b, x, cell, out);
         tl_svg_rect(out, x, TOP, WIDTH, height, &(tl_ink){.stroke = TL_COLOR_LINE});
     }
     tl_svg_end(out);
@@ -75,7 +59,7 @@ static void draw_picture(const tl_study_picture *p, size_t index, tl_figure *fig
         for (size_t i = 0; i < p->n_rows * p->n_columns; i++) {
             tl_csv_write_text(figure->csv, p->id);
             fprintf(figure->csv, ",%s,%zu,%zu,%.9g\r\n", band_names[b],
-                    i / p->n_columns, i % p->n_columns, score_of(p, b, i));
+                    i / p->n_columns, i % p->n_columns, f->bands[b][i]);
         }
 }
 
@@ -93,7 +77,7 @@ tl_status tl_draw_pictures(const tl_findings *f, const char *prefix, FILE *page,
         return status;
     fputs("prompt,band,row,column,score\r\n", figure.csv);
     for (size_t i = 0; i < f->n_pictures; i++)
-        if (f->pictures[i].n_layers >= BANDS)
+        if (f->pictures[i].row->n_layers >= BANDS)
             draw_picture(&f->pictures[i], i, &figure);
     fprintf(
         figure.caption,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "finding/published.h"
+#include "report/draw.h"
 
 /* ---- rows ------------------------------------------------------------------------ */
 
@@ -200,21 +201,11 @@ static tl_status circuits(const maker *m, tl_table *t)
     return status;
 }
 
-static const tl_finding_overlap *overlap_of(const tl_findings *f, size_t segment)
-{
-    for (size_t i = 0; i < f->n_overlaps; i++)
-        if (strcmp(f->overlaps[i].row->segment, tl_segment_name((tl_segment)segment)) ==
-                0 &&
-            strcmp(f->overlaps[i].row->kind, "both") == 0)
-            return &f->overlaps[i];
-    return NULL;
-}
-
 static const char *overlap_note(const maker *m)
 {
     char text[200];
     snprintf(text, sizeof text, "IoU of heads and neurons, averaged; normalised: %s.",
-             tl_findings_niou(&m->studies[0]));
+             tl_draw_niou(&m->studies[0]));
     return tl_arena_strdup(m->arena, text);
 }
 
@@ -245,11 +236,10 @@ static tl_status overlaps(const maker *m, tl_table *t)
         if (f->n_overlaps == 0)
             continue;
         for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
-            const tl_finding_overlap *o = overlap_of(f, s);
+            const tl_finding_overlap *o = tl_findings_overlap(f, (tl_segment)s, "both");
             if (o == NULL)
                 continue;
             columns[s][i] = o->normalised;
-            columns[s][i].deviation = (o->normalised.high - o->normalised.low) / 3.92;
             cells[1 + 2 * s] = number(m, o->row->iou);
             cells[2 + 2 * s] = interval(m, &o->normalised);
             cells[7 + s] = number(m, p ? p->overlap[s] : NAN);
@@ -344,11 +334,11 @@ static tl_status alignments(const maker *m, tl_table *t)
     return status;
 }
 
-static const char *cell_text(const maker *m, const tl_study_cell *c)
+static const char *cell_text(const maker *m, size_t source, size_t destination,
+                             size_t window)
 {
     char text[80];
-    snprintf(text, sizeof text, "%zu into %zu (%zu)", c->source, c->destination,
-             c->window);
+    snprintf(text, sizeof text, "%zu into %zu (%zu)", source, destination, window);
     return tl_arena_strdup(m->arena, text);
 }
 
@@ -388,19 +378,22 @@ static tl_status backpatches(const maker *m, tl_table *t)
         char n[24];
         if (b->n_cells == 0)
             continue;
+        const tl_finding_cell *best = &b->cells[b->best];
         snprintf(n, sizeof n, "%zu", b->n);
-        const char *const cells[] = {name_of(m, i),
-                                     interval(m, &b->clean[TL_IMAGE]),
-                                     cell_text(m, &b->cells[b->best]),
-                                     interval(m, &b->best_accuracy),
-                                     interval(m, &b->gain),
-                                     interval(m, &b->crossed_gain),
-                                     number(m, b->p),
-                                     interval(m, &b->closed),
-                                     interval(m, &b->no_worse),
-                                     n,
-                                     p ? cell_text(m, &p->best) : NULL,
-                                     number(m, p ? p->backpatched : NAN)};
+        const char *const cells[] = {
+            name_of(m, i),
+            interval(m, &b->clean[TL_IMAGE]),
+            cell_text(m, best->source, best->destination, best->window),
+            interval(m, &b->best_accuracy),
+            interval(m, &b->gain),
+            interval(m, &b->crossed_gain),
+            number(m, b->p),
+            interval(m, &b->closed),
+            interval(m, &b->no_worse),
+            n,
+            p ? cell_text(m, p->best.source, p->best.destination, p->best.window)
+              : NULL,
+            number(m, p ? p->backpatched : NAN)};
         status = add(m, t, cells);
     }
     return status;

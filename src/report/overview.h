@@ -6,7 +6,7 @@
 #ifndef TWINLENS_REPORT_OVERVIEW_H
 #define TWINLENS_REPORT_OVERVIEW_H
 
-#include "finding/findings.h"
+#include "twinlens/finding.h"
 #include "report/table.h"
 
 typedef struct tl_overview {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * report.c - the page: what was studied, the numbers that matter, the figures in the
  * order of the study. See report.h. */
-#include "report/report.h"
+#include "twinlens/report.h"
 
 #include <math.h>
 #include <stdlib.h>

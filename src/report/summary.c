@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * summary.c - a study for a person: one in full, or many as a table. See summary.h. */
-#include "report/summary.h"
+ * summary.c - a study for a person: one in full, or many as a table
+ * (include/twinlens/report.h). */
+#include "twinlens/report.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "finding/findings.h"
+#include "twinlens/finding.h"
 #include "report/overview.h"
+#include "store/study_db.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 
@@ -317,7 +319,7 @@ static void print_backpatch(const tl_findings *f, FILE *out)
     char text[64], number[32], label[64];
     if (b->n_cells == 0)
         return;
-    const tl_study_cell *best = &b->cells[b->best];
+    const tl_finding_cell *best = &b->cells[b->best];
     snprintf(label, sizeof label, "best: layer %zu into %zu, window %zu", best->source,
              best->destination, best->window);
     const struct {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * summary_json.c - a study for a program: docs/formats.md. See summary.h. */
-#include "report/summary.h"
+ * summary_json.c - a study for a program: docs/formats.md (include/twinlens/report.h). */
+#include "twinlens/report.h"
 
 #include <jansson.h>
 #include <math.h>
 
-#include "finding/findings.h"
+#include "report/summary.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "magnitude",
@@ -146,13 +146,13 @@ static json_t *backpatch_json(const tl_findings *f)
         return json_null();
     json_t *cells = json_array(), *iterations = json_array();
     for (size_t c = 0; c < b->n_cells; c++)
-        json_array_append_new(cells,
-                              json_pack("{s:I, s:I, s:I, s:f, s:f}", "window",
-                                        (json_int_t)b->cells[c].window, "source",
-                                        (json_int_t)b->cells[c].source, "destination",
-                                        (json_int_t)b->cells[c].destination,
-                                        "accuracy_image", b->accuracy[TL_IMAGE][c],
-                                        "accuracy_text", b->accuracy[TL_TEXT][c]));
+        json_array_append_new(
+            cells, json_pack("{s:I, s:I, s:I, s:f, s:f}", "window",
+                             (json_int_t)b->cells[c].window, "source",
+                             (json_int_t)b->cells[c].source, "destination",
+                             (json_int_t)b->cells[c].destination, "accuracy_image",
+                             b->cells[c].accuracy[TL_IMAGE].value, "accuracy_text",
+                             b->cells[c].accuracy[TL_TEXT].value));
     for (size_t i = 0; i < b->n_iterations; i++)
         json_array_append_new(iterations, interval(&b->iterations[i]));
     return json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
@@ -183,6 +183,20 @@ static json_t *study_json(const tl_findings *f)
     return root;
 }
 
+tl_status tl_summary_write_json(const tl_findings *findings, FILE *out, tl_error *err)
+{
+    tl_status status = TL_OK;
+    json_t *root = study_json(findings);
+    if (root == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", findings->folder);
+    else if (json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)
+        status = tl_fail(err, TL_ERR_IO, "cannot write the result");
+    else
+        fputc('\n', out);
+    json_decref(root);
+    return status;
+}
+
 tl_status tl_summary_json(const char *folder, FILE *out, tl_error *err)
 {
     tl_findings f;
@@ -190,15 +204,8 @@ tl_status tl_summary_json(const char *folder, FILE *out, tl_error *err)
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
     tl_status status = tl_findings_read(folder, arena, &f, err);
-    json_t *root = status == TL_OK ? study_json(&f) : NULL;
-    if (status == TL_OK && root == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
-    else if (status == TL_OK &&
-             json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)
-        status = tl_fail(err, TL_ERR_IO, "cannot write the result");
-    else if (status == TL_OK)
-        fputc('\n', out);
-    json_decref(root);
+    if (status == TL_OK)
+        status = tl_summary_write_json(&f, out, err);
     tl_arena_destroy(arena);
     return status;
 }

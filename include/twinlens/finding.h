@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * finding.h - what a study's rows amount to: every number that a summary prints or a
+ * report draws, with its interval, computed from the study folder alone.
+ *
+ *     tl_findings found;
+ *     status = tl_findings_read("runs/my-task", arena, &found, &err);
+ *     if (status == TL_OK && found.parts[TL_IMAGE].present)
+ *         printf("%.3f\n", found.parts[TL_IMAGE].limited.value);
+ *
+ * Intervals are 95 %, by the BCa bootstrap over prompts, unless said otherwise, and are the
+ * same on every machine. A part that the study has not reached yet, or was told to leave
+ * out, has no rows: its count is 0. Everything that findings point to lives in the arena.
+ */
+#ifndef TWINLENS_FINDING_H
+#define TWINLENS_FINDING_H
+
+#include "twinlens/arena.h"
+#include "twinlens/rows.h"
+#include "twinlens/statistics.h"
+
+/* ---- one modality ------------------------------------------------------------------ */
+
+/* Circuits of one size and kind, over the evaluation pairs. */
+typedef struct tl_finding_point {
+    const tl_study_point *point;
+    double fraction; /* of the components */
+    tl_interval mean_of_ratios, ratio_of_means, median;
+} tl_finding_point;
+
+typedef struct tl_finding_part {
+    bool present; /* the study has prompts of this modality */
+    bool done;    /* it knows the smallest faithful circuit, or that there is none */
+    const tl_study_prompt *prompts;
+    size_t n_prompts;
+    tl_interval limited, full; /* accuracy among the labels, in the vocabulary */
+    size_t n_pos, data_begin, data_end;
+    size_t n_discovery, n_evaluation; /* pairs */
+
+    const tl_finding_point *curves[TL_STUDY_KIND_COUNT]; /* [n_points] each */
+    size_t n_points;
+    /* The area under each curve (CPR), and the area between it and 1 (CMD). */
+    tl_interval performance[TL_STUDY_KIND_COUNT], distance[TL_STUDY_KIND_COUNT];
+    tl_study_minimal minimal;
+
+    tl_study_scores scores;
+    /* Scores of each layer and position [n_layers, n_pos], summed over heads and over
+     * neurons. NULL when the score file is not in the folder. */
+    const double *importance[TL_KIND_COUNT];
+    const tl_study_token *tokens;
+    size_t n_tokens;
+} tl_finding_part;
+
+/* ---- does attribution tell the truth? ---------------------------------------------- */
+
+/* How well attributed scores agree with exact effects, over a sample of components
+ * (docs/math.md eq. 16). */
+typedef struct tl_finding_check {
+    size_t ig_steps;
+    tl_component_kind kind;
+    int layer; /* -1: all layers; one layer alone has no intervals */
+    size_t n;  /* components */
+    tl_interval pearson, spearman;
+} tl_finding_check;
+
+/* |integrated gradient - difference| / |difference|, mean over pairs. */
+typedef struct tl_finding_gap {
+    size_t ig_steps;
+    tl_interval gap;
+} tl_finding_gap;
+
+typedef struct tl_finding_validation {
+    const tl_study_effect *effects;
+    size_t n_effects; /* 0: the study validates nothing */
+    const tl_finding_check *checks;
+    size_t n_checks;
+    const tl_finding_gap *gaps;
+    size_t n_gaps;
+    size_t ig_steps; /* those of the study's scores, or the nearest that was checked */
+} tl_finding_validation;
+
+/* ---- circuits on the picture ------------------------------------------------------- */
+
+/* Layers in three bands: early, middle, late. */
+enum { TL_FINDING_BANDS = 3 };
+typedef struct tl_finding_picture {
+    const tl_study_picture *row;
+    size_t first_layer[TL_FINDING_BANDS + 1]; /* of each band; then n_layers */
+    /* Scores of the heads and neurons of a band at an image token,
+     * [n_rows * n_columns] each; `most` is the largest of all. */
+    const double *bands[TL_FINDING_BANDS];
+    double most;
+} tl_finding_picture;
+
+/* ---- the two circuits -------------------------------------------------------------- */
+
+/*
+ * The overlap in one segment beside that of random circuits of the same size. Here the
+ * sample is the random circuits, not the prompts: the interval of `random` is mean +- 1.96
+ * standard deviations over draws, that of `normalised` follows from how surely the draws
+ * give their mean. Both have no interval with a single draw.
+ */
+typedef struct tl_finding_overlap {
+    const tl_study_overlap *row;
+    tl_interval random, normalised;
+} tl_finding_overlap;
+
+/* Faithfulness, as ratio of means over the evaluation pairs of the host, of its circuit
+ * with one segment from the other modality's, with a random one (mean over draws), and as
+ * it is; and the first of these normalised (docs/math.md eq. 13). */
+typedef struct tl_finding_swap {
+    tl_interval value, random, own, normalised;
+} tl_finding_swap;
+
+/* ---- alignment --------------------------------------------------------------------- */
+
+/* One layer (docs/math.md eq. 14): with the text of the same pair, with that of another
+ * pair, and the first minus the second; with states as they are, and centred. */
+typedef struct tl_finding_layer {
+    tl_interval matched, other, difference;
+    tl_interval centred_matched, centred_other, centred_difference;
+} tl_finding_layer;
+
+/* ---- back-patching (docs/math.md eq. 15) ------------------------------------------- */
+
+/* Accuracy of image prompts when this cell is patched, and of the text prompts of the same
+ * content as a control. The interval is Wilson's. */
+typedef struct tl_finding_cell {
+    size_t window, source, destination;
+    tl_interval accuracy[TL_MODALITY_COUNT]; /* among the labels */
+    double gain[TL_MODALITY_COUNT];          /* over no patching */
+} tl_finding_cell;
+
+typedef struct tl_finding_backpatch {
+    const tl_finding_cell *cells;
+    size_t n_cells; /* 0: the study has no back-patching */
+    size_t n;       /* pairs of an image prompt and a text prompt */
+    tl_interval clean[TL_MODALITY_COUNT]; /* accuracy without patching */
+    size_t best; /* the cell that leaves most image prompts right */
+    /* Of that cell on the prompts that it was chosen on; and of a cell chosen on one half
+     * of the prompts and judged on the other. */
+    tl_interval best_accuracy, gain, crossed_accuracy, crossed_gain;
+    double p;             /* that the best gain is chance (docs/math.md eq. 18) */
+    tl_interval closed;   /* gain / (text accuracy - image accuracy); NaN: no gap */
+    tl_interval no_worse; /* share of cells that gain no less on images than on text */
+    const tl_interval *iterations; /* accuracy after patching it 0, 1, ... times */
+    size_t n_iterations;
+} tl_finding_backpatch;
+
+/* ---- a study ----------------------------------------------------------------------- */
+
+typedef struct tl_findings {
+    const char *folder;       /* as it was given to tl_findings_read */
+    const tl_study_key *keys; /* the manifest */
+    size_t n_keys;
+    bool finished;
+    tl_finding_part parts[TL_MODALITY_COUNT];
+    tl_finding_validation validations[TL_MODALITY_COUNT];
+    const tl_finding_picture *pictures;
+    size_t n_pictures;
+    const tl_finding_overlap *overlaps;
+    size_t n_overlaps;
+    bool has_swaps[TL_MODALITY_COUNT];
+    tl_finding_swap swaps[TL_MODALITY_COUNT][TL_SEGMENT_COUNT]; /* by host */
+    /* Normalised over both hosts: each term is averaged before the ratio is taken. */
+    tl_interval swapped[TL_SEGMENT_COUNT];
+    const tl_finding_layer *layers;
+    size_t n_layers;
+    tl_finding_backpatch backpatch;
+} tl_findings;
+
+/* TL_ERR_NOT_FOUND when there is no study, or it has not begun; TL_ERR_DATA when the
+ * score files beside it are not those that it wrote. */
+tl_status tl_findings_read(const char *folder, tl_arena *arena, tl_findings *out,
+                           tl_error *err);
+
+/* The manifest's value of a key; "" when it has none. */
+const char *tl_findings_key(const tl_findings *findings, const char *key);
+
+/* The measure of faithfulness that the study chooses its circuit by. */
+const tl_interval *tl_findings_chosen(const tl_findings *findings,
+                                      const tl_finding_point *point);
+
+/* The point of the smallest faithful circuit on the curve of a kind; NULL if none. */
+const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,
+                                             tl_study_kind kind);
+
+/* The overlap of a segment, of "heads", "neurons" or "both"; NULL if there is none. */
+const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
+                                              tl_segment segment, const char *kind);
+
+/* ---- several studies --------------------------------------------------------------- */
+
+/* The shares of the gap between text and image prompts that back-patching closes, over the
+ * studies that have such a gap. NaN when there is none. */
+typedef struct tl_gap_closed {
+    double mean, median;  /* of the shares */
+    double published_way; /* mean of the shares in 0..1 only */
+    double pooled;        /* sum of gains / sum of gaps */
+    double mean_gain;     /* over all studies that patch */
+    size_t n;             /* studies with a gap */
+} tl_gap_closed;
+tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies,
+                          tl_gap_closed *out, tl_error *err);
+
+#endif

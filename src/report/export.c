@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ * export.c - a study as JSON and CSV files (include/twinlens/report.h). */
+#include "twinlens/report.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "report/summary.h"
+#include "store/study_db.h"
+
+/* A file is written in memory first, so that it is written as a whole. */
+typedef struct text_file {
+    FILE *stream;
+    char *text;
+    size_t bytes;
+} text_file;
+
+static tl_status begin_file(text_file *file, tl_error *err)
+{
+    *file = (text_file){0};
+    file->stream = open_memstream(&file->text, &file->bytes);
+    return file->stream != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a file");
+}
+
+/* Writes what was put into the stream, unless `status` says that it is not whole. */
+static tl_status end_file(text_file *file, const char *folder, const char *name,
+                          tl_arena *arena, tl_status status, tl_error *err)
+{
+    const bool failed = fclose(file->stream) != 0;
+    const char *path = tl_path_join(arena, folder, name);
+    if (status == TL_OK && (failed || path == NULL))
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", name);
+    tl_file_writer writer = {0};
+    if (status == TL_OK)
+        status = tl_file_writer_open(&writer, path, err);
+    if (status == TL_OK)
+        status = tl_file_writer_put(&writer, file->text, file->bytes, err);
+    if (status == TL_OK)
+        status = tl_file_writer_commit(&writer, err);
+    tl_file_writer_abandon(&writer);
+    free(file->text);
+    return status;
+}
+
+static tl_status export_table(const tl_study_db *db, const char *table,
+                              const char *folder, tl_arena *arena, tl_error *err)
+{
+    text_file file;
+    char name[64];
+    snprintf(name, sizeof name, "%s.csv", table);
+    tl_status status = begin_file(&file, err);
+    if (status != TL_OK)
+        return status;
+    status = tl_study_db_write_csv(db, table, file.stream, err);
+    return end_file(&file, folder, name, arena, status, err);
+}
+
+/* ---- importance ------------------------------------------------------------------ */
+
+static const char *segment_of(const tl_study_scores *s, size_t pos)
+{
+    return pos < s->data_begin  ? ""
+           : pos < s->data_end  ? tl_segment_name(TL_SEGMENT_DATA)
+           : pos + 1 < s->n_pos ? tl_segment_name(TL_SEGMENT_QUERY)
+                                : tl_segment_name(TL_SEGMENT_GENERATION);
+}
+
+/* A line for each layer and position: the sums over heads and over neurons. */
+static tl_status write_importance(const tl_findings *f, tl_modality modality, FILE *out,
+                                  tl_error *err)
+{
+    const tl_finding_part *part = &f->parts[modality];
+    const tl_study_scores *s = &part->scores;
+    if (s->file == NULL)
+        return TL_OK;
+    if (part->importance[TL_KIND_HEADS] == NULL)
+        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: %s is not there", f->folder,
+                       s->file);
+    for (size_t l = 0; l < s->n_layers; l++)
+        for (size_t t = 0; t < s->n_pos; t++)
+            fprintf(out, "%s,%zu,%zu,%s,%.9g,%.9g\r\n", tl_modality_name(modality), l,
+                    t, segment_of(s, t),
+                    part->importance[TL_KIND_HEADS][l * s->n_pos + t],
+                    part->importance[TL_KIND_NEURONS][l * s->n_pos + t]);
+    return TL_OK;
+}
+
+static tl_status export_importance(const tl_findings *f, const char *folder,
+                                   tl_arena *arena, tl_error *err)
+{
+    text_file file;
+    tl_status status = begin_file(&file, err);
+    if (status != TL_OK)
+        return status;
+    fputs("modality,layer,position,segment,heads,neurons\r\n", file.stream);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = write_importance(f, (tl_modality)m, file.stream, err);
+    return end_file(&file, folder, "importance.csv", arena, status, err);
+}
+
+/* ---- everything ------------------------------------------------------------------ */
+
+static tl_status export_summary(const tl_findings *f, const char *folder,
+                                tl_arena *arena, tl_error *err)
+{
+    text_file file;
+    tl_status status = begin_file(&file, err);
+    if (status != TL_OK)
+        return status;
+    status = tl_summary_write_json(f, file.stream, err);
+    return end_file(&file, folder, "summary.json", arena, status, err);
+}
+
+static tl_status export_tables(const char *run, const char *folder, tl_arena *arena,
+                               tl_error *err)
+{
+    tl_study_db *db = NULL;
+    tl_status status = tl_study_db_open(run, TL_STUDY_READ, &db, err);
+    if (status == TL_OK)
+        status = tl_file_make_folder(folder, err);
+    for (size_t i = 0; tl_study_tables[i] != NULL && status == TL_OK; i++)
+        status = export_table(db, tl_study_tables[i], folder, arena, err);
+    tl_study_db_close(db);
+    return status;
+}
+
+tl_status tl_export_write(const char *folder, const char *out, tl_error *err)
+{
+    tl_findings f;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
+    tl_status status = tl_findings_read(folder, arena, &f, err);
+    if (status == TL_OK)
+        status = export_tables(folder, out, arena, err);
+    if (status == TL_OK)
+        status = export_importance(&f, out, arena, err);
+    if (status == TL_OK)
+        status = export_summary(&f, out, arena, err);
+    tl_arena_destroy(arena);
+    return status;
+}
