@@ -99,7 +99,7 @@ static void what_cannot_be_read_is_named(void **unused)
                         "no/such/file: cannot open: No such file or directory");
     assert_int_equal(tl_file_read(folder.path, arena, &text, &bytes, &err), TL_ERR_IO);
     assert_memory_equal(err.text, folder.path, strlen(folder.path));
-    assert_non_null(strstr(err.text, ": not a regular file"));
+    assert_non_null(strstr(err.text, ": is a folder, wanted a regular file"));
     assert_int_equal(tl_file_read("/dev/null", arena, &text, &bytes, &err), TL_ERR_IO);
 
     const char *path = test_file(&folder, "f", "text", 4);
@@ -112,6 +112,64 @@ static void what_cannot_be_read_is_named(void **unused)
 
     assert_ptr_equal(text, &folder);
     assert_int_equal(bytes, 99);
+}
+
+/* An alarm ends the test when something waits. */
+static void only_regular_files_are_opened(void **unused)
+{
+    (void)unused;
+    const char *fifo = in_folder("fifo"), *link = in_folder("link-to-fifo");
+    const struct {
+        const char *path, *want;
+    } cases[] = {
+        {fifo, "is a FIFO, wanted a regular file"},
+        {link, "is a FIFO, wanted a regular file"},
+        {folder.path, "is a folder, wanted a regular file"},
+        {"/dev/zero", "is a device, wanted a regular file"},
+    };
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(symlink("fifo", link), 0);
+    const int descriptor = next_descriptor();
+    alarm(20);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *path = cases[i].path, *copy = in_folder("copy-of-it");
+        FILE *file = NULL;
+        char *text = NULL;
+        size_t bytes = 99;
+        tl_error err[4] = {0};
+        assert_int_equal(tl_file_open(path, &file, &bytes, &err[0]), TL_ERR_IO);
+        assert_int_equal(tl_file_check(path, &err[1]), TL_ERR_IO);
+        assert_int_equal(tl_file_read(path, arena, &text, &bytes, &err[2]), TL_ERR_IO);
+        assert_int_equal(tl_file_link(path, copy, &err[3]), TL_ERR_IO);
+        for (size_t k = 0; k < 4; k++) {
+            assert_memory_equal(err[k].text, path, strlen(path));
+            assert_string_equal(err[k].text + strlen(path) + 2, cases[i].want);
+        }
+        assert_null(file);
+        assert_null(text);
+        assert_int_equal(bytes, 99);
+        assert_false(tl_file_exists(copy));
+    }
+    alarm(0);
+    assert_int_equal(next_descriptor(), descriptor);
+    assert_int_equal(remove(link), 0);
+    assert_int_equal(remove(fifo), 0);
+}
+
+static void an_open_file_knows_its_size(void **unused)
+{
+    (void)unused;
+    const char *path = test_file(&folder, "sized", "12345", 5);
+    FILE *file = NULL;
+    size_t bytes = 99;
+    assert_int_equal(symlink("sized", in_folder("link-to-sized")), 0);
+    assert_int_equal(tl_file_check(path, NULL), TL_OK);
+    assert_int_equal(tl_file_open(in_folder("link-to-sized"), &file, &bytes, NULL),
+                     TL_OK);
+    assert_int_equal(bytes, 5);
+    assert_int_equal(fgetc(file), '1');
+    fclose(file);
+    assert_int_equal(tl_file_check(in_folder("none"), NULL), TL_ERR_NOT_FOUND);
 }
 
 /* ---- writing ---------------------------------------------------------------------- */
@@ -375,6 +433,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_read_with_a_zero_behind_it),
         cmocka_unit_test(what_cannot_be_read_is_named),
+        cmocka_unit_test(only_regular_files_are_opened),
+        cmocka_unit_test(an_open_file_knows_its_size),
         cmocka_unit_test(a_file_appears_when_it_is_whole),
         cmocka_unit_test(an_abandoned_file_leaves_the_old_one),
         cmocka_unit_test(writes_cut_short_go_on),

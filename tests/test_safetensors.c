@@ -325,7 +325,7 @@ static void what_is_no_file_is_refused(void **unused)
     assert_refused("no/such/model.safetensors", TL_ERR_NOT_FOUND, "cannot open");
     assert_refused("no/such/model.safetensors.index.json", TL_ERR_NOT_FOUND,
                    "cannot open");
-    assert_refused("/dev/null", TL_ERR_IO, "is not a regular file");
+    assert_refused("/dev/null", TL_ERR_IO, "is a device, wanted a regular file");
     assert_refused("", TL_ERR_NOT_FOUND, "cannot open");
 }
 

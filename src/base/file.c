@@ -21,23 +21,57 @@ static tl_status fail_errno(tl_error *err, const char *doing, const char *path)
                    path, doing, strerror(code));
 }
 
+static tl_status check_kind(const char *path, const struct stat *info, tl_error *err)
+{
+    const mode_t mode = info->st_mode;
+    if (S_ISREG(mode))
+        return TL_OK;
+    return tl_fail(err, TL_ERR_IO, "%s: is a %s, wanted a regular file", path,
+                   S_ISDIR(mode)    ? "folder"
+                   : S_ISFIFO(mode) ? "FIFO"
+                   : S_ISSOCK(mode) ? "socket"
+                                    : "device");
+}
+
+tl_status tl_file_check(const char *path, tl_error *err)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? check_kind(path, &info, err)
+                                  : fail_errno(err, "open", path);
+}
+
+tl_status tl_file_open(const char *path, FILE **out, size_t *bytes, tl_error *err)
+{
+    struct stat info;
+    tl_status status = tl_file_check(path, err);
+    if (status != TL_OK)
+        return status;
+    /* It may have become another file since: opening a FIFO must not wait. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return fail_errno(err, "open", path);
+    status = fstat(fd, &info) == 0 ? check_kind(path, &info, err)
+                                   : fail_errno(err, "stat", path);
+    FILE *file = status == TL_OK ? fdopen(fd, "rb") : NULL;
+    if (status == TL_OK && file == NULL)
+        status = fail_errno(err, "open", path);
+    if (status != TL_OK) {
+        close(fd);
+        return status;
+    }
+    *out = file;
+    *bytes = (size_t)info.st_size;
+    return TL_OK;
+}
+
 tl_status tl_file_read(const char *path, tl_arena *arena, char **text, size_t *bytes,
                        tl_error *err)
 {
-    tl_status status = TL_OK;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(err, "open", path);
-    struct stat info;
-    if (fstat(fd, &info) != 0) {
-        status = fail_errno(err, "stat", path);
-        goto done;
-    }
-    if (!S_ISREG(info.st_mode)) {
-        status = tl_fail(err, TL_ERR_IO, "%s: not a regular file", path);
-        goto done;
-    }
-    const size_t size = (size_t)info.st_size;
+    FILE *file = NULL;
+    size_t size = 0;
+    tl_status status = tl_file_open(path, &file, &size, err);
+    if (status != TL_OK)
+        return status;
     char *buffer = tl_arena_alloc(arena, size + 1, 1);
     if (buffer == NULL) {
         status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for its %zu bytes", path, size);
@@ -45,7 +79,7 @@ tl_status tl_file_read(const char *path, tl_arena *arena, char **text, size_t *b
     }
     size_t have = 0;
     while (have < size) {
-        const ssize_t n = read(fd, buffer + have, size - have);
+        const ssize_t n = read(fileno(file), buffer + have, size - have);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -60,7 +94,7 @@ tl_status tl_file_read(const char *path, tl_arena *arena, char **text, size_t *b
     *text = buffer;
     *bytes = have;
 done:
-    close(fd);
+    fclose(file);
     return status;
 }
 
@@ -207,6 +241,9 @@ static tl_status copy_file(const char *path, const char *name, tl_error *err)
 tl_status tl_file_link(const char *path, const char *name, tl_error *err)
 {
     struct stat from, to;
+    const tl_status status = tl_file_check(path, err);
+    if (status != TL_OK)
+        return status;
     if (stat(path, &from) != 0)
         return fail_errno(err, "open", path);
     if (stat(name, &to) == 0 && from.st_dev == to.st_dev && from.st_ino == to.st_ino)

@@ -7,9 +7,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "twinlens/arena.h"
 #include "twinlens/status.h"
+
+/*
+ * Every input is opened through here. It has to be a regular file or a link to one: a FIFO
+ * or a terminal would keep the program waiting for ever. *bytes is the file's size.
+ * Errors: TL_ERR_NOT_FOUND, TL_ERR_IO. The text names path and says what it is.
+ */
+tl_status tl_file_open(const char *path, FILE **out, size_t *bytes, tl_error *err);
+
+/* Whether tl_file_open would open it, for an input that a library opens by its name. */
+tl_status tl_file_check(const char *path, tl_error *err);
 
 /* The whole file in `arena`, with a 0 behind it that *bytes does not count.
  * Errors: TL_ERR_NOT_FOUND, TL_ERR_IO, TL_ERR_NO_MEMORY. The text names path. */

@@ -2,9 +2,10 @@
  * sha256.c - see sha256.h. */
 #include "base/sha256.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/file.h"
 
 /* The first 32 bits of the fractional parts of the cube roots of the first 64
  * primes. */
@@ -90,10 +91,11 @@ void tl_sha256_hex(tl_sha256 *hash, char hex[TL_SHA256_HEX])
 
 tl_status tl_sha256_file(tl_sha256 *hash, const char *path, tl_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return tl_fail(err, errno == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO,
-                       "%s: cannot open: %s", path, strerror(errno));
+    FILE *file = NULL;
+    size_t size = 0;
+    const tl_status status = tl_file_open(path, &file, &size, err);
+    if (status != TL_OK)
+        return status;
     static _Thread_local unsigned char buffer[1 << 16];
     size_t n;
     while ((n = fread(buffer, 1, sizeof buffer, file)) > 0)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "twinlens/alloc.h"
@@ -27,21 +26,19 @@ static tl_status hash_part(tl_sha256 *hash, FILE *file, off_t from, size_t bytes
 
 static tl_status glance(tl_sha256 *hash, const char *path, tl_error *err)
 {
-    struct stat info;
-    FILE *file = fopen(path, "rb");
+    FILE *file = NULL;
+    size_t size = 0;
     unsigned char *buffer = tl_alloc(HEAD, 1);
-    tl_status status = TL_OK;
-    if (file == NULL || fstat(fileno(file), &info) != 0)
-        status = tl_fail(err, TL_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    else if (buffer == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    tl_status status = buffer != NULL
+                           ? tl_file_open(path, &file, &size, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
     if (status == TL_OK) {
-        const uint64_t bytes = (uint64_t)info.st_size;
+        const uint64_t bytes = size;
+        const off_t step = (off_t)(size / PIECES);
         tl_sha256_update(hash, &bytes, sizeof bytes);
         status = hash_part(hash, file, 0, HEAD, buffer, path, err);
         for (off_t i = 0; i < PIECES && status == TL_OK; i++)
-            status = hash_part(hash, file, info.st_size / PIECES * i, PIECE, buffer,
-                               path, err);
+            status = hash_part(hash, file, step * i, PIECE, buffer, path, err);
     }
     tl_free(buffer);
     if (file != NULL)

@@ -136,12 +136,11 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, size_t *n_
     for (size_t row = 0; row < study->session.dataset->n_rows && status == TL_OK;
          row++) {
         const char *path = study->session.dataset->rows[row].image_path;
-        if (study->session.dataset->rows[row].modality == modality && path != NULL &&
-            !tl_file_exists(path))
-            status = tl_fail(err, TL_ERR_NOT_FOUND, "%s:%zu: row '%s': no image %s",
-                             study->session.dataset->path,
-                             study->session.dataset->rows[row].line,
-                             study->session.dataset->rows[row].id, path);
+        if (study->session.dataset->rows[row].modality == modality && path != NULL)
+            status = tl_fail_while(err, tl_file_check(path, err), "%s:%zu: row '%s'",
+                                   study->session.dataset->path,
+                                   study->session.dataset->rows[row].line,
+                                   study->session.dataset->rows[row].id);
     }
     tl_arena_destroy(arena);
     *n_pos = first.n_pos;

@@ -167,8 +167,32 @@ static const char *immutable_uri(const char *path, tl_arena *arena)
 
 /* ---- the file ---------------------------------------------------------------- */
 
+/* SQLite opens whatever has the name; a FIFO it would wait for. */
+static tl_status check_kinds(const tl_study_db *db, tl_error *err)
+{
+    static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < sizeof tails / sizeof *tails && status == TL_OK; i++) {
+        const size_t bytes = strlen(db->sql.path) + strlen(tails[i]) + 1;
+        char *path = tl_arena_alloc(db->arena, bytes, 1);
+        if (path == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", db->sql.path);
+        snprintf(path, bytes, "%s%s", db->sql.path, tails[i]);
+        tl_error found = {0};
+        status = tl_file_check(path, &found);
+        if (status == TL_ERR_NOT_FOUND)
+            status = TL_OK;
+        else if (status != TL_OK)
+            tl_fail(err, status, "%s", found.text);
+    }
+    return status;
+}
+
 static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_error *err)
 {
+    const tl_status kinds = check_kinds(db, err);
+    if (kinds != TL_OK)
+        return kinds;
     const int code = sqlite3_open_v2(name, &db->sql.handle, flags, NULL);
     if (code != SQLITE_OK) {
         const tl_status status = tl_sql_fail(&db->sql, code, err);

@@ -17,14 +17,11 @@
 #include "twinlens/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -337,26 +334,22 @@ static tl_status read_header(tl_safetensors *file, size_t index, tl_error *err)
 
 static tl_status map_file(shard *s, tl_error *err)
 {
-    const int fd = open(s->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return tl_fail(err, errno == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO,
-                       "cannot open: %s", strerror(errno));
-    struct stat info;
-    tl_status status = TL_OK;
-    if (fstat(fd, &info) != 0)
-        status = tl_fail(err, TL_ERR_IO, "cannot stat: %s", strerror(errno));
-    else if (!S_ISREG(info.st_mode))
-        status = tl_fail(err, TL_ERR_IO, "is not a regular file");
-    else if (info.st_size > 0) {
-        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    FILE *file = NULL;
+    size_t bytes = 0;
+    tl_status status = tl_file_open(s->path, &file, &bytes, err);
+    if (status != TL_OK)
+        return status;
+    if (bytes > 0) {
+        void *map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fileno(file), 0);
         if (map == MAP_FAILED)
-            status = tl_fail(err, TL_ERR_IO, "cannot map: %s", strerror(errno));
+            status =
+                tl_fail(err, TL_ERR_IO, "%s: cannot map: %s", s->path, strerror(errno));
         else {
             s->map = map;
-            s->bytes = (size_t)info.st_size;
+            s->bytes = bytes;
         }
     }
-    close(fd);
+    fclose(file);
     return status;
 }
 
@@ -365,9 +358,10 @@ static tl_status open_shards(tl_safetensors *file, tl_error *err)
     for (size_t i = 0; i < file->n_shards; i++) {
         tl_status status = map_file(&file->shards[i], err);
         if (status == TL_OK)
-            status = read_header(file, i, err);
+            status = tl_fail_while(err, read_header(file, i, err), "%s",
+                                   file->shards[i].path);
         if (status != TL_OK)
-            return tl_fail_while(err, status, "%s", file->shards[i].path);
+            return status;
     }
     return TL_OK;
 }

@@ -40,9 +40,9 @@ fails()
     rm -rf kept
     mkdir kept
     echo "an earlier result" > kept/out
-    "$bin" "$@" > "${stdout:-stdout}" 2> stderr
+    timeout 60 "$bin" "$@" > "${stdout:-stdout}" 2> stderr
     local status=$?
-    [ $status -eq "$wanted" ] || complain "exit status $status, wanted $wanted"
+    [ $status -eq "$wanted" ] || complain "exit status $status (124: it waits), wanted $wanted"
     [ "$(wc -l < stderr)" -eq 1 ] || complain "$(wc -l < stderr) lines, wanted one"
     case "$(cat stderr)" in
     "twinlens $1: "* | "twinlens: "*) ;;
@@ -400,6 +400,61 @@ fails 2 "--rand-match is 'any'" "segment" -- overlap "${M[@]}" "${D[@]}" "${B[@]
 fails 2 "--inter-rand is 'any'" "valid" -- interchange "${M[@]}" "${D[@]}" "${B[@]}" --inter-rand any
 data one-modality '/"modality": "image"/d'
 fails 1 "no image prompt among its 6 rows" -- overlap "${M[@]}" --dataset one-modality "${B[@]}"
+
+# ---- inputs that are no regular files --------------------------------------------------
+# fifo FOLDER FILE: a FIFO in place of what is there; its only writer never comes.
+fifo()
+{
+    rm -f "$1/$2"
+    mkfifo "$1/$2"
+}
+what_it_is="is a FIFO, wanted a regular file"
+for name in config.json model.safetensors tokenizer.json preprocessor_config.json; do
+    model "fifo-$name"
+    fifo "fifo-$name" "$name"
+    for command in predict "attribute --modality text --out kept/out" "study --out made"; do
+        # shellcheck disable=SC2086
+        fails 1 "fifo-$name/$name: $what_it_is" -- $command --model "fifo-$name" "${D[@]}"
+    done
+    [ "$name" = preprocessor_config.json ] ||
+        fails 1 "fifo-$name/$name: $what_it_is" -- inspect --model "fifo-$name"
+done
+model fifo-index
+mv fifo-index/model.safetensors fifo-index/1.safetensors
+fifo fifo-index model.safetensors.index.json
+fails 1 "fifo-index/model.safetensors.index.json: $what_it_is" -- predict --model fifo-index "${D[@]}"
+for name in dataset.jsonl task.json; do
+    data "fifo-$name" '/^$/d'
+    fifo "fifo-$name" "$name"
+    fails 1 "fifo-$name/$name: $what_it_is" -- predict "${M[@]}" --dataset "fifo-$name"
+done
+fails 1 "fifo-dataset.jsonl/dataset.jsonl: $what_it_is" -- \
+    predict "${M[@]}" --dataset fifo-dataset.jsonl/dataset.jsonl
+data fifo-image 's/images\/1.png/picture/'
+fifo fifo-image picture
+fails 1 "fifo-image/picture: $what_it_is" "'image-1'" -- predict "${M[@]}" --dataset fifo-image
+fails 1 "fifo-image/picture: $what_it_is" "'image-1'" -- study "${M[@]}" --dataset fifo-image --out made
+fifo . fifo.scores
+file=fifo.scores
+scores "fifo.scores: $what_it_is"
+both 0.1 0.1 fifo.scores
+fails 1 "fifo.scores: $what_it_is" -- overlap "${M[@]}" "${D[@]}" "${B[@]}"
+fifo . fifo.csv
+fails 1 "fifo.csv: $what_it_is" -- task import-published --csv-text fifo.csv --csv-image fifo.csv \
+    --model-family qwen2_vl --task arithmetic --out made
+mkdir fifo-study
+for name in study.db study.db-wal; do
+    rm -f fifo-study/*
+    [ $name = study.db ] || sqlite3 fifo-study/study.db "pragma user_version = 0; vacuum"
+    fifo fifo-study $name
+    fails 1 "fifo-study/$name: $what_it_is" -- summary fifo-study
+    fails 1 "fifo-study/$name: $what_it_is" -- study "${M[@]}" "${D[@]}" --out fifo-study
+done
+fails 1 "/dev/zero: is a device, wanted a regular file" -- predict "${M[@]}" --dataset /dev/zero
+model folder
+rm folder/config.json
+mkdir folder/config.json
+fails 1 "folder/config.json: is a folder, wanted a regular file" -- predict --model folder "${D[@]}"
 
 # ---- export --------------------------------------------------------------------------
 fails 2 "wanted the folder of a study" -- export --out made
