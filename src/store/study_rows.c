@@ -420,6 +420,35 @@ tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modalit
 
 /* ---- curves ------------------------------------------------------------------ */
 
+/* The curves of a modality are put together: one that is shorter than another has lost
+ * rows. */
+static tl_status check_curves(const tl_study_db *db, const char *modality,
+                              tl_error *err)
+{
+    size_t count[TL_STUDY_KIND_COUNT], shortest = 0, longest = 0;
+    for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++) {
+        const char *const parameters[] = {modality, kind_names[k]};
+        const tl_status status = tl_study_count(
+            db, "select count(*) from curve where modality = ? and kind = ?",
+            parameters, 2, &count[k], err);
+        if (status != TL_OK)
+            return status;
+        shortest = count[k] < count[shortest] ? k : shortest;
+        longest = count[k] > count[longest] ? k : longest;
+    }
+    if (count[shortest] == count[longest])
+        return TL_OK;
+    return count[shortest] == 0
+               ? tl_fail(err, TL_ERR_FORMAT,
+                         "%s: table curve: no rows of kind '%s' for %s", db->sql.path,
+                         kind_names[shortest], modality)
+               : tl_fail(err, TL_ERR_FORMAT,
+                         "%s: table curve: %zu rows of kind '%s' for %s, but %zu of "
+                         "kind '%s'",
+                         db->sql.path, count[shortest], kind_names[shortest], modality,
+                         count[longest], kind_names[longest]);
+}
+
 static tl_status insert_curve(tl_sql_statement *statement, tl_modality modality,
                               tl_study_kind kind, const tl_study_point *points,
                               size_t n_points, tl_error *err)
@@ -488,6 +517,8 @@ tl_status tl_study_db_get_curve(const tl_study_db *db, tl_modality modality,
     tl_status status =
         tl_study_count(db, "select count(*) from curve where modality = ? and kind = ?",
                        parameters, 2, &count, err);
+    if (status == TL_OK)
+        status = check_curves(db, parameters[0], err);
     if (status == TL_OK)
         status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
     if (status == TL_OK)

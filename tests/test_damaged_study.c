@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_damaged_study.c - a study.db that has lost rows: whatever is missing, each command
+ * that reads a study does what it can or says what is wrong; it never reads what is not
+ * there.
+ */
+#include "testing.h"
+
+#include <sqlite3.h>
+
+#include "base/sha256.h"
+#include "store/score_file.h"
+#include "twinlens/report.h"
+
+static test_folder folder;
+static tl_error err;
+
+static int begin(void **state)
+{
+    (void)state;
+    folder = test_folder_create();
+    err = (tl_error){0};
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    test_folder_remove(folder.path);
+    return 0;
+}
+
+/* ---- the study ------------------------------------------------------------------- */
+
+static void run_sql(sqlite3 *raw, const char *text)
+{
+    char *problem = NULL;
+    if (sqlite3_exec(raw, text, NULL, NULL, &problem) != SQLITE_OK)
+        fail_msg("%.200s: %s", text, problem);
+}
+
+/* A score file in the place of the one that the study wrote, of the same shape. */
+static void make_scores(sqlite3 *raw, const char *modality, size_t n_pos)
+{
+    enum { LAYERS = 4, HEADS = 6, MLP = 80, POSITIONS = 64 };
+    static float heads[LAYERS * POSITIONS * HEADS], neurons[LAYERS * POSITIONS * MLP];
+    const tl_scores scores = {LAYERS, n_pos, HEADS, MLP, heads, neurons};
+    char path[300], hex[TL_SHA256_HEX], text[200];
+    tl_sha256 hash;
+    snprintf(path, sizeof path, "%s/scores.%s.safetensors", folder.path, modality);
+    assert_int_equal(tl_score_file_write(path, &scores, NULL, 0, &err), TL_OK);
+    tl_sha256_init(&hash);
+    assert_int_equal(tl_sha256_file(&hash, path, &err), TL_OK);
+    tl_sha256_hex(&hash, hex);
+    snprintf(text, sizeof text, "update scores set sha256 = '%s' where modality = '%s'",
+             hex, modality);
+    run_sql(raw, text);
+}
+
+/* tests/data/study/version3.sql as folder/study.db, open. */
+static sqlite3 *make_study(void)
+{
+    char path[300];
+    sqlite3 *raw = NULL;
+    snprintf(path, sizeof path, "%s/study.db", folder.path);
+    FILE *file = fopen("tests/data/study/version3.sql", "rb");
+    assert_non_null(file);
+    char *text = calloc(1, 1 << 20);
+    assert_non_null(text);
+    assert_in_range(fread(text, 1, 1 << 20, file), 1 << 10, (1 << 20) - 1);
+    fclose(file);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    run_sql(raw, text);
+    free(text);
+    /* Its many correlations take most of the time; a sixth of them says as much. */
+    run_sql(raw, "delete from effect where ig_steps > 1 or kind = 'neurons';"
+                 "delete from completeness where ig_steps > 1");
+    make_scores(raw, "text", 45);
+    make_scores(raw, "image", 44);
+    return raw;
+}
+
+static tl_status export_study(void)
+{
+    char copy[300];
+    snprintf(copy, sizeof copy, "%s/export", folder.path);
+    return tl_export_write(folder.path, copy, &err);
+}
+
+/* Everything that reads a study; the first failure, which must be one line of text. */
+static tl_status read_everything(const char *after)
+{
+    char page[300];
+    const char *const folders[] = {folder.path};
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    snprintf(page, sizeof page, "%s/report.html", folder.path);
+    err = (tl_error){0};
+    tl_status status = tl_summary_print(folder.path, out, &err);
+    if (status == TL_OK)
+        status = tl_summary_json(folder.path, out, &err);
+    if (status == TL_OK)
+        status = tl_summary_table(folders, 1, out, &err);
+    if (status == TL_OK)
+        status = tl_report_write(folders, 1, page, &err);
+    if (status != TL_OK && (err.text[0] == '\0' || strchr(err.text, '\n') != NULL))
+        fail_msg("after '%s': status %d says '%s'", after, (int)status, err.text);
+    fclose(out);
+    return status;
+}
+
+static tl_status damage(sqlite3 *raw, const char *text)
+{
+    print_message("%s\n", text); /* names the culprit if reading crashes */
+    run_sql(raw, "begin");
+    run_sql(raw, text);
+    run_sql(raw, "commit");
+    return read_everything(text);
+}
+
+/* ---- what is missing ------------------------------------------------------------- */
+
+typedef struct texts {
+    char text[256][96];
+    size_t n;
+} texts;
+
+static int add_text(void *data, int n, char **values, char **names)
+{
+    texts *list = data;
+    (void)names;
+    assert_int_equal(n, 1);
+    assert_in_range(list->n, 0, 255);
+    snprintf(list->text[list->n++], sizeof *list->text, "%s", values[0]);
+    return 0;
+}
+
+static texts ask(sqlite3 *raw, const char *text)
+{
+    texts list = {.n = 0};
+    assert_int_equal(sqlite3_exec(raw, text, add_text, &list, NULL), SQLITE_OK);
+    return list;
+}
+
+static const char all_tables[] = "select name from sqlite_schema where type = 'table'";
+
+static void a_whole_study_can_be_read(void **state)
+{
+    (void)state;
+    sqlite3 *raw = make_study();
+    if (read_everything("nothing") != TL_OK || export_study() != TL_OK)
+        fail_msg("%s", err.text);
+    sqlite3_close(raw);
+}
+
+static void a_table_without_rows_is_told_or_not_missed(void **state)
+{
+    (void)state;
+    sqlite3 *raw = make_study();
+    const texts tables = ask(raw, all_tables);
+    assert_int_equal(tables.n, 22);
+    for (size_t i = 0; i < tables.n; i++) {
+        char text[200];
+        sqlite3_close(raw);
+        test_folder_remove(folder.path);
+        folder = test_folder_create();
+        raw = make_study();
+        snprintf(text, sizeof text, "delete from \"%s\"", tables.text[i]);
+        damage(raw, text);
+        export_study();
+    }
+    sqlite3_close(raw);
+}
+
+/* Modality, part, kind, segment, ...: each value of each word that is part of a key. */
+static void rows_of_a_kind_are_told_or_not_missed(void **state)
+{
+    (void)state;
+    sqlite3 *raw = make_study();
+    const texts conditions =
+        ask(raw, "select t.name || '.' || c.name from sqlite_schema t,"
+                 " pragma_table_info(t.name) c where t.type = 'table' and c.pk > 0"
+                 " and c.type = 'TEXT' and t.name not in ('manifest', 'file')");
+    size_t n_cases = 0;
+    assert_in_range(conditions.n, 10, 40);
+    for (size_t i = 0; i < conditions.n; i++) {
+        char table[96], text[400];
+        snprintf(table, sizeof table, "%s", conditions.text[i]);
+        char *column = strchr(table, '.');
+        *column++ = '\0';
+        snprintf(text, sizeof text, "select distinct \"%s\" from \"%s\"", column,
+                 table);
+        const texts values = ask(raw, text);
+        for (size_t k = 0; k < values.n; k++, n_cases++) {
+            sqlite3_close(raw);
+            test_folder_remove(folder.path);
+            folder = test_folder_create();
+            raw = make_study();
+            snprintf(text, sizeof text, "delete from \"%s\" where \"%s\" = '%s'", table,
+                     column, values.text[k]);
+            damage(raw, text);
+        }
+    }
+    assert_in_range(n_cases, 40, 80);
+    sqlite3_close(raw);
+}
+
+static void a_curve_without_one_kind_is_told_by_its_name(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"circuit", "magnitude", "random"};
+    for (size_t i = 0; i < 3; i++) {
+        char text[200];
+        sqlite3 *raw = make_study();
+        snprintf(text, sizeof text, "delete from curve where kind = '%s'", kinds[i]);
+        assert_int_equal(damage(raw, text), TL_ERR_FORMAT);
+        snprintf(text, sizeof text,
+                 "study.db: table curve: no rows of kind '%s' for text", kinds[i]);
+        if (strstr(err.text, text) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, text);
+        sqlite3_close(raw);
+        test_folder_remove(folder.path);
+        folder = test_folder_create();
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_whole_study_can_be_read),
+        TEST(a_table_without_rows_is_told_or_not_missed),
+        TEST(rows_of_a_kind_are_told_or_not_missed),
+        TEST(a_curve_without_one_kind_is_told_by_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
