@@ -216,7 +216,7 @@ static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
         bool help = false;
         tl_error err = {0};
         const tl_status status = parse(cases[i].words, &v, stdout, &help, &err);
-        if (status != TL_ERR_USAGE || strstr(err.text, cases[i].text) == NULL)
+        if (status != TL_ERR_ARGUMENT || strstr(err.text, cases[i].text) == NULL)
             fail_msg("case %zu: %s, '%s', wanted '%s'", i, tl_status_name(status),
                      err.text, cases[i].text);
     }
@@ -265,7 +265,7 @@ static void a_list_has_no_empty_words(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         n = 17;
         assert_int_equal(tl_options_split(bad[i], arena, &words, &n, &err),
-                         TL_ERR_USAGE);
+                         TL_ERR_ARGUMENT);
         assert_int_equal(n, 17);
         assert_non_null(strstr(err.text, "empty word"));
     }

@@ -1,7 +1,7 @@
 /*
  * testing.h - what every test needs: cmocka in the order that it wants its headers,
  * random numbers that are the same on every machine, a comparison that explains
- * itself, a folder that goes away.
+ * itself, a folder that goes away, requests for memory that fail.
  */
 #ifndef TESTS_TESTING_H
 #define TESTS_TESTING_H
@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/alloc_test.h"
 
 /* Uniform in [-1, 1) (xorshift32); *state must not be 0. */
 static inline float test_uniform(uint32_t *state)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * alloc.h - every heap allocation of the library goes through here, so that a
- * caller can supply memory and a test can make the n-th request fail.
+ * alloc.h - every heap allocation of the library goes through here.
  *
  * Sizes are always count times size, checked for overflow. Memory is aligned to
  * TL_ALIGN bytes (one cache line, one AVX-512 register) and not cleared, except
@@ -31,14 +30,5 @@ char *tl_strdup(const char *text);
 
 /* Adds a * b to *sum; 0 (and *sum unchanged) when that overflows, else 1. */
 int tl_size_muladd(size_t a, size_t b, size_t *sum);
-
-/*
- * Test support: the request number `n` from now (0 = the next one) fails, and
- * only that one; a negative n turns it off. tl_alloc_fault_hit() tells whether
- * it has happened. tl_alloc_live() counts blocks not yet freed.
- */
-void tl_alloc_fail_at(long long n);
-int tl_alloc_fault_hit(void);
-size_t tl_alloc_live(void);
 
 #endif

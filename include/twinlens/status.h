@@ -36,7 +36,6 @@ typedef enum tl_status {
     TL_ERR_NOT_FOUND,   /* no file, tensor, token, prompt or row has that name */
     TL_ERR_BACKEND,     /* oneDNN or another compute library reported a failure */
     TL_ERR_DATA,        /* the input is readable but the experiment cannot use it */
-    TL_ERR_USAGE,       /* the command line is not what the program understands */
 } tl_status;
 
 /* The story of one failure. `tl_error err = {0};` is a valid, empty one. */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc_test.h"
+
 static atomic_llong countdown = -1; /* requests until the one that fails */
 static atomic_int fault_hit;
 static atomic_size_t live;

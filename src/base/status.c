@@ -19,7 +19,6 @@ const char *tl_status_name(tl_status status)
     case TL_ERR_NOT_FOUND: return "not found";
     case TL_ERR_BACKEND: return "backend failure";
     case TL_ERR_DATA: return "unusable data";
-    case TL_ERR_USAGE: return "misuse";
     }
     return "unknown status";
 }

@@ -28,7 +28,7 @@ tl_status tl_cli_misuse(tl_error *err, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return tl_fail(err, TL_ERR_USAGE, "%s", text);
+    return tl_fail(err, TL_ERR_ARGUMENT, "%s", text);
 }
 
 static void log_to_stderr(void *user, tl_log_level level, const char *text)
@@ -64,7 +64,7 @@ static int run_command(const tl_command *command, int argc, char **argv)
         return finish(command->name, EXIT_SUCCESS);
     fflush(stdout);
     fprintf(stderr, "twinlens %s: %s\n", command->name, err.text);
-    return status == TL_ERR_USAGE ? EXIT_MISUSE : EXIT_FAILURE;
+    return status == TL_ERR_ARGUMENT ? EXIT_MISUSE : EXIT_FAILURE;
 }
 
 static const tl_command *find_command(const char *name)

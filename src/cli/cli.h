@@ -46,7 +46,8 @@ int tl_cli_main(int argc, char **argv);
  */
 void tl_cli_wait_politely(char **argv);
 
-/* A misuse of the command line, which is exit status 2; any other failure is 1. */
+/* TL_ERR_ARGUMENT with that text: a misuse of the command line. It ends the program with
+ * status 2, as what the library calls a bad argument does; any other failure is 1. */
 tl_status tl_cli_misuse(tl_error *err, const char *format, ...) TL_PRINTF(2, 3);
 
 #endif

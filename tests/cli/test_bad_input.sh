@@ -96,10 +96,10 @@ fails 2 "--out or --sheet" -- task counting
 fails 2 "--size is '252'" "252x252" -- task counting --out made --size 252
 fails 2 "--size is '0x9'" -- task counting --out made --size 0x9
 fails 2 "--content is 'test'" "held-out" -- task counting --out made --content test
-fails 1 "64x64 is too small for counting" "84x84" -- task counting --out made --size 64x64
-fails 1 "1025x252 is too large" "1024x1024" -- task counting --out made --size 1025x252
+fails 2 "64x64 is too small for counting" "84x84" -- task counting --out made --size 64x64
+fails 2 "1025x252 is too large" "1024x1024" -- task counting --out made --size 1025x252
 fails 1 "factual_recall: there are only" -- task factual_recall --out made --n 9999
-fails 1 "kept: is not empty" -- task counting --out kept
+fails 2 "kept: is not empty" -- task counting --out kept
 import=(task import-published --csv-text "$published/textual.csv"
         --csv-image "$published/visual.csv")
 fails 2 "unknown" -- "${import[@]}" --family qwen2_vl
@@ -111,7 +111,7 @@ fails 1 "textual.csv:2: " "chat format of qwen2_vl, wanted that of llava" -- \
     "${import[@]}" --model-family llava --out made
 fails 1 "visual.csv:2: " "kept/images/" "no such file" -- \
     "${import[@]}" --model-family qwen2_vl --images kept --out made
-fails 1 "kept: is not empty" -- "${import[@]}" --model-family qwen2_vl --out kept
+fails 2 "kept: is not empty" -- "${import[@]}" --model-family qwen2_vl --out kept
 echo '<fontconfig><cachedir>cache</cachedir></fontconfig>' > fonts.conf
 export FONTCONFIG_FILE=$PWD/fonts.conf
 fails 1 "font 'Noto Color Emoji'" "fonts-noto-color-emoji" -- task counting --out made

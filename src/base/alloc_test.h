@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * alloc_test.h - what tests ask of the allocator: a request that fails, and how many
+ * blocks there are. Not for the library itself.
+ *
+ *     for (long long n = 0, hit = 1; hit; n++) {
+ *         tl_alloc_fail_at(n);
+ *         status = what_is_tested(&err);
+ *         hit = tl_alloc_fault_hit();
+ *         tl_alloc_fail_at(-1);
+ *     }
+ */
+#ifndef TWINLENS_BASE_ALLOC_TEST_H
+#define TWINLENS_BASE_ALLOC_TEST_H
+
+#include <stddef.h>
+
+/* Request number `n` from now (0: the next one) fails, and only that one; a negative n
+ * turns it off. */
+void tl_alloc_fail_at(long long n);
+
+/* Whether that has happened. */
+int tl_alloc_fault_hit(void);
+
+/* Blocks that are not yet freed. */
+size_t tl_alloc_live(void);
+
+#endif
