@@ -588,6 +588,8 @@ static const struct problem {
     {{4, 2, 32, 0.2f, 0, 8, true}, 3, {{0, 30, 30}, {0, 12, 12}, {19, 8, 8}}, true},
     {{8, 4, 18, 0.3f, 2.0f, 0, true}, 2, {{4, 11, 11}, {0, 70, 70}}, true},
     {{2, 1, 128, 0.09f, 30.0f, 0, true}, 1, {{0, 101, 101}}, false},
+    {{8, 4, 16, 0.25f, 0, 0, true}, 1, {{0, 121, 121}}, false},
+    {{8, 4, 16, 0.25f, 0, 40, true}, 2, {{37, 84, 84}, {0, 40, 1}}, false},
 };
 enum { PROBLEMS = sizeof problems / sizeof problems[0] };
 
@@ -766,6 +768,79 @@ static void a_prompt_attends_to_the_same_bits_in_any_company(void **unused)
         }
         tl_arena_rewind(arena, start);
     }
+}
+
+/* With more threads than heads, the heads are cut. */
+static void attention_is_the_same_bits_however_many_threads_share_it(void **unused)
+{
+    (void)unused;
+    static const size_t n_threads[] = {2, 3, 7, 16};
+    for (size_t t = 0; t < sizeof n_threads / sizeof *n_threads; t++) {
+        tl_backend *b = NULL;
+        must(tl_backend_create("cpu", n_threads[t], 0, &b, NULL));
+        for (size_t i = 0; i < PROBLEMS; i++) {
+            const struct problem *p = &problems[i];
+            const layout l = lay_out(p, p->n_prompts, in_order, false);
+            const layout one = attend(cpus[1], l), many = attend(b, l);
+            char what[32];
+            snprintf(what, sizeof what, "%zu threads", n_threads[t]);
+            for (size_t m = 0; m < p->n_prompts; m++)
+                assert_same_prompt(what, m, &many, &one);
+            tl_arena_rewind(arena, start);
+        }
+        tl_backend_destroy(b);
+    }
+}
+
+static void one_prompt_of_a_model_with_4_key_heads_is_work_for_16_threads(void **unused)
+{
+    (void)unused;
+    const tl_attention shape = {.n_heads = 28, .n_kv_heads = 4, .d_head = 128};
+    const tl_attention_prompt prompt = {.n_query = 121, .n_key = 121};
+    for (int backward = 0; backward < 2; backward++) {
+        assert_true(tl_cpu_attention_units(16, &shape, 1, &prompt, backward) >= 16);
+        assert_true(tl_cpu_attention_units(5, &shape, 1, &prompt, backward) >= 16);
+        /* Heads are cut for nothing else: it costs work on the way back. */
+        assert_int_equal(tl_cpu_attention_units(4, &shape, 1, &prompt, backward), 4);
+    }
+}
+
+static void a_planned_attention_allocates_nothing(void **unused)
+{
+    (void)unused;
+    for (size_t n_threads = 1; n_threads <= 8; n_threads *= 2)
+        for (size_t i = 0; i < PROBLEMS; i++) {
+            const struct problem *p = &problems[i];
+            const layout l = lay_out(p, p->n_prompts, in_order, false);
+            tl_backend *b = NULL;
+            must(tl_backend_create("cpu", n_threads, 0, &b, NULL));
+            size_t most = 0;
+            for (int backward = 0; backward < 2; backward++) {
+                const size_t bytes =
+                    b->attention_bytes(b, &p->shape, l.n_prompts, l.prompts, backward);
+                most = bytes > most ? bytes : most;
+            }
+            must(b->reserve_attention(b, most, NULL));
+            tl_alloc_fail_at(0);
+            attend(b, l);
+            assert_false(tl_alloc_fault_hit());
+            tl_alloc_fail_at(-1);
+            tl_backend_destroy(b);
+            tl_arena_rewind(arena, start);
+        }
+}
+
+static void attention_without_memory_for_its_scratch_says_so(void **unused)
+{
+    (void)unused;
+    tl_backend *b = NULL;
+    tl_error err = {0};
+    must(tl_backend_create("cpu", 2, 0, &b, NULL));
+    assert_int_equal(b->reserve_attention(b, SIZE_MAX / 4, &err), TL_ERR_NO_MEMORY);
+    assert_non_null(strstr(err.text, "attention"));
+    const layout l = lay_out(&problems[1], 3, in_order, false);
+    attend(b, l); /* and goes on with what there is */
+    tl_backend_destroy(b);
 }
 
 static void a_prefix_gives_the_bits_of_the_rows_it_stands_for(void **unused)
@@ -1134,6 +1209,10 @@ int main(void)
         TEST(what_is_not_a_number_stays_visible),
         TEST(attention_agrees_with_the_definition),
         TEST(a_prompt_attends_to_the_same_bits_in_any_company),
+        TEST(attention_is_the_same_bits_however_many_threads_share_it),
+        TEST(one_prompt_of_a_model_with_4_key_heads_is_work_for_16_threads),
+        TEST(a_planned_attention_allocates_nothing),
+        TEST(attention_without_memory_for_its_scratch_says_so),
         TEST(a_prefix_gives_the_bits_of_the_rows_it_stands_for),
         TEST(memory_goes_there_and_back),
         TEST(more_memory_than_there_is_is_told),

@@ -51,6 +51,10 @@ tl_status tl_cpu_scratch_reserve(tl_cpu_scratch *scratch, size_t bytes, tl_error
 size_t tl_cpu_attention_bytes(size_t n_threads, const tl_attention *shape,
                               size_t n_prompts, const tl_attention_prompt *prompts,
                               bool backward);
+/* Into how many pieces that work is cut, for threads to share out. */
+size_t tl_cpu_attention_units(size_t n_threads, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward);
 tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *scratch,
                            const tl_attention *shape, size_t n_prompts,
                            const tl_attention_prompt *prompts,

@@ -2,11 +2,18 @@
  *
  * cpu_attention.c - attention of the cpu backend (op/attention.h says what it is).
  *
- * The unit that a thread takes is one prompt and one key-value head, with all query
- * heads that read it, so that the gradients of keys and values are summed by one
- * thread in one order: head by head, query by query. Keys (and values, on the way
- * back) are first laid out transposed, [d_head, n]: scores of one query against all
- * keys are then a few long additions, each element by itself.
+ * A head is one key-value head of one prompt, with all query heads that read it. Its
+ * keys, and on the way back its values, are laid out transposed, [d_head, n]: the scores
+ * of one query against all keys are then a few long additions, each element by itself.
+ *
+ * With as many heads as threads or more, a thread takes whole heads. With fewer, all
+ * heads are laid out first, and threads take parts of them: some queries of a head for z
+ * or dq, some keys for dk and dv. On the way back both kinds of parts need the pattern
+ * and compute it for themselves: seven products of n x n x d_head for a head instead of
+ * five.
+ *
+ * How a head is cut cannot be seen in its numbers. A query sums over its keys in one
+ * order, and a key over its queries in one order: head by head, query by query.
  */
 #include <math.h>
 #include <omp.h>
@@ -15,49 +22,200 @@
 #include "backend/cpu/cpu.h"
 #include "twinlens/alloc.h"
 
-/* Scratch of one thread for a prompt of n keys. */
-typedef struct scratch {
-    float *k, *v;       /* [n, D]: prefix and own rows of one key-value head */
-    float *k_t, *v_t;   /* [D, n] */
+/* Of a part. 121 positions of 4 heads make 64 parts of queries and 16 of keys. */
+enum { PART_QUERIES = 8, PART_KEYS = 32 };
+
+/* One head of a prompt with n keys, prefix first, as rows [n, D] or transposed [D, n].
+ * NULL where it is not needed. */
+typedef struct head_panels {
+    float *k_rows, *v_rows, *k_columns, *v_columns;
+} head_panels;
+
+/* What one thread works with: for one query a number for each key, and gradients. */
+typedef struct worker {
     float *s, *p, *d_p; /* [n] */
-    float *d_k, *d_v;   /* [n, D] */
     float *capped;      /* [n]: s / softcap after the tanh, for its slope */
-} scratch;
+    float *d_k, *d_v;   /* [keys of a part, D], close together for the caches */
+} worker;
+enum { QUERY_ROWS = 4 };
 
-static size_t scratch_floats(size_t n, size_t d)
+/* A call's arguments. Forward, z and lse are written; backward, they are read. */
+typedef struct call {
+    const tl_attention *shape;
+    size_t n_prompts;
+    const tl_attention_prompt *prompts;
+    const float *q, *k, *v;
+    float *z, *lse;
+    bool backward;
+    const float *z_made, *lse_made, *dz;
+    float *dq, *dk, *dv;
+} call;
+
+/* Queries and keys of a head, and what is to be made of them. */
+typedef struct part {
+    size_t first_query, end_query;
+    size_t first_key, end_key; /* positions, those of the prefix included */
+    bool queries, keys;        /* write z or dq; write dk and dv */
+} part;
+
+static size_t key_count(const tl_attention_prompt *prompt)
 {
-    return 6 * n * d + 4 * n;
+    return prompt->n_prefix + prompt->n_key;
 }
 
-static scratch carve(float *memory, size_t n, size_t d)
+/* ---- how work and memory are cut ---------------------------------------------------- */
+
+typedef struct cut {
+    size_t n_heads;                              /* of all prompts */
+    bool whole;                                  /* units are heads, not parts */
+    size_t longest;                              /* keys of a prompt */
+    size_t n_panels;                             /* heads that are laid out at a time */
+    size_t panel_floats;                         /* of all panels of a head */
+    size_t gradient_floats;                      /* of d_k, of d_v */
+    size_t query_parts, key_parts, layout_parts; /* of a head, at most */
+} cut;
+
+static size_t parts_of(size_t count, size_t per_part)
 {
-    scratch w;
-    float **matrices[] = {&w.k, &w.v, &w.k_t, &w.v_t, &w.d_k, &w.d_v};
-    float **rows[] = {&w.s, &w.p, &w.d_p, &w.capped};
-    for (size_t i = 0; i < sizeof matrices / sizeof matrices[0]; i++, memory += n * d)
-        *matrices[i] = memory;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++, memory += n)
-        *rows[i] = memory;
-    return w;
+    return (count + per_part - 1) / per_part;
 }
 
-/* One head's rows, prefix first, as they are and transposed. */
-static void gather(const tl_attention *shape, const tl_attention_prompt *prompt,
-                   size_t head, const float *prefix, const float *own, float *rows,
-                   float *transposed)
+static cut make_cut(size_t n_threads, const tl_attention *shape, size_t n_prompts,
+                    const tl_attention_prompt *prompts, bool backward)
+{
+    cut c = {.n_heads = n_prompts * shape->n_kv_heads};
+    c.whole = c.n_heads >= n_threads;
+    c.n_panels = c.whole ? n_threads : c.n_heads;
+    size_t queries = 0, keys = 0;
+    for (size_t p = 0; p < n_prompts; p++) {
+        const size_t n = key_count(&prompts[p]);
+        c.longest = n > c.longest ? n : c.longest;
+        queries = prompts[p].n_query > queries ? prompts[p].n_query : queries;
+        keys = prompts[p].n_key > keys ? prompts[p].n_key : keys;
+    }
+    c.panel_floats = (backward ? 3 : 2) * c.longest * shape->d_head;
+    c.gradient_floats = backward ? (c.whole ? keys : PART_KEYS) * shape->d_head : 0;
+    c.query_parts = parts_of(queries, PART_QUERIES);
+    c.key_parts = backward ? parts_of(keys, PART_KEYS) : 0;
+    c.layout_parts = parts_of(c.longest, PART_KEYS);
+    return c;
+}
+
+static size_t worker_floats(const cut *c)
+{
+    return QUERY_ROWS * c->longest + 2 * c->gradient_floats;
+}
+
+static size_t floats_of(const cut *c, size_t n_threads)
+{
+    return c->n_panels * c->panel_floats + n_threads * worker_floats(c);
+}
+
+size_t tl_cpu_attention_bytes(size_t n_threads, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward)
+{
+    const cut c = make_cut(n_threads, shape, n_prompts, prompts, backward);
+    return floats_of(&c, n_threads) * sizeof(float);
+}
+
+/* Part number i of a head; those of keys, which are larger, come first. */
+static part part_of(const cut *c, const tl_attention_prompt *prompt, size_t i)
+{
+    const size_t n = key_count(prompt);
+    if (i < c->key_parts) {
+        const size_t first = prompt->n_prefix + i * PART_KEYS, end = first + PART_KEYS;
+        return (part){.end_query = prompt->n_query,
+                      .first_key = first,
+                      .end_key = end < n ? end : n,
+                      .keys = true};
+    }
+    const size_t first = (i - c->key_parts) * PART_QUERIES, end = first + PART_QUERIES;
+    return (part){.first_query = first,
+                  .end_query = end < prompt->n_query ? end : prompt->n_query,
+                  .end_key = n,
+                  .queries = true};
+}
+
+/* Prompts shorter than the longest have less. */
+static bool is_empty(const part *p)
+{
+    return p->keys ? p->first_key >= p->end_key : p->first_query >= p->end_query;
+}
+
+size_t tl_cpu_attention_units(size_t n_threads, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward)
+{
+    const cut c = make_cut(n_threads, shape, n_prompts, prompts, backward);
+    size_t n = 0;
+    for (size_t i = 0; i < n_prompts * (c.key_parts + c.query_parts); i++) {
+        const size_t per_prompt = c.key_parts + c.query_parts;
+        const part p = part_of(&c, &prompts[i / per_prompt], i % per_prompt);
+        n += !is_empty(&p);
+    }
+    return c.whole ? c.n_heads : n * shape->n_kv_heads;
+}
+
+tl_status tl_cpu_scratch_reserve(tl_cpu_scratch *scratch, size_t bytes, tl_error *err)
+{
+    if (scratch->bytes >= bytes)
+        return TL_OK;
+    tl_free(scratch->memory);
+    scratch->memory = tl_alloc(bytes, 1);
+    scratch->bytes = scratch->memory != NULL ? bytes : 0;
+    return scratch->memory != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY,
+                         "no memory for attention, which works with %zu bytes", bytes);
+}
+
+static head_panels panels_at(float *memory, size_t floats, bool backward)
+{
+    float *second = memory + floats;
+    return backward ? (head_panels){.k_columns = memory,
+                                    .k_rows = second,
+                                    .v_columns = second + floats}
+                    : (head_panels){.k_columns = memory, .v_rows = second};
+}
+
+static worker worker_at(float *memory, const cut *c)
+{
+    const size_t n = c->longest;
+    float *gradients = memory + QUERY_ROWS * n;
+    return (worker){memory,         memory + n, memory + 2 * n,
+                    memory + 3 * n, gradients,  gradients + c->gradient_floats};
+}
+
+/* Rows [first, end) of one head into a panel, as rows and as columns. */
+static void lay_out(const tl_attention *shape, const tl_attention_prompt *prompt,
+                    size_t head, const float *prefix, const float *own, size_t first,
+                    size_t end, float *rows, float *columns)
 {
     const size_t D = shape->d_head, stride = shape->n_kv_heads * D;
-    const size_t n = prompt->n_prefix + prompt->n_key;
-    for (size_t j = 0; j < n; j++) {
+    const size_t n = key_count(prompt);
+    for (size_t j = first; j < end; j++) {
         const float *from =
             j < prompt->n_prefix
                 ? prefix + j * stride + head * D
                 : own + (prompt->k_row + j - prompt->n_prefix) * stride + head * D;
-        memcpy(rows + j * D, from, D * sizeof *rows);
-        for (size_t d = 0; d < D; d++)
-            transposed[d * n + j] = from[d];
+        if (rows != NULL)
+            memcpy(rows + j * D, from, D * sizeof *rows);
+        for (size_t d = 0; columns != NULL && d < D; d++)
+            columns[d * n + j] = from[d];
     }
 }
+
+static void lay_out_head(const call *c, const tl_attention_prompt *prompt, size_t head,
+                         size_t first, size_t end, const head_panels *to)
+{
+    lay_out(c->shape, prompt, head, prompt->prefix_k, c->k, first, end, to->k_rows,
+            to->k_columns);
+    lay_out(c->shape, prompt, head, prompt->prefix_v, c->v, first, end, to->v_rows,
+            to->v_columns);
+}
+
+/* ---- one query ------------------------------------------------------------------------ */
 
 /* Keys that query i may see lie in [first, end); others in it are masked. */
 typedef struct range {
@@ -127,11 +285,11 @@ TL_WIDE static void times_rows(const float *restrict x, const float *restrict m,
             y[d] += x[j] * m[j * D + d];
 }
 
-/* m[j, d] += x[j] y[d] over [first, end). */
+/* m[j, d] += x[j] y[d] for n rows. */
 TL_WIDE static void add_outer(const float *restrict x, const float *restrict y,
-                              size_t D, size_t first, size_t end, float *restrict m)
+                              size_t D, size_t n, float *restrict m)
 {
-    for (size_t j = first; j < end; j++)
+    for (size_t j = 0; j < n; j++)
         for (size_t d = 0; d < D; d++)
             m[j * D + d] += x[j] * y[d];
 }
@@ -163,10 +321,11 @@ TL_WIDE static void scale_row(size_t first, size_t end, float factor, float *res
 
 /* s[j] of query i: scaled, capped, minus infinity where it may not see. */
 static void scores(const tl_attention *shape, const tl_attention_prompt *prompt,
-                   const scratch *w, const float *q, size_t i, range r)
+                   const head_panels *head, const worker *w, const float *q, size_t i,
+                   range r)
 {
-    const size_t n = prompt->n_prefix + prompt->n_key;
-    times_transposed(q, w->k_t, shape->d_head, n, r.first, r.end, w->s);
+    const size_t n = key_count(prompt);
+    times_transposed(q, head->k_columns, shape->d_head, n, r.first, r.end, w->s);
     scale_row(r.first, r.end, shape->scale, w->s);
     if (shape->softcap > 0.0f)
         for (size_t j = r.first; j < r.end; j++) {
@@ -179,30 +338,6 @@ static void scores(const tl_attention *shape, const tl_attention_prompt *prompt,
                 w->s[j] = -INFINITY;
 }
 
-static void forward_unit(const tl_attention *shape, const tl_attention_prompt *prompt,
-                         size_t kv, const scratch *w, const float *q, const float *k,
-                         const float *v, float *z, float *lse)
-{
-    const size_t D = shape->d_head, H = shape->n_heads, group = H / shape->n_kv_heads;
-    const size_t n = prompt->n_prefix + prompt->n_key;
-    gather(shape, prompt, kv, prompt->prefix_k, k, w->k, w->k_t);
-    gather(shape, prompt, kv, prompt->prefix_v, v, w->v, w->v_t);
-    for (size_t h = kv * group; h < (kv + 1) * group; h++)
-        for (size_t a = 0; a < prompt->n_query; a++) {
-            const size_t i = n - prompt->n_query + a, at = (prompt->q_row + a) * H + h;
-            const range r = visible_range(shape, prompt, i);
-            scores(shape, prompt, w, q + at * D, i, r);
-            float most = -INFINITY;
-            for (size_t j = r.first; j < r.end; j++)
-                most = w->s[j] > most ? w->s[j] : most;
-            const float sum = exponentials(w->s, most, r.first, r.end, w->p);
-            scale_row(r.first, r.end, 1.0f / sum, w->p);
-            memset(w->p, 0, r.first * sizeof *w->p);
-            times_rows(w->p, w->v, D, r.end, z + at * D);
-            lse[at] = (float)((double)most + log((double)sum));
-        }
-}
-
 TL_WIDE static void score_gradients(const float *restrict p, float delta, float scale,
                                     const float *restrict capped, size_t first,
                                     size_t end, float *restrict d)
@@ -213,74 +348,157 @@ TL_WIDE static void score_gradients(const float *restrict p, float delta, float 
     }
 }
 
-static void backward_unit(const tl_attention *shape, const tl_attention_prompt *prompt,
-                          size_t kv, const scratch *w, const float *q, const float *k,
-                          const float *v, const float *z, const float *lse,
-                          const float *dz, float *dq, float *dk, float *dv)
+/* ---- a part of a head ------------------------------------------------------------------- */
+
+static void forward_part(const call *c, const tl_attention_prompt *prompt, size_t kv,
+                         const part *of, const head_panels *head, const worker *w)
 {
-    const size_t D = shape->d_head, H = shape->n_heads, G = shape->n_kv_heads,
-                 group = H / G;
-    const size_t n = prompt->n_prefix + prompt->n_key;
-    gather(shape, prompt, kv, prompt->prefix_k, k, w->k, w->k_t);
-    gather(shape, prompt, kv, prompt->prefix_v, v, w->v, w->v_t);
-    memset(w->d_k, 0, n * D * sizeof *w->d_k);
-    memset(w->d_v, 0, n * D * sizeof *w->d_v);
+    const size_t D = c->shape->d_head, H = c->shape->n_heads,
+                 group = H / c->shape->n_kv_heads;
     for (size_t h = kv * group; h < (kv + 1) * group; h++)
-        for (size_t a = 0; a < prompt->n_query; a++) {
-            const size_t i = n - prompt->n_query + a, at = (prompt->q_row + a) * H + h;
-            const range r = visible_range(shape, prompt, i);
-            const float *q_row = q + at * D, *dz_row = dz + at * D;
-            scores(shape, prompt, w, q_row, i, r);
-            exponentials(w->s, lse[at], r.first, r.end, w->p);
-            times_transposed(dz_row, w->v_t, D, n, r.first, r.end, w->d_p);
-            score_gradients(w->p, tl_cpu_dot(dz_row, z + at * D, D), shape->scale,
-                            shape->softcap > 0.0f ? w->capped : NULL, r.first, r.end,
-                            w->d_p);
-            /* Prefix keys and values get no gradient. */
-            const size_t own = r.first > prompt->n_prefix ? r.first : prompt->n_prefix;
-            add_outer(w->p, dz_row, D, own, r.end, w->d_v);
-            add_outer(w->d_p, q_row, D, own, r.end, w->d_k);
-            memset(w->d_p, 0, r.first * sizeof *w->d_p);
-            times_rows(w->d_p, w->k, D, r.end, dq + at * D);
+        for (size_t a = of->first_query; a < of->end_query; a++) {
+            const size_t i = key_count(prompt) - prompt->n_query + a,
+                         at = (prompt->q_row + a) * H + h;
+            const range r = visible_range(c->shape, prompt, i);
+            scores(c->shape, prompt, head, w, c->q + at * D, i, r);
+            float most = -INFINITY;
+            for (size_t j = r.first; j < r.end; j++)
+                most = w->s[j] > most ? w->s[j] : most;
+            const float sum = exponentials(w->s, most, r.first, r.end, w->p);
+            scale_row(r.first, r.end, 1.0f / sum, w->p);
+            memset(w->p, 0, r.first * sizeof *w->p);
+            times_rows(w->p, head->v_rows, D, r.end, c->z + at * D);
+            c->lse[at] = (float)((double)most + log((double)sum));
         }
-    for (size_t j = prompt->n_prefix; j < n; j++) {
-        const size_t at = ((prompt->k_row + j - prompt->n_prefix) * G + kv) * D;
-        memcpy(dk + at, w->d_k + j * D, D * sizeof *dk);
-        memcpy(dv + at, w->d_v + j * D, D * sizeof *dv);
+}
+
+/* The gradients of the keys [first, end), to where the caller wants them. */
+static void put_gradients(const call *c, const tl_attention_prompt *prompt, size_t kv,
+                          size_t first, size_t end, const worker *w)
+{
+    const size_t D = c->shape->d_head, G = c->shape->n_kv_heads;
+    for (size_t j = first; j < end; j++) {
+        const size_t to = ((prompt->k_row + j - prompt->n_prefix) * G + kv) * D;
+        memcpy(c->dk + to, w->d_k + (j - first) * D, D * sizeof *c->dk);
+        memcpy(c->dv + to, w->d_v + (j - first) * D, D * sizeof *c->dv);
     }
 }
 
-tl_status tl_cpu_scratch_reserve(tl_cpu_scratch *kept, size_t bytes, tl_error *err)
+static void backward_part(const call *c, const tl_attention_prompt *prompt, size_t kv,
+                          const part *of, const head_panels *head, const worker *w)
 {
-    if (kept->bytes >= bytes)
+    const tl_attention *shape = c->shape;
+    const size_t D = shape->d_head, H = shape->n_heads, group = H / shape->n_kv_heads,
+                 n = key_count(prompt);
+    /* Prefix keys and values get no gradient. */
+    const size_t first_own =
+        of->first_key > prompt->n_prefix ? of->first_key : prompt->n_prefix;
+    if (of->keys) {
+        memset(w->d_k, 0, (of->end_key - first_own) * D * sizeof *w->d_k);
+        memset(w->d_v, 0, (of->end_key - first_own) * D * sizeof *w->d_v);
+    }
+    for (size_t h = kv * group; h < (kv + 1) * group; h++)
+        for (size_t a = of->first_query; a < of->end_query; a++) {
+            const size_t i = n - prompt->n_query + a, at = (prompt->q_row + a) * H + h;
+            range r = visible_range(shape, prompt, i);
+            r.first = r.first > of->first_key ? r.first : of->first_key;
+            r.end = r.end < of->end_key ? r.end : of->end_key;
+            if (r.first >= r.end)
+                continue;
+            const float *q_row = c->q + at * D, *dz_row = c->dz + at * D;
+            scores(shape, prompt, head, w, q_row, i, r);
+            exponentials(w->s, c->lse_made[at], r.first, r.end, w->p);
+            times_transposed(dz_row, head->v_columns, D, n, r.first, r.end, w->d_p);
+            score_gradients(w->p, tl_cpu_dot(dz_row, c->z_made + at * D, D),
+                            shape->scale, shape->softcap > 0.0f ? w->capped : NULL,
+                            r.first, r.end, w->d_p);
+            const size_t own = r.first > first_own ? r.first : first_own;
+            if (of->keys && own < r.end) {
+                const size_t to = (own - first_own) * D;
+                add_outer(w->p + own, dz_row, D, r.end - own, w->d_v + to);
+                add_outer(w->d_p + own, q_row, D, r.end - own, w->d_k + to);
+            }
+            if (of->queries) {
+                memset(w->d_p, 0, r.first * sizeof *w->d_p);
+                times_rows(w->d_p, head->k_rows, D, r.end, c->dq + at * D);
+            }
+        }
+    if (of->keys)
+        put_gradients(c, prompt, kv, first_own, of->end_key, w);
+}
+
+static void run_part(const call *c, const tl_attention_prompt *prompt, size_t kv,
+                     const part *of, const head_panels *head, const worker *w)
+{
+    (c->backward ? backward_part : forward_part)(c, prompt, kv, of, head, w);
+}
+
+/* ---- all of it -------------------------------------------------------------------------- */
+
+/* One thread's share of heads that are taken whole, into a panel of its own. */
+static void run_heads(const call *c, const cut *how, float *panel, const worker *w)
+{
+    const size_t G = c->shape->n_kv_heads;
+#pragma omp for schedule(dynamic)
+    for (size_t i = 0; i < how->n_heads; i++) {
+        const tl_attention_prompt *prompt = &c->prompts[i / G];
+        const size_t n = key_count(prompt);
+        const head_panels head = panels_at(panel, n * c->shape->d_head, c->backward);
+        const part all = {0, prompt->n_query, 0, n, true, true};
+        lay_out_head(c, prompt, i % G, 0, n, &head);
+        run_part(c, prompt, i % G, &all, &head, w);
+    }
+}
+
+/* One thread's share of parts: of laying out all heads, then of the work. */
+static void run_parts(const call *c, const cut *how, float *panels, const worker *w)
+{
+    const size_t G = c->shape->n_kv_heads, per_head = how->key_parts + how->query_parts;
+#pragma omp for schedule(dynamic)
+    for (size_t i = 0; i < how->n_heads * how->layout_parts; i++) {
+        const size_t h = i / how->layout_parts,
+                     first = i % how->layout_parts * PART_KEYS;
+        const tl_attention_prompt *prompt = &c->prompts[h / G];
+        const size_t n = key_count(prompt), end = first + PART_KEYS;
+        const head_panels head = panels_at(panels + h * how->panel_floats,
+                                           n * c->shape->d_head, c->backward);
+        lay_out_head(c, prompt, h % G, first, end < n ? end : n, &head);
+    }
+#pragma omp for schedule(dynamic)
+    for (size_t i = 0; i < how->n_heads * per_head; i++) {
+        const size_t h = i / per_head;
+        const tl_attention_prompt *prompt = &c->prompts[h / G];
+        const head_panels head =
+            panels_at(panels + h * how->panel_floats,
+                      key_count(prompt) * c->shape->d_head, c->backward);
+        const part of = part_of(how, prompt, i % per_head);
+        if (!is_empty(&of))
+            run_part(c, prompt, h % G, &of, &head, w);
+    }
+}
+
+static tl_status run(size_t n_threads, tl_cpu_scratch *kept, const call *c,
+                     tl_error *err)
+{
+    const cut how =
+        make_cut(n_threads, c->shape, c->n_prompts, c->prompts, c->backward);
+    if (how.n_heads == 0)
         return TL_OK;
-    tl_free(kept->memory);
-    kept->memory = tl_alloc(bytes, 1);
-    kept->bytes = kept->memory != NULL ? bytes : 0;
-    return kept->memory != NULL
-               ? TL_OK
-               : tl_fail(err, TL_ERR_NO_MEMORY,
-                         "no memory for attention, which works with %zu bytes", bytes);
-}
-
-/* Floats of one thread: enough for the longest prompt. */
-static size_t thread_floats(const tl_attention *shape, size_t n_prompts,
-                            const tl_attention_prompt *prompts)
-{
-    size_t longest = 0;
-    for (size_t p = 0; p < n_prompts; p++) {
-        const size_t n = prompts[p].n_prefix + prompts[p].n_key;
-        longest = n > longest ? n : longest;
+    const tl_status status =
+        tl_cpu_scratch_reserve(kept, floats_of(&how, n_threads) * sizeof(float), err);
+    if (status != TL_OK)
+        return status;
+    float *panels = kept->memory, *workers = panels + how.n_panels * how.panel_floats;
+#pragma omp parallel num_threads((int)n_threads)
+    {
+        const size_t thread = (size_t)omp_get_thread_num();
+        const worker w = worker_at(workers + thread * worker_floats(&how), &how);
+        if (how.whole)
+            run_heads(c, &how, panels + thread * how.panel_floats, &w);
+        else
+            run_parts(c, &how, panels, &w);
     }
-    return scratch_floats(longest, shape->d_head);
-}
-
-size_t tl_cpu_attention_bytes(size_t n_threads, const tl_attention *shape,
-                              size_t n_prompts, const tl_attention_prompt *prompts,
-                              bool backward)
-{
-    (void)backward;
-    return n_threads * thread_floats(shape, n_prompts, prompts) * sizeof(float);
+    return TL_OK;
 }
 
 tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *kept,
@@ -289,21 +507,15 @@ tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *kept,
                            const float *k, const float *v, float *z, float *lse,
                            tl_error *err)
 {
-    const size_t floats = thread_floats(shape, n_prompts, prompts);
-    const tl_status status =
-        tl_cpu_scratch_reserve(kept, n_threads * floats * sizeof(float), err);
-    if (status != TL_OK)
-        return status;
-    float *memory = kept->memory;
-    const size_t G = shape->n_kv_heads;
-#pragma omp parallel for num_threads((int)n_threads) schedule(dynamic)
-    for (size_t unit = 0; unit < n_prompts * G; unit++) {
-        const tl_attention_prompt *prompt = &prompts[unit / G];
-        const scratch w = carve(memory + (size_t)omp_get_thread_num() * floats,
-                                prompt->n_prefix + prompt->n_key, shape->d_head);
-        forward_unit(shape, prompt, unit % G, &w, q, k, v, z, lse);
-    }
-    return TL_OK;
+    const call c = {.shape = shape,
+                    .n_prompts = n_prompts,
+                    .prompts = prompts,
+                    .q = q,
+                    .k = k,
+                    .v = v,
+                    .z = z,
+                    .lse = lse};
+    return run(n_threads, kept, &c, err);
 }
 
 tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *kept,
@@ -313,19 +525,18 @@ tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *kept,
                                     const float *lse, const float *dz, float *dq,
                                     float *dk, float *dv, tl_error *err)
 {
-    const size_t floats = thread_floats(shape, n_prompts, prompts);
-    const tl_status status =
-        tl_cpu_scratch_reserve(kept, n_threads * floats * sizeof(float), err);
-    if (status != TL_OK)
-        return status;
-    float *memory = kept->memory;
-    const size_t G = shape->n_kv_heads;
-#pragma omp parallel for num_threads((int)n_threads) schedule(dynamic)
-    for (size_t unit = 0; unit < n_prompts * G; unit++) {
-        const tl_attention_prompt *prompt = &prompts[unit / G];
-        const scratch w = carve(memory + (size_t)omp_get_thread_num() * floats,
-                                prompt->n_prefix + prompt->n_key, shape->d_head);
-        backward_unit(shape, prompt, unit % G, &w, q, k, v, z, lse, dz, dq, dk, dv);
-    }
-    return TL_OK;
+    const call c = {.shape = shape,
+                    .n_prompts = n_prompts,
+                    .prompts = prompts,
+                    .q = q,
+                    .k = k,
+                    .v = v,
+                    .backward = true,
+                    .z_made = z,
+                    .lse_made = lse,
+                    .dz = dz,
+                    .dq = dq,
+                    .dk = dk,
+                    .dv = dv};
+    return run(n_threads, kept, &c, err);
 }
