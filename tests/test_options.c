@@ -118,8 +118,8 @@ static void some_options_may_be_given_again_and_some_be_0(void **state)
     values v = {.prompts = 4};
     bool help = false;
     tl_error err = {0};
-    const char *words[] = {"--out=x", "--dataset", "b", "--dataset=a", "--prompts", "0",
-                           NULL};
+    const char *words[] = {"--out=x",   "--dataset", "b", "--dataset=a",
+                           "--prompts", "0",         NULL};
     assert_int_equal(parse(words, &v, stdout, &help, &err), TL_OK);
     assert_int_equal(v.prompts, 0);
     assert_int_equal(v.datasets.n, 2);
@@ -249,29 +249,6 @@ static void one_option_sets_what_was_published(void **state)
     assert_null(tl_choice_name(paths, 2));
 }
 
-static void a_list_has_no_empty_words(void **state)
-{
-    (void)state;
-    tl_arena *arena = tl_arena_create();
-    const char *const *words = NULL;
-    size_t n = 0;
-    tl_error err = {0};
-    assert_int_equal(tl_options_split("a,bc,d", arena, &words, &n, &err), TL_OK);
-    assert_int_equal(n, 3);
-    assert_string_equal(words[0], "a");
-    assert_string_equal(words[1], "bc");
-    assert_string_equal(words[2], "d");
-    static const char *const bad[] = {"", "a,,b", ",a", "a,"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        n = 17;
-        assert_int_equal(tl_options_split(bad[i], arena, &words, &n, &err),
-                         TL_ERR_ARGUMENT);
-        assert_int_equal(n, 17);
-        assert_non_null(strstr(err.text, "empty word"));
-    }
-    tl_arena_destroy(arena);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,7 +258,6 @@ int main(void)
         cmocka_unit_test(help_prints_every_option_and_asks_for_nothing),
         cmocka_unit_test(what_is_wrong_is_refused_with_what_was_wanted),
         cmocka_unit_test(one_option_sets_what_was_published),
-        cmocka_unit_test(a_list_has_no_empty_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

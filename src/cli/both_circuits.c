@@ -2,8 +2,6 @@
  * both_circuits.c - see both_circuits.h. */
 #include "cli/both_circuits.h"
 
-#include "cli/attribution_options.h"
-#include "cli/cli.h"
 #include "cli/fingerprint.h"
 #include "store/score_file.h"
 
@@ -31,8 +29,8 @@ static tl_status read_circuit(tl_session *s, const tl_both_options *o,
     tl_fraction fraction;
     tl_error problem = {0};
     if (tl_fraction_parse(o->fraction[modality], &fraction, &problem) != TL_OK)
-        return tl_cli_misuse(err, "--%s-fraction: %s", tl_modality_name(modality),
-                             problem.text);
+        return tl_fail(err, TL_ERR_ARGUMENT, "--%s-fraction: %s",
+                       tl_modality_name(modality), problem.text);
     tl_scores scores;
     tl_status status = tl_score_file_read(o->scores[modality], tl_model_dims(s->model),
                                           n_pos, s->arena, &scores, err);

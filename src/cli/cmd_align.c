@@ -4,7 +4,9 @@
 #include <jansson.h>
 
 #include "cli/cli.h"
+#include "cli/json_result.h"
 #include "cli/parallel.h"
+#include "cli/shared_options.h"
 #include "twinlens/probe.h"
 
 typedef struct options {
@@ -47,14 +49,9 @@ static tl_status print_json(const double *matched, const double *other,
         json_array_append_new(others, json_real(mean_of_layer(other, n, n_layers, l)));
     }
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)n, "left_out",
-                            tl_pairing_json(pairs->counts), "layers", layers,
+                            tl_json_pairing(pairs->counts), "layers", layers,
                             "other_pairs", others);
-    if (all == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
-    json_dumpf(all, out, JSON_COMPACT);
-    fputc('\n', out);
-    json_decref(all);
-    return TL_OK;
+    return tl_json_print(all, out, err);
 }
 
 static tl_status align(tl_session *s, const void *options_given, FILE *out,

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/attribution_options.h"
 #include "cli/cli.h"
 #include "cli/fingerprint.h"
 #include "cli/session.h"
+#include "cli/shared_options.h"
 #include "store/score_file.h"
 
 typedef struct options {
@@ -93,7 +93,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     if (status != TL_OK || help)
         return status;
     tl_session s;
-    if ((status = tl_session_check_output(o.out, err)) != TL_OK ||
+    if ((status = tl_options_check_output(o.out, err)) != TL_OK ||
         (status = tl_session_open(&o.session, &s, err)) != TL_OK)
         return status;
     status = attribute(&s, &o, err);

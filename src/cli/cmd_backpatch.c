@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/word_list.h"
 #include "cli/cli.h"
+#include "cli/json_result.h"
 #include "cli/parallel.h"
 #include "cli/session.h"
+#include "cli/shared_options.h"
 #include "cli/wanted.h"
 #include "twinlens/probe.h"
 
@@ -31,7 +34,7 @@ static tl_status parse_numbers(const char *text, const char *option, size_t limi
                                tl_error *err)
 {
     const char *const *words = NULL;
-    tl_status status = tl_options_split(text, arena, &words, count, err);
+    tl_status status = tl_word_list_split(text, arena, &words, count, err);
     if (status != TL_OK)
         return status;
     size_t *numbers = tl_arena_alloc(arena, *count, sizeof *numbers);
@@ -238,14 +241,9 @@ static tl_status print_json(const experiment *x, FILE *out, tl_error *err)
         json_array_append_new(cells, json);
     }
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)x->n_prompts,
-                            "left_out", tl_pairing_json(x->pairings), "clean",
+                            "left_out", tl_json_pairing(x->pairings), "clean",
                             outcomes_json(x, x->clean), "cells", cells);
-    if (all == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
-    json_dumpf(all, out, JSON_COMPACT);
-    fputc('\n', out);
-    json_decref(all);
-    return TL_OK;
+    return tl_json_print(all, out, err);
 }
 
 /* Of the prompts whose answer changed: how many became right, how many wrong. */

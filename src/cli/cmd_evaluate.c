@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/attribution_options.h"
+#include "base/word_list.h"
 #include "cli/cli.h"
+#include "cli/json_result.h"
 #include "cli/fingerprint.h"
-#include "store/score_file.h"
+#include "cli/grid.h"
 #include "cli/session.h"
+#include "cli/shared_options.h"
+#include "store/score_file.h"
 #include "twinlens/statistics.h"
 
 enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
@@ -31,7 +34,7 @@ static tl_status read_fractions(const options *o, tl_arena *arena,
 {
     tl_status status =
         o->fractions != NULL
-            ? tl_options_split(o->fractions, arena, texts, count, err)
+            ? tl_word_list_split(o->fractions, arena, texts, count, err)
             : tl_grid_fractions((tl_grid)o->grid, arena, texts, count, err);
     if (status != TL_OK)
         return status;
@@ -56,11 +59,6 @@ static tl_status check_scores(const tl_session *s, const options *o, tl_error *e
                ? tl_fingerprint_check(o->scores, &wanted,
                                       (tl_modality)o->selection.modality, err)
                : status;
-}
-
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
 }
 
 typedef struct curve {
@@ -95,14 +93,16 @@ static tl_status print_json(const curve *c, int faith, FILE *out, tl_error *err)
         json_t *ld = json_array();
         for (size_t p = 0; p < c->n_prompts && whole; p++)
             whole = json_array_append_new(
-                        ld, json_pack("[o, o, o]", number(c->clean[p]),
-                                      number(c->one[p]), number(c->none[p]))) == 0;
+                        ld, json_pack("[o, o, o]", tl_json_number(c->clean[p]),
+                                      tl_json_number(c->one[p]),
+                                      tl_json_number(c->none[p]))) == 0;
         json_t *one = json_pack(
             "{s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "fraction",
             strtod(c->texts[i], NULL), "heads", (json_int_t)c->circuits[i].n_heads,
             "neurons", (json_int_t)c->circuits[i].n_neurons, "ld", ld, "faithfulness",
-            number(chosen(&f, faith)), "mean_of_ratios", number(f.mean_of_ratios),
-            "ratio_of_means", number(f.ratio_of_means), "median", number(f.median), "n",
+            tl_json_number(chosen(&f, faith)), "mean_of_ratios",
+            tl_json_number(f.mean_of_ratios), "ratio_of_means",
+            tl_json_number(f.ratio_of_means), "median", tl_json_number(f.median), "n",
             (json_int_t)f.n, "excluded", (json_int_t)f.n_excluded);
         whole = json_array_append_new(list, one) == 0 && whole;
     }

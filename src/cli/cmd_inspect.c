@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/memory_plan.h"
+#include "cli/options.h"
 #include "cli/session.h"
 #include "cli/study.h"
 #include "model/model_private.h"

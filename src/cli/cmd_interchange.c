@@ -5,10 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/attribution_options.h"
 #include "cli/both_circuits.h"
 #include "cli/cli.h"
-#include "cli/compare_options.h"
+#include "cli/json_result.h"
+#include "cli/shared_options.h"
 #include "twinlens/interchange.h"
 #include "twinlens/statistics.h"
 
@@ -172,11 +172,6 @@ static verdict judge(const host hosts[TL_MODALITY_COUNT], size_t n_hosts, size_t
     return v;
 }
 
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static const char *origin(const interchange_run *run, size_t segment)
 {
     if (segment != run->swapped)
@@ -190,17 +185,18 @@ static json_t *run_json(const host *h, size_t i, int faith)
     const interchange_run *run = &h->runs[i];
     json_t *ld = json_array();
     for (size_t p = 0; p < h->n_pairs; p++)
-        json_array_append_new(ld, json_pack("[o, o, o]", number(h->results[p].clean),
-                                            number(h->results[p].circuit[i]),
-                                            number(h->results[p].none)));
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I}", "host",
-                  tl_modality_name(run->host), "data", origin(run, TL_SEGMENT_DATA),
-                  "query", origin(run, TL_SEGMENT_QUERY), "generation",
-                  origin(run, TL_SEGMENT_GENERATION), "heads", (json_int_t)run->n_heads,
-                  "neurons", (json_int_t)run->n_neurons, "ld", ld, "faithfulness",
-                  number(chosen(run, faith)), "n", (json_int_t)run->faithfulness.n,
-                  "excluded", (json_int_t)run->faithfulness.n_excluded);
+        json_array_append_new(ld, json_pack("[o, o, o]",
+                                            tl_json_number(h->results[p].clean),
+                                            tl_json_number(h->results[p].circuit[i]),
+                                            tl_json_number(h->results[p].none)));
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I}", "host",
+        tl_modality_name(run->host), "data", origin(run, TL_SEGMENT_DATA), "query",
+        origin(run, TL_SEGMENT_QUERY), "generation", origin(run, TL_SEGMENT_GENERATION),
+        "heads", (json_int_t)run->n_heads, "neurons", (json_int_t)run->n_neurons, "ld",
+        ld, "faithfulness", tl_json_number(chosen(run, faith)), "n",
+        (json_int_t)run->faithfulness.n, "excluded",
+        (json_int_t)run->faithfulness.n_excluded);
     if (run->random)
         json_object_set_new(json, "draw", json_integer((json_int_t)run->draw));
     return json;
@@ -208,9 +204,10 @@ static json_t *run_json(const host *h, size_t i, int faith)
 
 static json_t *verdict_json(const verdict *v)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "value", number(v->value), "random",
-                     number(v->random), "deviation", number(v->deviation), "ceiling",
-                     number(v->ceiling), "normalised", number(v->normalised));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o}", "value", tl_json_number(v->value), "random",
+        tl_json_number(v->random), "deviation", tl_json_number(v->deviation), "ceiling",
+        tl_json_number(v->ceiling), "normalised", tl_json_number(v->normalised));
 }
 
 static tl_status print_json(const host hosts[TL_MODALITY_COUNT], const options *o,
@@ -230,12 +227,7 @@ static tl_status print_json(const host hosts[TL_MODALITY_COUNT], const options *
                                       verdict_json(&image)));
     }
     json_t *all = json_pack("{s:o, s:o}", "runs", runs, "segments", segments);
-    if (all == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
-    json_dumpf(all, out, JSON_COMPACT);
-    fputc('\n', out);
-    json_decref(all);
-    return TL_OK;
+    return tl_json_print(all, out, err);
 }
 
 static void print_table(const host hosts[TL_MODALITY_COUNT], const options *o,

@@ -3,10 +3,9 @@
  * parts, beside random circuits. */
 #include <jansson.h>
 
-#include "cli/attribution_options.h"
 #include "cli/both_circuits.h"
 #include "cli/cli.h"
-#include "cli/compare_options.h"
+#include "cli/shared_options.h"
 #include "twinlens/statistics.h"
 
 typedef struct options {

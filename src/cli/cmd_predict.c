@@ -6,8 +6,10 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "base/word_list.h"
 #include "cli/cli.h"
 #include "cli/session.h"
+#include "cli/shared_options.h"
 #include "twinlens/alloc.h"
 
 /* Tokens in a pass: enough for full speed, little memory. */
@@ -258,7 +260,7 @@ static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", n_rows);
     tl_status status = TL_OK;
     if (o->ids != NULL)
-        status = tl_options_split(o->ids, s->arena, &words, &n_words, err);
+        status = tl_word_list_split(o->ids, s->arena, &words, &n_words, err);
     for (size_t i = 0; i < n_words && status == TL_OK; i++) {
         size_t row = 0;
         status = tl_session_row(s, words[i], &row, err);

@@ -9,9 +9,11 @@
 
 #include "backend/backend.h"
 #include "base/file.h"
-#include "cli/attribution_options.h"
+#include "base/word_list.h"
 #include "cli/cli.h"
-#include "cli/options.h"
+#include "cli/grid.h"
+#include "cli/progress_line.h"
+#include "cli/shared_options.h"
 #include "cli/study.h"
 #include "twinlens/report.h"
 
@@ -19,7 +21,7 @@
 static tl_status read_fractions(const char *text, tl_arena *arena,
                                 const char *const **out, size_t *count, tl_error *err)
 {
-    tl_status status = tl_options_split(text, arena, out, count, err);
+    tl_status status = tl_word_list_split(text, arena, out, count, err);
     double last = -1.0;
     for (size_t i = 0; status == TL_OK && i < *count; i++) {
         tl_error why = {0};
@@ -265,13 +267,14 @@ static tl_status study_all(tl_study_options *options, const choices *c,
     const bool is_terminal = isatty(STDERR_FILENO) == 1;
     tl_status status = TL_OK;
     for (size_t i = 0; i < c->datasets.n && status == TL_OK; i++) {
-        tl_progress progress;
+        tl_progress_line line;
         options->session.dataset = c->datasets.texts[i];
         options->out = runs[i];
         if (c->datasets.n > 1)
             fprintf(stderr, "== %s\n", runs[i]);
-        tl_progress_init(&progress, stderr, is_terminal, NULL, NULL);
-        status = tl_study_run(options, &progress, err);
+        tl_progress_line_init(&line, stderr, is_terminal, NULL, NULL);
+        status = tl_study_run(options, tl_progress_line_report, &line, err);
+        tl_progress_line_clear(&line);
     }
     return status;
 }

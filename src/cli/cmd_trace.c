@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/word_list.h"
 #include "cli/cli.h"
 #include "cli/session.h"
+#include "cli/shared_options.h"
 #include "trace/capture.h"
 
 typedef struct options {
@@ -27,7 +29,7 @@ static tl_status parse_sites(const char *text, tl_arena *arena, wanted *out,
 {
     const char *const *words = NULL;
     size_t n = 0;
-    const tl_status status = tl_options_split(text, arena, &words, &n, err);
+    const tl_status status = tl_word_list_split(text, arena, &words, &n, err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < n; i++) {
@@ -209,7 +211,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     if (status != TL_OK || help)
         return status;
     tl_session s;
-    if ((status = tl_session_check_output(o.out, err)) != TL_OK ||
+    if ((status = tl_options_check_output(o.out, err)) != TL_OK ||
         (status = tl_session_open(&o.session, &s, err)) != TL_OK)
         return status;
     wanted want = {0};

@@ -5,9 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "cli/attribution_options.h"
+#include "base/word_list.h"
 #include "cli/cli.h"
+#include "cli/json_result.h"
 #include "cli/session.h"
+#include "cli/shared_options.h"
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"
 
@@ -41,7 +43,8 @@ static tl_status parse_steps(const char *text, tl_arena *arena, result *out,
                              tl_error *err)
 {
     const char *const *words = NULL;
-    const tl_status status = tl_options_split(text, arena, &words, &out->n_steps, err);
+    const tl_status status =
+        tl_word_list_split(text, arena, &words, &out->n_steps, err);
     if (status != TL_OK)
         return status;
     if (out->n_steps > MOST_STEPS)
@@ -126,11 +129,6 @@ static double gap_of(const result *r, size_t m)
     return n > 0 ? sum / (double)n : NAN;
 }
 
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
                             FILE *out, json_t *list, tl_error *err)
 {
@@ -151,8 +149,9 @@ static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
                                         (json_int_t)r->steps[m], "kind", kind, "layer",
                                         layer == ALL_LAYERS ? json_null()
                                                             : json_integer(layer),
-                                        "n", (json_int_t)n, "pearson", number(pearson),
-                                        "spearman", number(spearman)));
+                                        "n", (json_int_t)n, "pearson",
+                                        tl_json_number(pearson), "spearman",
+                                        tl_json_number(spearman)));
                 else if (layer == ALL_LAYERS)
                     fprintf(out, "%zu\t%s\tall\t%zu\t%.4f\t%.4f\n", r->steps[m], kind,
                             n, pearson, spearman);
@@ -199,7 +198,7 @@ static tl_status print(const result *r, size_t n_layers, bool as_json, tl_arena 
     for (size_t m = 0; m < r->n_steps; m++)
         json_array_append_new(gaps, json_pack("{s:I, s:o}", "ig_steps",
                                               (json_int_t)r->steps[m], "gap",
-                                              number(gap_of(r, m))));
+                                              tl_json_number(gap_of(r, m))));
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "prompts", (json_int_t)r->n_prompts,
                             "correlations", rows, "completeness", gaps, "components",
                             observations_json(r));

@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "twinlens/arena.h"
+#include "cli/choices.h"
 #include "twinlens/status.h"
 
 typedef enum tl_option_kind {
@@ -43,12 +43,6 @@ typedef struct tl_strings {
     size_t n;
 } tl_strings;
 
-/* A choice's name and the value that it stands for; {NULL, 0} ends the list. */
-typedef struct tl_choice {
-    const char *name;
-    int value;
-} tl_choice;
-
 typedef struct tl_option {
     const char *name; /* without the dashes */
     tl_option_kind kind;
@@ -67,13 +61,6 @@ typedef struct tl_option {
 /* With --help: prints the table to `out`, sets *help, and checks nothing else. */
 tl_status tl_options_parse(const tl_option *options, size_t count, const char *command,
                            int argc, char **argv, FILE *out, bool *help, tl_error *err);
-
-/* The first name of a value; NULL when it has none. */
-const char *tl_choice_name(const tl_choice *choices, int value);
-
-/* A list of words separated by commas, in `arena`. */
-tl_status tl_options_split(const char *text, tl_arena *arena, const char *const **words,
-                           size_t *count, tl_error *err);
 
 /* A value such as 252x252, both above 0. */
 tl_status tl_options_extent(const char *option, const char *text, size_t *width,

@@ -168,12 +168,6 @@ void tl_pairing_log(const tl_session *s, const size_t counts[TL_PAIRING_COUNT],
             s->dataset->path, length, counts[TL_OTHER_LENGTH]);
 }
 
-json_t *tl_pairing_json(const size_t counts[TL_PAIRING_COUNT])
-{
-    return json_pack("{s:I, s:I}", "no_partner", (json_int_t)counts[TL_ALONE],
-                     "other_length", (json_int_t)counts[TL_OTHER_LENGTH]);
-}
-
 tl_status tl_session_parallel_text(tl_session *s, const tl_row_pair *rows,
                                    tl_arena *arena, tl_parallel *out, tl_error *err)
 {

@@ -4,9 +4,7 @@
 #ifndef TWINLENS_CLI_PARALLEL_H
 #define TWINLENS_CLI_PARALLEL_H
 
-#include <jansson.h>
-
-#include "cli/probe_options.h"
+#include "cli/choices.h"
 #include "cli/session.h"
 #include "twinlens/probe.h"
 
@@ -44,10 +42,9 @@ tl_status tl_session_row_pairs(tl_session *session, tl_bp_filter filter,
 void tl_row_pairs_keep(const tl_row_pairs *pairs, size_t *rows, size_t *n,
                        size_t counts[TL_PAIRING_COUNT]);
 
-/* How many rows were left out and why: as warnings, and for a result. */
+/* Warns of rows that were left out: how many, and why. */
 void tl_pairing_log(const tl_session *session, const size_t counts[TL_PAIRING_COUNT],
                     size_t length);
-json_t *tl_pairing_json(const size_t counts[TL_PAIRING_COUNT]);
 
 /* Both prompts of a pair, or its text alone, in `arena`. */
 tl_status tl_session_parallel_text(tl_session *session, const tl_row_pair *rows,

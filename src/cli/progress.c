@@ -4,11 +4,8 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 #include <time.h>
-
-/* Seconds between two lines, on a terminal and elsewhere. */
-static const double redraw_every = 0.1, print_every = 10.0;
 
 static double system_clock(void *user)
 {
@@ -18,13 +15,13 @@ static double system_clock(void *user)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void tl_progress_init(tl_progress *progress, FILE *out, bool terminal,
-                      double (*clock)(void *user), void *user)
+void tl_progress_init(tl_progress *progress, tl_progress_fn *report, void *user,
+                      double (*clock)(void *user), void *clock_user)
 {
-    *progress = (tl_progress){.out = out,
-                              .terminal = terminal,
+    *progress = (tl_progress){.report = report,
+                              .user = user,
                               .clock = clock != NULL ? clock : system_clock,
-                              .user = user};
+                              .clock_user = clock_user};
 }
 
 size_t tl_progress_add(tl_progress *progress, const char *name, size_t n_units,
@@ -34,8 +31,7 @@ size_t tl_progress_add(tl_progress *progress, const char *name, size_t n_units,
     tl_progress_stage *stage = &progress->stages[progress->n_stages];
     *stage = (tl_progress_stage){.n_units = n_units, .cost = cost};
     snprintf(stage->name, sizeof stage->name, "%s", name);
-    progress->current = ++progress->n_stages;
-    return progress->n_stages - 1;
+    return progress->n_stages++;
 }
 
 void tl_progress_resize(tl_progress *progress, size_t stage, size_t n_units)
@@ -69,88 +65,40 @@ double tl_progress_left(const tl_progress *progress)
     return left;
 }
 
-/* "2.5 s", "40 s", "12 min", "3 h 05 min" */
-static void write_duration(double seconds, char *text, size_t bytes)
-{
-    const double minutes = ceil(seconds / 60.0);
-    if (seconds < 9.95)
-        snprintf(text, bytes, "%.1f s", seconds);
-    else if (seconds < 59.5)
-        snprintf(text, bytes, "%.0f s", ceil(seconds));
-    else if (minutes < 60.0)
-        snprintf(text, bytes, "%.0f min", minutes);
-    else
-        snprintf(text, bytes, "%.0f h %02.0f min", floor(minutes / 60.0),
-                 fmod(minutes, 60.0));
-}
-
-/* ---- the line ---------------------------------------------------------------- */
-
-static void show(tl_progress *progress, const tl_progress_stage *s, bool ended)
-{
-    char text[160], duration[32], left[48] = "";
-    const double seconds = ended ? s->seconds : tl_progress_left(progress);
-    if (!isnan(seconds)) {
-        write_duration(seconds, duration, sizeof duration);
-        snprintf(left, sizeof left, ended ? ", took %s" : ", about %s left", duration);
-    }
-    const double percent =
-        s->n_units > 0 ? 100.0 * (double)s->n_done / (double)s->n_units : 100.0;
-    const int width = snprintf(text, sizeof text, "%s  %zu/%zu  %.0f %%%s", s->name,
-                               s->n_done, s->n_units, floor(percent), left);
-    if (progress->terminal) /* blanks over what a longer line has left */
-        fprintf(progress->out, "\r%-*s%s", progress->width, text, ended ? "\n" : "");
-    else
-        fprintf(progress->out, "%s\n", text);
-    fflush(progress->out);
-    progress->width = ended ? 0 : width;
-    progress->shown = progress->clock(progress->user);
-}
-
-void tl_progress_clear(tl_progress *progress)
-{
-    if (progress->out != NULL && progress->terminal && progress->width > 0) {
-        fprintf(progress->out, "\r%*s\r", progress->width, "");
-        fflush(progress->out);
-    }
-    progress->width = 0;
-}
-
 /* ---- stages ------------------------------------------------------------------ */
+
+static void report(const tl_progress *progress, tl_progress_event event,
+                   const tl_progress_stage *s)
+{
+    const tl_progress_report r = {
+        event, s->name, s->n_done, s->n_units,
+        event == TL_PROGRESS_END ? s->seconds : tl_progress_left(progress)};
+    if (progress->report != NULL)
+        progress->report(progress->user, &r);
+}
 
 void tl_progress_begin(tl_progress *progress, size_t stage, size_t n_done)
 {
     tl_progress_stage *s = &progress->stages[stage];
-    progress->current = stage;
-    progress->begun = progress->clock(progress->user);
+    progress->begun = progress->clock(progress->clock_user);
     progress->n_before = n_done;
     s->n_done = n_done;
-    if (progress->out == NULL)
-        return;
-    if (progress->terminal)
-        show(progress, s, false);
-    else
-        progress->shown = progress->begun;
+    report(progress, TL_PROGRESS_BEGIN, s);
 }
 
 void tl_progress_step(tl_progress *progress, size_t stage, size_t n_done)
 {
     tl_progress_stage *s = &progress->stages[stage];
-    const double now = progress->clock(progress->user);
     s->n_done = n_done;
     s->n_measured = n_done - progress->n_before;
-    s->seconds = now - progress->begun;
-    if (progress->out != NULL && n_done < s->n_units &&
-        now - progress->shown >= (progress->terminal ? redraw_every : print_every))
-        show(progress, s, false);
+    s->seconds = progress->clock(progress->clock_user) - progress->begun;
+    report(progress, TL_PROGRESS_STEP, s);
 }
 
 void tl_progress_end(tl_progress *progress, size_t stage)
 {
     tl_progress_stage *s = &progress->stages[stage];
     s->n_units = s->n_done;
-    s->seconds = progress->clock(progress->user) - progress->begun;
-    if (progress->out != NULL)
-        show(progress, s, true);
-    progress->current = progress->n_stages;
+    s->seconds = progress->clock(progress->clock_user) - progress->begun;
+    report(progress, TL_PROGRESS_END, s);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * progress.h - how far a long run is, on stderr: on a terminal one line that is
- * drawn again and again, elsewhere a plain line now and then.
+ * progress.h - how far a long run is, and how long the rest of it takes.
  *
  *     tl_progress progress;
- *     tl_progress_init(&progress, stderr, isatty(STDERR_FILENO), NULL, NULL);
+ *     tl_progress_init(&progress, tell, user, NULL, NULL);
  *     const size_t predict = tl_progress_add(&progress, "predict text", 160, 1.0);
  *     const size_t attribute = tl_progress_add(&progress, "attribute text", 90, 16.0);
  *     tl_progress_begin(&progress, predict, 0);
@@ -21,7 +20,25 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
+
+/* What has just happened to a stage. */
+typedef enum tl_progress_event {
+    TL_PROGRESS_BEGIN,
+    TL_PROGRESS_STEP,
+    TL_PROGRESS_END,
+} tl_progress_event;
+
+typedef struct tl_progress_report {
+    tl_progress_event event;
+    const char *stage; /* "attribute image" */
+    size_t n_done, n_units;
+    double
+        seconds; /* left of all stages, NaN when nothing is known yet; at the end of a
+                     * stage: that it took */
+} tl_progress_report;
+
+/* Is called at each beginning, step and end, by the thread that does the work. */
+typedef void tl_progress_fn(void *user, const tl_progress_report *report);
 
 enum { TL_PROGRESS_STAGES = 16 };
 
@@ -34,20 +51,19 @@ typedef struct tl_progress_stage {
 } tl_progress_stage;
 
 typedef struct tl_progress {
-    FILE *out; /* NULL: say nothing */
-    bool terminal;
-    double (*clock)(void *user); /* seconds; tests have their own */
+    tl_progress_fn *report; /* NULL: nobody is told */
     void *user;
+    double (*clock)(void *user); /* seconds; tests have their own */
+    void *clock_user;
     tl_progress_stage stages[TL_PROGRESS_STAGES];
-    size_t n_stages, current; /* current == n_stages between stages */
-    double begun, shown;      /* when the stage began, when we last said something */
-    size_t n_before;          /* units of the stage done by an earlier run */
-    int width;                /* of the line on the terminal */
+    size_t n_stages;
+    double begun;    /* when the stage began */
+    size_t n_before; /* units of the stage done by an earlier run */
 } tl_progress;
 
 /* `clock` NULL: the system's. */
-void tl_progress_init(tl_progress *progress, FILE *out, bool terminal,
-                      double (*clock)(void *user), void *user);
+void tl_progress_init(tl_progress *progress, tl_progress_fn *report, void *user,
+                      double (*clock)(void *user), void *clock_user);
 
 /* Announces a stage; returns its number. At most TL_PROGRESS_STAGES. A cost of 0: the
  * stage tells nothing about the others. */
@@ -60,9 +76,6 @@ void tl_progress_resize(tl_progress *progress, size_t stage, size_t n_units);
 void tl_progress_begin(tl_progress *progress, size_t stage, size_t n_done);
 void tl_progress_step(tl_progress *progress, size_t stage, size_t n_done);
 void tl_progress_end(tl_progress *progress, size_t stage);
-
-/* Takes the line off the terminal, before something else is printed there. */
-void tl_progress_clear(tl_progress *progress);
 
 /* Seconds that are left of the announced stages; NaN when nothing is known yet. */
 double tl_progress_left(const tl_progress *progress);

@@ -9,18 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "cli/cli.h"
-
-const tl_choice tl_rope_choices[] = {{"mrope", TL_ROPE_TRUE},
-                                     {"sequential", TL_ROPE_SEQUENTIAL},
-                                     {"seq", TL_ROPE_SEQUENTIAL},
-                                     {0}};
-const tl_choice tl_compat_choices[] = {{"published", 1}, {0}};
-const tl_choice tl_modality_choices[] = {{"text", TL_TEXT}, {"image", TL_IMAGE}, {0}};
-const tl_choice tl_part_choices[] = {{"all", TL_PART_NONE},
-                                     {"discovery", TL_DISCOVERY},
-                                     {"evaluation", TL_EVALUATION},
-                                     {0}};
+#include "base/word_list.h"
 
 const char *tl_session_model_name(const tl_session_options *o)
 {
@@ -69,8 +58,8 @@ tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error
 {
     enum { MOST_THREADS = 4096 };
     if (o->n_threads > MOST_THREADS)
-        return tl_cli_misuse(err, "--threads is %zu, wanted at most %d", o->n_threads,
-                             MOST_THREADS);
+        return tl_fail(err, TL_ERR_ARGUMENT, "--threads is %zu, wanted at most %d",
+                       o->n_threads, MOST_THREADS);
     tl_session s = {
         .rope = (tl_rope)o->rope, .memory = o->memory, .arena = tl_arena_create()};
     if (s.arena == NULL)
@@ -87,8 +76,6 @@ tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error
         status = tl_dataset_open(o->dataset, &s.dataset, err);
     if (status == TL_OK)
         status = tl_model_open(folder, &model, &s.model, err);
-    if (status == TL_ERR_ARGUMENT && err != NULL) /* an unknown backend */
-        status = tl_cli_misuse(err, "%s", err->text);
     if (status == TL_OK && o->dataset != NULL)
         status = tl_processor_open(folder, tl_model_dims(s.model)->n_vocab,
                                    &s.processor, err);
@@ -107,24 +94,6 @@ void tl_session_close(tl_session *s)
     tl_model_close(s->model);
     tl_arena_destroy(s->arena);
     *s = (tl_session){0};
-}
-
-tl_status tl_session_command(const char *name, const tl_option *table, size_t n_options,
-                             int argc, char **argv, FILE *out,
-                             const tl_session_options *session, tl_session_body *body,
-                             const void *options, tl_error *err)
-{
-    bool help = false;
-    tl_status status =
-        tl_options_parse(table, n_options, name, argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
-    tl_session s;
-    if ((status = tl_session_open(session, &s, err)) != TL_OK)
-        return status;
-    status = body(&s, options, out, err);
-    tl_session_close(&s);
-    return status;
 }
 
 tl_status tl_session_input(tl_session *s, size_t row, tl_arena *arena,
@@ -163,11 +132,11 @@ static tl_status choose_rows(tl_session *s, const tl_selection *selection, size_
         const char *const *words = NULL;
         size_t n_words = 0;
         tl_status status =
-            tl_options_split(selection->ids, s->arena, &words, &n_words, err);
+            tl_word_list_split(selection->ids, s->arena, &words, &n_words, err);
         for (size_t i = 0; i < n_words && status == TL_OK; i++) {
             if (n == s->dataset->n_rows)
-                return tl_cli_misuse(err,
-                                     "--ids names more prompts than the dataset has");
+                return tl_fail(err, TL_ERR_ARGUMENT,
+                               "--ids names more prompts than the dataset has");
             status = tl_session_row(s, words[i], &rows[n], err);
             if (status == TL_OK && s->dataset->rows[rows[n]].modality != modality)
                 status =
@@ -294,23 +263,4 @@ tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
     *pairs = made;
     *count = n;
     return TL_OK;
-}
-
-tl_status tl_session_check_output(const char *path, tl_error *err)
-{
-    tl_status status = TL_OK;
-    tl_arena *arena = tl_arena_create();
-    const char *folder = arena != NULL ? tl_path_folder(arena, path) : NULL;
-    if (folder == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
-    else if (tl_file_is_folder(path))
-        status = tl_fail(err, TL_ERR_IO, "--out %s: is a folder, wanted a file", path);
-    else if (!tl_file_is_folder(folder))
-        status =
-            tl_fail(err, TL_ERR_IO, "--out %s: there is no folder %s", path, folder);
-    else if (access(folder, W_OK | X_OK) != 0)
-        status = tl_fail(err, TL_ERR_IO, "--out %s: cannot write in %s: %s", path,
-                         folder, strerror(errno));
-    tl_arena_destroy(arena);
-    return status;
 }

@@ -6,7 +6,6 @@
 #ifndef TWINLENS_CLI_SESSION_H
 #define TWINLENS_CLI_SESSION_H
 
-#include "cli/options.h"
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
@@ -20,82 +19,11 @@ typedef struct tl_session_options {
     int compat; /* --compat was given; the option table has acted on it */
 } tl_session_options;
 
-/* Rows of an option table. */
-#define TL_OPTIONS_MODEL(o)                                                            \
-    {.name = "model",                                                                  \
-     .kind = TL_OPTION_STRING,                                                         \
-     .value = &(o).model,                                                              \
-     .argument = "DIR",                                                                \
-     .help = "a Hugging Face model folder or hub cache entry (the bundled model)"},    \
-        {.name = "backend",                                                            \
-         .kind = TL_OPTION_STRING,                                                     \
-         .value = &(o).backend,                                                        \
-         .argument = "NAME",                                                           \
-         .help = "cpu, or ref: slow, the definition"},                                 \
-        {.name = "threads",                                                            \
-         .kind = TL_OPTION_SIZE,                                                       \
-         .value = &(o).n_threads,                                                      \
-         .argument = "N",                                                              \
-         .help = "how many threads (all; changes no bit)"},                            \
-        {.name = "memory",                                                             \
-         .kind = TL_OPTION_BYTES,                                                      \
-         .value = &(o).memory,                                                         \
-         .argument = "BYTES",                                                          \
-         .help = "budget for activations, such as 4G"},                                \
-    {                                                                                  \
-        .name = "cache", .kind = TL_OPTION_BYTES, .value = &(o).cache,                 \
-        .argument = "BYTES", .help = "for converted weights (64M)"                     \
-    }
-#define TL_OPTIONS_DATASET(o)                                                          \
-    {                                                                                  \
-        .name = "dataset", .kind = TL_OPTION_STRING, .value = &(o).dataset,            \
-        .argument = "DIR", .help = "a dataset folder, or its dataset.jsonl",           \
-        .required = true                                                               \
-    }
-#define TL_OPTIONS_ROPE(o)                                                             \
-    {.name = "rope",                                                                   \
-     .kind = TL_OPTION_CHOICE,                                                         \
-     .value = &(o).rope,                                                               \
-     .argument = "mrope|sequential",                                                   \
-     .help = "positions of image tokens (mrope)",                                      \
-     .choices = tl_rope_choices,                                                       \
-     .published = "sequential"},                                                       \
-        TL_OPTIONS_COMPAT(o)
-#define TL_OPTIONS_COMPAT(o)                                                           \
-    {                                                                                  \
-        .name = "compat", .kind = TL_OPTION_CHOICE, .value = &(o).compat,              \
-        .argument = "published",                                                       \
-        .help = "every switch that is not given as the published program has it",      \
-        .choices = tl_compat_choices, .sets_published = true                           \
-    }
-
 /* Which prompts a command takes as pairs. */
 typedef struct tl_selection {
     int modality, part;
     const char *ids;
 } tl_selection;
-
-#define TL_OPTIONS_SELECTION(s)                                                        \
-    {.name = "modality",                                                               \
-     .kind = TL_OPTION_CHOICE,                                                         \
-     .value = &(s).modality,                                                           \
-     .argument = "text|image",                                                         \
-     .help = "which prompts",                                                          \
-     .choices = tl_modality_choices,                                                   \
-     .required = true},                                                                \
-        {.name = "ids",                                                                \
-         .kind = TL_OPTION_STRING,                                                     \
-         .value = &(s).ids,                                                            \
-         .argument = "A,B",                                                            \
-         .help = "only the prompts with these ids"},                                   \
-    {                                                                                  \
-        .name = "split", .kind = TL_OPTION_CHOICE, .value = &(s).part,                 \
-        .argument = "discovery|evaluation",                                            \
-        .help = "only the prompts of this part (all)", .choices = tl_part_choices      \
-    }
-
-extern const tl_choice tl_rope_choices[], tl_compat_choices[], tl_modality_choices[],
-    tl_part_choices[];
 
 /* The model's folder, which holds its config.json. TL_ERR_NOT_FOUND naming the places
  * where the bundled model was looked for: beside the program, as installed or built. */
@@ -118,18 +46,6 @@ tl_status tl_session_open(const tl_session_options *options, tl_session *out,
                           tl_error *err);
 void tl_session_close(tl_session *session);
 
-/*
- * Most of a command. Reads the table's options, with --help prints them and is done;
- * opens the session that `session` (one of the options) describes, hands it and
- * `options` to `body`, and closes it.
- */
-typedef tl_status tl_session_body(tl_session *session, const void *options, FILE *out,
-                                  tl_error *err);
-tl_status tl_session_command(const char *name, const tl_option *table, size_t n_options,
-                             int argc, char **argv, FILE *out,
-                             const tl_session_options *session, tl_session_body *body,
-                             const void *options, tl_error *err);
-
 /* Encodes and assembles one row, in `arena`; `encoding` may be NULL. */
 tl_status tl_session_input(tl_session *session, size_t row, tl_arena *arena,
                            tl_encoding *encoding, tl_input *input, tl_error *err);
@@ -149,10 +65,6 @@ tl_status tl_session_rows(tl_session *session, const tl_selection *selection,
 tl_status tl_session_pairs(tl_session *session, const tl_selection *selection,
                            const char *needed_by, tl_pair **pairs, size_t *count,
                            tl_error *err);
-
-/* Whether a file can be written there, asked before hours of computing: TL_ERR_IO.
- * Writing it can still fail. */
-tl_status tl_session_check_output(const char *path, tl_error *err);
 
 /* Index of the row with that id; TL_ERR_NOT_FOUND names the dataset. */
 tl_status tl_session_row(const tl_session *session, const char *id, size_t *row,

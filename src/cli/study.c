@@ -294,11 +294,13 @@ static tl_status run_stages(tl_study *study, tl_error *err)
     return status;
 }
 
-tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,
-                       tl_error *err)
+tl_status tl_study_run(const tl_study_options *options, tl_progress_fn *report,
+                       void *user, tl_error *err)
 {
-    tl_study study = {.options = options, .progress = progress};
+    tl_progress progress;
+    tl_study study = {.options = options, .progress = &progress};
     bool finished = false;
+    tl_progress_init(&progress, report, user, NULL, NULL);
     tl_status status = open_inputs(&study, err);
     if (status == TL_OK)
         status = parse_fractions(&study, err);
@@ -308,7 +310,6 @@ tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,
         status = remove_page(&study, err);
     if (status == TL_OK && !finished)
         status = run_stages(&study, err);
-    tl_progress_clear(progress);
     tl_study_db_close(study.db);
     tl_session_close(&study.session);
     return status;

@@ -5,7 +5,7 @@
  * and interchange of the two circuits, alignment, back-patching.
  *
  *     tl_study_options options = {.session = {.model = "m", ...}, .out = "runs/a", ...};
- *     status = tl_study_run(&options, &progress, &err);
+ *     status = tl_study_run(&options, NULL, NULL, &err);
  *
  * Every unit of work is on the disk before the next begins, so a study that was
  * killed goes on where it was, and ends with the same bytes as one left alone.
@@ -13,8 +13,7 @@
 #ifndef TWINLENS_CLI_STUDY_H
 #define TWINLENS_CLI_STUDY_H
 
-#include "cli/compare_options.h"
-#include "cli/probe_options.h"
+#include "cli/choices.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "twinlens/split.h"
@@ -69,9 +68,10 @@ double tl_study_forwards(size_t n_layers, size_t rows);
 tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scratch,
                                 size_t *mebibytes, tl_error *err);
 
-/* Errors: those of what it calls; TL_ERR_NO_MEMORY when the plan does not fit;
- * TL_ERR_DATA when the folder holds a study made otherwise. */
-tl_status tl_study_run(const tl_study_options *options, tl_progress *progress,
-                       tl_error *err);
+/* `report` is told of the progress, with `user`; NULL: nobody is. Errors: those of what
+ * it calls; TL_ERR_NO_MEMORY when the plan does not fit; TL_ERR_DATA when the folder
+ * holds a study made otherwise. */
+tl_status tl_study_run(const tl_study_options *options, tl_progress_fn *report,
+                       void *user, tl_error *err);
 
 #endif

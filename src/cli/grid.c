@@ -1,32 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * attribution_options.c - see attribution_options.h. */
-#include "cli/attribution_options.h"
+ * grid.c - see grid.h. */
+#include "cli/grid.h"
 
 #include <stdio.h>
-
-#include "cli/session.h"
-
-const tl_choice tl_ig_path_choices[] = {
-    {"full", TL_IG_FULL}, {"textonly", TL_IG_TEXT_ONLY}, {0}};
-const tl_choice tl_head_reduce_choices[] = {
-    {"absdim", TL_HEAD_ABS_DIM}, {"dot", TL_HEAD_DOT}, {0}};
-const tl_choice tl_prompt_reduce_choices[] = {
-    {"abs", TL_PROMPT_ABS}, {"signed", TL_PROMPT_SIGNED}, {0}};
-const tl_choice tl_grid_choices[] = {
-    {"ref", TL_GRID_REF}, {"paper", TL_GRID_PAPER}, {0}};
-const tl_choice tl_rounding_choices[] = {
-    {"exact", TL_FRACTION_EXACT}, {"f32", TL_FRACTION_F32}, {0}};
-
-tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *f)
-{
-    return (tl_attribution_options){
-        .ig_steps = f->ig_steps,
-        .ig_path = (tl_ig_path)f->ig_path,
-        .head_reduce = (tl_head_reduce)f->head_reduce,
-        .prompt_reduce = (tl_prompt_reduce)f->prompt_reduce,
-        .raw_sign = f->raw_sign,
-    };
-}
 
 tl_status tl_grid_fractions(tl_grid grid, tl_arena *arena,
                             const char *const **fractions, size_t *count, tl_error *err)

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * json_result.h - parts of the results that commands print as JSON. */
+#ifndef TWINLENS_CLI_JSON_RESULT_H
+#define TWINLENS_CLI_JSON_RESULT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "cli/parallel.h"
+
+/* null for what is not finite, which JSON has no number for. */
+json_t *tl_json_number(double value);
+
+/* How many rows were left out, by what became of them. */
+json_t *tl_json_pairing(const size_t counts[TL_PAIRING_COUNT]);
+
+/* Prints it as one line and gives it back; TL_ERR_NO_MEMORY when it is NULL. */
+tl_status tl_json_print(json_t *result, FILE *out, tl_error *err);
+
+#endif
