@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_result.h"
-#include "cli/parallel.h"
+#include "study/parallel.h"
 #include "cli/shared_options.h"
 #include "twinlens/probe.h"
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/fingerprint.h"
-#include "cli/session.h"
+#include "study/fingerprint.h"
+#include "study/session.h"
 #include "cli/shared_options.h"
 #include "store/score_file.h"
 

@@ -8,10 +8,10 @@
 #include "base/word_list.h"
 #include "cli/cli.h"
 #include "cli/json_result.h"
-#include "cli/parallel.h"
-#include "cli/session.h"
+#include "study/parallel.h"
+#include "study/session.h"
 #include "cli/shared_options.h"
-#include "cli/wanted.h"
+#include "study/wanted.h"
 #include "twinlens/probe.h"
 
 enum { GRID_TRIANGLE, GRID_PAPER };

@@ -13,10 +13,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
-#include "cli/memory_plan.h"
+#include "study/memory_plan.h"
 #include "cli/options.h"
-#include "cli/session.h"
-#include "cli/study.h"
+#include "study/session.h"
+#include "study/study.h"
 #include "model/model_private.h"
 #include "twinlens/safetensors.h"
 

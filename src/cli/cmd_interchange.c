@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/both_circuits.h"
+#include "study/both_circuits.h"
 #include "cli/cli.h"
 #include "cli/json_result.h"
 #include "cli/shared_options.h"

@@ -3,7 +3,7 @@
  * parts, beside random circuits. */
 #include <jansson.h>
 
-#include "cli/both_circuits.h"
+#include "study/both_circuits.h"
 #include "cli/cli.h"
 #include "cli/shared_options.h"
 #include "twinlens/statistics.h"

@@ -11,10 +11,10 @@
 #include "base/file.h"
 #include "base/word_list.h"
 #include "cli/cli.h"
-#include "cli/grid.h"
+#include "study/grid.h"
 #include "cli/progress_line.h"
 #include "cli/shared_options.h"
-#include "cli/study.h"
+#include "study/study.h"
 #include "twinlens/report.h"
 
 /* Fractions that were written by hand: numbers, each larger than the one before. */

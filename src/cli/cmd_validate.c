@@ -8,7 +8,7 @@
 #include "base/word_list.h"
 #include "cli/cli.h"
 #include "cli/json_result.h"
-#include "cli/session.h"
+#include "study/session.h"
 #include "cli/shared_options.h"
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"

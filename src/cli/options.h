@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/choices.h"
+#include "study/choices.h"
 #include "twinlens/status.h"
 
 typedef enum tl_option_kind {

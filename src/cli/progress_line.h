@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "cli/progress.h"
+#include "study/progress.h"
 
 typedef struct tl_progress_line {
     FILE *out;

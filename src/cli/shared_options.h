@@ -6,9 +6,9 @@
 #ifndef TWINLENS_CLI_SHARED_OPTIONS_H
 #define TWINLENS_CLI_SHARED_OPTIONS_H
 
-#include "cli/choices.h"
+#include "study/choices.h"
 #include "cli/options.h"
-#include "cli/session.h"
+#include "study/session.h"
 
 extern const tl_choice tl_compat_choices[];
 

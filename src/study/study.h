@@ -10,12 +10,12 @@
  * Every unit of work is on the disk before the next begins, so a study that was
  * killed goes on where it was, and ends with the same bytes as one left alone.
  */
-#ifndef TWINLENS_CLI_STUDY_H
-#define TWINLENS_CLI_STUDY_H
+#ifndef TWINLENS_STUDY_STUDY_H
+#define TWINLENS_STUDY_STUDY_H
 
-#include "cli/choices.h"
-#include "cli/progress.h"
-#include "cli/session.h"
+#include "study/choices.h"
+#include "study/progress.h"
+#include "study/session.h"
 #include "twinlens/split.h"
 
 typedef enum tl_study_faith {

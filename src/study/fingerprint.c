@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * fingerprint.c - see fingerprint.h. */
-#include "cli/fingerprint.h"
+#include "study/fingerprint.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * study_predict.c - what the model says to each row, and which rows the study uses.
  * See study_private.h. */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * manifest.c - see manifest.h. */
-#include "cli/manifest.h"
+#include "study/manifest.h"
 
 #include <assert.h>
 #include <errno.h>

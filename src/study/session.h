@@ -3,8 +3,8 @@
  * session.h - what most commands begin with: the options that they share, an open
  * model, its processor, a dataset, and the prompts of a modality as pairs.
  */
-#ifndef TWINLENS_CLI_SESSION_H
-#define TWINLENS_CLI_SESSION_H
+#ifndef TWINLENS_STUDY_SESSION_H
+#define TWINLENS_STUDY_SESSION_H
 
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"

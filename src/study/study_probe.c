@@ -3,12 +3,12 @@
  * study_probe.c - what image states are like, and what they are good for. See
  * study_private.h.
  */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include <string.h>
 
-#include "cli/parallel.h"
-#include "cli/wanted.h"
+#include "study/parallel.h"
+#include "study/wanted.h"
 #include "twinlens/log.h"
 #include "twinlens/probe.h"
 

@@ -3,10 +3,10 @@
  * manifest.h - what makes a study the one it is: the program, the bytes of model and
  * dataset, and every option that touches a number.
  */
-#ifndef TWINLENS_CLI_MANIFEST_H
-#define TWINLENS_CLI_MANIFEST_H
+#ifndef TWINLENS_STUDY_MANIFEST_H
+#define TWINLENS_STUDY_MANIFEST_H
 
-#include "cli/study.h"
+#include "study/study.h"
 #include "store/study_db.h"
 
 enum { TL_MANIFEST_KEYS = 40 };

@@ -15,8 +15,8 @@
  * costs beside a unit of the others. The time left is that of the stage, from its
  * own speed, and that of the stages to come, from the guesses and the speed so far.
  */
-#ifndef TWINLENS_CLI_PROGRESS_H
-#define TWINLENS_CLI_PROGRESS_H
+#ifndef TWINLENS_STUDY_PROGRESS_H
+#define TWINLENS_STUDY_PROGRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,11 +3,11 @@
  * fingerprint.h - what tells models and datasets apart, cheaply enough to be asked by
  * every command: score files carry the fingerprints of what they were made from.
  */
-#ifndef TWINLENS_CLI_FINGERPRINT_H
-#define TWINLENS_CLI_FINGERPRINT_H
+#ifndef TWINLENS_STUDY_FINGERPRINT_H
+#define TWINLENS_STUDY_FINGERPRINT_H
 
 #include "base/sha256.h"
-#include "cli/session.h"
+#include "study/session.h"
 
 typedef struct tl_fingerprint {
     char model[TL_SHA256_HEX], dataset[TL_SHA256_HEX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * session.c - see session.h. */
-#include "cli/session.h"
+#include "study/session.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -3,10 +3,10 @@
  * study_private.h - what the stages of a study share. A stage looks in the store for
  * what it has done already, and does the rest.
  */
-#ifndef TWINLENS_CLI_STUDY_PRIVATE_H
-#define TWINLENS_CLI_STUDY_PRIVATE_H
+#ifndef TWINLENS_STUDY_STUDY_PRIVATE_H
+#define TWINLENS_STUDY_STUDY_PRIVATE_H
 
-#include "cli/study.h"
+#include "study/study.h"
 #include "store/study_db.h"
 #include "twinlens/overlap.h"
 

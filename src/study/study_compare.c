@@ -3,7 +3,7 @@
  * study_compare.c - the two minimal circuits beside each other: how far they are the
  * same parts, and whether parts of one do the other's job. See study_private.h.
  */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include "twinlens/interchange.h"
 #include "twinlens/log.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * both_circuits.c - see both_circuits.h. */
-#include "cli/both_circuits.h"
+#include "study/both_circuits.h"
 
-#include "cli/fingerprint.h"
+#include "study/fingerprint.h"
 #include "store/score_file.h"
 
 static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * choices.c - see choices.h. */
-#include "cli/choices.h"
+#include "study/choices.h"
 
-#include "cli/grid.h"
+#include "study/grid.h"
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"
 #include "twinlens/interchange.h"

@@ -3,7 +3,7 @@
  * study_validate.c - what patching a sample of components really does, beside what
  * attribution says of them. See study_private.h.
  */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include "twinlens/validate.h"
 

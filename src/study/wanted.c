@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * wanted.c - see wanted.h. */
-#include "cli/wanted.h"
+#include "study/wanted.h"
 
 #include <string.h>
 

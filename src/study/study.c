@@ -5,7 +5,7 @@
  * before the long stages begin. The stages are in study_predict.c, study_circuit.c,
  * study_compare.c and study_probe.c.
  */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "cli/manifest.h"
-#include "cli/memory_plan.h"
+#include "study/manifest.h"
+#include "study/memory_plan.h"
 #include "model/vision.h"
 
 /* ---- what there is to work with ---------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * grid.h - the sizes of circuits on a faithfulness curve, as fractions that are kept as
  * they were written. */
-#ifndef TWINLENS_CLI_GRID_H
-#define TWINLENS_CLI_GRID_H
+#ifndef TWINLENS_STUDY_GRID_H
+#define TWINLENS_STUDY_GRID_H
 
 #include <stddef.h>
 

@@ -4,7 +4,7 @@
  * position, and some image prompts, each with the scores of its own. See
  * study_private.h.
  */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * progress.c - see progress.h. */
-#include "cli/progress.h"
+#include "study/progress.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * grid.c - see grid.h. */
-#include "cli/grid.h"
+#include "study/grid.h"
 
 #include <stdio.h>
 

@@ -3,10 +3,10 @@
  * both_circuits.h - what commands on two circuits begin with: score files and
  * fractions of both modalities, read into sets, and the map between their positions.
  */
-#ifndef TWINLENS_CLI_BOTH_CIRCUITS_H
-#define TWINLENS_CLI_BOTH_CIRCUITS_H
+#ifndef TWINLENS_STUDY_BOTH_CIRCUITS_H
+#define TWINLENS_STUDY_BOTH_CIRCUITS_H
 
-#include "cli/session.h"
+#include "study/session.h"
 #include "twinlens/overlap.h"
 
 typedef struct tl_both_options {

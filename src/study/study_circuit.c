@@ -9,7 +9,7 @@
  * their own, the store the hash of that file, and the partial sums go; whichever of
  * these steps a killed study had reached, doing them again changes nothing.
  */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include <errno.h>
 #include <math.h>
@@ -19,7 +19,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
-#include "cli/fingerprint.h"
+#include "study/fingerprint.h"
 #include "store/score_file.h"
 #include "twinlens/safetensors.h"
 #include "twinlens/statistics.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * wanted.h - the few logits that say whether a prompt was answered right. */
-#ifndef TWINLENS_CLI_WANTED_H
-#define TWINLENS_CLI_WANTED_H
+#ifndef TWINLENS_STUDY_WANTED_H
+#define TWINLENS_STUDY_WANTED_H
 
-#include "cli/session.h"
+#include "study/session.h"
 
 /* Tokens: the labels, then the answer and the counterfactual's (without one, the
  * answer again). */

@@ -3,8 +3,8 @@
  * choices.h - the settings that are one of a few words: the words, and what they stand
  * for.
  */
-#ifndef TWINLENS_CLI_CHOICES_H
-#define TWINLENS_CLI_CHOICES_H
+#ifndef TWINLENS_STUDY_CHOICES_H
+#define TWINLENS_STUDY_CHOICES_H
 
 #include <stddef.h>
 

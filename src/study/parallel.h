@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * parallel.h - the image prompts of a dataset with the text prompts of the same
  * content, by their `pair`. */
-#ifndef TWINLENS_CLI_PARALLEL_H
-#define TWINLENS_CLI_PARALLEL_H
+#ifndef TWINLENS_STUDY_PARALLEL_H
+#define TWINLENS_STUDY_PARALLEL_H
 
-#include "cli/choices.h"
-#include "cli/session.h"
+#include "study/choices.h"
+#include "study/session.h"
 #include "twinlens/probe.h"
 
 /* Rows of the dataset. */

@@ -6,7 +6,7 @@
  * Weights are mapped from their files and are not counted: the system can drop and
  * read them again.
  */
-#include "cli/study_private.h"
+#include "study/study_private.h"
 
 #include "model/model_private.h"
 #include "twinlens/pass.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * memory_plan.c - see memory_plan.h. */
-#include "cli/memory_plan.h"
+#include "study/memory_plan.h"
 
 #include <stdio.h>
 #include <unistd.h>

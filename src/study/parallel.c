@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * parallel.c - see parallel.h. */
-#include "cli/parallel.h"
+#include "study/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
