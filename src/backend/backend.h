@@ -30,23 +30,17 @@
 #include "op/activation.h"
 #include "op/attention.h"
 #include "op/edit.h"
+#include "tensor/parameters.h"
 #include "twinlens/status.h"
-#include "twinlens/tensor.h"
-
-/* A linear layer: weight [n_out, n_in] in the file's own dtype (f32, f16, bf16),
- * usually mapped; bias [n_out] in f32, or NULL. A backend may remember weights by
- * their address: they stay where and what they are for as long as it lives. */
-typedef struct tl_linear {
-    tl_tensor weight;
-    const float *bias;
-} tl_linear;
 
 typedef struct tl_backend tl_backend;
 
 struct tl_backend {
     const char *name;
 
-    /* y[R,n_out] = x[R,n_in] W^T + bias; `add`: y += instead of y =. */
+    /* y[R,n_out] = x[R,n_in] W^T + bias; `add`: y += instead of y =. A backend may
+     * remember weights by their address: they stay where and what they are for as long
+     * as it lives. */
     tl_status (*linear)(tl_backend *self, const tl_linear *layer, size_t rows,
                         const float *x, float *y, bool add, tl_error *err);
     /* dx[R,n_in] = dy[R,n_out] W; `add`: dx += instead of dx =. */

@@ -322,11 +322,10 @@ static tl_status find_weights(const char *folder, tl_arena *arena, tl_model *bar
     add_number(f, "vision_parameters", bare->weights.vision_size.parameters);
     if (n_missing > 0)
         add_text(f, "weights", "%zu of %zu files are not there", n_missing, n_files);
-    if (n_missing > 0 || n_files == 0)
-        return TL_OK;
-    const tl_model_options how = {.backend = "ref"};
+    if (n_missing > 0 || n_files == 0) /* plans are made with what computes */
+        return tl_backend_create(tl_backend_default(), 0, 0, &bare->backend, err);
     /* Every tensor is found and checked. */
-    if ((status = tl_model_open(folder, &how, opened, err)) != TL_OK)
+    if ((status = tl_model_open(folder, NULL, opened, err)) != TL_OK)
         return status;
     size_t parameters = 0, bytes = 0;
     count_tensors((*opened)->file, &parameters, &bytes);
@@ -386,6 +385,7 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
         status = add_memory_beside_tokenizer(
             model, o, folder, n_pos, has_image ? &pixels : NULL, &f, arena, err);
     tl_model_close(opened);
+    tl_backend_destroy(bare.backend);
     if (status != TL_OK)
         return status;
     if (o->json)

@@ -72,7 +72,7 @@ tl_status tl_find_norm(const tl_finder *f, const char *stem, size_t width,
 {
     char name[TL_NAME_BYTES];
     snprintf(name, sizeof name, "%s.weight", stem);
-    const float add = kind == TL_NORM_RMS && f->spec->norm_plus_one ? 1.0f : 0.0f;
+    const float add = kind == TL_NORM_RMS && f->norm_plus_one ? 1.0f : 0.0f;
     tl_status status = tl_find_vector(f, name, width, add, &out->weight, err);
     if (status != TL_OK || kind == TL_NORM_RMS)
         return status;

@@ -3,25 +3,31 @@
  * finder.h - tensors by name, checked against the shape that the spec wants. A stem is a
  * name without its ".weight" or ".bias".
  *
- *     snprintf(stem, sizeof stem, "%sblocks.%zu.fc1", prefix, l);
+ *     snprintf(stem, sizeof stem, "%sblocks.%zu.fc1", finder->prefix, l);
  *     status = tl_find_linear(finder, stem, n_out, n_in, true, &block->fc1, err);
- *
- * Only for the files of this folder.
  */
 #ifndef TWINLENS_MODEL_FINDER_H
 #define TWINLENS_MODEL_FINDER_H
 
-#include "model/weights.h"
+#include <stdbool.h>
+
+#include "tensor/parameters.h"
+#include "twinlens/arena.h"
+#include "twinlens/safetensors.h"
 
 enum { TL_STEM_BYTES = 256, TL_NAME_BYTES = TL_STEM_BYTES + 16 };
 
-/* The work of one tl_weights_find call. */
+/* Tensors of a part: how many numbers, and what they take in the file. */
+typedef struct tl_weight_size {
+    size_t parameters, bytes;
+} tl_weight_size;
+
 typedef struct tl_finder {
-    const tl_spec *spec;
     const tl_safetensors *file; /* NULL: everything is there, without data */
     tl_arena *arena;
-    tl_weight_size *size;         /* what is found is added to it */
-    char decoder[64], vision[64]; /* prefixes, with their dots */
+    tl_weight_size *size; /* what is found is added to it */
+    bool norm_plus_one;   /* RMS norms are stored minus one */
+    char prefix[64];      /* of the part's names, with its dot */
 } tl_finder;
 
 /* Exactly [d0], or with d1 > 0 [d0, d1]; a trailing run of dimensions of the file may
@@ -33,8 +39,7 @@ tl_status tl_find_tensor(const tl_finder *f, const char *name, size_t d0, size_t
 tl_status tl_find_vector(const tl_finder *f, const char *name, size_t n, float add,
                          const float **out, tl_error *err);
 
-/* RMS norms have a weight (stored minus one where the spec says so), layer norms also
- * a bias. */
+/* RMS norms have a weight, layer norms also a bias. */
 typedef enum tl_norm_kind { TL_NORM_RMS, TL_NORM_LAYER } tl_norm_kind;
 tl_status tl_find_norm(const tl_finder *f, const char *stem, size_t width,
                        tl_norm_kind kind, tl_norm *out, tl_error *err);

@@ -165,6 +165,20 @@ static tl_status fill_embeds(const tl_model *model, const tl_encoding *encoding,
     return TL_OK;
 }
 
+static tl_status image_features(tl_model *model, const tl_pixels *pixels,
+                                tl_arena *arena, float **features, size_t *count,
+                                tl_error *err)
+{
+    if (!model->weights.has_vision)
+        return tl_fail(
+            err, TL_ERR_NOT_FOUND,
+            "%s: there are no weights of a vision tower, and the prompt has an image",
+            tl_safetensors_file_path(model->file, 0));
+    return tl_vision_features(model->backend, &model->spec.vision,
+                              model->weights.vision, pixels, arena, features, count,
+                              err);
+}
+
 tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
                          tl_arena *arena, tl_input *out, tl_error *err)
 {
@@ -188,8 +202,8 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
         goto done;
     }
     if (encoding->n_images > 0) {
-        status = tl_vision_features(model, &encoding->pixels, scratch, &features,
-                                    &n_features, err);
+        status = image_features(model, &encoding->pixels, scratch, &features,
+                                &n_features, err);
         if (status != TL_OK)
             goto done;
         grid_h = encoding->pixels.n_rows;

@@ -4,11 +4,10 @@
 
 #include <stdio.h>
 
-static tl_status find_layers(const tl_finder *f, const char *prefix, tl_projector *out,
-                             tl_error *err)
+static tl_status find_layers(const tl_finder *f, const tl_vision_spec *v,
+                             const char *prefix, tl_projector *out, tl_error *err)
 {
-    const tl_vision_spec *v = &f->spec->vision;
-    const size_t d_model = f->spec->dims.d_model;
+    const size_t d_model = v->d_model;
     char stem[TL_STEM_BYTES];
     snprintf(stem, sizeof stem, "%slinear_1", prefix);
     const tl_status status =
@@ -19,20 +18,21 @@ static tl_status find_layers(const tl_finder *f, const char *prefix, tl_projecto
                            : status;
 }
 
-static tl_status find_means(const tl_finder *f, const char *prefix, tl_projector *out,
-                            tl_error *err)
+static tl_status find_means(const tl_finder *f, const tl_vision_spec *v,
+                            const char *prefix, tl_projector *out, tl_error *err)
 {
-    const size_t width = f->spec->vision.width;
+    const size_t width = v->width;
     char name[TL_STEM_BYTES];
     snprintf(name, sizeof name, "%smm_input_projection_weight", prefix);
     const tl_status status =
-        tl_find_tensor(f, name, width, f->spec->dims.d_model, &out->in.weight, err);
+        tl_find_tensor(f, name, width, v->d_model, &out->in.weight, err);
     snprintf(name, sizeof name, "%smm_soft_emb_norm", prefix);
     return status == TL_OK ? tl_find_norm(f, name, width, TL_NORM_RMS, &out->norm, err)
                            : status;
 }
 
-tl_status tl_projector_find(const tl_finder *f, tl_projector *out, tl_error *err)
+tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
+                            tl_projector *out, tl_error *err)
 {
     static const char *const prefixes[] = {"multi_modal_projector.",
                                            "model.multi_modal_projector."};
@@ -41,20 +41,19 @@ tl_status tl_projector_find(const tl_finder *f, tl_projector *out, tl_error *err
         [TL_PROJECTOR_LINEAR] = "linear.weight",
         [TL_PROJECTOR_MEANS] = "mm_input_projection_weight",
     };
-    const tl_vision_spec *v = &f->spec->vision;
     char found[64], stem[TL_STEM_BYTES];
     tl_find_prefix(f->file, prefixes, sizeof prefixes / sizeof *prefixes,
                    markers[v->projector], found, sizeof found);
     const char *prefix = found[0] != '\0' ? found : prefixes[0];
     *out = (tl_projector){0};
     switch (v->projector) {
-    case TL_PROJECTOR_LAYERS: return find_layers(f, prefix, out, err);
-    case TL_PROJECTOR_MEANS: return find_means(f, prefix, out, err);
+    case TL_PROJECTOR_LAYERS: return find_layers(f, v, prefix, out, err);
+    case TL_PROJECTOR_MEANS: return find_means(f, v, prefix, out, err);
     case TL_PROJECTOR_LINEAR: break;
     }
     snprintf(stem, sizeof stem, "%slinear", prefix);
-    return tl_find_linear(f, stem, f->spec->dims.d_model, v->width, v->projector_bias,
-                          &out->in, err);
+    return tl_find_linear(f, stem, v->d_model, v->width, v->projector_bias, &out->in,
+                          err);
 }
 
 size_t tl_projector_count(const tl_vision_spec *v, size_t rows, size_t columns)
@@ -63,12 +62,11 @@ size_t tl_projector_count(const tl_vision_spec *v, size_t rows, size_t columns)
                                               : rows * columns;
 }
 
-size_t tl_projector_scratch(const tl_spec *spec, size_t rows, size_t columns)
+size_t tl_projector_scratch(const tl_vision_spec *v, size_t rows, size_t columns)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t count = tl_projector_count(v, rows, columns);
     switch (v->projector) {
-    case TL_PROJECTOR_LAYERS: return count * spec->dims.d_model;
+    case TL_PROJECTOR_LAYERS: return count * v->d_model;
     case TL_PROJECTOR_MEANS: return 2 * count * v->width;
     case TL_PROJECTOR_LINEAR: break;
     }
@@ -94,11 +92,10 @@ static void take_means(const tl_vision_spec *v, size_t rows, size_t columns,
             }
 }
 
-tl_status tl_projector_run(tl_backend *b, const tl_spec *spec,
+tl_status tl_projector_run(tl_backend *b, const tl_vision_spec *v,
                            const tl_projector *projector, size_t rows, size_t columns,
                            const float *x, float *scratch, float *out, tl_error *err)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t count = tl_projector_count(v, rows, columns);
     if (v->projector == TL_PROJECTOR_MEANS) {
         float *means = scratch, *norm = scratch + count * v->width;
@@ -114,6 +111,6 @@ tl_status tl_projector_run(tl_backend *b, const tl_spec *spec,
         b->linear(b, &projector->in, count, x, scratch, false, err);
     if (status != TL_OK)
         return status;
-    b->activate(b, v->projector_activation, count * spec->dims.d_model, scratch);
+    b->activate(b, v->projector_activation, count * v->d_model, scratch);
     return b->linear(b, &projector->out, count, scratch, out, false, err);
 }

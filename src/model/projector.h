@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * projector.h - what stands between a vision tower and the decoder; the kinds are those of
- * tl_projector_kind (model/spec.h):
+ * tl_projector_kind (model/vision_spec.h):
  *
  *     layers   feature = W_2 act(W_1 x + b_1) + b_2
  *     linear   feature = W x + b
@@ -12,7 +12,9 @@
 #ifndef TWINLENS_MODEL_PROJECTOR_H
 #define TWINLENS_MODEL_PROJECTOR_H
 
+#include "backend/backend.h"
 #include "model/finder.h"
+#include "model/vision_spec.h"
 
 typedef struct tl_projector {
     tl_linear in, out; /* linear: `in` alone; means: `in`, stored input first */
@@ -20,16 +22,17 @@ typedef struct tl_projector {
 } tl_projector;
 
 /* Lies beside the tower in the file. */
-tl_status tl_projector_find(const tl_finder *f, tl_projector *out, tl_error *err);
+tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *vision,
+                            tl_projector *out, tl_error *err);
 
 /* How many features become of rows x columns patches. */
 size_t tl_projector_count(const tl_vision_spec *vision, size_t rows, size_t columns);
 
 /* Floats that tl_projector_run works with beside its arguments. */
-size_t tl_projector_scratch(const tl_spec *spec, size_t rows, size_t columns);
+size_t tl_projector_scratch(const tl_vision_spec *vision, size_t rows, size_t columns);
 
 /* x [rows * columns, width] -> out [count, d_model]. */
-tl_status tl_projector_run(tl_backend *b, const tl_spec *spec,
+tl_status tl_projector_run(tl_backend *b, const tl_vision_spec *vision,
                            const tl_projector *projector, size_t rows, size_t columns,
                            const float *x, float *scratch, float *out, tl_error *err);
 

@@ -254,6 +254,7 @@ tl_status tl_spec_read(const char *folder, tl_spec *out, tl_error *err)
             TL_OK ||
         (status = family->read(config, where, &spec, err)) != TL_OK)
         goto done;
+    spec.vision.d_model = spec.dims.d_model;
     if (spec.attention_scale == 0.0f)
         spec.attention_scale = (float)(1.0 / sqrt((double)spec.dims.d_head));
     if ((status = check(&spec, where, err)) == TL_OK)

@@ -13,44 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/vision_spec.h"
 #include "op/activation.h"
 #include "twinlens/model.h"
-
-/* What turns an image into features; vision_NAME.c each. */
-typedef enum tl_tower {
-    TL_TOWER_QWEN,
-    TL_TOWER_VIT,
-    TL_TOWER_PIXTRAL,
-} tl_tower;
-
-/* What brings a tower's states to the decoder, projector.c; Qwen's is part of its tower. */
-typedef enum tl_projector_kind {
-    TL_PROJECTOR_LAYERS, /* two, with an activation between */
-    TL_PROJECTOR_LINEAR,
-    TL_PROJECTOR_MEANS, /* over squares, then a norm and a matrix */
-} tl_projector_kind;
-
-enum { TL_TOWER_LAYERS = 256 }; /* at most */
-
-typedef struct tl_vision_spec {
-    tl_tower tower;
-    size_t depth, width, n_heads, d_mlp; /* width = n_heads * d_head */
-    size_t patch, temporal_patch, channels;
-    size_t merge;  /* an image token stands for merge x merge patches */
-    size_t grid;   /* patches a side that there are positions for; 0: as many as come */
-    size_t window; /* in pixels; 0: every layer sees the whole image */
-    bool sees_all[TL_TOWER_LAYERS]; /* with a window: layers that do so nevertheless */
-    tl_activation activation;
-    bool rms_norms;  /* else layer norms */
-    bool gated_mlp;  /* else two layers */
-    bool class_row;  /* in front of the patches, as in CLIP */
-    bool final_norm; /* behind the last layer */
-    tl_projector_kind projector;
-    tl_activation projector_activation; /* of a projector of two layers */
-    bool projector_bias;
-    float norm_eps;
-    double rope_theta; /* 0: positions are not rotary */
-} tl_vision_spec;
 
 /* One rotary encoding; a model may use one in some layers and one in others. */
 typedef struct tl_rope_spec {

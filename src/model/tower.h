@@ -6,9 +6,10 @@
 #ifndef TWINLENS_MODEL_TOWER_H
 #define TWINLENS_MODEL_TOWER_H
 
+#include "backend/backend.h"
 #include "model/finder.h"
+#include "model/vision_spec.h"
 #include "twinlens/encoding.h"
-#include "twinlens/model.h"
 
 typedef struct tl_tower_kind {
     /* The file has the tower when it has `marker` under one of the prefixes. */
@@ -16,17 +17,21 @@ typedef struct tl_tower_kind {
     size_t n_prefixes;
     const char *marker;
     /* The tower's weights, in the finder's arena. */
-    tl_status (*find)(const tl_finder *finder, const void **weights, tl_error *err);
-    /* How many features pixels give; TL_ERR_DATA when they do not fit the tower. The
-     * two below are asked only when they do. */
-    tl_status (*count)(const tl_spec *spec, const tl_pixels *pixels, size_t *count,
-                       tl_error *err);
+    tl_status (*find)(const tl_finder *finder, const tl_vision_spec *vision,
+                      const void **weights, tl_error *err);
+    /* How many features pixels give; TL_ERR_DATA when they do not fit the tower. What
+     * follows is asked only when they do. */
+    tl_status (*count)(const tl_vision_spec *vision, const tl_pixels *pixels,
+                       size_t *count, tl_error *err);
+    /* How many rows run through the tower: patches, and what else it has. */
+    size_t (*rows)(const tl_vision_spec *vision, const tl_pixels *pixels);
     /* Takes from a measuring arena what `run` takes from `scratch`. */
-    tl_status (*plan)(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
-                      tl_error *err);
+    tl_status (*plan)(const tl_vision_spec *vision, const tl_pixels *pixels,
+                      tl_arena *arena, tl_error *err);
     /* Features [count, d_model] in the order of the image tokens. */
-    tl_status (*run)(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
-                     float *features, tl_error *err);
+    tl_status (*run)(tl_backend *b, const tl_vision_spec *vision, const void *weights,
+                     const tl_pixels *pixels, tl_arena *scratch, float *features,
+                     tl_error *err);
 } tl_tower_kind;
 
 const tl_tower_kind *tl_tower_get(tl_tower tower);
@@ -51,6 +56,9 @@ typedef struct tl_tower_state {
 } tl_tower_state;
 tl_status tl_tower_take_state(tl_arena *arena, const tl_vision_spec *vision,
                               size_t rows, tl_tower_state *out, tl_error *err);
+
+/* Attention in a tower: every head has keys of its own, and nothing is hidden. */
+tl_attention tl_tower_attention_shape(const tl_vision_spec *vision);
 
 typedef struct tl_tower_attention {
     tl_linear q, k, v, out;

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/model_private.h"
 #include "model/tower.h"
 
 const tl_tower_kind *tl_tower_get(tl_tower tower)
@@ -44,16 +43,22 @@ tl_status tl_tower_take_state(tl_arena *arena, const tl_vision_spec *v, size_t r
     return tl_tower_take(arena, buffers, sizeof buffers / sizeof *buffers, err);
 }
 
+tl_attention tl_tower_attention_shape(const tl_vision_spec *v)
+{
+    const size_t d_head = v->width / v->n_heads;
+    return (tl_attention){.n_heads = v->n_heads,
+                          .n_kv_heads = v->n_heads,
+                          .d_head = d_head,
+                          .scale = (float)(1.0 / sqrt((double)d_head))};
+}
+
 tl_status tl_tower_attend(tl_backend *b, const tl_vision_spec *v,
                           const tl_tower_attention *w, size_t rows,
                           const tl_attention_prompt *prompts, size_t n_prompts,
                           const tl_tower_state *s, tl_error *err)
 {
-    const size_t d_head = v->width / v->n_heads;
-    const tl_attention shape = {.n_heads = v->n_heads,
-                                .n_kv_heads = v->n_heads,
-                                .d_head = d_head,
-                                .scale = (float)(1.0 / sqrt((double)d_head))};
+    const tl_attention shape = tl_tower_attention_shape(v);
+    const size_t d_head = shape.d_head;
     tl_status status;
     if ((status = b->linear(b, &w->q, rows, s->norm, s->q, false, err)) != TL_OK ||
         (status = b->linear(b, &w->k, rows, s->norm, s->k, false, err)) != TL_OK ||
@@ -82,26 +87,35 @@ void tl_tower_cut_patches(const tl_vision_spec *v, const tl_pixels *pixels, floa
                            v->patch * sizeof *out);
 }
 
-tl_status tl_vision_features(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
-                             float **features, size_t *count, tl_error *err)
+/* What attention works with in layers that see the whole image, which is the most. */
+static size_t attention_bytes(const tl_backend *b, const tl_vision_spec *v,
+                              const tl_pixels *pixels)
 {
-    if (!model->weights.has_vision)
-        return tl_fail(
-            err, TL_ERR_NOT_FOUND,
-            "%s: there are no weights of a vision tower, and the prompt has an image",
-            tl_safetensors_file_path(model->file, 0));
-    const tl_tower_kind *tower = tl_tower_get(model->spec.vision.tower);
+    const size_t rows = tl_tower_get(v->tower)->rows(v, pixels);
+    const tl_attention shape = tl_tower_attention_shape(v);
+    const tl_attention_prompt all = {.n_query = rows, .n_key = rows};
+    return b->attention_bytes(b, &shape, 1, &all, false);
+}
+
+tl_status tl_vision_features(tl_backend *b, const tl_vision_spec *v,
+                             const void *weights, const tl_pixels *pixels,
+                             tl_arena *arena, float **features, size_t *count,
+                             tl_error *err)
+{
+    const tl_tower_kind *tower = tl_tower_get(v->tower);
     size_t n = 0;
-    tl_status status = tower->count(&model->spec, pixels, &n, err);
+    tl_status status = tower->count(v, pixels, &n, err);
     if (status != TL_OK)
         return status;
-    float *out = tl_arena_alloc(arena, n * model->spec.dims.d_model, sizeof *out);
+    float *out = tl_arena_alloc(arena, n * v->d_model, sizeof *out);
     tl_arena *scratch = tl_arena_create();
     if (out == NULL || scratch == NULL)
         status =
             tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image's %zu features", n);
     if (status == TL_OK)
-        status = tower->run(model, pixels, scratch, out, err);
+        status = b->reserve_attention(b, attention_bytes(b, v, pixels), err);
+    if (status == TL_OK)
+        status = tower->run(b, v, weights, pixels, scratch, out, err);
     tl_arena_destroy(scratch);
     if (status == TL_OK) {
         *features = out;
@@ -110,21 +124,20 @@ tl_status tl_vision_features(tl_model *model, const tl_pixels *pixels, tl_arena 
     return status;
 }
 
-tl_status tl_vision_bytes(const tl_model *model, const tl_pixels *pixels, size_t *out,
-                          tl_error *err)
+tl_status tl_vision_bytes(const tl_backend *b, const tl_vision_spec *v,
+                          const tl_pixels *pixels, size_t *out, tl_error *err)
 {
-    const tl_spec *spec = &model->spec;
-    const tl_tower_kind *tower = tl_tower_get(spec->vision.tower);
+    const tl_tower_kind *tower = tl_tower_get(v->tower);
     size_t n = 0;
-    tl_status status = tower->count(spec, pixels, &n, err);
+    tl_status status = tower->count(v, pixels, &n, err);
     if (status != TL_OK)
         return status;
     tl_arena *arena = tl_arena_create_measuring();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
-    tl_arena_alloc(arena, n * spec->dims.d_model, sizeof(float));
-    status = tower->plan(spec, pixels, arena, err);
-    *out = tl_arena_peak(arena);
+    tl_arena_alloc(arena, n * v->d_model, sizeof(float));
+    status = tower->plan(v, pixels, arena, err);
+    *out = tl_arena_peak(arena) + attention_bytes(b, v, pixels);
     tl_arena_destroy(arena);
     return status;
 }

@@ -6,21 +6,25 @@
 #ifndef TWINLENS_MODEL_VISION_H
 #define TWINLENS_MODEL_VISION_H
 
+#include "backend/backend.h"
+#include "model/vision_spec.h"
 #include "twinlens/arena.h"
 #include "twinlens/encoding.h"
-#include "twinlens/model.h"
 
 /*
- * Features [*count, d_model] of one image, in sequence order, in `arena`.
- * Errors: TL_ERR_DATA when the pixels do not fit the tower, TL_ERR_NOT_FOUND for a
- * model without a tower, TL_ERR_BACKEND, TL_ERR_NO_MEMORY.
+ * Features [*count, d_model] of one image, in sequence order, in `arena`. `weights` are
+ * what the tower has found in the model's file (tower.h).
+ * Errors: TL_ERR_DATA when the pixels do not fit the tower, TL_ERR_BACKEND,
+ * TL_ERR_NO_MEMORY.
  */
-tl_status tl_vision_features(tl_model *model, const tl_pixels *pixels, tl_arena *arena,
-                             float **features, size_t *count, tl_error *err);
+tl_status tl_vision_features(tl_backend *backend, const tl_vision_spec *vision,
+                             const void *weights, const tl_pixels *pixels,
+                             tl_arena *arena, float **features, size_t *count,
+                             tl_error *err);
 
-/* Bytes that this takes, features included, by the spec alone. Errors: TL_ERR_DATA,
- * TL_ERR_NO_MEMORY. */
-tl_status tl_vision_bytes(const tl_model *model, const tl_pixels *pixels, size_t *out,
-                          tl_error *err);
+/* Bytes that this takes, features and the scratch of attention included, by the spec
+ * alone. Errors: TL_ERR_DATA, TL_ERR_NO_MEMORY. */
+tl_status tl_vision_bytes(const tl_backend *backend, const tl_vision_spec *vision,
+                          const tl_pixels *pixels, size_t *out, tl_error *err);
 
 #endif

@@ -14,27 +14,26 @@
 
 #include <math.h>
 
-#include "model/model_private.h"
 #include "model/projector.h"
 
-typedef struct block {
+typedef struct pixtral_block {
     tl_norm norm1, norm2;
     tl_tower_attention attention;
     tl_linear gate, up, down;
-} block;
+} pixtral_block;
 
-typedef struct tower {
+typedef struct pixtral_tower {
     tl_linear patch_embed; /* [width, channels * patch * patch] */
     tl_norm first_norm;
-    block *blocks;
+    pixtral_block *blocks;
     tl_projector projector;
-} tower;
+} pixtral_tower;
 
 /* ---- weights --------------------------------------------------------------------- */
 
-static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *err)
+static tl_status find_block(const tl_finder *f, const tl_vision_spec *v, size_t l,
+                            pixtral_block *b, tl_error *err)
 {
-    const tl_vision_spec *v = &f->spec->vision;
     tl_tower_attention *a = &b->attention;
     const tl_linear_field linears[] = {
         {"attention.q_proj", v->width, v->width, false, &a->q},
@@ -48,33 +47,33 @@ static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *er
     const tl_norm_field norms[] = {{"attention_norm", v->width, &b->norm1},
                                    {"ffn_norm", v->width, &b->norm2}};
     char stem[TL_STEM_BYTES];
-    snprintf(stem, sizeof stem, "%stransformer.layers.%zu.", f->vision, l);
+    snprintf(stem, sizeof stem, "%stransformer.layers.%zu.", f->prefix, l);
     const tl_status status =
         tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
     return status == TL_OK ? tl_find_norms(f, stem, TL_NORM_RMS, norms, 2, err)
                            : status;
 }
 
-static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
+static tl_status find_tower(const tl_finder *f, const tl_vision_spec *v,
+                            const void **weights, tl_error *err)
 {
-    const tl_vision_spec *v = &f->spec->vision;
     char stem[TL_STEM_BYTES];
-    tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
+    pixtral_tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
     if (w != NULL)
         w->blocks = tl_arena_alloc_zero(f->arena, v->depth, sizeof *w->blocks);
     if (w == NULL || w->blocks == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
-    snprintf(stem, sizeof stem, "%spatch_conv", f->vision);
+    snprintf(stem, sizeof stem, "%spatch_conv", f->prefix);
     tl_status status =
         tl_find_linear(f, stem, v->width, v->channels * v->patch * v->patch, false,
                        &w->patch_embed, err);
-    snprintf(stem, sizeof stem, "%sln_pre", f->vision);
+    snprintf(stem, sizeof stem, "%sln_pre", f->prefix);
     if (status == TL_OK)
         status = tl_find_norm(f, stem, v->width, TL_NORM_RMS, &w->first_norm, err);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
-        status = find_block(f, l, &w->blocks[l], err);
+        status = find_block(f, v, l, &w->blocks[l], err);
     if (status == TL_OK)
-        status = tl_projector_find(f, &w->projector, err);
+        status = tl_projector_find(f, v, &w->projector, err);
     if (status == TL_OK)
         *weights = w;
     return status;
@@ -83,22 +82,21 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 /* ---- features -------------------------------------------------------------------- */
 
 /* Buffers of one image. */
-typedef struct work {
+typedef struct pixtral_buffers {
     tl_tower_state state;
     float *patches, *gate, *up, *hidden, *scratch;
-} work;
+} pixtral_buffers;
 
-static tl_status lay_out(tl_arena *arena, const tl_spec *spec, size_t rows,
-                         size_t columns, work *out, tl_error *err)
+static tl_status lay_out(tl_arena *arena, const tl_vision_spec *v, size_t rows,
+                         size_t columns, pixtral_buffers *out, tl_error *err)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t patches = rows * columns;
     const tl_tower_buffer buffers[] = {
         {&out->patches, patches * v->channels * v->patch * v->patch},
         {&out->gate, patches * v->d_mlp},
         {&out->up, patches * v->d_mlp},
         {&out->hidden, patches * v->d_mlp},
-        {&out->scratch, tl_projector_scratch(spec, rows, columns)},
+        {&out->scratch, tl_projector_scratch(v, rows, columns)},
     };
     const tl_status status = tl_tower_take_state(arena, v, patches, &out->state, err);
     return status == TL_OK
@@ -123,8 +121,9 @@ static void fill_rope(const tl_vision_spec *v, size_t rows, size_t columns,
         }
 }
 
-static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
-                           size_t patches, const work *buffers, tl_error *err)
+static tl_status run_block(tl_backend *b, const tl_vision_spec *v,
+                           const pixtral_block *w, size_t patches,
+                           const pixtral_buffers *buffers, tl_error *err)
 {
     const tl_tower_state *s = &buffers->state;
     float *gate = buffers->gate, *up = buffers->up, *hidden = buffers->hidden;
@@ -142,10 +141,9 @@ static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *
     return b->linear(b, &w->down, patches, hidden, s->x, true, err);
 }
 
-static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
+static tl_status count_features(const tl_vision_spec *v, const tl_pixels *pixels,
                                 size_t *count, tl_error *err)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t *d = pixels->dims;
     if (pixels->n_dims != 4 || d[0] != 1 || d[1] != v->channels || d[2] == 0 ||
         d[3] == 0 || d[2] % v->patch != 0 || d[3] % v->patch != 0 ||
@@ -162,27 +160,30 @@ static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
     return TL_OK;
 }
 
-static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
-                      tl_error *err)
+static size_t count_rows(const tl_vision_spec *v, const tl_pixels *pixels)
 {
-    const size_t patch = spec->vision.patch;
-    work buffers;
-    return lay_out(arena, spec, pixels->dims[2] / patch, pixels->dims[3] / patch,
-                   &buffers, err);
+    return pixels->dims[2] / v->patch * (pixels->dims[3] / v->patch);
 }
 
-static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
-                           float *out, tl_error *err)
+static tl_status plan(const tl_vision_spec *v, const tl_pixels *pixels, tl_arena *arena,
+                      tl_error *err)
 {
-    const tl_spec *spec = &model->spec;
-    const tl_vision_spec *v = &spec->vision;
-    const tower *w = model->weights.vision;
-    tl_backend *b = model->backend;
+    const size_t patch = v->patch;
+    pixtral_buffers buffers;
+    return lay_out(arena, v, pixels->dims[2] / patch, pixels->dims[3] / patch, &buffers,
+                   err);
+}
+
+static tl_status run_tower(tl_backend *b, const tl_vision_spec *v, const void *weights,
+                           const tl_pixels *pixels, tl_arena *scratch, float *out,
+                           tl_error *err)
+{
+    const pixtral_tower *w = weights;
     const size_t rows = pixels->dims[2] / v->patch,
                  columns = pixels->dims[3] / v->patch, patches = rows * columns;
-    work buffers = {.scratch = NULL};
+    pixtral_buffers buffers = {.scratch = NULL};
     const tl_tower_state *s = &buffers.state;
-    tl_status status = lay_out(scratch, spec, rows, columns, &buffers, err);
+    tl_status status = lay_out(scratch, v, rows, columns, &buffers, err);
     if (status != TL_OK)
         return status;
     tl_tower_cut_patches(v, pixels, buffers.patches);
@@ -194,8 +195,8 @@ static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *s
                NULL);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
         status = run_block(b, v, &w->blocks[l], patches, &buffers, err);
-    return status == TL_OK ? tl_projector_run(b, spec, &w->projector, rows, columns,
-                                              s->x, buffers.scratch, out, err)
+    return status == TL_OK ? tl_projector_run(b, v, &w->projector, rows, columns, s->x,
+                                              buffers.scratch, out, err)
                            : status;
 }
 
@@ -207,6 +208,7 @@ const tl_tower_kind tl_tower_pixtral = {
     .marker = "patch_conv.weight",
     .find = find_tower,
     .count = count_features,
+    .rows = count_rows,
     .plan = plan,
     .run = run_tower,
 };

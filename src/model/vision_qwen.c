@@ -13,21 +13,20 @@
 
 #include <string.h>
 
-#include "model/model_private.h"
 #include "model/rope.h"
 
-typedef struct block {
+typedef struct qwen_block {
     tl_norm norm1, norm2;
     tl_tower_attention attention;
     tl_linear gate, up, down; /* no gate: up and down are the two layers */
-} block;
+} qwen_block;
 
-typedef struct tower {
+typedef struct qwen_tower {
     tl_linear patch_embed; /* [width, channels * temporal_patch * patch * patch] */
-    block *blocks;
+    qwen_block *blocks;
     tl_norm merger_norm;
     tl_linear merger_in, merger_out;
-} tower;
+} qwen_tower;
 
 /* ---- weights --------------------------------------------------------------------- */
 
@@ -36,9 +35,9 @@ static tl_norm_kind norm_kind(const tl_vision_spec *v)
     return v->rms_norms ? TL_NORM_RMS : TL_NORM_LAYER;
 }
 
-static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *err)
+static tl_status find_block(const tl_finder *f, const tl_vision_spec *v, size_t l,
+                            qwen_block *b, tl_error *err)
 {
-    const tl_vision_spec *v = &f->spec->vision;
     tl_linear qkv = {0};
     const tl_linear_field linears[] = {
         {"attn.qkv", 3 * v->width, v->width, true, &qkv},
@@ -51,7 +50,7 @@ static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *er
     const tl_norm_field norms[] = {{"norm1", v->width, &b->norm1},
                                    {"norm2", v->width, &b->norm2}};
     char stem[TL_STEM_BYTES];
-    snprintf(stem, sizeof stem, "%sblocks.%zu.", f->vision, l);
+    snprintf(stem, sizeof stem, "%sblocks.%zu.", f->prefix, l);
     const tl_status status =
         tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
     if (status != TL_OK)
@@ -62,35 +61,34 @@ static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *er
     return tl_find_norms(f, stem, norm_kind(v), norms, 2, err);
 }
 
-static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
+static tl_status find_tower(const tl_finder *f, const tl_vision_spec *v,
+                            const void **weights, tl_error *err)
 {
-    const tl_vision_spec *v = &f->spec->vision;
     const size_t merged = v->width * v->merge * v->merge;
     char stem[TL_STEM_BYTES];
-    tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
+    qwen_tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
     if (w != NULL)
         w->blocks = tl_arena_alloc_zero(f->arena, v->depth, sizeof *w->blocks);
     if (w == NULL || w->blocks == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
-    snprintf(stem, sizeof stem, "%spatch_embed.proj", f->vision);
+    snprintf(stem, sizeof stem, "%spatch_embed.proj", f->prefix);
     tl_status status = tl_find_linear(
         f, stem, v->width, v->channels * v->temporal_patch * v->patch * v->patch, false,
         &w->patch_embed, err);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
-        status = find_block(f, l, &w->blocks[l], err);
+        status = find_block(f, v, l, &w->blocks[l], err);
     if (status != TL_OK)
         return status;
-    snprintf(stem, sizeof stem, "%smerger.ln_q", f->vision);
+    snprintf(stem, sizeof stem, "%smerger.ln_q", f->prefix);
     if ((status = tl_find_norm(f, stem, v->width, norm_kind(v), &w->merger_norm,
                                err)) != TL_OK)
         return status;
-    snprintf(stem, sizeof stem, "%smerger.mlp.0", f->vision);
+    snprintf(stem, sizeof stem, "%smerger.mlp.0", f->prefix);
     if ((status = tl_find_linear(f, stem, merged, merged, true, &w->merger_in, err)) !=
         TL_OK)
         return status;
-    snprintf(stem, sizeof stem, "%smerger.mlp.2", f->vision);
-    status = tl_find_linear(f, stem, f->spec->dims.d_model, merged, true,
-                            &w->merger_out, err);
+    snprintf(stem, sizeof stem, "%smerger.mlp.2", f->prefix);
+    status = tl_find_linear(f, stem, v->d_model, merged, true, &w->merger_out, err);
     if (status == TL_OK)
         *weights = w;
     return status;
@@ -99,7 +97,7 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 /* ---- features -------------------------------------------------------------------- */
 
 /* Buffers of one image with P patches. */
-typedef struct work {
+typedef struct qwen_buffers {
     tl_tower_state state;
     float *hidden, *gate, *up, *merged;
     /* Merged blocks window by window: order[i] is the place in the picture of the i-th.
@@ -108,19 +106,18 @@ typedef struct work {
     tl_attention_prompt *windows;
     size_t n_windows;
     tl_attention_prompt all;
-} work;
+} qwen_buffers;
 
-static tl_status lay_out(tl_arena *arena, const tl_spec *spec, size_t patches,
-                         work *out, tl_error *err)
+static tl_status lay_out(tl_arena *arena, const tl_vision_spec *v, size_t patches,
+                         qwen_buffers *out, tl_error *err)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t wide = v->d_mlp > v->width ? v->d_mlp : v->width,
                  gated = v->gated_mlp ? patches * v->d_mlp : 0;
     const tl_tower_buffer buffers[] = {
         {&out->hidden, patches * wide},
         {&out->gate, gated},
         {&out->up, gated},
-        {&out->merged, patches / v->merge / v->merge * spec->dims.d_model},
+        {&out->merged, patches / v->merge / v->merge * v->d_model},
     };
     tl_status status = tl_tower_take_state(arena, v, patches, &out->state, err);
     if (status == TL_OK)
@@ -138,7 +135,8 @@ static tl_status lay_out(tl_arena *arena, const tl_spec *spec, size_t patches,
 /* ---- windows --------------------------------------------------------------------- */
 
 /* Windows of side x side merged blocks, row by row, those at the edges smaller. */
-static void lay_windows(const tl_vision_spec *v, size_t rows, size_t columns, work *s)
+static void lay_windows(const tl_vision_spec *v, size_t rows, size_t columns,
+                        qwen_buffers *s)
 {
     const size_t per_token = v->merge * v->merge,
                  side = v->window > 0 ? v->window / v->merge / v->patch
@@ -160,7 +158,7 @@ static void lay_windows(const tl_vision_spec *v, size_t rows, size_t columns, wo
 }
 
 /* Moves the blocks of `x`, of `values` floats each, to where their window is. */
-static void to_windows(const work *s, size_t tokens, size_t values, float *x,
+static void to_windows(const qwen_buffers *s, size_t tokens, size_t values, float *x,
                        float *spare)
 {
     for (size_t i = 0; i < tokens; i++)
@@ -181,8 +179,8 @@ static void run_norm(tl_backend *b, const tl_vision_spec *v, const tl_norm *norm
                      s->norm);
 }
 
-static tl_status run_mlp(tl_backend *b, const tl_vision_spec *v, const block *w,
-                         size_t patches, const work *s, tl_error *err)
+static tl_status run_mlp(tl_backend *b, const tl_vision_spec *v, const qwen_block *w,
+                         size_t patches, const qwen_buffers *s, tl_error *err)
 {
     const tl_tower_state *state = &s->state;
     tl_status status = b->linear(b, &w->up, patches, state->norm,
@@ -198,8 +196,9 @@ static tl_status run_mlp(tl_backend *b, const tl_vision_spec *v, const block *w,
     return b->linear(b, &w->down, patches, s->hidden, state->x, true, err);
 }
 
-static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
-                           bool sees_all, size_t patches, const work *s, tl_error *err)
+static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const qwen_block *w,
+                           bool sees_all, size_t patches, const qwen_buffers *s,
+                           tl_error *err)
 {
     run_norm(b, v, &w->norm1, patches, &s->state);
     const tl_status status =
@@ -213,10 +212,9 @@ static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *
 
 /* ---- the tower ------------------------------------------------------------------- */
 
-static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
+static tl_status count_features(const tl_vision_spec *v, const tl_pixels *pixels,
                                 size_t *count, tl_error *err)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t patch_values = v->channels * v->temporal_patch * v->patch * v->patch;
     if (pixels->n_dims != 2 || pixels->dims[1] != patch_values || pixels->grid_t != 1 ||
         pixels->dims[0] != pixels->grid_h * pixels->grid_w || pixels->dims[0] == 0 ||
@@ -231,16 +229,22 @@ static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
     return TL_OK;
 }
 
-static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
+static size_t count_rows(const tl_vision_spec *v, const tl_pixels *pixels)
+{
+    (void)v;
+    return pixels->dims[0];
+}
+
+static tl_status plan(const tl_vision_spec *v, const tl_pixels *pixels, tl_arena *arena,
                       tl_error *err)
 {
-    work s = {0};
-    return lay_out(arena, spec, pixels->dims[0], &s, err);
+    qwen_buffers s = {0};
+    return lay_out(arena, v, pixels->dims[0], &s, err);
 }
 
 /* From pixels to the stream behind the last block, window by window. */
-static tl_status run_blocks(tl_backend *b, const tl_vision_spec *v, const tower *w,
-                            const tl_pixels *pixels, work *s, tl_error *err)
+static tl_status run_blocks(tl_backend *b, const tl_vision_spec *v, const qwen_tower *w,
+                            const tl_pixels *pixels, qwen_buffers *s, tl_error *err)
 {
     const size_t patches = pixels->dims[0], per_token = v->merge * v->merge,
                  tokens = patches / per_token, d_rope = v->width / v->n_heads / 2;
@@ -260,8 +264,8 @@ static tl_status run_blocks(tl_backend *b, const tl_vision_spec *v, const tower 
 }
 
 /* Patches lie in merged blocks, so a merged row is per_token rows in a row. */
-static tl_status merge(tl_backend *b, const tl_vision_spec *v, const tower *w,
-                       size_t tokens, size_t d_model, const work *s, float *out,
+static tl_status merge(tl_backend *b, const tl_vision_spec *v, const qwen_tower *w,
+                       size_t tokens, size_t d_model, const qwen_buffers *s, float *out,
                        tl_error *err)
 {
     const size_t patches = tokens * v->merge * v->merge;
@@ -279,19 +283,17 @@ static tl_status merge(tl_backend *b, const tl_vision_spec *v, const tower *w,
     return status;
 }
 
-static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
-                           float *out, tl_error *err)
+static tl_status run_tower(tl_backend *b, const tl_vision_spec *v, const void *weights,
+                           const tl_pixels *pixels, tl_arena *scratch, float *out,
+                           tl_error *err)
 {
-    const tl_vision_spec *v = &model->spec.vision;
-    const tower *w = model->weights.vision;
+    const qwen_tower *w = weights;
     const size_t patches = pixels->dims[0], tokens = patches / v->merge / v->merge;
-    work s = {0};
-    tl_status status = lay_out(scratch, &model->spec, patches, &s, err);
+    qwen_buffers s = {0};
+    tl_status status = lay_out(scratch, v, patches, &s, err);
     if (status == TL_OK)
-        status = run_blocks(model->backend, v, w, pixels, &s, err);
-    return status == TL_OK ? merge(model->backend, v, w, tokens,
-                                   model->spec.dims.d_model, &s, out, err)
-                           : status;
+        status = run_blocks(b, v, w, pixels, &s, err);
+    return status == TL_OK ? merge(b, v, w, tokens, v->d_model, &s, out, err) : status;
 }
 
 static const char *const prefixes[] = {"visual.", "model.visual."};
@@ -302,6 +304,7 @@ const tl_tower_kind tl_tower_qwen = {
     .marker = "patch_embed.proj.weight",
     .find = find_tower,
     .count = count_features,
+    .rows = count_rows,
     .plan = plan,
     .run = run_tower,
 };

@@ -16,23 +16,22 @@
 
 #include <string.h>
 
-#include "model/model_private.h"
 #include "model/projector.h"
 
-typedef struct block {
+typedef struct vit_block {
     tl_norm norm1, norm2;
     tl_tower_attention attention;
     tl_linear fc1, fc2;
-} block;
+} vit_block;
 
-typedef struct tower {
+typedef struct vit_tower {
     const float *class_row; /* [width] */
     tl_linear patch_embed;  /* [width, channels * patch * patch] */
     tl_tensor positions;    /* [rows, width] */
-    block *blocks;
+    vit_block *blocks;
     tl_norm first_norm, final_norm;
     tl_projector projector;
-} tower;
+} vit_tower;
 
 /* Rows that run through the tower. */
 static size_t row_count(const tl_vision_spec *v)
@@ -42,9 +41,9 @@ static size_t row_count(const tl_vision_spec *v)
 
 /* ---- weights --------------------------------------------------------------------- */
 
-static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *err)
+static tl_status find_block(const tl_finder *f, const tl_vision_spec *v, size_t l,
+                            vit_block *b, tl_error *err)
 {
-    const tl_vision_spec *v = &f->spec->vision;
     tl_tower_attention *a = &b->attention;
     const tl_linear_field linears[] = {
         {"self_attn.q_proj", v->width, v->width, true, &a->q},
@@ -57,43 +56,43 @@ static tl_status find_block(const tl_finder *f, size_t l, block *b, tl_error *er
     const tl_norm_field norms[] = {{"layer_norm1", v->width, &b->norm1},
                                    {"layer_norm2", v->width, &b->norm2}};
     char stem[TL_STEM_BYTES];
-    snprintf(stem, sizeof stem, "%sencoder.layers.%zu.", f->vision, l);
+    snprintf(stem, sizeof stem, "%sencoder.layers.%zu.", f->prefix, l);
     const tl_status status =
         tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
     return status == TL_OK ? tl_find_norms(f, stem, TL_NORM_LAYER, norms, 2, err)
                            : status;
 }
 
-static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *err)
+static tl_status find_tower(const tl_finder *f, const tl_vision_spec *v,
+                            const void **weights, tl_error *err)
 {
-    const tl_vision_spec *v = &f->spec->vision;
-    tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
+    vit_tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
     if (w != NULL)
         w->blocks = tl_arena_alloc_zero(f->arena, v->depth, sizeof *w->blocks);
     if (w == NULL || w->blocks == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
     char stem[TL_STEM_BYTES];
     tl_status status = TL_OK;
-    snprintf(stem, sizeof stem, "%sembeddings.class_embedding", f->vision);
+    snprintf(stem, sizeof stem, "%sembeddings.class_embedding", f->prefix);
     if (v->class_row)
         status = tl_find_vector(f, stem, v->width, 0.0f, &w->class_row, err);
-    snprintf(stem, sizeof stem, "%sembeddings.patch_embedding", f->vision);
+    snprintf(stem, sizeof stem, "%sembeddings.patch_embedding", f->prefix);
     if (status == TL_OK)
         status = tl_find_linear(f, stem, v->width, v->channels * v->patch * v->patch,
                                 !v->class_row, &w->patch_embed, err);
-    snprintf(stem, sizeof stem, "%sembeddings.position_embedding.weight", f->vision);
+    snprintf(stem, sizeof stem, "%sembeddings.position_embedding.weight", f->prefix);
     if (status == TL_OK)
         status = tl_find_tensor(f, stem, row_count(v), v->width, &w->positions, err);
-    snprintf(stem, sizeof stem, "%spre_layrnorm", f->vision); /* so it is spelt */
+    snprintf(stem, sizeof stem, "%spre_layrnorm", f->prefix); /* so it is spelt */
     if (status == TL_OK && v->class_row)
         status = tl_find_norm(f, stem, v->width, TL_NORM_LAYER, &w->first_norm, err);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
-        status = find_block(f, l, &w->blocks[l], err);
-    snprintf(stem, sizeof stem, "%spost_layernorm", f->vision);
+        status = find_block(f, v, l, &w->blocks[l], err);
+    snprintf(stem, sizeof stem, "%spost_layernorm", f->prefix);
     if (status == TL_OK && v->final_norm)
         status = tl_find_norm(f, stem, v->width, TL_NORM_LAYER, &w->final_norm, err);
     if (status == TL_OK)
-        status = tl_projector_find(f, &w->projector, err);
+        status = tl_projector_find(f, v, &w->projector, err);
     if (status == TL_OK)
         *weights = w;
     return status;
@@ -102,26 +101,26 @@ static tl_status find_tower(const tl_finder *f, const void **weights, tl_error *
 /* ---- features -------------------------------------------------------------------- */
 
 /* Buffers of one image. */
-typedef struct work {
+typedef struct vit_buffers {
     tl_tower_state state;
     float *hidden, *scratch;
-} work;
+} vit_buffers;
 
-static tl_status lay_out(tl_arena *arena, const tl_spec *spec, work *out, tl_error *err)
+static tl_status lay_out(tl_arena *arena, const tl_vision_spec *v, vit_buffers *out,
+                         tl_error *err)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t rows = row_count(v), patch_values = v->channels * v->patch * v->patch,
                  wide = v->d_mlp > patch_values ? v->d_mlp : patch_values;
     const tl_tower_buffer buffers[] = {
         {&out->hidden, rows * wide},
-        {&out->scratch, tl_projector_scratch(spec, v->grid, v->grid)},
+        {&out->scratch, tl_projector_scratch(v, v->grid, v->grid)},
     };
     const tl_status status = tl_tower_take_state(arena, v, rows, &out->state, err);
     return status == TL_OK ? tl_tower_take(arena, buffers, 2, err) : status;
 }
 
-static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *w,
-                           const work *buffers, tl_error *err)
+static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const vit_block *w,
+                           const vit_buffers *buffers, tl_error *err)
 {
     const tl_tower_state *s = &buffers->state;
     float *hidden = buffers->hidden;
@@ -141,8 +140,9 @@ static tl_status run_block(tl_backend *b, const tl_vision_spec *v, const block *
 }
 
 /* From pixels to s->x in front of the first block. */
-static tl_status embed(tl_backend *b, const tl_vision_spec *v, const tower *w,
-                       const tl_pixels *pixels, const work *buffers, tl_error *err)
+static tl_status embed(tl_backend *b, const tl_vision_spec *v, const vit_tower *w,
+                       const tl_pixels *pixels, const vit_buffers *buffers,
+                       tl_error *err)
 {
     const tl_tower_state *s = &buffers->state;
     const size_t rows = row_count(v);
@@ -162,16 +162,14 @@ static tl_status embed(tl_backend *b, const tl_vision_spec *v, const tower *w,
     return TL_OK;
 }
 
-static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *scratch,
-                           float *out, tl_error *err)
+static tl_status run_tower(tl_backend *b, const tl_vision_spec *v, const void *weights,
+                           const tl_pixels *pixels, tl_arena *scratch, float *out,
+                           tl_error *err)
 {
-    const tl_spec *spec = &model->spec;
-    const tl_vision_spec *v = &spec->vision;
-    const tower *w = model->weights.vision;
-    tl_backend *b = model->backend;
-    work buffers = {.scratch = NULL};
+    const vit_tower *w = weights;
+    vit_buffers buffers = {.scratch = NULL};
     const tl_tower_state *s = &buffers.state;
-    tl_status status = lay_out(scratch, spec, &buffers, err);
+    tl_status status = lay_out(scratch, v, &buffers, err);
     if (status == TL_OK)
         status = embed(b, v, w, pixels, &buffers, err);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
@@ -184,15 +182,14 @@ static tl_status run_tower(tl_model *model, const tl_pixels *pixels, tl_arena *s
                      w->final_norm.bias, s->norm);
         states = s->norm;
     }
-    return tl_projector_run(b, spec, &w->projector, v->grid, v->grid,
+    return tl_projector_run(b, v, &w->projector, v->grid, v->grid,
                             states + v->class_row * v->width, buffers.scratch, out,
                             err);
 }
 
-static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
+static tl_status count_features(const tl_vision_spec *v, const tl_pixels *pixels,
                                 size_t *count, tl_error *err)
 {
-    const tl_vision_spec *v = &spec->vision;
     const size_t *d = pixels->dims;
     if (pixels->n_dims != 4 || d[0] != 1 || d[1] != v->channels ||
         d[2] / v->patch != v->grid || d[3] / v->patch != v->grid) {
@@ -207,12 +204,18 @@ static tl_status count_features(const tl_spec *spec, const tl_pixels *pixels,
     return TL_OK;
 }
 
-static tl_status plan(const tl_spec *spec, const tl_pixels *pixels, tl_arena *arena,
+static size_t count_rows(const tl_vision_spec *v, const tl_pixels *pixels)
+{
+    (void)pixels;
+    return row_count(v);
+}
+
+static tl_status plan(const tl_vision_spec *v, const tl_pixels *pixels, tl_arena *arena,
                       tl_error *err)
 {
     (void)pixels;
-    work buffers;
-    return lay_out(arena, spec, &buffers, err);
+    vit_buffers buffers;
+    return lay_out(arena, v, &buffers, err);
 }
 
 static const char *const prefixes[] = {"vision_tower.vision_model.",
@@ -224,6 +227,7 @@ const tl_tower_kind tl_tower_vit = {
     .marker = "embeddings.patch_embedding.weight",
     .find = find_tower,
     .count = count_features,
+    .rows = count_rows,
     .plan = plan,
     .run = run_tower,
 };

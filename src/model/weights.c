@@ -6,19 +6,20 @@
  * `model.visual.`; models built as LLaVA have `language_model.model.`. Which of
  * the prefixes a file uses is decided by one tensor that must be there.
  */
-#include "model/finder.h"
-#include "model/tower.h"
+#include "model/weights.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "model/finder.h"
+#include "model/tower.h"
+
 static const char *const decoder_prefixes[] = {"model.", "model.language_model.",
                                                "language_model.model."};
 
-static tl_status find_layer(const tl_finder *f, size_t l, tl_layer_weights *w,
-                            tl_error *err)
+static tl_status find_layer(const tl_finder *f, const tl_spec *s, size_t l,
+                            tl_layer_weights *w, tl_error *err)
 {
-    const tl_spec *s = f->spec;
     const tl_dims *d = &s->dims;
     const size_t q_width = d->n_heads * d->d_head, kv_width = d->n_kv_heads * d->d_head;
     const tl_linear_field linears[] = {
@@ -43,7 +44,7 @@ static tl_status find_layer(const tl_finder *f, size_t l, tl_layer_weights *w,
         {"self_attn.k_norm", d->d_head, s->qk_norm ? &w->k_norm : NULL},
     };
     char stem[TL_STEM_BYTES];
-    snprintf(stem, sizeof stem, "%slayers.%zu.", f->decoder, l);
+    snprintf(stem, sizeof stem, "%slayers.%zu.", f->prefix, l);
     const tl_status status =
         tl_find_linears(f, stem, linears, sizeof linears / sizeof *linears, err);
     return status == TL_OK ? tl_find_norms(f, stem, TL_NORM_RMS, norms,
@@ -51,12 +52,13 @@ static tl_status find_layer(const tl_finder *f, size_t l, tl_layer_weights *w,
                            : status;
 }
 
-static tl_status find_head(const tl_finder *f, tl_weights *w, tl_error *err)
+static tl_status find_head(const tl_finder *f, const tl_spec *s, tl_weights *w,
+                           tl_error *err)
 {
     static const char *const names[] = {"lm_head.weight",
                                         "language_model.lm_head.weight"};
-    const tl_dims *d = &f->spec->dims;
-    if (f->spec->tied_head) {
+    const tl_dims *d = &s->dims;
+    if (s->tied_head) {
         w->head.weight = w->embed;
         return TL_OK;
     }
@@ -71,15 +73,15 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
                           tl_arena *arena, tl_weights *out, tl_error *err)
 {
     tl_weights w = {0};
-    tl_finder f = {.spec = spec, .file = file, .arena = arena, .size = &w.embed_size};
+    tl_finder f = {.file = file,
+                   .arena = arena,
+                   .size = &w.embed_size,
+                   .norm_plus_one = spec->norm_plus_one};
     const tl_dims *d = &spec->dims;
     tl_find_prefix(file, decoder_prefixes,
                    sizeof decoder_prefixes / sizeof *decoder_prefixes,
-                   "embed_tokens.weight", f.decoder, sizeof f.decoder);
-    const tl_tower_kind *tower = tl_tower_get(spec->vision.tower);
-    tl_find_prefix(file, tower->prefixes, tower->n_prefixes, tower->marker, f.vision,
-                   sizeof f.vision);
-    if (f.decoder[0] == '\0')
+                   "embed_tokens.weight", f.prefix, sizeof f.prefix);
+    if (f.prefix[0] == '\0')
         return tl_fail(
             err, TL_ERR_NOT_FOUND,
             "%s: no 'embed_tokens.weight' under model., model.language_model. or "
@@ -87,23 +89,26 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
             tl_safetensors_file_path(file, 0));
 
     char name[TL_STEM_BYTES];
-    snprintf(name, sizeof name, "%sembed_tokens.weight", f.decoder);
+    snprintf(name, sizeof name, "%sembed_tokens.weight", f.prefix);
     tl_status status = tl_find_tensor(&f, name, d->n_vocab, d->d_model, &w.embed, err);
     f.size = &w.decoder_size;
     if (status == TL_OK)
-        status = find_head(&f, &w, err);
-    snprintf(name, sizeof name, "%snorm", f.decoder);
+        status = find_head(&f, spec, &w, err);
+    snprintf(name, sizeof name, "%snorm", f.prefix);
     if (status == TL_OK)
         status = tl_find_norm(&f, name, d->d_model, TL_NORM_RMS, &w.final_norm, err);
     w.layers = tl_arena_alloc_zero(arena, d->n_layers, sizeof *w.layers);
     if (w.layers == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
     for (size_t l = 0; l < d->n_layers && status == TL_OK; l++)
-        status = find_layer(&f, l, &w.layers[l], err);
-    w.has_vision = f.vision[0] != '\0';
+        status = find_layer(&f, spec, l, &w.layers[l], err);
+    const tl_tower_kind *tower = tl_tower_get(spec->vision.tower);
+    tl_find_prefix(file, tower->prefixes, tower->n_prefixes, tower->marker, f.prefix,
+                   sizeof f.prefix);
+    w.has_vision = f.prefix[0] != '\0';
     f.size = &w.vision_size;
     if (status == TL_OK && w.has_vision)
-        status = tower->find(&f, &w.vision, err);
+        status = tower->find(&f, &spec->vision, &w.vision, err);
     if (status == TL_OK)
         *out = w;
     return status;

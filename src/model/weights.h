@@ -6,15 +6,10 @@
 #ifndef TWINLENS_MODEL_WEIGHTS_H
 #define TWINLENS_MODEL_WEIGHTS_H
 
-#include "backend/backend.h"
+#include "model/finder.h"
 #include "model/spec.h"
 #include "twinlens/arena.h"
 #include "twinlens/safetensors.h"
-
-typedef struct tl_norm {
-    const float *weight; /* [width] */
-    const float *bias;   /* [width], layer norm only */
-} tl_norm;
 
 typedef struct tl_layer_weights {
     tl_norm attn_norm, mlp_norm;
@@ -22,11 +17,6 @@ typedef struct tl_layer_weights {
     tl_norm q_norm, k_norm;                /* NULL weights without qk_norm */
     tl_linear q, k, v, o, gate, up, down;
 } tl_layer_weights;
-
-/* Tensors of a part: how many numbers, and what they take in the file. */
-typedef struct tl_weight_size {
-    size_t parameters, bytes;
-} tl_weight_size;
 
 typedef struct tl_weights {
     tl_tensor embed; /* [n_vocab, d_model] */

@@ -56,7 +56,9 @@ static tl_status reserve_vision(tl_study *study, const tl_pixels *pixels, tl_err
     size_t bytes = 0;
     if (study->memory == 0)
         return TL_OK;
-    const tl_status status = tl_vision_bytes(study->session.model, pixels, &bytes, err);
+    const tl_model *model = study->session.model;
+    const tl_status status =
+        tl_vision_bytes(model->backend, &model->spec.vision, pixels, &bytes, err);
     if (status == TL_OK) {
         study->scratch += bytes;
         study->memory = study->memory > bytes ? study->memory - bytes : 1;

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vision_spec.h - what a vision tower is: the sizes and switches that it is run with.
+ */
+#ifndef TWINLENS_MODEL_VISION_SPEC_H
+#define TWINLENS_MODEL_VISION_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "op/activation.h"
+
+/* What turns an image into features; vision_NAME.c each. */
+typedef enum tl_tower {
+    TL_TOWER_QWEN,
+    TL_TOWER_VIT,
+    TL_TOWER_PIXTRAL,
+} tl_tower;
+
+/* What brings a tower's states to the decoder, projector.c; Qwen's is part of its tower. */
+typedef enum tl_projector_kind {
+    TL_PROJECTOR_LAYERS, /* two, with an activation between */
+    TL_PROJECTOR_LINEAR,
+    TL_PROJECTOR_MEANS, /* over squares, then a norm and a matrix */
+} tl_projector_kind;
+
+enum { TL_TOWER_LAYERS = 256 }; /* at most */
+
+typedef struct tl_vision_spec {
+    tl_tower tower;
+    size_t depth, width, n_heads, d_mlp; /* width = n_heads * d_head */
+    size_t d_model;                      /* of a feature: the decoder's */
+    size_t patch, temporal_patch, channels;
+    size_t merge;  /* an image token stands for merge x merge patches */
+    size_t grid;   /* patches a side that there are positions for; 0: as many as come */
+    size_t window; /* in pixels; 0: every layer sees the whole image */
+    bool sees_all[TL_TOWER_LAYERS]; /* with a window: layers that do so nevertheless */
+    tl_activation activation;
+    bool rms_norms;  /* else layer norms */
+    bool gated_mlp;  /* else two layers */
+    bool class_row;  /* in front of the patches, as in CLIP */
+    bool final_norm; /* behind the last layer */
+    tl_projector_kind projector;
+    tl_activation projector_activation; /* of a projector of two layers */
+    bool projector_bias;
+    float norm_eps;
+    double rope_theta; /* 0: positions are not rotary */
+} tl_vision_spec;
+
+#endif
