@@ -6,13 +6,13 @@
 set -euo pipefail
 
 packages=(
-    gcc cmake ninja-build pkg-config
+    gcc g++ cmake ninja-build pkg-config
     libdnnl-dev libsqlite3-dev libpng-dev libjpeg62-turbo-dev libwebp-dev
     libjansson-dev libpcre2-dev libutf8proc-dev libcmocka-dev sqlite3
     libpango1.0-dev fonts-dejavu-core fonts-noto-color-emoji
 )
 # A tool that is there already need not come from a package.
-declare -A tool=([gcc]=gcc [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config [sqlite3]=sqlite3)
+declare -A tool=([gcc]=gcc [g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config [sqlite3]=sqlite3)
 # Elsewhere: what tells that a library is there.
 declare -A module=([libsqlite3-dev]=sqlite3 [libpng-dev]=libpng [libjpeg62-turbo-dev]=libjpeg
     [libwebp-dev]=libwebp [libjansson-dev]=jansson [libpcre2-dev]=libpcre2-8

@@ -11,6 +11,10 @@
 
 #include <stddef.h>
 
+#include "twinlens/api.h"
+
+TL_BEGIN_DECLS
+
 enum { TL_ALIGN = 64 };
 
 /* NULL when the memory is not there or count * size overflows. A request for
@@ -30,5 +34,7 @@ char *tl_strdup(const char *text);
 
 /* Adds a * b to *sum; 0 (and *sum unchanged) when that overflows, else 1. */
 int tl_size_muladd(size_t a, size_t b, size_t *sum);
+
+TL_END_DECLS
 
 #endif

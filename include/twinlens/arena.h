@@ -23,6 +23,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "twinlens/api.h"
+
+TL_BEGIN_DECLS
+
 typedef struct tl_arena tl_arena;
 
 typedef struct tl_arena_mark {
@@ -51,5 +55,7 @@ void tl_arena_rewind(tl_arena *arena, tl_arena_mark mark);
 /* Bytes in use now, and the most there have been, counted with alignment. */
 size_t tl_arena_used(const tl_arena *arena);
 size_t tl_arena_peak(const tl_arena *arena);
+
+TL_END_DECLS
 
 #endif

@@ -18,7 +18,10 @@
 #ifndef TWINLENS_CIRCUIT_H
 #define TWINLENS_CIRCUIT_H
 
+#include "twinlens/api.h"
 #include "twinlens/model.h"
+
+TL_BEGIN_DECLS
 
 /* A clean prompt and its counterfactual, equally long, with the first tokens of
  * their two answers, which must differ. */
@@ -169,5 +172,7 @@ tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
                       const tl_circuit *circuits, size_t n_circuits,
                       const tl_evaluate_options *options, tl_evaluation *results,
                       tl_error *err);
+
+TL_END_DECLS
 
 #endif

@@ -17,7 +17,10 @@
 #ifndef TWINLENS_DATASET_H
 #define TWINLENS_DATASET_H
 
+#include "twinlens/api.h"
 #include "twinlens/processor.h"
+
+TL_BEGIN_DECLS
 
 #define TL_NO_ROW ((size_t)-1)
 
@@ -116,5 +119,7 @@ tl_status tl_dataset_pair_ids(const tl_dataset *dataset, size_t clean,
 tl_status tl_dataset_check_lengths(const tl_dataset *dataset, const size_t *rows,
                                    const tl_encoding *encodings, size_t n_rows,
                                    const char *needed_by, tl_error *err);
+
+TL_END_DECLS
 
 #endif

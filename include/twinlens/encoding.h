@@ -10,7 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/terms.h"
+
+TL_BEGIN_DECLS
 
 /*
  * An image, ready for the vision tower, in the layout in which transformers
@@ -33,5 +36,7 @@ typedef struct tl_encoding {
     size_t n_images;             /* 0 or 1 */
     tl_pixels pixels;            /* valid if n_images == 1 */
 } tl_encoding;
+
+TL_END_DECLS
 
 #endif

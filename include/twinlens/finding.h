@@ -15,9 +15,12 @@
 #ifndef TWINLENS_FINDING_H
 #define TWINLENS_FINDING_H
 
+#include "twinlens/api.h"
 #include "twinlens/arena.h"
 #include "twinlens/rows.h"
 #include "twinlens/statistics.h"
+
+TL_BEGIN_DECLS
 
 /* ---- one modality ------------------------------------------------------------------ */
 
@@ -202,5 +205,7 @@ typedef struct tl_gap_closed {
 } tl_gap_closed;
 tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies,
                           tl_gap_closed *out, tl_error *err);
+
+TL_END_DECLS
 
 #endif

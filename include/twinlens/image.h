@@ -10,15 +10,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/arena.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 typedef struct tl_image {
     size_t width, height;
     const uint8_t *rgb; /* [height, width, 3] */
 } tl_image;
 
-typedef enum tl_resample { TL_BILINEAR = 2, TL_BICUBIC = 3 } tl_resample; /* Pillow's numbers */
+typedef enum tl_resample {
+    TL_BILINEAR = 2,
+    TL_BICUBIC = 3
+} tl_resample; /* Pillow's numbers */
 
 /*
  * Reads a PNG, JPEG or WebP file (known by its first bytes, not by its name) in
@@ -35,5 +41,7 @@ tl_status tl_image_read(const char *path, tl_arena *arena, tl_image *out,
 tl_status tl_image_resize(const tl_image *image, size_t width, size_t height,
                           tl_resample resample, tl_arena *arena, tl_image *out,
                           tl_error *err);
+
+TL_END_DECLS
 
 #endif

@@ -12,7 +12,10 @@
 #ifndef TWINLENS_INTERCHANGE_H
 #define TWINLENS_INTERCHANGE_H
 
+#include "twinlens/api.h"
 #include "twinlens/overlap.h"
+
+TL_BEGIN_DECLS
 
 /* The host's circuit with no segment replaced. */
 #define TL_SEGMENT_NONE TL_SEGMENT_COUNT
@@ -40,5 +43,7 @@ tl_status tl_interchange_draw(const tl_component_set *foreign, const tl_span *sp
                               tl_segment segment, tl_interchange_random how,
                               uint64_t seed, tl_arena *arena, tl_component_set *out,
                               tl_error *err);
+
+TL_END_DECLS
 
 #endif

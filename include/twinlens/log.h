@@ -11,7 +11,10 @@
 #ifndef TWINLENS_LOG_H
 #define TWINLENS_LOG_H
 
+#include "twinlens/api.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 typedef enum tl_log_level { TL_LOG_DEBUG, TL_LOG_INFO, TL_LOG_WARNING } tl_log_level;
 
@@ -22,5 +25,7 @@ void tl_log_set(tl_log_sink sink, void *user);
 
 /* One message, without a newline at its end. */
 void tl_log(tl_log_level level, const char *format, ...) TL_PRINTF(2, 3);
+
+TL_END_DECLS
 
 #endif

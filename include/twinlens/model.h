@@ -12,9 +12,12 @@
 #ifndef TWINLENS_MODEL_H
 #define TWINLENS_MODEL_H
 
+#include "twinlens/api.h"
 #include "twinlens/arena.h"
 #include "twinlens/encoding.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 typedef struct tl_model tl_model;
 
@@ -68,5 +71,7 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
  * token. */
 tl_status tl_model_unembedding(const tl_model *model, const int32_t *ids, size_t n_ids,
                                float *out, tl_error *err);
+
+TL_END_DECLS
 
 #endif

@@ -14,8 +14,11 @@
 #ifndef TWINLENS_OVERLAP_H
 #define TWINLENS_OVERLAP_H
 
+#include "twinlens/api.h"
 #include "twinlens/circuit.h"
 #include "twinlens/terms.h"
+
+TL_BEGIN_DECLS
 
 /* Where the parts of all prompts of one modality are. */
 typedef struct tl_span {
@@ -104,5 +107,7 @@ tl_status tl_overlap_random(const tl_component_set *text, const tl_component_set
                             const tl_position_map *map, tl_random_match match,
                             size_t n_draws, uint64_t seed, tl_overlap_baseline *out,
                             tl_error *err);
+
+TL_END_DECLS
 
 #endif

@@ -16,8 +16,11 @@
 #ifndef TWINLENS_PASS_H
 #define TWINLENS_PASS_H
 
+#include "twinlens/api.h"
 #include "twinlens/model.h"
 #include "twinlens/site.h"
+
+TL_BEGIN_DECLS
 
 typedef struct tl_pass tl_pass;
 
@@ -80,5 +83,7 @@ tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos, const size_t
                         size_t n_prompts, const tl_pass_options *options, size_t *out,
                         tl_error *err);
 size_t tl_pass_peak_bytes(const tl_pass *pass);
+
+TL_END_DECLS
 
 #endif

@@ -7,8 +7,11 @@
 #ifndef TWINLENS_PROBE_H
 #define TWINLENS_PROBE_H
 
+#include "twinlens/api.h"
 #include "twinlens/model.h"
 #include "twinlens/overlap.h"
+
+TL_BEGIN_DECLS
 
 /* ---- alignment (docs/math.md eq. 14) --------------------------------------------- */
 
@@ -85,5 +88,7 @@ tl_status tl_backpatch(tl_model *model, const tl_input *input, size_t data_begin
                        size_t data_end, const tl_backpatch_cell *cells, size_t n_cells,
                        const int32_t *ids, size_t n_ids, size_t memory_budget,
                        double *clean, double *patched, tl_error *err);
+
+TL_END_DECLS
 
 #endif

@@ -6,10 +6,13 @@
 #ifndef TWINLENS_PROCESSOR_H
 #define TWINLENS_PROCESSOR_H
 
+#include "twinlens/api.h"
 #include "twinlens/arena.h"
 #include "twinlens/encoding.h"
 #include "twinlens/image.h"
 #include "twinlens/tokenizer.h"
+
+TL_BEGIN_DECLS
 
 typedef struct tl_processor tl_processor;
 
@@ -27,10 +30,10 @@ void tl_processor_close(tl_processor *processor);
 const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor);
 
 typedef struct tl_prompt_text {
-    const char *before; /* user text before the data; "" for none */
-    const char *data;   /* the data in words; NULL when the data is the image */
-    const char *query;  /* user text after the data */
-    const char *image_path;            /* NULL without an image */
+    const char *before;     /* user text before the data; "" for none */
+    const char *data;       /* the data in words; NULL when the data is the image */
+    const char *query;      /* user text after the data */
+    const char *image_path; /* NULL without an image */
     size_t resize_width, resize_height; /* first resize to this (bicubic); 0: not */
 } tl_prompt_text;
 
@@ -44,9 +47,8 @@ tl_status tl_processor_encode(const tl_processor *processor,
                               tl_encoding *out, tl_error *err);
 
 /* The chat string that was tokenized (one image placeholder, not expanded). */
-tl_status tl_processor_chat(const tl_processor *processor,
-                            const tl_prompt_text *prompt, tl_arena *arena,
-                            const char **out, tl_error *err);
+tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text *prompt,
+                            tl_arena *arena, const char **out, tl_error *err);
 
 /* First token id of an answer as it follows the prompt (no blank added). */
 tl_status tl_processor_answer_id(const tl_processor *processor, const char *answer,
@@ -64,5 +66,7 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
 tl_status tl_processor_measure(const char *model_dir, size_t width, size_t height,
                                tl_arena *arena, tl_pixels *out, size_t *n_tokens,
                                tl_error *err);
+
+TL_END_DECLS
 
 #endif

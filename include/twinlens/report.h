@@ -16,7 +16,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "twinlens/api.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 /* One HTML page of one or more studies: no script, nothing from the network, and every plot
  * carries its numbers. */
@@ -36,5 +39,7 @@ tl_status tl_summary_table(const char *const *folders, size_t n_folders, FILE *o
 /* One study as files: summary.json, a CSV file of each table of its database, and
  * importance.csv. Makes the folder `out` when it is not there. */
 tl_status tl_export_write(const char *folder, const char *out, tl_error *err);
+
+TL_END_DECLS
 
 #endif

@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/terms.h"
+
+TL_BEGIN_DECLS
 
 /* ---- what made the study ----------------------------------------------------- */
 
@@ -171,5 +174,7 @@ typedef struct tl_study_outcome {
     bool is_right;
     const char *outcomes;
 } tl_study_outcome;
+
+TL_END_DECLS
 
 #endif

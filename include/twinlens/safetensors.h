@@ -17,7 +17,10 @@
 #ifndef TWINLENS_SAFETENSORS_H
 #define TWINLENS_SAFETENSORS_H
 
+#include "twinlens/api.h"
 #include "twinlens/tensor.h"
+
+TL_BEGIN_DECLS
 
 typedef struct tl_safetensors tl_safetensors;
 
@@ -62,5 +65,7 @@ typedef struct tl_named_tensor {
 tl_status tl_safetensors_write(const char *path, const tl_named_tensor *tensors,
                                size_t count, const char *const (*metadata)[2],
                                size_t n_metadata, tl_error *err);
+
+TL_END_DECLS
 
 #endif

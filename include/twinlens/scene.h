@@ -16,8 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/status.h"
 #include "twinlens/tokenizer.h"
+
+TL_BEGIN_DECLS
 
 /* In the order of the paper's tables. */
 typedef enum tl_task {
@@ -78,5 +81,7 @@ tl_status tl_scene_write(const tl_scene_options *options, size_t n, uint64_t see
  * and answers: a PNG file. Errors as there. */
 tl_status tl_scene_sheet(const tl_scene_options *options, size_t n, uint64_t seed,
                          const char *path, tl_error *err);
+
+TL_END_DECLS
 
 #endif

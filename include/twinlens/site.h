@@ -23,7 +23,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 typedef enum tl_site {
     TL_SITE_RESID_PRE,
@@ -85,5 +88,7 @@ typedef struct tl_tap {
 } tl_tap;
 
 #define TL_SITE_BIT(site) (1u << (site))
+
+TL_END_DECLS
 
 #endif

@@ -23,7 +23,10 @@
 #ifndef TWINLENS_SPLIT_H
 #define TWINLENS_SPLIT_H
 
+#include "twinlens/api.h"
 #include "twinlens/dataset.h"
+
+TL_BEGIN_DECLS
 
 enum { TL_SPLIT_PROMPTS = 250, TL_SPLIT_SEED = 42 }; /* the defaults */
 
@@ -79,5 +82,7 @@ typedef struct tl_split_row {
 tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
                         const tl_split_options *options, tl_arena *arena, tl_split *out,
                         tl_error *err);
+
+TL_END_DECLS
 
 #endif

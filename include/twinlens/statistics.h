@@ -18,7 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 /* ---- normalised values (docs/math.md eq. 6, 12, 13) -------------------------------- */
 
@@ -174,5 +177,7 @@ typedef struct tl_curve_area {
 } tl_curve_area;
 tl_curve_area tl_curve_measure(const double *fractions, const double *faithfulness,
                                size_t n);
+
+TL_END_DECLS
 
 #endif

@@ -16,15 +16,9 @@
 #ifndef TWINLENS_STATUS_H
 #define TWINLENS_STATUS_H
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "twinlens/api.h"
 
-#if defined(__GNUC__)
-#define TL_PRINTF(at, first) __attribute__((format(printf, at, first)))
-#else
-#define TL_PRINTF(at, first)
-#endif
+TL_BEGIN_DECLS
 
 typedef enum tl_status {
     TL_OK = 0,
@@ -66,8 +60,6 @@ tl_status tl_fail(tl_error *err, tl_status status, const char *format, ...)
 tl_status tl_fail_while(tl_error *err, tl_status status, const char *format, ...)
     TL_PRINTF(3, 4);
 
-#ifdef __cplusplus
-}
-#endif
+TL_END_DECLS
 
 #endif

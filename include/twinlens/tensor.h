@@ -9,7 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 typedef enum tl_dtype {
     TL_F32 = 0,
@@ -58,5 +61,7 @@ uint16_t tl_f32_to_bf16(float value);
  */
 tl_status tl_tensor_to_f32(const tl_tensor *tensor, size_t first, size_t count,
                            float *out, tl_error *err);
+
+TL_END_DECLS
 
 #endif

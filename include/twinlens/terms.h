@@ -6,7 +6,10 @@
 #ifndef TWINLENS_TERMS_H
 #define TWINLENS_TERMS_H
 
+#include "twinlens/api.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 typedef enum tl_modality { TL_TEXT = 0, TL_IMAGE = 1 } tl_modality;
 enum { TL_MODALITY_COUNT = 2 };
@@ -28,5 +31,7 @@ const char *tl_segment_name(tl_segment segment); /* "data", "query", "generation
 typedef enum tl_component_kind { TL_KIND_HEADS, TL_KIND_NEURONS } tl_component_kind;
 enum { TL_KIND_COUNT = TL_KIND_NEURONS + 1 };
 const char *tl_kind_name(tl_component_kind kind); /* "heads", "neurons" */
+
+TL_END_DECLS
 
 #endif

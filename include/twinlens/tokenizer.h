@@ -11,8 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/api.h"
 #include "twinlens/arena.h"
 #include "twinlens/status.h"
+
+TL_BEGIN_DECLS
 
 typedef struct tl_tokenizer tl_tokenizer;
 
@@ -47,5 +50,7 @@ size_t tl_tokenizer_size(const tl_tokenizer *tokenizer);
  * bytes that are not valid UTF-8 alone become U+FFFD. NULL for an unused id. */
 const char *tl_tokenizer_text(const tl_tokenizer *tokenizer, int32_t id,
                               tl_arena *arena);
+
+TL_END_DECLS
 
 #endif

@@ -15,8 +15,11 @@
 #ifndef TWINLENS_VALIDATE_H
 #define TWINLENS_VALIDATE_H
 
+#include "twinlens/api.h"
 #include "twinlens/circuit.h"
 #include "twinlens/overlap.h"
+
+TL_BEGIN_DECLS
 
 typedef struct tl_component {
     tl_component_kind kind;
@@ -68,5 +71,7 @@ typedef struct tl_validation {
 tl_status tl_validate_pair(tl_model *model, const tl_pair *pair,
                            const tl_validate_options *options, uint64_t seed,
                            tl_arena *arena, tl_validation *out, tl_error *err);
+
+TL_END_DECLS
 
 #endif

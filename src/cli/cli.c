@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "twinlens/log.h"
+#include "twinlens/version.h"
 
 enum { EXIT_MISUSE = 2 };
 
@@ -94,7 +95,7 @@ int tl_cli_main(int argc, char **argv)
         return EXIT_MISUSE;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("twinlens %s\n", TWINLENS_VERSION);
+        printf("twinlens %s\n", tl_version());
         return finish(argv[1], EXIT_SUCCESS);
     }
     const bool help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0;

@@ -9,6 +9,7 @@
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "store/score_file.h"
+#include "twinlens/version.h"
 
 typedef struct options {
     tl_session_options session;
@@ -46,7 +47,7 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     snprintf(n_pairs, sizeof n_pairs, "%zu", n);
     snprintf(steps, sizeof steps, "%zu", how.ig_steps > 0 ? how.ig_steps : 5);
     const char *const metadata[][2] = {
-        {"twinlens", TWINLENS_VERSION},
+        {"twinlens", TL_VERSION},
         {"model", tl_session_model_name(&o->session)},
         {"dataset", o->session.dataset},
         {TL_FINGERPRINT_MODEL, made_from.model},

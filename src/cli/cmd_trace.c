@@ -11,6 +11,7 @@
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "trace/capture.h"
+#include "twinlens/version.h"
 
 typedef struct options {
     tl_session_options session;
@@ -164,7 +165,7 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
             "embed", tl_tensor_f32(input.embeds, input.n_pos, d_model, 0)};
     status = add_inputs(s->arena, &encoding, &input, list, &n, err);
     const char *const metadata[][2] = {
-        {"twinlens", TWINLENS_VERSION},
+        {"twinlens", TL_VERSION},
         {"model", tl_session_model_name(&o->session)},
         {"dataset", o->session.dataset},
         {"id", o->id},

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "twinlens/safetensors.h"
+#include "twinlens/version.h"
 
 /* Less than this is hashed before a person could read about it. */
 enum { SHOWN_BYTES = 256 << 20 };
@@ -230,7 +231,7 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_session *se
                                         progress, hashes, arena, err);
     if (status != TL_OK)
         return status;
-    add_key(&m, "program", "twinlens " TWINLENS_VERSION);
+    add_key(&m, "program", "twinlens " TL_VERSION);
     add_key(&m, "model", hashes[0]);
     add_key(&m, "family", tl_arena_strdup(arena, tl_model_family(session->model)));
     add_key(&m, "dataset", hashes[1]);

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# test_install.sh BUILD - installs to a prefix that is then moved, and builds programs
+# against what is there and nothing else: by pkg-config, statically, by CMake, in C++.
+set -uo pipefail
+build=$1 cc=${CC:-cc} cxx=${CXX:-c++}
+# shellcheck disable=SC2206
+flags=(-std=c11 -Wall -Wextra -Wpedantic -Werror ${CFLAGS:-})
+here=$PWD/tests/install
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+die()
+{
+    echo "FAILED: $*"
+    exit 1
+}
+
+cmake --install "$build" --prefix "$tmp/first" > "$tmp/log" 2>&1 || die "install: $(tail -n 5 "$tmp/log")"
+mv "$tmp/first" "$tmp/prefix"
+prefix=$tmp/prefix
+pc=$(find "$prefix" -name twinlens.pc)
+lib=$(dirname "$(dirname "$pc")")
+export PKG_CONFIG_PATH=$lib/pkgconfig LD_LIBRARY_PATH=$lib
+version=$(sed -n 's/^#define TL_VERSION "\(.*\)"/\1/p' "$prefix/include/twinlens/version.h")
+
+# ---- what the library exports is what the headers declare ------------------------------
+"$cc" -E -P -I"$prefix/include" -x c "$prefix/include/twinlens/twinlens.h" | tr '\n' ' ' | tr ';{}' '\n' |
+    grep -vw typedef | grep -oE '\btl_[a-z0-9_]+ *\([^*]' | sed 's/ *(.*//' | sort -u > "$tmp/declared"
+nm -D --defined-only "$lib/libtwinlens.so" | sed 's/.* //' | grep -vE '^__(asan|odr_asan|ubsan)' | sort -u > "$tmp/exported"
+diff "$tmp/declared" "$tmp/exported" > "$tmp/log" || die "declared (<) is not exported (>):
+$(grep '^[<>]' "$tmp/log")"
+[ "$(wc -l < "$tmp/exported")" -gt 100 ] || die "only $(wc -l < "$tmp/exported") functions"
+readelf -d "$lib/libtwinlens.so" | grep -q "SONAME.*\[libtwinlens.so.${version%.*}\]" || die "soname: $(readelf -d "$lib/libtwinlens.so" | grep SONAME)"
+
+# ---- the program ----------------------------------------------------------------------
+[ "$("$prefix/bin/twinlens" --version)" = "twinlens $version" ] || die "twinlens --version"
+"$prefix/bin/twinlens" inspect > "$tmp/log" 2>&1 || die "twinlens inspect: $(cat "$tmp/log")"
+
+# ---- pkg-config -------------------------------------------------------------------------
+[ "$(pkg-config --modversion twinlens)" = "$version" ] || die "pkg-config: $(pkg-config --modversion twinlens)"
+# shellcheck disable=SC2046
+"$cc" "${flags[@]}" "$here/consumer.c" -o "$tmp/consumer" $(pkg-config --cflags --libs twinlens) || die "pkg-config"
+[ "$("$tmp/consumer")" = "$version" ] || die "a program by pkg-config"
+
+# ---- libtwinlens.a: a prefix without the other -------------------------------------------
+mkdir "$tmp/static"
+cp -r "$lib" "$tmp/static/lib"
+rm "$tmp"/static/lib/libtwinlens.so*
+# shellcheck disable=SC2046
+"$cc" "${flags[@]}" -I"$prefix/include" "$here/consumer.c" -o "$tmp/consumer" \
+    $(PKG_CONFIG_PATH=$tmp/static/lib/pkgconfig pkg-config --static --libs twinlens) || die "static"
+[ "$("$tmp/consumer")" = "$version" ] || die "a static program"
+
+# ---- CMake, in C and in C++ -------------------------------------------------------------
+cmake -S "$here" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
+    -DCMAKE_C_FLAGS="${CFLAGS:-}" -DCMAKE_CXX_FLAGS="${CFLAGS:-}" > "$tmp/log" 2>&1 &&
+    cmake --build "$tmp/build" >> "$tmp/log" 2>&1 || die "CMake: $(tail -n 20 "$tmp/log")"
+for program in consumer_c consumer_cxx; do
+    [ "$("$tmp/build/$program")" = "$version" ] || die "$program by CMake"
+done
