@@ -128,11 +128,26 @@ static tl_study_prompt prompt_of(size_t row)
         .label = row == 2 ? NULL : "two",
         .top = row == 4 ? NULL : "\xc3\xa9",
         .answer_logit = 0.1 + 0.2,
-        .label_logit = 5e-324,
+        .label_logit = row == 2 ? NAN : 5e-324,
         .top_logit = -1.0 / 3.0,
         .correct_limited = row == 0,
         .correct_full = row == 4,
     };
+}
+
+static tl_status put_prompts(tl_study_db *db, const tl_study_prompt *prompts, size_t n)
+{
+    return tl_study_db_put(db, &(tl_rows){TL_ROW_PROMPT, prompts, n}, 1, &err);
+}
+
+/* The manifest's value; NULL when there is no such key. */
+static const char *value_of(const tl_study_db *db, const char *key)
+{
+    tl_study_key row = {.key = key};
+    bool found = false;
+    assert_int_equal(tl_study_db_find(db, TL_ROW_KEY, &row, arena, &found, &err),
+                     TL_OK);
+    return found ? row.value : NULL;
 }
 
 /* ---- rows -------------------------------------------------------------------- */
@@ -143,8 +158,8 @@ static void prompts_come_back_bit_for_bit_in_order_of_rows(void **state)
     tl_study_db *db = open_adopted();
     const tl_study_prompt first[] = {prompt_of(4), prompt_of(1)};
     const tl_study_prompt second[] = {prompt_of(0), prompt_of(2), prompt_of(4)};
-    assert_int_equal(tl_study_db_put_prompts(db, first, 2, &err), TL_OK);
-    assert_int_equal(tl_study_db_put_prompts(db, second, 3, &err), TL_OK);
+    assert_int_equal(put_prompts(db, first, 2), TL_OK);
+    assert_int_equal(put_prompts(db, second, 3), TL_OK);
     tl_study_db_close(db);
 
     db = open_for(TL_STUDY_READ);
@@ -281,15 +296,19 @@ static void overlaps_and_swaps_come_back(void **state)
     const tl_study_overlap rows[] = {
         {"data", "heads", 0.25, 0.25, 0.25, false, 0.3, 0.01},
         {"query", "neurons", 1.0 / 3, 0.5, NAN, true, 0.0, 0.0}};
+    const tl_study_stage stage = {"overlap"};
+    const tl_rows both[] = {{TL_ROW_OVERLAP, rows, 2}, {TL_ROW_STAGE, &stage, 1}};
+    tl_rows found = {0};
     bool there = true;
     assert_int_equal(tl_study_db_has_stage(db, "overlap", &there, &err), TL_OK);
     assert_false(there);
-    assert_int_equal(tl_study_db_put_overlaps(db, rows, 2, &err), TL_OK);
+    assert_int_equal(tl_study_db_put(db, both, 2, &err), TL_OK);
     assert_int_equal(tl_study_db_has_stage(db, "overlap", &there, &err), TL_OK);
     assert_true(there);
-    const tl_study_overlap *overlaps = NULL;
-    size_t n = 0;
-    assert_int_equal(tl_study_db_get_overlaps(db, arena, &overlaps, &n, &err), TL_OK);
+    assert_int_equal(tl_study_db_get(db, TL_ROW_OVERLAP, NULL, 0, arena, &found, &err),
+                     TL_OK);
+    const tl_study_overlap *overlaps = found.rows;
+    size_t n = found.n;
     assert_int_equal(n, 2);
     assert_string_equal(overlaps[0].segment, "data");
     assert_string_equal(overlaps[1].kind, "neurons");
@@ -439,11 +458,8 @@ static void a_study_of_other_keys_is_refused_with_each_difference(void **state)
         assert_null(hash); /* nothing was touched */
     }
     assert_int_equal(tl_study_db_adopt(db, keys, 2, files, 1, &err), TL_OK);
-    const char *value = NULL;
-    assert_int_equal(tl_study_db_get_key(db, "seed", arena, &value, &err), TL_OK);
-    assert_string_equal(value, "42");
-    assert_int_equal(tl_study_db_get_key(db, "none", arena, &value, &err), TL_OK);
-    assert_null(value);
+    assert_string_equal(value_of(db, "seed"), "42");
+    assert_null(value_of(db, "none"));
     tl_study_db_close(db);
 }
 
@@ -623,8 +639,8 @@ static void a_killed_process_leaves_committed_units_only(void **state)
         /* The third row breaks "not null" in the middle of the unit. */
         tl_study_prompt broken[] = {prompt_of(4), prompt_of(6), prompt_of(8)};
         broken[2].answer = NULL;
-        if (tl_study_db_put_prompts(db, whole, 2, &err) == TL_OK &&
-            tl_study_db_put_prompts(db, broken, 3, &err) == TL_ERR_IO)
+        if (put_prompts(db, whole, 2) == TL_OK &&
+            put_prompts(db, broken, 3) == TL_ERR_IO)
             kill(getpid(), SIGKILL);
         _exit(1);
     }
@@ -647,7 +663,7 @@ static void a_full_disk_is_told_and_takes_nothing(void **state)
     (void)state;
     tl_study_db *db = open_adopted();
     const tl_study_prompt prompt = prompt_of(0);
-    assert_int_equal(tl_study_db_put_prompts(db, &prompt, 1, &err), TL_OK);
+    assert_int_equal(put_prompts(db, &prompt, 1), TL_OK);
     tl_study_db_close(db);
 
     const pid_t child = fork();
@@ -662,7 +678,7 @@ static void a_full_disk_is_told_and_takes_nothing(void **state)
             tl_study_prompt many[64];
             for (size_t j = 0; j < 64; j++)
                 many[j] = prompt_of(10 + 2 * (i + j));
-            status = tl_study_db_put_prompts(db, many, 64, &err);
+            status = put_prompts(db, many, 64);
         }
         tl_study_db_close(db);
         _exit(status == TL_ERR_IO && strstr(err.text, "study.db: ") != NULL ? 0 : 1);
@@ -694,9 +710,8 @@ static void a_finished_study_can_be_read_where_nothing_can_be_written(void **sta
         if (geteuid() == 0 && setuid(65534) != 0)
             _exit(2);
         tl_study_db *db = open_for(TL_STUDY_READ);
-        const char *value = NULL;
-        if (tl_study_db_get_key(db, "seed", arena, &value, &err) != TL_OK ||
-            value == NULL || strcmp(value, "42") != 0)
+        const char *value = value_of(db, "seed");
+        if (value == NULL || strcmp(value, "42") != 0)
             _exit(3);
         tl_study_db_close(db);
         expect_refusal(TL_STUDY_WRITE, TL_ERR_IO, "cannot write: Permission denied");

@@ -18,12 +18,40 @@
 
 TL_BEGIN_DECLS
 
+/* A table of study.db for each kind. */
+typedef enum tl_row_kind {
+    TL_ROW_KEY,
+    TL_ROW_FILE,
+    TL_ROW_PROMPT,
+    TL_ROW_OVERLAP,
+    TL_ROW_STAGE,
+} tl_row_kind;
+enum { TL_ROW_KIND_COUNT = TL_ROW_STAGE + 1 };
+
+/* Some rows of one kind, in the order of their keys. */
+typedef struct tl_rows {
+    tl_row_kind kind;
+    const void *rows; /* [n] of the kind's struct */
+    size_t n;
+} tl_rows;
+
 /* ---- what made the study ----------------------------------------------------- */
 
 /* One line of the manifest: a setting, or the hash of what went in. */
 typedef struct tl_study_key {
     const char *key, *value;
 } tl_study_key;
+
+/* A file that was hashed, and how it looked, so that it need not be hashed again. */
+typedef struct tl_study_file {
+    const char *path, *sha256;
+    int64_t bytes, modified_ns;
+} tl_study_file;
+
+/* A stage of the study that is over; "all" when the study is. */
+typedef struct tl_study_stage {
+    const char *name;
+} tl_study_stage;
 
 /* ---- what the model says to each prompt -------------------------------------- */
 

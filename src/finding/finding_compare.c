@@ -73,11 +73,13 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
 {
     const size_t n_draws = strtoul(tl_findings_key(out, "rand-draws"), NULL, 10);
     const bool published = strcmp(tl_findings_key(out, "niou"), "ref") == 0;
-    const tl_study_overlap *rows = NULL;
-    size_t n = 0;
-    const tl_status status = tl_study_db_get_overlaps(db, arena, &rows, &n, err);
+    tl_rows got = {0};
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_OVERLAP, NULL, 0, arena, &got, err);
     if (status != TL_OK)
         return status;
+    const tl_study_overlap *rows = got.rows;
+    const size_t n = got.n;
     tl_finding_overlap *overlaps = tl_arena_alloc(arena, n, sizeof *overlaps);
     if (overlaps == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", n);

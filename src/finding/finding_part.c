@@ -254,14 +254,15 @@ tl_status tl_findings_part(const tl_study_db *db, const char *folder,
                            tl_error *err)
 {
     tl_finding_part p = {0};
-    const char *faith = NULL;
+    tl_study_key faith = {.key = "faith"};
+    bool found = false;
     tl_status status = read_prompts(db, modality, arena, &p, err);
     if (status == TL_OK)
-        status = tl_study_db_get_key(db, "faith", arena, &faith, err);
+        status = tl_study_db_find(db, TL_ROW_KEY, &faith, arena, &found, err);
     for (size_t k = 0; k < TL_STUDY_KIND_COUNT && status == TL_OK; k++)
-        status = read_curve(db, modality, k,
-                            faith != NULL && strcmp(faith, "ratio_mean") == 0, arena,
-                            &p, err);
+        status =
+            read_curve(db, modality, k, found && strcmp(faith.value, "ratio_mean") == 0,
+                       arena, &p, err);
     if (status == TL_OK)
         status = tl_study_db_get_minimal(db, modality, &p.minimal, &p.done, err);
     if (status == TL_OK && p.minimal.found && p.minimal.point >= p.n_points)

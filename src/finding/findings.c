@@ -60,7 +60,10 @@ static tl_status read_modality(const tl_study_db *db, const char *folder,
 static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f,
                           tl_error *err)
 {
-    tl_status status = tl_study_db_get_keys(db, arena, &f->keys, &f->n_keys, err);
+    tl_rows keys = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_KEY, NULL, 0, arena, &keys, err);
+    f->keys = keys.rows;
+    f->n_keys = keys.n;
     if (status == TL_OK && f->n_keys == 0)
         status = tl_fail(err, TL_ERR_NOT_FOUND, "the study there has not begun");
     if (status == TL_OK)

@@ -92,6 +92,31 @@ tl_status tl_sql_bind(tl_sql_statement *statement, int parameter, tl_sql_value v
     return code == SQLITE_OK ? TL_OK : tl_sql_fail(statement->sql, code, err);
 }
 
+tl_status tl_sql_bind_value(tl_sql_statement *statement, int parameter,
+                            const tl_value *value, tl_error *err)
+{
+    sqlite3_stmt *handle = statement->handle;
+    int code = SQLITE_MISUSE;
+    switch (value->type) {
+    case TL_VALUE_INTEGER:
+        code = sqlite3_bind_int64(handle, parameter, value->integer);
+        break;
+    case TL_VALUE_REAL:
+        code = sqlite3_bind_double(handle, parameter, value->real);
+        break;
+    case TL_VALUE_TEXT:
+        code = sqlite3_bind_text64(handle, parameter, value->bytes, value->n_bytes,
+                                   SQLITE_STATIC, SQLITE_UTF8);
+        break;
+    case TL_VALUE_BLOB:
+        code = sqlite3_bind_blob64(handle, parameter, value->bytes, value->n_bytes,
+                                   SQLITE_STATIC);
+        break;
+    case TL_VALUE_NULL: code = sqlite3_bind_null(handle, parameter); break;
+    }
+    return code == SQLITE_OK ? TL_OK : tl_sql_fail(statement->sql, code, err);
+}
+
 tl_status tl_sql_step(tl_sql_statement *statement, bool *row, tl_error *err)
 {
     const int code = sqlite3_step(statement->handle);
@@ -112,6 +137,42 @@ tl_status tl_sql_insert(tl_sql_statement *statement, const tl_sql_value *values,
         status = tl_sql_step(statement, &row, err);
     sqlite3_reset(statement->handle);
     return status;
+}
+
+tl_status tl_sql_execute(tl_sql_statement *statement, tl_error *err)
+{
+    bool row = false;
+    const tl_status status = tl_sql_step(statement, &row, err);
+    sqlite3_reset(statement->handle);
+    return status;
+}
+
+tl_value tl_sql_column(const tl_sql_statement *statement, int column)
+{
+    sqlite3_stmt *row = statement->handle;
+    tl_value value = {.type = TL_VALUE_NULL};
+    switch (sqlite3_column_type(row, column)) {
+    case SQLITE_INTEGER:
+        value.type = TL_VALUE_INTEGER;
+        value.integer = sqlite3_column_int64(row, column);
+        break;
+    case SQLITE_FLOAT:
+        value.type = TL_VALUE_REAL;
+        value.real = sqlite3_column_double(row, column);
+        break;
+    case SQLITE_TEXT:
+        value.type = TL_VALUE_TEXT;
+        value.bytes = sqlite3_column_text(row, column);
+        value.n_bytes = (size_t)sqlite3_column_bytes(row, column);
+        break;
+    case SQLITE_BLOB:
+        value.type = TL_VALUE_BLOB;
+        value.bytes = sqlite3_column_blob(row, column);
+        value.n_bytes = (size_t)sqlite3_column_bytes(row, column);
+        break;
+    default: break;
+    }
+    return value;
 }
 
 size_t tl_sql_get_size(const tl_sql_statement *statement, int column)

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "store/columns.h"
 #include "twinlens/arena.h"
 #include "twinlens/status.h"
 
@@ -95,11 +96,19 @@ void tl_sql_release(tl_sql_statement *statement);
 /* Parameters count from 1, columns from 0. */
 tl_status tl_sql_bind(tl_sql_statement *statement, int parameter, tl_sql_value value,
                       tl_error *err);
+tl_status tl_sql_bind_value(tl_sql_statement *statement, int parameter,
+                            const tl_value *value, tl_error *err);
 tl_status tl_sql_step(tl_sql_statement *statement, bool *row, tl_error *err);
 
 /* Binds all of `values`, runs the statement to its end and makes it ready again. */
 tl_status tl_sql_insert(tl_sql_statement *statement, const tl_sql_value *values,
                         size_t count, tl_error *err);
+
+/* Runs the statement to its end and makes it ready again. */
+tl_status tl_sql_execute(tl_sql_statement *statement, tl_error *err);
+
+/* Of the row that was stepped to; its bytes live until the next step. */
+tl_value tl_sql_column(const tl_sql_statement *statement, int column);
 
 size_t tl_sql_get_size(const tl_sql_statement *statement, int column);
 int32_t tl_sql_get_id(const tl_sql_statement *statement, int column);

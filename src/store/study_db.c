@@ -11,7 +11,7 @@
  * 3. A committed transaction survives a power cut: synchronous = full syncs the log
  *    at each commit (in WAL mode "normal" would not).
  */
-#include "store/study_db_private.h"
+#include "store/row_sql.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,18 +29,6 @@ enum {
 
 /* clang-format off */
 static const char *const schema[] = {
-    "create table manifest("
-    " key text primary key not null, value text not null) strict, without rowid",
-    "create table file("
-    " path text primary key not null, bytes integer not null,"
-    " modified_ns integer not null, sha256 text not null) strict, without rowid",
-    "create table prompt("
-    " row integer primary key not null, id text not null, modality text not null,"
-    " n_pos integer not null, data_begin integer not null, data_end integer not null,"
-    " answer_id integer not null, label_id integer, top_id integer not null,"
-    " answer text not null, label text, top text,"
-    " answer_logit real, label_logit real, top_logit real,"
-    " correct_limited integer not null, correct_full integer not null) strict",
     "create table pair("
     " modality text not null, part text not null, pair integer not null,"
     " row integer not null, counterfactual integer not null,"
@@ -66,10 +54,6 @@ static const char *const schema[] = {
     " primary key(modality, kind, point)) strict, without rowid",
     "create table minimal("
     " modality text primary key not null, point integer) strict, without rowid",
-    "create table overlap("
-    " segment text not null, kind text not null, iou real, in_text real,"
-    " in_image real, is_empty integer not null, random real, deviation real,"
-    " primary key(segment, kind)) strict, without rowid",
     "create table swap("
     " host text not null, swap integer not null, swapped text not null,"
     " draw integer, n_heads integer not null, n_neurons integer not null,"
@@ -110,8 +94,7 @@ static const char *const schema[] = {
     "create table completeness("
     " modality text not null, pair integer not null, ig_steps integer not null,"
     " attributed real, difference real,"
-    " primary key(modality, pair, ig_steps)) strict, without rowid",
-    "create table stage(name text primary key not null) strict, without rowid"};
+    " primary key(modality, pair, ig_steps)) strict, without rowid"};
 /* clang-format on */
 
 /* ---- the folder -------------------------------------------------------------- */
@@ -240,6 +223,8 @@ static tl_status make_schema(const tl_study_db *db, tl_error *err)
     tl_status status = tl_sql_begin(&db->sql, err);
     if (status != TL_OK)
         return status;
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK; k++)
+        status = tl_row_sql_create(&db->sql, tl_row_table_get((tl_row_kind)k), err);
     for (size_t i = 0; i < sizeof schema / sizeof *schema && status == TL_OK; i++)
         status = tl_sql_run(&db->sql, schema[i], err);
     if (status == TL_OK)
@@ -364,151 +349,67 @@ static void add_difference(char *text, size_t bytes, const char *key, const char
              here != NULL ? shown(here, b) : "(not said)");
 }
 
+static const tl_study_key *find_key(const tl_study_key *keys, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(keys[i].key, key) == 0)
+            return &keys[i];
+    return NULL;
+}
+
 /* Compares in both directions; `text` receives the differences. */
-static tl_status compare_keys(const tl_study_db *db, const tl_study_key *keys,
-                              size_t n_keys, tl_arena *arena, char *text, size_t bytes,
-                              tl_error *err)
+static void compare_keys(const tl_study_key *there, size_t n_there,
+                         const tl_study_key *here, size_t n_here, char *text,
+                         size_t bytes)
 {
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < n_keys && status == TL_OK; i++) {
-        const char *there = NULL;
-        status = tl_study_db_get_key(db, keys[i].key, arena, &there, err);
-        if (status == TL_OK && (there == NULL || strcmp(there, keys[i].value) != 0))
-            add_difference(text, bytes, keys[i].key, there, keys[i].value);
+    for (size_t i = 0; i < n_here; i++) {
+        const tl_study_key *k = find_key(there, n_there, here[i].key);
+        if (k == NULL || strcmp(k->value, here[i].value) != 0)
+            add_difference(text, bytes, here[i].key, k != NULL ? k->value : NULL,
+                           here[i].value);
     }
-    tl_sql_statement statement = {0};
-    if (status == TL_OK)
-        status = tl_sql_prepare(
-            &db->sql, "select key, value from manifest order by key", &statement, err);
-    bool row = false;
-    while (status == TL_OK && (status = tl_sql_step(&statement, &row, err)) == TL_OK &&
-           row) {
-        const char *key = NULL, *value = NULL;
-        status = tl_sql_get_text(&statement, 0, arena, &key, err);
-        if (status == TL_OK)
-            status = tl_sql_get_text(&statement, 1, arena, &value, err);
-        bool known = status != TL_OK;
-        for (size_t i = 0; i < n_keys && !known; i++)
-            known = strcmp(keys[i].key, key) == 0;
-        if (!known)
-            add_difference(text, bytes, key, value, NULL);
-    }
-    tl_sql_release(&statement);
-    return status;
+    for (size_t i = 0; i < n_there; i++)
+        if (find_key(here, n_here, there[i].key) == NULL)
+            add_difference(text, bytes, there[i].key, there[i].value, NULL);
 }
 
-static tl_status put_keys(const tl_study_db *db, const tl_study_key *keys,
-                          size_t n_keys, tl_error *err)
+static tl_status adopt(tl_study_db *db, const tl_rows *keys, const tl_rows *files,
+                       tl_arena *arena, tl_error *err)
 {
-    tl_sql_statement statement = {0};
-    tl_status status =
-        tl_sql_prepare(&db->sql, "insert into manifest values(?, ?)", &statement, err);
-    for (size_t i = 0; i < n_keys && status == TL_OK; i++) {
-        const tl_sql_value values[] = {tl_sql_text(keys[i].key),
-                                       tl_sql_text(keys[i].value)};
-        status = tl_sql_insert(&statement, values, 2, err);
+    char differences[600] = "";
+    tl_rows there = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_KEY, NULL, 0, arena, &there, err);
+    if (status != TL_OK)
+        return status;
+    if (there.n > 0)
+        compare_keys(there.rows, there.n, keys->rows, keys->n, differences,
+                     sizeof differences);
+    if (differences[0] != '\0')
+        return tl_fail(err, TL_ERR_DATA, "%s: holds another study: %s", db->sql.path,
+                       differences);
+    bool all_known = there.n > 0;
+    for (size_t i = 0; i < files->n && status == TL_OK && all_known; i++) {
+        const tl_study_file *file = (const tl_study_file *)files->rows + i;
+        const char *hash = NULL;
+        status = tl_study_db_get_hash(db, file->path, file->bytes, file->modified_ns,
+                                      arena, &hash, err);
+        all_known = hash != NULL && strcmp(hash, file->sha256) == 0;
     }
-    tl_sql_release(&statement);
-    return status;
-}
-
-static tl_status put_files(const tl_study_db *db, const tl_study_file *files,
-                           size_t n_files, tl_error *err)
-{
-    tl_sql_statement statement = {0};
-    tl_status status = tl_sql_prepare(
-        &db->sql, "insert or replace into file values(?, ?, ?, ?)", &statement, err);
-    for (size_t i = 0; i < n_files && status == TL_OK; i++) {
-        const tl_sql_value values[] = {
-            tl_sql_text(files[i].path), tl_sql_int(files[i].bytes),
-            tl_sql_int(files[i].modified_ns), tl_sql_text(files[i].sha256)};
-        status = tl_sql_insert(&statement, values, 4, err);
-    }
-    tl_sql_release(&statement);
-    return status;
+    const tl_rows both[] = {*files, *keys};
+    return status != TL_OK || all_known
+               ? status
+               : tl_study_db_put(db, both, there.n == 0 ? 2 : 1, err);
 }
 
 tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_keys,
                             const tl_study_file *files, size_t n_files, tl_error *err)
 {
-    char differences[600] = "";
-    int64_t n_there = 0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", db->sql.path);
-    tl_status status =
-        tl_sql_query_int(&db->sql, "select count(*) from manifest", &n_there, err);
-    if (status == TL_OK && n_there > 0)
-        status =
-            compare_keys(db, keys, n_keys, arena, differences, sizeof differences, err);
-    if (status == TL_OK && differences[0] != '\0')
-        status = tl_fail(err, TL_ERR_DATA, "%s: holds another study: %s", db->sql.path,
-                         differences);
-    bool all_known = n_there > 0;
-    for (size_t i = 0; i < n_files && status == TL_OK && all_known; i++) {
-        const char *hash = NULL;
-        status = tl_study_db_get_hash(db, files[i].path, files[i].bytes,
-                                      files[i].modified_ns, arena, &hash, err);
-        all_known = hash != NULL && strcmp(hash, files[i].sha256) == 0;
-    }
-    if (status == TL_OK && !all_known &&
-        (status = tl_sql_begin(&db->sql, err)) == TL_OK) {
-        if (n_there == 0)
-            status = put_keys(db, keys, n_keys, err);
-        if (status == TL_OK)
-            status = put_files(db, files, n_files, err);
-        status = tl_sql_end(&db->sql, status, err);
-    }
+    const tl_status status = adopt(db, &(tl_rows){TL_ROW_KEY, keys, n_keys},
+                                   &(tl_rows){TL_ROW_FILE, files, n_files}, arena, err);
     tl_arena_destroy(arena);
-    return status;
-}
-
-tl_status tl_study_db_get_key(const tl_study_db *db, const char *key, tl_arena *arena,
-                              const char **value, tl_error *err)
-{
-    tl_sql_statement statement = {0};
-    const char *found = NULL;
-    bool row = false;
-    tl_status status = tl_sql_prepare(
-        &db->sql, "select value from manifest where key = ?", &statement, err);
-    if (status == TL_OK)
-        status = tl_sql_bind(&statement, 1, tl_sql_text(key), err);
-    if (status == TL_OK)
-        status = tl_sql_step(&statement, &row, err);
-    if (status == TL_OK && row)
-        status = tl_sql_get_text(&statement, 0, arena, &found, err);
-    if (status == TL_OK)
-        *value = found;
-    tl_sql_release(&statement);
-    return status;
-}
-
-tl_status tl_study_db_get_keys(const tl_study_db *db, tl_arena *arena,
-                               const tl_study_key **keys, size_t *n, tl_error *err)
-{
-    tl_study_key *rows = NULL;
-    tl_sql_statement statement = {0};
-    size_t count = 0, found = 0;
-    bool row = false;
-    tl_status status =
-        tl_study_count(db, "select count(*) from manifest", NULL, 0, &count, err);
-    if (status == TL_OK)
-        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
-    if (status == TL_OK)
-        status = tl_study_select(db, "select key, value from manifest order by key",
-                                 NULL, 0, &statement, err);
-    while (status == TL_OK && found < count &&
-           (status = tl_sql_step(&statement, &row, err)) == TL_OK && row) {
-        status = tl_sql_get_text(&statement, 0, arena, &rows[found].key, err);
-        if (status == TL_OK)
-            status = tl_sql_get_text(&statement, 1, arena, &rows[found].value, err);
-        found++;
-    }
-    tl_sql_release(&statement);
-    if (status == TL_OK) {
-        *keys = rows;
-        *n = found;
-    }
     return status;
 }
 
@@ -516,23 +417,34 @@ tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t 
                                int64_t modified_ns, tl_arena *arena,
                                const char **sha256, tl_error *err)
 {
-    tl_sql_statement statement = {0};
-    const char *found = NULL;
-    bool row = false;
-    const tl_sql_value values[] = {tl_sql_text(path), tl_sql_int(bytes),
-                                   tl_sql_int(modified_ns)};
-    tl_status status = tl_sql_prepare(
-        &db->sql,
-        "select sha256 from file where path = ? and bytes = ? and modified_ns = ?",
-        &statement, err);
-    for (int i = 0; i < 3 && status == TL_OK; i++)
-        status = tl_sql_bind(&statement, i + 1, values[i], err);
+    tl_study_file file = {.path = path};
+    bool found = false;
+    const tl_status status =
+        tl_study_db_find(db, TL_ROW_FILE, &file, arena, &found, err);
     if (status == TL_OK)
-        status = tl_sql_step(&statement, &row, err);
-    if (status == TL_OK && row)
-        status = tl_sql_get_text(&statement, 0, arena, &found, err);
-    if (status == TL_OK)
-        *sha256 = found;
-    tl_sql_release(&statement);
+        *sha256 = found && file.bytes == bytes && file.modified_ns == modified_ns
+                      ? file.sha256
+                      : NULL;
+    return status;
+}
+
+/* ---- stages ------------------------------------------------------------------ */
+
+tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err)
+{
+    const tl_study_stage stage = {name};
+    return tl_study_db_put(db, &(tl_rows){TL_ROW_STAGE, &stage, 1}, 1, err);
+}
+
+tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
+                                tl_error *err)
+{
+    tl_study_stage stage = {name};
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", db->sql.path);
+    const tl_status status =
+        tl_study_db_find(db, TL_ROW_STAGE, &stage, arena, out, err);
+    tl_arena_destroy(arena);
     return status;
 }

@@ -6,7 +6,7 @@
  *     tl_study_db *db = NULL;
  *     status = tl_study_db_open("runs/my-task", TL_STUDY_WRITE, &db, &err);
  *     status = tl_study_db_adopt(db, keys, n_keys, files, n_files, &err);
- *     status = tl_study_db_put_prompts(db, prompts, n, &err);
+ *     status = tl_study_db_put(db, &(tl_rows){TL_ROW_PROMPT, prompts, n}, 1, &err);
  *     tl_study_db_close(db);
  *
  * One `put` is one unit of work and one transaction: when it returns TL_OK the rows
@@ -47,13 +47,26 @@ tl_status tl_study_db_open(const char *folder, tl_study_access access,
                            tl_study_db **out, tl_error *err);
 void tl_study_db_close(tl_study_db *db);
 
-/* ---- what made the study ----------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------- */
 
-/* A file that was hashed, and how it looked, so that it need not be hashed again. */
-typedef struct tl_study_file {
-    const char *path, *sha256;
-    int64_t bytes, modified_ns;
-} tl_study_file;
+/* Puts rows of one or more kinds, all of them or none. */
+tl_status tl_study_db_put(tl_study_db *db, const tl_rows *units, size_t n,
+                          tl_error *err);
+
+/*
+ * Rows whose first n_like keys are those of `like` (NULL when n_like is 0). Errors:
+ * TL_ERR_FORMAT with table and row, where the table or one of its columns is missing, a
+ * value is none that the column can have, a key is there twice, or, of keys that count,
+ * one is not there.
+ */
+tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *like,
+                          size_t n_like, tl_arena *arena, tl_rows *out, tl_error *err);
+
+/* Fills in the row that has the key of `row`; leaves it alone when there is none. */
+tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
+                           tl_arena *arena, bool *found, tl_error *err);
+
+/* ---- what made the study ----------------------------------------------------- */
 
 /*
  * Makes the study that of these keys. A study that has none yet takes them; one that
@@ -63,14 +76,6 @@ typedef struct tl_study_file {
 tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_keys,
                             const tl_study_file *files, size_t n_files, tl_error *err);
 
-/* *value is NULL when there is no such key. */
-tl_status tl_study_db_get_key(const tl_study_db *db, const char *key, tl_arena *arena,
-                              const char **value, tl_error *err);
-
-/* All of them, in the order of their keys. */
-tl_status tl_study_db_get_keys(const tl_study_db *db, tl_arena *arena,
-                               const tl_study_key **keys, size_t *n, tl_error *err);
-
 /* The hash remembered for a file, if it still looks the same; NULL if not. */
 tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t bytes,
                                int64_t modified_ns, tl_arena *arena,
@@ -78,8 +83,6 @@ tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t 
 
 /* ---- what the model says to each prompt -------------------------------------- */
 
-tl_status tl_study_db_put_prompts(tl_study_db *db, const tl_study_prompt *prompts,
-                                  size_t n_prompts, tl_error *err);
 tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
                                   tl_arena *arena, const tl_study_prompt **prompts,
                                   size_t *n_prompts, tl_error *err);
@@ -168,13 +171,6 @@ tl_status tl_study_db_get_minimal(const tl_study_db *db, tl_modality modality,
 tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err);
 tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
                                 tl_error *err);
-
-/* All rows at once: the end of the stage "overlap". */
-tl_status tl_study_db_put_overlaps(tl_study_db *db, const tl_study_overlap *overlaps,
-                                   size_t n, tl_error *err);
-tl_status tl_study_db_get_overlaps(const tl_study_db *db, tl_arena *arena,
-                                   const tl_study_overlap **overlaps, size_t *n,
-                                   tl_error *err);
 
 tl_status tl_study_db_put_swaps(tl_study_db *db, tl_modality host,
                                 const tl_study_swap *swaps, size_t n, tl_error *err);

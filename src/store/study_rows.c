@@ -55,104 +55,24 @@ tl_status tl_study_take(const tl_study_db *db, tl_arena *arena, size_t count,
 
 /* ---- prompts ----------------------------------------------------------------- */
 
-tl_status tl_study_db_put_prompts(tl_study_db *db, const tl_study_prompt *prompts,
-                                  size_t n_prompts, tl_error *err)
-{
-    tl_sql_statement statement = {0};
-    tl_status status = tl_sql_begin(&db->sql, err);
-    if (status != TL_OK)
-        return status;
-    status = tl_sql_prepare(&db->sql,
-                            "insert or replace into prompt values("
-                            "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                            &statement, err);
-    for (size_t i = 0; i < n_prompts && status == TL_OK; i++) {
-        const tl_study_prompt *p = &prompts[i];
-        const bool labelled = p->label_id >= 0;
-        const tl_sql_value values[] = {
-            tl_sql_size(p->row),
-            tl_sql_text(p->id),
-            tl_sql_text(tl_study_modality_names[p->modality]),
-            tl_sql_size(p->n_pos),
-            tl_sql_size(p->data_begin),
-            tl_sql_size(p->data_end),
-            tl_sql_int(p->answer_id),
-            labelled ? tl_sql_int(p->label_id) : tl_sql_null(),
-            tl_sql_int(p->top_id),
-            tl_sql_text(p->answer),
-            labelled ? tl_sql_text(p->label) : tl_sql_null(),
-            tl_sql_text(p->top),
-            tl_sql_real(p->answer_logit),
-            labelled ? tl_sql_real(p->label_logit) : tl_sql_null(),
-            tl_sql_real(p->top_logit),
-            tl_sql_int(p->correct_limited),
-            tl_sql_int(p->correct_full),
-        };
-        status = tl_sql_insert(&statement, values, COUNT(values), err);
-    }
-    tl_sql_release(&statement);
-    return tl_sql_end(&db->sql, status, err);
-}
-
-static tl_status get_prompt(const tl_sql_statement *s, tl_modality modality,
-                            tl_arena *arena, tl_study_prompt *p, tl_error *err)
-{
-    *p = (tl_study_prompt){
-        .row = tl_sql_get_size(s, 0),
-        .modality = modality,
-        .n_pos = tl_sql_get_size(s, 2),
-        .data_begin = tl_sql_get_size(s, 3),
-        .data_end = tl_sql_get_size(s, 4),
-        .answer_id = tl_sql_get_id(s, 5),
-        .label_id = tl_sql_get_id(s, 6),
-        .top_id = tl_sql_get_id(s, 7),
-        .answer_logit = tl_sql_get_real(s, 11),
-        .label_logit = tl_sql_get_real(s, 12),
-        .top_logit = tl_sql_get_real(s, 13),
-        .correct_limited = tl_sql_get_size(s, 14) != 0,
-        .correct_full = tl_sql_get_size(s, 15) != 0,
-    };
-    tl_status status = tl_sql_get_text(s, 1, arena, &p->id, err);
-    if (status == TL_OK)
-        status = tl_sql_get_text(s, 8, arena, &p->answer, err);
-    if (status == TL_OK)
-        status = tl_sql_get_text(s, 9, arena, &p->label, err);
-    if (status == TL_OK)
-        status = tl_sql_get_text(s, 10, arena, &p->top, err);
-    return status;
-}
-
 tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
                                   tl_arena *arena, const tl_study_prompt **prompts,
                                   size_t *n_prompts, tl_error *err)
 {
-    const char *const parameters[] = {tl_study_modality_names[modality]};
-    tl_study_prompt *rows = NULL;
-    tl_sql_statement statement = {0};
-    size_t count = 0, n = 0;
-    bool row = false;
-    tl_status status =
-        tl_study_count(db, "select count(*) from prompt where modality = ?", parameters,
-                       1, &count, err);
+    tl_rows all = {0};
+    tl_study_prompt *kept = NULL;
+    size_t n = 0;
+    tl_status status = tl_study_db_get(db, TL_ROW_PROMPT, NULL, 0, arena, &all, err);
     if (status == TL_OK)
-        status = tl_study_take(db, arena, count, sizeof *rows, &rows, err);
-    if (status == TL_OK)
-        status = tl_study_select(
-            db,
-            "select row, id, n_pos, data_begin, data_end, answer_id,"
-            " ifnull(label_id, -1), top_id, answer, label, top, answer_logit,"
-            " label_logit, top_logit, correct_limited, correct_full"
-            " from prompt where modality = ? order by row",
-            parameters, 1, &statement, err);
-    while (status == TL_OK && n < count &&
-           (status = tl_sql_step(&statement, &row, err)) == TL_OK && row)
-        status = get_prompt(&statement, modality, arena, &rows[n++], err);
-    tl_sql_release(&statement);
-    if (status == TL_OK) {
-        *prompts = rows;
-        *n_prompts = n;
-    }
-    return status;
+        status = tl_study_take(db, arena, all.n, sizeof *kept, &kept, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < all.n; i++)
+        if (((const tl_study_prompt *)all.rows)[i].modality == modality)
+            kept[n++] = ((const tl_study_prompt *)all.rows)[i];
+    *prompts = kept;
+    *n_prompts = n;
+    return TL_OK;
 }
 
 /* ---- pairs ------------------------------------------------------------------- */

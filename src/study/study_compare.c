@@ -113,7 +113,9 @@ static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *e
                                            .deviation = b.of[s][k].deviation};
         rows[n++] = both_kinds(&o, &b, s);
     }
-    return tl_study_db_put_overlaps(study->db, rows, n, err);
+    const tl_study_stage stage = {"overlap"};
+    const tl_rows done[] = {{TL_ROW_OVERLAP, rows, n}, {TL_ROW_STAGE, &stage, 1}};
+    return tl_study_db_put(study->db, done, 2, err);
 }
 
 /* Why the rest is left out, once. */

@@ -129,7 +129,9 @@ static tl_status predict_batch(const tl_study *study, tl_pass *pass, const size_
             status =
                 judge(study, rows[i], &encodings[i], logits, arena, &found[i], err);
     }
-    return status == TL_OK ? tl_study_db_put_prompts(study->db, found, n, err) : status;
+    return status == TL_OK
+               ? tl_study_db_put(study->db, &(tl_rows){TL_ROW_PROMPT, found, n}, 1, err)
+               : status;
 }
 
 /* How many prompts of that length fit into one pass. */
