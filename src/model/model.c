@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "model/model_private.h"
 #include "model/rope.h"
-#include "model/vision.h"
 #include "twinlens/alloc.h"
+#include "vision/vision.h"
 
 /* The revision that refs/main names, or else the snapshot changed last. */
 static const char *find_snapshot(const char *path, tl_arena *arena)

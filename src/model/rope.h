@@ -29,13 +29,4 @@ void tl_rope_positions(const int32_t *ids, size_t n_pos, int32_t image_token,
 void tl_rope_table(const tl_rope_spec *rope, size_t d_head, const int32_t *positions,
                    size_t n_pos, size_t first, size_t rows, float *cosine, float *sine);
 
-/*
- * The 2-D encoding of a vision tower: the first half of the frequencies turns with
- * the row, the second with the column of a patch, both at theta^(-4 f / d_head).
- * Patches come in blocks of merge x merge. Shapes cosine, sine
- * [grid_h * grid_w, d_head / 2].
- */
-void tl_rope_table_2d(double theta, size_t d_head, size_t grid_h, size_t grid_w,
-                      size_t merge, float *cosine, float *sine);
-
 #endif

@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/vision_spec.h"
 #include "op/activation.h"
 #include "twinlens/model.h"
+#include "vision/vision_spec.h"
 
 /* One rotary encoding; a model may use one in some layers and one in others. */
 typedef struct tl_rope_spec {

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/finder.h"
-#include "model/tower.h"
+#include "tensor/finder.h"
+#include "vision/tower.h"
 
 static const char *const decoder_prefixes[] = {"model.", "model.language_model.",
                                                "language_model.model."};

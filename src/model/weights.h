@@ -6,8 +6,8 @@
 #ifndef TWINLENS_MODEL_WEIGHTS_H
 #define TWINLENS_MODEL_WEIGHTS_H
 
-#include "model/finder.h"
 #include "model/spec.h"
+#include "tensor/finder.h"
 #include "twinlens/arena.h"
 #include "twinlens/safetensors.h"
 

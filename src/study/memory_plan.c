@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "model/vision.h"
+#include "vision/vision.h"
 
 /* What of this process is in memory; 0 when nobody tells. */
 static size_t resident_bytes(void)

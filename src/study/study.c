@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "study/manifest.h"
 #include "study/memory_plan.h"
-#include "model/vision.h"
+#include "vision/vision.h"
 
 /* ---- what there is to work with ---------------------------------------------- */
 

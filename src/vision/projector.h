@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * projector.h - what stands between a vision tower and the decoder; the kinds are those of
- * tl_projector_kind (model/vision_spec.h):
+ * tl_projector_kind (vision/vision_spec.h):
  *
  *     layers   feature = W_2 act(W_1 x + b_1) + b_2
  *     linear   feature = W x + b
@@ -9,12 +9,12 @@
  *
  * Only for the files of this folder.
  */
-#ifndef TWINLENS_MODEL_PROJECTOR_H
-#define TWINLENS_MODEL_PROJECTOR_H
+#ifndef TWINLENS_VISION_PROJECTOR_H
+#define TWINLENS_VISION_PROJECTOR_H
 
 #include "backend/backend.h"
-#include "model/finder.h"
-#include "model/vision_spec.h"
+#include "tensor/finder.h"
+#include "vision/vision_spec.h"
 
 typedef struct tl_projector {
     tl_linear in, out; /* linear: `in` alone; means: `in`, stored input first */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * vision.c - see vision.h; the towers are in vision_NAME.c. */
-#include "model/vision.h"
+#include "vision/vision.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "model/tower.h"
+#include "vision/tower.h"
 
 const tl_tower_kind *tl_tower_get(tl_tower tower)
 {

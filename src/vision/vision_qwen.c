@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * vision_qwen.c - the towers of Qwen2-VL and Qwen2.5-VL (model/tower.h): patches ->
+ * vision_qwen.c - the towers of Qwen2-VL and Qwen2.5-VL (vision/tower.h): patches ->
  * linear -> blocks of (norm, attention with 2-D rotary positions, norm, MLP) -> norm ->
  * each merge x merge block of patches, laid side by side, through two linear layers.
  *
@@ -9,11 +9,11 @@
  * the picture. For that its merged blocks are laid window by window, and put back in
  * order at the end.
  */
-#include "model/tower.h"
+#include "vision/tower.h"
 
 #include <string.h>
 
-#include "model/rope.h"
+#include "vision/rope_2d.h"
 
 typedef struct qwen_block {
     tl_norm norm1, norm2;

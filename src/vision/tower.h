@@ -3,13 +3,13 @@
  * tower.h - a vision tower: which tensors it has, and how it turns pixels into features.
  * One file each, vision_NAME.c; vision.c has the table.
  */
-#ifndef TWINLENS_MODEL_TOWER_H
-#define TWINLENS_MODEL_TOWER_H
+#ifndef TWINLENS_VISION_TOWER_H
+#define TWINLENS_VISION_TOWER_H
 
 #include "backend/backend.h"
-#include "model/finder.h"
-#include "model/vision_spec.h"
+#include "tensor/finder.h"
 #include "twinlens/encoding.h"
+#include "vision/vision_spec.h"
 
 typedef struct tl_tower_kind {
     /* The file has the tower when it has `marker` under one of the prefixes. */

@@ -2,8 +2,8 @@
  *
  * vision_spec.h - what a vision tower is: the sizes and switches that it is run with.
  */
-#ifndef TWINLENS_MODEL_VISION_SPEC_H
-#define TWINLENS_MODEL_VISION_SPEC_H
+#ifndef TWINLENS_VISION_VISION_SPEC_H
+#define TWINLENS_VISION_VISION_SPEC_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,13 +3,13 @@
  * vision.h - the vision towers: from pixels to the features that take the place
  * of image tokens in the decoder's input. Run forward only, once per image.
  */
-#ifndef TWINLENS_MODEL_VISION_H
-#define TWINLENS_MODEL_VISION_H
+#ifndef TWINLENS_VISION_VISION_H
+#define TWINLENS_VISION_VISION_H
 
 #include "backend/backend.h"
-#include "model/vision_spec.h"
 #include "twinlens/arena.h"
 #include "twinlens/encoding.h"
+#include "vision/vision_spec.h"
 
 /*
  * Features [*count, d_model] of one image, in sequence order, in `arena`. `weights` are

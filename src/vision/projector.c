@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * projector.c - see projector.h. */
-#include "model/projector.h"
+#include "vision/projector.h"
 
 #include <stdio.h>
 

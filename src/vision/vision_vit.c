@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * vision_vit.c - the plain vision transformer (model/tower.h), SigLIP's and CLIP's; in
+ * vision_vit.c - the plain vision transformer (vision/tower.h), SigLIP's and CLIP's; in
  * brackets what only CLIP's has:
  *
  *     x  = W_patch pixels + b + position            [patches, width]
@@ -12,11 +12,11 @@
  * With final_norm the projector reads layer norm x. The grid of patches is as large as the
  * table of positions: other images do not fit.
  */
-#include "model/tower.h"
+#include "vision/tower.h"
 
 #include <string.h>
 
-#include "model/projector.h"
+#include "vision/projector.h"
 
 typedef struct vit_block {
     tl_norm norm1, norm2;

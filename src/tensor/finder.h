@@ -6,8 +6,8 @@
  *     snprintf(stem, sizeof stem, "%sblocks.%zu.fc1", finder->prefix, l);
  *     status = tl_find_linear(finder, stem, n_out, n_in, true, &block->fc1, err);
  */
-#ifndef TWINLENS_MODEL_FINDER_H
-#define TWINLENS_MODEL_FINDER_H
+#ifndef TWINLENS_TENSOR_FINDER_H
+#define TWINLENS_TENSOR_FINDER_H
 
 #include <stdbool.h>
 

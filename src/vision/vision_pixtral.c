@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * vision_pixtral.c - Pixtral's tower (model/tower.h) and the projector behind it:
+ * vision_pixtral.c - Pixtral's tower (vision/tower.h) and the projector behind it:
  *
  *     x  = RMS norm(W_patch pixels)                 [rows * columns, width]
  *     x += W_o attention(RMS norm x)                rotary in two dimensions; all patches
@@ -10,11 +10,11 @@
  * Frequency f of a head turns with the row for f below a quarter of the head size, at
  * theta^(-4 f / d_head), else with the column, at theta^(-(4 f' + 2) / d_head).
  */
-#include "model/tower.h"
+#include "vision/tower.h"
 
 #include <math.h>
 
-#include "model/projector.h"
+#include "vision/projector.h"
 
 typedef struct pixtral_block {
     tl_norm norm1, norm2;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * finder.c - see finder.h. */
-#include "model/finder.h"
+#include "tensor/finder.h"
 
 #include <stdio.h>
 #include <string.h>
