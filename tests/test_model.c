@@ -253,6 +253,34 @@ static void no_failing_request_for_memory_harms(void **unused)
     assert_true(n > 20); /* it did fail, again and again */
 }
 
+static tl_status find_no_path(tl_error *err)
+{
+    tl_arena *arena = tl_arena_create();
+    const char *found = "untouched";
+    tl_status status = TL_ERR_NO_MEMORY;
+    if (arena != NULL && (status = tl_model_folder(NULL, arena, &found, err)) == TL_OK)
+        assert_non_null(strstr(found, "/models/organism"));
+    else
+        assert_string_equal(found, "untouched");
+    tl_arena_destroy(arena);
+    return status;
+}
+
+static void without_a_path_it_is_the_bundled_model(void **unused)
+{
+    (void)unused;
+    tl_error err = {0};
+    long long n = 0;
+    for (int hit = 1; hit; n++) {
+        tl_alloc_fail_at(n);
+        const tl_status status = find_no_path(&err);
+        hit = tl_alloc_fault_hit();
+        tl_alloc_fail_at(-1);
+        assert_int_equal(status, hit ? TL_ERR_NO_MEMORY : TL_OK);
+    }
+    assert_true(n > 2);
+}
+
 /* ---- sizes of real models -------------------------------------------------------- */
 
 #define QWEN_ROPE                                                                      \
@@ -362,6 +390,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_the_model_is_refused),
         cmocka_unit_test(a_folder_that_is_no_model_says_what_is_wrong),
         cmocka_unit_test(no_failing_request_for_memory_harms),
+        cmocka_unit_test(without_a_path_it_is_the_bundled_model),
         cmocka_unit_test(parameters_are_those_of_real_models),
         cmocka_unit_test(a_configuration_tells_what_the_file_has),
     };

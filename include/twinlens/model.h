@@ -29,7 +29,8 @@ typedef struct tl_model_options {
 
 /*
  * `path`: a folder with config.json and *.safetensors, or a hub cache entry
- * (models--org--name, whose newest snapshot is taken). `options` may be NULL.
+ * (models--org--name, whose newest snapshot is taken); NULL: the model that comes with
+ * twinlens. `options` may be NULL.
  * What the configuration asks for and cannot be honoured is TL_ERR_UNSUPPORTED,
  * naming key and value.
  */
@@ -37,7 +38,8 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
                         tl_model **out, tl_error *err);
 void tl_model_close(tl_model *model);
 
-/* The folder with the files: `path`, or the snapshot folder of a cache entry. */
+/* The folder with the files, as tl_model_open takes it from `path`: `path` itself, or a
+ * folder whose name is in `arena`. TL_ERR_NOT_FOUND when there is none. */
 tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
                           tl_error *err);
 

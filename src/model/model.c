@@ -52,6 +52,8 @@ static const char *find_snapshot(const char *path, tl_arena *arena)
 tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
                           tl_error *err)
 {
+    if (path == NULL)
+        return tl_model_find_bundled(arena, out, err);
     const char *config = tl_path_join(arena, path, "config.json");
     if (config == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
@@ -82,7 +84,7 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
     tl_model *model = tl_alloc_zero(1, sizeof *model);
     if (model == NULL || (model->arena = tl_arena_create()) == NULL) {
         tl_model_close(model);
-        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a model");
     }
     const char *folder = NULL;
     tl_status status = tl_model_folder(path, model->arena, &folder, err);

@@ -20,4 +20,8 @@ struct tl_model {
     tl_arena *arena; /* norm weights, biases, tables */
 };
 
+/* The folder of the bundled model, in `arena`; TL_ERR_NOT_FOUND naming where it was looked
+ * for. */
+tl_status tl_model_find_bundled(tl_arena *arena, const char **out, tl_error *err);
+
 #endif

@@ -2,13 +2,9 @@
  * session.c - see session.h. */
 #include "study/session.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/word_list.h"
 
 const char *tl_session_model_name(const tl_session_options *o)
@@ -16,42 +12,10 @@ const char *tl_session_model_name(const tl_session_options *o)
     return o->model != NULL ? o->model : "bundled";
 }
 
-/* The folder that the running program lies in, in `arena`; NULL when nobody tells. */
-static const char *program_folder(tl_arena *arena)
-{
-    char path[PATH_MAX];
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0)
-        return NULL;
-    path[n] = '\0';
-    return tl_path_folder(arena, path);
-}
-
-static tl_status find_bundled(tl_arena *arena, const char **out, tl_error *err)
-{
-    static const char *const places[] = {
-        "../share/twinlens/models/organism/config.json",
-        "../../models/organism/config.json"};
-    const char *program = program_folder(arena);
-    for (size_t i = 0; i < 2 && program != NULL; i++) {
-        const char *config = tl_path_join(arena, program, places[i]);
-        if (config == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
-        if (tl_file_exists(config) && (*out = tl_path_folder(arena, config)) != NULL)
-            return TL_OK;
-    }
-    return tl_fail(
-        err, TL_ERR_NOT_FOUND,
-        "no --model is given, and the bundled one is neither at %s nor at %s, "
-        "seen from the program's folder",
-        places[0], places[1]);
-}
-
 tl_status tl_session_model(const tl_session_options *o, tl_arena *arena,
                            const char **folder, tl_error *err)
 {
-    return o->model != NULL ? tl_model_folder(o->model, arena, folder, err)
-                            : find_bundled(arena, folder, err);
+    return tl_model_folder(o->model, arena, folder, err);
 }
 
 tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error *err)

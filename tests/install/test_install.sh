@@ -23,6 +23,8 @@ lib=$(dirname "$(dirname "$pc")")
 export PKG_CONFIG_PATH=$lib/pkgconfig LD_LIBRARY_PATH=$lib
 version=$(sed -n 's/^#define TL_VERSION "\(.*\)"/\1/p' "$prefix/include/twinlens/version.h")
 
+said="$version runs qwen2_vl" # the consumers, of the bundled model
+
 # ---- what the library exports is what the headers declare ------------------------------
 "$cc" -E -P -I"$prefix/include" -x c "$prefix/include/twinlens/twinlens.h" | tr '\n' ' ' | tr ';{}' '\n' |
     grep -vw typedef | grep -oE '\btl_[a-z0-9_]+ *\([^*]' | sed 's/ *(.*//' | sort -u > "$tmp/declared"
@@ -40,7 +42,7 @@ readelf -d "$lib/libtwinlens.so" | grep -q "SONAME.*\[libtwinlens.so.${version%.
 [ "$(pkg-config --modversion twinlens)" = "$version" ] || die "pkg-config: $(pkg-config --modversion twinlens)"
 # shellcheck disable=SC2046
 "$cc" "${flags[@]}" "$here/consumer.c" -o "$tmp/consumer" $(pkg-config --cflags --libs twinlens) || die "pkg-config"
-[ "$("$tmp/consumer")" = "$version" ] || die "a program by pkg-config"
+[ "$("$tmp/consumer")" = "$said" ] || die "a program by pkg-config"
 
 # ---- libtwinlens.a: a prefix without the other -------------------------------------------
 mkdir "$tmp/static"
@@ -49,12 +51,12 @@ rm "$tmp"/static/lib/libtwinlens.so*
 # shellcheck disable=SC2046
 "$cc" "${flags[@]}" -I"$prefix/include" "$here/consumer.c" -o "$tmp/consumer" \
     $(PKG_CONFIG_PATH=$tmp/static/lib/pkgconfig pkg-config --static --libs twinlens) || die "static"
-[ "$("$tmp/consumer")" = "$version" ] || die "a static program"
+[ "$("$tmp/consumer" "$prefix/share/twinlens/models/organism")" = "$said" ] || die "a static program"
 
 # ---- CMake, in C and in C++ -------------------------------------------------------------
 cmake -S "$here" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
     -DCMAKE_C_FLAGS="${CFLAGS:-}" -DCMAKE_CXX_FLAGS="${CFLAGS:-}" > "$tmp/log" 2>&1 &&
     cmake --build "$tmp/build" >> "$tmp/log" 2>&1 || die "CMake: $(tail -n 20 "$tmp/log")"
 for program in consumer_c consumer_cxx; do
-    [ "$("$tmp/build/$program")" = "$version" ] || die "$program by CMake"
+    [ "$("$tmp/build/$program")" = "$said" ] || die "$program by CMake"
 done
