@@ -2,7 +2,7 @@
  *
  * paint.c - emoji from their font's bitmaps, glyphs of numbers, and shaded solids.
  */
-#include "scene/paint_cairo.h"
+#include "scene/paint_private.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  * sheet.c - a page of scenes with their prompts, for a person to look at.
  */
-#include "scene/paint_cairo.h"
+#include "scene/paint_private.h"
 
 enum {
     COLUMNS = 4,

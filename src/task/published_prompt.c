@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "input/chat.h"
-#include "task/published_task.h"
 
 typedef struct family {
     const char *name; /* of its chat format, with `tower` */

@@ -18,18 +18,10 @@
 #ifndef TWINLENS_TASK_PUBLISHED_PROMPT_H
 #define TWINLENS_TASK_PUBLISHED_PROMPT_H
 
+#include "task/published_task.h"
 #include "twinlens/arena.h"
-#include "twinlens/encoding.h"
-#include "twinlens/scene.h"
 #include "twinlens/status.h"
-
-/* Prompts were published for one model of each. */
-typedef enum tl_published_family {
-    TL_PUBLISHED_QWEN2_VL,
-    TL_PUBLISHED_LLAVA, /* Pixtral */
-    TL_PUBLISHED_GEMMA3,
-    TL_PUBLISHED_FAMILIES,
-} tl_published_family;
+#include "twinlens/terms.h"
 
 /* `model_type` of its config.json: "qwen2_vl", "llava", "gemma3". */
 const char *tl_published_family_name(tl_published_family family);

@@ -6,7 +6,17 @@
 #ifndef TWINLENS_TASK_PUBLISHED_TASK_H
 #define TWINLENS_TASK_PUBLISHED_TASK_H
 
-#include "task/published_prompt.h"
+#include <stddef.h>
+
+#include "twinlens/scene.h"
+
+/* Prompts were published for one model of each. */
+typedef enum tl_published_family {
+    TL_PUBLISHED_QWEN2_VL,
+    TL_PUBLISHED_LLAVA, /* Pixtral */
+    TL_PUBLISHED_GEMMA3,
+    TL_PUBLISHED_FAMILIES,
+} tl_published_family;
 
 typedef struct tl_published_task {
     const char *name;

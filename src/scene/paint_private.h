@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * paint_cairo.h - what paint.c and sheet.c share of Cairo and Pango. No other file
+ * paint_private.h - what paint.c and sheet.c share of Cairo and Pango. No other file
  * knows these libraries.
  */
-#ifndef TWINLENS_SCENE_PAINT_CAIRO_H
-#define TWINLENS_SCENE_PAINT_CAIRO_H
+#ifndef TWINLENS_SCENE_PAINT_PRIVATE_H
+#define TWINLENS_SCENE_PAINT_PRIVATE_H
 
 #include <pango/pangocairo.h>
 
