@@ -11,6 +11,12 @@ build: setup
 	cmake --preset release >/dev/null
 	cmake --build --preset release
 
+# Inputs that nobody thought of, for so many seconds a target; needs clang.
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	scripts/fuzz.sh $(SECONDS)
+
 .PHONY: setup
 setup:
 	scripts/setup.sh

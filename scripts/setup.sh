@@ -3,6 +3,8 @@
 # Installs the Debian packages that twinlens builds and tests with, those that are
 # missing. May be run any number of times. Without root or sudo, or on a system
 # without apt, it names what is missing and stops with status 1.
+#
+#   setup.sh [fuzz]        fuzz: what `make fuzz` needs as well
 set -euo pipefail
 
 packages=(
@@ -11,8 +13,10 @@ packages=(
     libjansson-dev libpcre2-dev libutf8proc-dev libcmocka-dev sqlite3
     libpango1.0-dev fonts-dejavu-core fonts-noto-color-emoji
 )
+[[ ${1:-} != fuzz ]] || packages+=(clang libclang-rt-dev)
 # A tool that is there already need not come from a package.
-declare -A tool=([gcc]=gcc [g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config [sqlite3]=sqlite3)
+declare -A tool=([gcc]=gcc [g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config [sqlite3]=sqlite3
+    [clang]=clang)
 # Elsewhere: what tells that a library is there.
 declare -A module=([libsqlite3-dev]=sqlite3 [libpng-dev]=libpng [libjpeg62-turbo-dev]=libjpeg
     [libwebp-dev]=libwebp [libjansson-dev]=jansson [libpcre2-dev]=libpcre2-8
@@ -20,7 +24,9 @@ declare -A module=([libsqlite3-dev]=sqlite3 [libpng-dev]=libpng [libjpeg62-turbo
 
 is_there() {
     local p=$1
-    if [[ -n ${tool[$p]:-} ]]; then
+    if [[ $p == libclang-rt-dev ]]; then
+        [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]
+    elif [[ -n ${tool[$p]:-} ]]; then
         command -v "${tool[$p]}" >/dev/null
     elif [[ -n ${module[$p]:-} ]]; then
         pkg-config --exists "${module[$p]}" 2>/dev/null

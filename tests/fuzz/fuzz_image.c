@@ -1,17 +1,10 @@
-/*
- * fuzz_image.c - any bytes as an image file: read or refused, never a crash.
- *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined ... fuzz_image.c
- *     ./fuzz_image CORPUS tests/data/images
- */
-#include <stddef.h>
-#include <stdint.h>
+/* SPDX-License-Identifier: MIT
+ * fuzz_image.c - any bytes as an image file: read or refused. */
+#include "fuzz.h"
 
 #include "input/image_decode.h"
 
 enum { MAX_BYTES = 1 << 16 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {

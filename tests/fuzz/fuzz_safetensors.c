@@ -1,24 +1,14 @@
-/*
- * fuzz_safetensors.c - any bytes as a safetensors file: refused, or opened with every
- * byte of every tensor readable. A name ends in .index.json when the first byte is
- * even, so that indexes are tried as well; the first byte is not in the file.
+/* SPDX-License-Identifier: MIT
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined ... fuzz_safetensors.c
- *     ./fuzz_safetensors CORPUS
- *
- * Built with -DTL_FUZZ_MAIN it needs no libFuzzer and runs the files it is given.
+ * fuzz_safetensors.c - any bytes as a safetensors file: refused, or opened with every byte
+ * of every tensor readable. The first byte is not in the file: when it is even the name ends
+ * in .index.json, so that indexes are tried as well.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "fuzz.h"
 
 #include "twinlens/safetensors.h"
 
 enum { MAX_BYTES = 1 << 16 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void read_all(const tl_safetensors *file)
 {
@@ -39,13 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     if (bytes < 1 || bytes > MAX_BYTES)
         return 0;
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/fuzz-%ld%s", (long)getpid(),
-             data[0] % 2 == 0 ? ".index.json" : "");
-    FILE *stream = fopen(path, "wb");
-    if (stream == NULL || fwrite(data + 1, 1, bytes - 1, stream) != bytes - 1)
-        abort();
-    fclose(stream);
+    char path[512];
+    fuzz_write(path, data[0] % 2 == 0 ? "x.index.json" : "x", data + 1, bytes - 1);
     tl_safetensors *file = NULL;
     tl_error err = {0};
     if (tl_safetensors_open(path, &file, &err) == TL_OK)
@@ -56,19 +41,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     remove(path);
     return 0;
 }
-
-#ifdef TL_FUZZ_MAIN
-int main(int argc, char **argv)
-{
-    static uint8_t data[MAX_BYTES + 1];
-    for (int i = 1; i < argc; i++) {
-        FILE *stream = fopen(argv[i], "rb");
-        if (stream == NULL)
-            return 1;
-        const size_t bytes = fread(data, 1, sizeof data, stream);
-        fclose(stream);
-        LLVMFuzzerTestOneInput(data, bytes);
-    }
-    return 0;
-}
-#endif

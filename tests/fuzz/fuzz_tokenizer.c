@@ -1,21 +1,11 @@
-/*
- * fuzz_tokenizer.c - any bytes as text, and as a tokenizer.json: encoded or
- * refused, never a crash; tokens in order and inside the text.
+/* SPDX-License-Identifier: MIT
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined ... fuzz_tokenizer.c
- *     ./fuzz_tokenizer CORPUS tests/data/tokenizer
+ * fuzz_tokenizer.c - any bytes as text, and as a tokenizer.json when they begin with '{':
+ * encoded or refused; tokens inside the text.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "fuzz.h"
 
 #include "twinlens/tokenizer.h"
-
-#define DATA TWINLENS_SOURCE_DIR "/tests/data/"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void encode(const tl_tokenizer *tokenizer, const char *text, size_t bytes)
 {
@@ -37,26 +27,23 @@ static void encode(const tl_tokenizer *tokenizer, const char *text, size_t bytes
 static void open_and_encode(const uint8_t *data, size_t bytes)
 {
     static const char text[] = "a b  caf\xc3\xa9 e\xcc\x81 <s>  <mask>\n";
-    static char path[64];
-    if (path[0] == '\0')
-        snprintf(path, sizeof path, "/tmp/fuzz_tokenizer.%d", (int)getpid());
-    FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(data, 1, bytes, file) != bytes || fclose(file) != 0)
-        abort();
+    char path[512];
+    fuzz_write(path, "tokenizer.json", data, bytes);
     tl_tokenizer *tokenizer = NULL;
     tl_error err = {0};
     if (tl_tokenizer_open(path, &tokenizer, &err) == TL_OK)
         encode(tokenizer, text, sizeof text - 1);
     tl_tokenizer_close(tokenizer);
+    remove(path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    static const char *const paths[] = {DATA "qwen2vl-tiny/checkpoint/tokenizer.json",
-                                        DATA "tokenizer/gemma3-tiny.json",
-                                        DATA "tokenizer/options.json"};
+    static const char *const paths[] = {
+        FUZZ_DATA "qwen2vl-tiny/checkpoint/tokenizer.json",
+        FUZZ_DATA "tokenizer/gemma3-tiny.json", FUZZ_DATA "tokenizer/options.json"};
     enum { N_PATHS = sizeof paths / sizeof *paths };
-    static tl_tokenizer *tokenizers[N_PATHS];
+    static tl_tokenizer *tokenizers[N_PATHS]; /* kept until the end of the process */
     if (bytes > 0 && data[0] == '{') {
         open_and_encode(data, bytes);
         return 0;
