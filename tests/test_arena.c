@@ -214,6 +214,33 @@ static void no_failing_request_leaks_or_harms(void **unused)
     tl_alloc_fail_at(-1);
 }
 
+static void memory_of_the_caller_is_filled_and_not_grown(void **unused)
+{
+    (void)unused;
+    static const size_t sizes[] = {100, 0, 64, 1000};
+    tl_arena *measuring = tl_arena_create_measuring();
+    for (size_t i = 0; i < 4; i++)
+        tl_arena_alloc(measuring, sizes[i], 1);
+    const size_t bytes = tl_arena_bytes_to_borrow(measuring);
+    unsigned char *memory = tl_alloc(bytes, 1);
+    tl_arena *arena = tl_arena_create_over(memory, bytes);
+    for (int round = 0; round < 2; round++) {
+        tl_arena_rewind(arena, (tl_arena_mark){0});
+        for (size_t i = 0; i < 4; i++) {
+            unsigned char *block = tl_arena_alloc(arena, sizes[i], 1);
+            assert_non_null(block);
+            assert_true(block >= memory && block + sizes[i] <= memory + bytes);
+            memset(block, (int)i, sizes[i]);
+        }
+        assert_int_equal(tl_arena_used(arena), tl_arena_peak(measuring));
+        assert_null(tl_arena_alloc(arena, 1, 1));
+    }
+    tl_arena_destroy(arena);
+    memset(memory, 0, bytes); /* the caller's again, gaps and all */
+    tl_free(memory);
+    tl_arena_destroy(measuring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +254,7 @@ int main(void)
         cmocka_unit_test(a_size_that_overflows_is_refused),
         cmocka_unit_test(a_sum_that_overflows_is_a_peak_that_nothing_fits),
         cmocka_unit_test(no_failing_request_leaks_or_harms),
+        cmocka_unit_test(memory_of_the_caller_is_filled_and_not_grown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

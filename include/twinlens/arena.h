@@ -41,6 +41,10 @@ tl_arena *tl_arena_create(void);
 tl_arena *tl_arena_create_measuring(void);
 bool tl_arena_is_measuring(const tl_arena *arena);
 
+/* An arena over memory of the caller, which is aligned to TL_ALIGN, outlives it and is not
+ * grown. The arena itself never reads or writes there: it may be memory of a backend. */
+tl_arena *tl_arena_create_over(void *memory, size_t bytes);
+
 void tl_arena_destroy(tl_arena *arena);
 
 /* NULL when the memory is not there or count * size overflows. */
@@ -55,6 +59,10 @@ void tl_arena_rewind(tl_arena *arena, tl_arena_mark mark);
 /* Bytes in use now, and the most there have been, counted with alignment. */
 size_t tl_arena_used(const tl_arena *arena);
 size_t tl_arena_peak(const tl_arena *arena);
+
+/* How much memory tl_arena_create_over() must get for what a measuring arena has counted:
+ * the peak, and with AddressSanitizer the gaps. */
+size_t tl_arena_bytes_to_borrow(const tl_arena *arena);
 
 TL_END_DECLS
 

@@ -24,23 +24,34 @@ TL_BEGIN_DECLS
 
 typedef struct tl_pass tl_pass;
 
-/* Rotated keys and values of the leading positions of a prompt, all layers. */
+/* Rotated keys and values of the leading positions of a prompt, all layers: arrays of the
+ * model's backend, the caller's. */
 typedef struct tl_prefix {
     size_t n_pos;
     float *k, *v; /* [n_layers, n_pos, n_kv_heads, d_head] */
 } tl_prefix;
 
+/* Elements of k, and of v. */
+size_t tl_prefix_count(const tl_dims *dims, size_t n_pos);
+
 typedef struct tl_pass_prompt {
     tl_input input;
+    /* [n_pos, d_model], an array of the backend: the stream that enters the first layer
+     * that is run, instead of the input's embeds. NULL: the embeds. */
+    const float *resid_pre;
     /* The first prefix->n_pos positions (fewer than input.n_pos) are not computed
      * but taken from here. NULL: compute all. */
     const tl_prefix *prefix;
     /* Receives keys and values of the first collect->n_pos positions, those of
-     * its own prefix included; memory is the caller's. NULL: do not. */
+     * its own prefix included. NULL: do not. */
     tl_prefix *collect;
 } tl_pass_prompt;
 
 typedef struct tl_pass_options {
+    const tl_reading *readings;
+    size_t n_readings;
+    const tl_edit *edits;
+    size_t n_edits;
     const tl_tap *taps;
     size_t n_taps;
     bool for_backward;    /* keep (or be able to recompute) what the way back needs */
@@ -54,8 +65,10 @@ typedef struct tl_pass_options {
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err);
 void tl_pass_destroy(tl_pass *pass);
 
-/* Errors: TL_ERR_NO_MEMORY when the least memory exceeds the budget (the text says
- * both), TL_ERR_BACKEND, and whatever a tap returns. */
+/* Prompts, readings, edits, taps and all that they point at are the caller's, and stay
+ * until the way back is over. Errors: TL_ERR_ARGUMENT naming what makes no sense,
+ * TL_ERR_NO_MEMORY when the least memory exceeds the budget (the text says both),
+ * TL_ERR_BACKEND, and whatever a tap returns. */
 tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts, size_t n_prompts,
                           const tl_pass_options *options, tl_error *err);
 
@@ -68,12 +81,13 @@ tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
                             size_t n_ids, double *out, tl_error *err);
 
 /* All logits at the last position [n_vocab]; and at all computed positions
- * [n_pos - prefix, n_vocab] (not after a last_only pass). */
+ * [n_pos - prefix, n_vocab] (not after a last_only pass); `out` is the host's. Up to 64
+ * rows of logits are kept meanwhile, beside the plan. */
 tl_status tl_pass_logits_last(tl_pass *pass, size_t prompt, float *out, tl_error *err);
 tl_status tl_pass_logits_all(tl_pass *pass, size_t prompt, float *out, tl_error *err);
 
-/* d(logit[a[p]] - logit[b[p]]) / d(sites) for every prompt p, given to the taps.
- * After a forward with for_backward. */
+/* d(logit[a[p]] - logit[b[p]]) / d(sites) for every prompt p, for the readings of gradients
+ * and the taps. After a forward with for_backward, once. */
 tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
                            tl_error *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * site.h - the named activations of the decoder, and the taps that read and
- * edit them on their way. L layers, T positions of one prompt:
+ * site.h - the named activations of the decoder, and what can be read and edited
+ * there. L layers, T positions of one prompt:
  *
  *     embed       [T, d_model]         assembled input; the same as resid_pre.0
  *     resid_pre   [T, d_model]         residual stream entering layer l
@@ -12,9 +12,19 @@
  *     resid_post  [T, d_model]         residual stream leaving layer l
  *     logits      [T, n_vocab]
  *
- * The decoder announces each site to the taps of a pass, in the order of the
- * forward computation, and on the way back once more with the gradient of the
- * logit difference. It knows nothing of what they do with it.
+ * An experiment hands a pass readings and edits: data that name some rows of a site and an
+ * array. The pass carries them out where the activations live:
+ *
+ *     const tl_reading z = {.rule = TL_READ_COPY, .at = {.site = TL_SITE_Z}, .to = values};
+ *     const tl_pass_options options = {.readings = &z, .n_readings = 1};
+ *     status = tl_pass_forward(pass, prompts, 1, &options, &err);
+ *
+ * A tap is a function of the host that is shown values. It is the slow way, for traces and
+ * for what no reading or edit can say.
+ *
+ * At each site edits come first, in the order given, then taps that write, then readings,
+ * then taps that only read: whoever reads gets what the pass goes on with. The way back
+ * takes what was written over a value for a constant that was added to it.
  */
 #ifndef TWINLENS_SITE_H
 #define TWINLENS_SITE_H
@@ -41,12 +51,30 @@ enum { TL_SITE_COUNT = TL_SITE_RESID_POST + 1 };
 /* "resid_pre", "z", ... */
 const char *tl_site_name(tl_site site);
 
+/* Some rows of a site, of one prompt. Positions that are not computed in a layer (behind a
+ * prefix, in a last layer of which the last position alone is wanted) and layers that are
+ * not run are skipped. Arrays over it are [n_layers, n_pos, width], whatever is skipped. */
+typedef struct tl_site_range {
+    tl_site site;
+    size_t prompt;                /* index in the batch */
+    size_t first_layer, n_layers; /* n_layers 0: up to the last */
+    size_t first_pos, n_pos;      /* n_pos 0: up to the last */
+} tl_site_range;
+
 /* What a reading does with the values of a site. */
 typedef enum tl_read_rule {
     TL_READ_COPY,     /* to = values */
     TL_READ_ADD,      /* to += values */
     TL_READ_SUBTRACT, /* to -= values */
 } tl_read_rule;
+
+/* A reading happens once, also when a layer is computed again for the way back. */
+typedef struct tl_reading {
+    tl_read_rule rule;
+    bool gradient; /* of the way back, of the logit difference; else values */
+    tl_site_range at;
+    float *to; /* an array of the model's backend (twinlens/array.h) */
+} tl_reading;
 
 /* What an edit does with the values of a site. Components are the heads of z, the neurons
  * of mlp_post, the elements of any other site. */
@@ -58,6 +86,20 @@ typedef enum tl_edit_rule {
     TL_EDIT_COMPONENT,   /* values = from for one component */
 } tl_edit_rule;
 
+/* An edit of values. It is made again when a layer is computed again, so its arrays must
+ * stay as they are until the way back is over. Attention's gradient needs z as it was
+ * computed: a pass for the way back refuses edits of z. */
+typedef struct tl_edit {
+    tl_edit_rule rule;
+    tl_site_range at;
+    const float *from; /* as a reading's `to` */
+    /* Over the whole prompt, [layers of the model, positions, components]: */
+    const uint32_t *rank; /* OUTSIDE_CUT; NULL with a cut of 0: all is outside */
+    const uint8_t *in;    /* OUTSIDE_SET: 1 for those in the set */
+    size_t cut;
+    size_t component; /* COMPONENT */
+} tl_edit;
+
 /* One site of one layer and one prompt of the batch. */
 typedef struct tl_tap_event {
     tl_site site;
@@ -66,19 +108,15 @@ typedef struct tl_tap_event {
     size_t prompt;           /* index in the batch */
     size_t first_pos, n_pos; /* the positions that are computed */
     size_t width;            /* d_model, n_heads * d_head or d_mlp */
-    float *values;           /* [n_pos, width] */
+    float *values;           /* [n_pos, width], memory of the host */
 } tl_tap_event;
 
 /*
  * A tap is called for the sites in its set, once for each site and way, if it only reads.
  * When a pass for the way back computes a layer again, one that writes is called again
  * for those forward sites that are computed again, never resid_pre or resid_post, and
- * must write the same once more.
- *
- * What a tap writes over a forward value is what the rest of the pass sees; the
- * way back treats the change as a constant that was added. It cannot do that at z: a
- * pass for the way back refuses a tap that writes there. A written gradient is what the
- * rest of the way back sees.
+ * must write the same once more. Writing to z is refused as for edits. A written gradient
+ * is what the rest of the way back sees.
  */
 typedef struct tl_tap {
     tl_status (*on_site)(void *user, const tl_tap_event *event, tl_error *err);

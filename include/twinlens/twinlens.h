@@ -28,6 +28,7 @@
 #include "twinlens/tokenizer.h"
 
 /* The model, forward and backward. */
+#include "twinlens/array.h"
 #include "twinlens/model.h"
 #include "twinlens/pass.h"
 #include "twinlens/site.h"

@@ -37,6 +37,7 @@ typedef struct tl_backend tl_backend;
 
 struct tl_backend {
     const char *name;
+    bool host_memory; /* an address of the backend is a pointer of the host */
 
     /* y[R,n_out] = x[R,n_in] W^T + bias; `add`: y += instead of y =. A backend may
      * remember weights by their address: they stay where and what they are for as long

@@ -140,6 +140,7 @@ tl_status tl_backend_create_ref(tl_backend **out, tl_error *err)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the 'ref' backend");
     *backend = (tl_backend){
         .name = "ref",
+        .host_memory = true,
         .linear = linear,
         .linear_backward = linear_backward,
         .rmsnorm = rmsnorm,

@@ -42,7 +42,9 @@ typedef struct chunk {
 struct tl_arena {
     chunk *first, *current;
     size_t total, peak; /* without the gaps: what the caller asked for */
+    size_t gaps;        /* of all blocks there ever were */
     bool measuring;
+    bool borrowed; /* its one chunk is the caller's memory */
 };
 
 static tl_arena *create(bool measuring)
@@ -63,6 +65,21 @@ tl_arena *tl_arena_create_measuring(void)
     return create(true);
 }
 
+tl_arena *tl_arena_create_over(void *memory, size_t bytes)
+{
+    tl_arena *arena = create(false);
+    chunk *c = arena != NULL ? tl_alloc_zero(1, sizeof *c) : NULL;
+    if (c == NULL) {
+        tl_free(arena);
+        return NULL;
+    }
+    *c = (chunk){.capacity = bytes, .memory = memory};
+    POISON(memory, bytes);
+    arena->first = c;
+    arena->borrowed = true;
+    return arena;
+}
+
 bool tl_arena_is_measuring(const tl_arena *arena)
 {
     return arena->measuring;
@@ -75,7 +92,8 @@ void tl_arena_destroy(tl_arena *arena)
     for (chunk *c = arena->first, *next; c != NULL; c = next) {
         next = c->next;
         UNPOISON(c->memory, c->capacity);
-        tl_free(c->memory);
+        if (!arena->borrowed)
+            tl_free(c->memory);
         tl_free(c);
     }
     tl_free(arena);
@@ -122,7 +140,7 @@ void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size)
         chunk *c = arena->current != NULL ? arena->current : arena->first;
         while (c != NULL && c->capacity - c->used < bytes)
             c = c->next;
-        if (c == NULL && (c = add_chunk(arena, bytes)) == NULL)
+        if (c == NULL && (arena->borrowed || (c = add_chunk(arena, bytes)) == NULL))
             return NULL;
         arena->current = c;
         block = c->memory + c->used;
@@ -130,6 +148,7 @@ void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size)
         UNPOISON(block, bytes - GAP);
     }
     arena->total += bytes - GAP;
+    arena->gaps += GAP;
     if (arena->total > arena->peak)
         arena->peak = arena->total;
     return block;
@@ -186,4 +205,9 @@ size_t tl_arena_used(const tl_arena *arena)
 size_t tl_arena_peak(const tl_arena *arena)
 {
     return arena->peak;
+}
+
+size_t tl_arena_bytes_to_borrow(const tl_arena *arena)
+{
+    return arena->peak > SIZE_MAX - arena->gaps ? SIZE_MAX : arena->peak + arena->gaps;
 }

@@ -5,8 +5,6 @@
  */
 #include "model/pass_private.h"
 
-#include <string.h>
-
 #include "model/rope.h"
 
 size_t tl_batch_query_rows(const tl_pass *pass, size_t l)
@@ -16,27 +14,16 @@ size_t tl_batch_query_rows(const tl_pass *pass, size_t l)
                : pass->n_rows;
 }
 
-size_t tl_batch_last_row(const tl_pass *pass, size_t p)
-{
-    if (tl_batch_query_rows(pass, pass->model->spec.dims.n_layers - 1) != pass->n_rows)
-        return p;
-    return pass->rows[p].first + pass->rows[p].n - 1;
-}
-
 void tl_batch_gather_last(const tl_pass *pass, size_t width, const float *x, float *y)
 {
-    for (size_t p = 0; p < pass->n_prompts; p++) {
-        const tl_prompt_rows *r = &pass->rows[p];
-        memcpy(y + p * width, x + (r->first + r->n - 1) * width, width * sizeof *y);
-    }
+    tl_backend *b = pass->model->backend;
+    b->copy_rows(b, pass->n_prompts, width, pass->last_rows, x, NULL, y);
 }
 
 void tl_batch_scatter_last(const tl_pass *pass, size_t width, const float *y, float *x)
 {
-    for (size_t p = 0; p < pass->n_prompts; p++) {
-        const tl_prompt_rows *r = &pass->rows[p];
-        memcpy(x + (r->first + r->n - 1) * width, y + p * width, width * sizeof *x);
-    }
+    tl_backend *b = pass->model->backend;
+    b->copy_rows(b, pass->n_prompts, width, NULL, y, pass->last_rows, x);
 }
 
 tl_attention tl_batch_attention(tl_pass *pass, size_t l)
@@ -55,8 +42,8 @@ tl_attention tl_batch_attention(tl_pass *pass, size_t l)
             .k_row = r->first,
             .n_key = r->n,
             .n_prefix = r->n_prefix,
-            .prefix_k = prefix != NULL ? prefix->k + at : NULL,
-            .prefix_v = prefix != NULL ? prefix->v + at : NULL,
+            .prefix_k = prefix != NULL && prefix->k != NULL ? prefix->k + at : NULL,
+            .prefix_v = prefix != NULL && prefix->v != NULL ? prefix->v + at : NULL,
             /* Where all see all the window alone decides. */
             .block = spec->bidirectional ? NULL : pass->prompts[p].input.block,
         };
@@ -93,6 +80,7 @@ tl_rotary_tables tl_batch_tables(const tl_pass *pass, size_t l)
 
 void tl_batch_collect(const tl_pass *pass, size_t l, const tl_layer *y)
 {
+    tl_backend *b = pass->model->backend;
     const tl_dims *d = &pass->model->spec.dims;
     const size_t width = d->n_kv_heads * d->d_head;
     for (size_t p = 0; p < pass->n_prompts; p++) {
@@ -101,14 +89,14 @@ void tl_batch_collect(const tl_pass *pass, size_t l, const tl_layer *y)
             continue;
         const tl_prompt_rows *r = &pass->rows[p];
         const size_t given = r->n_prefix < to->n_pos ? r->n_prefix : to->n_pos;
-        const size_t own = to->n_pos - given;
-        float *k = to->k + l * to->n_pos * width, *v = to->v + l * to->n_pos * width;
+        const size_t own = to->n_pos - given, at = l * to->n_pos * width;
         if (given > 0) {
-            memcpy(k, from->k + l * from->n_pos * width, given * width * sizeof *k);
-            memcpy(v, from->v + l * from->n_pos * width, given * width * sizeof *v);
+            const size_t there = l * from->n_pos * width;
+            b->copy(b, given * width, from->k + there, to->k + at);
+            b->copy(b, given * width, from->v + there, to->v + at);
         }
-        memcpy(k + given * width, y->k + r->first * width, own * width * sizeof *k);
-        memcpy(v + given * width, y->v + r->first * width, own * width * sizeof *v);
+        b->copy(b, own * width, y->k + r->first * width, to->k + at + given * width);
+        b->copy(b, own * width, y->v + r->first * width, to->v + at + given * width);
     }
 }
 
@@ -139,26 +127,107 @@ tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts, tl_err
     return TL_OK;
 }
 
-void tl_batch_fill(tl_pass *pass)
+/* What is uploaded at a time, the rotary tables of a prompt; and what taps are shown. */
+static size_t staging_count(const tl_pass *pass, size_t n_rows)
+{
+    const tl_dims *d = &pass->model->spec.dims;
+    size_t width = d->d_head;
+    for (int s = 0; s < TL_SITE_COUNT; s++)
+        if (pass->options.n_taps > 0 && !pass->model->backend->host_memory &&
+            tl_site_width(d, (tl_site)s) > width)
+            width = tl_site_width(d, (tl_site)s);
+    return n_rows * width;
+}
+
+tl_status tl_batch_begin(tl_pass *pass, tl_error *err)
+{
+    const size_t P = pass->n_prompts, L = pass->model->spec.dims.n_layers;
+    tl_arena *arena = pass->tables;
+    tl_arena_rewind(arena, (tl_arena_mark){0});
+    pass->rows = tl_arena_alloc(arena, P, sizeof *pass->rows);
+    pass->last_rows = tl_arena_alloc(arena, P, sizeof *pass->last_rows);
+    pass->final_rows = tl_arena_alloc(arena, P, sizeof *pass->final_rows);
+    pass->attention = tl_arena_alloc(arena, P, sizeof *pass->attention);
+    pass->pair_logits = tl_arena_alloc(arena, 2 * P, sizeof *pass->pair_logits);
+    pass->resid = tl_arena_alloc(arena, L + 1, sizeof *pass->resid);
+    pass->layers = tl_arena_alloc(arena, L, sizeof *pass->layers);
+    size_t most = 0;
+    pass->n_rows = 0;
+    for (size_t p = 0; p < P && pass->rows != NULL; p++) {
+        const tl_pass_prompt *prompt = &pass->prompts[p];
+        const size_t prefix = prompt->prefix != NULL ? prompt->prefix->n_pos : 0,
+                     n = prompt->input.n_pos - prefix;
+        pass->rows[p] = (tl_prompt_rows){pass->n_rows, n, prompt->input.n_pos, prefix};
+        pass->n_rows += n;
+        most = n > most ? n : most;
+    }
+    const size_t count = staging_count(pass, most);
+    pass->staging = tl_arena_alloc(arena, count, sizeof *pass->staging);
+    if (pass->rows == NULL || pass->last_rows == NULL || pass->final_rows == NULL ||
+        pass->attention == NULL || pass->pair_logits == NULL || pass->resid == NULL ||
+        pass->layers == NULL || pass->staging == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
+                       P);
+    for (size_t p = 0; p < P; p++) {
+        const tl_prompt_rows *r = &pass->rows[p];
+        pass->last_rows[p] = (uint32_t)(r->first + r->n - 1);
+        pass->final_rows[p] =
+            pass->options.last_only ? (uint32_t)p : pass->last_rows[p];
+    }
+    return TL_OK;
+}
+
+/* A table of cosines and one of sines, for the rows of a prompt. */
+static tl_status fill_tables(tl_pass *pass, const tl_rope_spec *rope,
+                             const tl_input *input, const tl_prompt_rows *r,
+                             float *cosine, float *sine, tl_error *err)
+{
+    tl_backend *b = pass->model->backend;
+    const size_t half = pass->model->spec.dims.d_head / 2, count = r->n * half,
+                 at = r->first * half;
+    float *host_cosine = pass->staging, *host_sine = pass->staging + count;
+    tl_rope_table(rope, 2 * half, input->positions, input->n_pos, r->n_prefix, r->n,
+                  host_cosine, host_sine);
+    const tl_status status =
+        b->upload(b, count * sizeof(float), host_cosine, cosine + at, err);
+    return status != TL_OK
+               ? status
+               : b->upload(b, count * sizeof(float), host_sine, sine + at, err);
+}
+
+static tl_status fill_stream(tl_pass *pass, const tl_pass_prompt *prompt,
+                             const tl_prompt_rows *r, tl_error *err)
+{
+    tl_backend *b = pass->model->backend;
+    const size_t d_model = pass->model->spec.dims.d_model, count = r->n * d_model,
+                 from = r->n_prefix * d_model;
+    float *x = pass->resid[pass->options.first_layer] + r->first * d_model;
+    if (prompt->resid_pre == NULL)
+        return b->upload(b, count * sizeof(float), prompt->input.embeds + from, x, err);
+    b->copy(b, count, prompt->resid_pre + from, x);
+    return TL_OK;
+}
+
+tl_status tl_batch_fill(tl_pass *pass, tl_error *err)
 {
     const tl_spec *spec = &pass->model->spec;
-    const size_t d_model = spec->dims.d_model, d_head = spec->dims.d_head,
-                 half = d_head / 2;
-    size_t first = 0;
-    for (size_t p = 0; p < pass->n_prompts; p++) {
-        const tl_input *input = &pass->prompts[p].input;
-        const size_t prefix =
-            pass->prompts[p].prefix != NULL ? pass->prompts[p].prefix->n_pos : 0;
-        const size_t n = input->n_pos - prefix;
-        pass->rows[p] = (tl_prompt_rows){first, n, input->n_pos, prefix};
-        memcpy(pass->resid[pass->options.first_layer] + first * d_model,
-               input->embeds + prefix * d_model, n * d_model * sizeof(float));
-        tl_rope_table(&spec->rope, d_head, input->positions, input->n_pos, prefix, n,
-                      pass->cosine + first * half, pass->sine + first * half);
-        if (spec->window > 0)
-            tl_rope_table(&spec->rope_sliding, d_head, input->positions, input->n_pos,
-                          prefix, n, pass->cosine_sliding + first * half,
-                          pass->sine_sliding + first * half);
-        first += n;
+    tl_status status = TL_OK;
+    for (size_t p = 0; p < pass->n_prompts && status == TL_OK; p++) {
+        const tl_pass_prompt *prompt = &pass->prompts[p];
+        const tl_input *input = &prompt->input;
+        const tl_prompt_rows *r = &pass->rows[p];
+        status = fill_stream(pass, prompt, r, err);
+        if (status == TL_OK)
+            status =
+                fill_tables(pass, &spec->rope, input, r, pass->cosine, pass->sine, err);
+        if (status == TL_OK && spec->window > 0)
+            status = fill_tables(pass, &spec->rope_sliding, input, r,
+                                 pass->cosine_sliding, pass->sine_sliding, err);
     }
+    return status;
+}
+
+size_t tl_prefix_count(const tl_dims *dims, size_t n_pos)
+{
+    return dims->n_layers * n_pos * dims->n_kv_heads * dims->d_head;
 }

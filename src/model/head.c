@@ -5,15 +5,7 @@
  */
 #include "model/pass_private.h"
 
-#include <math.h>
-#include <string.h>
-
-/* ---- logits -------------------------------------------------------------------- */
-
-static double soft_cap(double logit, float cap)
-{
-    return cap > 0.0f ? (double)cap * tanh(logit / (double)cap) : logit;
-}
+enum { ROWS_AT_A_TIME = 64 };
 
 void tl_head_forward(tl_pass *pass)
 {
@@ -35,68 +27,52 @@ tl_status tl_head_check(const tl_pass *pass, size_t prompt, tl_error *err)
     return TL_OK;
 }
 
-/* One token's logit at a prompt's last position; `row` receives its row of the
- * unembedding. */
-static tl_status one_logit(tl_pass *pass, size_t prompt, int32_t id, float *row,
-                           double *logit, tl_error *err)
+tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
+                            size_t n_ids, double *out, tl_error *err)
 {
-    const tl_spec *spec = &pass->model->spec;
-    const size_t d_model = spec->dims.d_model;
-    const float *x = pass->final + tl_batch_last_row(pass, prompt) * d_model;
-    const tl_status status = tl_model_unembedding(pass->model, &id, 1, row, err);
-    if (status != TL_OK)
-        return status;
-    double sum = 0.0;
-    for (size_t k = 0; k < d_model; k++)
-        sum += (double)x[k] * (double)row[k];
-    *logit = soft_cap(sum, spec->logit_softcap);
-    return TL_OK;
-}
-
-/* Of two tokens; leaves their rows of the unembedding in head_rows. */
-static tl_status two_logits(tl_pass *pass, size_t prompt, const int32_t ids[2],
-                            double logits[2], tl_error *err)
-{
-    const size_t d_model = pass->model->spec.dims.d_model;
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < 2 && status == TL_OK; i++)
-        status = one_logit(pass, prompt, ids[i], pass->head_rows + i * d_model,
-                           &logits[i], err);
-    return status;
+    tl_backend *b = pass->model->backend;
+    const tl_status status = tl_head_check(pass, prompt, err);
+    return status != TL_OK
+               ? status
+               : b->logits_of(b, &pass->model->weights.head, 1,
+                              &pass->final_rows[prompt], pass->final, n_ids, ids,
+                              pass->model->spec.logit_softcap, out, err);
 }
 
 tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
                              double *out, tl_error *err)
 {
     double logits[2];
-    tl_status status = tl_head_check(pass, prompt, err);
-    if (status == TL_OK)
-        status = two_logits(pass, prompt, (int32_t[2]){a, b}, logits, err);
+    const tl_status status =
+        tl_pass_logits_of(pass, prompt, (int32_t[2]){a, b}, 2, logits, err);
     if (status == TL_OK)
         *out = logits[0] - logits[1];
     return status;
 }
 
-tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
-                            size_t n_ids, double *out, tl_error *err)
-{
-    tl_status status = tl_head_check(pass, prompt, err);
-    for (size_t i = 0; i < n_ids && status == TL_OK; i++)
-        status = one_logit(pass, prompt, ids[i], pass->head_rows, &out[i], err);
-    return status;
-}
-
-static tl_status logits_of_rows(tl_pass *pass, size_t first, size_t rows, float *out,
+/* All logits of some rows of `final`, by way of memory of the backend. */
+static tl_status logits_of_rows(tl_pass *pass, size_t first, size_t n_rows, float *out,
                                 tl_error *err)
 {
     tl_backend *b = pass->model->backend;
     const tl_spec *spec = &pass->model->spec;
-    const tl_status status =
-        b->linear(b, &pass->model->weights.head, rows,
-                  pass->final + first * spec->dims.d_model, out, false, err);
-    if (status == TL_OK && spec->logit_softcap > 0.0f)
-        for (size_t i = 0; i < rows * spec->dims.n_vocab; i++)
-            out[i] = (float)soft_cap((double)out[i], spec->logit_softcap);
+    const size_t n_vocab = spec->dims.n_vocab,
+                 at_a_time = n_rows < ROWS_AT_A_TIME ? n_rows : ROWS_AT_A_TIME;
+    void *logits = NULL;
+    tl_status status =
+        b->allocate(b, at_a_time * n_vocab * sizeof(float), &logits, err);
+    for (size_t r = 0; r < n_rows && status == TL_OK; r += at_a_time) {
+        const size_t rows = n_rows - r < at_a_time ? n_rows - r : at_a_time;
+        status = b->linear(b, &pass->model->weights.head, rows,
+                           pass->final + (first + r) * spec->dims.d_model, logits,
+                           false, err);
+        if (status == TL_OK && spec->logit_softcap > 0.0f)
+            b->softcap(b, rows * n_vocab, spec->logit_softcap, logits);
+        if (status == TL_OK)
+            status = b->download(b, rows * n_vocab * sizeof(float), logits,
+                                 out + r * n_vocab, err);
+    }
+    b->release(b, logits);
     return status;
 }
 
@@ -105,7 +81,7 @@ tl_status tl_pass_logits_last(tl_pass *pass, size_t prompt, float *out, tl_error
     const tl_status status = tl_head_check(pass, prompt, err);
     return status != TL_OK
                ? status
-               : logits_of_rows(pass, tl_batch_last_row(pass, prompt), 1, out, err);
+               : logits_of_rows(pass, pass->final_rows[prompt], 1, out, err);
 }
 
 tl_status tl_pass_logits_all(tl_pass *pass, size_t prompt, float *out, tl_error *err)
@@ -123,28 +99,25 @@ tl_status tl_pass_logits_all(tl_pass *pass, size_t prompt, float *out, tl_error 
 tl_status tl_head_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
                            tl_error *err)
 {
+    tl_backend *backend = pass->model->backend;
     const tl_spec *spec = &pass->model->spec;
+    const tl_linear *head = &pass->model->weights.head;
     const size_t d_model = spec->dims.d_model, L = spec->dims.n_layers;
     const size_t Q = tl_batch_query_rows(pass, L - 1);
-    memset(pass->d_norm, 0, Q * d_model * sizeof(float));
-    for (size_t p = 0; p < pass->n_prompts; p++) {
-        double logits[2];
-        const tl_status status =
-            two_logits(pass, p, (int32_t[2]){a[p], b[p]}, logits, err);
+    tl_status status = TL_OK;
+    for (size_t p = 0; p < pass->n_prompts && spec->logit_softcap > 0.0f; p++) {
+        status = tl_pass_logits_of(pass, p, (int32_t[2]){a[p], b[p]}, 2,
+                                   pass->pair_logits + 2 * p, err);
         if (status != TL_OK)
             return status;
-        double slope[2] = {1.0, 1.0};
-        for (size_t i = 0; i < 2 && spec->logit_softcap > 0.0f; i++) {
-            const double t = logits[i] / (double)spec->logit_softcap;
-            slope[i] = 1.0 - t * t;
-        }
-        float *row = pass->d_norm + tl_batch_last_row(pass, p) * d_model;
-        for (size_t i = 0; i < d_model; i++)
-            row[i] = (float)(slope[0] * (double)pass->head_rows[i] -
-                             slope[1] * (double)pass->head_rows[d_model + i]);
     }
-    memset(pass->d_resid, 0, Q * d_model * sizeof(float));
-    tl_backend *backend = pass->model->backend;
+    backend->fill(backend, Q * d_model, 0.0f, pass->d_norm);
+    status = backend->logit_diff_gradient(backend, head, pass->n_prompts,
+                                          pass->final_rows, a, b, spec->logit_softcap,
+                                          pass->pair_logits, pass->d_norm, err);
+    if (status != TL_OK)
+        return status;
+    backend->fill(backend, Q * d_model, 0.0f, pass->d_resid);
     backend->rmsnorm_backward(backend, Q, d_model, pass->resid[L],
                               pass->model->weights.final_norm.weight,
                               pass->final_inv_rms, pass->d_norm, pass->d_resid);

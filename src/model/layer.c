@@ -15,12 +15,10 @@
  *     mlp_out  = W_down mlp_post              [norm]
  *     resid_post = resid_mid + mlp_out
  *
- * A site is added to the stream after it was announced, by an addition of its own, so
- * that the presence of a tap changes no bit.
+ * A site is added to the stream by an addition of its own, so that it can be read and
+ * edited before, and reading changes no bit.
  */
 #include "model/pass_private.h"
-
-#include <string.h>
 
 /* q, k, v of n = norm(resid_pre); `n_query` holds its rows for the queries. */
 static tl_status project_qkv(tl_pass *pass, size_t l, const tl_layer *y, const float *n,
@@ -72,8 +70,7 @@ static tl_status forward_attention(tl_pass *pass, size_t l, tl_error *err)
     const tl_spec *spec = &pass->model->spec;
     const tl_layer_weights *w = &pass->model->weights.layers[l];
     const tl_dims *d = &spec->dims;
-    const size_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l),
-                 q_width = d->n_heads * d->d_head;
+    const size_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l);
     const bool last = Q != R;
     const tl_layer *y = &pass->layers[l];
     const float *x = pass->resid[l];
@@ -93,17 +90,17 @@ static tl_status forward_attention(tl_pass *pass, size_t l, tl_error *err)
     const tl_attention shape = tl_batch_attention(pass, l);
     if ((status = b->attention(b, &shape, pass->n_prompts, pass->attention, y->q, y->k,
                                y->v, y->z, y->lse, err)) != TL_OK ||
-        (status = tl_pass_announce(pass, TL_SITE_Z, l, false, last, q_width, y->z,
-                                   err)) != TL_OK ||
+        (status = tl_readings_at(pass, TL_SITE_Z, l, false, last, y->z, err)) !=
+            TL_OK ||
         (status = project_out(pass, &w->o, &w->attn_post_norm, Q, y->z, y->attn_raw,
                               y->attn_raw_inv_rms, err)) != TL_OK ||
-        (status = tl_pass_announce(pass, TL_SITE_ATTN_OUT, l, false, last, d->d_model,
-                                   pass->out, err)) != TL_OK)
+        (status = tl_readings_at(pass, TL_SITE_ATTN_OUT, l, false, last, pass->out,
+                                 err)) != TL_OK)
         return status;
     if (last)
         tl_batch_gather_last(pass, d->d_model, x, y->resid_mid);
     else
-        memcpy(y->resid_mid, x, Q * d->d_model * sizeof *x);
+        b->copy(b, Q * d->d_model, x, y->resid_mid);
     b->add(b, Q * d->d_model, pass->out, y->resid_mid);
     return TL_OK;
 }
@@ -131,8 +128,8 @@ static tl_status forward_mlp(tl_pass *pass, size_t l, tl_error *err)
     if (pass->again && !spec->post_norms)
         return TL_OK;
     b->gated(b, spec->activation, Q * d->d_mlp, y->gate, y->up, pass->mlp_post);
-    if ((status = tl_pass_announce(pass, TL_SITE_MLP_POST, l, false, last, d->d_mlp,
-                                   pass->mlp_post, err)) != TL_OK)
+    if ((status = tl_readings_at(pass, TL_SITE_MLP_POST, l, false, last, pass->mlp_post,
+                                 err)) != TL_OK)
         return status;
     return project_out(pass, &w->down, &w->mlp_post_norm, Q, pass->mlp_post, y->mlp_raw,
                        y->mlp_raw_inv_rms, err);
@@ -145,18 +142,17 @@ tl_status tl_layer_forward(tl_pass *pass, size_t l, tl_error *err)
                  d_model = pass->model->spec.dims.d_model;
     const bool last = Q != pass->n_rows;
     tl_status status;
-    if ((status = tl_pass_announce(pass, TL_SITE_RESID_PRE, l, false, false, d_model,
-                                   pass->resid[l], err)) != TL_OK ||
+    if ((status = tl_readings_at(pass, TL_SITE_RESID_PRE, l, false, false,
+                                 pass->resid[l], err)) != TL_OK ||
         (status = forward_attention(pass, l, err)) != TL_OK ||
         (status = forward_mlp(pass, l, err)) != TL_OK ||
-        (status = tl_pass_announce(pass, TL_SITE_MLP_OUT, l, false, last, d_model,
-                                   pass->out, err)) != TL_OK)
+        (status = tl_readings_at(pass, TL_SITE_MLP_OUT, l, false, last, pass->out,
+                                 err)) != TL_OK)
         return status;
     float *next = pass->resid[l + 1];
-    memcpy(next, pass->layers[l].resid_mid, Q * d_model * sizeof *next);
+    b->copy(b, Q * d_model, pass->layers[l].resid_mid, next);
     b->add(b, Q * d_model, pass->out, next);
-    return tl_pass_announce(pass, TL_SITE_RESID_POST, l, false, last, d_model, next,
-                            err);
+    return tl_readings_at(pass, TL_SITE_RESID_POST, l, false, last, next, err);
 }
 
 tl_status tl_layer_recompute(tl_pass *pass, size_t l, tl_error *err)
@@ -178,7 +174,7 @@ static tl_status backward_out(tl_pass *pass, const tl_linear *w, const tl_norm *
     tl_backend *b = pass->model->backend;
     const size_t d_model = pass->model->spec.dims.d_model;
     if (pass->model->spec.post_norms) {
-        memset(pass->d_out, 0, rows * d_model * sizeof(float));
+        b->fill(b, rows * d_model, 0.0f, pass->d_out);
         b->rmsnorm_backward(b, rows, d_model, raw, post->weight, raw_inv_rms, d_out,
                             pass->d_out);
         d_out = pass->d_out;
@@ -204,8 +200,8 @@ static tl_status backward_qkv(tl_pass *pass, size_t l, const tl_layer *y, tl_err
         /* y->q and y->k are no longer needed and take the gradient before the norm. */
         d_q = y->q;
         d_k = y->k;
-        memset(d_q, 0, Q * d->n_heads * d->d_head * sizeof *d_q);
-        memset(d_k, 0, R * d->n_kv_heads * d->d_head * sizeof *d_k);
+        b->fill(b, Q * d->n_heads * d->d_head, 0.0f, d_q);
+        b->fill(b, R * d->n_kv_heads * d->d_head, 0.0f, d_k);
         b->rmsnorm_backward(b, Q * d->n_heads, d->d_head, y->q_raw, w->q_norm.weight,
                             y->q_inv_rms, pass->d_q, d_q);
         b->rmsnorm_backward(b, R * d->n_kv_heads, d->d_head, y->k_raw, w->k_norm.weight,
@@ -231,22 +227,21 @@ tl_status tl_layer_backward(tl_pass *pass, size_t l, tl_error *err)
     const tl_spec *spec = &pass->model->spec;
     const tl_layer_weights *w = &pass->model->weights.layers[l];
     const tl_dims *d = &spec->dims;
-    const size_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l),
-                 q_width = d->n_heads * d->d_head;
+    const size_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l);
     const bool last = Q != R;
     const tl_layer *y = &pass->layers[l];
     float *d_post = pass->d_resid, *d_mid = pass->d_mid;
     tl_status status;
 
-    if ((status = tl_pass_announce(pass, TL_SITE_RESID_POST, l, true, last, d->d_model,
-                                   d_post, err)) != TL_OK ||
-        (status = tl_pass_announce(pass, TL_SITE_MLP_OUT, l, true, last, d->d_model,
-                                   d_post, err)) != TL_OK ||
+    if ((status = tl_readings_at(pass, TL_SITE_RESID_POST, l, true, last, d_post,
+                                 err)) != TL_OK ||
+        (status = tl_readings_at(pass, TL_SITE_MLP_OUT, l, true, last, d_post, err)) !=
+            TL_OK ||
         (status = backward_out(pass, &w->down, &w->mlp_post_norm, Q, y->mlp_raw,
                                y->mlp_raw_inv_rms, d_post, pass->d_mlp_post, err)) !=
             TL_OK ||
-        (status = tl_pass_announce(pass, TL_SITE_MLP_POST, l, true, last, d->d_mlp,
-                                   pass->d_mlp_post, err)) != TL_OK)
+        (status = tl_readings_at(pass, TL_SITE_MLP_POST, l, true, last,
+                                 pass->d_mlp_post, err)) != TL_OK)
         return status;
     b->gated_backward(b, spec->activation, Q * d->d_mlp, y->gate, y->up,
                       pass->d_mlp_post, pass->d_gate, pass->d_up);
@@ -255,16 +250,16 @@ tl_status tl_layer_backward(tl_pass *pass, size_t l, tl_error *err)
         (status = b->linear_backward(b, &w->up, Q, pass->d_up, pass->d_norm, true,
                                      err)) != TL_OK)
         return status;
-    memcpy(d_mid, d_post, Q * d->d_model * sizeof *d_mid);
+    b->copy(b, Q * d->d_model, d_post, d_mid);
     b->rmsnorm_backward(b, Q, d->d_model, y->resid_mid, w->mlp_norm.weight,
                         y->mlp_inv_rms, pass->d_norm, d_mid);
 
-    if ((status = tl_pass_announce(pass, TL_SITE_ATTN_OUT, l, true, last, d->d_model,
-                                   d_mid, err)) != TL_OK ||
+    if ((status = tl_readings_at(pass, TL_SITE_ATTN_OUT, l, true, last, d_mid, err)) !=
+            TL_OK ||
         (status = backward_out(pass, &w->o, &w->attn_post_norm, Q, y->attn_raw,
                                y->attn_raw_inv_rms, d_mid, pass->d_z, err)) != TL_OK ||
-        (status = tl_pass_announce(pass, TL_SITE_Z, l, true, last, q_width, pass->d_z,
-                                   err)) != TL_OK)
+        (status = tl_readings_at(pass, TL_SITE_Z, l, true, last, pass->d_z, err)) !=
+            TL_OK)
         return status;
     const tl_attention shape = tl_batch_attention(pass, l);
     if ((status = b->attention_backward(
@@ -275,13 +270,12 @@ tl_status tl_layer_backward(tl_pass *pass, size_t l, tl_error *err)
 
     float *d_pre = pass->d_resid;
     if (last) {
-        memset(d_pre, 0, R * d->d_model * sizeof *d_pre);
+        b->fill(b, R * d->d_model, 0.0f, d_pre);
         tl_batch_scatter_last(pass, d->d_model, d_mid, d_pre);
     } else {
-        memcpy(d_pre, d_mid, R * d->d_model * sizeof *d_pre);
+        b->copy(b, R * d->d_model, d_mid, d_pre);
     }
     b->rmsnorm_backward(b, R, d->d_model, pass->resid[l], w->attn_norm.weight,
                         y->attn_inv_rms, pass->d_norm, d_pre);
-    return tl_pass_announce(pass, TL_SITE_RESID_PRE, l, true, false, d->d_model, d_pre,
-                            err);
+    return tl_readings_at(pass, TL_SITE_RESID_PRE, l, true, false, d_pre, err);
 }

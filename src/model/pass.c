@@ -4,16 +4,24 @@
  *
  * What the code keeps to:
  *
- * 1. All memory of a batch comes from lay_out(), run once on a measuring arena for the
- *    plan and once on the real one. Behind that, only attention allocates: its scratch.
- * 2. For the way back, resid_pre of every layer is kept, as the taps left it. The
+ * 1. Activations are memory of the backend, and only the backend reads and writes them.
+ *    They come from lay_out(), run on a measuring arena for the plan and then on an arena
+ *    over one slab of the backend. Small tables are memory of the host. Attention's
+ *    scratch is the backend's, planned here and reserved before the first layer.
+ * 2. For the way back, resid_pre of every layer is kept, as it was edited. The
  *    last n_kept layers keep all of tl_layer; the others share one and are computed
- *    again, as far as the way back needs them. Taps that only read have seen such a
- *    layer before and are not called; those that write are.
+ *    again, as far as the way back needs them: edited again, and not read again.
  */
 #include "model/pass_private.h"
 
 #include "twinlens/alloc.h"
+
+/* What a batch takes, in bytes. */
+typedef struct pass_plan {
+    size_t all;       /* activations, tables and scratch */
+    size_t slab;      /* activations, with the gaps of a build with AddressSanitizer */
+    size_t attention; /* the backend's scratch */
+} pass_plan;
 
 /* ---- memory ------------------------------------------------------------------ */
 
@@ -66,8 +74,8 @@ static tl_layer take_layer(taker *t, const tl_spec *spec, size_t n_rows, size_t 
     return y;
 }
 
-/* Gives every pointer of `pass` its memory; false if the arena ran out. On a
- * measuring arena the pointers are NULL and only the arena's peak matters. */
+/* Gives every activation its place; false if the arena ran out. On a measuring arena
+ * the pointers are NULL and only the arena's peak matters. */
 static bool lay_out(tl_pass *pass, tl_arena *arena)
 {
     const tl_spec *spec = &pass->model->spec;
@@ -76,29 +84,15 @@ static bool lay_out(tl_pass *pass, tl_arena *arena)
     const size_t half = d->d_head / 2;
     const size_t Q =
         tl_batch_query_rows(pass, L - 1); /* rows of the last layer's output */
-    const bool back = pass->options.for_backward,
-               measuring = tl_arena_is_measuring(arena);
+    const bool back = pass->options.for_backward;
     taker t = {.arena = arena};
 
-    tl_prompt_rows *rows = take(&t, P, sizeof *rows);
-    tl_attention_prompt *attention = take(&t, P, sizeof *attention);
     pass->cosine = take_floats(&t, R, half);
     pass->sine = take_floats(&t, R, half);
     pass->cosine_sliding = spec->window > 0 ? take_floats(&t, R, half) : NULL;
     pass->sine_sliding = spec->window > 0 ? take_floats(&t, R, half) : NULL;
     pass->cosine_last = pass->options.last_only ? take_floats(&t, P, half) : NULL;
     pass->sine_last = pass->options.last_only ? take_floats(&t, P, half) : NULL;
-
-    float **resid = take(&t, L + 1, sizeof *resid);
-    tl_layer *layers = take(&t, L, sizeof *layers);
-    if (t.failed)
-        return false;
-    if (!measuring) {
-        pass->rows = rows;
-        pass->attention = attention;
-        pass->resid = resid;
-        pass->layers = layers;
-    }
 
     /* Without a way back the whole stream is one buffer, and all layers are one. */
     float *stream = back ? NULL : take_floats(&t, R, d->d_model);
@@ -107,15 +101,12 @@ static bool lay_out(tl_pass *pass, tl_arena *arena)
         pass->n_kept < L || !back ? take_layer(&t, spec, R, R) : (tl_layer){0};
     for (size_t l = 0; l <= L; l++) {
         const size_t n = l == L ? Q : R;
-        float *x = back ? take_floats(&t, n, d->d_model) : n == R ? stream : last;
-        tl_layer y = shared;
-        if (l < L && back && l + pass->n_kept >= L)
-            y = take_layer(&t, spec, R, tl_batch_query_rows(pass, l));
-        if (measuring)
-            continue;
-        resid[l] = x;
+        pass->resid[l] = back ? take_floats(&t, n, d->d_model) : n == R ? stream : last;
         if (l < L)
-            layers[l] = y;
+            pass->layers[l] =
+                back && l + pass->n_kept >= L
+                    ? take_layer(&t, spec, R, tl_batch_query_rows(pass, l))
+                    : shared;
     }
     pass->norm = take_floats(&t, R, d->d_model);
     pass->norm_last = Q != R ? take_floats(&t, Q, d->d_model) : NULL;
@@ -123,7 +114,6 @@ static bool lay_out(tl_pass *pass, tl_arena *arena)
     pass->mlp_post = take_floats(&t, R, d->d_mlp);
     pass->final = take_floats(&t, Q, d->d_model);
     pass->final_inv_rms = take_floats(&t, Q, 1);
-    pass->head_rows = take_floats(&t, 2, d->d_model);
     if (back) {
         pass->d_resid = take_floats(&t, R, d->d_model);
         pass->d_mid = take_floats(&t, R, d->d_model);
@@ -145,58 +135,81 @@ static double mebibytes(size_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-static tl_status measure(tl_pass *pass, size_t *bytes, tl_error *err)
+/* Attention's scratch in the layer that needs most. */
+static size_t attention_bytes(tl_pass *pass)
 {
-    tl_arena *arena = tl_arena_create_measuring();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
-    lay_out(pass, arena);
-    *bytes = tl_arena_peak(arena);
-    tl_arena_destroy(arena);
-    return TL_OK;
+    tl_backend *b = pass->model->backend;
+    size_t most = 0;
+    for (size_t l = pass->options.first_layer; l < pass->model->spec.dims.n_layers; l++)
+        for (int back = 0; back <= (pass->options.for_backward ? 1 : 0); back++) {
+            const tl_attention shape = tl_batch_attention(pass, l);
+            const size_t bytes = b->attention_bytes(b, &shape, pass->n_prompts,
+                                                    pass->attention, back == 1);
+            most = bytes > most ? bytes : most;
+        }
+    return most;
 }
 
 /* As many kept layers as the budget allows, and the bytes that this takes. */
-static tl_status plan(tl_pass *pass, size_t *bytes, tl_error *err)
+static tl_status make_plan(tl_pass *pass, pass_plan *out, tl_error *err)
 {
-    const size_t budget = pass->options.memory_budget;
-    const size_t most =
-        pass->options.for_backward ? pass->model->spec.dims.n_layers : 0;
-    for (size_t kept = most;; kept--) {
+    const size_t budget = pass->options.memory_budget,
+                 others = tl_arena_used(pass->tables) + attention_bytes(pass);
+    size_t all = 0;
+    for (size_t kept = pass->options.for_backward ? pass->model->spec.dims.n_layers : 0;
+         ; kept--) {
+        tl_arena *arena = tl_arena_create_measuring();
+        if (arena == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
         pass->n_kept = kept;
-        const tl_status status = measure(pass, bytes, err);
-        if (status != TL_OK || budget == 0 || *bytes <= budget)
-            return status;
+        lay_out(pass, arena);
+        const size_t slab = tl_arena_peak(arena),
+                     real = tl_arena_bytes_to_borrow(arena);
+        tl_arena_destroy(arena);
+        all = slab > SIZE_MAX - others ? SIZE_MAX : slab + others;
+        if (budget == 0 || all <= budget) {
+            *out = (pass_plan){all, real, others - tl_arena_used(pass->tables)};
+            return TL_OK;
+        }
         if (kept == 0)
             break;
     }
     return tl_fail(err, TL_ERR_NO_MEMORY,
                    "a pass over %zu positions of %zu prompts needs %.1f MiB, the "
                    "budget is %.1f MiB",
-                   pass->n_rows, pass->n_prompts, mebibytes(*bytes), mebibytes(budget));
+                   pass->n_rows, pass->n_prompts, mebibytes(all), mebibytes(budget));
 }
 
-/* One slab for everything, kept from pass to pass as long as it is big enough. */
-static tl_status reserve(tl_pass *pass, size_t bytes, tl_error *err)
+/* The slab is kept from batch to batch as long as it is big enough. */
+static tl_status reserve(tl_pass *pass, const pass_plan *plan, tl_error *err)
 {
-    if (pass->arena == NULL || bytes > pass->capacity) {
-        tl_arena_destroy(pass->arena);
-        pass->capacity = 0;
-        pass->arena = tl_arena_create();
-        const tl_arena_mark start =
-            pass->arena != NULL ? tl_arena_get_mark(pass->arena) : (tl_arena_mark){0};
-        if (pass->arena == NULL || tl_arena_alloc(pass->arena, bytes, 1) == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %.1f MiB",
-                           mebibytes(bytes));
-        tl_arena_rewind(pass->arena, start);
-        pass->capacity = bytes;
-    } else {
-        tl_arena_rewind(pass->arena, (tl_arena_mark){0});
+    tl_backend *b = pass->model->backend;
+    if (plan->slab > pass->slab_bytes) {
+        tl_arena_destroy(pass->activations);
+        pass->activations = NULL;
+        b->release(b, pass->slab);
+        pass->slab = NULL;
+        pass->slab_bytes = 0;
+        const tl_status status = b->allocate(b, plan->slab, &pass->slab, err);
+        if (status != TL_OK)
+            return tl_fail_while(err, status, "a pass of %.1f MiB",
+                                 mebibytes(plan->all));
+        pass->slab_bytes = plan->slab;
     }
-    if (!lay_out(pass, pass->arena))
+    if (pass->activations == NULL)
+        pass->activations = tl_arena_create_over(pass->slab, pass->slab_bytes);
+    if (pass->activations == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %.1f MiB",
-                       mebibytes(bytes));
-    const size_t used = tl_arena_used(pass->arena);
+                       mebibytes(plan->all));
+    tl_arena_rewind(pass->activations, (tl_arena_mark){0});
+    const tl_status status = b->reserve_attention(b, plan->attention, err);
+    if (status != TL_OK)
+        return status;
+    if (!lay_out(pass, pass->activations))
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %.1f MiB",
+                       mebibytes(plan->all));
+    const size_t used = tl_arena_used(pass->activations) + tl_arena_used(pass->tables) +
+                        plan->attention;
     pass->peak = used > pass->peak ? used : pass->peak;
     return TL_OK;
 }
@@ -204,9 +217,14 @@ static tl_status reserve(tl_pass *pass, size_t bytes, tl_error *err)
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err)
 {
     tl_pass *pass = tl_alloc_zero(1, sizeof *pass);
-    if (pass == NULL)
+    tl_arena *tables = tl_arena_create();
+    if (pass == NULL || tables == NULL) {
+        tl_arena_destroy(tables);
+        tl_free(pass);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass");
+    }
     pass->model = model;
+    pass->tables = tables;
     *out = pass;
     return TL_OK;
 }
@@ -215,7 +233,9 @@ void tl_pass_destroy(tl_pass *pass)
 {
     if (pass == NULL)
         return;
-    tl_arena_destroy(pass->arena);
+    tl_arena_destroy(pass->activations);
+    pass->model->backend->release(pass->model->backend, pass->slab);
+    tl_arena_destroy(pass->tables);
     tl_free(pass);
 }
 
@@ -223,47 +243,37 @@ tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
                         const size_t *n_prefix, size_t n_prompts,
                         const tl_pass_options *options, size_t *out, tl_error *err)
 {
-    tl_pass pass = {.n_prompts = n_prompts};
-    pass.model = (tl_model *)(uintptr_t)model; /* only its spec is read */
+    tl_pass pass = {.n_prompts = n_prompts, .tables = tl_arena_create()};
+    tl_pass_prompt *prompts = tl_alloc_zero(n_prompts, sizeof *prompts);
+    tl_prefix *prefixes = tl_alloc_zero(n_prompts, sizeof *prefixes);
+    pass_plan plan = {0};
+    tl_status status = TL_OK;
+    if (pass.tables == NULL || prompts == NULL || prefixes == NULL) {
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
+        goto done;
+    }
+    for (size_t p = 0; p < n_prompts; p++) {
+        prompts[p].input.n_pos = n_pos[p];
+        prefixes[p].n_pos = n_prefix != NULL ? n_prefix[p] : 0;
+        prompts[p].prefix = &prefixes[p];
+    }
+    pass.model = (tl_model *)(uintptr_t)model; /* nothing is computed with it */
     pass.options = options != NULL ? *options : (tl_pass_options){0};
-    for (size_t p = 0; p < n_prompts; p++)
-        pass.n_rows += n_pos[p] - (n_prefix != NULL ? n_prefix[p] : 0);
-    return plan(&pass, out, err);
+    pass.prompts = prompts;
+    if ((status = tl_batch_begin(&pass, err)) == TL_OK)
+        status = make_plan(&pass, &plan, err);
+    if (status == TL_OK)
+        *out = plan.all;
+done:
+    tl_free(prefixes);
+    tl_free(prompts);
+    tl_arena_destroy(pass.tables);
+    return status;
 }
 
 size_t tl_pass_peak_bytes(const tl_pass *pass)
 {
     return pass->peak;
-}
-
-/* ---- taps -------------------------------------------------------------------- */
-
-tl_status tl_pass_announce(tl_pass *pass, tl_site site, size_t l, bool backward,
-                           bool last_rows, size_t width, float *values, tl_error *err)
-{
-    for (size_t i = 0; i < pass->options.n_taps; i++) {
-        const tl_tap *tap = &pass->options.taps[i];
-        if ((tap->sites & TL_SITE_BIT(site)) == 0 ||
-            (pass->again && !backward && !tap->writes))
-            continue;
-        for (size_t p = 0; p < pass->n_prompts; p++) {
-            const tl_prompt_rows *r = &pass->rows[p];
-            const tl_tap_event event = {
-                .site = site,
-                .backward = backward,
-                .layer = l,
-                .prompt = p,
-                .first_pos = last_rows ? r->n_pos - 1 : r->n_prefix,
-                .n_pos = last_rows ? 1 : r->n,
-                .width = width,
-                .values = values + (last_rows ? p : r->first) * width,
-            };
-            const tl_status status = tap->on_site(tap->user, &event, err);
-            if (status != TL_OK)
-                return status;
-        }
-    }
-    return TL_OK;
 }
 
 /* ---- there and back ------------------------------------------------------------ */
@@ -280,23 +290,16 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     if (pass->options.first_layer >= pass->model->spec.dims.n_layers)
         return tl_fail(err, TL_ERR_ARGUMENT, "a pass from layer %zu of %zu",
                        pass->options.first_layer, pass->model->spec.dims.n_layers);
-    for (size_t i = 0; i < pass->options.n_taps; i++)
-        if (pass->options.for_backward && pass->options.taps[i].writes &&
-            (pass->options.taps[i].sites & TL_SITE_BIT(TL_SITE_Z)) != 0)
-            return tl_fail(err, TL_ERR_ARGUMENT,
-                           "a tap that writes to z in a pass for the way back: the "
-                           "gradient of attention needs z as it was computed");
     pass->prompts = prompts;
     pass->n_prompts = n_prompts;
-    pass->n_rows = 0;
-    for (size_t p = 0; p < n_prompts; p++)
-        pass->n_rows += prompts[p].input.n_pos -
-                        (prompts[p].prefix != NULL ? prompts[p].prefix->n_pos : 0);
-    size_t bytes = 0;
-    if ((status = plan(pass, &bytes, err)) != TL_OK ||
-        (status = reserve(pass, bytes, err)) != TL_OK)
+    pass_plan plan;
+    if ((status = tl_readings_check(pass->model, prompts, n_prompts, &pass->options,
+                                    err)) != TL_OK ||
+        (status = tl_batch_begin(pass, err)) != TL_OK ||
+        (status = make_plan(pass, &plan, err)) != TL_OK ||
+        (status = reserve(pass, &plan, err)) != TL_OK ||
+        (status = tl_batch_fill(pass, err)) != TL_OK)
         return status;
-    tl_batch_fill(pass);
 
     const size_t L = pass->model->spec.dims.n_layers;
     for (size_t l = pass->options.first_layer; l < L; l++)

@@ -2,8 +2,9 @@
  *
  * pass_private.h - the inside of a tl_pass, for the files that make it up:
  *
- *     pass.c    plan, memory, taps; the order of the layers
+ *     pass.c    plan, memory, the order of the layers
  *     batch.c   where the prompts of the batch are
+ *     readings.c  what happens at a site: edits, readings, taps
  *     layer.c   one layer, forward and backward
  *     head.c    logits, and the gradient of a difference of two
  *
@@ -37,8 +38,10 @@ typedef struct tl_prompt_rows {
 
 struct tl_pass {
     tl_model *model;
-    tl_arena *arena;
-    size_t capacity; /* bytes of the arena's slab */
+    void *slab; /* memory of the backend, kept from batch to batch while it suffices */
+    size_t slab_bytes;
+    tl_arena *activations; /* over the slab */
+    tl_arena *tables;      /* of the host */
     size_t peak;
     bool ready, can_go_back;
 
@@ -47,14 +50,20 @@ struct tl_pass {
     const tl_pass_prompt *prompts;
     size_t n_prompts, n_rows, n_kept;
     bool again; /* a layer is computed once more for the way back */
-    tl_prompt_rows *rows;
-    tl_attention_prompt *attention;
-    float *cosine, *sine;                 /* [R, d_head / 2] */
-    float *cosine_sliding, *sine_sliding; /* of sliding layers, if they differ */
-    float *cosine_last, *sine_last;       /* [prompts, d_head / 2], last_only */
 
+    /* Tables of the host. */
+    tl_prompt_rows *rows;
+    uint32_t *last_rows, *final_rows; /* [prompts]: of last positions; in `final` */
+    tl_attention_prompt *attention;
+    double *pair_logits; /* [prompts, 2] */
+    float *staging;      /* what goes to the backend and comes from it */
     float **resid;    /* [n_layers + 1]: resid_pre of each layer, resid_post of the last */
     tl_layer *layers; /* [n_layers]; those not kept share their pointers */
+
+    /* Activations. */
+    float *cosine, *sine;                     /* [R, d_head / 2] */
+    float *cosine_sliding, *sine_sliding;     /* of sliding layers, if they differ */
+    float *cosine_last, *sine_last;           /* [prompts, d_head / 2], last_only */
     float *norm, *norm_last, *out, *mlp_post; /* scratch of a layer */
     float *final;                             /* [Q, d_model] after the final norm */
     float *final_inv_rms;
@@ -63,24 +72,29 @@ struct tl_pass {
     float *d_resid, *d_mid, *d_norm, *d_out; /* [R, d_model] */
     float *d_mlp_post, *d_gate, *d_up;       /* [R, d_mlp] */
     float *d_z, *d_q, *d_k, *d_v;
-    float *head_rows; /* [2, d_model] */
 };
 
-/* ---- pass.c ---------------------------------------------------------------------- */
+/* ---- readings.c ------------------------------------------------------------------ */
 
-/* Shows rows [.., width] of a site to the taps, prompt by prompt; of a layer that is
- * computed again, to those that write. `last_rows`: one row for each prompt, its last
- * position. */
-tl_status tl_pass_announce(tl_pass *pass, tl_site site, size_t l, bool backward,
-                           bool last_rows, size_t width, float *values, tl_error *err);
+/* TL_ERR_ARGUMENT naming a reading, edit or tap of the options that makes no sense for
+ * these prompts. */
+tl_status tl_readings_check(const tl_model *model, const tl_pass_prompt *prompts,
+                            size_t n_prompts, const tl_pass_options *options,
+                            tl_error *err);
+
+/* Edits, readings and taps of a site, whose values are rows [.., width]. Of a layer that
+ * is computed again, edits and taps that write. `last_rows`: one row for each prompt, its
+ * last position. */
+tl_status tl_readings_at(tl_pass *pass, tl_site site, size_t l, bool backward,
+                         bool last_rows, float *values, tl_error *err);
+
+/* Elements of a row of a site. */
+size_t tl_site_width(const tl_dims *dims, tl_site site);
 
 /* ---- batch.c --------------------------------------------------------------------- */
 
 /* Rows past the attention of layer l. */
 size_t tl_batch_query_rows(const tl_pass *pass, size_t l);
-
-/* Row of prompt p's last position in `final` and resid[n_layers]. */
-size_t tl_batch_last_row(const tl_pass *pass, size_t p);
 
 /* The row of each prompt's last position: [R, width] -> [prompts, width], and back. */
 void tl_batch_gather_last(const tl_pass *pass, size_t width, const float *x, float *y);
@@ -101,8 +115,11 @@ void tl_batch_collect(const tl_pass *pass, size_t l, const tl_layer *y);
 /* TL_ERR_ARGUMENT for prompts that make no batch. */
 tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts, tl_error *err);
 
-/* Rows, rotary tables and the first residual stream. */
-void tl_batch_fill(tl_pass *pass);
+/* Tables of the host for pass->prompts, and the rows of each. TL_ERR_NO_MEMORY. */
+tl_status tl_batch_begin(tl_pass *pass, tl_error *err);
+
+/* Rotary tables and the first residual stream. TL_ERR_BACKEND. */
+tl_status tl_batch_fill(tl_pass *pass, tl_error *err);
 
 /* ---- layer.c --------------------------------------------------------------------- */
 

@@ -134,6 +134,7 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
     }
     self->table = (tl_backend){
         .name = "cpu",
+        .host_memory = true,
         .linear = linear,
         .linear_backward = linear_backward,
         .rmsnorm = rmsnorm,
