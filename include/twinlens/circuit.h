@@ -4,13 +4,15 @@
  * selection of a circuit, and its faithfulness.
  *
  *     tl_attribution *attribution = NULL;
- *     tl_attribution_create(model, n_pos, &options, &attribution, &err);
- *     for (...)
- *         tl_attribution_add(attribution, pairs, n_pairs, &err);
+ *     tl_attribution_create(model, n_pos, NULL, &attribution, &err);
+ *     for (size_t i = 0; i < n_discovery; i++)
+ *         tl_attribution_add(attribution, &discovery[i], 1, &err);
  *     tl_attribution_scores(attribution, arena, &scores, &err);
  *     tl_ranking_from_scores(&scores, arena, &ranking, &err);
- *     circuit = tl_circuit_at(&ranking, n_heads, n_neurons);
- *     tl_evaluate(model, pairs, n_pairs, &circuit, 1, &eval_options, results, &err);
+ *     tl_fraction_parse("0.05", &fraction, &err);
+ *     circuit = tl_circuit_at(&ranking, fraction, TL_FRACTION_EXACT);
+ *     tl_evaluate(model, evaluation, n_evaluation, &circuit, 1, NULL, results, &err);
+ *     tl_attribution_destroy(attribution);
  *
  * A component is (layer, position, head) or (layer, position, neuron); arrays over
  * components are [n_layers, n_pos, n_heads] and [n_layers, n_pos, d_mlp].

@@ -3,6 +3,10 @@
  * image.h - image files to RGB pixels, and RGB pixels to other sizes, with the
  * same values that Pillow gives (Image.open, ImageOps.exif_transpose,
  * convert("RGB"), resize).
+ *
+ *     tl_image image, small;
+ *     status = tl_image_read("cat.jpg", arena, &image, &err);
+ *     status = tl_image_resize(&image, 224, 224, TL_BICUBIC, arena, &small, &err);
  */
 #ifndef TWINLENS_IMAGE_H
 #define TWINLENS_IMAGE_H

@@ -3,7 +3,11 @@
  * log.h - where the library sends what a person may want to know but no code
  * needs: a warning, a stage that begins. The library itself never prints.
  *
- *     static void to_stderr(void *user, tl_log_level level, const char *text);
+ *     static void to_stderr(void *user, tl_log_level level, const char *text)
+ *     {
+ *         fprintf(stderr, "%s\n", text);
+ *     }
+ *
  *     tl_log_set(to_stderr, NULL);
  *
  * Set the sink once, before other calls; without one the messages are dropped.

@@ -6,7 +6,7 @@
  *     tl_model *model = NULL;
  *     status = tl_model_open("Qwen2-VL-2B-Instruct", NULL, &model, &err);
  *     status = tl_model_input(model, &encoding, TL_ROPE_TRUE, arena, &input, &err);
- *     ... tl_pass_*, tl_attribution_*, tl_faithfulness_* ...
+ *     ... passes (pass.h) and experiments (circuit.h, probe.h) ...
  *     tl_model_close(model);
  */
 #ifndef TWINLENS_MODEL_H

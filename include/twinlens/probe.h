@@ -3,6 +3,17 @@
  * probe.h - what image states are like and what they are good for: alignment with the
  * states of the same content in words, and back-patching, where late states are written
  * into earlier layers.
+ *
+ *     tl_alignment_create(model, TL_ALIGN_ACT, 0, &alignment, &err);
+ *     for (size_t i = 0; i < n_pairs; i++)
+ *         tl_alignment_take(alignment, &pairs[i], &err);
+ *     tl_alignment_measure(alignment, &pairs[0], &pairs[1], &values, &err);
+ *     tl_alignment_destroy(alignment);
+ *
+ *     const tl_backpatch_cell cell = {.source = 20, .destination = 4, .window = 1,
+ *                                     .times = 1};
+ *     tl_backpatch(model, &input, data_begin, data_end, &cell, 1, labels, n_labels, 0,
+ *                  clean, patched, &err);
  */
 #ifndef TWINLENS_PROBE_H
 #define TWINLENS_PROBE_H

@@ -2,6 +2,14 @@
  *
  * processor.h - from a prompt (words and maybe a picture) to an encoding: chat
  * format, tokenizer, image resizing and patches of one model folder.
+ *
+ *     tl_processor *processor = NULL;
+ *     status = tl_processor_open("Qwen2-VL-2B-Instruct", tl_model_dims(model)->n_vocab,
+ *                                &processor, &err);
+ *     const tl_prompt_text prompt = {.before = "", .image_path = "cat.png",
+ *                                    .query = "Which animal is it?"};
+ *     status = tl_processor_encode(processor, &prompt, arena, &encoding, &err);
+ *     tl_processor_close(processor);
  */
 #ifndef TWINLENS_PROCESSOR_H
 #define TWINLENS_PROCESSOR_H

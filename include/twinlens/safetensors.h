@@ -5,7 +5,7 @@
  *     tl_safetensors *file = NULL;
  *     if (tl_safetensors_open("model.safetensors", &file, &err) == TL_OK) {
  *         const tl_tensor *w = tl_safetensors_find(file, "lm_head.weight");
- *         ...
+ *         ... w->dims, w->data ...
  *         tl_safetensors_close(file);
  *     }
  *

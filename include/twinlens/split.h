@@ -8,7 +8,8 @@
  *     status = tl_dataset_split(dataset, TL_TEXT, correct, &options, processor,
  *                               arena, &split, &err);
  *     for (size_t i = 0; i < split.n_discovery; i++)
- *         use(split.discovery[i].row, split.discovery[i].counterfactual);
+ *         printf("%zu beside %zu\n", split.discovery[i].row,
+ *                split.discovery[i].counterfactual);
  *
  * Of the rows that the model gets right, at most n_prompts are taken, about equally
  * many of each answer, 3/4 of them for discovery and the rest for evaluation; each

@@ -5,9 +5,9 @@
  * searched a grid, the choice of a best cell on other prompts, and areas under
  * faithfulness curves. Everything here is a formula over numbers; no model is needed.
  *
- *     static double mean(const void *data, const size_t *chosen, size_t n) { ... }
  *     tl_interval interval;
- *     tl_bootstrap(mean, values, n, NULL, &interval, &err);
+ *     tl_bootstrap(tl_statistic_mean, values, n, NULL, &interval, &err);
+ *     printf("%.3f (%.3f to %.3f)\n", interval.value, interval.low, interval.high);
  *
  * The same seed gives the same numbers on every machine.
  */

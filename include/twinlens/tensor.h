@@ -2,6 +2,9 @@
  *
  * tensor.h - a view of an array: element type, shape and a borrowed pointer.
  * Tensors are dense and row-major. They own nothing.
+ *
+ *     const tl_tensor states = tl_tensor_f32(values, n_pos, d_model, 0);
+ *     status = tl_tensor_to_f32(&weight, 0, tl_tensor_count(&weight), copy, &err);
  */
 #ifndef TWINLENS_TENSOR_H
 #define TWINLENS_TENSOR_H

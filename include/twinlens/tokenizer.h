@@ -4,6 +4,15 @@
  * it from a tokenizer.json: byte-level BPE (Qwen2, Tekken) and metaspace BPE with
  * byte fallback (Gemma), added tokens, NFC, ignore_merges. No tokens are added
  * (post-processors are not run): the chat format spells out its BOS.
+ *
+ *     tl_tokenizer *tokenizer = NULL;
+ *     status = tl_tokenizer_open("Qwen2-VL-2B-Instruct/tokenizer.json", &tokenizer, &err);
+ *     status = tl_tokenizer_encode(tokenizer, text, strlen(text), arena, &tokens,
+ *                                  &n_tokens, &err);
+ *     for (size_t i = 0; i < n_tokens; i++)
+ *         printf("%d %s\n", tokens[i].id,
+ *                tl_tokenizer_text(tokenizer, tokens[i].id, arena));
+ *     tl_tokenizer_close(tokenizer);
  */
 #ifndef TWINLENS_TOKENIZER_H
 #define TWINLENS_TOKENIZER_H
