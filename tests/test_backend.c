@@ -329,6 +329,98 @@ static void a_row_of_a_product_is_the_same_bits_everywhere(void **unused)
     }
 }
 
+/* ---- parts of a layer --------------------------------------------------------------- */
+
+/* n of `most`, each once, in no order: 1009 is a prime that no size has. */
+static uint32_t *some_of(size_t n, size_t most)
+{
+    uint32_t *index = tl_arena_alloc(arena, n, sizeof *index);
+    assert_non_null(index);
+    for (size_t j = 0; j < n; j++)
+        index[j] = (uint32_t)((j + 1) * 1009 % most);
+    return index;
+}
+
+static void part(tl_backend *b, const tl_linear *layer, bool columns, size_t n,
+                 const uint32_t *index, size_t rows, const float *x, float *y, bool add)
+{
+    must((columns ? b->linear_columns : b->linear_rows)(b, layer, n, index, rows, x, y,
+                                                        add, NULL));
+}
+
+/* A part against the definition, and each of its rows alone, by other threads. */
+static void check_part(const tl_linear *layer, bool columns, size_t n, size_t rows,
+                       bool add)
+{
+    const size_t from = columns ? n : layer->weight.dims[1],
+                 to = columns ? layer->weight.dims[0] : n;
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    const uint32_t *index = some_of(n, layer->weight.dims[columns]);
+    const float *x = floats(rows * from, 1), *before = floats((rows + 1) * to, 2);
+    float *y = copy_of(before, (rows + 1) * to), *want = copy_of(before, rows * to);
+    char what[96];
+    snprintf(what, sizeof what, "%zu %s of [%zu,%zu] %s, %zu rows%s", n,
+             columns ? "columns" : "rows", layer->weight.dims[0], layer->weight.dims[1],
+             tl_dtype_name(layer->weight.dtype), rows, add ? ", added" : "");
+    part(cpus[0], layer, columns, n, index, rows, x, y, add);
+    part(ref, layer, columns, n, index, rows, x, want, add);
+    /* As one row: a part of one output has nothing to be measured by. */
+    assert_near(LINEAR, what, 1, rows * to, y, want);
+    assert_bits("behind the last row", to, y + rows * to, before + rows * to);
+    for (size_t r = 0; r < rows; r += 1 + rows / 9) {
+        float *alone = copy_of(before + r * to, to);
+        part(cpus[r % BACKENDS], layer, columns, n, index, 1, x + r * from, alone, add);
+        assert_bits("a row of a part alone", to, alone, y + r * to);
+    }
+    for (size_t k = 1; k < BACKENDS; k++) {
+        float *other = copy_of(before, rows * to);
+        part(cpus[k], layer, columns, n, index, rows, x, other, add);
+        assert_bits("a part, other threads or cache", rows * to, other, y);
+    }
+    tl_arena_rewind(arena, mark);
+}
+
+static void parts_of_layers_agree_and_rows_are_alone(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (int columns = 0; columns < 2; columns++) {
+            const size_t most = layers[i].weight.dims[columns];
+            const size_t counts[] = {0, 1, most / 3, most - 1, most};
+            for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+                const size_t rows = is_large(&layers[i]) ? 2 : c % 2 ? 25 : 49;
+                if (c == 0 || counts[c] > counts[c - 1])
+                    check_part(&layers[i], columns, counts[c], rows, (i + c) % 2);
+            }
+        }
+    const float *x = floats(8, 1);
+    float *y = floats(3, 2); /* of no inputs: zeros, or what was there */
+    part(cpus[0], &layers[1], true, 0, NULL, 1, x, y, true);
+    assert_bits("nothing added", 3, y, floats(3, 2));
+    part(cpus[0], &layers[1], true, 0, NULL, 1, x, y, false);
+    assert_bits("no inputs", 3, y, constant(3, 0.0f));
+}
+
+/* A part is filled up to a size that there is a product for. What an earlier call has left
+ * in that memory is not seen. */
+static void what_fills_up_a_part_is_no_number_of_an_earlier_one(void **unused)
+{
+    (void)unused;
+    enum { OUT = 64, IN = 128, PART = 65, ROWS = 3 };
+    const float *no_numbers = constant(OUT * IN, NAN), *x = floats(ROWS * PART, 1);
+    const tl_linear bad = {.weight = tl_tensor_f32(no_numbers, OUT, IN, 0)},
+                    good = {.weight = tl_tensor_f32(floats(OUT * IN, 2), OUT, IN, 0)};
+    const uint32_t *index = some_of(PART, IN);
+    float *y = floats(ROWS * OUT, 3), *want = floats(ROWS * OUT, 4);
+    tl_backend *b = NULL;
+    must(tl_backend_create("cpu", 1, 0, &b, NULL));
+    product(b, &bad, false, ROWS, no_numbers, y, false);
+    part(b, &good, true, PART, index, ROWS, x, y, false);
+    part(ref, &good, true, PART, index, ROWS, x, want, false);
+    assert_near(LINEAR, "a part behind no numbers", 1, ROWS * OUT, y, want);
+    tl_backend_destroy(b);
+}
+
 /* ---- rows ------------------------------------------------------------------------- */
 
 static const size_t widths[] = {1, 2, 3, 8, 18, 48, 77, 100, 513, 1176};
@@ -1201,6 +1293,8 @@ int main(void)
         TEST(products_agree_with_the_definition),
         TEST(the_first_rows_of_a_weight_are_a_weight_of_their_own),
         TEST(a_row_of_a_product_is_the_same_bits_everywhere),
+        TEST(parts_of_layers_agree_and_rows_are_alone),
+        TEST(what_fills_up_a_part_is_no_number_of_an_earlier_one),
         TEST(rms_norms_agree_and_rows_are_alone),
         TEST(layer_norms_agree_and_rows_are_alone),
         TEST(rotations_agree_and_rows_are_alone),

@@ -122,7 +122,8 @@ struct tl_backend {
     /* x = cap tanh(x / cap), cap > 0: logits that `linear` made. */
     void (*softcap)(tl_backend *self, size_t count, float cap, float *x);
 
-    /* ---- a part of a linear layer; `index` is a host list of n, any order ---- */
+    /* ---- a part of a linear layer ---- */
+    /* `index` is a host list of n outputs or inputs, each at most once, in any order. */
 
     /* y[R,n] = x[R,n_in] (rows `index` of W)^T + their bias; `add`: y +=. */
     tl_status (*linear_rows)(tl_backend *self, const tl_linear *layer, size_t n,

@@ -31,6 +31,22 @@ static tl_status linear_backward(tl_backend *self, const tl_linear *layer, size_
     return tl_cpu_linear_backward(((cpu *)self)->linear, layer, rows, dy, dx, add, err);
 }
 
+static tl_status linear_rows(tl_backend *self, const tl_linear *layer, size_t n,
+                             const uint32_t *index, size_t rows, const float *x,
+                             float *y, bool add, tl_error *err)
+{
+    return tl_cpu_linear_rows(((cpu *)self)->linear, layer, n, index, rows, x, y, add,
+                              err);
+}
+
+static tl_status linear_columns(tl_backend *self, const tl_linear *layer, size_t n,
+                                const uint32_t *index, size_t rows, const float *x,
+                                float *y, bool add, tl_error *err)
+{
+    return tl_cpu_linear_columns(((cpu *)self)->linear, layer, n, index, rows, x, y,
+                                 add, err);
+}
+
 static void rmsnorm(tl_backend *self, size_t rows, size_t width, float eps,
                     const float *x, const float *weight, float *y, float *inv_rms)
 {
@@ -159,8 +175,8 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
         .logits_of = tl_host_logits_of,
         .logit_diff_gradient = tl_host_logit_diff_gradient,
         .softcap = tl_host_softcap,
-        .linear_rows = tl_host_linear_rows,
-        .linear_columns = tl_host_linear_columns,
+        .linear_rows = linear_rows,
+        .linear_columns = linear_columns,
         .attention_bytes = attention_bytes,
         .reserve_attention = reserve_attention,
         .destroy = destroy,

@@ -37,6 +37,12 @@ tl_status tl_cpu_linear_forward(tl_cpu_linear *linear, const tl_linear *layer,
 tl_status tl_cpu_linear_backward(tl_cpu_linear *linear, const tl_linear *layer,
                                  size_t rows, const float *dy, float *dx, bool add,
                                  tl_error *err);
+tl_status tl_cpu_linear_rows(tl_cpu_linear *linear, const tl_linear *layer, size_t n,
+                             const uint32_t *index, size_t rows, const float *x,
+                             float *y, bool add, tl_error *err);
+tl_status tl_cpu_linear_columns(tl_cpu_linear *linear, const tl_linear *layer, size_t n,
+                                const uint32_t *index, size_t rows, const float *x,
+                                float *y, bool add, tl_error *err);
 
 /* The rest takes a number of threads and the arguments of src/op. */
 

@@ -32,15 +32,15 @@ typedef struct head_panels {
 } head_panels;
 
 /* What one thread works with: for one query a number for each key, and gradients. */
-typedef struct worker {
+typedef struct attention_worker {
     float *s, *p, *d_p; /* [n] */
     float *capped;      /* [n]: s / softcap after the tanh, for its slope */
     float *d_k, *d_v;   /* [keys of a part, D], close together for the caches */
-} worker;
+} attention_worker;
 enum { QUERY_ROWS = 4 };
 
 /* A call's arguments. Forward, z and lse are written; backward, they are read. */
-typedef struct call {
+typedef struct attention_call {
     const tl_attention *shape;
     size_t n_prompts;
     const tl_attention_prompt *prompts;
@@ -49,14 +49,14 @@ typedef struct call {
     bool backward;
     const float *z_made, *lse_made, *dz;
     float *dq, *dk, *dv;
-} call;
+} attention_call;
 
 /* Queries and keys of a head, and what is to be made of them. */
-typedef struct part {
+typedef struct head_part {
     size_t first_query, end_query;
     size_t first_key, end_key; /* positions, those of the prefix included */
     bool queries, keys;        /* write z or dq; write dk and dv */
-} part;
+} head_part;
 
 static size_t key_count(const tl_attention_prompt *prompt)
 {
@@ -65,7 +65,7 @@ static size_t key_count(const tl_attention_prompt *prompt)
 
 /* ---- how work and memory are cut ---------------------------------------------------- */
 
-typedef struct cut {
+typedef struct attention_cut {
     size_t n_heads;                              /* of all prompts */
     bool whole;                                  /* units are heads, not parts */
     size_t longest;                              /* keys of a prompt */
@@ -73,17 +73,18 @@ typedef struct cut {
     size_t panel_floats;                         /* of all panels of a head */
     size_t gradient_floats;                      /* of d_k, of d_v */
     size_t query_parts, key_parts, layout_parts; /* of a head, at most */
-} cut;
+} attention_cut;
 
 static size_t parts_of(size_t count, size_t per_part)
 {
     return (count + per_part - 1) / per_part;
 }
 
-static cut make_cut(size_t n_threads, const tl_attention *shape, size_t n_prompts,
-                    const tl_attention_prompt *prompts, bool backward)
+static attention_cut make_cut(size_t n_threads, const tl_attention *shape,
+                              size_t n_prompts, const tl_attention_prompt *prompts,
+                              bool backward)
 {
-    cut c = {.n_heads = n_prompts * shape->n_kv_heads};
+    attention_cut c = {.n_heads = n_prompts * shape->n_kv_heads};
     c.whole = c.n_heads >= n_threads;
     c.n_panels = c.whole ? n_threads : c.n_heads;
     size_t queries = 0, keys = 0;
@@ -101,12 +102,12 @@ static cut make_cut(size_t n_threads, const tl_attention *shape, size_t n_prompt
     return c;
 }
 
-static size_t worker_floats(const cut *c)
+static size_t worker_floats(const attention_cut *c)
 {
     return QUERY_ROWS * c->longest + 2 * c->gradient_floats;
 }
 
-static size_t floats_of(const cut *c, size_t n_threads)
+static size_t floats_of(const attention_cut *c, size_t n_threads)
 {
     return c->n_panels * c->panel_floats + n_threads * worker_floats(c);
 }
@@ -115,30 +116,31 @@ size_t tl_cpu_attention_bytes(size_t n_threads, const tl_attention *shape,
                               size_t n_prompts, const tl_attention_prompt *prompts,
                               bool backward)
 {
-    const cut c = make_cut(n_threads, shape, n_prompts, prompts, backward);
+    const attention_cut c = make_cut(n_threads, shape, n_prompts, prompts, backward);
     return floats_of(&c, n_threads) * sizeof(float);
 }
 
 /* Part number i of a head; those of keys, which are larger, come first. */
-static part part_of(const cut *c, const tl_attention_prompt *prompt, size_t i)
+static head_part part_of(const attention_cut *c, const tl_attention_prompt *prompt,
+                         size_t i)
 {
     const size_t n = key_count(prompt);
     if (i < c->key_parts) {
         const size_t first = prompt->n_prefix + i * PART_KEYS, end = first + PART_KEYS;
-        return (part){.end_query = prompt->n_query,
-                      .first_key = first,
-                      .end_key = end < n ? end : n,
-                      .keys = true};
+        return (head_part){.end_query = prompt->n_query,
+                           .first_key = first,
+                           .end_key = end < n ? end : n,
+                           .keys = true};
     }
     const size_t first = (i - c->key_parts) * PART_QUERIES, end = first + PART_QUERIES;
-    return (part){.first_query = first,
-                  .end_query = end < prompt->n_query ? end : prompt->n_query,
-                  .end_key = n,
-                  .queries = true};
+    return (head_part){.first_query = first,
+                       .end_query = end < prompt->n_query ? end : prompt->n_query,
+                       .end_key = n,
+                       .queries = true};
 }
 
 /* Prompts shorter than the longest have less. */
-static bool is_empty(const part *p)
+static bool is_empty(const head_part *p)
 {
     return p->keys ? p->first_key >= p->end_key : p->first_query >= p->end_query;
 }
@@ -147,11 +149,11 @@ size_t tl_cpu_attention_units(size_t n_threads, const tl_attention *shape,
                               size_t n_prompts, const tl_attention_prompt *prompts,
                               bool backward)
 {
-    const cut c = make_cut(n_threads, shape, n_prompts, prompts, backward);
+    const attention_cut c = make_cut(n_threads, shape, n_prompts, prompts, backward);
     size_t n = 0;
     for (size_t i = 0; i < n_prompts * (c.key_parts + c.query_parts); i++) {
         const size_t per_prompt = c.key_parts + c.query_parts;
-        const part p = part_of(&c, &prompts[i / per_prompt], i % per_prompt);
+        const head_part p = part_of(&c, &prompts[i / per_prompt], i % per_prompt);
         n += !is_empty(&p);
     }
     return c.whole ? c.n_heads : n * shape->n_kv_heads;
@@ -179,12 +181,13 @@ static head_panels panels_at(float *memory, size_t floats, bool backward)
                     : (head_panels){.k_columns = memory, .v_rows = second};
 }
 
-static worker worker_at(float *memory, const cut *c)
+static attention_worker worker_at(float *memory, const attention_cut *c)
 {
     const size_t n = c->longest;
     float *gradients = memory + QUERY_ROWS * n;
-    return (worker){memory,         memory + n, memory + 2 * n,
-                    memory + 3 * n, gradients,  gradients + c->gradient_floats};
+    return (attention_worker){memory,         memory + n,
+                              memory + 2 * n, memory + 3 * n,
+                              gradients,      gradients + c->gradient_floats};
 }
 
 /* Rows [first, end) of one head into a panel, as rows and as columns. */
@@ -206,8 +209,8 @@ static void lay_out(const tl_attention *shape, const tl_attention_prompt *prompt
     }
 }
 
-static void lay_out_head(const call *c, const tl_attention_prompt *prompt, size_t head,
-                         size_t first, size_t end, const head_panels *to)
+static void lay_out_head(const attention_call *c, const tl_attention_prompt *prompt,
+                         size_t head, size_t first, size_t end, const head_panels *to)
 {
     lay_out(c->shape, prompt, head, prompt->prefix_k, c->k, first, end, to->k_rows,
             to->k_columns);
@@ -218,20 +221,20 @@ static void lay_out_head(const call *c, const tl_attention_prompt *prompt, size_
 /* ---- one query ------------------------------------------------------------------------ */
 
 /* Keys that query i may see lie in [first, end); others in it are masked. */
-typedef struct range {
+typedef struct key_range {
     size_t first, end;
     bool masked;
-} range;
+} key_range;
 
-static range visible_range(const tl_attention *shape, const tl_attention_prompt *prompt,
-                           size_t i)
+static key_range visible_range(const tl_attention *shape,
+                               const tl_attention_prompt *prompt, size_t i)
 {
     const size_t n = prompt->n_prefix + prompt->n_key;
-    range r = {0, shape->causal ? i + 1 : n, false};
+    key_range r = {0, shape->causal ? i + 1 : n, false};
     if (shape->window > 0 && i + 1 > shape->window)
         r.first = i + 1 - shape->window;
     if (prompt->block != NULL && prompt->block[i] >= 0) {
-        r = (range){0, n, true};
+        r = (key_range){0, n, true};
     }
     return r;
 }
@@ -321,8 +324,8 @@ TL_WIDE static void scale_row(size_t first, size_t end, float factor, float *res
 
 /* s[j] of query i: scaled, capped, minus infinity where it may not see. */
 static void scores(const tl_attention *shape, const tl_attention_prompt *prompt,
-                   const head_panels *head, const worker *w, const float *q, size_t i,
-                   range r)
+                   const head_panels *head, const attention_worker *w, const float *q,
+                   size_t i, key_range r)
 {
     const size_t n = key_count(prompt);
     times_transposed(q, head->k_columns, shape->d_head, n, r.first, r.end, w->s);
@@ -350,8 +353,9 @@ TL_WIDE static void score_gradients(const float *restrict p, float delta, float 
 
 /* ---- a part of a head ------------------------------------------------------------------- */
 
-static void forward_part(const call *c, const tl_attention_prompt *prompt, size_t kv,
-                         const part *of, const head_panels *head, const worker *w)
+static void forward_part(const attention_call *c, const tl_attention_prompt *prompt,
+                         size_t kv, const head_part *of, const head_panels *head,
+                         const attention_worker *w)
 {
     const size_t D = c->shape->d_head, H = c->shape->n_heads,
                  group = H / c->shape->n_kv_heads;
@@ -359,7 +363,7 @@ static void forward_part(const call *c, const tl_attention_prompt *prompt, size_
         for (size_t a = of->first_query; a < of->end_query; a++) {
             const size_t i = key_count(prompt) - prompt->n_query + a,
                          at = (prompt->q_row + a) * H + h;
-            const range r = visible_range(c->shape, prompt, i);
+            const key_range r = visible_range(c->shape, prompt, i);
             scores(c->shape, prompt, head, w, c->q + at * D, i, r);
             float most = -INFINITY;
             for (size_t j = r.first; j < r.end; j++)
@@ -373,8 +377,9 @@ static void forward_part(const call *c, const tl_attention_prompt *prompt, size_
 }
 
 /* The gradients of the keys [first, end), to where the caller wants them. */
-static void put_gradients(const call *c, const tl_attention_prompt *prompt, size_t kv,
-                          size_t first, size_t end, const worker *w)
+static void put_gradients(const attention_call *c, const tl_attention_prompt *prompt,
+                          size_t kv, size_t first, size_t end,
+                          const attention_worker *w)
 {
     const size_t D = c->shape->d_head, G = c->shape->n_kv_heads;
     for (size_t j = first; j < end; j++) {
@@ -384,8 +389,9 @@ static void put_gradients(const call *c, const tl_attention_prompt *prompt, size
     }
 }
 
-static void backward_part(const call *c, const tl_attention_prompt *prompt, size_t kv,
-                          const part *of, const head_panels *head, const worker *w)
+static void backward_part(const attention_call *c, const tl_attention_prompt *prompt,
+                          size_t kv, const head_part *of, const head_panels *head,
+                          const attention_worker *w)
 {
     const tl_attention *shape = c->shape;
     const size_t D = shape->d_head, H = shape->n_heads, group = H / shape->n_kv_heads,
@@ -400,7 +406,7 @@ static void backward_part(const call *c, const tl_attention_prompt *prompt, size
     for (size_t h = kv * group; h < (kv + 1) * group; h++)
         for (size_t a = of->first_query; a < of->end_query; a++) {
             const size_t i = n - prompt->n_query + a, at = (prompt->q_row + a) * H + h;
-            range r = visible_range(shape, prompt, i);
+            key_range r = visible_range(shape, prompt, i);
             r.first = r.first > of->first_key ? r.first : of->first_key;
             r.end = r.end < of->end_key ? r.end : of->end_key;
             if (r.first >= r.end)
@@ -427,8 +433,9 @@ static void backward_part(const call *c, const tl_attention_prompt *prompt, size
         put_gradients(c, prompt, kv, first_own, of->end_key, w);
 }
 
-static void run_part(const call *c, const tl_attention_prompt *prompt, size_t kv,
-                     const part *of, const head_panels *head, const worker *w)
+static void run_part(const attention_call *c, const tl_attention_prompt *prompt,
+                     size_t kv, const head_part *of, const head_panels *head,
+                     const attention_worker *w)
 {
     (c->backward ? backward_part : forward_part)(c, prompt, kv, of, head, w);
 }
@@ -436,7 +443,8 @@ static void run_part(const call *c, const tl_attention_prompt *prompt, size_t kv
 /* ---- all of it -------------------------------------------------------------------------- */
 
 /* One thread's share of heads that are taken whole, into a panel of its own. */
-static void run_heads(const call *c, const cut *how, float *panel, const worker *w)
+static void run_heads(const attention_call *c, const attention_cut *how, float *panel,
+                      const attention_worker *w)
 {
     const size_t G = c->shape->n_kv_heads;
 #pragma omp for schedule(dynamic)
@@ -444,14 +452,15 @@ static void run_heads(const call *c, const cut *how, float *panel, const worker 
         const tl_attention_prompt *prompt = &c->prompts[i / G];
         const size_t n = key_count(prompt);
         const head_panels head = panels_at(panel, n * c->shape->d_head, c->backward);
-        const part all = {0, prompt->n_query, 0, n, true, true};
+        const head_part all = {0, prompt->n_query, 0, n, true, true};
         lay_out_head(c, prompt, i % G, 0, n, &head);
         run_part(c, prompt, i % G, &all, &head, w);
     }
 }
 
 /* One thread's share of parts: of laying out all heads, then of the work. */
-static void run_parts(const call *c, const cut *how, float *panels, const worker *w)
+static void run_parts(const attention_call *c, const attention_cut *how, float *panels,
+                      const attention_worker *w)
 {
     const size_t G = c->shape->n_kv_heads, per_head = how->key_parts + how->query_parts;
 #pragma omp for schedule(dynamic)
@@ -471,16 +480,16 @@ static void run_parts(const call *c, const cut *how, float *panels, const worker
         const head_panels head =
             panels_at(panels + h * how->panel_floats,
                       key_count(prompt) * c->shape->d_head, c->backward);
-        const part of = part_of(how, prompt, i % per_head);
+        const head_part of = part_of(how, prompt, i % per_head);
         if (!is_empty(&of))
             run_part(c, prompt, h % G, &of, &head, w);
     }
 }
 
-static tl_status run(size_t n_threads, tl_cpu_scratch *kept, const call *c,
+static tl_status run(size_t n_threads, tl_cpu_scratch *kept, const attention_call *c,
                      tl_error *err)
 {
-    const cut how =
+    const attention_cut how =
         make_cut(n_threads, c->shape, c->n_prompts, c->prompts, c->backward);
     if (how.n_heads == 0)
         return TL_OK;
@@ -492,7 +501,8 @@ static tl_status run(size_t n_threads, tl_cpu_scratch *kept, const call *c,
 #pragma omp parallel num_threads((int)n_threads)
     {
         const size_t thread = (size_t)omp_get_thread_num();
-        const worker w = worker_at(workers + thread * worker_floats(&how), &how);
+        const attention_worker w =
+            worker_at(workers + thread * worker_floats(&how), &how);
         if (how.whole)
             run_heads(c, &how, panels + thread * how.panel_floats, &w);
         else
@@ -507,14 +517,14 @@ tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *kept,
                            const float *k, const float *v, float *z, float *lse,
                            tl_error *err)
 {
-    const call c = {.shape = shape,
-                    .n_prompts = n_prompts,
-                    .prompts = prompts,
-                    .q = q,
-                    .k = k,
-                    .v = v,
-                    .z = z,
-                    .lse = lse};
+    const attention_call c = {.shape = shape,
+                              .n_prompts = n_prompts,
+                              .prompts = prompts,
+                              .q = q,
+                              .k = k,
+                              .v = v,
+                              .z = z,
+                              .lse = lse};
     return run(n_threads, kept, &c, err);
 }
 
@@ -525,18 +535,18 @@ tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *kept,
                                     const float *lse, const float *dz, float *dq,
                                     float *dk, float *dv, tl_error *err)
 {
-    const call c = {.shape = shape,
-                    .n_prompts = n_prompts,
-                    .prompts = prompts,
-                    .q = q,
-                    .k = k,
-                    .v = v,
-                    .backward = true,
-                    .z_made = z,
-                    .lse_made = lse,
-                    .dz = dz,
-                    .dq = dq,
-                    .dk = dk,
-                    .dv = dv};
+    const attention_call c = {.shape = shape,
+                              .n_prompts = n_prompts,
+                              .prompts = prompts,
+                              .q = q,
+                              .k = k,
+                              .v = v,
+                              .backward = true,
+                              .z_made = z,
+                              .lse_made = lse,
+                              .dz = dz,
+                              .dq = dq,
+                              .dk = dk,
+                              .dv = dv};
     return run(n_threads, kept, &c, err);
 }

@@ -2,9 +2,9 @@
  *
  * cpu_linear.c - matrix products of the cpu backend, by oneDNN.
  *
- * A product is cut into tiles of TILE rows and blocks of at most BLOCK columns of
- * the output. For each block the weights are brought into a panel, f32 [K, block]:
- * transposed for y = x W^T, as they lie for dx = dy W. One primitive of exactly
+ * A product is cut into tiles of TILE rows and blocks of at most BLOCK_MOST columns of
+ * the output. For each block the weights are brought into a panel, f32 [K, block]
+ * (cpu_panel.h). One primitive of exactly
  * [TILE, K] x [K, block], run by one thread, makes a tile; the last tile is filled
  * up with zeros. So the same code with the same shape makes every number, whatever
  * the batch and however many threads there are: a row cannot notice the others.
@@ -26,17 +26,14 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#endif
-
+#include "backend/cpu/cpu_panel.h"
 #include "backend/host.h"
 #include "twinlens/alloc.h"
 
 enum {
     TILE = 24,
     BLOCK_BYTES = 2 << 20, /* of one panel: it should stay in a cache */
-    BLOCK_MOST = 128,
+    BLOCK_MOST = TL_CPU_PANEL_COLUMNS,
     BLOCK_LEAST = 64,
     LIBRARY_BYTES = 64 << 10, /* that oneDNN wants for a tile: 640 were seen */
 };
@@ -105,45 +102,45 @@ static const_matrix as_arg(const matrix *m)
 /* ---- state ----------------------------------------------------------------------- */
 
 /* The primitive of [TILE, k] x [k, block]. */
-typedef struct product {
+typedef struct tile_primitive {
     size_t k, block;
     matrix a, b, c;
     dnnl_primitive_t primitive;
     matrix scratch;
     bool has_scratch;
     size_t scratch_bytes;
-} product;
+} tile_primitive;
 
 /* All panels of one weight in one direction. The first rows of a fused weight begin
  * where the whole does: its sizes belong to what is looked up. */
-typedef struct cached {
+typedef struct cached_panels {
     const void *weight;
     size_t k, n;
     bool backward;
     float *panels; /* block after block, each [k, width] */
-} cached;
+} cached_panels;
 
 /* What one thread works with. */
-typedef struct worker {
+typedef struct tile_worker {
     dnnl_stream_t stream;
     float *input;  /* [TILE, k], the last tile filled up */
     float *output; /* [TILE, BLOCK_MOST] */
     void *scratch;
     size_t input_count, scratch_bytes;
-} worker;
+} tile_worker;
 
 struct tl_cpu_linear {
     size_t n_threads;
     dnnl_engine_t engine;
     dnnl_primitive_attr_t attr;
-    product *products;
-    size_t n_products, products_capacity;
-    cached *cache; /* open addressing, by weight and direction */
+    tile_primitive *primitives;
+    size_t n_primitives, primitives_capacity;
+    cached_panels *cache; /* open addressing, by weight and direction */
     size_t n_cached, cache_capacity;
     size_t cache_left;
     float *panels; /* those made anew, see run_uncached */
     size_t panels_count;
-    worker *workers;
+    tile_worker *workers;
 };
 
 static tl_status fail_dnnl(tl_error *err, const char *doing, dnnl_status_t status)
@@ -190,8 +187,8 @@ void tl_cpu_linear_destroy(tl_cpu_linear *s)
 {
     if (s == NULL)
         return;
-    for (size_t i = 0; i < s->n_products; i++) {
-        product *p = &s->products[i];
+    for (size_t i = 0; i < s->n_primitives; i++) {
+        tile_primitive *p = &s->primitives[i];
         dnnl_primitive_destroy(p->primitive);
         matrix_destroy(&p->a);
         matrix_destroy(&p->b);
@@ -212,7 +209,7 @@ void tl_cpu_linear_destroy(tl_cpu_linear *s)
         dnnl_primitive_attr_destroy(s->attr);
     if (s->engine != NULL)
         dnnl_engine_destroy(s->engine);
-    tl_free(s->products);
+    tl_free(s->primitives);
     tl_free(s->cache);
     tl_free(s->panels);
     tl_free(s->workers);
@@ -220,6 +217,11 @@ void tl_cpu_linear_destroy(tl_cpu_linear *s)
 }
 
 /* ---- primitives ------------------------------------------------------------------ */
+
+static size_t round_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
 
 /* Columns of a block: as many as keep a panel within BLOCK_BYTES, a multiple of
  * BLOCK_LEAST, and not so many that a narrow layer is one block. A function of the
@@ -229,16 +231,16 @@ static size_t block_width(size_t k, size_t n)
     size_t width = BLOCK_BYTES / sizeof(float) / k / BLOCK_LEAST * BLOCK_LEAST;
     if (width > BLOCK_MOST)
         width = BLOCK_MOST;
-    const size_t quarter = (n / 4 + BLOCK_LEAST - 1) / BLOCK_LEAST * BLOCK_LEAST;
+    const size_t quarter = round_up(n / 4, BLOCK_LEAST);
     if (width > quarter)
         width = quarter;
     return width < BLOCK_LEAST ? BLOCK_LEAST : width;
 }
 
-static tl_status make_product(tl_cpu_linear *s, size_t k, size_t block, product *p,
-                              tl_error *err)
+static tl_status make_primitive(tl_cpu_linear *s, size_t k, size_t block,
+                                tile_primitive *p, tl_error *err)
 {
-    *p = (product){.k = k, .block = block};
+    *p = (tile_primitive){.k = k, .block = block};
     dnnl_primitive_desc_t pd = NULL;
     const dnnl_dim_t K = (dnnl_dim_t)k, N = (dnnl_dim_t)block;
     dnnl_status_t status;
@@ -279,167 +281,78 @@ static tl_status make_product(tl_cpu_linear *s, size_t k, size_t block, product 
 }
 
 /* The primitive's index; made on its first use. */
-static tl_status find_product(tl_cpu_linear *s, size_t k, size_t block, size_t *out,
-                              tl_error *err)
+static tl_status find_primitive(tl_cpu_linear *s, size_t k, size_t block, size_t *out,
+                                tl_error *err)
 {
-    for (size_t i = 0; i < s->n_products; i++)
-        if (s->products[i].k == k && s->products[i].block == block) {
+    for (size_t i = 0; i < s->n_primitives; i++)
+        if (s->primitives[i].k == k && s->primitives[i].block == block) {
             *out = i;
             return TL_OK;
         }
-    if (s->n_products == s->products_capacity) {
+    if (s->n_primitives == s->primitives_capacity) {
         const size_t capacity =
-            s->products_capacity > 0 ? 2 * s->products_capacity : 16;
-        product *grown =
-            tl_realloc(s->products, s->n_products, capacity, sizeof *grown);
+            s->primitives_capacity > 0 ? 2 * s->primitives_capacity : 16;
+        tile_primitive *grown =
+            tl_realloc(s->primitives, s->n_primitives, capacity, sizeof *grown);
         if (grown == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a matrix product");
-        s->products = grown;
-        s->products_capacity = capacity;
+        s->primitives = grown;
+        s->primitives_capacity = capacity;
     }
-    product p;
-    const tl_status status = make_product(s, k, block, &p, err);
+    tile_primitive p;
+    const tl_status status = make_primitive(s, k, block, &p, err);
     if (status != TL_OK)
         return status;
-    *out = s->n_products;
-    s->products[s->n_products++] = p;
+    *out = s->n_primitives;
+    s->primitives[s->n_primitives++] = p;
     return TL_OK;
 }
 
 /* ---- panels ---------------------------------------------------------------------- */
 
-/* panel[i, o] = W[first + o, i] of bf16 weights, eight by eight. */
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2"))) static void
-transpose_bf16_avx2(const uint16_t *w, size_t n_in, size_t width, float *panel)
-{
-    for (size_t i = 0; i < n_in; i += 8) {
-        for (size_t o = 0; o < width; o += 8) {
-            __m256 r[8], t[8];
-            for (size_t k = 0; k < 8; k++)
-                r[k] = _mm256_castsi256_ps(_mm256_slli_epi32(
-                    _mm256_cvtepu16_epi32(_mm_loadu_si128(
-                        (const __m128i *)(const void *)(w + (o + k) * n_in + i))),
-                    16));
-            for (size_t k = 0; k < 8; k += 2) {
-                t[k] = _mm256_unpacklo_ps(r[k], r[k + 1]);
-                t[k + 1] = _mm256_unpackhi_ps(r[k], r[k + 1]);
-            }
-            for (size_t k = 0; k < 8; k += 4) {
-                r[k] = _mm256_shuffle_ps(t[k], t[k + 2], 0x44);
-                r[k + 1] = _mm256_shuffle_ps(t[k], t[k + 2], 0xee);
-                r[k + 2] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0x44);
-                r[k + 3] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0xee);
-            }
-            for (size_t k = 0; k < 4; k++) {
-                _mm256_storeu_ps(panel + (i + k) * width + o,
-                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x20));
-                _mm256_storeu_ps(panel + (i + k + 4) * width + o,
-                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x31));
-            }
-        }
-    }
-}
-#endif
-
-/* panel[i, o] = W[first + o, i]: W^T for the forward. */
-static void fill_forward(const tl_tensor *weight, size_t first, size_t width,
-                         float *panel)
-{
-    const size_t n_in = weight->dims[1];
-#if defined(__x86_64__) && defined(__GNUC__)
-    const uint16_t *bits = (const uint16_t *)weight->data + first * n_in;
-    if (weight->dtype == TL_BF16 && n_in % 8 == 0 && width % 8 == 0 &&
-        (uintptr_t)bits % sizeof *bits == 0 && __builtin_cpu_supports("avx2")) {
-        transpose_bf16_avx2(bits, n_in, width, panel);
-        return;
-    }
-#endif
-    /* A square first, so that reads and writes are both runs of neighbours. */
-    enum { STRIP = 64 };
-    float square[BLOCK_MOST][STRIP];
-    for (size_t i = 0; i < n_in; i += STRIP) {
-        const size_t n = n_in - i < STRIP ? n_in - i : STRIP;
-        for (size_t o = 0; o < width; o++)
-            tl_tensor_to_f32(weight, (first + o) * n_in + i, n, square[o], NULL);
-        for (size_t k = 0; k < n; k++)
-            for (size_t o = 0; o < width; o++)
-                panel[(i + k) * width + o] = square[o][k];
-    }
-}
-
-/* panel[o, i] = W[o, first + i] of bf16 weights. A piece of a row is too short for the
- * processor to see where it leads: the pieces of later rows are asked for in time. */
-TL_WIDE static void copy_bf16(const uint16_t *restrict w, size_t n_out, size_t n_in,
-                              size_t width, float *restrict panel)
-{
-    enum { AHEAD = 16, LINE = 64 / sizeof *w };
-    for (size_t o = 0; o < n_out; o++) {
-        const uint16_t *from = w + o * n_in;
-#if defined(__GNUC__)
-        if (o + AHEAD < n_out)
-            for (size_t i = 0; i < width; i += LINE)
-                __builtin_prefetch(from + AHEAD * n_in + i);
-#endif
-        for (size_t i = 0; i < width; i++) {
-            const uint32_t bits = (uint32_t)from[i] << 16;
-            memcpy(panel + o * width + i, &bits, sizeof bits);
-        }
-    }
-}
-
-/* panel[o, i] = W[o, first + i]: W as it is, for the backward. */
-static void fill_backward(const tl_tensor *weight, size_t first, size_t width,
-                          float *panel)
-{
-    const size_t n_out = weight->dims[0], n_in = weight->dims[1];
-    const uint16_t *bits = (const uint16_t *)weight->data + first;
-    if (weight->dtype == TL_BF16 && (uintptr_t)bits % sizeof *bits == 0) {
-        copy_bf16(bits, n_out, n_in, width, panel);
-        return;
-    }
-    for (size_t o = 0; o < n_out; o++)
-        tl_tensor_to_f32(weight, o * n_in + first, width, panel + o * width, NULL);
-}
-
-/* One direction of a layer: C [rows, n] = A [rows, k] B, B made of panels. */
+/* C [rows, n] = A [rows, k] B. */
 typedef struct job {
-    const tl_linear *layer;
-    bool backward, add;
-    size_t rows, k, n;
+    tl_cpu_operand b;
+    bool add;
+    size_t rows, a_columns; /* of A; B's k may be larger */
     size_t block, n_blocks; /* columns of a block, but of the last */
-    size_t full, last;      /* products of a block and of the last */
+    size_t full, last;      /* primitives of a block and of the last */
     const float *a, *bias;
     float *c;
 } job;
 
-static size_t width_of(const job *j, size_t b)
+static size_t width_of(const job *j, size_t block)
 {
-    const size_t left = j->n - b * j->block;
+    const size_t left = j->b.n - block * j->block;
     return left < j->block ? left : j->block;
 }
 
-static void fill_panel(const job *j, size_t b, float *panel)
+/* Columns of a block's panel. Of a part of a layer the last block is filled up, so that
+ * there are few primitives whatever its size. */
+static size_t panel_width(const job *j, size_t block)
 {
-    if (j->backward)
-        fill_backward(&j->layer->weight, b * j->block, width_of(j, b), panel);
-    else
-        fill_forward(&j->layer->weight, b * j->block, width_of(j, b), panel);
+    const size_t width = width_of(j, block);
+    return j->b.index == NULL || j->b.by_columns ? width : round_up(width, BLOCK_LEAST);
+}
+
+static void fill_panel(const job *j, size_t block, float *panel)
+{
+    tl_cpu_operand_panel(&j->b, block * j->block, panel_width(j, block), panel);
 }
 
 static void fill_panels(const tl_cpu_linear *s, const job *j, float *panels)
 {
 #pragma omp parallel for num_threads((int)s->n_threads) schedule(dynamic)
     for (size_t b = 0; b < j->n_blocks; b++)
-        fill_panel(j, b, panels + b * j->block * j->k);
+        fill_panel(j, b, panels + b * j->block * j->b.k);
 }
 
-static size_t slot_of(const tl_cpu_linear *s, const cached *wanted)
+static size_t slot_of(const tl_cpu_linear *s, const cached_panels *wanted)
 {
     const uint64_t hash = ((uint64_t)(uintptr_t)wanted->weight * 2 + wanted->backward) *
                           0x9e3779b97f4a7c15u;
     size_t i = (size_t)(hash >> 20) & (s->cache_capacity - 1);
-    for (const cached *c; (c = &s->cache[i])->panels != NULL;
+    for (const cached_panels *c; (c = &s->cache[i])->panels != NULL;
          i = (i + 1) & (s->cache_capacity - 1))
         if (c->weight == wanted->weight && c->k == wanted->k && c->n == wanted->n &&
             c->backward == wanted->backward)
@@ -450,7 +363,7 @@ static size_t slot_of(const tl_cpu_linear *s, const cached *wanted)
 static bool grow_cache(tl_cpu_linear *s)
 {
     const size_t capacity = s->cache_capacity > 0 ? 2 * s->cache_capacity : 256;
-    cached *old = s->cache, *grown = tl_alloc_zero(capacity, sizeof *grown);
+    cached_panels *old = s->cache, *grown = tl_alloc_zero(capacity, sizeof *grown);
     if (grown == NULL)
         return false;
     const size_t old_capacity = s->cache_capacity;
@@ -467,15 +380,16 @@ static bool grow_cache(tl_cpu_linear *s)
  * they have to be made anew each time. */
 static float *find_panels(tl_cpu_linear *s, const job *j)
 {
-    cached entry = {j->layer->weight.data, j->k, j->n, j->backward, NULL};
+    cached_panels entry = {j->b.weight->data, j->b.k, j->b.n, j->b.backward, NULL};
+    if (j->b.index != NULL)
+        return NULL; /* a part: there are too many, each is asked for once */
     if (2 * s->n_cached >= s->cache_capacity && !grow_cache(s))
         return NULL;
     const size_t slot = slot_of(s, &entry);
     if (s->cache[slot].panels != NULL)
         return s->cache[slot].panels;
-    const size_t bytes = j->k * j->n * sizeof(float);
-    float *panels =
-        bytes <= s->cache_left ? tl_alloc(j->k * j->n, sizeof *panels) : NULL;
+    const size_t bytes = j->b.k * j->b.n * sizeof(float);
+    float *panels = bytes <= s->cache_left ? tl_alloc(bytes, 1) : NULL;
     if (panels == NULL)
         return NULL;
     fill_panels(s, j, panels);
@@ -488,47 +402,64 @@ static float *find_panels(tl_cpu_linear *s, const job *j)
 
 /* ---- the product ------------------------------------------------------------------- */
 
-/* The tile's rows, filled up with zeros if it is the last. */
-static const float *tile_input(const job *j, worker *w, size_t first, size_t rows)
+/* The tile's rows, filled up with zeros to TILE rows of k. */
+static const float *tile_input(const job *j, tile_worker *w, size_t first, size_t rows)
 {
-    if (rows == TILE)
-        return j->a + first * j->k;
-    memcpy(w->input, j->a + first * j->k, rows * j->k * sizeof(float));
-    memset(w->input + rows * j->k, 0, (TILE - rows) * j->k * sizeof(float));
+    const float *a = j->a + first * j->a_columns;
+    const size_t k = j->b.k, given = j->a_columns;
+    if (rows == TILE && given == k)
+        return a;
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(w->input + r * k, a + r * given, given * sizeof(float));
+        memset(w->input + r * k + given, 0, (k - given) * sizeof(float));
+    }
+    memset(w->input + rows * k, 0, (TILE - rows) * k * sizeof(float));
     return w->input;
 }
 
-/* c = tile + bias, or c += tile + bias. */
-TL_WIDE static void put_tile(const float *restrict tile, const float *restrict bias,
-                             size_t rows, size_t width, size_t stride, bool add,
-                             float *restrict c)
+/* c = tile + bias, or c += tile + bias; rows are `tile_stride` and `stride` apart. */
+TL_WIDE static void put_tile(const float *restrict tile, size_t tile_stride,
+                             const float *restrict bias, size_t rows, size_t width,
+                             size_t stride, bool add, float *restrict c)
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < width; i++) {
-            const float value = tile[r * width + i] + (bias != NULL ? bias[i] : 0.0f);
+            const float value =
+                tile[r * tile_stride + i] + (bias != NULL ? bias[i] : 0.0f);
             c[r * stride + i] = add ? c[r * stride + i] + value : value;
         }
 }
 
-/* oneDNN's handles of one thread for one primitive. */
-typedef struct handles {
-    dnnl_memory_t a, b, c, scratch;
-    size_t product;
-} handles;
+/* The bias of a block's columns; `some` is memory for those of a part. */
+static const float *bias_of(const job *j, size_t block, float some[BLOCK_MOST])
+{
+    const size_t first = block * j->block;
+    if (j->bias == NULL || j->b.index == NULL)
+        return j->bias != NULL ? j->bias + first : NULL;
+    for (size_t i = 0; i < width_of(j, block); i++)
+        some[i] = j->bias[j->b.index[first + i]];
+    return some;
+}
 
-static void release_handles(handles *h)
+/* oneDNN's handles of one thread for one primitive. */
+typedef struct tile_handles {
+    dnnl_memory_t a, b, c, scratch;
+    size_t primitive; /* in the table */
+} tile_handles;
+
+static void release_handles(tile_handles *h)
 {
     dnnl_memory_t all[] = {h->a, h->b, h->c, h->scratch};
     for (size_t i = 0; i < 4; i++)
         if (all[i] != NULL)
             dnnl_memory_destroy(all[i]);
-    *h = (handles){.product = (size_t)-1};
+    *h = (tile_handles){.primitive = (size_t)-1};
 }
 
-static dnnl_status_t make_handles(const tl_cpu_linear *s, size_t index, worker *w,
-                                  handles *h)
+static dnnl_status_t make_handles(const tl_cpu_linear *s, size_t index, tile_worker *w,
+                                  tile_handles *h)
 {
-    const product *p = &s->products[index];
+    const tile_primitive *p = &s->primitives[index];
     release_handles(h);
     dnnl_status_t status;
     if ((status = dnnl_memory_create(&h->a, as_arg(&p->a), s->engine, NULL)) !=
@@ -541,12 +472,12 @@ static dnnl_status_t make_handles(const tl_cpu_linear *s, size_t index, worker *
     if (p->has_scratch)
         status =
             dnnl_memory_create(&h->scratch, as_arg(&p->scratch), s->engine, w->scratch);
-    h->product = index;
+    h->primitive = index;
     return status;
 }
 
-static dnnl_status_t run_tile(const tl_cpu_linear *s, worker *w, const handles *h,
-                              const float *a, const float *panel)
+static dnnl_status_t run_tile(const tl_cpu_linear *s, tile_worker *w,
+                              const tile_handles *h, const float *a, const float *panel)
 {
     dnnl_status_t status;
     /* oneDNN takes pointers it may write through; these it only reads. */
@@ -559,24 +490,24 @@ static dnnl_status_t run_tile(const tl_cpu_linear *s, worker *w, const handles *
                                     {DNNL_ARG_WEIGHTS, h->b},
                                     {DNNL_ARG_DST, h->c},
                                     {DNNL_ARG_SCRATCHPAD, h->scratch}};
-    return dnnl_primitive_execute(s->products[h->product].primitive, w->stream,
+    return dnnl_primitive_execute(s->primitives[h->primitive].primitive, w->stream,
                                   h->scratch != NULL ? 4 : 3, args);
 }
 
 /* One thread's part of a product: its worker, handles, and what oneDNN said. */
-typedef struct part {
-    worker *w;
-    handles h;
+typedef struct thread_part {
+    tile_worker *w;
+    tile_handles h;
     dnnl_status_t status;
-} part;
+} thread_part;
 
-static part begin_part(const tl_cpu_linear *s)
+static thread_part begin_part(const tl_cpu_linear *s)
 {
-    return (part){
-        &s->workers[omp_get_thread_num()], {.product = (size_t)-1}, dnnl_success};
+    return (thread_part){
+        &s->workers[omp_get_thread_num()], {.primitive = (size_t)-1}, dnnl_success};
 }
 
-static void end_part(part *p, dnnl_status_t *failure)
+static void end_part(thread_part *p, dnnl_status_t *failure)
 {
     release_handles(&p->h);
     if (p->status != dnnl_success) {
@@ -592,18 +523,19 @@ static void be_alone(void)
 }
 
 /* Rows [row, row + TILE) of block b. */
-static void make_tile(const tl_cpu_linear *s, const job *j, part *p, size_t b,
+static void make_tile(const tl_cpu_linear *s, const job *j, thread_part *p, size_t b,
                       size_t row, const float *panel)
 {
     const size_t rows = j->rows - row < TILE ? j->rows - row : TILE;
     const size_t index = b + 1 == j->n_blocks ? j->last : j->full;
-    if (p->status == dnnl_success && p->h.product != index)
+    if (p->status == dnnl_success && p->h.primitive != index)
         p->status = make_handles(s, index, p->w, &p->h);
     if (p->status == dnnl_success)
         p->status = run_tile(s, p->w, &p->h, tile_input(j, p->w, row, rows), panel);
+    float some[BLOCK_MOST];
     if (p->status == dnnl_success)
-        put_tile(p->w->output, j->bias != NULL ? j->bias + b * j->block : NULL, rows,
-                 width_of(j, b), j->n, j->add, j->c + row * j->n + b * j->block);
+        put_tile(p->w->output, panel_width(j, b), bias_of(j, b, some), rows,
+                 width_of(j, b), j->b.n, j->add, j->c + row * j->b.n + b * j->block);
 }
 
 /* All panels are there: threads share out tiles, blocks outside, because neighbours
@@ -615,11 +547,11 @@ static dnnl_status_t run_panels(tl_cpu_linear *s, const job *j, const float *pan
 #pragma omp parallel num_threads((int)s->n_threads)
     {
         be_alone();
-        part p = begin_part(s);
+        thread_part p = begin_part(s);
 #pragma omp for schedule(dynamic) nowait
         for (size_t i = 0; i < j->n_blocks * n_tiles; i++)
             make_tile(s, j, &p, i / n_tiles, i % n_tiles * TILE,
-                      panels + i / n_tiles * j->block * j->k);
+                      panels + i / n_tiles * j->block * j->b.k);
         end_part(&p, &failure);
     }
     return failure;
@@ -632,8 +564,8 @@ static dnnl_status_t run_blocks(tl_cpu_linear *s, const job *j, float *panels)
 #pragma omp parallel num_threads((int)s->n_threads)
     {
         be_alone();
-        part p = begin_part(s);
-        float *panel = panels + (size_t)omp_get_thread_num() * j->block * j->k;
+        thread_part p = begin_part(s);
+        float *panel = panels + (size_t)omp_get_thread_num() * j->block * j->b.k;
 #pragma omp for schedule(dynamic) nowait
         for (size_t b = 0; b < j->n_blocks; b++) {
             fill_panel(j, b, panel);
@@ -654,7 +586,7 @@ static bool shares_panels(size_t n_threads, size_t n_blocks)
 static dnnl_status_t run_uncached(tl_cpu_linear *s, const job *j)
 {
     const bool shared = shares_panels(s->n_threads, j->n_blocks);
-    const size_t count = (shared ? j->n_blocks : s->n_threads) * j->block * j->k;
+    const size_t count = (shared ? j->n_blocks : s->n_threads) * j->block * j->b.k;
     if (s->panels_count < count) {
         tl_free(s->panels);
         s->panels = tl_alloc(count, sizeof *s->panels);
@@ -671,15 +603,15 @@ static dnnl_status_t run_uncached(tl_cpu_linear *s, const job *j)
 /* Room in every worker for tiles of k columns and the scratch of both primitives. */
 static tl_status reserve_workers(tl_cpu_linear *s, const job *j, tl_error *err)
 {
-    const size_t full = s->products[j->full].scratch_bytes,
-                 last = s->products[j->last].scratch_bytes,
+    const size_t full = s->primitives[j->full].scratch_bytes,
+                 last = s->primitives[j->last].scratch_bytes,
                  scratch = full > last ? full : last;
     for (size_t t = 0; t < s->n_threads; t++) {
-        worker *w = &s->workers[t];
-        if (w->input_count < TILE * j->k) {
+        tile_worker *w = &s->workers[t];
+        if (w->input_count < TILE * j->b.k) {
             tl_free(w->input);
-            w->input = tl_alloc(TILE * j->k, sizeof *w->input);
-            w->input_count = w->input != NULL ? TILE * j->k : 0;
+            w->input = tl_alloc(TILE * j->b.k, sizeof *w->input);
+            w->input_count = w->input != NULL ? TILE * j->b.k : 0;
         }
         if (w->scratch_bytes < scratch) {
             tl_free(w->scratch);
@@ -695,16 +627,14 @@ static tl_status reserve_workers(tl_cpu_linear *s, const job *j, tl_error *err)
 
 static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
 {
-    tl_status status = tl_linear_check(j->layer, err);
-    if (status != TL_OK || j->rows == 0)
-        return status;
-    j->k = j->layer->weight.dims[j->backward ? 0 : 1];
-    j->n = j->layer->weight.dims[j->backward ? 1 : 0];
-    j->block = block_width(j->k, j->n);
-    j->n_blocks = (j->n + j->block - 1) / j->block;
-    status = find_product(s, j->k, width_of(j, 0), &j->full, err);
+    if (j->rows == 0 || j->b.n == 0)
+        return TL_OK;
+    j->block = block_width(j->b.k, j->b.n);
+    j->n_blocks = (j->b.n + j->block - 1) / j->block;
+    tl_status status = find_primitive(s, j->b.k, panel_width(j, 0), &j->full, err);
     if (status == TL_OK)
-        status = find_product(s, j->k, width_of(j, j->n_blocks - 1), &j->last, err);
+        status =
+            find_primitive(s, j->b.k, panel_width(j, j->n_blocks - 1), &j->last, err);
     if (status == TL_OK)
         status = reserve_workers(s, j, err);
     if (status != TL_OK)
@@ -719,16 +649,88 @@ static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
 tl_status tl_cpu_linear_forward(tl_cpu_linear *s, const tl_linear *layer, size_t rows,
                                 const float *x, float *y, bool add, tl_error *err)
 {
-    job j = {
-        .layer = layer, .add = add, .rows = rows, .a = x, .bias = layer->bias, .c = y};
+    const tl_status status = tl_linear_check(layer, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n_out = layer->weight.dims[0], n_in = layer->weight.dims[1];
+    job j = {.b = {.weight = &layer->weight, .k = n_in, .n = n_out},
+             .add = add,
+             .rows = rows,
+             .a_columns = n_in,
+             .a = x,
+             .bias = layer->bias,
+             .c = y};
     return run(s, &j, err);
 }
 
 tl_status tl_cpu_linear_backward(tl_cpu_linear *s, const tl_linear *layer, size_t rows,
                                  const float *dy, float *dx, bool add, tl_error *err)
 {
-    job j = {
-        .layer = layer, .backward = true, .add = add, .rows = rows, .a = dy, .c = dx};
+    const tl_status status = tl_linear_check(layer, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n_out = layer->weight.dims[0], n_in = layer->weight.dims[1];
+    job j = {.b = {.weight = &layer->weight, .backward = true, .k = n_out, .n = n_in},
+             .add = add,
+             .rows = rows,
+             .a_columns = n_out,
+             .a = dy,
+             .c = dx};
+    return run(s, &j, err);
+}
+
+tl_status tl_cpu_linear_rows(tl_cpu_linear *s, const tl_linear *layer, size_t n,
+                             const uint32_t *index, size_t rows, const float *x,
+                             float *y, bool add, tl_error *err)
+{
+    const tl_status status = tl_linear_check(layer, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n_in = layer->weight.dims[1];
+    job j = {.b = {.weight = &layer->weight, .index = index, .k = n_in, .n = n},
+             .add = add,
+             .rows = rows,
+             .a_columns = n_in,
+             .a = x,
+             .bias = layer->bias,
+             .c = y};
+    return run(s, &j, err);
+}
+
+/* A depth for which there is a primitive: one of at most eight between a power of two and
+ * the next, and no more than the whole layer's, so that few are ever made. */
+static size_t part_depth(size_t n, size_t n_in)
+{
+    size_t step = BLOCK_LEAST;
+    while (step * 16 <= n)
+        step *= 2;
+    const size_t depth = round_up(n, step);
+    return depth < n_in || n > n_in ? depth : n_in;
+}
+
+tl_status tl_cpu_linear_columns(tl_cpu_linear *s, const tl_linear *layer, size_t n,
+                                const uint32_t *index, size_t rows, const float *x,
+                                float *y, bool add, tl_error *err)
+{
+    const tl_status status = tl_linear_check(layer, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n_out = layer->weight.dims[0], n_in = layer->weight.dims[1];
+    if (n == 0 && !add)
+        memset(y, 0, rows * n_out * sizeof *y);
+    if (n == 0)
+        return TL_OK;
+    job j = {.b = {.weight = &layer->weight,
+                   .index = index,
+                   .by_columns = true,
+                   .n_index = n,
+                   .k = part_depth(n, n_in),
+                   .n = n_out},
+             .add = add,
+             .rows = rows,
+             .a_columns = n,
+             .a = x,
+             .c = y};
     return run(s, &j, err);
 }
 
