@@ -4,7 +4,7 @@
  *
  * Sizes are always count times size, checked for overflow. Memory is aligned to
  * TL_ALIGN bytes (one cache line, one AVX-512 register) and not cleared, except
- * by tl_alloc_zero().
+ * by tl_alloc_zero(). All functions can be called from several threads at a time.
  */
 #ifndef TWINLENS_ALLOC_H
 #define TWINLENS_ALLOC_H

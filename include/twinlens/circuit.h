@@ -54,6 +54,7 @@ typedef enum tl_prompt_reduce {
 } tl_prompt_reduce;
 
 typedef struct tl_attribution_options {
+    size_t size; /* sizeof(tl_attribution_options); 0: that of today */
     size_t ig_steps; /* 0: 5 */
     tl_ig_path ig_path;
     tl_head_reduce head_reduce;
@@ -158,6 +159,7 @@ tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
 /* ---- faithfulness (docs/math.md eq. 6) ---------------------------------------------- */
 
 typedef struct tl_evaluate_options {
+    size_t size; /* sizeof(tl_evaluate_options); 0: that of today */
     size_t memory_budget; /* 0: no limit */
     bool run_none;        /* run the all-ablated model instead of the identity that
                              its logit difference is the counterfactual run's */

@@ -10,7 +10,8 @@
  *
  *     tl_log_set(to_stderr, NULL);
  *
- * Set the sink once, before other calls; without one the messages are dropped.
+ * Set the sink once, before other calls; without one the messages are dropped. It is called
+ * by whichever thread has something to say, and may be called by several at a time.
  */
 #ifndef TWINLENS_LOG_H
 #define TWINLENS_LOG_H
@@ -24,7 +25,8 @@ typedef enum tl_log_level { TL_LOG_DEBUG, TL_LOG_INFO, TL_LOG_WARNING } tl_log_l
 
 typedef void (*tl_log_sink)(void *user, tl_log_level level, const char *text);
 
-/* Installs `sink`; NULL drops messages again. Not thread-safe: call it first. */
+/* Installs `sink`, which is called with `user` as long as the program runs; NULL drops
+ * messages again. Not while another thread is in the library. */
 void tl_log_set(tl_log_sink sink, void *user);
 
 /* One message, without a newline at its end. */

@@ -22,6 +22,7 @@ TL_BEGIN_DECLS
 typedef struct tl_model tl_model;
 
 typedef struct tl_model_options {
+    size_t size; /* sizeof(tl_model_options); 0: that of today */
     const char *backend; /* "cpu" (the default where it is built in) or "ref" */
     size_t n_threads;    /* 0: all */
     size_t cache_bytes;  /* for converted weights; 0: 64 MiB */

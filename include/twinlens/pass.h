@@ -48,6 +48,7 @@ typedef struct tl_pass_prompt {
 } tl_pass_prompt;
 
 typedef struct tl_pass_options {
+    size_t size; /* sizeof(tl_pass_options); 0: that of today */
     const tl_reading *readings;
     size_t n_readings;
     const tl_edit *edits;

@@ -46,6 +46,7 @@ typedef enum tl_content {
 } tl_content;
 
 typedef struct tl_scene_options {
+    size_t size; /* sizeof(tl_scene_options); 0: that of today */
     tl_task task;
     tl_style style;
     tl_content content;

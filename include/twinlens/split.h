@@ -32,6 +32,7 @@ TL_BEGIN_DECLS
 enum { TL_SPLIT_PROMPTS = 250, TL_SPLIT_SEED = 42 }; /* the defaults */
 
 typedef struct tl_split_options {
+    size_t size; /* sizeof(tl_split_options); 0: that of today */
     size_t n_prompts; /* 0: 250, or all correct ones if they are fewer; a number
                          that is given must be there: TL_ERR_DATA */
     size_t n_answers; /* possible answers, for the share of each; 0: those of the

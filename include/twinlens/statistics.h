@@ -83,6 +83,7 @@ typedef enum tl_bootstrap_kind {
 } tl_bootstrap_kind;
 
 typedef struct tl_bootstrap_options {
+    size_t size; /* sizeof(tl_bootstrap_options); 0: that of today */
     size_t n_resamples; /* 0: 1000 */
     double level;       /* 0: 0.95 */
     uint64_t seed;

@@ -1,7 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * twinlens.h - all of the public API. Each header can be included alone as well, and its
- * first comment shows how it is used.
+ * twinlens.h - all of the public API. Each header can be included alone as well, and
+ * its first comment shows how it is used. What holds for all of them:
+ *
+ * Errors. A function that can fail returns a tl_status and tells its story in a
+ * tl_error; on failure its outputs keep the value that they had (status.h).
+ *
+ * Who owns what. What a function creates or opens is the caller's, who calls the
+ * function that destroys or closes it; these take NULL. What a function makes in an
+ * arena lives as long as the arena (or until it is rewound), and is freed with it. A
+ * pointer that is returned without an arena among the arguments is borrowed: it belongs
+ * to the first argument and is valid until that is closed or destroyed, unless the
+ * declaration says otherwise. Arguments that are read are not kept: they may go away
+ * when the function returns, unless the declaration says otherwise.
+ *
+ * Options. A struct of options begins with `size`, which says how large the caller's
+ * struct is: sizeof the struct, or 0 for the one of the headers that the library was
+ * built with. 0 in every other field is the default, so that {0}, {.seed = 7} and NULL
+ * are full sets. A program compiled with older headers should set it; a library of a
+ * newer version then takes the fields that it does not have for 0. Fields that the
+ * library does not know are refused unless they are 0.
+ *
+ * Threads. Nothing is global but the log's sink (log.h), which is set before anything
+ * else is called. Different objects can be used by different threads at the same time.
+ * One object is used by one thread at a time, unless all of them take it as `const`.
+ * What computes uses threads of its own: tl_model_options says how many.
  */
 #ifndef TWINLENS_TWINLENS_H
 #define TWINLENS_TWINLENS_H

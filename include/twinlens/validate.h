@@ -52,6 +52,7 @@ tl_status tl_validate_sample(const tl_scores *scores, tl_component_kind kind, si
                              uint64_t seed, tl_component *out, tl_error *err);
 
 typedef struct tl_validate_options {
+    size_t size; /* sizeof(tl_validate_options); 0: that of today */
     const size_t *ig_steps; /* ascending; the last choose the sample */
     size_t n_ig_steps;
     size_t n_components; /* heads, and as many neurons */

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "circuit/pair.h"
+#include "base/sized.h"
 #include "twinlens/alloc.h"
 
 enum { DEFAULT_STEPS = 5, SMALL_GROUP_BYTES = 96 << 20 };
@@ -71,13 +72,18 @@ tl_status tl_attribution_create(tl_model *model, size_t n_pos,
                                 const tl_attribution_options *options,
                                 tl_attribution **out, tl_error *err)
 {
+    tl_attribution_options o;
+    tl_status status =
+        tl_sized_copy(options, &o, sizeof o, "tl_attribution_options", err);
+    if (status != TL_OK)
+        return status;
     tl_attribution *a = tl_alloc_zero(1, sizeof *a);
     if (a == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an attribution");
     a->model = model;
     a->dims = *tl_model_dims(model);
     a->n_pos = n_pos;
-    a->options = options != NULL ? *options : (tl_attribution_options){0};
+    a->options = o;
     if (a->options.ig_steps == 0)
         a->options.ig_steps = DEFAULT_STEPS;
     const size_t places = a->dims.n_layers * n_pos;
@@ -87,7 +93,6 @@ tl_status tl_attribution_create(tl_model *model, size_t n_pos,
     a->heads = tl_alloc_zero(a->n_heads, sizeof *a->heads);
     a->neurons = tl_alloc_zero(a->n_neurons, sizeof *a->neurons);
     a->arena = tl_arena_create();
-    tl_status status = TL_OK;
     if (a->heads == NULL || a->neurons == NULL || a->arena == NULL)
         status =
             tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the scores of %zu components",

@@ -15,6 +15,8 @@
 
 #include "circuit/pair.h"
 
+#include "base/sized.h"
+
 /* One pair under way. */
 typedef struct work {
     const tl_pair *pair;
@@ -227,10 +229,10 @@ tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
                       const tl_evaluate_options *options, tl_evaluation *results,
                       tl_error *err)
 {
-    static const tl_evaluate_options defaults = {0};
-    if (options == NULL)
-        options = &defaults;
-    tl_status status = check_circuits(model, pairs, n_pairs, circuits, n_circuits, err);
+    tl_evaluate_options o;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_evaluate_options", err);
+    if (status == TL_OK)
+        status = check_circuits(model, pairs, n_pairs, circuits, n_circuits, err);
     if (status != TL_OK)
         return status;
     tl_pass *pass = NULL;
@@ -240,8 +242,8 @@ tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
     status = tl_pass_create(model, &pass, err);
     for (size_t p = 0; p < n_pairs && status == TL_OK; p++) {
         const tl_arena_mark mark = tl_arena_get_mark(arena);
-        status = evaluate_pair(model, pass, &pairs[p], circuits, n_circuits, options,
-                               arena, &results[p], err);
+        status = evaluate_pair(model, pass, &pairs[p], circuits, n_circuits, &o, arena,
+                               &results[p], err);
         tl_arena_rewind(arena, mark);
     }
     tl_pass_destroy(pass);

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/random.h"
+#include "base/sized.h"
 
 enum { STRATA = 3 };
 
@@ -136,9 +137,15 @@ static tl_status attribute_sample(tl_model *model, const tl_pair *pair,
 }
 
 tl_status tl_validate_pair(tl_model *model, const tl_pair *pair,
-                           const tl_validate_options *o, uint64_t seed, tl_arena *arena,
-                           tl_validation *out, tl_error *err)
+                           const tl_validate_options *options, uint64_t seed,
+                           tl_arena *arena, tl_validation *out, tl_error *err)
 {
+    tl_validate_options copy;
+    const tl_validate_options *o = &copy;
+    tl_status status =
+        tl_sized_copy(options, &copy, sizeof copy, "tl_validate_options", err);
+    if (status != TL_OK)
+        return status;
     const size_t n = TL_KIND_COUNT * o->n_components, n_steps = o->n_ig_steps;
     tl_component *components = tl_arena_alloc(arena, n, sizeof *components);
     double *exact = tl_arena_alloc(arena, n, sizeof *exact),
@@ -147,8 +154,7 @@ tl_status tl_validate_pair(tl_model *model, const tl_pair *pair,
     double difference = NAN, clean = NAN;
     if (components == NULL || exact == NULL || attributed == NULL || gradient == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", n);
-    tl_status status =
-        attribute_sample(model, pair, o, seed, components, attributed, err);
+    status = attribute_sample(model, pair, o, seed, components, attributed, err);
     for (size_t m = 0; m < n_steps && status == TL_OK; m++)
         status = tl_completeness(model, pair, o->ig_steps[m], o->memory_budget,
                                  &gradient[m], &difference, err);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/sized.h"
 #include "model/model_private.h"
 #include "model/rope.h"
 #include "twinlens/alloc.h"
@@ -78,16 +79,17 @@ tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
 tl_status tl_model_open(const char *path, const tl_model_options *options,
                         tl_model **out, tl_error *err)
 {
-    static const tl_model_options defaults = {0};
-    if (options == NULL)
-        options = &defaults;
+    tl_model_options o;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_model_options", err);
+    if (status != TL_OK)
+        return status;
     tl_model *model = tl_alloc_zero(1, sizeof *model);
     if (model == NULL || (model->arena = tl_arena_create()) == NULL) {
         tl_model_close(model);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a model");
     }
     const char *folder = NULL;
-    tl_status status = tl_model_folder(path, model->arena, &folder, err);
+    status = tl_model_folder(path, model->arena, &folder, err);
     if (status == TL_OK)
         status = tl_spec_read(folder, &model->spec, err);
     if (status == TL_OK)
@@ -97,10 +99,8 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
                                  &model->weights, err);
     if (status == TL_OK)
         status = tl_backend_create(
-            options->backend != NULL ? options->backend : tl_backend_default(),
-            options->n_threads,
-            options->cache_bytes > 0 ? options->cache_bytes
-                                     : (size_t)TL_DEFAULT_CACHE_BYTES,
+            o.backend != NULL ? o.backend : tl_backend_default(), o.n_threads,
+            o.cache_bytes > 0 ? o.cache_bytes : (size_t)TL_DEFAULT_CACHE_BYTES,
             &model->backend, err);
     if (status != TL_OK) {
         tl_model_close(model);

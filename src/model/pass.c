@@ -14,6 +14,7 @@
  */
 #include "model/pass_private.h"
 
+#include "base/sized.h"
 #include "twinlens/alloc.h"
 
 /* What a batch takes, in bytes. */
@@ -258,9 +259,10 @@ tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
         prompts[p].prefix = &prefixes[p];
     }
     pass.model = (tl_model *)(uintptr_t)model; /* nothing is computed with it */
-    pass.options = options != NULL ? *options : (tl_pass_options){0};
     pass.prompts = prompts;
-    if ((status = tl_batch_begin(&pass, err)) == TL_OK)
+    if ((status = tl_sized_copy(options, &pass.options, sizeof pass.options,
+                                "tl_pass_options", err)) == TL_OK &&
+        (status = tl_batch_begin(&pass, err)) == TL_OK)
         status = make_plan(&pass, &plan, err);
     if (status == TL_OK)
         *out = plan.all;
@@ -284,9 +286,10 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
 {
     pass->ready = pass->can_go_back = false;
     tl_status status = tl_batch_check(prompts, n_prompts, err);
-    if (status != TL_OK)
+    if (status != TL_OK ||
+        (status = tl_sized_copy(options, &pass->options, sizeof pass->options,
+                                "tl_pass_options", err)) != TL_OK)
         return status;
-    pass->options = options != NULL ? *options : (tl_pass_options){0};
     if (pass->options.first_layer >= pass->model->spec.dims.n_layers)
         return tl_fail(err, TL_ERR_ARGUMENT, "a pass from layer %zu of %zu",
                        pass->options.first_layer, pass->model->spec.dims.n_layers);

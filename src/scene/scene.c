@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/sized.h"
 #include "scene/paint.h"
 
 static json_t *string_list(const char *const *strings, size_t n)
@@ -248,7 +249,12 @@ tl_status tl_scene_write(const tl_scene_options *options, size_t n, uint64_t see
 {
     tl_painter *painter = NULL;
     tl_arena *arena = NULL;
-    tl_status status = check(options, n, seed, err);
+    tl_scene_options copy;
+    tl_status status =
+        tl_sized_copy(options, &copy, sizeof copy, "tl_scene_options", err);
+    options = &copy;
+    if (status == TL_OK)
+        status = check(options, n, seed, err);
     if (status == TL_OK)
         status = (arena = tl_arena_create()) != NULL
                      ? TL_OK

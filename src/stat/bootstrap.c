@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "base/sized.h"
 #include "twinlens/alloc.h"
 #include "twinlens/statistics.h"
 
@@ -113,7 +114,11 @@ tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
                        const tl_bootstrap_options *options, tl_interval *out,
                        tl_error *err)
 {
-    tl_bootstrap_options o = options != NULL ? *options : (tl_bootstrap_options){0};
+    tl_bootstrap_options o;
+    tl_status status =
+        tl_sized_copy(options, &o, sizeof o, "tl_bootstrap_options", err);
+    if (status != TL_OK)
+        return status;
     if (o.n_resamples == 0)
         o.n_resamples = 1000;
     if (o.level == 0.0)
@@ -125,7 +130,6 @@ tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
     const size_t room = n > o.n_resamples ? n : o.n_resamples;
     size_t *chosen = tl_alloc(n > 0 ? n : 1, sizeof *chosen);
     double *values = tl_alloc(room > 0 ? room : 1, sizeof *values);
-    tl_status status = TL_OK;
     if (chosen == NULL || values == NULL) {
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu resamples",
                          o.n_resamples);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "base/sha256.h"
 #include "task/pyrandom.h"
 #include "twinlens/log.h"
@@ -313,14 +314,15 @@ tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
                         const tl_split_options *options, tl_arena *arena, tl_split *out,
                         tl_error *err)
 {
-    static const tl_split_options defaults = {0};
-    if (options == NULL)
-        options = &defaults;
+    tl_split_options o;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_split_options", err);
+    if (status != TL_OK)
+        return status;
     draw d = {.rows = rows, .n_rows = n_rows, .arena = arena};
-    d.seed = options->seed != 0 ? options->seed : TL_SPLIT_SEED;
+    d.seed = o.seed != 0 ? o.seed : TL_SPLIT_SEED;
 
     list discovery = {0}, evaluation = {0};
-    tl_status status = check_rows(rows, n_rows, err);
+    status = check_rows(rows, n_rows, err);
     if (status == TL_OK && n_rows == 0)
         status = tl_fail(err, TL_ERR_DATA, "the dataset has no rows of that modality");
     if (status == TL_OK)
@@ -341,8 +343,8 @@ tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
     bool given = false;
     for (size_t i = 0; i < n_rows; i++)
         given = given || rows[i].part != TL_PART_NONE;
-    status = given ? given_parts(&d, options, &discovery, &evaluation, err)
-                   : draw_parts(&d, options, &discovery, &evaluation, err);
+    status = given ? given_parts(&d, &o, &discovery, &evaluation, err)
+                   : draw_parts(&d, &o, &discovery, &evaluation, err);
 
     tl_split split = {.n_rows = n_rows, .n_correct = d.correct.n};
     split.n_discovery = discovery.n;

@@ -18,6 +18,11 @@ static tl_input input;
 static size_t n, n_pos, d_model, data_begin, data_end;
 static uint64_t seed;
 
+#ifdef EXAMPLE_array
+static size_t n_layers, count;
+static float *values;
+#endif
+
 #ifdef EXAMPLE_circuit
 static const tl_pair *discovery, *evaluation;
 static size_t n_discovery, n_evaluation;
@@ -58,6 +63,12 @@ static size_t n_pairs, n_labels;
 static tl_alignment_values values;
 static const int32_t *labels;
 static double *clean, *patched;
+#endif
+
+#ifdef EXAMPLE_site
+static tl_pass *pass;
+static tl_pass_prompt *prompts;
+static float *values;
 #endif
 
 #ifdef EXAMPLE_split
