@@ -39,6 +39,29 @@ static void cleared_blocks_are_clear(void **unused)
     }
 }
 
+static void bytes_are_counted_and_their_peak_is_kept(void **unused)
+{
+    (void)unused;
+    const size_t before = tl_alloc_bytes();
+    tl_alloc_reset_peak();
+    void *a = tl_alloc(1000, 3), *b = tl_alloc(7, 1);
+    assert_int_equal(tl_alloc_bytes(), before + 3007);
+    tl_free(a);
+    assert_int_equal(tl_alloc_bytes(), before + 7);
+    a = tl_realloc(NULL, 0, 500, 2);
+    assert_int_equal(tl_alloc_bytes(), before + 1007);
+    assert_int_equal(tl_alloc_peak_bytes(), before + 3007);
+    a = tl_realloc(a, 500, 1500, 2); /* for a moment both are there */
+    assert_int_equal(tl_alloc_peak_bytes(), before + 4007);
+    tl_free(a);
+    tl_free(b);
+    assert_int_equal(tl_alloc_bytes(), before);
+    tl_alloc_reset_peak();
+    assert_int_equal(tl_alloc_peak_bytes(), before);
+    assert_null(tl_alloc(SIZE_MAX - 10, 1)); /* what is not there is not counted */
+    assert_int_equal(tl_alloc_peak_bytes(), before);
+}
+
 static void a_size_that_overflows_is_refused(void **unused)
 {
     (void)unused;
@@ -141,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_counted),
         cmocka_unit_test(cleared_blocks_are_clear),
+        cmocka_unit_test(bytes_are_counted_and_their_peak_is_kept),
         cmocka_unit_test(a_size_that_overflows_is_refused),
         cmocka_unit_test(muladd_is_exact_or_refuses),
         cmocka_unit_test(a_resized_block_keeps_what_fits),

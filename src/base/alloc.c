@@ -8,10 +8,14 @@
 #include <string.h>
 
 #include "base/alloc_test.h"
+#include "base/redzone.h"
 
 static atomic_llong countdown = -1; /* requests until the one that fails */
 static atomic_int fault_hit;
-static atomic_size_t live;
+static atomic_size_t live, used_bytes, peak_bytes;
+
+/* In front of a block lies its size. */
+enum { FRONT = TL_ALIGN };
 
 int tl_size_muladd(size_t a, size_t b, size_t *sum)
 {
@@ -28,6 +32,15 @@ static void *injected_failure(void)
     return NULL;
 }
 
+static void count_block(size_t bytes)
+{
+    atomic_fetch_add(&live, 1);
+    const size_t used = atomic_fetch_add(&used_bytes, bytes) + bytes;
+    size_t peak = atomic_load(&peak_bytes);
+    while (used > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, used))
+        continue;
+}
+
 void *tl_alloc(size_t count, size_t size)
 {
     size_t bytes = 0;
@@ -35,11 +48,15 @@ void *tl_alloc(size_t count, size_t size)
         return NULL;
     if (atomic_load(&countdown) >= 0 && atomic_fetch_sub(&countdown, 1) == 0)
         return injected_failure();
-    void *memory = NULL;
-    if (posix_memalign(&memory, TL_ALIGN, bytes > 0 ? bytes : 1) != 0)
+    size_t with_front = FRONT;
+    void *front = NULL;
+    if (!tl_size_muladd(1, bytes > 0 ? bytes : 1, &with_front) ||
+        posix_memalign(&front, TL_ALIGN, with_front) != 0)
         return NULL;
-    atomic_fetch_add(&live, 1);
-    return memory;
+    memcpy(front, &bytes, sizeof bytes);
+    TL_POISON(front, FRONT);
+    count_block(bytes);
+    return (char *)front + FRONT;
 }
 
 void *tl_alloc_zero(size_t count, size_t size)
@@ -65,8 +82,13 @@ void tl_free(void *memory)
 {
     if (memory == NULL)
         return;
+    void *front = (char *)memory - FRONT;
+    size_t bytes;
+    TL_UNPOISON(front, FRONT);
+    memcpy(&bytes, front, sizeof bytes);
     atomic_fetch_sub(&live, 1);
-    free(memory);
+    atomic_fetch_sub(&used_bytes, bytes);
+    free(front);
 }
 
 char *tl_strdup(const char *text)
@@ -92,4 +114,19 @@ int tl_alloc_fault_hit(void)
 size_t tl_alloc_live(void)
 {
     return atomic_load(&live);
+}
+
+size_t tl_alloc_bytes(void)
+{
+    return atomic_load(&used_bytes);
+}
+
+size_t tl_alloc_peak_bytes(void)
+{
+    return atomic_load(&peak_bytes);
+}
+
+void tl_alloc_reset_peak(void)
+{
+    atomic_store(&peak_bytes, atomic_load(&used_bytes));
 }

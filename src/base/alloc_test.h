@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * alloc_test.h - what tests ask of the allocator: a request that fails, and how many
- * blocks there are. Not for the library itself.
+ * alloc_test.h - what tests ask of the allocator: a request that fails, how many blocks
+ * there are, and how much memory they have taken. Not for the library itself.
  *
  *     for (long long n = 0, hit = 1; hit; n++) {
  *         tl_alloc_fail_at(n);
@@ -24,5 +24,11 @@ int tl_alloc_fault_hit(void);
 
 /* Blocks that are not yet freed. */
 size_t tl_alloc_live(void);
+
+/* Bytes of those blocks, as they were asked for; and the most there have been since the
+ * last reset. */
+size_t tl_alloc_bytes(void);
+size_t tl_alloc_peak_bytes(void);
+void tl_alloc_reset_peak(void);
 
 #endif

@@ -11,24 +11,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/redzone.h"
 #include "twinlens/alloc.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define TL_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define TL_ASAN 1
-#endif
-#endif
 #ifdef TL_ASAN
-#include <sanitizer/asan_interface.h>
 enum { GAP = TL_ALIGN };
-#define POISON(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
-#define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
 #else
 enum { GAP = 0 };
-#define POISON(memory, bytes) ((void)0)
-#define UNPOISON(memory, bytes) ((void)0)
 #endif
 
 enum { CHUNK_BYTES = 1 << 16 };
@@ -74,7 +63,7 @@ tl_arena *tl_arena_create_over(void *memory, size_t bytes)
         return NULL;
     }
     *c = (chunk){.capacity = bytes, .memory = memory};
-    POISON(memory, bytes);
+    TL_POISON(memory, bytes);
     arena->first = c;
     arena->borrowed = true;
     return arena;
@@ -91,7 +80,7 @@ void tl_arena_destroy(tl_arena *arena)
         return;
     for (chunk *c = arena->first, *next; c != NULL; c = next) {
         next = c->next;
-        UNPOISON(c->memory, c->capacity);
+        TL_UNPOISON(c->memory, c->capacity);
         if (!arena->borrowed)
             tl_free(c->memory);
         tl_free(c);
@@ -111,7 +100,7 @@ static chunk *add_chunk(tl_arena *arena, size_t bytes)
         tl_free(c);
         return NULL;
     }
-    POISON(c->memory, c->capacity);
+    TL_POISON(c->memory, c->capacity);
     if (arena->current == NULL) {
         c->next = arena->first;
         arena->first = c;
@@ -145,7 +134,7 @@ void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size)
         arena->current = c;
         block = c->memory + c->used;
         c->used += bytes;
-        UNPOISON(block, bytes - GAP);
+        TL_UNPOISON(block, bytes - GAP);
     }
     arena->total += bytes - GAP;
     arena->gaps += GAP;
@@ -185,14 +174,14 @@ void tl_arena_rewind(tl_arena *arena, tl_arena_mark mark)
             c = c->next;
         arena->current = c;
         c->used = mark.used;
-        POISON(c->memory + c->used, c->capacity - c->used);
+        TL_POISON(c->memory + c->used, c->capacity - c->used);
         c = c->next;
     } else {
         arena->current = NULL;
     }
     for (; c != NULL; c = c->next) {
         c->used = 0;
-        POISON(c->memory, c->capacity);
+        TL_POISON(c->memory, c->capacity);
     }
     arena->total = mark.total;
 }
