@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "twinlens/alloc.h"
 #include "vision/tower.h"
 
 const tl_tower_kind *tl_tower_get(tl_tower tower)
@@ -97,26 +98,56 @@ static size_t attention_bytes(const tl_backend *b, const tl_vision_spec *v,
     return b->attention_bytes(b, &shape, 1, &all, false);
 }
 
+/* What the tower takes for an image, and how much memory an arena needs for it. */
+static tl_status plan_tower(const tl_vision_spec *v, const tl_pixels *pixels,
+                            size_t *bytes, size_t *to_borrow, tl_error *err)
+{
+    tl_arena *arena = tl_arena_create_measuring();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
+    const tl_status status = tl_tower_get(v->tower)->plan(v, pixels, arena, err);
+    *bytes = tl_arena_peak(arena);
+    *to_borrow = tl_arena_bytes_to_borrow(arena);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+/* Through the tower, in one piece of memory that is as large as the plan says. */
+static tl_status run_tower(tl_backend *b, const tl_vision_spec *v, const void *weights,
+                           const tl_pixels *pixels, float *out, tl_error *err)
+{
+    size_t bytes = 0, to_borrow = 0;
+    tl_status status = plan_tower(v, pixels, &bytes, &to_borrow, err);
+    if (status != TL_OK)
+        return status;
+    void *slab = tl_alloc(to_borrow, 1);
+    tl_arena *scratch = slab != NULL ? tl_arena_create_over(slab, to_borrow) : NULL;
+    if (scratch == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image, %zu MiB",
+                         to_borrow >> 20);
+    if (status == TL_OK)
+        status = b->reserve_attention(b, attention_bytes(b, v, pixels), err);
+    if (status == TL_OK)
+        status = tl_tower_get(v->tower)->run(b, v, weights, pixels, scratch, out, err);
+    tl_arena_destroy(scratch);
+    tl_free(slab);
+    return status;
+}
+
 tl_status tl_vision_features(tl_backend *b, const tl_vision_spec *v,
                              const void *weights, const tl_pixels *pixels,
                              tl_arena *arena, float **features, size_t *count,
                              tl_error *err)
 {
-    const tl_tower_kind *tower = tl_tower_get(v->tower);
     size_t n = 0;
-    tl_status status = tower->count(v, pixels, &n, err);
+    tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n, err);
     if (status != TL_OK)
         return status;
     float *out = tl_arena_alloc(arena, n * v->d_model, sizeof *out);
-    tl_arena *scratch = tl_arena_create();
-    if (out == NULL || scratch == NULL)
-        status =
-            tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image's %zu features", n);
-    if (status == TL_OK)
-        status = b->reserve_attention(b, attention_bytes(b, v, pixels), err);
-    if (status == TL_OK)
-        status = tower->run(b, v, weights, pixels, scratch, out, err);
-    tl_arena_destroy(scratch);
+    if (out == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image's %zu features",
+                       n);
+    status = run_tower(b, v, weights, pixels, out, err);
     if (status == TL_OK) {
         *features = out;
         *count = n;
@@ -127,17 +158,11 @@ tl_status tl_vision_features(tl_backend *b, const tl_vision_spec *v,
 tl_status tl_vision_bytes(const tl_backend *b, const tl_vision_spec *v,
                           const tl_pixels *pixels, size_t *out, tl_error *err)
 {
-    const tl_tower_kind *tower = tl_tower_get(v->tower);
-    size_t n = 0;
-    tl_status status = tower->count(v, pixels, &n, err);
-    if (status != TL_OK)
-        return status;
-    tl_arena *arena = tl_arena_create_measuring();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
-    tl_arena_alloc(arena, n * v->d_model, sizeof(float));
-    status = tower->plan(v, pixels, arena, err);
-    *out = tl_arena_peak(arena) + attention_bytes(b, v, pixels);
-    tl_arena_destroy(arena);
+    size_t n = 0, bytes = 0, to_borrow = 0;
+    tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n, err);
+    if (status == TL_OK)
+        status = plan_tower(v, pixels, &bytes, &to_borrow, err);
+    if (status == TL_OK)
+        *out = n * v->d_model * sizeof(float) + bytes + attention_bytes(b, v, pixels);
     return status;
 }
