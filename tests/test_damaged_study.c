@@ -214,8 +214,10 @@ static void a_curve_without_one_kind_is_told_by_its_name(void **state)
         sqlite3 *raw = make_study();
         snprintf(text, sizeof text, "delete from curve where kind = '%s'", kinds[i]);
         assert_int_equal(damage(raw, text), TL_ERR_FORMAT);
-        snprintf(text, sizeof text,
-                 "study.db: table curve: no rows of kind '%s' for text", kinds[i]);
+        snprintf(
+            text, sizeof text,
+            "study.db: table curve: no row for modality 'text', kind '%s', point 0",
+            kinds[i]);
         if (strstr(err.text, text) == NULL)
             fail_msg("'%s' does not say '%s'", err.text, text);
         sqlite3_close(raw);

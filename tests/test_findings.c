@@ -339,7 +339,7 @@ static void pictures_add_up_layers_in_three_bands(void **state)
     const tl_finding_picture *p = &f.pictures[0];
     const size_t n_pos = p->row->n_rows * p->row->n_columns;
     double most = 0.0;
-    assert_int_equal(p->row->n_layers, 4);
+    assert_int_equal(p->first_layer[TL_FINDING_BANDS], 4);
     assert_int_equal(p->first_layer[0], 0);
     assert_int_equal(p->first_layer[TL_FINDING_BANDS], 4);
     for (size_t b = 0; b < TL_FINDING_BANDS; b++)

@@ -18,15 +18,32 @@
 
 TL_BEGIN_DECLS
 
-/* A table of study.db for each kind. */
+/* A struct below and a table of study.db for each kind. */
 typedef enum tl_row_kind {
     TL_ROW_KEY,
     TL_ROW_FILE,
-    TL_ROW_PROMPT,
-    TL_ROW_OVERLAP,
     TL_ROW_STAGE,
+    TL_ROW_PROMPT,
+    TL_ROW_PAIR,
+    TL_ROW_TOKEN,
+    TL_ROW_SCORES,
+    TL_ROW_PICTURE,
+    TL_ROW_PICTURE_SCORE,
+    TL_ROW_EFFECT,
+    TL_ROW_COMPLETENESS,
+    TL_ROW_BASELINE,
+    TL_ROW_EVALUATION,
+    TL_ROW_POINT,
+    TL_ROW_MINIMAL,
+    TL_ROW_OVERLAP,
+    TL_ROW_SWAP,
+    TL_ROW_SWAP_RUN,
+    TL_ROW_ALIGNMENT,
+    TL_ROW_CELL,
+    TL_ROW_PATCHED,
+    TL_ROW_ITERATION
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_STAGE + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_ITERATION + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -73,6 +90,9 @@ typedef enum tl_study_part { TL_STUDY_DISCOVERY, TL_STUDY_EVALUATION } tl_study_
 
 /* A clean prompt and its counterfactual. */
 typedef struct tl_study_pair {
+    tl_modality modality;
+    tl_study_part part;
+    size_t pair;                /* its place in the part */
     size_t row, counterfactual; /* in the dataset */
     int32_t answer_id, counterfactual_answer_id;
 } tl_study_pair;
@@ -80,6 +100,7 @@ typedef struct tl_study_pair {
 /* ---- the scores, which are in a file of their own ---------------------------- */
 
 typedef struct tl_study_scores {
+    tl_modality modality;
     const char *file; /* name in the folder */
     const char *sha256;
     size_t n_pairs;
@@ -90,30 +111,38 @@ typedef struct tl_study_scores {
 /* ---- what stands at each position -------------------------------------------- */
 
 typedef struct tl_study_token {
+    tl_modality modality;
+    size_t pos;
     const char *text; /* of the first discovery prompt, decoded */
     size_t n_texts;   /* different ones among the discovery prompts */
 } tl_study_token;
 
 /* ---- some image prompts, to look at ------------------------------------------ */
 
-/* A discovery prompt and its own scores, summed over heads and over neurons. */
+/* A discovery prompt and its image. */
 typedef struct tl_study_picture {
-    size_t row; /* in the dataset */
+    size_t pair; /* its place in the discovery part */
+    size_t row;  /* in the dataset */
     const char *id, *query, *answer, *counterfactual;
     size_t n_rows, n_columns; /* of image tokens; pos = row * n_columns + column */
     const char *type;         /* of the file: "image/png" */
     const void *bytes;        /* the file as it is */
     size_t n_bytes;
-    size_t n_layers;
-    const double *heads, *neurons; /* [n_layers, n_rows * n_columns] */
 } tl_study_picture;
+
+/* The scores of that prompt alone at one image token, summed over heads and over neurons. */
+typedef struct tl_study_picture_score {
+    size_t pair, layer, pos;
+    double heads, neurons;
+} tl_study_picture_score;
 
 /* ---- does attribution tell the truth? ---------------------------------------- */
 
 /* One component of one discovery pair: the exact effect of patching it, and its score
  * attributed with so many steps. */
 typedef struct tl_study_effect {
-    size_t pair, ig_steps;
+    tl_modality modality;
+    size_t pair, component, ig_steps;
     const char *kind; /* "heads", "neurons" */
     size_t layer, pos, index;
     double exact, attributed;
@@ -121,6 +150,7 @@ typedef struct tl_study_effect {
 
 /* One pair: the sum of its integrated gradient, and LD(clean) - LD(counterfactual). */
 typedef struct tl_study_completeness {
+    tl_modality modality;
     size_t pair, ig_steps;
     double attributed, difference;
 } tl_study_completeness;
@@ -136,16 +166,28 @@ typedef enum tl_study_kind {
 } tl_study_kind;
 enum { TL_STUDY_KIND_COUNT = TL_STUDY_RANDOM + 1 };
 
-/* Logit differences of one evaluation pair: of the clean run, of everything ablated,
- * and of the circuits of each kind, one per point of the grid. */
-typedef struct tl_study_evaluation {
+/* Logit differences of one evaluation pair: of the clean run, and with everything ablated.
+ */
+typedef struct tl_study_baseline {
+    tl_modality modality;
     size_t pair; /* its place in the evaluation part */
     double clean, none;
-    const double *circuit[TL_STUDY_KIND_COUNT]; /* [n_points] each */
+} tl_study_baseline;
+
+/* The same pair with everything ablated but a circuit: of one kind, at one point of the
+ * grid of sizes. */
+typedef struct tl_study_evaluation {
+    tl_modality modality;
+    tl_study_kind kind;
+    size_t pair, point;
+    double logit_diff;
 } tl_study_evaluation;
 
 /* One point of a faithfulness curve. */
 typedef struct tl_study_point {
+    tl_modality modality;
+    tl_study_kind kind;
+    size_t point;
     const char *fraction; /* as written */
     size_t n_heads, n_neurons;
     double mean_of_ratios, ratio_of_means, median;
@@ -154,6 +196,7 @@ typedef struct tl_study_point {
 
 /* The smallest circuit above the threshold. */
 typedef struct tl_study_minimal {
+    tl_modality modality;
     bool found;
     size_t point; /* in the curve; valid if found */
 } tl_study_minimal;
@@ -172,36 +215,57 @@ typedef struct tl_study_overlap {
 /* One circuit of an interchange: the host's, with a segment of the other modality's, or
  * a random one in its place. */
 typedef struct tl_study_swap {
+    tl_modality host;
+    size_t swap;         /* its place among the host's */
     const char *swapped; /* "data", "query", "generation", "none" */
     bool is_random;
     size_t draw; /* of the random ones */
     size_t n_heads, n_neurons;
 } tl_study_swap;
 
+/* The logit difference of one evaluation pair of the host under one of its swaps. The clean
+ * run and that with everything ablated are those of the pair's baseline. */
+typedef struct tl_study_swap_run {
+    tl_modality host;
+    size_t pair, swap;
+    double logit_diff;
+} tl_study_swap_run;
+
 /* ---- what image states are like ---------------------------------------------- */
 
-/* An image prompt and the text prompt of the same content, per layer [n_layers]: see
+/* An image prompt and the text prompt of the same content, in one layer: see
  * tl_alignment_values. */
 typedef struct tl_study_alignment {
+    size_t pair, layer;
     size_t text_row, image_row; /* in the dataset */
-    const double *matched, *other, *centred_matched, *centred_other;
+    double matched, other, centred_matched, centred_other;
 } tl_study_alignment;
 
 /* ---- back-patching ----------------------------------------------------------- */
 
 /* The states of layer `source` are written into layer `destination`. */
 typedef struct tl_study_cell {
+    size_t cell; /* its place in the grid */
     size_t window, source, destination;
 } tl_study_cell;
 
 /* One prompt of a pair: was it right without patching, and under each cell? One
- * character each, "0" or "1". When one cell is patched again and again: after each time,
- * the first without patching. */
-typedef struct tl_study_outcome {
+ * character each, "0" or "1". */
+typedef struct tl_study_patched {
+    tl_modality modality;
+    size_t pair;
     size_t row; /* in the dataset */
     bool is_right;
-    const char *outcomes;
-} tl_study_outcome;
+    const char *cells;
+} tl_study_patched;
+
+/* An image prompt under one cell again and again: one character after each time, the first
+ * without patching. */
+typedef struct tl_study_iteration {
+    size_t pair, cell;
+    size_t row; /* in the dataset */
+    const char *times;
+} tl_study_iteration;
 
 TL_END_DECLS
 

@@ -15,21 +15,24 @@ static tl_status read_outcomes(const tl_study_db *db, tl_modality modality,
                                size_t n_cells, tl_arena *arena, double **cells,
                                double **clean, size_t *n, tl_error *err)
 {
-    const tl_study_outcome *rows = NULL;
-    tl_status status = tl_study_db_get_backpatches(db, modality, arena, &rows, n, err);
-    if (status != TL_OK || *n == 0)
+    const tl_study_patched like = {.modality = modality};
+    tl_rows got = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_PATCHED, &like, 1, arena, &got, err);
+    *n = got.n;
+    if (status != TL_OK || got.n == 0)
         return status;
+    const tl_study_patched *rows = got.rows;
     *cells = tl_arena_alloc(arena, n_cells * *n, sizeof **cells);
     *clean = tl_arena_alloc(arena, *n, sizeof **clean);
     if (*cells == NULL || *clean == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", *n);
     for (size_t i = 0; i < *n; i++) {
-        if (strlen(rows[i].outcomes) != n_cells)
+        if (strlen(rows[i].cells) != n_cells)
             return tl_fail(err, TL_ERR_FORMAT, "a prompt of %zu cells, wanted %zu",
-                           strlen(rows[i].outcomes), n_cells);
+                           strlen(rows[i].cells), n_cells);
         (*clean)[i] = rows[i].is_right;
         for (size_t c = 0; c < n_cells; c++)
-            (*cells)[c * *n + i] = rows[i].outcomes[c] == '1';
+            (*cells)[c * *n + i] = rows[i].cells[c] == '1';
     }
     return TL_OK;
 }
@@ -89,12 +92,13 @@ static tl_status measure_best(tl_finding_backpatch *f, const double *cells,
 static tl_status read_iterations(const tl_study_db *db, tl_arena *arena,
                                  tl_finding_backpatch *f, tl_error *err)
 {
-    const tl_study_outcome *rows = NULL;
-    size_t n = 0, cell = 0;
-    tl_status status = tl_study_db_get_iterations(db, arena, &rows, &n, &cell, err);
-    if (status != TL_OK || n == 0)
+    tl_rows got = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_ITERATION, NULL, 0, arena, &got, err);
+    if (status != TL_OK || got.n == 0)
         return status;
-    f->n_iterations = strlen(rows[0].outcomes);
+    const tl_study_iteration *rows = got.rows;
+    const size_t n = got.n;
+    f->n_iterations = strlen(rows[0].times);
     tl_interval *iterations =
         tl_arena_alloc_zero(arena, f->n_iterations, sizeof *iterations);
     double *right = tl_arena_alloc(arena, n, sizeof *right);
@@ -102,7 +106,7 @@ static tl_status read_iterations(const tl_study_db *db, tl_arena *arena,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for iterations");
     for (size_t k = 0; k < f->n_iterations && status == TL_OK; k++) {
         for (size_t i = 0; i < n; i++)
-            right[i] = strlen(rows[i].outcomes) > k && rows[i].outcomes[k] == '1';
+            right[i] = strlen(rows[i].times) > k && rows[i].times[k] == '1';
         status = tl_findings_mean(right, n, &iterations[k], err);
     }
     f->iterations = iterations;
@@ -155,19 +159,22 @@ static double no_worse_of(const void *data, const size_t *chosen, size_t n)
 static tl_status read_cells(const tl_study_db *db, tl_arena *arena,
                             tl_finding_cell **out, size_t *n, tl_error *err)
 {
-    const tl_study_cell *rows = NULL;
-    const tl_status status = tl_study_db_get_cells(db, arena, &rows, n, err);
+    tl_rows got = {0};
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_CELL, NULL, 0, arena, &got, err);
     if (status != TL_OK)
         return status;
-    tl_finding_cell *cells = tl_arena_alloc_zero(arena, *n, sizeof *cells);
+    const tl_study_cell *rows = got.rows;
+    tl_finding_cell *cells = tl_arena_alloc_zero(arena, got.n, sizeof *cells);
     if (cells == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", *n);
-    for (size_t c = 0; c < *n; c++) {
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", got.n);
+    for (size_t c = 0; c < got.n; c++) {
         cells[c].window = rows[c].window;
         cells[c].source = rows[c].source;
         cells[c].destination = rows[c].destination;
     }
     *out = cells;
+    *n = got.n;
     return TL_OK;
 }
 

@@ -94,8 +94,8 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
 
 /* Of the evaluation pairs of a host: what is needed to measure one segment. */
 typedef struct swap_data {
-    const tl_study_evaluation *base; /* clean and none */
-    const double *logit_diff;        /* [pairs, n_swaps] */
+    const tl_study_baseline *base;
+    const tl_study_swap_run *runs; /* [pairs, n_swaps] */
     const tl_study_swap *swaps;
     size_t n_swaps, n_pairs;
     size_t first; /* number of its first pair where two hosts are counted through */
@@ -110,9 +110,8 @@ static double faithfulness(const swap_data *d, size_t s, const size_t *chosen, s
         const size_t pair = chosen[i] - d->first; /* of another host: wraps */
         if (pair >= d->n_pairs)
             continue;
-        const tl_study_evaluation *e = &d->base[pair];
-        tl_faithfulness_add(&sums, e->clean, e->none,
-                            d->logit_diff[pair * d->n_swaps + s]);
+        tl_faithfulness_add(&sums, d->base[pair].clean, d->base[pair].none,
+                            d->runs[pair * d->n_swaps + s].logit_diff);
     }
     return tl_faithfulness_ratio_of_means(&sums);
 }
@@ -168,21 +167,32 @@ static double normalised_of(const void *data, const size_t *chosen, size_t n)
     return tl_interchange_normalised(f.value, f.random, f.own);
 }
 
-static tl_status read_host(const tl_study_db *db, tl_modality host, size_t n_points,
-                           tl_arena *arena, swap_data *d, tl_error *err)
+static tl_status read_host(const tl_study_db *db, tl_modality host, tl_arena *arena,
+                           swap_data *d, tl_error *err)
 {
-    size_t n_evaluated = 0;
-    tl_status status =
-        tl_study_db_get_swaps(db, host, arena, &d->swaps, &d->n_swaps, err);
+    tl_rows swaps = {0}, runs = {0}, base = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_SWAP, &(tl_study_swap){.host = host},
+                                       1, arena, &swaps, err);
     if (status == TL_OK)
-        status = tl_study_db_get_interchange(db, host, d->n_swaps, arena,
-                                             &d->logit_diff, &d->n_pairs, err);
+        status =
+            tl_study_db_get(db, TL_ROW_SWAP_RUN, &(tl_study_swap_run){.host = host}, 1,
+                            arena, &runs, err);
     if (status == TL_OK)
-        status = tl_study_db_get_evaluations(db, host, n_points, arena, &d->base,
-                                             &n_evaluated, err);
-    if (d->n_pairs > n_evaluated)
+        status =
+            tl_study_db_get(db, TL_ROW_BASELINE, &(tl_study_baseline){.modality = host},
+                            1, arena, &base, err);
+    if (status != TL_OK || runs.n == 0)
+        return status;
+    *d = (swap_data){
+        .base = base.rows, .runs = runs.rows, .swaps = swaps.rows, .n_swaps = swaps.n};
+    d->n_pairs = d->runs[runs.n - 1].pair + 1;
+    if (d->n_pairs * d->n_swaps != runs.n)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%zu runs of an interchange of %zu pairs under %zu circuits",
+                       runs.n, d->n_pairs, d->n_swaps);
+    if (d->n_pairs > base.n)
         d->n_pairs = 0;
-    return status;
+    return TL_OK;
 }
 
 static tl_status measure_host(const swap_data *d, tl_finding_swap *out, tl_error *err)
@@ -206,13 +216,13 @@ static double normalised_of_both(const void *data, const size_t *chosen, size_t 
                                      (t.own + v.own) / 2);
 }
 
-tl_status tl_findings_swaps(const tl_study_db *db, size_t n_points, tl_arena *arena,
-                            tl_findings *out, tl_error *err)
+tl_status tl_findings_swaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                            tl_error *err)
 {
     swap_data hosts[TL_MODALITY_COUNT] = {{0}};
     tl_status status = TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
-        status = read_host(db, (tl_modality)m, n_points, arena, &hosts[m], err);
+        status = read_host(db, (tl_modality)m, arena, &hosts[m], err);
         out->has_swaps[m] = hosts[m].n_pairs > 0;
     }
     for (size_t s = 0; s < TL_SEGMENT_COUNT && status == TL_OK; s++) {
@@ -234,16 +244,18 @@ tl_status tl_findings_swaps(const tl_study_db *db, size_t n_points, tl_arena *ar
 
 /* ---- alignment ------------------------------------------------------------------- */
 
-/* a, b and a - b of one layer over all pairs. */
+/* a, b and a - b of one layer over all pairs; `rows` is that of the first pair, the next
+ * pair's is n_layers behind it. */
 static tl_status two_and_difference(const tl_study_alignment *rows, size_t n,
-                                    size_t layer, bool centred, double *buffer,
+                                    size_t n_layers, bool centred, double *buffer,
                                     tl_interval *a, tl_interval *b,
                                     tl_interval *difference, tl_error *err)
 {
     double *first = buffer, *second = buffer + n, *third = buffer + 2 * n;
     for (size_t i = 0; i < n; i++) {
-        first[i] = (centred ? rows[i].centred_matched : rows[i].matched)[layer];
-        second[i] = (centred ? rows[i].centred_other : rows[i].other)[layer];
+        const tl_study_alignment *r = &rows[i * n_layers];
+        first[i] = centred ? r->centred_matched : r->matched;
+        second[i] = centred ? r->centred_other : r->other;
         third[i] = first[i] - second[i];
     }
     tl_status status = tl_findings_mean(first, n, a, err);
@@ -255,22 +267,24 @@ static tl_status two_and_difference(const tl_study_alignment *rows, size_t n,
 tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,
                              tl_error *err)
 {
-    const tl_study_alignment *rows = NULL;
-    size_t n = 0, n_layers = 0;
-    tl_status status = tl_study_db_get_alignments(db, arena, &rows, &n, &n_layers, err);
-    if (status != TL_OK || n == 0)
+    tl_rows got = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_ALIGNMENT, NULL, 0, arena, &got, err);
+    if (status != TL_OK || got.n == 0)
         return status;
+    const tl_study_alignment *rows = got.rows;
+    const size_t n_layers = rows[got.n - 1].layer + 1, n = got.n / n_layers;
     tl_finding_layer *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
     double *buffer = tl_arena_alloc(arena, 3 * n, sizeof *buffer);
     if (layers == NULL || buffer == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     for (size_t l = 0; l < n_layers && status == TL_OK; l++) {
         tl_finding_layer *f = &layers[l];
-        status = two_and_difference(rows, n, l, false, buffer, &f->matched, &f->other,
-                                    &f->difference, err);
+        status = two_and_difference(rows + l, n, n_layers, false, buffer, &f->matched,
+                                    &f->other, &f->difference, err);
         if (status == TL_OK)
-            status = two_and_difference(rows, n, l, true, buffer, &f->centred_matched,
-                                        &f->centred_other, &f->centred_difference, err);
+            status = two_and_difference(rows + l, n, n_layers, true, buffer,
+                                        &f->centred_matched, &f->centred_other,
+                                        &f->centred_difference, err);
     }
     out->layers = layers;
     out->n_layers = n_layers;

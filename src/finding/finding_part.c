@@ -60,9 +60,10 @@ static tl_status read_prompts(const tl_study_db *db, tl_modality modality,
 
 /* The evaluation pairs under the circuits of one kind. */
 typedef struct curve_data {
-    const tl_study_evaluation *pairs;
+    const tl_study_evaluations *done;
+    tl_study_kind kind;
     const double *fractions; /* [n_points] */
-    size_t n_points, kind;
+    size_t n_points;
     double *curve;       /* [n_points], room for the faithfulness of one resample */
     size_t point;        /* where statistics of one point look */
     bool ratio_of_means; /* what areas are of */
@@ -74,8 +75,10 @@ static double faithfulness_at(const curve_data *d, size_t point, bool ratio_of_m
 {
     tl_faithfulness_sums sums = {0};
     for (size_t i = 0; i < n; i++) {
-        const tl_study_evaluation *e = &d->pairs[chosen[i]];
-        tl_faithfulness_add(&sums, e->clean, e->none, e->circuit[d->kind][point]);
+        const tl_study_baseline *b = &d->done->pairs[chosen[i]];
+        tl_faithfulness_add(
+            &sums, b->clean, b->none,
+            tl_study_evaluations_at(d->done, d->kind, chosen[i], point));
     }
     return ratio_of_means ? tl_faithfulness_ratio_of_means(&sums)
                           : tl_faithfulness_mean_of_ratios(&sums);
@@ -116,9 +119,9 @@ static tl_status median_of(const curve_data *d, size_t n, double *room,
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        const tl_study_evaluation *e = &d->pairs[i];
-        const double ratio =
-            tl_faithfulness_of(e->clean, e->none, e->circuit[d->kind][d->point]);
+        const tl_study_baseline *b = &d->done->pairs[i];
+        const double ratio = tl_faithfulness_of(
+            b->clean, b->none, tl_study_evaluations_at(d->done, d->kind, i, d->point));
         if (!isnan(ratio))
             room[kept++] = ratio;
     }
@@ -150,44 +153,53 @@ static tl_status measure_curve(curve_data *d, size_t n, tl_arena *arena,
                            : status;
 }
 
-static tl_status read_curve(const tl_study_db *db, tl_modality modality, size_t kind,
+/* `stored` has n_points rows of each kind. */
+static tl_status read_curve(const tl_study_evaluations *done,
+                            const tl_study_point *stored, tl_study_kind kind,
                             bool ratio_of_means_chosen, tl_arena *arena,
                             tl_finding_part *p, tl_error *err)
 {
-    const tl_study_point *stored = NULL;
-    const tl_study_evaluation *pairs = NULL;
-    size_t n_pairs = 0, n_points = 0;
-    tl_status status = tl_study_db_get_curve(db, modality, (tl_study_kind)kind, arena,
-                                             &stored, &n_points, err);
-    if (status == TL_OK && kind > 0 && n_points != p->n_points)
-        return tl_fail(err, TL_ERR_FORMAT,
-                       "curves of %zu and %zu points of %s prompts, wanted the same "
-                       "for each kind of circuit",
-                       p->n_points, n_points, tl_modality_name(modality));
-    p->n_points = n_points;
-    if (status == TL_OK && p->n_points > 0)
-        status = tl_study_db_get_evaluations(db, modality, p->n_points, arena, &pairs,
-                                             &n_pairs, err);
-    if (status != TL_OK || p->n_points == 0)
-        return status;
     tl_finding_point *points = tl_arena_alloc_zero(arena, p->n_points, sizeof *points);
     double *fractions = tl_arena_alloc(arena, p->n_points, sizeof *fractions),
            *curve = tl_arena_alloc(arena, p->n_points, sizeof *curve);
     if (points == NULL || fractions == NULL || curve == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu points", p->n_points);
     for (size_t i = 0; i < p->n_points; i++) {
-        points[i].point = &stored[i];
-        points[i].fraction = fractions[i] = strtod(stored[i].fraction, NULL);
+        points[i].point = &stored[kind * p->n_points + i];
+        points[i].fraction = fractions[i] = strtod(points[i].point->fraction, NULL);
     }
     p->curves[kind] = points;
-    curve_data d = {.pairs = pairs,
-                    .fractions = fractions,
-                    .curve = curve,
-                    .n_points = p->n_points,
+    curve_data d = {.done = done,
                     .kind = kind,
+                    .fractions = fractions,
+                    .n_points = p->n_points,
+                    .curve = curve,
                     .ratio_of_means = ratio_of_means_chosen};
-    return measure_curve(&d, n_pairs, arena, points, &p->performance[kind],
+    return measure_curve(&d, done->n_pairs, arena, points, &p->performance[kind],
                          &p->distance[kind], err);
+}
+
+static tl_status read_curves(const tl_study_db *db, tl_modality modality,
+                             tl_arena *arena, tl_finding_part *p, tl_error *err)
+{
+    const tl_study_point like = {.modality = modality};
+    tl_study_key faith = {.key = "faith"};
+    tl_study_evaluations done = {0};
+    tl_rows points = {0};
+    bool found = false;
+    tl_status status = tl_study_db_find(db, TL_ROW_KEY, &faith, arena, &found, err);
+    if (status == TL_OK)
+        status = tl_study_db_get(db, TL_ROW_POINT, &like, 1, arena, &points, err);
+    p->n_points = points.n / TL_STUDY_KIND_COUNT;
+    if (status == TL_OK && p->n_points > 0)
+        status =
+            tl_study_db_get_evaluations(db, modality, p->n_points, arena, &done, err);
+    for (size_t k = 0; k < TL_STUDY_KIND_COUNT && status == TL_OK && p->n_points > 0;
+         k++)
+        status =
+            read_curve(&done, points.rows, (tl_study_kind)k,
+                       found && strcmp(faith.value, "ratio_mean") == 0, arena, p, err);
+    return status;
 }
 
 /* ---- importance ------------------------------------------------------------------ */
@@ -253,27 +265,27 @@ tl_status tl_findings_part(const tl_study_db *db, const char *folder,
                            tl_modality modality, tl_arena *arena, tl_finding_part *out,
                            tl_error *err)
 {
-    tl_finding_part p = {0};
-    tl_study_key faith = {.key = "faith"};
-    bool found = false;
+    tl_finding_part p = {.minimal = {.modality = modality},
+                         .scores = {.modality = modality}};
+    const tl_study_token like = {.modality = modality};
+    tl_rows tokens = {0};
+    bool attributed = false;
     tl_status status = read_prompts(db, modality, arena, &p, err);
     if (status == TL_OK)
-        status = tl_study_db_find(db, TL_ROW_KEY, &faith, arena, &found, err);
-    for (size_t k = 0; k < TL_STUDY_KIND_COUNT && status == TL_OK; k++)
-        status =
-            read_curve(db, modality, k, found && strcmp(faith.value, "ratio_mean") == 0,
-                       arena, &p, err);
+        status = read_curves(db, modality, arena, &p, err);
     if (status == TL_OK)
-        status = tl_study_db_get_minimal(db, modality, &p.minimal, &p.done, err);
+        status = tl_study_db_find(db, TL_ROW_MINIMAL, &p.minimal, arena, &p.done, err);
     if (status == TL_OK && p.minimal.found && p.minimal.point >= p.n_points)
         status = tl_fail(err, TL_ERR_FORMAT, "the minimal circuit is not on the curve");
     if (status == TL_OK)
-        status = tl_study_db_get_scores(db, modality, arena, &p.scores, err);
-    if (status == TL_OK && p.scores.file != NULL)
+        status =
+            tl_study_db_find(db, TL_ROW_SCORES, &p.scores, arena, &attributed, err);
+    if (status == TL_OK && attributed)
         status = read_importance(folder, arena, &p, err);
     if (status == TL_OK)
-        status =
-            tl_study_db_get_tokens(db, modality, arena, &p.tokens, &p.n_tokens, err);
+        status = tl_study_db_get(db, TL_ROW_TOKEN, &like, 1, arena, &tokens, err);
+    p.tokens = tokens.rows;
+    p.n_tokens = tokens.n;
     if (status == TL_OK)
         *out = p;
     return status;

@@ -125,14 +125,21 @@ tl_status tl_findings_validation(const tl_study_db *db, tl_findings *f,
                                  tl_modality modality, tl_arena *arena, tl_error *err)
 {
     tl_finding_validation v = {0};
-    const tl_study_completeness *rows = NULL;
-    size_t n_rows = 0, steps[MOST_STEPS], n_steps = 0;
+    tl_rows effects = {0}, completeness = {0};
+    size_t steps[MOST_STEPS], n_steps = 0;
     tl_status status =
-        tl_study_db_get_effects(db, modality, arena, &v.effects, &v.n_effects, err);
+        tl_study_db_get(db, TL_ROW_EFFECT, &(tl_study_effect){.modality = modality}, 1,
+                        arena, &effects, err);
     if (status == TL_OK)
-        status = tl_study_db_get_completeness(db, modality, arena, &rows, &n_rows, err);
-    if (status != TL_OK || v.n_effects == 0)
+        status = tl_study_db_get(db, TL_ROW_COMPLETENESS,
+                                 &(tl_study_completeness){.modality = modality}, 1,
+                                 arena, &completeness, err);
+    if (status != TL_OK || effects.n == 0)
         return status;
+    v.effects = effects.rows;
+    v.n_effects = effects.n;
+    const tl_study_completeness *rows = completeness.rows;
+    const size_t n_rows = completeness.n;
     if (n_rows == 0)
         return tl_fail(err, TL_ERR_FORMAT,
                        "%zu effects of %s prompts without their completeness",

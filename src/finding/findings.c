@@ -74,11 +74,8 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
         status = tl_findings_pictures(db, arena, f, err);
     if (status == TL_OK)
         status = tl_findings_overlaps(db, arena, f, err);
-    const size_t n_points = f->parts[TL_TEXT].n_points > 0
-                                ? f->parts[TL_TEXT].n_points
-                                : f->parts[TL_IMAGE].n_points;
-    if (status == TL_OK && n_points > 0)
-        status = tl_findings_swaps(db, n_points, arena, f, err);
+    if (status == TL_OK)
+        status = tl_findings_swaps(db, arena, f, err);
     if (status == TL_OK)
         status = tl_findings_layers(db, arena, f, err);
     if (status == TL_OK)

@@ -31,8 +31,8 @@ tl_status tl_findings_pictures(const tl_study_db *db, tl_arena *arena, tl_findin
 
 tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
                                tl_error *err);
-tl_status tl_findings_swaps(const tl_study_db *db, size_t n_points, tl_arena *arena,
-                            tl_findings *out, tl_error *err);
+tl_status tl_findings_swaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                            tl_error *err);
 tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,
                              tl_error *err);
 

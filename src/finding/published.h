@@ -14,9 +14,11 @@ typedef struct tl_published {
     double size[TL_MODALITY_COUNT];         /* table 5: share of components */
     double faithfulness[TL_MODALITY_COUNT]; /* table 6 */
     double backpatched;                     /* table 1: accuracy of image prompts */
-    tl_study_cell best;                     /* table 7 */
-    double overlap[TL_SEGMENT_COUNT];       /* figure 5, read off: normalised */
-    double interchange[TL_SEGMENT_COUNT];   /* figure 6, read off: normalised */
+    struct {
+        size_t window, source, destination;
+    } best;                               /* table 7 */
+    double overlap[TL_SEGMENT_COUNT];     /* figure 5, read off: normalised */
+    double interchange[TL_SEGMENT_COUNT]; /* figure 6, read off: normalised */
 } tl_published;
 
 /* NULL when the study is not of the paper's models (told by their shapes) and tasks. */

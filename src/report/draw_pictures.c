@@ -77,7 +77,7 @@ tl_status tl_draw_pictures(const tl_findings *f, const char *prefix, FILE *page,
         return status;
     fputs("prompt,band,row,column,score\r\n", figure.csv);
     for (size_t i = 0; i < f->n_pictures; i++)
-        if (f->pictures[i].row->n_layers >= BANDS)
+        if (f->pictures[i].first_layer[BANDS] >= BANDS)
             draw_picture(&f->pictures[i], i, &figure);
     fprintf(
         figure.caption,

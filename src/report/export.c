@@ -44,16 +44,16 @@ static tl_status end_file(text_file *file, const char *folder, const char *name,
     return status;
 }
 
-static tl_status export_table(const tl_study_db *db, const char *table,
+static tl_status export_table(const tl_study_db *db, tl_row_kind kind,
                               const char *folder, tl_arena *arena, tl_error *err)
 {
     text_file file;
     char name[64];
-    snprintf(name, sizeof name, "%s.csv", table);
+    snprintf(name, sizeof name, "%s.csv", tl_study_db_table(kind));
     tl_status status = begin_file(&file, err);
     if (status != TL_OK)
         return status;
-    status = tl_study_db_write_csv(db, table, file.stream, err);
+    status = tl_study_db_write_csv(db, kind, file.stream, err);
     return end_file(&file, folder, name, arena, status, err);
 }
 
@@ -120,8 +120,9 @@ static tl_status export_tables(const char *run, const char *folder, tl_arena *ar
     tl_status status = tl_study_db_open(run, TL_STUDY_READ, &db, err);
     if (status == TL_OK)
         status = tl_file_make_folder(folder, err);
-    for (size_t i = 0; tl_study_tables[i] != NULL && status == TL_OK; i++)
-        status = export_table(db, tl_study_tables[i], folder, arena, err);
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK; k++)
+        if (k != TL_ROW_FILE && k != TL_ROW_STAGE) /* which are no findings */
+            status = export_table(db, (tl_row_kind)k, folder, arena, err);
     tl_study_db_close(db);
     return status;
 }

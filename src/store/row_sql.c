@@ -7,6 +7,7 @@
  */
 #include "store/row_sql.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static tl_status insert(const tl_sql *sql, const tl_rows *rows, tl_error *err)
         const char *row = (const char *)rows->rows + i * table->row_bytes;
         for (size_t c = 0; c < table->n_columns && status == TL_OK; c++) {
             const tl_value value = tl_column_get(&table->columns[c], row);
-            status = tl_sql_bind_value(&statement, (int)c + 1, &value, err);
+            status = tl_sql_bind(&statement, (int)c + 1, &value, err);
         }
         if (status == TL_OK)
             status = tl_sql_execute(&statement, err);
@@ -130,7 +131,7 @@ static tl_status select_rows(const tl_sql *sql, const tl_row_table *table,
     tl_status status = tl_sql_prepare(sql, text, statement, err);
     for (size_t c = 0; c < n_like && status == TL_OK; c++) {
         const tl_value value = tl_column_get(&table->columns[c], like);
-        status = tl_sql_bind_value(statement, (int)c + 1, &value, err);
+        status = tl_sql_bind(statement, (int)c + 1, &value, err);
     }
     return status;
 }
@@ -223,53 +224,56 @@ static bool advance(size_t *at, const size_t *extent, size_t first, size_t n)
     return false;
 }
 
-/* "table curve: no row for modality 'text', kind 'circuit', point 3" */
-static tl_status miss(const tl_sql *sql, const tl_row_table *table, const size_t *at,
-                      tl_error *err)
+/* "table curve: no row for modality 'text', kind 'circuit', point 3": the first n_like keys
+ * are those of `like`, the others those of `at`. */
+static tl_status miss(const tl_sql *sql, const tl_row_table *table, const void *like,
+                      size_t n_like, const size_t *at, tl_error *err)
 {
-    char text[200] = "";
+    char keys[STATEMENT] = "";
     for (size_t k = 0; k < table->n_keys; k++) {
         const tl_column *c = &table->columns[k];
-        const size_t used = strlen(text);
-        if (c->type == TL_COLUMN_WORD)
-            snprintf(text + used, sizeof text - used, "%s%s '%s'", k > 0 ? ", " : "",
-                     c->name, c->words[at[k]]);
+        const tl_value v =
+            k < n_like ? tl_column_get(c, like) : (tl_value){.integer = (int64_t)at[k]};
+        const char *word = k < n_like                  ? v.bytes
+                           : c->type == TL_COLUMN_WORD ? c->words[at[k]]
+                                                       : NULL;
+        say(keys, "%s%s ", k > 0 ? ", " : "", c->name);
+        if (word != NULL)
+            say(keys, "'%s'", word);
         else
-            snprintf(text + used, sizeof text - used, "%s%s %zu", k > 0 ? ", " : "",
-                     c->name, at[k]);
+            say(keys, "%" PRId64, v.integer);
     }
     return tl_fail(err, TL_ERR_FORMAT, "%s: table %s: no row for %s", sql->path,
-                   table->name, text);
+                   table->name, keys);
 }
 
 /* Where all keys behind the first n_like count, the rows must be all combinations of them,
  * as far as each of them goes. */
-static tl_status check_counts(const tl_sql *sql, const tl_rows *rows, size_t n_like,
-                              tl_error *err)
+static tl_status check_counts(const tl_sql *sql, const tl_rows *rows, const void *like,
+                              size_t n_like, tl_error *err)
 {
     const tl_row_table *table = tl_row_table_get(rows->kind);
     const char *first = rows->rows;
-    size_t at[TL_ROW_KEYS] = {0}, extent[TL_ROW_KEYS] = {0}, i = 0;
+    size_t at[TL_ROW_KEYS] = {0}, extent[TL_ROW_KEYS] = {0};
     for (size_t k = n_like; k < table->n_keys; k++) {
         const tl_column *c = &table->columns[k];
         if (!c->counts)
             return TL_OK;
         extent[k] = c->n_words;
-        for (i = 0; i < rows->n; i++) {
+        for (size_t i = 0; i < rows->n; i++) {
             const size_t end = key_of(c, first + i * table->row_bytes) + 1;
             extent[k] = end > extent[k] ? end : extent[k];
         }
     }
-    bool more = rows->n > 0 && n_like < table->n_keys;
-    for (size_t k = 0; k < n_like && more; k++)
-        at[k] = key_of(&table->columns[k], first);
-    for (i = 0; i < rows->n && more; i++) {
+    bool more = rows->n > 0;
+    for (size_t i = 0; i < rows->n; i++) {
+        const char *row = first + i * table->row_bytes;
         for (size_t k = n_like; k < table->n_keys; k++)
-            if (key_of(&table->columns[k], first + i * table->row_bytes) != at[k])
-                return miss(sql, table, at, err);
+            if (key_of(&table->columns[k], row) != at[k])
+                return miss(sql, table, like, n_like, at, err);
         more = advance(at, extent, n_like, table->n_keys);
     }
-    return more ? miss(sql, table, at, err) : TL_OK;
+    return more ? miss(sql, table, like, n_like, at, err) : TL_OK;
 }
 
 tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *like,
@@ -278,7 +282,7 @@ tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *l
     tl_rows rows = {0};
     tl_status status = tl_row_sql_read(&db->sql, kind, like, n_like, arena, &rows, err);
     if (status == TL_OK)
-        status = check_counts(&db->sql, &rows, n_like, err);
+        status = check_counts(&db->sql, &rows, like, n_like, err);
     if (status == TL_OK)
         *out = rows;
     return status;
@@ -295,6 +299,9 @@ tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
         return status;
     if (rows.n > 0)
         memcpy(row, rows.rows, table->row_bytes);
-    *found = rows.n > 0;
+    if (found != NULL)
+        *found = rows.n > 0;
+    else if (rows.n == 0)
+        return miss(&db->sql, table, row, table->n_keys, NULL, err);
     return TL_OK;
 }

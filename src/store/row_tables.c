@@ -11,8 +11,13 @@
 
 /* Words that count as keys stand in the order of the alphabet, which is that of SQL. */
 static const char *const modalities[] = {"text", "image"};
-static const char *const segments[] = {"data", "query", "generation"};
+static const char *const parts[] = {"discovery", "evaluation"};
+static const char *const circuit_kinds[] = {"circuit", "magnitude", "random"};
+static const char *const component_kinds[] = {"heads", "neurons"};
 static const char *const kinds_and_both[] = {"heads", "neurons", "both"};
+static const char *const segments[] = {"data", "query", "generation"};
+static const char *const segments_and_none[] = {"data", "query", "generation", "none"};
+static const char *const image_types[] = {"image/png", "image/jpeg", "image/webp"};
 
 /* ---- columns --------------------------------------------------------------------- */
 
@@ -64,6 +69,116 @@ static const tl_column prompt[] = {
     {COLUMN(prompt, correct_full)},
 };
 
+static const tl_column stage[] = {
+    {COLUMN(stage, name)},
+};
+
+static const tl_column pair[] = {
+    {COLUMN(pair, modality), WORDS(modalities)},
+    {COLUMN(pair, part), WORDS(parts)},
+    {COLUMN(pair, pair), .counts = true},
+    {COLUMN(pair, row)},
+    {COLUMN(pair, counterfactual)},
+    {COLUMN(pair, answer_id)},
+    {COLUMN(pair, counterfactual_answer_id)},
+};
+
+static const tl_column token[] = {
+    {COLUMN(token, modality), WORDS(modalities)},
+    {COLUMN(token, pos), .counts = true},
+    {COLUMN(token, text)},
+    {COLUMN(token, n_texts)},
+};
+
+static const tl_column scores[] = {
+    {COLUMN(scores, modality), WORDS(modalities)},
+    {COLUMN(scores, file)},
+    {COLUMN(scores, sha256)},
+    {COLUMN(scores, n_pairs)},
+    {COLUMN(scores, n_layers)},
+    {COLUMN(scores, n_pos)},
+    {COLUMN(scores, n_heads)},
+    {COLUMN(scores, d_mlp)},
+    {COLUMN(scores, data_begin)},
+    {COLUMN(scores, data_end)},
+};
+
+static const tl_column picture[] = {
+    {COLUMN(picture, pair), .counts = true},
+    {COLUMN(picture, row)},
+    {COLUMN(picture, id)},
+    {COLUMN(picture, query)},
+    {COLUMN(picture, answer)},
+    {COLUMN(picture, counterfactual)},
+    {COLUMN(picture, n_rows)},
+    {COLUMN(picture, n_columns)},
+    {COLUMN(picture, type), WORDS(image_types)},
+    {COLUMN(picture, bytes), BESIDE(picture, n_bytes)},
+};
+
+static const tl_column picture_score[] = {
+    {COLUMN(picture_score, pair), .counts = true},
+    {COLUMN(picture_score, layer), .counts = true},
+    {COLUMN(picture_score, pos), .counts = true},
+    {COLUMN(picture_score, heads)},
+    {COLUMN(picture_score, neurons)},
+};
+
+static const tl_column effect[] = {
+    {COLUMN(effect, modality), WORDS(modalities)},
+    {COLUMN(effect, pair)},
+    {COLUMN(effect, component)},
+    {COLUMN(effect, ig_steps)},
+    {COLUMN(effect, kind), WORDS(component_kinds)},
+    {COLUMN(effect, layer)},
+    {COLUMN(effect, pos)},
+    {NAMED(effect, index, "idx")},
+    {COLUMN(effect, exact)},
+    {COLUMN(effect, attributed)},
+};
+
+static const tl_column completeness[] = {
+    {COLUMN(completeness, modality), WORDS(modalities)},
+    {COLUMN(completeness, pair)},
+    {COLUMN(completeness, ig_steps)},
+    {COLUMN(completeness, attributed)},
+    {COLUMN(completeness, difference)},
+};
+
+static const tl_column baseline[] = {
+    {COLUMN(baseline, modality), WORDS(modalities)},
+    {COLUMN(baseline, pair), .counts = true},
+    {COLUMN(baseline, clean)},
+    {COLUMN(baseline, none)},
+};
+
+static const tl_column evaluation[] = {
+    {COLUMN(evaluation, modality), WORDS(modalities)},
+    {COLUMN(evaluation, kind), WORDS(circuit_kinds), .counts = true},
+    {COLUMN(evaluation, pair), .counts = true},
+    {COLUMN(evaluation, point), .counts = true},
+    {COLUMN(evaluation, logit_diff)},
+};
+
+static const tl_column point[] = {
+    {COLUMN(point, modality), WORDS(modalities)},
+    {COLUMN(point, kind), WORDS(circuit_kinds), .counts = true},
+    {COLUMN(point, point), .counts = true},
+    {COLUMN(point, fraction)},
+    {COLUMN(point, n_heads)},
+    {COLUMN(point, n_neurons)},
+    {COLUMN(point, mean_of_ratios)},
+    {COLUMN(point, ratio_of_means)},
+    {COLUMN(point, median)},
+    {COLUMN(point, n)},
+    {COLUMN(point, n_excluded)},
+};
+
+static const tl_column minimal[] = {
+    {COLUMN(minimal, modality), WORDS(modalities)},
+    {COLUMN(minimal, point), .is_optional = true, BESIDE(minimal, found)},
+};
+
 static const tl_column overlap[] = {
     {COLUMN(overlap, segment), WORDS(segments)},
     {COLUMN(overlap, kind), WORDS(kinds_and_both)},
@@ -75,8 +190,53 @@ static const tl_column overlap[] = {
     {COLUMN(overlap, deviation)},
 };
 
-static const tl_column stage[] = {
-    {COLUMN(stage, name)},
+static const tl_column swap[] = {
+    {COLUMN(swap, host), WORDS(modalities)},
+    {COLUMN(swap, swap), .counts = true},
+    {COLUMN(swap, swapped), WORDS(segments_and_none)},
+    {COLUMN(swap, draw), .is_optional = true, BESIDE(swap, is_random)},
+    {COLUMN(swap, n_heads)},
+    {COLUMN(swap, n_neurons)},
+};
+
+static const tl_column swap_run[] = {
+    {COLUMN(swap_run, host), WORDS(modalities)},
+    {COLUMN(swap_run, pair), .counts = true},
+    {COLUMN(swap_run, swap), .counts = true},
+    {COLUMN(swap_run, logit_diff)},
+};
+
+static const tl_column alignment[] = {
+    {COLUMN(alignment, pair), .counts = true},
+    {COLUMN(alignment, layer), .counts = true},
+    {COLUMN(alignment, text_row)},
+    {COLUMN(alignment, image_row)},
+    {COLUMN(alignment, matched)},
+    {COLUMN(alignment, other)},
+    {COLUMN(alignment, centred_matched)},
+    {COLUMN(alignment, centred_other)},
+};
+
+static const tl_column cell[] = {
+    {COLUMN(cell, cell), .counts = true},
+    {COLUMN(cell, window)},
+    {COLUMN(cell, source)},
+    {COLUMN(cell, destination)},
+};
+
+static const tl_column patched[] = {
+    {COLUMN(patched, modality), WORDS(modalities)},
+    {COLUMN(patched, pair), .counts = true},
+    {COLUMN(patched, row)},
+    {COLUMN(patched, is_right)},
+    {COLUMN(patched, cells)},
+};
+
+static const tl_column iteration[] = {
+    {COLUMN(iteration, pair), .counts = true},
+    {COLUMN(iteration, cell)},
+    {COLUMN(iteration, row)},
+    {COLUMN(iteration, times)},
 };
 
 /* ---- tables ---------------------------------------------------------------------- */
@@ -90,9 +250,26 @@ static const tl_column stage[] = {
 static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_KEY] = TABLE("manifest", key, 1),
     [TL_ROW_FILE] = TABLE("file", file, 1),
-    [TL_ROW_PROMPT] = TABLE("prompt", prompt, 1),
-    [TL_ROW_OVERLAP] = TABLE("overlap", overlap, 2),
     [TL_ROW_STAGE] = TABLE("stage", stage, 1),
+    [TL_ROW_PROMPT] = TABLE("prompt", prompt, 1),
+    [TL_ROW_PAIR] = TABLE("pair", pair, 3),
+    [TL_ROW_TOKEN] = TABLE("token", token, 2),
+    [TL_ROW_SCORES] = TABLE("scores", scores, 1),
+    [TL_ROW_PICTURE] = TABLE("picture", picture, 1),
+    [TL_ROW_PICTURE_SCORE] = TABLE("picture_score", picture_score, 3),
+    [TL_ROW_EFFECT] = TABLE("effect", effect, 4),
+    [TL_ROW_COMPLETENESS] = TABLE("completeness", completeness, 3),
+    [TL_ROW_BASELINE] = TABLE("baseline", baseline, 2),
+    [TL_ROW_EVALUATION] = TABLE("evaluation", evaluation, 4),
+    [TL_ROW_POINT] = TABLE("curve", point, 3),
+    [TL_ROW_MINIMAL] = TABLE("minimal", minimal, 1),
+    [TL_ROW_OVERLAP] = TABLE("overlap", overlap, 2),
+    [TL_ROW_SWAP] = TABLE("swap", swap, 2),
+    [TL_ROW_SWAP_RUN] = TABLE("interchange", swap_run, 3),
+    [TL_ROW_ALIGNMENT] = TABLE("alignment", alignment, 2),
+    [TL_ROW_CELL] = TABLE("cell", cell, 1),
+    [TL_ROW_PATCHED] = TABLE("backpatch", patched, 2),
+    [TL_ROW_ITERATION] = TABLE("iteration", iteration, 1),
 };
 
 const tl_row_table *tl_row_table_get(tl_row_kind kind)

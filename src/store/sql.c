@@ -2,7 +2,6 @@
  * sql.c - see sql.h. */
 #include "store/sql.h"
 
-#include <math.h>
 #include <string.h>
 
 tl_status tl_sql_fail(const tl_sql *sql, int code, tl_error *err)
@@ -13,6 +12,8 @@ tl_status tl_sql_fail(const tl_sql *sql, int code, tl_error *err)
     switch (code & 0xff) {
     case SQLITE_NOMEM:
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", sql->path);
+    case SQLITE_ERROR: /* a table or a column that is not there */
+        return tl_fail(err, TL_ERR_FORMAT, "%s: %s", sql->path, text);
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
         return tl_fail(err, TL_ERR_FORMAT, "%s: not a sound SQLite file: %s", sql->path,
@@ -67,33 +68,8 @@ void tl_sql_release(tl_sql_statement *statement)
     *statement = (tl_sql_statement){0};
 }
 
-tl_status tl_sql_bind(tl_sql_statement *statement, int parameter, tl_sql_value value,
+tl_status tl_sql_bind(tl_sql_statement *statement, int parameter, const tl_value *value,
                       tl_error *err)
-{
-    int code = SQLITE_MISUSE;
-    switch (value.type) {
-    case SQLITE_INTEGER:
-        code = sqlite3_bind_int64(statement->handle, parameter, value.integer);
-        break;
-    case SQLITE_FLOAT:
-        code = sqlite3_bind_double(statement->handle, parameter, value.real);
-        break;
-    case SQLITE_TEXT:
-        code = sqlite3_bind_text(statement->handle, parameter, value.text, -1,
-                                 SQLITE_STATIC);
-        break;
-    case SQLITE_BLOB:
-        code = sqlite3_bind_blob64(statement->handle, parameter, value.text,
-                                   (sqlite3_uint64)value.integer, SQLITE_STATIC);
-        break;
-    case SQLITE_NULL: code = sqlite3_bind_null(statement->handle, parameter); break;
-    default: break;
-    }
-    return code == SQLITE_OK ? TL_OK : tl_sql_fail(statement->sql, code, err);
-}
-
-tl_status tl_sql_bind_value(tl_sql_statement *statement, int parameter,
-                            const tl_value *value, tl_error *err)
 {
     sqlite3_stmt *handle = statement->handle;
     int code = SQLITE_MISUSE;
@@ -124,19 +100,6 @@ tl_status tl_sql_step(tl_sql_statement *statement, bool *row, tl_error *err)
         return tl_sql_fail(statement->sql, code, err);
     *row = code == SQLITE_ROW;
     return TL_OK;
-}
-
-tl_status tl_sql_insert(tl_sql_statement *statement, const tl_sql_value *values,
-                        size_t count, tl_error *err)
-{
-    tl_status status = TL_OK;
-    bool row = false;
-    for (size_t i = 0; i < count && status == TL_OK; i++)
-        status = tl_sql_bind(statement, (int)i + 1, values[i], err);
-    if (status == TL_OK)
-        status = tl_sql_step(statement, &row, err);
-    sqlite3_reset(statement->handle);
-    return status;
 }
 
 tl_status tl_sql_execute(tl_sql_statement *statement, tl_error *err)
@@ -173,57 +136,6 @@ tl_value tl_sql_column(const tl_sql_statement *statement, int column)
     default: break;
     }
     return value;
-}
-
-size_t tl_sql_get_size(const tl_sql_statement *statement, int column)
-{
-    const sqlite3_int64 value = sqlite3_column_int64(statement->handle, column);
-    return value < 0 ? 0 : (size_t)value;
-}
-
-int32_t tl_sql_get_id(const tl_sql_statement *statement, int column)
-{
-    return (int32_t)sqlite3_column_int(statement->handle, column);
-}
-
-double tl_sql_get_real(const tl_sql_statement *statement, int column)
-{
-    if (sqlite3_column_type(statement->handle, column) == SQLITE_NULL)
-        return NAN;
-    return sqlite3_column_double(statement->handle, column);
-}
-
-tl_status tl_sql_get_text(const tl_sql_statement *statement, int column,
-                          tl_arena *arena, const char **out, tl_error *err)
-{
-    if (sqlite3_column_type(statement->handle, column) == SQLITE_NULL) {
-        *out = NULL;
-        return TL_OK;
-    }
-    const unsigned char *text = sqlite3_column_text(statement->handle, column);
-    const char *copy = text != NULL ? tl_arena_strdup(arena, (const char *)text) : NULL;
-    if (copy == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for a text",
-                       statement->sql->path);
-    *out = copy;
-    return TL_OK;
-}
-
-tl_status tl_sql_get_blob(const tl_sql_statement *statement, int column,
-                          tl_arena *arena, const void **out, size_t *n_bytes,
-                          tl_error *err)
-{
-    const void *blob = sqlite3_column_blob(statement->handle, column);
-    const int bytes = sqlite3_column_bytes(statement->handle, column);
-    void *copy = bytes > 0 ? tl_arena_alloc(arena, (size_t)bytes, 1) : NULL;
-    if (bytes > 0 && (blob == NULL || copy == NULL))
-        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for %d bytes",
-                       statement->sql->path, bytes);
-    if (bytes > 0)
-        memcpy(copy, blob, (size_t)bytes);
-    *out = copy;
-    *n_bytes = (size_t)bytes;
-    return TL_OK;
 }
 
 tl_status tl_sql_begin(const tl_sql *sql, tl_error *err)

@@ -1,67 +1,50 @@
 /* SPDX-License-Identifier: MIT
  * study_csv.c - the tables of a study as text (store/study_db.h). */
-#include "store/study_db_private.h"
-
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/csv_write.h"
+#include "store/row_sql.h"
 
-const char *const tl_study_tables[] = {
-    "manifest",    "prompt",        "pair",    "token",        "scores",
-    "picture",     "picture_score", "effect",  "completeness", "baseline",
-    "evaluation",  "curve",         "minimal", "overlap",      "swap",
-    "interchange", "alignment",     "cell",    "backpatch",    "iteration",
-    NULL};
-
-static void write_hex(sqlite3_stmt *row, int column, FILE *out)
+static void write_value(const tl_value *v, FILE *out)
 {
-    const unsigned char *bytes = sqlite3_column_blob(row, column);
-    const int n = sqlite3_column_bytes(row, column);
-    for (int i = 0; i < n; i++)
-        fprintf(out, "%02x", bytes[i]);
-}
-
-static void write_value(sqlite3_stmt *row, int column, FILE *out)
-{
-    switch (sqlite3_column_type(row, column)) {
-    case SQLITE_INTEGER:
-        fprintf(out, "%" PRId64, (int64_t)sqlite3_column_int64(row, column));
+    switch (v->type) {
+    case TL_VALUE_INTEGER: fprintf(out, "%" PRId64, v->integer); break;
+    case TL_VALUE_REAL: fprintf(out, "%.17g", v->real); break;
+    case TL_VALUE_TEXT: tl_csv_write_text(out, v->bytes); break;
+    case TL_VALUE_BLOB:
+        for (size_t i = 0; i < v->n_bytes; i++)
+            fprintf(out, "%02x", ((const unsigned char *)v->bytes)[i]);
         break;
-    case SQLITE_FLOAT: fprintf(out, "%.17g", sqlite3_column_double(row, column)); break;
-    case SQLITE_TEXT:
-        tl_csv_write_text(out, (const char *)sqlite3_column_text(row, column));
-        break;
-    case SQLITE_BLOB: write_hex(row, column, out); break;
-    default: /* NULL */ break;
+    case TL_VALUE_NULL: break;
     }
 }
 
-tl_status tl_study_db_write_csv(const tl_study_db *db, const char *table, FILE *out,
+const char *tl_study_db_table(tl_row_kind kind)
+{
+    return tl_row_table_get(kind)->name;
+}
+
+tl_status tl_study_db_write_csv(const tl_study_db *db, tl_row_kind kind, FILE *out,
                                 tl_error *err)
 {
-    char text[160];
-    bool known = false, row = false;
-    for (size_t i = 0; tl_study_tables[i] != NULL; i++)
-        known = known || strcmp(tl_study_tables[i], table) == 0;
-    if (!known)
-        return tl_fail(err, TL_ERR_ARGUMENT, "a study has no table '%s'", table);
-    /* Tables without rowid lie in the order of their key; the others by it. */
-    snprintf(text, sizeof text, "select * from \"%s\" order by 1, 2, 3, 4", table);
-    if (strcmp(table, "minimal") == 0 || strcmp(table, "manifest") == 0)
-        snprintf(text, sizeof text, "select * from \"%s\" order by 1", table);
-    tl_sql_statement statement = {0};
-    tl_status status = tl_sql_prepare(&db->sql, text, &statement, err);
-    const int n = status == TL_OK ? sqlite3_column_count(statement.handle) : 0;
-    for (int i = 0; i < n; i++)
-        fprintf(out, "%s%s", sqlite3_column_name(statement.handle, i),
-                i + 1 < n ? "," : "\r\n");
-    while (status == TL_OK && (status = tl_sql_step(&statement, &row, err)) == TL_OK &&
-           row)
-        for (int i = 0; i < n; i++) {
-            write_value(statement.handle, i, out);
-            fputs(i + 1 < n ? "," : "\r\n", out);
+    const tl_row_table *table = tl_row_table_get(kind);
+    tl_rows rows = {0};
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", db->sql.path);
+    const tl_status status =
+        tl_row_sql_read(&db->sql, kind, NULL, 0, arena, &rows, err);
+    for (size_t c = 0; c < table->n_columns && status == TL_OK; c++)
+        fprintf(out, "%s%s", table->columns[c].name,
+                c + 1 < table->n_columns ? "," : "\r\n");
+    for (size_t i = 0; i < rows.n; i++)
+        for (size_t c = 0; c < table->n_columns; c++) {
+            const tl_value value = tl_column_get(
+                &table->columns[c], (const char *)rows.rows + i * table->row_bytes);
+            write_value(&value, out);
+            fputs(c + 1 < table->n_columns ? "," : "\r\n", out);
         }
-    tl_sql_release(&statement);
+    tl_arena_destroy(arena);
     return status;
 }

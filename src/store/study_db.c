@@ -27,76 +27,6 @@ enum {
     VERSION = 3,
 };
 
-/* clang-format off */
-static const char *const schema[] = {
-    "create table pair("
-    " modality text not null, part text not null, pair integer not null,"
-    " row integer not null, counterfactual integer not null,"
-    " answer_id integer not null, counterfactual_answer_id integer not null,"
-    " primary key(modality, part, pair)) strict, without rowid",
-    "create table scores("
-    " modality text primary key not null, file text not null, sha256 text not null,"
-    " n_pairs integer not null, n_layers integer not null, n_pos integer not null,"
-    " n_heads integer not null, d_mlp integer not null,"
-    " data_begin integer not null, data_end integer not null) strict, without rowid",
-    "create table baseline("
-    " modality text not null, pair integer not null, clean real, none real,"
-    " primary key(modality, pair)) strict, without rowid",
-    "create table evaluation("
-    " modality text not null, kind text not null, pair integer not null,"
-    " point integer not null, logit_diff real,"
-    " primary key(modality, kind, pair, point)) strict, without rowid",
-    "create table curve("
-    " modality text not null, kind text not null, point integer not null,"
-    " fraction text not null, n_heads integer not null, n_neurons integer not null,"
-    " mean_of_ratios real, ratio_of_means real, median real,"
-    " n integer not null, n_excluded integer not null,"
-    " primary key(modality, kind, point)) strict, without rowid",
-    "create table minimal("
-    " modality text primary key not null, point integer) strict, without rowid",
-    "create table swap("
-    " host text not null, swap integer not null, swapped text not null,"
-    " draw integer, n_heads integer not null, n_neurons integer not null,"
-    " primary key(host, swap)) strict, without rowid",
-    "create table interchange("
-    " host text not null, pair integer not null, swap integer not null,"
-    " logit_diff real, primary key(host, pair, swap)) strict, without rowid",
-    "create table alignment("
-    " pair integer not null, layer integer not null, text_row integer not null,"
-    " image_row integer not null, matched real, other real, centred_matched real,"
-    " centred_other real, primary key(pair, layer)) strict, without rowid",
-    "create table cell("
-    " cell integer primary key not null, window integer not null,"
-    " source integer not null, destination integer not null) strict",
-    "create table backpatch("
-    " modality text not null, pair integer not null, row integer not null,"
-    " is_right integer not null, cells text not null,"
-    " primary key(modality, pair)) strict, without rowid",
-    "create table iteration("
-    " pair integer primary key not null, cell integer not null, row integer not null,"
-    " times text not null) strict",
-    "create table token("
-    " modality text not null, pos integer not null, text text not null,"
-    " n_texts integer not null, primary key(modality, pos)) strict, without rowid",
-    "create table picture("
-    " pair integer primary key not null, row integer not null, id text not null,"
-    " query text not null, answer text not null, counterfactual text not null,"
-    " n_rows integer not null, n_columns integer not null,"
-    " type text not null, bytes blob not null) strict",
-    "create table picture_score("
-    " pair integer not null, layer integer not null, pos integer not null,"
-    " heads real, neurons real, primary key(pair, layer, pos)) strict, without rowid",
-    "create table effect("
-    " modality text not null, pair integer not null, component integer not null,"
-    " ig_steps integer not null, kind text not null, layer integer not null,"
-    " pos integer not null, idx integer not null, exact real, attributed real,"
-    " primary key(modality, pair, component, ig_steps)) strict, without rowid",
-    "create table completeness("
-    " modality text not null, pair integer not null, ig_steps integer not null,"
-    " attributed real, difference real,"
-    " primary key(modality, pair, ig_steps)) strict, without rowid"};
-/* clang-format on */
-
 /* ---- the folder -------------------------------------------------------------- */
 
 /* Whether there is anything that a study would not have left before its database. */
@@ -189,6 +119,27 @@ static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_err
     return TL_OK;
 }
 
+/* Every table must be one: a view in its place could be anything. */
+static tl_status check_tables(const tl_study_db *db, tl_error *err)
+{
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
+        const char *name = tl_row_table_get((tl_row_kind)k)->name;
+        char text[120];
+        int64_t n = 0;
+        snprintf(
+            text, sizeof text,
+            "select count(*) from sqlite_schema where name = '%s' and type = 'table'"
+            " and rootpage > 0",
+            name);
+        const tl_status status = tl_sql_query_int(&db->sql, text, &n, err);
+        if (status != TL_OK)
+            return status;
+        if (n == 0)
+            return tl_fail(err, TL_ERR_FORMAT, "%s: no table '%s'", db->sql.path, name);
+    }
+    return TL_OK;
+}
+
 /* Tells whose database it is; *fresh: nobody's yet. */
 static tl_status check_schema(const tl_study_db *db, bool *fresh, tl_error *err)
 {
@@ -211,7 +162,7 @@ static tl_status check_schema(const tl_study_db *db, bool *fresh, tl_error *err)
                        "%s: its layout has version %" PRId64
                        ", this program reads and writes version %d",
                        db->sql.path, version, VERSION);
-    return TL_OK;
+    return *fresh ? TL_OK : check_tables(db, err);
 }
 
 static tl_status make_schema(const tl_study_db *db, tl_error *err)
@@ -225,8 +176,6 @@ static tl_status make_schema(const tl_study_db *db, tl_error *err)
         return status;
     for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK; k++)
         status = tl_row_sql_create(&db->sql, tl_row_table_get((tl_row_kind)k), err);
-    for (size_t i = 0; i < sizeof schema / sizeof *schema && status == TL_OK; i++)
-        status = tl_sql_run(&db->sql, schema[i], err);
     if (status == TL_OK)
         status = tl_sql_run(&db->sql, versions, err);
     return tl_sql_end(&db->sql, status, err);
@@ -447,4 +396,71 @@ tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *o
         tl_study_db_find(db, TL_ROW_STAGE, &stage, arena, out, err);
     tl_arena_destroy(arena);
     return status;
+}
+
+/* ---- rows that are often asked for ------------------------------------------- */
+
+tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
+                                  tl_arena *arena, const tl_study_prompt **prompts,
+                                  size_t *n_prompts, tl_error *err)
+{
+    tl_rows all = {0};
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_PROMPT, NULL, 0, arena, &all, err);
+    if (status != TL_OK)
+        return status;
+    const tl_study_prompt *rows = all.rows;
+    tl_study_prompt *kept = tl_arena_alloc(arena, all.n, sizeof *kept);
+    if (kept == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for %zu prompts",
+                       db->sql.path, all.n);
+    size_t n = 0;
+    for (size_t i = 0; i < all.n; i++)
+        if (rows[i].modality == modality)
+            kept[n++] = rows[i];
+    *prompts = kept;
+    *n_prompts = n;
+    return TL_OK;
+}
+
+tl_status tl_study_db_get_pairs(const tl_study_db *db, tl_modality modality,
+                                tl_study_part part, tl_arena *arena,
+                                const tl_study_pair **pairs, size_t *n_pairs,
+                                tl_error *err)
+{
+    const tl_study_pair like = {.modality = modality, .part = part};
+    tl_rows rows = {0};
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_PAIR, &like, 2, arena, &rows, err);
+    if (status == TL_OK) {
+        *pairs = rows.rows;
+        *n_pairs = rows.n;
+    }
+    return status;
+}
+
+tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modality,
+                                      size_t n_points, tl_arena *arena,
+                                      tl_study_evaluations *out, tl_error *err)
+{
+    const tl_study_baseline like_pair = {.modality = modality};
+    const tl_study_evaluation like = {.modality = modality};
+    tl_rows pairs = {0}, circuits = {0};
+    tl_status status =
+        tl_study_db_get(db, TL_ROW_BASELINE, &like_pair, 1, arena, &pairs, err);
+    if (status == TL_OK)
+        status =
+            tl_study_db_get(db, TL_ROW_EVALUATION, &like, 1, arena, &circuits, err);
+    if (status != TL_OK)
+        return status;
+    const tl_study_evaluation *rows = circuits.rows;
+    if (circuits.n != TL_STUDY_KIND_COUNT * pairs.n * n_points ||
+        (circuits.n > 0 && rows[circuits.n - 1].pair + 1 != pairs.n))
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s: table evaluation: %zu rows of %s prompts, wanted %d x %zu "
+                       "x %zu: kinds, pairs of table baseline, points",
+                       db->sql.path, circuits.n, tl_modality_name(modality),
+                       TL_STUDY_KIND_COUNT, pairs.n, n_points);
+    *out = (tl_study_evaluations){pairs.rows, rows, pairs.n, n_points};
+    return TL_OK;
 }

@@ -62,7 +62,8 @@ tl_status tl_study_db_put(tl_study_db *db, const tl_rows *units, size_t n,
 tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *like,
                           size_t n_like, tl_arena *arena, tl_rows *out, tl_error *err);
 
-/* Fills in the row that has the key of `row`; leaves it alone when there is none. */
+/* Fills in the row that has the key of `row`; leaves it alone when there is none. That is
+ * an error, TL_ERR_FORMAT, when `found` is NULL. */
 tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
                            tl_arena *arena, bool *found, tl_error *err);
 
@@ -81,154 +82,51 @@ tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t 
                                int64_t modified_ns, tl_arena *arena,
                                const char **sha256, tl_error *err);
 
-/* ---- what the model says to each prompt -------------------------------------- */
+/* ---- rows that are often asked for ------------------------------------------- */
 
 tl_status tl_study_db_get_prompts(const tl_study_db *db, tl_modality modality,
                                   tl_arena *arena, const tl_study_prompt **prompts,
                                   size_t *n_prompts, tl_error *err);
-
-/* ---- which prompts are used -------------------------------------------------- */
-
-/* Both parts of a modality at once; a part's pairs are in order. */
-tl_status tl_study_db_put_split(tl_study_db *db, tl_modality modality,
-                                const tl_study_pair *discovery, size_t n_discovery,
-                                const tl_study_pair *evaluation, size_t n_evaluation,
-                                tl_error *err);
 tl_status tl_study_db_get_pairs(const tl_study_db *db, tl_modality modality,
                                 tl_study_part part, tl_arena *arena,
                                 const tl_study_pair **pairs, size_t *n_pairs,
                                 tl_error *err);
 
-/* ---- the scores, which are in a file of their own ---------------------------- */
+/* Evaluation pairs [n_pairs] under the circuits of a grid [TL_STUDY_KIND_COUNT, n_pairs,
+ * n_points]. */
+typedef struct tl_study_evaluations {
+    const tl_study_baseline *pairs;
+    const tl_study_evaluation *circuits;
+    size_t n_pairs, n_points;
+} tl_study_evaluations;
 
-tl_status tl_study_db_put_scores(tl_study_db *db, tl_modality modality,
-                                 const tl_study_scores *scores, tl_error *err);
-/* scores->file is NULL when there are none yet. */
-tl_status tl_study_db_get_scores(const tl_study_db *db, tl_modality modality,
-                                 tl_arena *arena, tl_study_scores *scores,
-                                 tl_error *err);
-
-/* ---- what stands at each position -------------------------------------------- */
-
-tl_status tl_study_db_put_tokens(tl_study_db *db, tl_modality modality,
-                                 const tl_study_token *tokens, size_t n_pos,
-                                 tl_error *err);
-tl_status tl_study_db_get_tokens(const tl_study_db *db, tl_modality modality,
-                                 tl_arena *arena, const tl_study_token **tokens,
-                                 size_t *n_pos, tl_error *err);
-
-/* ---- some image prompts, to look at ------------------------------------------ */
-
-tl_status tl_study_db_put_picture(tl_study_db *db, size_t pair,
-                                  const tl_study_picture *picture, tl_error *err);
-tl_status tl_study_db_get_pictures(const tl_study_db *db, tl_arena *arena,
-                                   const tl_study_picture **pictures, size_t *n,
-                                   tl_error *err);
-
-/* ---- does attribution tell the truth? ---------------------------------------- */
-
-/* All of a pair, components in order, the steps of one side by side. */
-tl_status tl_study_db_put_validation(tl_study_db *db, tl_modality modality, size_t pair,
-                                     const tl_study_effect *effects, size_t n_effects,
-                                     const tl_study_completeness *completeness,
-                                     size_t n_completeness, tl_error *err);
-tl_status tl_study_db_get_effects(const tl_study_db *db, tl_modality modality,
-                                  tl_arena *arena, const tl_study_effect **effects,
-                                  size_t *n, tl_error *err);
-tl_status tl_study_db_get_completeness(const tl_study_db *db, tl_modality modality,
-                                       tl_arena *arena,
-                                       const tl_study_completeness **completeness,
-                                       size_t *n, tl_error *err);
-
-/* ---- how well circuits do the job -------------------------------------------- */
-
-tl_status tl_study_db_put_evaluation(tl_study_db *db, tl_modality modality,
-                                     const tl_study_evaluation *evaluation,
-                                     size_t n_points, tl_error *err);
+/* TL_ERR_FORMAT when they were made with a grid of another size. */
 tl_status tl_study_db_get_evaluations(const tl_study_db *db, tl_modality modality,
                                       size_t n_points, tl_arena *arena,
-                                      const tl_study_evaluation **evaluations,
-                                      size_t *n_evaluations, tl_error *err);
+                                      tl_study_evaluations *out, tl_error *err);
 
-/* Both curves [n_points] and the minimal circuit: the end of a modality. */
-tl_status
-tl_study_db_put_curves(tl_study_db *db, tl_modality modality,
-                       const tl_study_point *const curves[TL_STUDY_KIND_COUNT],
-                       size_t n_points, const tl_study_minimal *minimal, tl_error *err);
-/* *n_points is 0 while there is no curve. */
-tl_status tl_study_db_get_curve(const tl_study_db *db, tl_modality modality,
-                                tl_study_kind kind, tl_arena *arena,
-                                const tl_study_point **points, size_t *n_points,
-                                tl_error *err);
-/* *done tells whether the modality has got so far. */
-tl_status tl_study_db_get_minimal(const tl_study_db *db, tl_modality modality,
-                                  tl_study_minimal *minimal, bool *done, tl_error *err);
+static inline double tl_study_evaluations_at(const tl_study_evaluations *e,
+                                             tl_study_kind kind, size_t pair,
+                                             size_t point)
+{
+    return e->circuits[((size_t)kind * e->n_pairs + pair) * e->n_points + point]
+        .logit_diff;
+}
 
-/* ---- the two circuits beside each other -------------------------------------- */
-
-/* Stages of a whole study that are over, by name; those of one modality are over when
- * their last rows are there. */
-tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err);
+/* Whether a stage is over, by its name; and that it is. */
 tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
                                 tl_error *err);
+tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err);
 
-tl_status tl_study_db_put_swaps(tl_study_db *db, tl_modality host,
-                                const tl_study_swap *swaps, size_t n, tl_error *err);
-tl_status tl_study_db_get_swaps(const tl_study_db *db, tl_modality host,
-                                tl_arena *arena, const tl_study_swap **swaps, size_t *n,
-                                tl_error *err);
+/* ---- as text ----------------------------------------------------------------- */
 
-/* Logit differences of one evaluation pair under the swaps [n_swaps] of a host. Its
- * clean run and that of nothing are those of its evaluation. */
-tl_status tl_study_db_put_interchange(tl_study_db *db, tl_modality host, size_t pair,
-                                      const double *logit_diff, size_t n_swaps,
-                                      tl_error *err);
-/* Of the first *n_pairs pairs, [*n_pairs, n_swaps]. */
-tl_status tl_study_db_get_interchange(const tl_study_db *db, tl_modality host,
-                                      size_t n_swaps, tl_arena *arena,
-                                      const double **logit_diff, size_t *n_pairs,
-                                      tl_error *err);
-
-/* ---- what image states are like ---------------------------------------------- */
-
-tl_status tl_study_db_put_alignment(tl_study_db *db, size_t pair,
-                                    const tl_study_alignment *alignment,
-                                    size_t n_layers, tl_error *err);
-/* The first *n_pairs pairs; *n_layers is 0 while there is none. */
-tl_status tl_study_db_get_alignments(const tl_study_db *db, tl_arena *arena,
-                                     const tl_study_alignment **alignments,
-                                     size_t *n_pairs, size_t *n_layers, tl_error *err);
-
-/* ---- back-patching ----------------------------------------------------------- */
-
-tl_status tl_study_db_put_cells(tl_study_db *db, const tl_study_cell *cells, size_t n,
-                                tl_error *err);
-tl_status tl_study_db_get_cells(const tl_study_db *db, tl_arena *arena,
-                                const tl_study_cell **cells, size_t *n, tl_error *err);
-
-tl_status tl_study_db_put_backpatch(tl_study_db *db, tl_modality modality, size_t pair,
-                                    const tl_study_outcome *outcome, tl_error *err);
-tl_status tl_study_db_get_backpatches(const tl_study_db *db, tl_modality modality,
-                                      tl_arena *arena,
-                                      const tl_study_outcome **outcomes,
-                                      size_t *n_pairs, tl_error *err);
-
-/* Under one cell again and again. */
-tl_status tl_study_db_put_iteration(tl_study_db *db, size_t pair, size_t cell,
-                                    const tl_study_outcome *outcome, tl_error *err);
-/* *cell is that of the rows; is_right is not set. */
-tl_status tl_study_db_get_iterations(const tl_study_db *db, tl_arena *arena,
-                                     const tl_study_outcome **outcomes, size_t *n_pairs,
-                                     size_t *cell, tl_error *err);
-
-/* ---- everything, as it is ---------------------------------------------------- */
-
-/* Names of the tables that hold findings, in the order of the stages; NULL ends. */
-extern const char *const tl_study_tables[];
+/* The name of a kind's table. */
+const char *tl_study_db_table(tl_row_kind kind);
 
 /* A table as CSV (RFC 4180): a line with the names of the columns, then the rows in the
- * order of the primary key; doubles with all their digits, NULL as nothing. */
-tl_status tl_study_db_write_csv(const tl_study_db *db, const char *table, FILE *out,
+ * order of the primary key; doubles with all their digits, NULL as nothing, a blob in
+ * hexadecimal. */
+tl_status tl_study_db_write_csv(const tl_study_db *db, tl_row_kind kind, FILE *out,
                                 tl_error *err);
 
 #endif

@@ -237,7 +237,8 @@ static tl_status write_scores(const tl_study *study, tl_modality modality,
     if (status == TL_OK)
         status = hash_file(path, hex, err);
     if (status == TL_OK) {
-        const tl_study_scores row = {.file = strrchr(path, '/') + 1,
+        const tl_study_scores row = {.modality = modality,
+                                     .file = strrchr(path, '/') + 1,
                                      .sha256 = hex,
                                      .n_pairs = n_pairs,
                                      .n_layers = s.n_layers,
@@ -246,7 +247,7 @@ static tl_status write_scores(const tl_study *study, tl_modality modality,
                                      .d_mlp = s.d_mlp,
                                      .data_begin = span->data_begin,
                                      .data_end = span->data_end};
-        status = tl_study_db_put_scores(study->db, modality, &row, err);
+        status = tl_study_db_put(study->db, &(tl_rows){TL_ROW_SCORES, &row, 1}, 1, err);
     }
     tl_arena_destroy(arena);
     return status;
@@ -256,18 +257,19 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
 {
     const tl_study_pair *pairs = NULL;
     tl_attribution *attribution = NULL;
-    tl_study_scores there = {0};
+    tl_study_scores there = {.modality = modality};
     tl_study_prompt span = {0};
     size_t n_pairs = 0;
+    bool done = false;
     const char *partial = file_path(study, "partial", modality);
     if (partial == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to attribute");
-    tl_status status =
-        tl_study_db_get_scores(study->db, modality, study->session.arena, &there, err);
+    tl_status status = tl_study_db_find(study->db, TL_ROW_SCORES, &there,
+                                        study->session.arena, &done, err);
     if (status == TL_OK)
         status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY,
                                        study->session.arena, &pairs, &n_pairs, err);
-    if (status == TL_OK && there.file != NULL) {
+    if (status == TL_OK && done) {
         tl_progress_resize(study->progress, study->stages[modality][TL_STAGE_ATTRIBUTE],
                            0);
         goto done;
@@ -301,7 +303,7 @@ done:
 tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *arena,
                         tl_ranking *out, tl_error *err)
 {
-    tl_study_scores wanted = {0};
+    tl_study_scores wanted = {.modality = modality};
     tl_scores scores;
     char hex[TL_SHA256_HEX];
     const char *path = file_path(study, "scores", modality);
@@ -310,7 +312,7 @@ tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *a
     if (path == NULL || own == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
     if (status == TL_OK)
-        status = tl_study_db_get_scores(study->db, modality, own, &wanted, err);
+        status = tl_study_db_find(study->db, TL_ROW_SCORES, &wanted, own, NULL, err);
     if (status == TL_OK)
         status = hash_file(path, hex, err);
     if (status == TL_OK && strcmp(hex, wanted.sha256) != 0)
@@ -402,15 +404,16 @@ static tl_status make_circuits(tl_study *study, tl_modality modality, tl_arena *
 
 /* The unit of work: one pair under all circuits. */
 static tl_status evaluate_pair(tl_study *study, tl_modality modality,
-                               const tl_study_pair *pair, size_t index,
-                               const tl_circuit *circuits, tl_arena *arena,
-                               tl_error *err)
+                               const tl_study_pair *pair, const tl_circuit *circuits,
+                               tl_arena *arena, tl_error *err)
 {
     const size_t n = study->options->n_fractions;
     tl_pair *made = NULL;
     tl_evaluation result = {
         .circuit = tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof(double))};
-    if (result.circuit == NULL)
+    tl_study_evaluation *rows =
+        tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof *rows);
+    if (result.circuit == NULL || rows == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
     tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
     if (status != TL_OK)
@@ -422,12 +425,14 @@ static tl_status evaluate_pair(tl_study *study, tl_modality modality,
                          TL_STUDY_KIND_COUNT * n, &options, &result, err);
     if (status != TL_OK)
         return status;
-    const tl_study_evaluation row = {
-        .pair = index,
-        .clean = result.clean,
-        .none = result.none,
-        .circuit = {result.circuit, result.circuit + n, result.circuit + 2 * n}};
-    return tl_study_db_put_evaluation(study->db, modality, &row, n, err);
+    const tl_study_baseline baseline = {modality, pair->pair, result.clean,
+                                        result.none};
+    for (size_t i = 0; i < TL_STUDY_KIND_COUNT * n; i++)
+        rows[i] = (tl_study_evaluation){modality, (tl_study_kind)(i / n), pair->pair,
+                                        i % n, result.circuit[i]};
+    const tl_rows both[] = {{TL_ROW_BASELINE, &baseline, 1},
+                            {TL_ROW_EVALUATION, rows, TL_STUDY_KIND_COUNT * n}};
+    return tl_study_db_put(study->db, both, 2, err);
 }
 
 /* ---- curves ------------------------------------------------------------------ */
@@ -442,14 +447,14 @@ static tl_status summarise(const tl_study *study, tl_modality modality,
                            const tl_circuit *circuits, tl_arena *arena, tl_error *err)
 {
     const size_t n = study->options->n_fractions;
-    const tl_study_evaluation *rows = NULL;
-    size_t n_rows = 0;
+    tl_study_evaluations done;
     tl_study_point *points =
         tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof *points);
     tl_status status =
-        tl_study_db_get_evaluations(study->db, modality, n, arena, &rows, &n_rows, err);
+        tl_study_db_get_evaluations(study->db, modality, n, arena, &done, err);
     if (status != TL_OK)
         return status;
+    const size_t n_rows = done.n_pairs;
     double *values = tl_arena_alloc(arena, 4 * n_rows, sizeof *values);
     if (points == NULL || values == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for curves");
@@ -457,13 +462,17 @@ static tl_status summarise(const tl_study *study, tl_modality modality,
            *room = values + 3 * n_rows;
     for (size_t at = 0; at < TL_STUDY_KIND_COUNT * n; at++) {
         for (size_t i = 0; i < n_rows; i++) {
-            clean[i] = rows[i].clean;
-            none[i] = rows[i].none;
-            circuit[i] = rows[i].circuit[at / n][at % n];
+            clean[i] = done.pairs[i].clean;
+            none[i] = done.pairs[i].none;
+            circuit[i] =
+                tl_study_evaluations_at(&done, (tl_study_kind)(at / n), i, at % n);
         }
         const tl_faithfulness f =
             tl_faithfulness_summary(clean, none, circuit, n_rows, room);
-        points[at] = (tl_study_point){.fraction = study->options->fractions[at % n],
+        points[at] = (tl_study_point){.modality = modality,
+                                      .kind = (tl_study_kind)(at / n),
+                                      .point = at % n,
+                                      .fraction = study->options->fractions[at % n],
                                       .n_heads = circuits[at].n_heads,
                                       .n_neurons = circuits[at].n_neurons,
                                       .mean_of_ratios = f.mean_of_ratios,
@@ -472,26 +481,27 @@ static tl_status summarise(const tl_study *study, tl_modality modality,
                                       .n = f.n,
                                       .n_excluded = f.n_excluded};
     }
-    tl_study_minimal minimal = {0};
+    tl_study_minimal minimal = {.modality = modality};
     for (size_t i = 0; i < n; i++)
         if (chosen(study, &points[i]) > study->options->threshold &&
             (!minimal.found || tl_fraction_value(study->fractions[i]) <
                                    tl_fraction_value(study->fractions[minimal.point])))
-            minimal = (tl_study_minimal){true, i};
-    const tl_study_point *const curves[] = {points, points + n, points + 2 * n};
-    return tl_study_db_put_curves(study->db, modality, curves, n, &minimal, err);
+            minimal = (tl_study_minimal){modality, true, i};
+    const tl_rows both[] = {{TL_ROW_POINT, points, TL_STUDY_KIND_COUNT * n},
+                            {TL_ROW_MINIMAL, &minimal, 1}};
+    return tl_study_db_put(study->db, both, 2, err);
 }
 
 tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err)
 {
     const size_t stage = study->stages[modality][TL_STAGE_EVALUATE];
     const tl_study_pair *pairs = NULL;
-    tl_study_minimal minimal = {0};
+    tl_study_minimal minimal = {.modality = modality};
     tl_circuit *circuits = NULL;
-    size_t n_pairs = 0, n_done = 0;
+    size_t n_pairs = 0;
     bool finished = false;
-    tl_status status =
-        tl_study_db_get_minimal(study->db, modality, &minimal, &finished, err);
+    tl_status status = tl_study_db_find(study->db, TL_ROW_MINIMAL, &minimal,
+                                        study->session.arena, &finished, err);
     if (status != TL_OK || finished) {
         if (finished)
             tl_progress_resize(study->progress, stage, 0);
@@ -500,20 +510,19 @@ tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
-    const tl_study_evaluation *done = NULL;
+    tl_study_evaluations done = {0};
     status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_EVALUATION,
                                    study->session.arena, &pairs, &n_pairs, err);
     if (status == TL_OK)
-        status = tl_study_db_get_evaluations(study->db, modality,
-                                             study->options->n_fractions, arena, &done,
-                                             &n_done, err);
+        status = tl_study_db_get_evaluations(
+            study->db, modality, study->options->n_fractions, arena, &done, err);
     if (status == TL_OK)
         status = make_circuits(study, modality, arena, &circuits, err);
     /* Pairs are evaluated in order, so those that are done are the first ones. */
-    tl_progress_begin(study->progress, stage, n_done);
+    tl_progress_begin(study->progress, stage, done.n_pairs);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
-    for (size_t i = n_done; i < n_pairs && status == TL_OK; i++) {
-        status = evaluate_pair(study, modality, &pairs[i], i, circuits, arena, err);
+    for (size_t i = done.n_pairs; i < n_pairs && status == TL_OK; i++) {
+        status = evaluate_pair(study, modality, &pairs[i], circuits, arena, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
     }

@@ -20,10 +20,10 @@ tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err)
     *out = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
     tl_status status = TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && *out && status == TL_OK; m++) {
-        tl_study_minimal minimal = {0};
+        tl_study_minimal minimal = {.modality = (tl_modality)m};
         bool done = false;
-        status =
-            tl_study_db_get_minimal(study->db, (tl_modality)m, &minimal, &done, err);
+        status = tl_study_db_find(study->db, TL_ROW_MINIMAL, &minimal,
+                                  study->session.arena, &done, err);
         *out = *out && done && minimal.found;
     }
     return status;
@@ -33,17 +33,16 @@ static tl_status read_circuit(const tl_study *study, tl_modality modality,
                               tl_arena *arena, tl_component_set *set, tl_span *span,
                               tl_error *err)
 {
-    tl_study_minimal minimal = {0};
-    tl_study_scores scores = {0};
+    tl_study_minimal minimal = {.modality = modality};
+    tl_study_scores scores = {.modality = modality};
     tl_ranking ranking;
-    bool done = false;
     tl_arena *own = tl_arena_create(); /* the ranking is not needed once it is a set */
     tl_status status =
         own != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
     if (status == TL_OK)
-        status = tl_study_db_get_minimal(study->db, modality, &minimal, &done, err);
+        status = tl_study_db_find(study->db, TL_ROW_MINIMAL, &minimal, own, NULL, err);
     if (status == TL_OK)
-        status = tl_study_db_get_scores(study->db, modality, own, &scores, err);
+        status = tl_study_db_find(study->db, TL_ROW_SCORES, &scores, own, NULL, err);
     if (status == TL_OK)
         status = tl_study_rank(study, modality, own, &ranking, err);
     if (status == TL_OK) {
@@ -192,7 +191,9 @@ static tl_status build_swap(const tl_study *study, const circuits *c, tl_modalit
                                       out, err);
     tl_arena_destroy(own);
     if (status == TL_OK)
-        *swap = (tl_study_swap){.swapped = swapped == TL_SEGMENT_NONE
+        *swap = (tl_study_swap){.host = host,
+                                .swap = index,
+                                .swapped = swapped == TL_SEGMENT_NONE
                                                ? "none"
                                                : tl_segment_name((tl_segment)swapped),
                                 .is_random = is_random,
@@ -203,14 +204,14 @@ static tl_status build_swap(const tl_study *study, const circuits *c, tl_modalit
 }
 
 static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pair *pair,
-                           size_t index, const tl_circuit *swapped, tl_arena *arena,
-                           tl_error *err)
+                           const tl_circuit *swapped, tl_arena *arena, tl_error *err)
 {
     const size_t n_swaps = tl_study_swap_count(study->options);
     tl_pair *made = NULL;
     tl_evaluation result = {.circuit = tl_arena_alloc(arena, n_swaps, sizeof(double))};
+    tl_study_swap_run *rows = tl_arena_alloc(arena, n_swaps, sizeof *rows);
     tl_status status =
-        result.circuit != NULL
+        result.circuit != NULL && rows != NULL
             ? tl_study_make_pairs(study, pair, 1, arena, &made, err)
             : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", n_swaps);
     if (status != TL_OK)
@@ -220,9 +221,12 @@ static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pai
         .memory_budget = study->memory > kept ? study->memory - kept : 0};
     status = tl_evaluate(study->session.model, made, 1, swapped, n_swaps, &options,
                          &result, err);
-    return status != TL_OK ? status
-                           : tl_study_db_put_interchange(study->db, host, index,
-                                                         result.circuit, n_swaps, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < n_swaps; i++)
+        rows[i] = (tl_study_swap_run){host, pair->pair, i, result.circuit[i]};
+    return tl_study_db_put(study->db, &(tl_rows){TL_ROW_SWAP_RUN, rows, n_swaps}, 1,
+                           err);
 }
 
 static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
@@ -230,9 +234,10 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
 {
     const size_t stage = study->stages[host][TL_STAGE_INTERCHANGE];
     const tl_study_pair *pairs = NULL;
-    const double *known = NULL;
+    const tl_study_swap_run like = {.host = host};
     const size_t n_swaps = tl_study_swap_count(study->options);
-    size_t n_pairs = 0, n_done = 0;
+    tl_rows known = {0};
+    size_t n_pairs = 0;
     circuits both;
     tl_component_set *sets = tl_arena_alloc(arena, n_swaps, sizeof *sets);
     tl_study_swap *swaps = tl_arena_alloc(arena, n_swaps, sizeof *swaps);
@@ -242,8 +247,9 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
     tl_status status = tl_study_db_get_pairs(study->db, host, TL_STUDY_EVALUATION,
                                              arena, &pairs, &n_pairs, err);
     if (status == TL_OK)
-        status = tl_study_db_get_interchange(study->db, host, n_swaps, arena, &known,
-                                             &n_done, err);
+        status =
+            tl_study_db_get(study->db, TL_ROW_SWAP_RUN, &like, 1, arena, &known, err);
+    const size_t n_done = known.n / n_swaps;
     if (status == TL_OK)
         status = read_circuits(study, arena, &both, err);
     for (size_t i = 0; i < n_swaps && status == TL_OK; i++) {
@@ -251,11 +257,12 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
         swapped[i] = (tl_circuit){.set = &sets[i]};
     }
     if (status == TL_OK)
-        status = tl_study_db_put_swaps(study->db, host, swaps, n_swaps, err);
+        status =
+            tl_study_db_put(study->db, &(tl_rows){TL_ROW_SWAP, swaps, n_swaps}, 1, err);
     tl_progress_begin(study->progress, stage, n_done);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = n_done; i < n_pairs && status == TL_OK; i++) {
-        status = swap_pair(study, host, &pairs[i], i, swapped, arena, err);
+        status = swap_pair(study, host, &pairs[i], swapped, arena, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
     }

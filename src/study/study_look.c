@@ -14,9 +14,10 @@
 /* ---- tokens ---------------------------------------------------------------------- */
 
 /* Texts at each position of the first prompt, and how many others there are. */
-static tl_status collect_tokens(tl_study *study, const tl_study_pair *pairs,
-                                size_t n_pairs, tl_arena *arena, tl_study_token **out,
-                                size_t *n_pos, tl_error *err)
+static tl_status collect_tokens(tl_study *study, tl_modality modality,
+                                const tl_study_pair *pairs, size_t n_pairs,
+                                tl_arena *arena, tl_study_token **out, size_t *n_pos,
+                                tl_error *err)
 {
     const tl_tokenizer *tokenizer = tl_processor_tokenizer(study->session.processor);
     const int32_t **ids = tl_arena_alloc(arena, n_pairs, sizeof *ids);
@@ -34,7 +35,8 @@ static tl_status collect_tokens(tl_study *study, const tl_study_pair *pairs,
     if (status == TL_OK && tokens == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu tokens", e.n_pos);
     for (size_t t = 0; t < e.n_pos && status == TL_OK; t++) {
-        tokens[t] = (tl_study_token){tl_tokenizer_text(tokenizer, ids[0][t], arena), 0};
+        tokens[t] = (tl_study_token){modality, t,
+                                     tl_tokenizer_text(tokenizer, ids[0][t], arena), 0};
         if (tokens[t].text == NULL)
             status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a token");
         for (size_t i = 0; i < n_pairs; i++) {
@@ -52,21 +54,24 @@ static tl_status collect_tokens(tl_study *study, const tl_study_pair *pairs,
 tl_status tl_study_tokens(tl_study *study, tl_modality modality, tl_error *err)
 {
     const tl_study_pair *pairs = NULL;
-    const tl_study_token *known = NULL;
+    const tl_study_token like = {.modality = modality};
+    tl_rows known = {0};
     tl_study_token *tokens = NULL;
-    size_t n_pairs = 0, n_known = 0, n_pos = 0;
+    size_t n_pairs = 0, n_pos = 0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for tokens");
     tl_status status =
-        tl_study_db_get_tokens(study->db, modality, arena, &known, &n_known, err);
+        tl_study_db_get(study->db, TL_ROW_TOKEN, &like, 1, arena, &known, err);
     if (status == TL_OK)
         status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY, arena,
                                        &pairs, &n_pairs, err);
-    if (status == TL_OK && n_known == 0)
-        status = collect_tokens(study, pairs, n_pairs, arena, &tokens, &n_pos, err);
-    if (status == TL_OK && n_known == 0)
-        status = tl_study_db_put_tokens(study->db, modality, tokens, n_pos, err);
+    if (status == TL_OK && known.n == 0)
+        status = collect_tokens(study, modality, pairs, n_pairs, arena, &tokens, &n_pos,
+                                err);
+    if (status == TL_OK && known.n == 0)
+        status =
+            tl_study_db_put(study->db, &(tl_rows){TL_ROW_TOKEN, tokens, n_pos}, 1, err);
     tl_arena_destroy(arena);
     return status;
 }
@@ -98,8 +103,8 @@ static double *sum_width(const float *scores, size_t n_layers, size_t n_pos,
 
 /* The scores of one pair alone, attributed as the study does it. */
 static tl_status attribute_one(tl_study *study, const tl_study_pair *pair,
-                               const tl_encoding *e, tl_arena *arena,
-                               tl_study_picture *out, tl_error *err)
+                               const tl_encoding *e, tl_arena *arena, tl_rows *out,
+                               tl_error *err)
 {
     tl_pair *made = NULL;
     tl_attribution *attribution = NULL;
@@ -118,61 +123,70 @@ static tl_status attribute_one(tl_study *study, const tl_study_pair *pair,
     tl_attribution_destroy(attribution);
     if (status != TL_OK)
         return status;
-    out->n_layers = s.n_layers;
-    out->heads = sum_width(s.heads, s.n_layers, s.n_pos, s.n_heads, e, arena);
-    out->neurons = sum_width(s.neurons, s.n_layers, s.n_pos, s.d_mlp, e, arena);
-    return out->heads != NULL && out->neurons != NULL
-               ? TL_OK
-               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+    const size_t n_pos = e->pixels.n_rows * e->pixels.n_columns, n = s.n_layers * n_pos;
+    const double *heads = sum_width(s.heads, s.n_layers, s.n_pos, s.n_heads, e, arena);
+    const double *neurons =
+        sum_width(s.neurons, s.n_layers, s.n_pos, s.d_mlp, e, arena);
+    tl_study_picture_score *rows = tl_arena_alloc(arena, n, sizeof *rows);
+    if (heads == NULL || neurons == NULL || rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (tl_study_picture_score){pair->pair, i / n_pos, i % n_pos, heads[i],
+                                           neurons[i]};
+    *out = (tl_rows){TL_ROW_PICTURE_SCORE, rows, n};
+    return TL_OK;
 }
 
-static tl_status look_at(tl_study *study, const tl_study_pair *pair, size_t index,
-                         tl_arena *arena, tl_error *err)
+static tl_status look_at(tl_study *study, const tl_study_pair *pair, tl_arena *arena,
+                         tl_error *err)
 {
     const tl_dataset_row *row = &study->session.dataset->rows[pair->row],
                          *other = &study->session.dataset->rows[pair->counterfactual];
-    tl_study_picture p = {.row = pair->row,
+    tl_study_picture p = {.pair = pair->pair,
+                          .row = pair->row,
                           .id = row->id,
                           .query = row->query,
                           .answer = row->answer,
                           .counterfactual = other->answer};
     tl_encoding e;
+    tl_rows rows[] = {{TL_ROW_PICTURE, &p, 1}, {0}};
     char *bytes = NULL;
     tl_status status = tl_dataset_encode(study->session.dataset, pair->row,
                                          study->session.processor, arena, &e, err);
     if (status == TL_OK)
         status = tl_file_read(row->image_path, arena, &bytes, &p.n_bytes, err);
     if (status == TL_OK)
-        status = attribute_one(study, pair, &e, arena, &p, err);
+        status = attribute_one(study, pair, &e, arena, &rows[1], err);
     if (status != TL_OK)
         return status;
     p.n_rows = e.pixels.n_rows;
     p.n_columns = e.pixels.n_columns;
     p.type = type_of((const unsigned char *)bytes, p.n_bytes);
     p.bytes = bytes;
-    return tl_study_db_put_picture(study->db, index, &p, err);
+    return tl_study_db_put(study->db, rows, 2, err);
 }
 
 tl_status tl_study_pictures(tl_study *study, tl_error *err)
 {
     const size_t stage = study->stages[TL_IMAGE][TL_STAGE_PICTURES];
     const tl_study_pair *pairs = NULL;
-    const tl_study_picture *known = NULL;
-    size_t n_pairs = 0, n_done = 0;
+    tl_rows known = {0};
+    size_t n_pairs = 0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for pictures");
-    tl_status status = tl_study_db_get_pictures(study->db, arena, &known, &n_done, err);
+    tl_status status =
+        tl_study_db_get(study->db, TL_ROW_PICTURE, NULL, 0, arena, &known, err);
     if (status == TL_OK)
         status = tl_study_db_get_pairs(study->db, TL_IMAGE, TL_STUDY_DISCOVERY, arena,
                                        &pairs, &n_pairs, err);
     const size_t n =
         n_pairs < study->options->n_pictures ? n_pairs : study->options->n_pictures;
     tl_progress_resize(study->progress, stage, n);
-    tl_progress_begin(study->progress, stage, n_done);
+    tl_progress_begin(study->progress, stage, known.n);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
-    for (size_t i = n_done; i < n && status == TL_OK; i++) {
-        status = look_at(study, &pairs[i], i, arena, err);
+    for (size_t i = known.n; i < n && status == TL_OK; i++) {
+        status = look_at(study, &pairs[i], arena, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
     }

@@ -218,15 +218,19 @@ static bool is_kept(const tl_study *study, const tl_study_prompt *prompt)
     return true;
 }
 
-static tl_status name_answers(const tl_study *study, const tl_split_pair *pairs,
-                              size_t n, tl_study_pair **out, tl_error *err)
+static tl_status name_answers(const tl_study *study, tl_modality modality,
+                              tl_study_part part, const tl_split_pair *pairs, size_t n,
+                              tl_study_pair **out, tl_error *err)
 {
     tl_study_pair *named = tl_arena_alloc(study->session.arena, n, sizeof *named);
     if (named == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++) {
-        named[i] = (tl_study_pair){.row = pairs[i].row,
+        named[i] = (tl_study_pair){.modality = modality,
+                                   .part = part,
+                                   .pair = i,
+                                   .row = pairs[i].row,
                                    .counterfactual = pairs[i].counterfactual};
         status = tl_dataset_pair_ids(study->session.dataset, pairs[i].row,
                                      pairs[i].counterfactual, study->session.processor,
@@ -289,20 +293,18 @@ static tl_status draw(const tl_study *study, tl_modality modality, tl_error *err
             study->session.dataset->path, tl_modality_name(modality), split.n_correct,
             split.n_rows, split.n_discovery, split.n_evaluation);
     if (status == TL_OK)
-        status =
-            name_answers(study, split.discovery, split.n_discovery, &discovery, err);
+        status = name_answers(study, modality, TL_STUDY_DISCOVERY, split.discovery,
+                              split.n_discovery, &discovery, err);
     if (status == TL_OK)
-        status =
-            name_answers(study, split.evaluation, split.n_evaluation, &evaluation, err);
+        status = name_answers(study, modality, TL_STUDY_EVALUATION, split.evaluation,
+                              split.n_evaluation, &evaluation, err);
     if (status == TL_OK)
         status = check_pairs(study, by_row, discovery, split.n_discovery, err);
     if (status == TL_OK)
         status = check_pairs(study, by_row, evaluation, split.n_evaluation, err);
-    if (status == TL_OK)
-        status =
-            tl_study_db_put_split(study->db, modality, discovery, split.n_discovery,
-                                  evaluation, split.n_evaluation, err);
-    return status;
+    const tl_rows parts[] = {{TL_ROW_PAIR, discovery, split.n_discovery},
+                             {TL_ROW_PAIR, evaluation, split.n_evaluation}};
+    return status == TL_OK ? tl_study_db_put(study->db, parts, 2, err) : status;
 }
 
 /* How many pairs there are already, as far as the progress line wants to know. */

@@ -33,7 +33,8 @@ static tl_status align_pair(tl_study *study, tl_alignment *alignment,
 {
     const size_t n_layers = tl_model_dims(study->session.model)->n_layers;
     double *values = tl_arena_alloc(arena, 4 * n_layers, sizeof *values);
-    if (values == NULL)
+    tl_study_alignment *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
+    if (values == NULL || layers == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to align");
     tl_parallel pair, other;
     tl_status status =
@@ -45,15 +46,19 @@ static tl_status align_pair(tl_study *study, tl_alignment *alignment,
                                values + 3 * n_layers};
     if (status == TL_OK)
         status = tl_alignment_measure(alignment, &pair, &other, &out, err);
-    const tl_study_alignment row = {.text_row = rows[i].text,
-                                    .image_row = rows[i].image,
-                                    .matched = out.matched,
-                                    .other = out.other,
-                                    .centred_matched = out.centred_matched,
-                                    .centred_other = out.centred_other};
-    return status != TL_OK
-               ? status
-               : tl_study_db_put_alignment(study->db, i, &row, n_layers, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t l = 0; l < n_layers; l++)
+        layers[l] = (tl_study_alignment){.pair = i,
+                                         .layer = l,
+                                         .text_row = rows[i].text,
+                                         .image_row = rows[i].image,
+                                         .matched = out.matched[l],
+                                         .other = out.other[l],
+                                         .centred_matched = out.centred_matched[l],
+                                         .centred_other = out.centred_other[l]};
+    return tl_study_db_put(study->db, &(tl_rows){TL_ROW_ALIGNMENT, layers, n_layers}, 1,
+                           err);
 }
 
 /* The means first, over all pairs, also when some are measured already. */
@@ -103,8 +108,8 @@ tl_status tl_study_align(tl_study *study, tl_error *err)
         return done ? TL_OK : tl_study_db_put_stage(study->db, "align", err);
     }
     tl_row_pairs pairs;
-    const tl_study_alignment *known = NULL;
-    size_t n_done = 0, n_layers = 0;
+    const size_t n_layers = tl_model_dims(study->session.model)->n_layers;
+    tl_rows known = {0};
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to align");
@@ -112,11 +117,11 @@ tl_status tl_study_align(tl_study *study, tl_error *err)
         &study->session, (tl_bp_filter)study->options->probe.bp_filter, &pairs, err);
     if (status == TL_OK) {
         tl_pairing_log(&study->session, pairs.counts, pairs.length);
-        status = tl_study_db_get_alignments(study->db, arena, &known, &n_done,
-                                            &n_layers, err);
+        status =
+            tl_study_db_get(study->db, TL_ROW_ALIGNMENT, NULL, 0, arena, &known, err);
     }
     if (status == TL_OK)
-        status = align_all(study, pairs.rows, pairs.n, n_done, arena, err);
+        status = align_all(study, pairs.rows, pairs.n, known.n / n_layers, arena, err);
     tl_arena_destroy(arena);
     return status != TL_OK ? status : tl_study_db_put_stage(study->db, "align", err);
 }
@@ -151,8 +156,8 @@ static tl_status make_cells(const tl_study *study, tl_arena *arena,
  * The answer is one of `labels`, or (NULL) of its own. */
 static tl_status patch_prompt(tl_study *study, size_t row, const tl_labels *labels,
                               const tl_backpatch_cell *cells, size_t n_cells,
-                              size_t times, tl_arena *arena, tl_study_outcome *out,
-                              tl_error *err)
+                              size_t times, tl_arena *arena, bool *is_right,
+                              const char **runs, tl_error *err)
 {
     tl_session *s = &study->session;
     tl_encoding e;
@@ -179,7 +184,8 @@ static tl_status patch_prompt(tl_study *study, size_t row, const tl_labels *labe
     for (size_t i = 0; i < n_runs; i++)
         *at++ = tl_wanted_is_right(&w, patched + i * w.n_ids) ? '1' : '0';
     *at = '\0';
-    *out = (tl_study_outcome){row, tl_wanted_is_right(&w, clean), text};
+    *is_right = tl_wanted_is_right(&w, clean);
+    *runs = text;
     return TL_OK;
 }
 
@@ -197,13 +203,13 @@ static tl_status read_labelled(tl_study *study, tl_row_pairs *out, tl_error *err
 }
 
 /* The first cell that leaves most image prompts right. */
-static size_t best_cell(const tl_study_outcome *outcomes, size_t n, size_t n_cells)
+static size_t best_cell(const tl_study_patched *prompts, size_t n, size_t n_cells)
 {
     size_t best = 0, most = 0;
     for (size_t c = 0; c < n_cells; c++) {
         size_t right = 0;
         for (size_t i = 0; i < n; i++)
-            right += outcomes[i].outcomes[c] == '1';
+            right += prompts[i].cells[c] == '1';
         if (right > most) {
             most = right;
             best = c;
@@ -218,18 +224,22 @@ static tl_status patch_modality(tl_study *study, tl_modality modality,
                                 tl_arena *arena, tl_error *err)
 {
     const size_t stage = study->stages[modality][TL_STAGE_BACKPATCH];
-    const tl_study_outcome *known = NULL;
-    size_t n_done = 0;
+    const tl_study_patched like = {.modality = modality};
+    tl_rows known = {0};
     tl_status status =
-        tl_study_db_get_backpatches(study->db, modality, arena, &known, &n_done, err);
-    tl_progress_begin(study->progress, stage, n_done);
+        tl_study_db_get(study->db, TL_ROW_PATCHED, &like, 1, arena, &known, err);
+    tl_progress_begin(study->progress, stage, known.n);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
-    for (size_t i = n_done; i < n && status == TL_OK; i++) {
-        tl_study_outcome outcome;
-        status = patch_prompt(study, modality == TL_TEXT ? rows[i].text : rows[i].image,
-                              NULL, cells, n_cells, 1, arena, &outcome, err);
+    for (size_t i = known.n; i < n && status == TL_OK; i++) {
+        tl_study_patched row = {.modality = modality,
+                                .pair = i,
+                                .row =
+                                    modality == TL_TEXT ? rows[i].text : rows[i].image};
+        status = patch_prompt(study, row.row, NULL, cells, n_cells, 1, arena,
+                              &row.is_right, &row.cells, err);
         if (status == TL_OK)
-            status = tl_study_db_put_backpatch(study->db, modality, i, &outcome, err);
+            status =
+                tl_study_db_put(study->db, &(tl_rows){TL_ROW_PATCHED, &row, 1}, 1, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
     }
@@ -256,27 +266,29 @@ static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
     const bool own = study->options->probe.iter_labels == TL_ITER_LABELS_QUESTION;
     tl_labels all = {0};
     const tl_labels *labels = own ? NULL : &all;
-    const tl_study_outcome *patched = NULL, *known = NULL;
-    size_t n_patched = 0, n_done = 0, cell = 0;
-    tl_status status = tl_study_db_get_backpatches(study->db, TL_IMAGE, arena, &patched,
-                                                   &n_patched, err);
+    const tl_study_patched like = {.modality = TL_IMAGE};
+    tl_rows patched = {0}, known = {0};
+    tl_status status =
+        tl_study_db_get(study->db, TL_ROW_PATCHED, &like, 1, arena, &patched, err);
     if (status == TL_OK)
         status =
-            tl_study_db_get_iterations(study->db, arena, &known, &n_done, &cell, err);
+            tl_study_db_get(study->db, TL_ROW_ITERATION, NULL, 0, arena, &known, err);
     if (status == TL_OK && !own)
         status = unite_labels(study, rows, n, arena, &all, err);
     if (status != TL_OK)
         return status;
-    cell = best_cell(patched, n_patched, n_cells);
+    const size_t cell = best_cell(patched.rows, patched.n, n_cells);
     tl_backpatch_cell again = cells[cell];
     again.times = ITERATIONS - 1;
     const tl_arena_mark mark = tl_arena_get_mark(arena);
-    for (size_t i = n_done; i < n && status == TL_OK; i++) {
-        tl_study_outcome outcome;
-        status = patch_prompt(study, rows[i].image, labels, &again, 1, again.times,
-                              arena, &outcome, err);
+    for (size_t i = known.n; i < n && status == TL_OK; i++) {
+        tl_study_iteration row = {.pair = i, .cell = cell, .row = rows[i].image};
+        bool is_right;
+        status = patch_prompt(study, row.row, labels, &again, 1, again.times, arena,
+                              &is_right, &row.times, err);
         if (status == TL_OK)
-            status = tl_study_db_put_iteration(study->db, i, cell, &outcome, err);
+            status = tl_study_db_put(study->db, &(tl_rows){TL_ROW_ITERATION, &row, 1},
+                                     1, err);
         tl_arena_rewind(arena, mark);
     }
     return status;
@@ -294,9 +306,10 @@ static tl_status patch_all(tl_study *study, const tl_row_pair *rows, size_t n,
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n_cells);
     for (size_t i = 0; i < n_cells && status == TL_OK; i++)
         made[i] =
-            (tl_study_cell){cells[i].window, cells[i].source, cells[i].destination};
+            (tl_study_cell){i, cells[i].window, cells[i].source, cells[i].destination};
     if (status == TL_OK)
-        status = tl_study_db_put_cells(study->db, made, n_cells, err);
+        status =
+            tl_study_db_put(study->db, &(tl_rows){TL_ROW_CELL, made, n_cells}, 1, err);
     for (size_t m = TL_MODALITY_COUNT; m-- > 0 && status == TL_OK;)
         status =
             patch_modality(study, (tl_modality)m, rows, n, cells, n_cells, arena, err);

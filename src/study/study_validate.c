@@ -18,11 +18,13 @@ static tl_status put(tl_study *study, tl_modality modality, size_t index,
     if (effects == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", v->n);
     for (size_t m = 0; m < STEPS; m++)
-        completeness[m] =
-            (tl_study_completeness){index, ig_steps[m], v->gradient[m], v->difference};
+        completeness[m] = (tl_study_completeness){modality, index, ig_steps[m],
+                                                  v->gradient[m], v->difference};
     for (size_t i = 0; i < v->n * STEPS; i++) {
         const tl_component *c = &v->components[i / STEPS];
-        effects[i] = (tl_study_effect){index,
+        effects[i] = (tl_study_effect){modality,
+                                       index,
+                                       i / STEPS,
                                        ig_steps[i % STEPS],
                                        tl_kind_name(c->kind),
                                        c->layer,
@@ -31,8 +33,9 @@ static tl_status put(tl_study *study, tl_modality modality, size_t index,
                                        v->exact[i / STEPS],
                                        v->attributed[i % STEPS * v->n + i / STEPS]};
     }
-    return tl_study_db_put_validation(study->db, modality, index, effects, v->n * STEPS,
-                                      completeness, STEPS, err);
+    const tl_rows rows[] = {{TL_ROW_EFFECT, effects, v->n * STEPS},
+                            {TL_ROW_COMPLETENESS, completeness, STEPS}};
+    return tl_study_db_put(study->db, rows, 2, err);
 }
 
 static tl_status validate_pair(tl_study *study, tl_modality modality,
@@ -59,22 +62,23 @@ tl_status tl_study_validate(tl_study *study, tl_modality modality, tl_error *err
 {
     const size_t stage = study->stages[modality][TL_STAGE_VALIDATE];
     const tl_study_pair *pairs = NULL;
-    const tl_study_completeness *known = NULL;
-    size_t n_pairs = 0, n_known = 0;
+    const tl_study_completeness like = {.modality = modality};
+    tl_rows known = {0};
+    size_t n_pairs = 0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to validate");
     tl_status status =
-        tl_study_db_get_completeness(study->db, modality, arena, &known, &n_known, err);
+        tl_study_db_get(study->db, TL_ROW_COMPLETENESS, &like, 1, arena, &known, err);
     if (status == TL_OK)
         status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY, arena,
                                        &pairs, &n_pairs, err);
     const size_t n =
         n_pairs < study->options->n_validated ? n_pairs : study->options->n_validated;
     tl_progress_resize(study->progress, stage, n);
-    tl_progress_begin(study->progress, stage, n_known / STEPS);
+    tl_progress_begin(study->progress, stage, known.n / STEPS);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
-    for (size_t i = n_known / STEPS; i < n && status == TL_OK; i++) {
+    for (size_t i = known.n / STEPS; i < n && status == TL_OK; i++) {
         status = validate_pair(study, modality, &pairs[i], i, arena, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
