@@ -17,13 +17,14 @@ TL_BEGIN_DECLS
 
 enum { TL_ALIGN = 64 };
 
-/* NULL when the memory is not there or count * size overflows. A request for
- * zero bytes gives a unique pointer. */
+/* The caller's, until tl_free. NULL when the memory is not there or count * size
+ * overflows. A request for zero bytes gives a unique pointer. */
 void *tl_alloc(size_t count, size_t size);
 void *tl_alloc_zero(size_t count, size_t size);
 
-/* Grows or shrinks to new_count, keeping the first old_count elements; on
- * failure returns NULL and leaves `memory` as it was. NULL memory is allowed. */
+/* Grows or shrinks to new_count, keeping the first old_count elements: `memory` is gone
+ * and what is returned stands for it. On failure returns NULL and leaves `memory` as it
+ * was. NULL memory is allowed. */
 void *tl_realloc(void *memory, size_t old_count, size_t new_count, size_t size);
 
 /* Frees what tl_alloc gave; NULL does nothing. */

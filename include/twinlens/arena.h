@@ -34,7 +34,7 @@ typedef struct tl_arena_mark {
     size_t used, total;
 } tl_arena_mark;
 
-/* NULL when there is no memory. */
+/* NULL when there is no memory. One thread at a time uses an arena. */
 tl_arena *tl_arena_create(void);
 
 /* Every tl_arena_alloc on it returns NULL, which is then no error. */
@@ -52,7 +52,9 @@ void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size);
 void *tl_arena_alloc_zero(tl_arena *arena, size_t count, size_t size);
 char *tl_arena_strdup(tl_arena *arena, const char *text);
 
-/* Forgets everything allocated since the mark; keeps the memory for reuse. */
+/* Forgets everything allocated since the mark, which nobody may use any more; keeps the
+ * memory for what is allocated next. A mark is valid until the arena is rewound to an
+ * earlier one. */
 tl_arena_mark tl_arena_get_mark(const tl_arena *arena);
 void tl_arena_rewind(tl_arena *arena, tl_arena_mark mark);
 

@@ -75,12 +75,14 @@ typedef struct tl_dataset {
  *             as labels, when some labels are no row's answer
  */
 tl_status tl_dataset_open(const char *path, tl_dataset **out, tl_error *err);
+/* With everything that `dataset` points to; NULL does nothing. */
 void tl_dataset_close(tl_dataset *dataset);
 
 /* Index of the row with that id; TL_NO_ROW if there is none. */
 size_t tl_dataset_find(const tl_dataset *dataset, const char *id);
 
-/* The words of a row as the processor takes them, with the task's image size. */
+/* The words of a row as the processor takes them, with the task's image size. They are
+ * the dataset's, valid until it is closed. */
 tl_prompt_text tl_dataset_prompt(const tl_dataset *dataset, size_t row);
 
 /* Encodes one row; the encoding lives in `arena`. */
@@ -96,8 +98,8 @@ tl_status tl_dataset_answer_id(const tl_dataset *dataset, size_t row,
                                const tl_processor *processor, int32_t *id,
                                tl_error *err);
 
-/* First tokens of the row's labels in their order, each once; *count is 0 when the
- * answer may be anything. */
+/* First tokens of the row's labels in their order, each once: *ids receives [*count] in
+ * `arena`; *count is 0 when the answer may be anything. */
 tl_status tl_dataset_label_ids(const tl_dataset *dataset, size_t row,
                                const tl_processor *processor, tl_arena *arena,
                                const int32_t **ids, size_t *count, tl_error *err);

@@ -22,7 +22,7 @@ TL_BEGIN_DECLS
 typedef struct tl_model tl_model;
 
 typedef struct tl_model_options {
-    size_t size; /* sizeof(tl_model_options); 0: that of today */
+    size_t size;         /* sizeof(tl_model_options); 0: that of today */
     const char *backend; /* "cpu" (the default where it is built in) or "ref" */
     size_t n_threads;    /* 0: all */
     size_t cache_bytes;  /* for converted weights; 0: 64 MiB */
@@ -37,10 +37,11 @@ typedef struct tl_model_options {
  */
 tl_status tl_model_open(const char *path, const tl_model_options *options,
                         tl_model **out, tl_error *err);
+/* Passes, arrays and experiments on the model must be gone by then; inputs need not. */
 void tl_model_close(tl_model *model);
 
-/* The folder with the files, as tl_model_open takes it from `path`: `path` itself, or a
- * folder whose name is in `arena`. TL_ERR_NOT_FOUND when there is none. */
+/* The folder with the files, as tl_model_open takes it from `path`: *out receives `path`
+ * itself, or the name of a folder, in `arena`. TL_ERR_NOT_FOUND when there is none. */
 tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
                           tl_error *err);
 
@@ -48,8 +49,8 @@ tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
 typedef struct tl_dims {
     size_t n_layers, d_model, n_heads, n_kv_heads, d_head, d_mlp, n_vocab;
 } tl_dims;
-const tl_dims *tl_model_dims(const tl_model *model);
-/* What config.json calls the architecture: "qwen2_vl". */
+const tl_dims *tl_model_dims(const tl_model *model); /* valid until it is closed */
+/* What config.json calls the architecture, "qwen2_vl"; valid until it is closed. */
 const char *tl_model_family(const tl_model *model);
 
 typedef enum tl_rope {
@@ -66,7 +67,8 @@ typedef struct tl_input {
     const bool *is_image;     /* [n_pos]: holds an image feature */
 } tl_input;
 
-/* Runs the vision tower if there is an image, and assembles the input. */
+/* Runs the vision tower if there is an image, and assembles the input, all of it in
+ * `arena`: neither the encoding nor the model is needed for it to stay valid. */
 tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
                          tl_arena *arena, tl_input *out, tl_error *err);
 

@@ -43,15 +43,17 @@ typedef struct tl_position_map {
     const size_t (*pairs)[TL_MODALITY_COUNT]; /* (text position, image position) */
 } tl_position_map;
 
-/* TL_ERR_ARGUMENT when a span is none. */
+/* *map receives the spans, and the pairs in `arena`. TL_ERR_ARGUMENT when a span is
+ * none. */
 tl_status tl_position_map_init(tl_position_map *map, const tl_span *text,
                                const tl_span *image, tl_arena *arena, tl_error *err);
 
 /* ---- sets ------------------------------------------------------------------------ */
 
-/* In `arena`; empty. */
+/* *out receives an empty set of that shape, in `arena`. */
 tl_status tl_set_create(size_t n_layers, size_t n_pos, size_t n_heads, size_t d_mlp,
                         tl_arena *arena, tl_component_set *out, tl_error *err);
+/* *out receives the components of a circuit, in `arena`; the circuit may go away. */
 tl_status tl_set_from_circuit(const tl_circuit *circuit, tl_arena *arena,
                               tl_component_set *out, tl_error *err);
 size_t tl_set_count(const tl_component_set *set, tl_component_kind kind);

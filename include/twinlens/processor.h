@@ -35,6 +35,7 @@ tl_status tl_processor_open(const char *model_dir, size_t n_vocab, tl_processor 
                             tl_error *err);
 void tl_processor_close(tl_processor *processor);
 
+/* Valid until the processor is closed. */
 const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor);
 
 typedef struct tl_prompt_text {
@@ -54,7 +55,8 @@ tl_status tl_processor_encode(const tl_processor *processor,
                               const tl_prompt_text *prompt, tl_arena *arena,
                               tl_encoding *out, tl_error *err);
 
-/* The chat string that was tokenized (one image placeholder, not expanded). */
+/* The chat string that tl_processor_encode tokenizes (one image placeholder, not
+ * expanded), in `arena`. */
 tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text *prompt,
                             tl_arena *arena, const char **out, tl_error *err);
 
@@ -62,7 +64,7 @@ tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text 
 tl_status tl_processor_answer_id(const tl_processor *processor, const char *answer,
                                  int32_t *id, tl_error *err);
 
-/* Pixels of an image file, as transformers' image processor makes them. */
+/* Pixels of an image file, as transformers' image processor makes them, in `arena`. */
 tl_status tl_processor_pixels(const tl_processor *processor, const char *image_path,
                               size_t resize_width, size_t resize_height,
                               tl_arena *arena, tl_pixels *out, tl_error *err);

@@ -34,7 +34,8 @@ typedef struct tl_safetensors tl_safetensors;
 tl_status tl_safetensors_open(const char *path, tl_safetensors **out, tl_error *err);
 void tl_safetensors_close(tl_safetensors *file);
 
-/* Borrowed; NULL if there is none of that name. */
+/* NULL if there is none of that name. The tensor, like all that is returned below, is the
+ * file's and valid until it is closed. */
 const tl_tensor *tl_safetensors_find(const tl_safetensors *file, const char *name);
 
 /* In the order of names; index < tl_safetensors_count(). */

@@ -52,7 +52,8 @@ typedef struct tl_scene_options {
     tl_content content;
     size_t width, height; /* of the pictures, pixels */
     /* Only prompts that are as long as most, in its tokens; NULL: all. Circuits are
-     * found at positions, which all prompts must share. */
+     * found at positions, which all prompts must share. The caller's, needed as long as
+     * the call. */
     const tl_tokenizer *tokenizer;
     bool replace;              /* a dataset that is in the folder */
     bool no_text, no_pictures; /* rows of the other modality only */

@@ -41,13 +41,14 @@ typedef struct tl_tensor {
 } tl_tensor;
 
 size_t tl_dtype_bytes(tl_dtype dtype);
-/* As in safetensors: "F32", "BF16", ... */
+/* As in safetensors, "F32", "BF16", ...; valid always. */
 const char *tl_dtype_name(tl_dtype dtype);
 
 /* Number of elements; the product of dims. */
 size_t tl_tensor_count(const tl_tensor *tensor);
 
-/* A view of `data` with the given shape (1 to 3 dimensions, 0 ends them). */
+/* A view of `data`, valid as long as they are, with the given shape (1 to 3 dimensions,
+ * 0 ends them). */
 tl_tensor tl_tensor_f32(const float *data, size_t d0, size_t d1, size_t d2);
 
 /* Writes "[640,48]" to `text`, cut to fit; returns `text`. */
