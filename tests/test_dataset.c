@@ -12,7 +12,6 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "twinlens/alloc.h"
 #include "twinlens/dataset.h"
 #include "twinlens/log.h"
 
@@ -448,24 +447,6 @@ static void rows_that_cannot_be_used_are_named(void **state)
     tl_processor_close(processor);
 }
 
-static void lack_of_memory_is_a_status(void **state)
-{
-    (void)state;
-    const size_t live = tl_alloc_live();
-    for (long long n = 0;; n++) {
-        tl_dataset *dataset = NULL;
-        tl_alloc_fail_at(n);
-        const tl_status status = tl_dataset_open(TINY "/goldens", &dataset, NULL);
-        const bool hit = tl_alloc_fault_hit() != 0;
-        tl_alloc_fail_at(-1);
-        tl_dataset_close(dataset);
-        assert_int_equal(status, hit ? TL_ERR_NO_MEMORY : TL_OK);
-        assert_int_equal(tl_alloc_live(), live);
-        if (!hit)
-            break;
-    }
-}
-
 /* Other people's data sets: every row has to encode, all of a modality alike. */
 static void trained_models_datasets_encode(void **state)
 {
@@ -524,7 +505,6 @@ int main(void)
         cmocka_unit_test(rows_encode_and_have_answers),
         cmocka_unit_test(labels_are_first_tokens_each_once),
         cmocka_unit_test(rows_that_cannot_be_used_are_named),
-        cmocka_unit_test(lack_of_memory_is_a_status),
         cmocka_unit_test(trained_models_datasets_encode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,6 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "twinlens/alloc.h"
 #include "twinlens/processor.h"
 #include "twinlens/safetensors.h"
 
@@ -480,34 +479,6 @@ static void tokens_that_the_model_lacks_are_refused(void **state)
     }
 }
 
-static void lack_of_memory_is_a_status(void **state)
-{
-    (void)state;
-    const tl_prompt_text prompt = {.query = "What?",
-                                   .image_path = TINY "/goldens/images/0.png"};
-    const size_t live = tl_alloc_live();
-    for (long long n = 0;; n++) {
-        tl_processor *processor = NULL;
-        tl_encoding encoding;
-        tl_alloc_fail_at(n);
-        tl_arena *arena = tl_arena_create();
-        tl_status status = arena != NULL ? TL_OK : TL_ERR_NO_MEMORY;
-        if (status == TL_OK)
-            status = tl_processor_open(TINY "/checkpoint", 0, &processor, NULL);
-        if (status == TL_OK)
-            status = tl_processor_encode(processor, &prompt, arena, &encoding, NULL);
-        const bool hit = tl_alloc_fault_hit() != 0;
-        tl_alloc_fail_at(-1);
-        tl_processor_close(processor);
-        tl_arena_destroy(arena);
-        /* A pattern that cannot be compiled to machine code is interpreted. */
-        assert_true(status == TL_ERR_NO_MEMORY || status == TL_OK);
-        assert_int_equal(tl_alloc_live(), live);
-        if (!hit)
-            break;
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,7 +490,6 @@ int main(void)
         cmocka_unit_test(bad_folders_are_explained),
         cmocka_unit_test(text_does_without_an_image_processor),
         cmocka_unit_test(tokens_that_the_model_lacks_are_refused),
-        cmocka_unit_test(lack_of_memory_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "task/csv.h"
-#include "twinlens/alloc.h"
 #include "twinlens/split.h"
 
 #define SHARED TWINLENS_SOURCE_DIR "/../shared"
@@ -419,24 +418,6 @@ static void impossible_wishes_are_explained(void **state)
     tl_arena_destroy(arena);
 }
 
-static void lack_of_memory_is_a_status(void **state)
-{
-    (void)state;
-    for (long long n = 0;; n++) {
-        tl_arena *arena = tl_arena_create();
-        tl_split split;
-        tl_alloc_fail_at(n);
-        const tl_status status =
-            tl_split_draw(made_rows(), N_MADE, NULL, arena, &split, NULL);
-        const bool hit = tl_alloc_fault_hit() != 0;
-        tl_alloc_fail_at(-1);
-        tl_arena_destroy(arena);
-        assert_int_equal(status, hit ? TL_ERR_NO_MEMORY : TL_OK);
-        if (!hit)
-            break;
-    }
-}
-
 /* ---- datasets -------------------------------------------------------------------- */
 
 #define TINY "tests/data/qwen2vl-tiny"
@@ -536,7 +517,6 @@ int main(void)
         cmocka_unit_test(rows_keep_their_own_counterfactual),
         cmocka_unit_test(rows_keep_their_own_part),
         cmocka_unit_test(impossible_wishes_are_explained),
-        cmocka_unit_test(lack_of_memory_is_a_status),
         cmocka_unit_test(datasets_are_split_by_prompt_and_picture),
         cmocka_unit_test(a_modality_is_named_in_rows_of_the_dataset),
     };

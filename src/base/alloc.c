@@ -25,11 +25,12 @@ int tl_size_muladd(size_t a, size_t b, size_t *sum)
     return 1;
 }
 
-/* The place for a breakpoint when hunting an injected failure. */
-static void *injected_failure(void)
+bool tl_alloc_is_to_fail(void)
 {
-    atomic_store(&fault_hit, 1);
-    return NULL;
+    if (atomic_load(&countdown) < 0 || atomic_fetch_sub(&countdown, 1) != 0)
+        return false;
+    atomic_store(&fault_hit, 1); /* the place for a breakpoint */
+    return true;
 }
 
 static void count_block(size_t bytes)
@@ -44,10 +45,8 @@ static void count_block(size_t bytes)
 void *tl_alloc(size_t count, size_t size)
 {
     size_t bytes = 0;
-    if (!tl_size_muladd(count, size, &bytes))
+    if (!tl_size_muladd(count, size, &bytes) || tl_alloc_is_to_fail())
         return NULL;
-    if (atomic_load(&countdown) >= 0 && atomic_fetch_sub(&countdown, 1) == 0)
-        return injected_failure();
     size_t with_front = FRONT;
     void *front = NULL;
     if (!tl_size_muladd(1, bytes > 0 ? bytes : 1, &with_front) ||

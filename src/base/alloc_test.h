@@ -13,14 +13,18 @@
 #ifndef TWINLENS_BASE_ALLOC_TEST_H
 #define TWINLENS_BASE_ALLOC_TEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Request number `n` from now (0: the next one) fails, and only that one; a negative n
- * turns it off. */
+ * turns it off. What is asked of an arena is a request as well. */
 void tl_alloc_fail_at(long long n);
 
 /* Whether that has happened. */
 int tl_alloc_fault_hit(void);
+
+/* Asked by the allocator and by arenas, once for every request: whether it is that one. */
+bool tl_alloc_is_to_fail(void);
 
 /* Blocks that are not yet freed. */
 size_t tl_alloc_live(void);

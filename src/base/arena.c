@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/alloc_test.h"
 #include "base/redzone.h"
 #include "twinlens/alloc.h"
 
@@ -125,6 +126,8 @@ void *tl_arena_alloc(tl_arena *arena, size_t count, size_t size)
     }
 
     void *block = NULL;
+    if (!arena->measuring && !arena->borrowed && tl_alloc_is_to_fail())
+        return NULL;
     if (!arena->measuring) {
         chunk *c = arena->current != NULL ? arena->current : arena->first;
         while (c != NULL && c->capacity - c->used < bytes)
