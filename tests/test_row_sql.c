@@ -7,10 +7,9 @@
 
 #include <sqlite3.h>
 
-#include "store/columns.h"
+#include "base/alloc_test.h"
+#include "made_rows.h"
 #include "store/study_db.h"
-
-enum { MOST_ROWS = 64, ROW_BYTES = 256 };
 
 static test_folder folder;
 static char path[300];
@@ -69,113 +68,14 @@ static int end(void **state)
     return 0;
 }
 
-/* ---- rows that are made up --------------------------------------------------------- */
-
-static tl_value of_integer(size_t value)
-{
-    return (tl_value){.type = TL_VALUE_INTEGER, .integer = (int64_t)value};
-}
-
-static tl_value of_text(const char *text)
-{
-    return (tl_value){.type = TL_VALUE_TEXT, .bytes = text, .n_bytes = strlen(text)};
-}
-
-/* Something for column c of row i: each type's odd values come up. */
-static tl_value make_value(const tl_column *c, size_t i, size_t number)
-{
-    static const char *const texts[] = {"", "one", "\xc3\xa9 \"x\",\n'y'", "NULL"};
-    static const double reals[] = {0.1 + 0.2, 5e-324, -1.0 / 3, 1e300, 3.0, NAN};
-    static const char blob[] = {0, 'P', 'N', 'G', 0, (char)0x89};
-    const bool is_null = c->is_optional && i % 2 == 1;
-    switch (c->type) {
-    case TL_COLUMN_TEXT:
-    case TL_COLUMN_WORD:
-        return is_null          ? (tl_value){0}
-               : c->n_words > 0 ? of_text(c->words[i % c->n_words])
-                                : of_text(texts[(i + number) % 4]);
-    case TL_COLUMN_REAL:
-        return isnan(reals[(i + number) % 6])
-                   ? (tl_value){0}
-                   : (tl_value){.type = TL_VALUE_REAL, .real = reals[(i + number) % 6]};
-    case TL_COLUMN_BLOB:
-        return (tl_value){.type = TL_VALUE_BLOB, .bytes = blob, .n_bytes = i % 7};
-    case TL_COLUMN_INTEGER:
-        return (tl_value){.type = TL_VALUE_INTEGER, .integer = -(INT64_C(1) << 40)};
-    case TL_COLUMN_BOOL: return of_integer((i + number) % 2);
-    case TL_COLUMN_SIZE:
-    case TL_COLUMN_ID: break;
-    }
-    return is_null  ? (tl_value){0}
-           : i == 0 ? of_integer(TL_COLUMN_MOST)
-                    : of_integer(1000 * number + i);
-}
-
-/* Key k of row i: all combinations of all words and of two of everything else. */
-static tl_value make_key(const tl_row_table *table, size_t k, size_t i)
-{
-    const tl_column *c = &table->columns[k];
-    size_t extent = 1;
-    for (size_t later = k + 1; later < table->n_keys; later++)
-        extent *= table->columns[later].n_words > 0 ? table->columns[later].n_words : 2;
-    i /= extent;
-    return c->n_words > 0              ? of_text(c->words[i % c->n_words])
-           : c->type == TL_COLUMN_TEXT ? of_text(i % 2 == 0 ? "a" : "b")
-                                       : of_integer(i % 2);
-}
-
-/* As many as there are keys. */
-static size_t make_rows(const tl_row_table *table, char rows[MOST_ROWS][ROW_BYTES],
-                        char *packed)
-{
-    size_t n = 1;
-    assert_in_range(table->row_bytes, 1, ROW_BYTES);
-    for (size_t k = 0; k < table->n_keys; k++)
-        n *= table->columns[k].n_words > 0 ? table->columns[k].n_words : 2;
-    assert_in_range(n, 1, MOST_ROWS);
-    for (size_t i = 0; i < n; i++) {
-        memset(rows[i], 0, ROW_BYTES);
-        for (size_t c = 0; c < table->n_columns; c++) {
-            const tl_value value = c < table->n_keys
-                                       ? make_key(table, c, i)
-                                       : make_value(&table->columns[c], i, c);
-            if (tl_column_set(&table->columns[c], &value, arena, rows[i], &err) !=
-                TL_OK)
-                fail_msg("%s: %s", table->name, err.text);
-        }
-        memcpy(packed + i * table->row_bytes, rows[i], table->row_bytes);
-    }
-    return n;
-}
-
-static void expect_same(const tl_row_table *table, const void *got, const void *want)
-{
-    for (size_t c = 0; c < table->n_columns; c++) {
-        const tl_value a = tl_column_get(&table->columns[c], got),
-                       b = tl_column_get(&table->columns[c], want);
-        if (a.type != b.type || a.integer != b.integer || a.n_bytes != b.n_bytes ||
-            memcmp(&a.real, &b.real, sizeof a.real) != 0 ||
-            (a.n_bytes > 0 && memcmp(a.bytes, b.bytes, a.n_bytes) != 0))
-            fail_msg("table %s: column %s does not come back", table->name,
-                     table->columns[c].name);
-    }
-}
-
 /* ---- in and out -------------------------------------------------------------------- */
 
-/* What went into all tables; `rows` are those of the kind. */
-static char made[TL_ROW_KIND_COUNT][MOST_ROWS * ROW_BYTES];
-static size_t n_made[TL_ROW_KIND_COUNT];
+static tl_rows made[TL_ROW_KIND_COUNT];
 
 static void put_everything(tl_study_db *db)
 {
-    static char rows[MOST_ROWS][ROW_BYTES];
-    tl_rows all[TL_ROW_KIND_COUNT];
-    for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
-        n_made[k] = make_rows(tl_row_table_get((tl_row_kind)k), rows, made[k]);
-        all[k] = (tl_rows){(tl_row_kind)k, made[k], n_made[k]};
-    }
-    if (tl_study_db_put(db, all, TL_ROW_KIND_COUNT, &err) != TL_OK)
+    make_all_rows(made, arena);
+    if (tl_study_db_put(db, made, TL_ROW_KIND_COUNT, &err) != TL_OK)
         fail_msg("%s", err.text);
 }
 
@@ -187,19 +87,16 @@ static void rows_of_every_kind_come_back(void **state)
     put_everything(db); /* replaced by the same */
     tl_study_db_close(db);
     db = open_for(TL_STUDY_READ);
-    for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
-        const tl_row_table *table = tl_row_table_get((tl_row_kind)k);
-        for (size_t i = 0; i < n_made[k]; i++) {
-            const char *want = made[k] + i * table->row_bytes;
-            char got[ROW_BYTES];
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++)
+        for (size_t i = 0; i < made[k].n; i++) {
+            char got[256];
             bool found = false;
-            memcpy(got, want, table->row_bytes);
-            if (tl_study_db_find(db, (tl_row_kind)k, got, arena, &found, &err) != TL_OK)
+            memcpy(got, row_at(&made[k], i), tl_row_table_get(made[k].kind)->row_bytes);
+            if (tl_study_db_find(db, made[k].kind, got, arena, &found, &err) != TL_OK)
                 fail_msg("%s", err.text);
             assert_true(found);
-            expect_same(table, got, want);
+            expect_same_row(made[k].kind, got, row_at(&made[k], i));
         }
-    }
     tl_study_db_close(db);
 }
 
@@ -211,11 +108,11 @@ static void rows_are_chosen_by_their_first_keys(void **state)
     put_everything(db);
     for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
         const tl_row_table *table = tl_row_table_get((tl_row_kind)k);
-        size_t n = n_made[k];
+        size_t n = made[k].n;
         for (size_t n_like = 0; n_like <= table->n_keys; n_like++) {
             tl_rows got = {0};
-            if (tl_study_db_get(db, (tl_row_kind)k, n_like > 0 ? made[k] : NULL, n_like,
-                                arena, &got, &err) != TL_OK)
+            if (tl_study_db_get(db, (tl_row_kind)k, n_like > 0 ? made[k].rows : NULL,
+                                n_like, arena, &got, &err) != TL_OK)
                 fail_msg("%s", err.text);
             assert_int_equal(got.n, n);
             assert_int_equal(got.kind, k);
@@ -282,15 +179,7 @@ static void a_unit_that_fails_anywhere_leaves_nothing(void **state)
 {
     (void)state;
     tl_study_db *db = open_for(TL_STUDY_WRITE);
-    tl_rows all[TL_ROW_KIND_COUNT];
-    put_everything(db);
-    for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
-        const char *name = tl_row_table_get((tl_row_kind)k)->name;
-        char text[200];
-        snprintf(text, sizeof text, "delete from %s", name);
-        run_sql(text);
-        all[k] = (tl_rows){(tl_row_kind)k, made[k], n_made[k]};
-    }
+    make_all_rows(made, arena);
     for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
         const char *name = tl_row_table_get((tl_row_kind)k)->name;
         char text[300];
@@ -298,16 +187,119 @@ static void a_unit_that_fails_anywhere_leaves_nothing(void **state)
             text, sizeof text,
             "create trigger full before insert on %s when (select count(*) from %s)"
             " >= %zu begin select raise(abort, 'no more'); end",
-            name, name, n_made[k] - 1);
+            name, name, made[k].n - 1);
         run_sql(text);
-        assert_int_equal(tl_study_db_put(db, all, TL_ROW_KIND_COUNT, &err), TL_ERR_IO);
+        assert_int_equal(tl_study_db_put(db, made, TL_ROW_KIND_COUNT, &err), TL_ERR_IO);
         assert_non_null(strstr(err.text, "no more"));
         for (size_t other = 0; other < TL_ROW_KIND_COUNT; other++)
             assert_int_equal(count_of(tl_row_table_get((tl_row_kind)other)->name), 0);
         run_sql("drop trigger full");
     }
-    assert_int_equal(tl_study_db_put(db, all, TL_ROW_KIND_COUNT, &err), TL_OK);
+    assert_int_equal(tl_study_db_put(db, made, TL_ROW_KIND_COUNT, &err), TL_OK);
     tl_study_db_close(db);
+}
+
+/* The memory of SQLite; the allocation that `fail_in` counts down to fails, and all behind
+ * it. */
+static sqlite3_mem_methods memory;
+static long long fail_in = -1;
+
+static bool is_refused(void)
+{
+    if (fail_in > 0)
+        fail_in--;
+    return fail_in == 0;
+}
+
+static void *allocate(int bytes)
+{
+    return is_refused() ? NULL : memory.xMalloc(bytes);
+}
+
+static void *resize(void *block, int bytes)
+{
+    return is_refused() ? NULL : memory.xRealloc(block, bytes);
+}
+
+static void take_memory_of_sqlite(void)
+{
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory), SQLITE_OK);
+    sqlite3_mem_methods ours = memory;
+    ours.xMalloc = allocate;
+    ours.xRealloc = resize;
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &ours), SQLITE_OK);
+}
+
+/* Opens, puts all rows and gets them again. */
+static tl_status go_through(void)
+{
+    tl_study_db *db = NULL;
+    tl_arena *own = tl_arena_create();
+    tl_rows got;
+    tl_status status = own != NULL ? TL_OK : TL_ERR_NO_MEMORY;
+    if (status == TL_OK)
+        status = tl_study_db_open(folder.path, TL_STUDY_WRITE, &db, &err);
+    if (status == TL_OK)
+        status = tl_study_db_put(db, made, TL_ROW_KIND_COUNT, &err);
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK; k++)
+        status = tl_study_db_get(db, (tl_row_kind)k, NULL, 0, own, &got, &err);
+    tl_arena_destroy(own);
+    tl_study_db_close(db);
+    return status;
+}
+
+/* All rows are there, or, of what failed, none. */
+static void expect_whole(tl_status status, bool hit)
+{
+    size_t n_tables = 0;
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
+        const size_t n = count_of(tl_row_table_get((tl_row_kind)k)->name);
+        assert_true(n == 0 || n == made[k].n);
+        n_tables += n > 0;
+    }
+    assert_true(n_tables == 0 || n_tables == TL_ROW_KIND_COUNT);
+    if (status == TL_OK)
+        assert_int_equal(n_tables, TL_ROW_KIND_COUNT);
+    else if (status != TL_ERR_NO_MEMORY || !hit)
+        fail_msg("status %d: %s", (int)status, err.text);
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
+        char text[100];
+        snprintf(text, sizeof text, "delete from %s",
+                 tl_row_table_get((tl_row_kind)k)->name);
+        run_sql(text);
+    }
+}
+
+static void no_memory_anywhere_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    make_all_rows(made, arena);
+    tl_study_db_close(open_for(TL_STUDY_WRITE));
+    const size_t live = tl_alloc_live();
+    size_t n_failed = 0;
+    for (long long n = 0;; n++) { /* ours */
+        tl_alloc_fail_at(n);
+        const tl_status status = go_through();
+        const bool hit = tl_alloc_fault_hit();
+        tl_alloc_fail_at(-1);
+        assert_int_equal(tl_alloc_live(), live);
+        expect_whole(status, hit);
+        n_failed += status != TL_OK;
+        if (!hit)
+            break;
+    }
+    for (long long n = 1;; n += 17) { /* SQLite's */
+        fail_in = n;
+        const tl_status status = go_through();
+        const bool hit = fail_in == 0;
+        fail_in = -1;
+        assert_int_equal(tl_alloc_live(), live);
+        expect_whole(status, hit);
+        n_failed += status != TL_OK;
+        if (!hit)
+            break;
+    }
+    assert_in_range(n_failed, 50, 100000);
 }
 
 static void a_word_that_there_is_not_cannot_be_put(void **state)
@@ -521,11 +513,13 @@ int main(void)
         TEST(rows_are_chosen_by_their_first_keys),
         TEST(a_row_that_is_not_there_is_told),
         TEST(a_unit_that_fails_anywhere_leaves_nothing),
+        TEST(no_memory_anywhere_leaves_nothing_behind),
         TEST(a_word_that_there_is_not_cannot_be_put),
         TEST(values_that_a_column_cannot_have_are_refused),
         TEST(what_was_wrong_and_wanted_is_said),
         TEST(a_row_that_is_missing_is_named),
         TEST(a_table_that_is_none_is_refused),
     };
+    take_memory_of_sqlite();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,6 +263,28 @@ static void evaluations_come_back_by_kind_pair_and_point(void **state)
     tl_study_db_close(db);
 }
 
+/* What is read belongs together, also while the study goes on. */
+static void a_reader_sees_the_study_as_it_was_opened(void **state)
+{
+    (void)state;
+    tl_study_db *writer = open_adopted();
+    const tl_study_prompt first = prompt_of(0), second = prompt_of(2);
+    assert_int_equal(put_prompts(writer, &first, 1), TL_OK);
+    tl_study_db *reader = open_for(TL_STUDY_READ);
+    for (size_t want = 1; want <= 2; want++) {
+        const tl_study_prompt *got = NULL;
+        size_t n = 0;
+        assert_int_equal(put_prompts(writer, &second, 1), TL_OK);
+        assert_int_equal(
+            tl_study_db_get_prompts(reader, TL_TEXT, arena, &got, &n, &err), TL_OK);
+        assert_int_equal(n, want);
+        tl_study_db_close(reader);
+        reader = open_for(TL_STUDY_READ);
+    }
+    tl_study_db_close(reader);
+    tl_study_db_close(writer);
+}
+
 /* ---- the manifest ------------------------------------------------------------ */
 
 static void a_study_of_other_keys_is_refused_with_each_difference(void **state)
@@ -360,10 +382,18 @@ static void another_version_is_refused_with_both_numbers(void **state)
 {
     (void)state;
     tl_study_db_close(open_adopted());
-    run_sql("pragma user_version = 99");
-    expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA,
-                   "version 99, this program reads and writes version 3");
-    expect_refusal(TL_STUDY_READ, TL_ERR_DATA, "version 99");
+    static const int versions[] = {2, 99};
+    for (size_t i = 0; i < 2; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "pragma user_version = %d", versions[i]);
+        run_sql(text);
+        snprintf(text, sizeof text,
+                 "study.db: its layout has version %d, this program reads and writes"
+                 " version 3",
+                 versions[i]);
+        expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA, text);
+        expect_refusal(TL_STUDY_READ, TL_ERR_DATA, text);
+    }
 }
 
 static void a_second_process_is_refused(void **state)
@@ -522,6 +552,7 @@ int main(void)
         TEST(prompts_come_back_bit_for_bit_in_order_of_rows),
         TEST(pairs_keep_their_part_and_order),
         TEST(evaluations_come_back_by_kind_pair_and_point),
+        TEST(a_reader_sees_the_study_as_it_was_opened),
         TEST(a_study_of_other_keys_is_refused_with_each_difference),
         TEST(a_hash_is_remembered_while_the_file_looks_the_same),
         TEST(folders_that_are_no_study_are_refused_and_left_alone),

@@ -9,7 +9,7 @@ tl_status tl_sql_fail(const tl_sql *sql, int code, tl_error *err)
     const char *text =
         sql->handle != NULL ? sqlite3_errmsg(sql->handle) : sqlite3_errstr(code);
     const int os = sql->handle != NULL ? sqlite3_system_errno(sql->handle) : 0;
-    switch (code & 0xff) {
+    switch (code == SQLITE_IOERR_NOMEM ? SQLITE_NOMEM : code & 0xff) {
     case SQLITE_NOMEM:
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", sql->path);
     case SQLITE_ERROR: /* a table or a column that is not there */

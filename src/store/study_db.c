@@ -205,7 +205,8 @@ static tl_status open_writable(tl_study_db *db, const char *folder, tl_error *er
 
 /*
  * Opened for writing although nothing is written: SQLite then takes its log away at
- * the end, as a reader it would leave an empty one behind. A folder that cannot be
+ * the end, as a reader it would leave an empty one behind. All that is read is one
+ * transaction, so that rows of different tables belong together. A folder that cannot be
  * written has no place for the log's index; when there is no log either, the file
  * alone is the whole truth.
  */
@@ -219,7 +220,7 @@ static tl_status open_readable(tl_study_db *db, const char *folder, tl_error *er
     tl_error first = {0};
     tl_status status = connect_to(db, db->sql.path, SQLITE_OPEN_READWRITE, &first);
     if (status == TL_OK)
-        status = tl_sql_run(&db->sql, "pragma query_only = on", &first);
+        status = tl_sql_run(&db->sql, "pragma query_only = on; begin", &first);
     if (status == TL_OK)
         status = check_schema(db, &fresh, &first);
     if (status == TL_ERR_IO) {

@@ -34,7 +34,7 @@
 typedef struct tl_study_db tl_study_db;
 
 typedef enum tl_study_access {
-    TL_STUDY_READ,  /* the study must be there; nothing is changed */
+    TL_STUDY_READ,  /* the study must be there; it is read as it is now */
     TL_STUDY_WRITE, /* made when the folder is missing or empty; locked for others */
 } tl_study_access;
 
