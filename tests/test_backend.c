@@ -348,7 +348,7 @@ static void part(tl_backend *b, const tl_linear *layer, bool columns, size_t n,
                                                         add, NULL));
 }
 
-/* A part against the definition, and each of its rows alone, by other threads. */
+/* A part against the definition, and some of its rows alone. */
 static void check_part(const tl_linear *layer, bool columns, size_t n, size_t rows,
                        bool add)
 {
@@ -367,16 +367,14 @@ static void check_part(const tl_linear *layer, bool columns, size_t n, size_t ro
     /* As one row: a part of one output has nothing to be measured by. */
     assert_near(LINEAR, what, 1, rows * to, y, want);
     assert_bits("behind the last row", to, y + rows * to, before + rows * to);
-    for (size_t r = 0; r < rows; r += 1 + rows / 9) {
+    for (size_t r = 0; r < rows; r += 1 + rows / 5) {
         float *alone = copy_of(before + r * to, to);
-        part(cpus[r % BACKENDS], layer, columns, n, index, 1, x + r * from, alone, add);
+        part(cpus[1], layer, columns, n, index, 1, x + r * from, alone, add);
         assert_bits("a row of a part alone", to, alone, y + r * to);
     }
-    for (size_t k = 1; k < BACKENDS; k++) {
-        float *other = copy_of(before, rows * to);
-        part(cpus[k], layer, columns, n, index, rows, x, other, add);
-        assert_bits("a part, other threads or cache", rows * to, other, y);
-    }
+    float *other = copy_of(before, rows * to);
+    part(cpus[2], layer, columns, n, index, rows, x, other, add);
+    assert_bits("a part, other threads", rows * to, other, y);
     tl_arena_rewind(arena, mark);
 }
 
@@ -386,7 +384,7 @@ static void parts_of_layers_agree_and_rows_are_alone(void **unused)
     for (size_t i = 0; i < SHAPES; i++)
         for (int columns = 0; columns < 2; columns++) {
             const size_t most = layers[i].weight.dims[columns];
-            const size_t counts[] = {0, 1, most / 3, most - 1, most};
+            const size_t counts[] = {1, most / 3, most - 1};
             for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
                 const size_t rows = is_large(&layers[i]) ? 2 : c % 2 ? 25 : 49;
                 if (c == 0 || counts[c] > counts[c - 1])
@@ -936,6 +934,32 @@ static void a_planned_attention_allocates_nothing(void **unused)
         }
 }
 
+static void attention_takes_what_its_plan_says(void **unused)
+{
+    (void)unused;
+    for (size_t n_threads = 1; n_threads <= 8; n_threads *= 2)
+        for (size_t i = 0; i < PROBLEMS; i++) {
+            const tl_attention *shape = &problems[i].shape;
+            const layout l = attend(
+                ref, lay_out(&problems[i], problems[i].n_prompts, in_order, false));
+            for (int backward = 0; backward < 2; backward++) {
+                tl_backend *b = NULL;
+                must(tl_backend_create("cpu", n_threads, 0, &b, NULL));
+                const size_t before = tl_alloc_bytes();
+                must(backward ? b->attention_backward(b, shape, l.n_prompts, l.prompts,
+                                                      l.q, l.k, l.v, l.z, l.lse, l.dz,
+                                                      l.dq, l.dk, l.dv, NULL)
+                              : b->attention(b, shape, l.n_prompts, l.prompts, l.q, l.k,
+                                             l.v, l.z, l.lse, NULL));
+                assert_int_equal(
+                    tl_alloc_bytes() - before,
+                    b->attention_bytes(b, shape, l.n_prompts, l.prompts, backward));
+                tl_backend_destroy(b);
+            }
+            tl_arena_rewind(arena, start);
+        }
+}
+
 static void attention_without_memory_for_its_scratch_says_so(void **unused)
 {
     (void)unused;
@@ -1242,6 +1266,56 @@ static void the_cache_keeps_to_its_bytes(void **unused)
     assert_int_equal(blocks_kept(2 * bytes), none + 2);
 }
 
+/* All four kinds of products, some rows and many, in layers up to the widest. */
+static size_t bytes_of_products(size_t n_threads, size_t side)
+{
+    enum { ROWS = 25 };
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    unsigned char *data = tl_arena_alloc(arena, side * side, 2);
+    memset(data, 0, side * side * 2);
+    const float *x = floats(ROWS * side, 1);
+    float *y = floats(ROWS * side, 2);
+    const size_t before = tl_alloc_bytes();
+    tl_alloc_reset_peak();
+    tl_backend *b = NULL;
+    must(tl_backend_create("cpu", n_threads, 0, &b, NULL));
+    for (size_t n_out = side; n_out > 0; n_out /= 3)
+        for (size_t n_in = side; n_in > 0; n_in /= 5) {
+            const tl_linear layer = {
+                {.dtype = TL_BF16, .n_dims = 2, .dims = {n_out, n_in}, .data = data},
+                NULL};
+            uint32_t first[2] = {0, (uint32_t)(n_out > 1)};
+            product(b, &layer, false, ROWS, x, y, false);
+            product(b, &layer, true, ROWS, x, y, false);
+            must(b->linear_rows(b, &layer, n_out > 1 ? 2 : 1, first, ROWS, x, y, false,
+                                NULL));
+            first[1] = n_in > 1;
+            must(b->linear_columns(b, &layer, n_in > 1 ? 2 : 1, first, ROWS, x, y,
+                                   false, NULL));
+        }
+    const size_t peak = tl_alloc_peak_bytes();
+    tl_backend_destroy(b);
+    tl_arena_rewind(arena, mark);
+    return peak - before;
+}
+
+static void products_take_what_their_plan_says(void **unused)
+{
+    (void)unused;
+    static const size_t sides[] = {8, 513, 1500};
+    for (size_t n_threads = 1; n_threads <= 4; n_threads *= 2)
+        for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+            const size_t side = sides[i],
+                         plan = tl_backend_scratch_bytes("cpu", n_threads, side, side),
+                         took = bytes_of_products(n_threads, side);
+            /* A plan holds what the library takes itself, which is not counted here. */
+            const size_t library = n_threads * (64 << 10) + (64 << 10);
+            if (took > plan || 2 * took < plan - library)
+                fail_msg("%zu threads, %zu a side: %zu bytes are planned, %zu taken",
+                         n_threads, side, plan, took);
+        }
+}
+
 static void backends_are_made_by_name(void **unused)
 {
     (void)unused;
@@ -1320,6 +1394,7 @@ int main(void)
         TEST(attention_is_the_same_bits_however_many_threads_share_it),
         TEST(one_prompt_of_a_model_with_4_key_heads_is_work_for_16_threads),
         TEST(a_planned_attention_allocates_nothing),
+        TEST(attention_takes_what_its_plan_says),
         TEST(attention_without_memory_for_its_scratch_says_so),
         TEST(a_prefix_gives_the_bits_of_the_rows_it_stands_for),
         TEST(memory_goes_there_and_back),
@@ -1332,6 +1407,7 @@ int main(void)
         TEST(no_rows_are_no_work),
         TEST(failing_memory_is_told_and_survived),
         TEST(the_cache_keeps_to_its_bytes),
+        TEST(products_take_what_their_plan_says),
     };
     const struct CMUnitTest everywhere[] = {
         cmocka_unit_test(backends_are_made_by_name),

@@ -169,8 +169,9 @@ tl_status tl_backend_create(const char *name, size_t n_threads, size_t cache_byt
                             tl_backend **out, tl_error *err);
 void tl_backend_destroy(tl_backend *backend); /* NULL does nothing */
 
-/* Bytes that a `linear` call may allocate for panels and scratch at most (beyond
- * cache_bytes), for the memory plan; n_threads as when it was created. */
+/* Bytes that products of layers within max_in x max_out take at most beside the cache:
+ * panels, tiles, tables, and what the library wants. For a memory plan; n_threads as when
+ * the backend was created. */
 size_t tl_backend_scratch_bytes(const char *name, size_t n_threads, size_t max_in,
                                 size_t max_out);
 
