@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/progress_line.h"
+#include "study/progress.h"
 
 static double now;
 

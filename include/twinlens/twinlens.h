@@ -64,9 +64,10 @@
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"
 
-/* What a study found. */
+/* The main job, and what it found. */
 #include "twinlens/finding.h"
 #include "twinlens/report.h"
 #include "twinlens/rows.h"
+#include "twinlens/study.h"
 
 #endif

@@ -10,8 +10,7 @@
 #include "twinlens/probe.h"
 
 typedef struct options {
-    tl_session_options session;
-    tl_probe_options how;
+    tl_settings settings;
     bool centred, json;
 } options;
 
@@ -61,7 +60,7 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
     tl_row_pairs rows;
     tl_parallel *pairs = NULL;
     tl_status status =
-        tl_session_row_pairs(s, (tl_bp_filter)o->how.bp_filter, &rows, err);
+        tl_session_row_pairs(s, (tl_bp_filter)o->settings.bp_filter, &rows, err);
     if (status == TL_OK)
         status = read_pairs(s, &rows, &pairs, err);
     if (status != TL_OK)
@@ -73,8 +72,8 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     const size_t count = n * n_layers, first = o->centred ? 2 * count : 0;
     tl_alignment *alignment = NULL;
-    status = tl_alignment_create(s->model, (tl_align)o->how.align, s->memory,
-                                 &alignment, err);
+    status = tl_alignment_create(s->model, (tl_align)o->settings.align,
+                                 s->settings.memory, &alignment, err);
     for (size_t i = 0; i < n && o->centred && status == TL_OK; i++)
         status = tl_alignment_take(alignment, &pairs[i], err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
@@ -102,12 +101,13 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o = {0};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
-        TL_OPTIONS_ALIGN(o.how),
-        TL_OPTIONS_BP_FILTER(o.how),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
+        TL_OPTIONS_ALIGN(o.settings),
+        TL_OPTIONS_BP_FILTER(o.settings),
         {.name = "center",
          .kind = TL_OPTION_FLAG,
          .value = &o.centred,
@@ -115,7 +115,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
     };
     return tl_session_command("align", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.session, align, &o, err);
+                              argv, out, &o.settings, align, &o, err);
 }
 
 const tl_command tl_command_align = {

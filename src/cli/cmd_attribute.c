@@ -12,10 +12,10 @@
 #include "twinlens/version.h"
 
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     tl_selection selection;
-    tl_attribution_flags flags;
     const char *out;
+    bool raw_sign;
 } options;
 
 static tl_status attribute(tl_session *s, const options *o, tl_error *err)
@@ -28,11 +28,12 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     tl_status status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
     if (status == TL_OK)
         status =
-            tl_fingerprint_take(&o->session, s->dataset, s->arena, &made_from, err);
+            tl_fingerprint_take(&o->settings, s->dataset, s->arena, &made_from, err);
     if (status != TL_OK)
         return status;
-    tl_attribution_options how = tl_attribution_flags_resolve(&o->flags);
-    how.memory_budget = s->memory;
+    tl_attribution_options how =
+        tl_settings_attribution(&s->settings, s->settings.memory);
+    how.raw_sign = o->raw_sign;
     status =
         tl_attribution_create(s->model, pairs[0].clean.n_pos, &how, &attribution, err);
     if (status == TL_OK)
@@ -48,20 +49,20 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     snprintf(steps, sizeof steps, "%zu", how.ig_steps > 0 ? how.ig_steps : 5);
     const char *const metadata[][2] = {
         {"twinlens", TL_VERSION},
-        {"model", tl_session_model_name(&o->session)},
-        {"dataset", o->session.dataset},
+        {"model", tl_session_model_name(&o->settings)},
+        {"dataset", o->settings.dataset},
         {TL_FINGERPRINT_MODEL, made_from.model},
         {TL_FINGERPRINT_DATASET, made_from.dataset},
-        {"split", o->selection.part == TL_PART_NONE   ? "all"
-                  : o->selection.part == TL_DISCOVERY ? "discovery"
-                                                      : "evaluation"},
+        {"split", tl_choice_name(tl_part_choices, o->selection.part)},
         {"modality", tl_modality_name((tl_modality)o->selection.modality)},
         {"prompts", n_pairs},
         {"ig_steps", steps},
-        {"ig_path", how.ig_path == TL_IG_FULL ? "full" : "textonly"},
-        {"rope", s->rope == TL_ROPE_TRUE ? "mrope" : "sequential"},
-        {"head_reduce", how.head_reduce == TL_HEAD_ABS_DIM ? "absdim" : "dot"},
-        {"prompt_reduce", how.prompt_reduce == TL_PROMPT_ABS ? "abs" : "signed"},
+        {"ig_path", tl_choice_name(tl_ig_path_choices, s->settings.ig_path)},
+        {"rope", tl_choice_name(tl_rope_choices, s->settings.rope)},
+        {"head_reduce",
+         tl_choice_name(tl_head_reduce_choices, s->settings.head_reduce)},
+        {"prompt_reduce",
+         tl_choice_name(tl_prompt_reduce_choices, s->settings.prompt_reduce)},
         {"signed", how.raw_sign ? "true" : "false"},
     };
     return tl_score_file_write(o->out, &scores, metadata,
@@ -71,10 +72,11 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o = {0};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
         TL_OPTIONS_SELECTION(o.selection),
         {.name = "out",
          .kind = TL_OPTION_STRING,
@@ -82,10 +84,10 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .argument = "FILE",
          .help = "score file to write",
          .required = true},
-        TL_OPTIONS_ATTRIBUTION(o.flags),
+        TL_OPTIONS_ATTRIBUTION(o.settings),
         {.name = "signed",
          .kind = TL_OPTION_FLAG,
-         .value = &o.flags.raw_sign,
+         .value = &o.raw_sign,
          .help = "no absolute value anywhere"},
     };
     bool help = false;
@@ -95,7 +97,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         return status;
     tl_session s;
     if ((status = tl_options_check_output(o.out, err)) != TL_OK ||
-        (status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        (status = tl_session_open(&o.settings, &s, err)) != TL_OK)
         return status;
     status = attribute(&s, &o, err);
     tl_session_close(&s);

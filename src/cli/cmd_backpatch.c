@@ -17,9 +17,8 @@
 enum { GRID_TRIANGLE, GRID_PAPER };
 
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     tl_selection selection;
-    tl_probe_options how;
     const char *sources, *destinations, *windows;
     size_t times;
     int grid;
@@ -97,9 +96,9 @@ static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena
     for (size_t w = 0; w < n_windows; w++)
         for (size_t i = 0; i < n_sources; i++)
             for (size_t k = 0; k < n_destinations; k++) {
-                const tl_backpatch_cell cell = {sources[i], destinations[k], windows[w],
-                                                o->times,
-                                                o->how.bp_repeat == TL_BP_REPEAT_OFF};
+                const tl_backpatch_cell cell = {
+                    sources[i], destinations[k], windows[w], o->times,
+                    o->settings.bp_repeat == TL_BP_REPEAT_OFF};
                 if (!named && cell.destination >= cell.source)
                     continue;
                 tl_error problem = {0};
@@ -156,8 +155,9 @@ static tl_status run_prompt(tl_session *s, const experiment *x, size_t p, size_t
                tl_arena_alloc(arena, x->n_cells * times * w.n_ids, sizeof *patched);
     if (clean == NULL || patched == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", x->n_cells);
-    status = tl_backpatch(s->model, &input, e.data_begin, e.data_end, x->cells,
-                          x->n_cells, w.ids, w.n_ids, s->memory, clean, patched, err);
+    status =
+        tl_backpatch(s->model, &input, e.data_begin, e.data_end, x->cells, x->n_cells,
+                     w.ids, w.n_ids, s->settings.memory, clean, patched, err);
     if (status != TL_OK)
         return status;
     x->clean[p] = read_outcome(&w, clean);
@@ -180,7 +180,7 @@ static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_erro
     }
     x->has_labels = x->has_pairs = true;
     tl_status status = TL_OK;
-    if (o->times > 1 && o->how.iter_labels == TL_ITER_LABELS_UNION) {
+    if (o->times > 1 && o->settings.iter_labels == TL_ITER_LABELS_UNION) {
         x->labels = &x->all_labels;
         status =
             tl_labels_unite(s, x->rows, x->n_prompts, s->arena, &x->all_labels, err);
@@ -277,9 +277,9 @@ static tl_status choose_rows(tl_session *s, const options *o, experiment *x,
     tl_row_pairs pairs;
     tl_status status = tl_session_rows(s, &o->selection, &rows, &x->n_prompts, err);
     x->rows = rows;
-    if (status != TL_OK || o->how.bp_filter == TL_BP_FILTER_NONE)
+    if (status != TL_OK || o->settings.bp_filter == TL_BP_FILTER_NONE)
         return status;
-    status = tl_session_row_pairs(s, (tl_bp_filter)o->how.bp_filter, &pairs, err);
+    status = tl_session_row_pairs(s, (tl_bp_filter)o->settings.bp_filter, &pairs, err);
     if (status != TL_OK)
         return status;
     tl_row_pairs_keep(&pairs, rows, &x->n_prompts, x->pairings);
@@ -324,10 +324,11 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     static const tl_choice grids[] = {
         {"triangle", GRID_TRIANGLE}, {"paper", GRID_PAPER}, {0}};
     options o = {.windows = "1", .times = 1};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
         TL_OPTIONS_SELECTION(o.selection),
         {.name = "src",
          .kind = TL_OPTION_STRING,
@@ -357,16 +358,16 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
                  "layers into the lower (triangle)",
          .choices = grids,
          .given = &o.grid_given},
-        TL_OPTIONS_BP_FILTER(o.how),
-        TL_OPTIONS_BP_REPEAT(o.how),
-        TL_OPTIONS_ITER_LABELS(o.how),
+        TL_OPTIONS_BP_FILTER(o.settings),
+        TL_OPTIONS_BP_REPEAT(o.settings),
+        TL_OPTIONS_ITER_LABELS(o.settings),
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &o.json,
          .help = "with the outcome of every prompt"},
     };
     return tl_session_command("backpatch", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.session, backpatch, &o, err);
+                              argv, out, &o.settings, backpatch, &o, err);
 }
 
 const tl_command tl_command_backpatch = {

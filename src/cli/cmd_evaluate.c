@@ -6,55 +6,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/word_list.h"
 #include "cli/cli.h"
 #include "cli/json_result.h"
 #include "study/fingerprint.h"
-#include "study/grid.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "store/score_file.h"
 #include "twinlens/statistics.h"
 
-enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
-
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     tl_selection selection;
-    const char *scores, *fractions;
-    int grid, rounding, faith;
+    const char *scores;
     bool grid_given, random_given, any_scores, json;
     uint64_t random;
 } options;
-
-/* The fractions that are asked for, parsed, with the texts that said them. */
-static tl_status read_fractions(const options *o, tl_arena *arena,
-                                const char *const **texts, tl_fraction **fractions,
-                                size_t *count, tl_error *err)
-{
-    tl_status status =
-        o->fractions != NULL
-            ? tl_word_list_split(o->fractions, arena, texts, count, err)
-            : tl_grid_fractions((tl_grid)o->grid, arena, texts, count, err);
-    if (status != TL_OK)
-        return status;
-    tl_fraction *list = tl_arena_alloc(arena, *count, sizeof *list);
-    if (list == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu fractions", *count);
-    for (size_t i = 0; i < *count; i++) {
-        tl_error problem = {0};
-        if (tl_fraction_parse((*texts)[i], &list[i], &problem) != TL_OK)
-            return tl_cli_misuse(err, "--fractions: %s", problem.text);
-    }
-    *fractions = list;
-    return TL_OK;
-}
 
 static tl_status check_scores(const tl_session *s, const options *o, tl_error *err)
 {
     tl_fingerprint wanted;
     const tl_status status =
-        tl_fingerprint_take(&o->session, s->dataset, s->arena, &wanted, err);
+        tl_fingerprint_take(&o->settings, s->dataset, s->arena, &wanted, err);
     return status == TL_OK
                ? tl_fingerprint_check(o->scores, &wanted,
                                       (tl_modality)o->selection.modality, err)
@@ -81,7 +53,7 @@ static tl_faithfulness summarise(const curve *c, size_t i)
 
 static double chosen(const tl_faithfulness *f, int faith)
 {
-    return faith == FAITH_MEAN_RATIO ? f->mean_of_ratios : f->ratio_of_means;
+    return faith == TL_FAITH_MEAN_RATIO ? f->mean_of_ratios : f->ratio_of_means;
 }
 
 static tl_status print_json(const curve *c, int faith, FILE *out, tl_error *err)
@@ -132,13 +104,12 @@ static void print_table(const curve *c, int faith, FILE *out)
 static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *err)
 {
     tl_arena *arena = s->arena;
-    tl_fraction *fractions = NULL;
+    tl_sizes sizes;
     tl_pair *pairs = NULL;
     tl_scores scores;
     tl_ranking ranking;
     curve c = {0};
-    tl_status status =
-        read_fractions(o, arena, &c.texts, &fractions, &c.n_fractions, err);
+    tl_status status = tl_settings_sizes(&o->settings, false, arena, &sizes, err);
     if (status == TL_OK)
         status =
             tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
@@ -158,7 +129,9 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     if (status != TL_OK)
         return status;
 
-    const size_t n = c.n_fractions, n_prompts = c.n_prompts;
+    const size_t n = sizes.n, n_prompts = c.n_prompts;
+    c.texts = sizes.texts;
+    c.n_fractions = n;
     tl_circuit *circuits = tl_arena_alloc(arena, n, sizeof *circuits);
     tl_evaluation *results = tl_arena_alloc(arena, n_prompts, sizeof *results);
     double *ld = tl_arena_alloc(arena, n * n_prompts, sizeof *ld);
@@ -171,31 +144,30 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "no memory for the results of %zu prompts", n_prompts);
     for (size_t i = 0; i < n; i++)
-        circuits[i] =
-            tl_circuit_at(&ranking, fractions[i], (tl_fraction_rounding)o->rounding);
+        circuits[i] = tl_circuit_at(&ranking, sizes.fractions[i],
+                                    (tl_fraction_rounding)o->settings.rounding);
     for (size_t p = 0; p < n_prompts; p++)
         results[p].circuit = ld + p * n;
-    const tl_evaluate_options how = {.memory_budget = s->memory};
+    const tl_evaluate_options how = {.memory_budget = s->settings.memory};
     status = tl_evaluate(s->model, pairs, n_prompts, circuits, n, &how, results, err);
     if (status != TL_OK)
         return status;
     c.circuits = circuits;
     c.results = results;
     if (o->json)
-        return print_json(&c, o->faith, out, err);
-    print_table(&c, o->faith, out);
+        return print_json(&c, o->settings.faith, out, err);
+    print_table(&c, o->settings.faith, out);
     return TL_OK;
 }
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice faiths[] = {
-        {"mean_ratio", FAITH_MEAN_RATIO}, {"ratio_mean", FAITH_RATIO_MEAN}, {0}};
     options o = {0};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
         TL_OPTIONS_SELECTION(o.selection),
         {.name = "scores",
          .kind = TL_OPTION_STRING,
@@ -205,29 +177,29 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .required = true},
         {.name = "fractions",
          .kind = TL_OPTION_STRING,
-         .value = &o.fractions,
+         .value = &o.settings.fractions,
          .argument = "P,Q",
          .help = "sizes of circuits, such as 0.01,0.1 (a grid)"},
         {.name = "grid",
          .kind = TL_OPTION_CHOICE,
-         .value = &o.grid,
+         .value = &o.settings.grid,
          .argument = "ref|paper",
          .help = "27 sizes up to 0.9, or 102 up to 1 (ref)",
          .choices = tl_grid_choices,
          .given = &o.grid_given},
         {.name = "pct",
          .kind = TL_OPTION_CHOICE,
-         .value = &o.rounding,
+         .value = &o.settings.rounding,
          .argument = "exact|f32",
          .help = "sizes as exact decimals or as floats (exact)",
          .choices = tl_rounding_choices,
          .published = "f32"},
         {.name = "faith",
          .kind = TL_OPTION_CHOICE,
-         .value = &o.faith,
+         .value = &o.settings.faith,
          .argument = "mean_ratio|ratio_mean",
          .help = "which column is called faithfulness",
-         .choices = faiths},
+         .choices = tl_faith_choices},
         {.name = "random",
          .kind = TL_OPTION_SEED,
          .value = &o.random,
@@ -248,11 +220,11 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
                                         "evaluate", argc, argv, out, &help, err);
     if (status != TL_OK || help)
         return status;
-    if (o.fractions != NULL && o.grid_given)
+    if (o.settings.fractions != NULL && o.grid_given)
         return tl_cli_misuse(err,
                              "--fractions and --grid are given, wanted one of them");
     tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+    if ((status = tl_session_open(&o.settings, &s, err)) != TL_OK)
         return status;
     status = evaluate(&s, &o, out, err);
     tl_session_close(&s);

@@ -16,7 +16,7 @@
 #include "study/memory_plan.h"
 #include "cli/options.h"
 #include "study/session.h"
-#include "study/study.h"
+#include "study/plan.h"
 #include "model/model_private.h"
 #include "twinlens/safetensors.h"
 
@@ -27,7 +27,7 @@ enum {
 };
 
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     const char *image_size;
     size_t n_pos, batch, image_width, image_height;
     bool json;
@@ -397,10 +397,11 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o = {.n_pos = 256, .batch = 1};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
         {.name = "model",
          .kind = TL_OPTION_STRING,
-         .value = &o.session.model,
+         .value = &o.settings.model,
          .argument = "DIR",
          .help = "a Hugging Face model folder or hub cache entry (the bundled model)"},
         {.name = "prompt-tokens",
@@ -440,7 +441,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-    status = tl_session_model(&o.session, arena, &folder, err);
+    status = tl_session_model(&o.settings, arena, &folder, err);
     if (status == TL_OK)
         status = inspect(&o, folder, arena, out, err);
     tl_arena_destroy(arena);

@@ -12,14 +12,10 @@
 #include "twinlens/interchange.h"
 #include "twinlens/statistics.h"
 
-enum { FAITH_MEAN_RATIO, FAITH_RATIO_MEAN };
-
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     tl_both_options both;
-    tl_interchange_options how;
-    int part, faith;
-    uint64_t seed;
+    int part;
     bool json;
 } options;
 
@@ -52,10 +48,10 @@ static tl_status build_run(const tl_both_circuits *both, const options *o,
     if (run->random) {
         /* Every part and draw has a seed of its own. */
         const uint64_t seed =
-            o->seed + 1000003 * (run->draw * 6 + run->swapped * 2 + run->host);
+            o->settings.seed + 1000003 * (run->draw * 6 + run->swapped * 2 + run->host);
         status = tl_interchange_draw(
             foreign, &both->map.span[other], (tl_segment)run->swapped,
-            (tl_interchange_random)o->how.random, seed, arena, &drawn, err);
+            (tl_interchange_random)o->settings.inter_rand, seed, arena, &drawn, err);
         foreign = &drawn;
     }
     if (status == TL_OK)
@@ -91,7 +87,7 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
                           tl_modality modality, host *out, tl_error *err)
 {
     tl_arena *arena = s->arena;
-    host h = {.n_runs = 1 + TL_SEGMENT_COUNT * (1 + o->how.draws)};
+    host h = {.n_runs = 1 + TL_SEGMENT_COUNT * (1 + o->settings.inter_draws)};
     const tl_selection selection = {.modality = (int)modality, .part = o->part};
     tl_pair *pairs = NULL;
     tl_status status =
@@ -118,7 +114,7 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
     }
     for (size_t p = 0; p < h.n_pairs; p++)
         h.results[p].circuit = ld + p * h.n_runs;
-    const tl_evaluate_options how = {.memory_budget = s->memory};
+    const tl_evaluate_options how = {.memory_budget = s->settings.memory};
     if (status == TL_OK)
         status = tl_evaluate(s->model, pairs, h.n_pairs, circuits, h.n_runs, &how,
                              h.results, err);
@@ -133,8 +129,8 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
 
 static double chosen(const interchange_run *run, int faith)
 {
-    return faith == FAITH_MEAN_RATIO ? run->faithfulness.mean_of_ratios
-                                     : run->faithfulness.ratio_of_means;
+    return faith == TL_FAITH_MEAN_RATIO ? run->faithfulness.mean_of_ratios
+                                        : run->faithfulness.ratio_of_means;
 }
 
 /* Mean (and deviation) over the draws of one random part. */
@@ -143,13 +139,15 @@ static tl_moments random_part(const host *h, size_t segment, const options *o)
     double sum = 0, squares = 0;
     for (size_t i = 0; i < h->n_runs; i++)
         if (h->runs[i].random && h->runs[i].swapped == segment)
-            sum += chosen(&h->runs[i], o->faith);
-    const double mean = sum / (double)o->how.draws;
+            sum += chosen(&h->runs[i], o->settings.faith);
+    const double mean = sum / (double)o->settings.inter_draws;
     for (size_t i = 0; i < h->n_runs; i++)
         if (h->runs[i].random && h->runs[i].swapped == segment)
-            squares += pow(chosen(&h->runs[i], o->faith) - mean, 2);
-    return (tl_moments){
-        mean, o->how.draws > 1 ? sqrt(squares / (double)(o->how.draws - 1)) : 0.0};
+            squares += pow(chosen(&h->runs[i], o->settings.faith) - mean, 2);
+    return (tl_moments){mean,
+                        o->settings.inter_draws > 1
+                            ? sqrt(squares / (double)(o->settings.inter_draws - 1))
+                            : 0.0};
 }
 
 /* Of one segment: with the foreign part, with random ones, with its own. */
@@ -163,8 +161,9 @@ static verdict judge(const host hosts[TL_MODALITY_COUNT], size_t n_hosts, size_t
     verdict v = {0};
     for (size_t m = first; m < first + n_hosts; m++) {
         const tl_moments random = random_part(&hosts[m], segment, o);
-        v.value += chosen(&hosts[m].runs[1 + segment], o->faith) / (double)n_hosts;
-        v.ceiling += chosen(&hosts[m].runs[0], o->faith) / (double)n_hosts;
+        v.value +=
+            chosen(&hosts[m].runs[1 + segment], o->settings.faith) / (double)n_hosts;
+        v.ceiling += chosen(&hosts[m].runs[0], o->settings.faith) / (double)n_hosts;
         v.random += random.mean / (double)n_hosts;
         v.deviation += random.deviation / (double)n_hosts;
     }
@@ -216,7 +215,7 @@ static tl_status print_json(const host hosts[TL_MODALITY_COUNT], const options *
     json_t *runs = json_array(), *segments = json_object();
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         for (size_t i = 0; i < hosts[m].n_runs; i++)
-            json_array_append_new(runs, run_json(&hosts[m], i, o->faith));
+            json_array_append_new(runs, run_json(&hosts[m], i, o->settings.faith));
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
         const verdict both = judge(hosts, 2, 0, s, o),
                       text = judge(hosts, 1, TL_TEXT, s, o),
@@ -257,7 +256,7 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
     const options *o = options_given;
     tl_both_circuits both;
     host hosts[TL_MODALITY_COUNT];
-    tl_status status = tl_both_circuits_read(s, &o->session, &o->both, &both, err);
+    tl_status status = tl_both_circuits_read(s, &o->settings, &o->both, &both, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = run_host(s, o, &both, (tl_modality)m, &hosts[m], err);
     if (status == TL_OK && o->json)
@@ -269,13 +268,14 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice faiths[] = {
-        {"mean_ratio", FAITH_MEAN_RATIO}, {"ratio_mean", FAITH_RATIO_MEAN}, {0}};
-    options o = {.how = TL_INTERCHANGE_DEFAULTS, .faith = FAITH_RATIO_MEAN};
+    options o = {.part = TL_PART_NONE};
+    tl_settings_init(&o.settings);
+    o.settings.seed = 0;
+    o.settings.faith = TL_FAITH_RATIO_MEAN;
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
         TL_OPTIONS_BOTH(o.both),
         {.name = "split",
          .kind = TL_OPTION_CHOICE,
@@ -283,18 +283,18 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .argument = "discovery|evaluation",
          .help = "only the prompts of this part (all)",
          .choices = tl_part_choices},
-        TL_OPTIONS_INTERCHANGE(o.how, "rand-draws"),
+        TL_OPTIONS_INTERCHANGE(o.settings, "rand-draws"),
         {.name = "seed",
          .kind = TL_OPTION_SEED,
-         .value = &o.seed,
+         .value = &o.settings.seed,
          .argument = "S",
          .help = "of the random parts (0)"},
         {.name = "faith",
          .kind = TL_OPTION_CHOICE,
-         .value = &o.faith,
+         .value = &o.settings.faith,
          .argument = "mean_ratio|ratio_mean",
          .help = "mean of the prompts' ratios, or ratio of the means (ratio_mean)",
-         .choices = faiths,
+         .choices = tl_faith_choices,
          .published = "mean_ratio"},
         {.name = "json",
          .kind = TL_OPTION_FLAG,
@@ -302,7 +302,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .help = "with the logit differences of every prompt"},
     };
     return tl_session_command("interchange", table, sizeof table / sizeof table[0],
-                              argc, argv, out, &o.session, interchange, &o, err);
+                              argc, argv, out, &o.settings, interchange, &o, err);
 }
 
 const tl_command tl_command_interchange = {

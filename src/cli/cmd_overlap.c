@@ -9,10 +9,8 @@
 #include "twinlens/statistics.h"
 
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     tl_both_options both;
-    tl_overlap_options how;
-    uint64_t seed;
     bool json;
 } options;
 
@@ -111,40 +109,43 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
     tl_both_circuits both;
     tl_overlap measured;
     tl_overlap_baseline baseline;
-    tl_status status = tl_both_circuits_read(s, &o->session, &o->both, &both, err);
+    tl_status status = tl_both_circuits_read(s, &o->settings, &o->both, &both, err);
     if (status == TL_OK)
         status = tl_overlap_measure(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
                                     &measured, err);
     if (status == TL_OK)
-        status = tl_overlap_random(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
-                                   (tl_random_match)o->how.match, o->how.draws, o->seed,
-                                   &baseline, err);
+        status =
+            tl_overlap_random(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
+                              (tl_random_match)o->settings.rand_match,
+                              o->settings.rand_draws, o->settings.seed, &baseline, err);
     if (status != TL_OK)
         return status;
     if (o->json)
-        return print_json(&measured, &baseline, (tl_niou)o->how.niou, out, err);
-    print_table(&measured, &baseline, (tl_niou)o->how.niou, out);
+        return print_json(&measured, &baseline, (tl_niou)o->settings.niou, out, err);
+    print_table(&measured, &baseline, (tl_niou)o->settings.niou, out);
     return TL_OK;
 }
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {.how = TL_OVERLAP_DEFAULTS};
+    options o = {.json = false};
+    tl_settings_init(&o.settings);
+    o.settings.seed = 0;
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
         TL_OPTIONS_BOTH(o.both),
-        TL_OPTIONS_COMPAT(o.session),
-        TL_OPTIONS_OVERLAP(o.how),
+        TL_OPTIONS_COMPAT,
+        TL_OPTIONS_OVERLAP(o.settings),
         {.name = "seed",
          .kind = TL_OPTION_SEED,
-         .value = &o.seed,
+         .value = &o.settings.seed,
          .argument = "S",
          .help = "of the random circuits (0)"},
         {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
     };
     return tl_session_command("overlap", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.session, overlap, &o, err);
+                              argv, out, &o.settings, overlap, &o, err);
 }
 
 const tl_command tl_command_overlap = {

@@ -15,12 +15,10 @@
 /* Tokens in a pass: enough for full speed, little memory. */
 enum { BATCH_TOKENS = 1024 };
 
-enum { ACC_LIMITED, ACC_FULL };
-
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     const char *ids;
-    int modality, acc;
+    int modality;
     bool modality_given, json;
 } options;
 
@@ -62,7 +60,7 @@ static tl_status finish_item(tl_session *s, const options *o, tl_pass *pass, siz
     const int32_t *labels = NULL;
     size_t n_labels = 0;
     tl_status status = TL_OK;
-    if (o->acc == ACC_LIMITED)
+    if (o->settings.accuracy == TL_ACCURACY_LIMITED)
         status = tl_dataset_label_ids(s->dataset, it->row, s->processor, arena, &labels,
                                       &n_labels, err);
     if (status == TL_OK)
@@ -84,7 +82,7 @@ static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
                                tl_arena *arena, item *items, size_t n, tl_error *err)
 {
     tl_pass_options limited = pass_options;
-    limited.memory_budget = s->memory;
+    limited.memory_budget = s->settings.memory;
     tl_pass_prompt *prompts = tl_arena_alloc_zero(arena, n, sizeof *prompts);
     float *logits =
         tl_arena_alloc(arena, tl_model_dims(s->model)->n_vocab, sizeof *logits);
@@ -94,8 +92,9 @@ static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++)
         status = tl_fail_while(err,
-                               tl_model_input(s->model, &items[i].encoding, s->rope,
-                                              arena, &prompts[i].input, err),
+                               tl_model_input(s->model, &items[i].encoding,
+                                              (tl_rope)s->settings.rope, arena,
+                                              &prompts[i].input, err),
                                "prompt '%s'", s->dataset->rows[items[i].row].id);
     if (status == TL_OK)
         status = tl_pass_forward(pass, prompts, n, &limited, err);
@@ -188,9 +187,10 @@ static bool fits(const tl_session *s, const item *items, size_t n)
     size_t n_pos[BATCH_TOKENS], bytes = 0;
     for (size_t i = 0; i < n; i++)
         n_pos[i] = items[i].encoding.n_pos;
-    return s->memory == 0 || (tl_pass_bytes(s->model, n_pos, NULL, n, &pass_options,
-                                            &bytes, NULL) == TL_OK &&
-                              bytes <= s->memory);
+    return s->settings.memory == 0 ||
+           (tl_pass_bytes(s->model, n_pos, NULL, n, &pass_options, &bytes, NULL) ==
+                TL_OK &&
+            bytes <= s->settings.memory);
 }
 
 /* Takes rows from *next on for one pass: one at least, and as many as it likes. */
@@ -285,13 +285,12 @@ static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice acc_choices[] = {
-        {"limited", ACC_LIMITED}, {"full", ACC_FULL}, {0}};
     options o = {0};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
         {.name = "modality",
          .kind = TL_OPTION_CHOICE,
          .value = &o.modality,
@@ -306,10 +305,10 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .help = "only the prompts with these ids"},
         {.name = "acc",
          .kind = TL_OPTION_CHOICE,
-         .value = &o.acc,
+         .value = &o.settings.accuracy,
          .argument = "limited|full",
          .help = "best of the labels, or of the whole vocabulary (limited)",
-         .choices = acc_choices},
+         .choices = tl_accuracy_choices},
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &o.json,
@@ -321,7 +320,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     if (status != TL_OK || help)
         return status;
     tl_session s;
-    if ((status = tl_session_open(&o.session, &s, err)) != TL_OK)
+    if ((status = tl_session_open(&o.settings, &s, err)) != TL_OK)
         return status;
     size_t *rows = NULL, n = 0;
     tally count = {0};

@@ -3,72 +3,28 @@
  * cmd_study.c - `twinlens study`: the command line of the main job, and what is
  * printed at its end.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
 #include "base/file.h"
-#include "base/word_list.h"
 #include "cli/cli.h"
-#include "study/grid.h"
 #include "cli/progress_line.h"
 #include "cli/shared_options.h"
-#include "study/study.h"
 #include "twinlens/report.h"
-
-/* Fractions that were written by hand: numbers, each larger than the one before. */
-static tl_status read_fractions(const char *text, tl_arena *arena,
-                                const char *const **out, size_t *count, tl_error *err)
-{
-    tl_status status = tl_word_list_split(text, arena, out, count, err);
-    double last = -1.0;
-    for (size_t i = 0; status == TL_OK && i < *count; i++) {
-        tl_error why = {0};
-        tl_fraction fraction = {0, 1};
-        if (tl_fraction_parse((*out)[i], &fraction, &why) != TL_OK)
-            return tl_cli_misuse(err, "--fractions: %s", why.text);
-        if (tl_fraction_value(fraction) <= last)
-            return tl_cli_misuse(
-                err,
-                "--fractions: %s comes after a larger or equal one, wanted them "
-                "ascending",
-                (*out)[i]);
-        last = tl_fraction_value(fraction);
-    }
-    return status;
-}
-
-enum { KEEP_CORRECT, KEEP_ALL, KEEP_STORED };
-
-static const tl_choice modalities[] = {
-    {"text", TL_TEXT}, {"image", TL_IMAGE}, {"both", TL_MODALITY_COUNT}, {0}};
-static const tl_choice keeps[] = {
-    {"correct", KEEP_CORRECT}, {"all", KEEP_ALL}, {"stored", KEEP_STORED}, {0}};
-static const tl_choice accuracies[] = {
-    {"limited", TL_KEEP_LIMITED}, {"full", TL_KEEP_FULL}, {0}};
-static const tl_choice faiths[] = {
-    {"mean_ratio", TL_FAITH_MEAN_RATIO}, {"ratio_mean", TL_FAITH_RATIO_MEAN}, {0}};
-static const tl_choice bp_grids[] = {
-    {"triangle", TL_BP_TRIANGLE}, {"paper", TL_BP_PAPER}, {"none", TL_BP_NONE}, {0}};
-static const tl_choice metrics[] = {{"ld", 0}, {0}};
 
 /* What the table leaves as numbers and words. */
 typedef struct choices {
-    tl_attribution_flags attribution;
     tl_strings datasets;
     const char *out;
-    int modality, accuracy, keep, grid, rounding, faith, metric, bp_grid;
     bool grid_given;
-    const char *fractions;
     bool json, help;
 } choices;
 
-static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
-                       choices *c, tl_error *err)
+static tl_status parse(int argc, char **argv, FILE *out, tl_settings *o, choices *c,
+                       tl_error *err)
 {
     const tl_option options[] = {
-        TL_OPTIONS_MODEL(o->session),
+        TL_OPTIONS_MODEL(*o),
         {.name = "dataset",
          .kind = TL_OPTION_STRINGS,
          .value = &c->datasets,
@@ -85,26 +41,26 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .required = true},
         {.name = "modality",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->modality,
+         .value = &o->modality,
          .argument = "text|image|both",
          .help = "what to study (what the dataset has)",
-         .choices = modalities},
+         .choices = tl_study_modality_choices},
         {.name = "acc",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->accuracy,
+         .value = &o->accuracy,
          .argument = "limited|full",
          .help = "right among the labels, or in the whole vocabulary (limited)",
-         .choices = accuracies},
+         .choices = tl_accuracy_choices},
         {.name = "keep",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->keep,
+         .value = &o->keep,
          .argument = "correct|all|stored",
          .help = "rows to study: right now, all, or right by the dataset's 'predicted' "
                  "(correct)",
-         .choices = keeps},
+         .choices = tl_keep_choices},
         {.name = "prompts",
          .kind = TL_OPTION_SIZE,
-         .value = &o->n_prompts,
+         .value = &o->prompts,
          .argument = "N",
          .help = "rows to study of each modality (250, or all if they are fewer)"},
         {.name = "seed",
@@ -112,39 +68,39 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .value = &o->seed,
          .argument = "N",
          .help = "of split, counterfactuals and random circuits (42)"},
-        TL_OPTIONS_ROPE(o->session),
-        TL_OPTIONS_ATTRIBUTION(c->attribution),
+        TL_OPTIONS_ROPE(*o),
+        TL_OPTIONS_ATTRIBUTION(*o),
         {.name = "metric",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->metric,
+         .value = &o->metric,
          .argument = "ld",
          .help = "the logit difference (ld)",
-         .choices = metrics},
+         .choices = tl_metric_choices},
         {.name = "grid",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->grid,
+         .value = &o->grid,
          .argument = "ref|paper",
          .help = "27 or 102 circuit sizes (ref)",
          .choices = tl_grid_choices,
          .given = &c->grid_given},
         {.name = "fractions",
          .kind = TL_OPTION_STRING,
-         .value = &c->fractions,
+         .value = &o->fractions,
          .argument = "A,B,...",
          .help = "circuit sizes instead of a grid: 0.01,0.05"},
         {.name = "pct",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->rounding,
+         .value = &o->rounding,
          .argument = "exact|f32",
          .help = "how sizes are rounded (exact)",
          .choices = tl_rounding_choices,
          .published = "f32"},
         {.name = "faith",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->faith,
+         .value = &o->faith,
          .argument = "HOW",
          .help = "what chooses the circuit: mean_ratio or ratio_mean (mean_ratio)",
-         .choices = faiths},
+         .choices = tl_faith_choices},
         {.name = "threshold",
          .kind = TL_OPTION_DOUBLE,
          .value = &o->threshold,
@@ -152,29 +108,29 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
          .help = "what the smallest circuit's faithfulness exceeds (0.8)"},
         {.name = "pictures",
          .kind = TL_OPTION_COUNT,
-         .value = &o->n_pictures,
+         .value = &o->pictures,
          .argument = "N",
          .help = "image prompts kept for the report, each with its own scores (4)"},
         {.name = "validate",
          .kind = TL_OPTION_COUNT,
-         .value = &o->n_validated,
+         .value = &o->validate,
          .argument = "N",
          .help = "prompts of each modality on which attribution is compared with exact "
                  "patching (4)"},
-        TL_OPTIONS_OVERLAP(o->overlap),
-        TL_OPTIONS_INTERCHANGE(o->interchange, "inter-draws"),
-        TL_OPTIONS_ALIGN(o->probe),
-        TL_OPTIONS_BP_FILTER(o->probe),
-        TL_OPTIONS_BP_REPEAT(o->probe),
-        TL_OPTIONS_ITER_LABELS(o->probe),
+        TL_OPTIONS_OVERLAP(*o),
+        TL_OPTIONS_INTERCHANGE(*o, "inter-draws"),
+        TL_OPTIONS_ALIGN(*o),
+        TL_OPTIONS_BP_FILTER(*o),
+        TL_OPTIONS_BP_REPEAT(*o),
+        TL_OPTIONS_ITER_LABELS(*o),
         {.name = "bp-grid",
          .kind = TL_OPTION_CHOICE,
-         .value = &c->bp_grid,
+         .value = &o->bp_grid,
          .argument = "triangle|paper|none",
          .help =
              "back-patching into all layers below the source, or from the upper half "
              "into the lower, or none (triangle)",
-         .choices = bp_grids},
+         .choices = tl_bp_grid_choices},
         {.name = "json",
          .kind = TL_OPTION_FLAG,
          .value = &c->json,
@@ -184,39 +140,15 @@ static tl_status parse(int argc, char **argv, FILE *out, tl_study_options *o,
                             argv, out, &c->help, err);
 }
 
-static tl_status make_options(int argc, char **argv, FILE *out, tl_arena *arena,
-                              tl_study_options *o, choices *c, tl_error *err)
+static tl_status make_settings(int argc, char **argv, FILE *out, tl_settings *o,
+                               choices *c, tl_error *err)
 {
-    *o = (tl_study_options){.seed = TL_SPLIT_SEED,
-                            .threshold = 0.8,
-                            .n_pictures = TL_STUDY_PICTURES,
-                            .n_validated = TL_STUDY_VALIDATED,
-                            .overlap = TL_OVERLAP_DEFAULTS,
-                            .interchange = TL_INTERCHANGE_DEFAULTS};
-    *c = (choices){.modality = TL_MODALITY_COUNT, .attribution = {.ig_steps = 5}};
+    tl_settings_init(o);
+    *c = (choices){0};
     const tl_status status = parse(argc, argv, out, o, c, err);
-    if (status != TL_OK || c->help)
-        return status;
-    if (c->fractions != NULL && c->grid_given)
-        return tl_cli_misuse(err, "--grid and --fractions exclude each other");
-    if (o->session.backend == NULL)
-        o->session.backend = getenv("TWINLENS_BACKEND");
-    if (o->session.backend == NULL || o->session.backend[0] == '\0')
-        o->session.backend = tl_backend_default();
-    for (int m = 0; m < TL_MODALITY_COUNT; m++)
-        o->modalities[m] = c->modality == m;
-    o->keep = c->keep == KEEP_ALL      ? TL_KEEP_ALL
-              : c->keep == KEEP_STORED ? TL_KEEP_STORED
-                                       : (tl_study_keep)c->accuracy;
-    o->attribution = tl_attribution_flags_resolve(&c->attribution);
-    o->rounding = (tl_fraction_rounding)c->rounding;
-    o->faith = (tl_study_faith)c->faith;
-    o->bp_grid = (tl_bp_grid)c->bp_grid;
-    return c->fractions != NULL
-               ? read_fractions(c->fractions, arena, &o->fractions, &o->n_fractions,
-                                err)
-               : tl_grid_fractions((tl_grid)c->grid, arena, &o->fractions,
-                                   &o->n_fractions, err);
+    return status == TL_OK && o->fractions != NULL && c->grid_given
+               ? tl_cli_misuse(err, "--grid and --fractions exclude each other")
+               : status;
 }
 
 /* ---- where the studies go ---------------------------------------------------------- */
@@ -261,19 +193,19 @@ static tl_status name_runs(const choices *c, tl_arena *arena, const char **runs,
 
 /* ---- the command ------------------------------------------------------------------- */
 
-static tl_status study_all(tl_study_options *options, const choices *c,
+static tl_status study_all(tl_settings *settings, const choices *c,
                            const char *const *runs, tl_error *err)
 {
     const bool is_terminal = isatty(STDERR_FILENO) == 1;
     tl_status status = TL_OK;
     for (size_t i = 0; i < c->datasets.n && status == TL_OK; i++) {
         tl_progress_line line;
-        options->session.dataset = c->datasets.texts[i];
-        options->out = runs[i];
+        settings->dataset = c->datasets.texts[i];
+        settings->out = runs[i];
         if (c->datasets.n > 1)
             fprintf(stderr, "== %s\n", runs[i]);
         tl_progress_line_init(&line, stderr, is_terminal, NULL, NULL);
-        status = tl_study_run(options, tl_progress_line_report, &line, err);
+        status = tl_study_run(settings, tl_progress_line_report, &line, err);
         tl_progress_line_clear(&line);
     }
     return status;
@@ -302,20 +234,20 @@ static tl_status print(const choices *c, const char *const *runs, FILE *out,
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    tl_study_options options;
+    tl_settings settings;
     choices chosen;
     const char *runs[TL_STRINGS];
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the options");
-    tl_status status = make_options(argc, argv, out, arena, &options, &chosen, err);
+    tl_status status = make_settings(argc, argv, out, &settings, &chosen, err);
     if (status == TL_OK && !chosen.help) {
         if (chosen.json && chosen.datasets.n > 1)
             status = tl_cli_misuse(err, "--json is for one dataset at a time");
         if (status == TL_OK)
             status = name_runs(&chosen, arena, runs, err);
         if (status == TL_OK)
-            status = study_all(&options, &chosen, runs, err);
+            status = study_all(&settings, &chosen, runs, err);
         if (status == TL_OK)
             status = write_report(&chosen, runs, arena, err);
         if (status == TL_OK)

@@ -14,7 +14,7 @@
 #include "twinlens/version.h"
 
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     const char *id, *out, *sites;
     bool gradient;
 } options;
@@ -129,7 +129,7 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     const tl_pass_options pass_options = {.taps = &tap,
                                           .n_taps = 1,
                                           .for_backward = o->gradient,
-                                          .memory_budget = s->memory};
+                                          .memory_budget = s->settings.memory};
     const tl_pass_prompt prompt = {.input = input};
     const size_t n_vocab = tl_model_dims(s->model)->n_vocab,
                  d_model = tl_model_dims(s->model)->d_model;
@@ -166,10 +166,10 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     status = add_inputs(s->arena, &encoding, &input, list, &n, err);
     const char *const metadata[][2] = {
         {"twinlens", TL_VERSION},
-        {"model", tl_session_model_name(&o->session)},
-        {"dataset", o->session.dataset},
+        {"model", tl_session_model_name(&o->settings)},
+        {"dataset", o->settings.dataset},
         {"id", o->id},
-        {"rope", s->rope == TL_ROPE_TRUE ? "mrope" : "sequential"},
+        {"rope", tl_choice_name(tl_rope_choices, s->settings.rope)},
     };
     if (status == TL_OK)
         status = tl_safetensors_write(o->out, list, n, metadata,
@@ -180,10 +180,11 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o = {.sites = "resid_pre,z,mlp_post,resid_post,logits"};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
         {.name = "id",
          .kind = TL_OPTION_STRING,
          .value = &o.id,
@@ -213,7 +214,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         return status;
     tl_session s;
     if ((status = tl_options_check_output(o.out, err)) != TL_OK ||
-        (status = tl_session_open(&o.session, &s, err)) != TL_OK)
+        (status = tl_session_open(&o.settings, &s, err)) != TL_OK)
         return status;
     wanted want = {0};
     status = parse_sites(o.sites, s.arena, &want, err);

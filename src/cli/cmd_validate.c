@@ -16,7 +16,7 @@
 enum { MOST_STEPS = 8 };
 
 typedef struct options {
-    tl_session_options session;
+    tl_settings settings;
     tl_selection selection;
     const char *steps;
     size_t sample, prompts;
@@ -69,7 +69,7 @@ static tl_status observe(tl_session *s, const options *o, const tl_pair *pair,
     const tl_validate_options how = {.ig_steps = r->steps,
                                      .n_ig_steps = r->n_steps,
                                      .n_components = o->sample,
-                                     .memory_budget = s->memory};
+                                     .memory_budget = s->settings.memory};
     tl_validation v;
     const tl_status status =
         tl_validate_pair(s->model, pair, &how, o->seed + 2 * prompt, arena, &v, err);
@@ -250,10 +250,11 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o = {.steps = "1,5,20", .sample = 48, .prompts = 8};
+    tl_settings_init(&o.settings);
     const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.session),
-        TL_OPTIONS_DATASET(o.session),
-        TL_OPTIONS_ROPE(o.session),
+        TL_OPTIONS_MODEL(o.settings),
+        TL_OPTIONS_DATASET(o.settings),
+        TL_OPTIONS_ROPE(o.settings),
         TL_OPTIONS_SELECTION(o.selection),
         {.name = "ig-steps",
          .kind = TL_OPTION_STRING,
@@ -282,7 +283,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
          .help = "with every component that was patched"},
     };
     return tl_session_command("validate", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.session, validate, &o, err);
+                              argv, out, &o.settings, validate, &o, err);
 }
 
 const tl_command tl_command_validate = {

@@ -55,7 +55,8 @@ static tl_status parse_choice(const tl_option *o, const char *text, tl_error *er
     char known[256] = "";
     for (const tl_choice *c = o->choices; c->name != NULL; c++) {
         if (strcmp(text, c->name) == 0) {
-            *(int *)o->value = c->value;
+            if (o->value != NULL)
+                *(int *)o->value = c->value;
             return TL_OK;
         }
         const size_t used = strlen(known);

@@ -34,7 +34,7 @@ typedef enum tl_option_kind {
     TL_OPTION_SEED,    /* uint64_t *; any decimal integer */
     TL_OPTION_BYTES,   /* size_t *; 500M, 8G, 1048576 */
     TL_OPTION_DOUBLE,  /* double *; a finite number */
-    TL_OPTION_CHOICE,  /* int *; one of the names in `choices` */
+    TL_OPTION_CHOICE,  /* int *, or NULL; one of the names in `choices` */
 } tl_option_kind;
 
 enum { TL_STRINGS = 64 };

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "study/progress.h"
+#include "twinlens/study.h"
 
 typedef struct tl_progress_line {
     FILE *out;

@@ -10,20 +10,9 @@
 
 const tl_choice tl_compat_choices[] = {{"published", 1}, {0}};
 
-tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *f)
-{
-    return (tl_attribution_options){
-        .ig_steps = f->ig_steps,
-        .ig_path = (tl_ig_path)f->ig_path,
-        .head_reduce = (tl_head_reduce)f->head_reduce,
-        .prompt_reduce = (tl_prompt_reduce)f->prompt_reduce,
-        .raw_sign = f->raw_sign,
-    };
-}
-
 tl_status tl_session_command(const char *name, const tl_option *table, size_t n_options,
                              int argc, char **argv, FILE *out,
-                             const tl_session_options *session, tl_session_body *body,
+                             const tl_settings *settings, tl_session_body *body,
                              const void *options, tl_error *err)
 {
     bool help = false;
@@ -32,7 +21,7 @@ tl_status tl_session_command(const char *name, const tl_option *table, size_t n_
     if (status != TL_OK || help)
         return status;
     tl_session s;
-    if ((status = tl_session_open(session, &s, err)) != TL_OK)
+    if ((status = tl_session_open(settings, &s, err)) != TL_OK)
         return status;
     status = body(&s, options, out, err);
     tl_session_close(&s);

@@ -25,7 +25,7 @@ extern const tl_choice tl_compat_choices[];
          .help = "cpu, or ref: slow, the definition"},                                 \
         {.name = "threads",                                                            \
          .kind = TL_OPTION_SIZE,                                                       \
-         .value = &(o).n_threads,                                                      \
+         .value = &(o).threads,                                                        \
          .argument = "N",                                                              \
          .help = "how many threads (all; changes no bit)"},                            \
         {.name = "memory",                                                             \
@@ -53,12 +53,11 @@ extern const tl_choice tl_compat_choices[];
      .help = "positions of image tokens (mrope)",                                      \
      .choices = tl_rope_choices,                                                       \
      .published = "sequential"},                                                       \
-        TL_OPTIONS_COMPAT(o)
+        TL_OPTIONS_COMPAT
 
-#define TL_OPTIONS_COMPAT(o)                                                           \
+#define TL_OPTIONS_COMPAT                                                              \
     {                                                                                  \
-        .name = "compat", .kind = TL_OPTION_CHOICE, .value = &(o).compat,              \
-        .argument = "published",                                                       \
+        .name = "compat", .kind = TL_OPTION_CHOICE, .argument = "published",           \
         .help = "every switch that is not given as the published program has it",      \
         .choices = tl_compat_choices, .sets_published = true                           \
     }
@@ -147,14 +146,14 @@ extern const tl_choice tl_compat_choices[];
 #define TL_OPTIONS_OVERLAP(o)                                                          \
     {.name = "rand-match",                                                             \
      .kind = TL_OPTION_CHOICE,                                                         \
-     .value = &(o).match,                                                              \
+     .value = &(o).rand_match,                                                         \
      .argument = "whole|segment|unique",                                               \
      .help = "random circuits have as many components in all, in each segment, or in " \
              "the data as many with positions dropped (whole)",                        \
      .choices = tl_random_match_choices},                                              \
         {.name = "rand-draws",                                                         \
          .kind = TL_OPTION_SIZE,                                                       \
-         .value = &(o).draws,                                                          \
+         .value = &(o).rand_draws,                                                     \
          .argument = "N",                                                              \
          .help = "random circuits that the overlap is compared with (20)",             \
          .published = "1"},                                                            \
@@ -169,13 +168,13 @@ extern const tl_choice tl_compat_choices[];
 #define TL_OPTIONS_INTERCHANGE(o, draws_name)                                          \
     {.name = "inter-rand",                                                             \
      .kind = TL_OPTION_CHOICE,                                                         \
-     .value = &(o).random,                                                             \
+     .value = &(o).inter_rand,                                                         \
      .argument = "valid|ref",                                                          \
      .help = "random parts: all different, or as published (valid)",                   \
      .choices = tl_inter_random_choices,                                               \
      .published = "ref"},                                                              \
     {                                                                                  \
-        .name = draws_name, .kind = TL_OPTION_SIZE, .value = &(o).draws,               \
+        .name = draws_name, .kind = TL_OPTION_SIZE, .value = &(o).inter_draws,         \
         .argument = "N", .help = "random parts of each segment of an interchange (5)", \
         .published = "1"                                                               \
     }
@@ -218,26 +217,16 @@ extern const tl_choice tl_compat_choices[];
         .choices = tl_iter_labels_choices, .published = "union"                        \
     }
 
-/* What TL_OPTIONS_ATTRIBUTION leaves as numbers and words. */
-typedef struct tl_attribution_flags {
-    size_t ig_steps;
-    int ig_path, head_reduce, prompt_reduce;
-    bool raw_sign;
-} tl_attribution_flags;
-
-/* What they come to, without a memory budget. */
-tl_attribution_options tl_attribution_flags_resolve(const tl_attribution_flags *flags);
-
 /*
  * Most of a command. Reads the table's options, with --help prints them and is done;
- * opens the session that `session` (one of the options) describes, hands it and
+ * opens the session that the settings (among the options) describe, hands it and
  * `options` to `body`, and closes it.
  */
 typedef tl_status tl_session_body(tl_session *session, const void *options, FILE *out,
                                   tl_error *err);
 tl_status tl_session_command(const char *name, const tl_option *table, size_t n_options,
                              int argc, char **argv, FILE *out,
-                             const tl_session_options *session, tl_session_body *body,
+                             const tl_settings *settings, tl_session_body *body,
                              const void *options, tl_error *err);
 
 /* Whether a file can be written where --out says, asked before hours of computing:

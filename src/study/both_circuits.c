@@ -46,8 +46,7 @@ static tl_status read_circuit(tl_session *s, const tl_both_options *o,
     return tl_set_from_circuit(&circuit, s->arena, out, err);
 }
 
-tl_status tl_both_circuits_read(tl_session *s,
-                                const tl_session_options *session_options,
+tl_status tl_both_circuits_read(tl_session *s, const tl_settings *settings,
                                 const tl_both_options *o, tl_both_circuits *out,
                                 tl_error *err)
 {
@@ -58,8 +57,7 @@ tl_status tl_both_circuits_read(tl_session *s,
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = find_span(s, (tl_modality)m, &span[m], err);
     if (status == TL_OK && !o->any_scores)
-        status =
-            tl_fingerprint_take(session_options, s->dataset, s->arena, &wanted, err);
+        status = tl_fingerprint_take(settings, s->dataset, s->arena, &wanted, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && !o->any_scores; m++)
         status = tl_fingerprint_check(o->scores[m], &wanted, (tl_modality)m, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)

@@ -23,8 +23,7 @@ typedef struct tl_both_circuits {
 /* In the session's arena. The first prompt of each modality says where its parts
  * are; TL_ERR_DATA when there is none, or a score file has other positions, or is of
  * another model or dataset. */
-tl_status tl_both_circuits_read(tl_session *session,
-                                const tl_session_options *session_options,
+tl_status tl_both_circuits_read(tl_session *session, const tl_settings *settings,
                                 const tl_both_options *options, tl_both_circuits *out,
                                 tl_error *err);
 

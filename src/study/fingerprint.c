@@ -46,14 +46,14 @@ static tl_status glance(tl_sha256 *hash, const char *path, tl_error *err)
     return status;
 }
 
-static tl_status take_model(const tl_session_options *options, tl_arena *arena,
+static tl_status take_model(const tl_settings *settings, tl_arena *arena,
                             char hex[TL_SHA256_HEX], tl_error *err)
 {
     const char *folder = NULL;
     tl_safetensors *weights = NULL;
     tl_sha256 hash;
     tl_sha256_init(&hash);
-    tl_status status = tl_session_model(options, arena, &folder, err);
+    tl_status status = tl_session_model(settings, arena, &folder, err);
     const char *config =
         status == TL_OK ? tl_path_join(arena, folder, "config.json") : NULL;
     if (status == TL_OK && config == NULL)
@@ -86,11 +86,10 @@ static tl_status take_dataset(const tl_dataset *dataset, tl_arena *arena,
     return status;
 }
 
-tl_status tl_fingerprint_take(const tl_session_options *options,
-                              const tl_dataset *dataset, tl_arena *arena,
-                              tl_fingerprint *out, tl_error *err)
+tl_status tl_fingerprint_take(const tl_settings *settings, const tl_dataset *dataset,
+                              tl_arena *arena, tl_fingerprint *out, tl_error *err)
 {
-    const tl_status status = take_model(options, arena, out->model, err);
+    const tl_status status = take_model(settings, arena, out->model, err);
     return status == TL_OK ? take_dataset(dataset, arena, out->dataset, err) : status;
 }
 

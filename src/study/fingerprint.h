@@ -18,9 +18,8 @@ typedef struct tl_fingerprint {
  * header is) and 255 pieces of 4 KiB spread evenly over it, so that 15 GB cost no more than a
  * glance; dataset.jsonl and task.json, whole. Where files lie does not count.
  */
-tl_status tl_fingerprint_take(const tl_session_options *options,
-                              const tl_dataset *dataset, tl_arena *arena,
-                              tl_fingerprint *out, tl_error *err);
+tl_status tl_fingerprint_take(const tl_settings *settings, const tl_dataset *dataset,
+                              tl_arena *arena, tl_fingerprint *out, tl_error *err);
 
 /* Keys of score files. */
 #define TL_FINGERPRINT_MODEL "model_fingerprint"

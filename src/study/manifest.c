@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "study/choices.h"
 #include "twinlens/safetensors.h"
 #include "twinlens/version.h"
 
@@ -135,7 +136,7 @@ static tl_status add_dataset_files(tl_manifest *manifest, const tl_dataset *data
     return status;
 }
 
-static tl_status add_hashes(tl_manifest *manifest, const tl_study_options *options,
+static tl_status add_hashes(tl_manifest *manifest, const tl_settings *settings,
                             const tl_dataset *dataset,
                             const bool modalities[TL_MODALITY_COUNT],
                             const tl_study_db *known, tl_progress *progress,
@@ -145,7 +146,7 @@ static tl_status add_hashes(tl_manifest *manifest, const tl_study_options *optio
     tl_safetensors *weights = NULL;
     const char *folder = NULL;
     size_t n_model = 0;
-    tl_status status = tl_session_model(&options->session, arena, &folder, err);
+    tl_status status = tl_session_model(settings, arena, &folder, err);
     if (status == TL_OK)
         status = tl_safetensors_open(folder, &weights, err);
     if (status != TL_OK)
@@ -217,17 +218,16 @@ static const char *joined(tl_arena *arena, const char *const *texts, size_t n)
     return all;
 }
 
-tl_status tl_manifest_make(const tl_study_options *options, const tl_session *session,
+tl_status tl_manifest_make(const tl_settings *settings, const tl_sizes *sizes,
+                           const tl_session *session,
                            const bool modalities[TL_MODALITY_COUNT],
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err)
 {
-    static const char *const keeps[] = {"limited", "full", "all", "stored"};
-    const tl_attribution_options *a = &options->attribution;
     const tl_dataset *dataset = session->dataset;
     tl_manifest m = {0};
     const char *hashes[2] = {NULL, NULL};
-    const tl_status status = add_hashes(&m, options, dataset, modalities, known,
+    const tl_status status = add_hashes(&m, settings, dataset, modalities, known,
                                         progress, hashes, arena, err);
     if (status != TL_OK)
         return status;
@@ -240,39 +240,40 @@ tl_status tl_manifest_make(const tl_study_options *options, const tl_session *se
             !modalities[TL_IMAGE]  ? "text"
             : !modalities[TL_TEXT] ? "image"
                                    : "text,image");
-    add_key(&m, "backend", options->session.backend);
-    add_key(&m, "rope", tl_choice_name(tl_rope_choices, options->session.rope));
-    add_key(&m, "keep", keeps[options->keep]);
+    add_key(&m, "backend", settings->backend);
+    add_key(&m, "rope", tl_choice_name(tl_rope_choices, settings->rope));
+    add_key(&m, "keep",
+            settings->keep == TL_KEEP_CORRECT
+                ? tl_choice_name(tl_accuracy_choices, settings->accuracy)
+                : tl_choice_name(tl_keep_choices, settings->keep));
     add_key(&m, "prompts",
-            options->n_prompts > 0 ? size_text(arena, options->n_prompts) : "default");
-    add_key(&m, "seed", size_text(arena, options->seed));
-    add_key(&m, "ig-steps", size_text(arena, a->ig_steps));
-    add_key(&m, "ig-path", a->ig_path == TL_IG_FULL ? "full" : "textonly");
-    add_key(&m, "head-reduce", a->head_reduce == TL_HEAD_ABS_DIM ? "absdim" : "dot");
-    add_key(&m, "prompt-reduce", a->prompt_reduce == TL_PROMPT_ABS ? "abs" : "signed");
-    add_key(&m, "fractions", joined(arena, options->fractions, options->n_fractions));
-    add_key(&m, "pct", options->rounding == TL_FRACTION_EXACT ? "exact" : "f32");
-    add_key(&m, "faith",
-            options->faith == TL_FAITH_MEAN_RATIO ? "mean_ratio" : "ratio_mean");
-    add_key(&m, "threshold", real_text(arena, options->threshold));
-    add_key(&m, "pictures", size_text(arena, options->n_pictures));
-    add_key(&m, "validate", size_text(arena, options->n_validated));
-    const tl_overlap_options *overlap = &options->overlap;
-    add_key(&m, "rand-match", tl_choice_name(tl_random_match_choices, overlap->match));
-    add_key(&m, "rand-draws", size_text(arena, overlap->draws));
-    add_key(&m, "niou", tl_choice_name(tl_niou_choices, overlap->niou));
+            settings->prompts > 0 ? size_text(arena, settings->prompts) : "default");
+    add_key(&m, "seed", size_text(arena, settings->seed));
+    add_key(&m, "ig-steps", size_text(arena, settings->ig_steps));
+    add_key(&m, "ig-path", tl_choice_name(tl_ig_path_choices, settings->ig_path));
+    add_key(&m, "head-reduce",
+            tl_choice_name(tl_head_reduce_choices, settings->head_reduce));
+    add_key(&m, "prompt-reduce",
+            tl_choice_name(tl_prompt_reduce_choices, settings->prompt_reduce));
+    add_key(&m, "fractions", joined(arena, sizes->texts, sizes->n));
+    add_key(&m, "pct", tl_choice_name(tl_rounding_choices, settings->rounding));
+    add_key(&m, "faith", tl_choice_name(tl_faith_choices, settings->faith));
+    add_key(&m, "threshold", real_text(arena, settings->threshold));
+    add_key(&m, "pictures", size_text(arena, settings->pictures));
+    add_key(&m, "validate", size_text(arena, settings->validate));
+    add_key(&m, "rand-match",
+            tl_choice_name(tl_random_match_choices, settings->rand_match));
+    add_key(&m, "rand-draws", size_text(arena, settings->rand_draws));
+    add_key(&m, "niou", tl_choice_name(tl_niou_choices, settings->niou));
     add_key(&m, "inter-rand",
-            tl_choice_name(tl_inter_random_choices, options->interchange.random));
-    add_key(&m, "inter-draws", size_text(arena, options->interchange.draws));
-    add_key(&m, "align", tl_choice_name(tl_align_choices, options->probe.align));
-    add_key(&m, "bp-filter",
-            tl_choice_name(tl_bp_filter_choices, options->probe.bp_filter));
-    add_key(&m, "bp-repeat",
-            tl_choice_name(tl_bp_repeat_choices, options->probe.bp_repeat));
+            tl_choice_name(tl_inter_random_choices, settings->inter_rand));
+    add_key(&m, "inter-draws", size_text(arena, settings->inter_draws));
+    add_key(&m, "align", tl_choice_name(tl_align_choices, settings->align));
+    add_key(&m, "bp-filter", tl_choice_name(tl_bp_filter_choices, settings->bp_filter));
+    add_key(&m, "bp-repeat", tl_choice_name(tl_bp_repeat_choices, settings->bp_repeat));
     add_key(&m, "iter-labels",
-            tl_choice_name(tl_iter_labels_choices, options->probe.iter_labels));
-    static const char *const bp_grids[] = {"triangle", "paper", "none"};
-    add_key(&m, "bp-grid", bp_grids[options->bp_grid]);
+            tl_choice_name(tl_iter_labels_choices, settings->iter_labels));
+    add_key(&m, "bp-grid", tl_choice_name(tl_bp_grid_choices, settings->bp_grid));
     for (size_t i = 0; i < m.n_keys; i++)
         if (m.keys[i].value == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the manifest");

@@ -6,8 +6,9 @@
 #ifndef TWINLENS_STUDY_MANIFEST_H
 #define TWINLENS_STUDY_MANIFEST_H
 
-#include "study/study.h"
 #include "store/study_db.h"
+#include "study/progress.h"
+#include "study/session.h"
 
 enum { TL_MANIFEST_KEYS = 40 };
 
@@ -22,7 +23,8 @@ typedef struct tl_manifest {
  * Hashes the files of model and dataset, except those whose hash `known` remembers
  * for the size and time that they have; all results live in `arena`.
  */
-tl_status tl_manifest_make(const tl_study_options *options, const tl_session *session,
+tl_status tl_manifest_make(const tl_settings *settings, const tl_sizes *sizes,
+                           const tl_session *session,
                            const bool modalities[TL_MODALITY_COUNT],
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err);

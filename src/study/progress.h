@@ -21,24 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What has just happened to a stage. */
-typedef enum tl_progress_event {
-    TL_PROGRESS_BEGIN,
-    TL_PROGRESS_STEP,
-    TL_PROGRESS_END,
-} tl_progress_event;
-
-typedef struct tl_progress_report {
-    tl_progress_event event;
-    const char *stage; /* "attribute image" */
-    size_t n_done, n_units;
-    double
-        seconds; /* left of all stages, NaN when nothing is known yet; at the end of a
-                     * stage: that it took */
-} tl_progress_report;
-
-/* Is called at each beginning, step and end, by the thread that does the work. */
-typedef void tl_progress_fn(void *user, const tl_progress_report *report);
+#include "twinlens/study.h"
 
 enum { TL_PROGRESS_STAGES = 16 };
 

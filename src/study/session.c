@@ -7,34 +7,31 @@
 
 #include "base/word_list.h"
 
-const char *tl_session_model_name(const tl_session_options *o)
+const char *tl_session_model_name(const tl_settings *o)
 {
     return o->model != NULL ? o->model : "bundled";
 }
 
-tl_status tl_session_model(const tl_session_options *o, tl_arena *arena,
-                           const char **folder, tl_error *err)
+tl_status tl_session_model(const tl_settings *o, tl_arena *arena, const char **folder,
+                           tl_error *err)
 {
     return tl_model_folder(o->model, arena, folder, err);
 }
 
-tl_status tl_session_open(const tl_session_options *o, tl_session *out, tl_error *err)
+tl_status tl_session_open(const tl_settings *given, tl_session *out, tl_error *err)
 {
-    enum { MOST_THREADS = 4096 };
-    if (o->n_threads > MOST_THREADS)
-        return tl_fail(err, TL_ERR_ARGUMENT, "--threads is %zu, wanted at most %d",
-                       o->n_threads, MOST_THREADS);
-    tl_session s = {
-        .rope = (tl_rope)o->rope, .memory = o->memory, .arena = tl_arena_create()};
-    if (s.arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a session");
-    const char *backend = o->backend != NULL ? o->backend : getenv("TWINLENS_BACKEND");
+    tl_session s = {0};
+    tl_status status = tl_settings_take(given, &s.settings, err);
+    if (status != TL_OK)
+        return status;
+    const tl_settings *o = &s.settings;
     const tl_model_options model = {
-        .backend = backend != NULL && backend[0] != '\0' ? backend : NULL,
-        .n_threads = o->n_threads,
-        .cache_bytes = o->cache};
+        .backend = o->backend, .n_threads = o->threads, .cache_bytes = o->cache};
     const char *folder = NULL;
-    tl_status status = tl_session_model(o, s.arena, &folder, err);
+    s.arena = tl_arena_create();
+    status = s.arena != NULL
+                 ? tl_session_model(o, s.arena, &folder, err)
+                 : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a session");
     /* The dataset first: it is quickly read, and what is wrong with it quickly said. */
     if (status == TL_OK && o->dataset != NULL)
         status = tl_dataset_open(o->dataset, &s.dataset, err);
@@ -66,9 +63,10 @@ tl_status tl_session_input(tl_session *s, size_t row, tl_arena *arena,
     tl_encoding e;
     tl_status status = tl_dataset_encode(s->dataset, row, s->processor, arena, &e, err);
     if (status == TL_OK)
-        status =
-            tl_fail_while(err, tl_model_input(s->model, &e, s->rope, arena, input, err),
-                          "prompt '%s'", s->dataset->rows[row].id);
+        status = tl_fail_while(
+            err,
+            tl_model_input(s->model, &e, (tl_rope)s->settings.rope, arena, input, err),
+            "prompt '%s'", s->dataset->rows[row].id);
     if (status == TL_OK && encoding != NULL)
         *encoding = e;
     return status;
@@ -172,9 +170,10 @@ static tl_status make_prompt(tl_session *s, prompts *p, size_t row, tl_error *er
         status =
             tl_dataset_check_lengths(s->dataset, rows, encodings, 2, p->needed_by, err);
     if (status == TL_OK)
-        status = tl_fail_while(
-            err, tl_model_input(s->model, &e, s->rope, s->arena, &p->inputs[row], err),
-            "prompt '%s'", s->dataset->rows[row].id);
+        status = tl_fail_while(err,
+                               tl_model_input(s->model, &e, (tl_rope)s->settings.rope,
+                                              s->arena, &p->inputs[row], err),
+                               "prompt '%s'", s->dataset->rows[row].id);
     p->made[row] = status == TL_OK;
     tl_arena_rewind(p->scratch, mark);
     return status;

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * session.h - what most commands begin with: the options that they share, an open
- * model, its processor, a dataset, and the prompts of a modality as pairs.
+ * session.h - what every experiment begins with: an open model, its processor, a
+ * dataset, and the prompts of a modality as pairs.
  */
 #ifndef TWINLENS_STUDY_SESSION_H
 #define TWINLENS_STUDY_SESSION_H
 
+#include "study/settings.h"
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
-
-typedef struct tl_session_options {
-    const char *model; /* NULL: the bundled one */
-    const char *dataset;
-    const char *backend; /* NULL: $TWINLENS_BACKEND, else the build's best */
-    size_t n_threads, memory, cache;
-    int rope;   /* a tl_rope */
-    int compat; /* --compat was given; the option table has acted on it */
-} tl_session_options;
 
 /* Which prompts a command takes as pairs. */
 typedef struct tl_selection {
@@ -27,23 +19,21 @@ typedef struct tl_selection {
 
 /* The model's folder, which holds its config.json. TL_ERR_NOT_FOUND naming the places
  * where the bundled model was looked for: beside the program, as installed or built. */
-tl_status tl_session_model(const tl_session_options *options, tl_arena *arena,
+tl_status tl_session_model(const tl_settings *settings, tl_arena *arena,
                            const char **folder, tl_error *err);
 
 /* As it was given, for files that name it; "bundled". */
-const char *tl_session_model_name(const tl_session_options *options);
+const char *tl_session_model_name(const tl_settings *settings);
 
 typedef struct tl_session {
     tl_model *model;
     tl_processor *processor;
-    tl_dataset *dataset; /* NULL when the options name none */
+    tl_dataset *dataset; /* NULL when the settings name none */
     tl_arena *arena;     /* lives as long as the session */
-    tl_rope rope;
-    size_t memory;
+    tl_settings settings;
 } tl_session;
 
-tl_status tl_session_open(const tl_session_options *options, tl_session *out,
-                          tl_error *err);
+tl_status tl_session_open(const tl_settings *settings, tl_session *out, tl_error *err);
 void tl_session_close(tl_session *session);
 
 /* Encodes and assembles one row, in `arena`; `encoding` may be NULL. */

@@ -36,15 +36,15 @@ static size_t available_memory(void)
 /* Opens the inputs, and sees how much memory that leaves for buffers and passes. */
 static tl_status open_session(tl_study *study, tl_error *err)
 {
-    tl_session_options options = study->options->session;
-    const size_t all = options.memory > 0 ? options.memory : available_memory();
-    options.cache = tl_study_cache_bytes(&options, all);
-    const tl_status status = tl_session_open(&options, &study->session, err);
+    tl_settings settings = study->settings;
+    const size_t all = settings.memory > 0 ? settings.memory : available_memory();
+    settings.cache = tl_study_cache_bytes(&settings, all);
+    const tl_status status = tl_session_open(&settings, &study->session, err);
     if (status != TL_OK || all == 0)
         return status;
-    study->scratch = tl_memory_plan_products(study->session.model, options.backend,
-                                             options.n_threads, true);
-    const size_t taken = options.cache + study->scratch;
+    study->scratch = tl_memory_plan_products(study->session.model, settings.backend,
+                                             settings.threads, true);
+    const size_t taken = settings.cache + study->scratch;
     study->memory = all > taken ? all - taken : 1;
     return TL_OK;
 }
@@ -66,16 +66,16 @@ static tl_status reserve_vision(tl_study *study, const tl_pixels *pixels, tl_err
     return status;
 }
 
-/* The modalities that were asked for, or those that there are. */
+/* The modality that was asked for, or those that there are. */
 static tl_status choose_modalities(tl_study *study, tl_error *err)
 {
-    const bool *asked = study->options->modalities;
+    const int asked = study->settings.modality;
     size_t rows[TL_MODALITY_COUNT] = {0};
     for (size_t i = 0; i < study->session.dataset->n_rows; i++)
         rows[study->session.dataset->rows[i].modality]++;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         study->modalities[m] =
-            asked[TL_TEXT] || asked[TL_IMAGE] ? asked[m] : rows[m] > 0;
+            asked == TL_MODALITY_COUNT ? rows[m] > 0 : asked == (int)m;
         if (study->modalities[m] && rows[m] == 0)
             return tl_fail(err, TL_ERR_DATA, "%s: has no %s prompts",
                            study->session.dataset->path,
@@ -93,19 +93,6 @@ static tl_status open_inputs(tl_study *study, tl_error *err)
         return tl_fail(err, TL_ERR_DATA, "%s: has no prompts",
                        study->session.dataset->path);
     return choose_modalities(study, err);
-}
-
-static tl_status parse_fractions(tl_study *study, tl_error *err)
-{
-    const size_t n = study->options->n_fractions;
-    tl_fraction *fractions = tl_arena_alloc(study->session.arena, n, sizeof *fractions);
-    if (fractions == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu fractions", n);
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = tl_fraction_parse(study->options->fractions[i], &fractions[i], err);
-    study->fractions = fractions;
-    return status;
 }
 
 /*
@@ -152,7 +139,7 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, size_t *n_
 static tl_status check_predictions(const tl_study *study, tl_error *err)
 {
     const tl_dataset *d = study->session.dataset;
-    if (study->options->keep != TL_KEEP_STORED)
+    if (study->settings.keep != TL_KEEP_STORED)
         return TL_OK;
     for (size_t row = 0; row < d->n_rows; row++)
         if (study->modalities[d->rows[row].modality] && d->rows[row].predicted == NULL)
@@ -183,7 +170,7 @@ static tl_status check_all_prompts(tl_study *study, tl_error *err)
 static tl_status remove_page(const tl_study *study, tl_error *err)
 {
     const char *path =
-        tl_path_join(study->session.arena, study->options->out, "report.html");
+        tl_path_join(study->session.arena, study->settings.out, "report.html");
     if (path == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     return unlink(path) == 0 || errno == ENOENT
@@ -195,7 +182,7 @@ static tl_status remove_page(const tl_study *study, tl_error *err)
 /* A killed study leaves files that were not whole yet, under names of their own. */
 static void remove_parts(const tl_study *study)
 {
-    DIR *dir = opendir(study->options->out);
+    DIR *dir = opendir(study->settings.out);
     if (dir == NULL)
         return;
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
@@ -205,7 +192,7 @@ static void remove_parts(const tl_study *study)
         if (!ours || strstr(entry->d_name, ".part-") == NULL)
             continue;
         const char *path =
-            tl_path_join(study->session.arena, study->options->out, entry->d_name);
+            tl_path_join(study->session.arena, study->settings.out, entry->d_name);
         if (path != NULL)
             unlink(path);
     }
@@ -216,18 +203,18 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 {
     tl_manifest manifest;
     const char *db =
-        tl_path_join(study->session.arena, study->options->out, TL_STUDY_DB_NAME);
+        tl_path_join(study->session.arena, study->settings.out, TL_STUDY_DB_NAME);
     if (db == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     /* A study that cannot run leaves no folder behind. */
     const bool is_new = !tl_file_exists(db);
     tl_status status = is_new ? check_all_prompts(study, err) : TL_OK;
     if (status == TL_OK)
-        status = tl_study_db_open(study->options->out, TL_STUDY_WRITE, &study->db, err);
+        status = tl_study_db_open(study->settings.out, TL_STUDY_WRITE, &study->db, err);
     if (status == TL_OK)
-        status = tl_manifest_make(study->options, &study->session, study->modalities,
-                                  study->db, study->progress, study->session.arena,
-                                  &manifest, err);
+        status = tl_manifest_make(&study->settings, &study->sizes, &study->session,
+                                  study->modalities, study->db, study->progress,
+                                  study->session.arena, &manifest, err);
     if (status == TL_OK)
         status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
                                    manifest.files, manifest.n_files, err);
@@ -249,7 +236,6 @@ static void announce(tl_study *study)
         "predict",  "attribute",   "evaluate", "pictures",
         "validate", "interchange", "align",    "back-patch"};
     const bool both = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
-    const tl_study_options *o = study->options;
     const size_t layers = tl_model_dims(study->session.model)->n_layers;
     size_t rows[TL_MODALITY_COUNT] = {0};
     for (size_t i = 0; i < study->session.dataset->n_rows; i++)
@@ -260,7 +246,8 @@ static void announce(tl_study *study)
                 (s == TL_STAGE_ALIGN && (m == TL_TEXT || !both)))
                 continue;
             tl_study_cost cost;
-            tl_study_costs(o, layers, rows[m], both, &cost);
+            tl_study_costs(&study->settings, study->sizes.n, layers, rows[m], both,
+                           &cost);
             char name[48];
             snprintf(name, sizeof name, "%s %s", names[s],
                      tl_modality_name((tl_modality)m));
@@ -296,16 +283,33 @@ static tl_status run_stages(tl_study *study, tl_error *err)
     return status;
 }
 
-tl_status tl_study_run(const tl_study_options *options, tl_progress_fn *report,
-                       void *user, tl_error *err)
+/* What is wrong with the settings is said before anything is opened. */
+static tl_status take_settings(const tl_settings *given, tl_study *study,
+                               tl_arena *arena, tl_error *err)
+{
+    tl_status status = tl_settings_take(given, &study->settings, err);
+    if (status == TL_OK &&
+        (study->settings.dataset == NULL || study->settings.out == NULL))
+        status = tl_fail(err, TL_ERR_ARGUMENT, "%s is missing",
+                         study->settings.dataset == NULL ? "dataset" : "out");
+    return status == TL_OK
+               ? tl_settings_sizes(&study->settings, true, arena, &study->sizes, err)
+               : status;
+}
+
+tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void *user,
+                       tl_error *err)
 {
     tl_progress progress;
-    tl_study study = {.options = options, .progress = &progress};
+    tl_study study = {.progress = &progress};
     bool finished = false;
     tl_progress_init(&progress, report, user, NULL, NULL);
-    tl_status status = open_inputs(&study, err);
+    tl_arena *arena = tl_arena_create();
+    tl_status status = arena != NULL
+                           ? take_settings(settings, &study, arena, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a study");
     if (status == TL_OK)
-        status = parse_fractions(&study, err);
+        status = open_inputs(&study, err);
     if (status == TL_OK)
         status = open_store(&study, &finished, err);
     if (status == TL_OK && !finished)
@@ -314,5 +318,6 @@ tl_status tl_study_run(const tl_study_options *options, tl_progress_fn *report,
         status = run_stages(&study, err);
     tl_study_db_close(study.db);
     tl_session_close(&study.session);
+    tl_arena_destroy(arena);
     return status;
 }

@@ -55,7 +55,7 @@ static const char *file_path(const tl_study *study, const char *what,
 {
     char name[64];
     snprintf(name, sizeof name, "%s.%s.safetensors", what, tl_modality_name(modality));
-    return tl_path_join(study->session.arena, study->options->out, name);
+    return tl_path_join(study->session.arena, study->settings.out, name);
 }
 
 /* What the prompts of a modality have in common, from the first that was used. */
@@ -74,7 +74,7 @@ static tl_status get_span(const tl_study *study, tl_modality modality, size_t ro
             return TL_OK;
         }
     return tl_fail(err, TL_ERR_FORMAT, "%s/" TL_STUDY_DB_NAME ": row %zu is missing",
-                   study->options->out, row);
+                   study->settings.out, row);
 }
 
 /* ---- the sums under way ------------------------------------------------------ */
@@ -217,8 +217,8 @@ static tl_status write_scores(const tl_study *study, tl_modality modality,
     const size_t n_pairs = tl_attribution_get_state(attribution).n_pairs;
     char pairs[24], begin[24], end[24], hex[TL_SHA256_HEX];
     tl_fingerprint made_from;
-    tl_status status = tl_fingerprint_take(
-        &study->options->session, study->session.dataset, arena, &made_from, err);
+    tl_status status = tl_fingerprint_take(&study->settings, study->session.dataset,
+                                           arena, &made_from, err);
     snprintf(pairs, sizeof pairs, "%zu", n_pairs);
     snprintf(begin, sizeof begin, "%zu", span->data_begin);
     snprintf(end, sizeof end, "%zu", span->data_end);
@@ -278,9 +278,9 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
         status = get_span(study, modality, pairs[0].row, &span, err);
     if (status != TL_OK)
         goto done;
-    tl_attribution_options options = study->options->attribution;
     const size_t kept = tl_study_attribution_bytes(study, span.n_pos);
-    options.memory_budget = study->memory > kept ? study->memory - kept : 0;
+    const tl_attribution_options options = tl_settings_attribution(
+        &study->settings, study->memory > kept ? study->memory - kept : 0);
     status = tl_attribution_create(study->session.model, span.n_pos, &options,
                                    &attribution, err);
     if (status == TL_OK)
@@ -378,7 +378,7 @@ static tl_status rank_magnitudes(tl_study *study, tl_modality modality,
 static tl_status make_circuits(tl_study *study, tl_modality modality, tl_arena *arena,
                                tl_circuit **out, tl_error *err)
 {
-    const size_t n = study->options->n_fractions;
+    const size_t n = study->sizes.n;
     tl_ranking *rankings = tl_arena_alloc(arena, TL_STUDY_KIND_COUNT, sizeof *rankings);
     tl_circuit *circuits =
         tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof *circuits);
@@ -391,13 +391,13 @@ static tl_status make_circuits(tl_study *study, tl_modality modality, tl_arena *
                                  &rankings[TL_STUDY_MAGNITUDE], err);
     if (status == TL_OK)
         status = tl_ranking_random(&rankings[TL_STUDY_CIRCUIT],
-                                   study->options->seed + (uint64_t)modality, arena,
+                                   study->settings.seed + (uint64_t)modality, arena,
                                    &rankings[TL_STUDY_RANDOM], err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < TL_STUDY_KIND_COUNT * n; i++)
-        circuits[i] = tl_circuit_at(&rankings[i / n], study->fractions[i % n],
-                                    study->options->rounding);
+        circuits[i] = tl_circuit_at(&rankings[i / n], study->sizes.fractions[i % n],
+                                    (tl_fraction_rounding)study->settings.rounding);
     *out = circuits;
     return TL_OK;
 }
@@ -407,7 +407,7 @@ static tl_status evaluate_pair(tl_study *study, tl_modality modality,
                                const tl_study_pair *pair, const tl_circuit *circuits,
                                tl_arena *arena, tl_error *err)
 {
-    const size_t n = study->options->n_fractions;
+    const size_t n = study->sizes.n;
     tl_pair *made = NULL;
     tl_evaluation result = {
         .circuit = tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof(double))};
@@ -439,14 +439,14 @@ static tl_status evaluate_pair(tl_study *study, tl_modality modality,
 
 static double chosen(const tl_study *study, const tl_study_point *point)
 {
-    return study->options->faith == TL_FAITH_MEAN_RATIO ? point->mean_of_ratios
+    return study->settings.faith == TL_FAITH_MEAN_RATIO ? point->mean_of_ratios
                                                         : point->ratio_of_means;
 }
 
 static tl_status summarise(const tl_study *study, tl_modality modality,
                            const tl_circuit *circuits, tl_arena *arena, tl_error *err)
 {
-    const size_t n = study->options->n_fractions;
+    const size_t n = study->sizes.n;
     tl_study_evaluations done;
     tl_study_point *points =
         tl_arena_alloc(arena, TL_STUDY_KIND_COUNT * n, sizeof *points);
@@ -472,7 +472,7 @@ static tl_status summarise(const tl_study *study, tl_modality modality,
         points[at] = (tl_study_point){.modality = modality,
                                       .kind = (tl_study_kind)(at / n),
                                       .point = at % n,
-                                      .fraction = study->options->fractions[at % n],
+                                      .fraction = study->sizes.texts[at % n],
                                       .n_heads = circuits[at].n_heads,
                                       .n_neurons = circuits[at].n_neurons,
                                       .mean_of_ratios = f.mean_of_ratios,
@@ -483,9 +483,10 @@ static tl_status summarise(const tl_study *study, tl_modality modality,
     }
     tl_study_minimal minimal = {.modality = modality};
     for (size_t i = 0; i < n; i++)
-        if (chosen(study, &points[i]) > study->options->threshold &&
-            (!minimal.found || tl_fraction_value(study->fractions[i]) <
-                                   tl_fraction_value(study->fractions[minimal.point])))
+        if (chosen(study, &points[i]) > study->settings.threshold &&
+            (!minimal.found ||
+             tl_fraction_value(study->sizes.fractions[i]) <
+                 tl_fraction_value(study->sizes.fractions[minimal.point])))
             minimal = (tl_study_minimal){modality, true, i};
     const tl_rows both[] = {{TL_ROW_POINT, points, TL_STUDY_KIND_COUNT * n},
                             {TL_ROW_MINIMAL, &minimal, 1}};
@@ -514,8 +515,8 @@ tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err
     status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_EVALUATION,
                                    study->session.arena, &pairs, &n_pairs, err);
     if (status == TL_OK)
-        status = tl_study_db_get_evaluations(
-            study->db, modality, study->options->n_fractions, arena, &done, err);
+        status = tl_study_db_get_evaluations(study->db, modality, study->sizes.n, arena,
+                                             &done, err);
     if (status == TL_OK)
         status = make_circuits(study, modality, arena, &circuits, err);
     /* Pairs are evaluated in order, so those that are done are the first ones. */

@@ -47,8 +47,9 @@ static tl_status read_circuit(const tl_study *study, tl_modality modality,
         status = tl_study_rank(study, modality, own, &ranking, err);
     if (status == TL_OK) {
         *span = (tl_span){scores.n_pos, scores.data_begin, scores.data_end};
-        const tl_circuit circuit = tl_circuit_at(
-            &ranking, study->fractions[minimal.point], study->options->rounding);
+        const tl_circuit circuit =
+            tl_circuit_at(&ranking, study->sizes.fractions[minimal.point],
+                          (tl_fraction_rounding)study->settings.rounding);
         status = tl_set_from_circuit(&circuit, arena, set, err);
     }
     tl_arena_destroy(own);
@@ -87,7 +88,7 @@ static tl_study_overlap both_kinds(const tl_overlap *o, const tl_overlap_baselin
 
 static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *err)
 {
-    const tl_overlap_options *how = &study->options->overlap;
+    const tl_settings *how = &study->settings;
     tl_overlap o;
     tl_overlap_baseline b;
     tl_study_overlap rows[TL_SEGMENT_COUNT * (TL_KIND_COUNT + 1)];
@@ -96,8 +97,8 @@ static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *e
         tl_overlap_measure(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map, &o, err);
     if (status == TL_OK)
         status = tl_overlap_random(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map,
-                                   (tl_random_match)how->match, how->draws,
-                                   study->options->seed, &b, err);
+                                   (tl_random_match)how->rand_match, how->rand_draws,
+                                   study->settings.seed, &b, err);
     if (status != TL_OK)
         return status;
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
@@ -154,9 +155,9 @@ tl_status tl_study_compare_overlap(tl_study *study, tl_error *err)
 
 /* ---- interchange ----------------------------------------------------------------- */
 
-size_t tl_study_swap_count(const tl_study_options *options)
+size_t tl_study_swap_count(const tl_settings *settings)
 {
-    return 1 + TL_SEGMENT_COUNT * (1 + options->interchange.draws);
+    return 1 + TL_SEGMENT_COUNT * (1 + settings->inter_draws);
 }
 
 /* The host's circuit, then with each segment swapped, then each for random ones. */
@@ -179,11 +180,10 @@ static tl_status build_swap(const tl_study *study, const circuits *c, tl_modalit
         own != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
     if (status == TL_OK && is_random) {
         const uint64_t seed =
-            study->options->seed + 1000003 * (draw * 6 + swapped * 2 + (size_t)host);
-        status = tl_interchange_draw(
-            foreign, &c->map.span[other], (tl_segment)swapped,
-            (tl_interchange_random)study->options->interchange.random, seed, own,
-            &drawn, err);
+            study->settings.seed + 1000003 * (draw * 6 + swapped * 2 + (size_t)host);
+        status = tl_interchange_draw(foreign, &c->map.span[other], (tl_segment)swapped,
+                                     (tl_interchange_random)study->settings.inter_rand,
+                                     seed, own, &drawn, err);
         foreign = &drawn;
     }
     if (status == TL_OK)
@@ -206,7 +206,7 @@ static tl_status build_swap(const tl_study *study, const circuits *c, tl_modalit
 static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pair *pair,
                            const tl_circuit *swapped, tl_arena *arena, tl_error *err)
 {
-    const size_t n_swaps = tl_study_swap_count(study->options);
+    const size_t n_swaps = tl_study_swap_count(&study->settings);
     tl_pair *made = NULL;
     tl_evaluation result = {.circuit = tl_arena_alloc(arena, n_swaps, sizeof(double))};
     tl_study_swap_run *rows = tl_arena_alloc(arena, n_swaps, sizeof *rows);
@@ -235,7 +235,7 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
     const size_t stage = study->stages[host][TL_STAGE_INTERCHANGE];
     const tl_study_pair *pairs = NULL;
     const tl_study_swap_run like = {.host = host};
-    const size_t n_swaps = tl_study_swap_count(study->options);
+    const size_t n_swaps = tl_study_swap_count(&study->settings);
     tl_rows known = {0};
     size_t n_pairs = 0;
     circuits both;

@@ -109,9 +109,9 @@ static tl_status attribute_one(tl_study *study, const tl_study_pair *pair,
     tl_pair *made = NULL;
     tl_attribution *attribution = NULL;
     tl_scores s;
-    tl_attribution_options options = study->options->attribution;
     const size_t kept = tl_study_attribution_bytes(study, e->n_pos);
-    options.memory_budget = study->memory > kept ? study->memory - kept : 0;
+    const tl_attribution_options options = tl_settings_attribution(
+        &study->settings, study->memory > kept ? study->memory - kept : 0);
     tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
     if (status == TL_OK)
         status = tl_attribution_create(study->session.model, e->n_pos, &options,
@@ -181,7 +181,7 @@ tl_status tl_study_pictures(tl_study *study, tl_error *err)
         status = tl_study_db_get_pairs(study->db, TL_IMAGE, TL_STUDY_DISCOVERY, arena,
                                        &pairs, &n_pairs, err);
     const size_t n =
-        n_pairs < study->options->n_pictures ? n_pairs : study->options->n_pictures;
+        n_pairs < study->settings.pictures ? n_pairs : study->settings.pictures;
     tl_progress_resize(study->progress, stage, n);
     tl_progress_begin(study->progress, stage, known.n);
     const tl_arena_mark mark = tl_arena_get_mark(arena);

@@ -8,6 +8,7 @@
 
 #include "twinlens/alloc.h"
 #include "twinlens/pass.h"
+#include "twinlens/split.h"
 
 /* Prompts of one pass: enough rows to keep a matrix product busy. */
 enum { BATCH_POSITIONS = 1024, BATCH_PROMPTS = 64 };
@@ -120,7 +121,8 @@ static tl_status predict_batch(const tl_study *study, tl_pass *pass, const size_
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++)
         status = tl_model_input(study->session.model, &encodings[i],
-                                study->session.rope, arena, &prompts[i].input, err);
+                                (tl_rope)study->settings.rope, arena, &prompts[i].input,
+                                err);
     if (status == TL_OK)
         status = tl_pass_forward(pass, prompts, n, &options, err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
@@ -209,9 +211,10 @@ static bool is_stored_right(const tl_dataset *dataset, size_t row)
 
 static bool is_kept(const tl_study *study, const tl_study_prompt *prompt)
 {
-    switch (study->options->keep) {
-    case TL_KEEP_LIMITED: return prompt->correct_limited;
-    case TL_KEEP_FULL: return prompt->correct_full;
+    switch ((tl_keep)study->settings.keep) {
+    case TL_KEEP_CORRECT:
+        return study->settings.accuracy == TL_ACCURACY_LIMITED ? prompt->correct_limited
+                                                               : prompt->correct_full;
     case TL_KEEP_STORED: return is_stored_right(study->session.dataset, prompt->row);
     case TL_KEEP_ALL: break;
     }
@@ -262,10 +265,10 @@ static tl_status check_pairs(const tl_study *study, const tl_study_prompt *by_ro
 static tl_status draw(const tl_study *study, tl_modality modality, tl_error *err)
 {
     const size_t n_rows = study->session.dataset->n_rows;
-    const tl_split_options options = {.n_prompts = study->options->n_prompts,
+    const tl_split_options options = {.n_prompts = study->settings.prompts,
                                       .n_answers =
                                           tl_split_answers(study->session.dataset),
-                                      .seed = study->options->seed};
+                                      .seed = study->settings.seed};
     const tl_study_prompt *prompts = NULL;
     size_t n_prompts = 0;
     bool *correct = tl_arena_alloc_zero(study->session.arena, n_rows, sizeof *correct);

@@ -6,8 +6,10 @@
 #ifndef TWINLENS_STUDY_STUDY_PRIVATE_H
 #define TWINLENS_STUDY_STUDY_PRIVATE_H
 
-#include "study/study.h"
 #include "store/study_db.h"
+#include "study/plan.h"
+#include "study/progress.h"
+#include "study/session.h"
 #include "twinlens/overlap.h"
 
 enum {
@@ -23,15 +25,15 @@ enum {
 };
 
 typedef struct tl_study {
-    const tl_study_options *options;
+    tl_settings settings;
     tl_progress *progress;
     size_t stages[TL_MODALITY_COUNT][TL_STAGE_COUNT]; /* of the progress line */
     tl_session session; /* model, processor, dataset, and the study's arena */
     tl_study_db *db;
     bool modalities[TL_MODALITY_COUNT];
-    const tl_fraction *fractions; /* [options->n_fractions] */
-    size_t memory;                /* bytes for buffers and passes; 0: no limit */
-    size_t scratch;               /* bytes that the backend needs beside that */
+    tl_sizes sizes; /* of the circuits on a curve */
+    size_t memory;  /* bytes for buffers and passes; 0: no limit */
+    size_t scratch; /* bytes that the backend needs beside that */
 } tl_study;
 
 /* ---- study_predict.c --------------------------------------------------------- */
@@ -80,7 +82,7 @@ tl_status tl_study_interchange(tl_study *study, tl_modality host, tl_error *err)
 
 /* Circuits that an interchange runs each pair under: the host's own, with each segment
  * swapped, and with each swapped for random ones. */
-size_t tl_study_swap_count(const tl_study_options *options);
+size_t tl_study_swap_count(const tl_settings *settings);
 
 /* Whether there is anything to compare, now that the circuits are there. */
 tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err);
@@ -102,11 +104,11 @@ typedef struct tl_study_cost {
     size_t units[TL_STAGE_COUNT];
     double forwards[TL_STAGE_COUNT];
 } tl_study_cost;
-void tl_study_costs(const tl_study_options *options, size_t n_layers, size_t rows,
-                    bool both, tl_study_cost *out);
+void tl_study_costs(const tl_settings *settings, size_t n_sizes, size_t n_layers,
+                    size_t rows, bool both, tl_study_cost *out);
 
 /* Bytes for converted weights when there are `all`; 0: nobody knows how many. */
-size_t tl_study_cache_bytes(const tl_session_options *options, size_t all);
+size_t tl_study_cache_bytes(const tl_settings *settings, size_t all);
 
 /* Bytes that stay allocated during attribution and evaluation beside the passes. */
 size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos);

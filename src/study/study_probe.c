@@ -68,7 +68,7 @@ static tl_status align_all(tl_study *study, const tl_row_pair *rows, size_t n,
     const size_t stage = study->stages[TL_IMAGE][TL_STAGE_ALIGN];
     tl_alignment *alignment = NULL;
     tl_status status =
-        tl_alignment_create(study->session.model, (tl_align)study->options->probe.align,
+        tl_alignment_create(study->session.model, (tl_align)study->settings.align,
                             study->memory, &alignment, err);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
@@ -113,8 +113,8 @@ tl_status tl_study_align(tl_study *study, tl_error *err)
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to align");
-    status = tl_session_row_pairs(
-        &study->session, (tl_bp_filter)study->options->probe.bp_filter, &pairs, err);
+    status = tl_session_row_pairs(&study->session,
+                                  (tl_bp_filter)study->settings.bp_filter, &pairs, err);
     if (status == TL_OK) {
         tl_pairing_log(&study->session, pairs.counts, pairs.length);
         status =
@@ -136,8 +136,8 @@ static tl_status make_cells(const tl_study *study, tl_arena *arena,
                             tl_backpatch_cell **cells, size_t *n, tl_error *err)
 {
     const size_t L = tl_model_dims(study->session.model)->n_layers, half = L / 2;
-    const bool paper = study->options->bp_grid == TL_BP_PAPER,
-               restore = study->options->probe.bp_repeat == TL_BP_REPEAT_OFF;
+    const bool paper = study->settings.bp_grid == TL_BP_PAPER,
+               restore = study->settings.bp_repeat == TL_BP_REPEAT_OFF;
     tl_backpatch_cell *list = tl_arena_alloc(arena, 3 * L * L, sizeof *list);
     if (list == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for cells");
@@ -194,7 +194,7 @@ static tl_status read_labelled(tl_study *study, tl_row_pairs *out, tl_error *err
 {
     const tl_dataset_row *rows = study->session.dataset->rows;
     const tl_status status = tl_session_row_pairs(
-        &study->session, (tl_bp_filter)study->options->probe.bp_filter, out, err);
+        &study->session, (tl_bp_filter)study->settings.bp_filter, out, err);
     for (size_t i = 0; status == TL_OK && i < out->n; i++)
         if (rows[out->rows[i].text].n_labels == 0 ||
             rows[out->rows[i].image].n_labels == 0)
@@ -263,7 +263,7 @@ static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
                          const tl_backpatch_cell *cells, size_t n_cells,
                          tl_arena *arena, tl_error *err)
 {
-    const bool own = study->options->probe.iter_labels == TL_ITER_LABELS_QUESTION;
+    const bool own = study->settings.iter_labels == TL_ITER_LABELS_QUESTION;
     tl_labels all = {0};
     const tl_labels *labels = own ? NULL : &all;
     const tl_study_patched like = {.modality = TL_IMAGE};
@@ -325,7 +325,7 @@ tl_status tl_study_backpatch(tl_study *study, tl_error *err)
         return status;
     tl_row_pairs pairs = {0};
     const bool wanted = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE] &&
-                        study->options->bp_grid != TL_BP_NONE &&
+                        study->settings.bp_grid != TL_BP_NONE &&
                         has_pairs(study->session.dataset) &&
                         tl_model_dims(study->session.model)->n_layers > 1;
     if (wanted)

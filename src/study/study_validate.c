@@ -54,7 +54,7 @@ static tl_status validate_pair(tl_study *study, tl_modality modality,
         .n_components = COMPONENTS,
         .memory_budget = study->memory > kept ? study->memory - kept : 0};
     status = tl_validate_pair(study->session.model, made, &options,
-                              study->options->seed + 2 * index, arena, &v, err);
+                              study->settings.seed + 2 * index, arena, &v, err);
     return status == TL_OK ? put(study, modality, index, &v, arena, err) : status;
 }
 
@@ -74,7 +74,7 @@ tl_status tl_study_validate(tl_study *study, tl_modality modality, tl_error *err
         status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY, arena,
                                        &pairs, &n_pairs, err);
     const size_t n =
-        n_pairs < study->options->n_validated ? n_pairs : study->options->n_validated;
+        n_pairs < study->settings.validate ? n_pairs : study->settings.validate;
     tl_progress_resize(study->progress, stage, n);
     tl_progress_begin(study->progress, stage, known.n / STEPS);
     const tl_arena_mark mark = tl_arena_get_mark(arena);

@@ -126,7 +126,7 @@ fails 2 "'x' is no option" -- inspect "${M[@]}" x
 fails 2 "--model is given twice" -- inspect "${M[@]}" "${M[@]}"
 fails 2 "--modality is 'sound'" "text, image" -- predict "${M[@]}" "${D[@]}" --modality sound
 fails 2 "--threads is '0'" "integer" -- predict "${M[@]}" "${D[@]}" --threads 0
-fails 2 "--threads is 99999" "4096" -- predict "${M[@]}" "${D[@]}" --threads 99999
+fails 2 "threads is 99999" "4096" -- predict "${M[@]}" "${D[@]}" --threads 99999
 fails 2 "--memory is '1Q'" "500M or 8G" -- predict "${M[@]}" "${D[@]}" --memory 1Q
 fails 2 "no backend 'gpu'" "'cpu'" -- predict "${M[@]}" "${D[@]}" --backend gpu
 fails 2 "--compat is 'paper'" "published" -- predict "${M[@]}" "${D[@]}" --compat paper
@@ -135,7 +135,7 @@ fails 2 "'text-0,,text-1' has an empty word" -- predict "${M[@]}" "${D[@]}" --id
 fails 2 "--sites" "'zz'" "mlp_post" -- trace "${M[@]}" "${D[@]}" --id text-0 --sites z,zz --out kept/out
 fails 2 "--prompt-tokens" "1000000000" -- inspect "${M[@]}" --prompt-tokens 99999999999
 for fraction in 1.5 -0.1 nan 0.1x 1e-99999; do
-    fails 2 "--fractions" "$fraction" -- \
+    fails 2 "fractions" "$fraction" -- \
         evaluate "${M[@]}" "${D[@]}" --modality text --scores kept/out --fractions "0.1,$fraction"
 done
 fails 2 "--fractions and --grid" -- evaluate "${M[@]}" "${D[@]}" --modality text \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * study_plan.c - does a study fit into memory? Answered before it starts, from the
+ * plan.c - does a study fit into memory? Answered before it starts, from the
  * sizes of the model and the length of its prompts. See study_private.h.
  *
  * Weights are mapped from their files and are not counted: the system can drop and
@@ -10,11 +10,12 @@
 
 #include "model/model_private.h"
 #include "twinlens/pass.h"
+#include "twinlens/split.h"
 
-size_t tl_study_cache_bytes(const tl_session_options *options, size_t all)
+size_t tl_study_cache_bytes(const tl_settings *settings, size_t all)
 {
-    if (options->cache > 0)
-        return options->cache;
+    if (settings->cache > 0)
+        return settings->cache;
     return all == 0 || all / 8 > TL_DEFAULT_CACHE_BYTES ? TL_DEFAULT_CACHE_BYTES
                                                         : all / 8;
 }
@@ -40,7 +41,7 @@ static size_t pair_bytes(const tl_dims *d, size_t n_pos)
 size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos)
 {
     const tl_dims *d = tl_model_dims(study->session.model);
-    const tl_attribution_options *o = &study->options->attribution;
+    const tl_settings *o = &study->settings;
     const bool keeps_dims =
         o->prompt_reduce == TL_PROMPT_SIGNED && o->head_reduce == TL_HEAD_ABS_DIM;
     const size_t heads = keeps_dims ? d->n_heads * d->d_head : d->n_heads;
@@ -78,7 +79,7 @@ size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos)
     /* A byte for each component of every circuit, and of the two that they are made of;
      * one ranking while those are made. */
     const size_t sets =
-        component_count(d, n_pos) * (tl_study_swap_count(study->options) + 2);
+        component_count(d, n_pos) * (tl_study_swap_count(&study->settings) + 2);
     const size_t ranks = 3 * component_count(d, n_pos) * sizeof(uint32_t);
     const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
     return sets + (ranks > buffers ? ranks : buffers);
@@ -123,7 +124,7 @@ static tl_status least_bytes(const tl_study *study, size_t n_pos, size_t *out,
 }
 
 /* What --memory must allow, in MiB, for that much beside the cache. */
-static size_t whole_mebibytes(const tl_session_options *o, size_t base)
+static size_t whole_mebibytes(const tl_settings *o, size_t base)
 {
     size_t all = base;
     while (all < base + tl_study_cache_bytes(o, all))
@@ -138,7 +139,7 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
     const tl_status status = least_bytes(study, n_pos, &wanted, err);
     if (status != TL_OK || study->memory == 0 || wanted <= study->memory)
         return status;
-    const tl_session_options *o = &study->options->session;
+    const tl_settings *o = &study->settings;
     const size_t all = whole_mebibytes(o, wanted + study->scratch);
     if (o->memory > 0)
         return tl_fail(err, TL_ERR_NO_MEMORY,
@@ -152,51 +153,42 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
                    (study->memory + study->scratch) >> 20);
 }
 
-/* With the default options, beside the other modality. */
-static tl_study_options defaults(void)
-{
-    enum { SIZES = 27 }; /* of the default grid */
-    return (tl_study_options){.n_pictures = TL_STUDY_PICTURES,
-                              .n_validated = TL_STUDY_VALIDATED,
-                              .attribution = {.ig_steps = 5},
-                              .n_fractions = SIZES,
-                              .interchange = TL_INTERCHANGE_DEFAULTS};
-}
-
 tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scratch,
                                 size_t *mebibytes, tl_error *err)
 {
-    const tl_study_options options = defaults();
-    tl_study study = {.options = &options, .modalities = {true, true}};
+    tl_study study = {.modalities = {true, true}};
+    tl_settings_init(&study.settings);
     study.session.model = (tl_model *)(uintptr_t)model; /* only its sizes are read */
     size_t wanted = 0;
     const tl_status status = least_bytes(&study, n_pos, &wanted, err);
     if (status == TL_OK)
-        *mebibytes = whole_mebibytes(&options.session, wanted + scratch);
+        *mebibytes = whole_mebibytes(&study.settings, wanted + scratch);
     return status;
 }
 
-void tl_study_costs(const tl_study_options *o, size_t n_layers, size_t rows, bool both,
-                    tl_study_cost *out)
+void tl_study_costs(const tl_settings *o, size_t n_sizes, size_t n_layers, size_t rows,
+                    bool both, tl_study_cost *out)
 {
-    const size_t most = o->n_prompts > 0 ? o->n_prompts : TL_SPLIT_PROMPTS,
+    const size_t most = o->prompts > 0 ? o->prompts : TL_SPLIT_PROMPTS,
                  used = rows < most ? rows : most, evaluated = used - used * 3 / 4;
-    const double steps = (double)o->attribution.ig_steps;
-    *out = (tl_study_cost){
-        .units = {rows, used * 3 / 4, evaluated, o->n_pictures, o->n_validated,
-                  both ? evaluated : 0, rows, rows},
-        .forwards = {1.0, 1.0 + 3.0 * steps,
-                     2.0 + (double)(TL_STUDY_KIND_COUNT * o->n_fractions),
-                     1.0 + 3.0 * steps, 200.0, 2.0 + (double)tl_study_swap_count(o),
-                     5.0, 3.0 * (double)(n_layers * n_layers) / 6.0}};
+    const double steps = (double)o->ig_steps;
+    *out = (tl_study_cost){.units = {rows, used * 3 / 4, evaluated, o->pictures,
+                                     o->validate, both ? evaluated : 0, rows, rows},
+                           .forwards = {1.0, 1.0 + 3.0 * steps,
+                                        2.0 + (double)(TL_STUDY_KIND_COUNT * n_sizes),
+                                        1.0 + 3.0 * steps, 200.0,
+                                        2.0 + (double)tl_study_swap_count(o), 5.0,
+                                        3.0 * (double)(n_layers * n_layers) / 6.0}};
 }
 
 double tl_study_forwards(size_t n_layers, size_t rows)
 {
-    const tl_study_options options = defaults();
+    enum { SIZES = 27 }; /* of the default grid */
+    tl_settings settings;
+    tl_settings_init(&settings);
     tl_study_cost cost;
     double sum = 0.0;
-    tl_study_costs(&options, n_layers, rows, true, &cost);
+    tl_study_costs(&settings, SIZES, n_layers, rows, true, &cost);
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         sum += (double)cost.units[s] * cost.forwards[s];
     return sum;
