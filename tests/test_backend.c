@@ -995,7 +995,7 @@ static tl_backend *any_backend(size_t k)
 }
 
 /* More than a thread takes at a time, and not a multiple of it. */
-enum { MANY = 70001 };
+enum { MANY = 140001 };
 
 static void memory_goes_there_and_back(void **unused)
 {
@@ -1037,7 +1037,7 @@ static void more_memory_than_there_is_is_told(void **unused)
 static void rows_are_copied_by_their_lists(void **unused)
 {
     (void)unused;
-    enum { ROWS = 700, WIDTH = 97, SOME = 300 };
+    enum { ROWS = 700, WIDTH = 497, SOME = 300 };
     uint32_t from[SOME], to[SOME];
     for (uint32_t i = 0; i < SOME; i++) {
         from[i] = i * 31 % ROWS;
@@ -1061,11 +1061,12 @@ static void rows_are_copied_by_their_lists(void **unused)
 static void readings_and_edits_are_those_of_the_definition(void **unused)
 {
     (void)unused;
-    enum { ROWS = 53, COMPONENTS = 331, WIDTH = 4, PLACES = ROWS * COMPONENTS };
+    enum { ROWS = 153, COMPONENTS = 331, WIDTH = 4, PLACES = ROWS * COMPONENTS };
     const float *from = floats(PLACES * WIDTH, 1), *x = floats(PLACES * WIDTH, 2);
     uint32_t *rank = tl_arena_alloc(arena, PLACES, sizeof *rank);
+    const uint32_t *all_zero = tl_arena_alloc_zero(arena, PLACES * WIDTH, sizeof *rank);
     uint8_t *in = tl_arena_alloc(arena, PLACES, 1);
-    assert_true(rank != NULL && in != NULL);
+    assert_true(rank != NULL && in != NULL && all_zero != NULL);
     for (uint32_t i = 0; i < PLACES; i++) {
         rank[i] = i * 7919u % PLACES;
         in[i] = i % 3 == 1;
@@ -1083,6 +1084,19 @@ static void readings_and_edits_are_those_of_the_definition(void **unused)
                 tl_edit_apply(&e, want);
                 assert_bits("an edit", PLACES * WIDTH, y, want);
             }
+        for (size_t cut = 0; cut <= PLACES; cut += PLACES) {
+            const tl_edit_rows e = {.rule = TL_EDIT_OUTSIDE_CUT,
+                                    .n_rows = ROWS,
+                                    .n_components = COMPONENTS * WIDTH,
+                                    .per_component = 1,
+                                    .from = from,
+                                    .rank = cut > 0 ? all_zero : NULL,
+                                    .cut = cut};
+            float *y = copy_of(x, PLACES * WIDTH);
+            b->edit(b, &e, y);
+            assert_bits("an edit of all or nothing", PLACES * WIDTH, y,
+                        cut > 0 ? x : from);
+        }
         for (int rule = TL_READ_COPY; rule <= TL_READ_SUBTRACT; rule++) {
             float *y = copy_of(x, MANY), *want = copy_of(x, MANY);
             b->read(b, (tl_read_rule)rule, MANY - 1, from, y);

@@ -116,6 +116,39 @@ static void add(tl_backend *self, size_t count, const float *x, float *y)
     tl_cpu_add(threads(self), count, x, y);
 }
 
+static void copy(tl_backend *self, size_t count, const float *x, float *y)
+{
+    tl_cpu_copy(threads(self), count, x, y);
+}
+
+static void fill(tl_backend *self, size_t count, float value, float *x)
+{
+    tl_cpu_fill(threads(self), count, value, x);
+}
+
+static void copy_rows(tl_backend *self, size_t n, size_t width,
+                      const uint32_t *from_rows, const float *x,
+                      const uint32_t *to_rows, float *y)
+{
+    tl_cpu_copy_rows(threads(self), n, width, from_rows, x, to_rows, y);
+}
+
+static void take_reading(tl_backend *self, tl_read_rule rule, size_t count,
+                         const float *x, float *y)
+{
+    tl_cpu_read(threads(self), rule, count, x, y);
+}
+
+static void make_edit(tl_backend *self, const tl_edit_rows *edit, float *x)
+{
+    tl_cpu_edit(threads(self), edit, x);
+}
+
+static void softcap(tl_backend *self, size_t count, float cap, float *x)
+{
+    tl_cpu_softcap(threads(self), count, cap, x);
+}
+
 static size_t attention_bytes(const tl_backend *self, const tl_attention *shape,
                               size_t n_prompts, const tl_attention_prompt *prompts,
                               bool backward)
@@ -167,14 +200,14 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
         .release = tl_host_release,
         .upload = tl_host_upload,
         .download = tl_host_download,
-        .fill = tl_host_fill,
-        .copy = tl_host_copy,
-        .copy_rows = tl_host_copy_rows,
-        .read = tl_host_read,
-        .edit = tl_host_edit,
+        .fill = fill,
+        .copy = copy,
+        .copy_rows = copy_rows,
+        .read = take_reading,
+        .edit = make_edit,
         .logits_of = tl_host_logits_of,
         .logit_diff_gradient = tl_host_logit_diff_gradient,
-        .softcap = tl_host_softcap,
+        .softcap = softcap,
         .linear_rows = linear_rows,
         .linear_columns = linear_columns,
         .attention_bytes = attention_bytes,

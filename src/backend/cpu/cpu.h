@@ -89,6 +89,15 @@ void tl_cpu_gated_backward(size_t n_threads, tl_activation kind, size_t count,
                            const float *gate, const float *up, const float *dy,
                            float *dgate, float *dup);
 void tl_cpu_add(size_t n_threads, size_t count, const float *x, float *y);
+void tl_cpu_copy(size_t n_threads, size_t count, const float *x, float *y);
+void tl_cpu_fill(size_t n_threads, size_t count, float value, float *x);
+void tl_cpu_copy_rows(size_t n_threads, size_t n, size_t width,
+                      const uint32_t *from_rows, const float *x,
+                      const uint32_t *to_rows, float *y);
+void tl_cpu_read(size_t n_threads, tl_read_rule rule, size_t count, const float *x,
+                 float *y);
+void tl_cpu_edit(size_t n_threads, const tl_edit_rows *edit, float *x);
+void tl_cpu_softcap(size_t n_threads, size_t count, float cap, float *x);
 
 /* Sums run in LANES interleaved parts that are then added pairwise: the compiler can
  * make a vector of them, and their order is the same whatever it makes. */

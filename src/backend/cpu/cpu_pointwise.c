@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cpu_pointwise.c - norms, rotation, activations and sums of the cpu backend.
+ * cpu_pointwise.c - norms, rotation, activations, and what is done element by element.
  *
  * Threads share out rows, or runs of CHUNK elements; a row or an element is one
  * thread's. Row sums are in double, in lanes (see cpu.h), so that their order is
@@ -9,13 +9,22 @@
  */
 #include <math.h>
 #include <omp.h>
+#include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "op/logits.h"
 
 enum { CHUNK = 4096, DOUBLE_LANES = 8 };
 
-/* Below this much work a team of threads costs more than it saves. */
-enum { SERIAL = 1 << 14 };
+/* Below this much work a team of threads costs more than it saves: numbers that are
+ * computed, and numbers that are only moved. */
+enum { SERIAL = 1 << 14, SERIAL_MOVES = 1 << 17 };
+
+/* Elements of the chunk that begins at `at`. */
+static size_t chunk_of(size_t count, size_t at)
+{
+    return count - at < CHUNK ? count - at : CHUNK;
+}
 
 /* sum_i a[i] b[i] c[i], c left out if NULL. */
 TL_WIDE static double sum_products(const float *restrict a, const float *restrict b,
@@ -170,7 +179,7 @@ void tl_cpu_activate(size_t n_threads, tl_activation kind, size_t count, float *
 #pragma omp parallel for num_threads((int)n_threads)                                   \
     schedule(static) if (count > SERIAL)
     for (size_t at = 0; at < count; at += CHUNK) {
-        const size_t n = count - at < CHUNK ? count - at : CHUNK;
+        const size_t n = chunk_of(count, at);
         if (is_sigmoid(kind))
             sigmoid_values(sigmoid_factor(kind), n, x + at, x + at);
         else
@@ -184,7 +193,7 @@ void tl_cpu_gated(size_t n_threads, tl_activation kind, size_t count, const floa
 #pragma omp parallel for num_threads((int)n_threads)                                   \
     schedule(static) if (count > SERIAL)
     for (size_t at = 0; at < count; at += CHUNK) {
-        const size_t n = count - at < CHUNK ? count - at : CHUNK;
+        const size_t n = chunk_of(count, at);
         if (is_sigmoid(kind))
             sigmoid_gated(sigmoid_factor(kind), n, gate + at, up + at, y + at);
         else
@@ -199,7 +208,7 @@ void tl_cpu_gated_backward(size_t n_threads, tl_activation kind, size_t count,
 #pragma omp parallel for num_threads((int)n_threads)                                   \
     schedule(static) if (count > SERIAL)
     for (size_t at = 0; at < count; at += CHUNK) {
-        const size_t n = count - at < CHUNK ? count - at : CHUNK;
+        const size_t n = chunk_of(count, at);
         if (is_sigmoid(kind))
             sigmoid_gated_backward(sigmoid_factor(kind), n, gate + at, up + at, dy + at,
                                    dgate + at, dup + at);
@@ -209,16 +218,117 @@ void tl_cpu_gated_backward(size_t n_threads, tl_activation kind, size_t count,
     }
 }
 
+/* ---- what moves or adds numbers as they are ------------------------------------------ */
+
 TL_WIDE static void add_run(size_t n, const float *restrict x, float *restrict y)
 {
     for (size_t i = 0; i < n; i++)
         y[i] += x[i];
 }
 
+TL_WIDE static void subtract_run(size_t n, const float *restrict x, float *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] -= x[i];
+}
+
+static void read_run(tl_read_rule rule, size_t n, const float *x, float *y)
+{
+    switch (rule) {
+    case TL_READ_COPY: memcpy(y, x, n * sizeof *y); return;
+    case TL_READ_ADD: add_run(n, x, y); return;
+    case TL_READ_SUBTRACT: subtract_run(n, x, y); return;
+    }
+}
+
+void tl_cpu_read(size_t n_threads, tl_read_rule rule, size_t count, const float *x,
+                 float *y)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (count > SERIAL_MOVES)
+    for (size_t at = 0; at < count; at += CHUNK)
+        read_run(rule, chunk_of(count, at), x + at, y + at);
+}
+
 void tl_cpu_add(size_t n_threads, size_t count, const float *x, float *y)
+{
+    tl_cpu_read(n_threads, TL_READ_ADD, count, x, y);
+}
+
+void tl_cpu_copy(size_t n_threads, size_t count, const float *x, float *y)
+{
+    tl_cpu_read(n_threads, TL_READ_COPY, count, x, y);
+}
+
+void tl_cpu_fill(size_t n_threads, size_t count, float value, float *x)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (count > SERIAL_MOVES)
+    for (size_t at = 0; at < count; at += CHUNK)
+        for (size_t i = at; i < at + chunk_of(count, at); i++)
+            x[i] = value;
+}
+
+void tl_cpu_copy_rows(size_t n_threads, size_t n, size_t width,
+                      const uint32_t *from_rows, const float *x,
+                      const uint32_t *to_rows, float *y)
+{
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (n * width > SERIAL_MOVES)
+    for (size_t i = 0; i < n; i++) {
+        const size_t from = from_rows != NULL ? from_rows[i] : i,
+                     to = to_rows != NULL ? to_rows[i] : i;
+        memcpy(y + to * width, x + from * width, width * sizeof *y);
+    }
+}
+
+/* Neurons: x[i] = from[i] where rank[i] >= cut, or where in[i] == 0. */
+TL_WIDE static void take_outside_cut(size_t n, const uint32_t *restrict rank,
+                                     uint32_t cut, const float *restrict from,
+                                     float *restrict x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = rank[i] < cut ? x[i] : from[i];
+}
+
+TL_WIDE static void take_outside_set(size_t n, const uint8_t *restrict in,
+                                     const float *restrict from, float *restrict x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = in[i] != 0 ? x[i] : from[i];
+}
+
+/* One row of an edit, which e->rank and so on begin with. */
+static void edit_row(const tl_edit_rows *e, float *x)
+{
+    if (e->rule == TL_EDIT_OUTSIDE_SET && e->per_component == 1)
+        take_outside_set(e->n_components, e->in, e->from, x);
+    else if (e->rule == TL_EDIT_OUTSIDE_CUT && e->per_component == 1 && e->cut > 0 &&
+             e->cut <= UINT32_MAX)
+        take_outside_cut(e->n_components, e->rank, (uint32_t)e->cut, e->from, x);
+    else
+        tl_edit_apply(e, x);
+}
+
+void tl_cpu_edit(size_t n_threads, const tl_edit_rows *edit, float *x)
+{
+    const size_t n = edit->n_components, width = n * edit->per_component;
+#pragma omp parallel for num_threads((int)n_threads)                                   \
+    schedule(static) if (edit->n_rows * width > SERIAL_MOVES)
+    for (size_t r = 0; r < edit->n_rows; r++) {
+        tl_edit_rows row = *edit;
+        row.n_rows = 1;
+        row.from += r * width;
+        row.rank = edit->rank != NULL ? edit->rank + r * n : NULL;
+        row.in = edit->in != NULL ? edit->in + r * n : NULL;
+        edit_row(&row, x + r * width);
+    }
+}
+
+void tl_cpu_softcap(size_t n_threads, size_t count, float cap, float *x)
 {
 #pragma omp parallel for num_threads((int)n_threads)                                   \
     schedule(static) if (count > SERIAL)
-    for (size_t at = 0; at < count; at += CHUNK)
-        add_run(count - at < CHUNK ? count - at : CHUNK, x + at, y + at);
+    for (size_t i = 0; i < count; i++)
+        x[i] = (float)tl_softcap((double)x[i], cap);
 }
