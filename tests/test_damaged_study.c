@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_damaged_study.c - a study.db that has lost rows: whatever is missing, each command
- * that reads a study does what it can or says what is wrong; it never reads what is not
- * there.
+ * test_damaged_study.c - a study.db that has lost rows, or has those of another study:
+ * whatever is wrong, each command that reads a study and `study` itself, which goes on
+ * from it, do what they can or say what is wrong; they never read what is not there.
  */
 #include "testing.h"
 
 #include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/sha256.h"
+#include "cli/cli.h"
 #include "store/score_file.h"
+#include "store/study_db.h"
 #include "twinlens/report.h"
 
 static test_folder folder;
@@ -226,6 +230,135 @@ static void a_curve_without_one_kind_is_told_by_its_name(void **state)
     }
 }
 
+/* ---- a study that goes on ---------------------------------------------------------- */
+
+static tl_status run_study(void)
+{
+    char *arguments[] = {(char[]){"--model"},
+                         (char[]){"tests/data/qwen2vl-tiny/checkpoint"},
+                         (char[]){"--dataset"},
+                         (char[]){"tests/data/qwen2vl-tiny/goldens"},
+                         (char[]){"--fractions"},
+                         (char[]){"0.05,0.5,1"},
+                         (char[]){"--bp-grid"},
+                         (char[]){"paper"},
+                         (char[]){"--keep"},
+                         (char[]){"all"},
+                         (char[]){"--pictures"},
+                         (char[]){"1"},
+                         (char[]){"--validate"},
+                         (char[]){"1"},
+                         (char[]){"--inter-draws"},
+                         (char[]){"1"},
+                         (char[]){"--threads"},
+                         (char[]){"1"},
+                         (char[]){"--out"},
+                         folder.path,
+                         NULL};
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    err = (tl_error){0};
+    const tl_status status = tl_command_study.run(
+        sizeof arguments / sizeof *arguments - 1, arguments, out, &err);
+    fclose(out);
+    return status;
+}
+
+/* Each damage to a finished study, which then has not ended any more. */
+static void a_damaged_study_goes_on_or_says_why_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *damage, *says; /* NULL: it goes on */
+    } cases[] = {
+        {"delete from stage", NULL},
+        {"delete from minimal; delete from curve; delete from scores", NULL},
+        {"delete from iteration", NULL},
+        {"delete from token; delete from picture; delete from picture_score", NULL},
+        {"update prompt set row = 99999 where row = 0",
+         "study.db: table prompt, row 12: the dataset has no such row"},
+        {"update prompt set data_end = 500 where row = 0",
+         "table prompt, row 1: its data are not in it"},
+        {"update pair set row = 99999 where pair = 1",
+         "table pair, row 2: the dataset has no such row"},
+        {"update pair set answer_id = 2147483647",
+         "table pair, row 1: the model has no such token"},
+        {"delete from pair where part = 'evaluation'",
+         "table pair: text prompts have one part only"},
+        {"update minimal set point = 3", "the grid has no such point"},
+        {"update scores set data_end = 0",
+         "table scores, row 1: its data are not in it"},
+        {"update backpatch set cells = '1'; delete from iteration",
+         "table backpatch, pair 0: wanted 9 cells"},
+        {"delete from minimal; delete from evaluation where point = 1 and pair = 0",
+         "no row for modality 'text', kind 'circuit', pair 0, point 1"},
+        {"delete from alignment where layer = 0 and pair = 2",
+         "table alignment: no row for pair 2, layer 0"},
+    };
+    char path[300];
+    sqlite3 *raw = NULL;
+    if (run_study() != TL_OK)
+        fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/study.db", folder.path);
+    FILE *file = fopen(path, "rb");
+    static char whole[1 << 20];
+    assert_non_null(file);
+    const size_t bytes = fread(whole, 1, sizeof whole, file);
+    fclose(file);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_file(&folder, "study.db", whole, bytes);
+        assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+        run_sql(raw, "delete from stage");
+        run_sql(raw, cases[i].damage);
+        sqlite3_close(raw);
+        const tl_status status = run_study();
+        if (cases[i].says == NULL
+                ? status != TL_OK
+                : status != TL_ERR_FORMAT || strstr(err.text, cases[i].says) == NULL)
+            fail_msg("after '%s': status %d, '%s'", cases[i].damage, (int)status,
+                     err.text);
+    }
+}
+
+/* As on a disk that cannot be written: the lock cannot be had. */
+static void a_finished_study_needs_no_lock(void **state)
+{
+    (void)state;
+    int ready[2], over[2];
+    char byte = 0;
+    if (run_study() != TL_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(pipe(ready) + pipe(over), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        tl_study_db *db = NULL;
+        if (tl_study_db_open(folder.path, TL_STUDY_WRITE, &db, &err) != TL_OK)
+            _exit(1);
+        close(over[1]);
+        _exit(write(ready[1], "x", 1) == 1 && read(over[0], &byte, 1) == 0 ? 0 : 2);
+    }
+    close(over[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    if (run_study() != TL_OK)
+        fail_msg("%s", err.text);
+    char path[300];
+    sqlite3 *raw = NULL;
+    snprintf(path, sizeof path, "%s/study.db", folder.path);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    run_sql(raw, "delete from stage where name = 'all'");
+    sqlite3_close(raw);
+    assert_int_equal(run_study(), TL_ERR_IO); /* there is something to do */
+    assert_non_null(strstr(err.text, "works in this folder"));
+    close(over[1]);
+    int result = -1;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_int_equal(result, 0);
+    close(ready[0]);
+    close(ready[1]);
+    assert_int_equal(run_study(), TL_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -235,6 +368,8 @@ int main(void)
         TEST(a_table_without_rows_is_told_or_not_missed),
         TEST(rows_of_a_kind_are_told_or_not_missed),
         TEST(a_curve_without_one_kind_is_told_by_its_name),
+        TEST(a_damaged_study_goes_on_or_says_why_not),
+        TEST(a_finished_study_needs_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -505,6 +505,10 @@ static void a_finished_study_can_be_read_where_nothing_can_be_written(void **sta
         const char *value = value_of(db, "seed");
         if (value == NULL || strcmp(value, "42") != 0)
             _exit(3);
+        const tl_study_file unknown = {"new", "def", 1, 1};
+        if (tl_study_db_adopt(db, keys, 2, &unknown, 1, &err) != TL_OK ||
+            tl_study_db_adopt(db, keys, 1, files, 1, &err) != TL_ERR_DATA)
+            _exit(4);
         tl_study_db_close(db);
         expect_refusal(TL_STUDY_WRITE, TL_ERR_IO, "cannot write: Permission denied");
         _exit(0);

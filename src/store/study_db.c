@@ -346,7 +346,8 @@ static tl_status adopt(tl_study_db *db, const tl_rows *keys, const tl_rows *file
         all_known = hash != NULL && strcmp(hash, file->sha256) == 0;
     }
     const tl_rows both[] = {*files, *keys};
-    return status != TL_OK || all_known
+    const bool is_reader = db->lock.descriptor == 0; /* which remembers nothing */
+    return status != TL_OK || all_known || is_reader
                ? status
                : tl_study_db_put(db, both, there.n == 0 ? 2 : 1, err);
 }

@@ -72,7 +72,7 @@ tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
 /*
  * Makes the study that of these keys. A study that has none yet takes them; one that
  * has others is refused, TL_ERR_DATA with each difference, and left as it was. The
- * files are remembered in the same transaction.
+ * files are remembered in the same transaction, but for a reader, who only compares.
  */
 tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_keys,
                             const tl_study_file *files, size_t n_files, tl_error *err);

@@ -199,6 +199,27 @@ static void remove_parts(const tl_study *study)
     closedir(dir);
 }
 
+/* A finished study is only read where it cannot be written, or is in use. */
+static tl_status open_db(tl_study *study, tl_error *err)
+{
+    const char *folder = study->settings.out;
+    tl_error first = {0};
+    const tl_status status =
+        tl_study_db_open(folder, TL_STUDY_WRITE, &study->db, &first);
+    if (status == TL_OK)
+        return TL_OK;
+    tl_study_db *db = NULL;
+    bool finished = false;
+    if (status == TL_ERR_IO &&
+        tl_study_db_open(folder, TL_STUDY_READ, &db, NULL) == TL_OK &&
+        tl_study_db_has_stage(db, "all", &finished, NULL) == TL_OK && finished) {
+        study->db = db;
+        return TL_OK;
+    }
+    tl_study_db_close(db);
+    return tl_fail(err, status, "%s", first.text);
+}
+
 static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 {
     tl_manifest manifest;
@@ -210,7 +231,7 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
     const bool is_new = !tl_file_exists(db);
     tl_status status = is_new ? check_all_prompts(study, err) : TL_OK;
     if (status == TL_OK)
-        status = tl_study_db_open(study->settings.out, TL_STUDY_WRITE, &study->db, err);
+        status = open_db(study, err);
     if (status == TL_OK)
         status = tl_manifest_make(&study->settings, &study->sizes, &study->session,
                                   study->modalities, study->db, study->progress,
@@ -222,6 +243,8 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
         status = tl_study_db_has_stage(study->db, "all", finished, err);
     if (status == TL_OK && !is_new && !*finished)
         status = check_all_prompts(study, err);
+    if (status == TL_OK && !is_new && !*finished)
+        status = tl_study_check(study, err);
     if (status == TL_OK)
         remove_parts(study);
     return status;

@@ -36,6 +36,11 @@ typedef struct tl_study {
     size_t scratch; /* bytes that the backend needs beside that */
 } tl_study;
 
+/* ---- study_check.c ----------------------------------------------------------- */
+
+/* TL_ERR_FORMAT when the store holds rows that are not of this dataset and model. */
+tl_status tl_study_check(const tl_study *study, tl_error *err);
+
 /* ---- study_predict.c --------------------------------------------------------- */
 
 /*

@@ -277,6 +277,12 @@ static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
         status = unite_labels(study, rows, n, arena, &all, err);
     if (status != TL_OK)
         return status;
+    for (size_t i = 0; i < patched.n; i++)
+        if (strlen(((const tl_study_patched *)patched.rows)[i].cells) != n_cells)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "%s/" TL_STUDY_DB_NAME
+                           ": table backpatch, pair %zu: wanted %zu cells",
+                           study->settings.out, i, n_cells);
     const size_t cell = best_cell(patched.rows, patched.n, n_cells);
     tl_backpatch_cell again = cells[cell];
     again.times = ITERATIONS - 1;
