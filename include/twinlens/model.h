@@ -72,6 +72,14 @@ typedef struct tl_input {
 tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
                          tl_arena *arena, tl_input *out, tl_error *err);
 
+/* Keeps the features of images, so that the vision tower does not run again for an image
+ * that it has seen: as many as fit into so many bytes, and what was used least recently
+ * goes. None are kept before the first call; 0: none from now on. */
+void tl_model_keep_features(tl_model *model, size_t bytes);
+
+/* How often the vision tower has run, and for how many different images. */
+void tl_model_count_images(const tl_model *model, size_t *n_runs, size_t *n_images);
+
 /* Rows of the unembedding, `out` [n_ids, d_model]. TL_ERR_ARGUMENT when there is no such
  * token. */
 tl_status tl_model_unembedding(const tl_model *model, const int32_t *ids, size_t n_ids,

@@ -114,6 +114,7 @@ void tl_model_close(tl_model *model)
 {
     if (model == NULL)
         return;
+    tl_feature_cache_release(&model->features);
     tl_backend_destroy(model->backend);
     tl_safetensors_close(model->file);
     tl_arena_destroy(model->arena);
@@ -168,17 +169,39 @@ static tl_status fill_embeds(const tl_model *model, const tl_encoding *encoding,
 }
 
 static tl_status image_features(tl_model *model, const tl_pixels *pixels,
-                                tl_arena *arena, float **features, size_t *count,
+                                tl_arena *arena, const float **features, size_t *count,
                                 tl_error *err)
 {
+    char key[TL_SHA256_HEX];
+    float *made = NULL;
     if (!model->weights.has_vision)
         return tl_fail(
             err, TL_ERR_NOT_FOUND,
             "%s: there are no weights of a vision tower, and the prompt has an image",
             tl_safetensors_file_path(model->file, 0));
-    return tl_vision_features(model->backend, &model->spec.vision,
-                              model->weights.vision, pixels, arena, features, count,
-                              err);
+    tl_feature_cache_key(pixels, key);
+    *features = tl_feature_cache_find(&model->features, key, count);
+    if (*features != NULL)
+        return TL_OK;
+    const tl_status status =
+        tl_vision_features(model->backend, &model->spec.vision, model->weights.vision,
+                           pixels, arena, &made, count, err);
+    if (status != TL_OK)
+        return status;
+    tl_feature_cache_add(&model->features, key, made, *count, model->spec.dims.d_model);
+    *features = made;
+    return TL_OK;
+}
+
+void tl_model_keep_features(tl_model *model, size_t bytes)
+{
+    tl_feature_cache_set_limit(&model->features, bytes);
+}
+
+void tl_model_count_images(const tl_model *model, size_t *n_runs, size_t *n_images)
+{
+    *n_runs = model->features.n_runs;
+    *n_images = model->features.n_images;
 }
 
 tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
@@ -188,7 +211,7 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
     const size_t n_pos = encoding->n_pos, d_model = spec->dims.d_model;
     if (n_pos == 0)
         return tl_fail(err, TL_ERR_DATA, "a prompt without any token");
-    float *features = NULL;
+    const float *features = NULL;
     size_t n_features = 0, grid_h = 0, grid_w = 0;
     tl_arena *scratch = tl_arena_create();
     float *embeds = tl_arena_alloc(arena, n_pos * d_model, sizeof *embeds);

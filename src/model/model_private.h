@@ -8,6 +8,7 @@
 #include "model/weights.h"
 #include "twinlens/model.h"
 #include "twinlens/safetensors.h"
+#include "vision/feature_cache.h"
 
 /* Room for converted weights that nobody has asked for. */
 enum { TL_DEFAULT_CACHE_BYTES = 64 << 20 };
@@ -18,6 +19,7 @@ struct tl_model {
     tl_safetensors *file;
     tl_backend *backend;
     tl_arena *arena; /* norm weights, biases, tables */
+    tl_feature_cache features;
 };
 
 /* The folder of the bundled model, in `arena`; TL_ERR_NOT_FOUND naming where it was looked

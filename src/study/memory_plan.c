@@ -100,7 +100,8 @@ tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t
     tl_status status =
         tl_memory_plan_pass(model, n_pos, n_prompts, &pass, &p.forward, err);
     if (status == TL_OK && has_image)
-        status = tl_vision_bytes(model->backend, &model->spec.vision, pixels, &p.vision, err);
+        status = tl_vision_bytes(model->backend, &model->spec.vision, pixels, &p.vision,
+                                 err);
     if (status != TL_OK)
         return status;
     p.peak = p.weights + p.cache + p.products + p.inputs + p.process +

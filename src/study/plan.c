@@ -51,6 +51,13 @@ size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos)
     return sums + (scores > buffers ? scores : buffers);
 }
 
+size_t tl_study_pass_budget(const tl_study *study, size_t kept)
+{
+    if (study->memory == 0)
+        return 0;
+    return study->memory > kept ? study->memory - kept : 1;
+}
+
 size_t tl_study_group(const tl_study *study, size_t n_pos, size_t most)
 {
     const tl_dims *d = tl_model_dims(study->session.model);
@@ -103,9 +110,8 @@ static tl_status least_pass_bytes(const tl_model *model, size_t n_pos,
     return TL_OK;
 }
 
-/* The most that a stage can do with at the least. */
-static tl_status least_bytes(const tl_study *study, size_t n_pos, size_t *out,
-                             tl_error *err)
+tl_status tl_study_least_bytes(const tl_study *study, size_t n_pos, size_t *out,
+                               tl_error *err)
 {
     const tl_model *model = study->session.model;
     size_t forward = 0, backward = 0;
@@ -136,7 +142,7 @@ tl_status tl_study_plan(const tl_study *study, tl_modality modality, size_t n_po
                         tl_error *err)
 {
     size_t wanted = 0;
-    const tl_status status = least_bytes(study, n_pos, &wanted, err);
+    const tl_status status = tl_study_least_bytes(study, n_pos, &wanted, err);
     if (status != TL_OK || study->memory == 0 || wanted <= study->memory)
         return status;
     const tl_settings *o = &study->settings;
@@ -160,7 +166,7 @@ tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scra
     tl_settings_init(&study.settings);
     study.session.model = (tl_model *)(uintptr_t)model; /* only its sizes are read */
     size_t wanted = 0;
-    const tl_status status = least_bytes(&study, n_pos, &wanted, err);
+    const tl_status status = tl_study_least_bytes(&study, n_pos, &wanted, err);
     if (status == TL_OK)
         *mebibytes = whole_mebibytes(&study.settings, wanted + scratch);
     return status;

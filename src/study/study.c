@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "study/manifest.h"
 #include "study/memory_plan.h"
+#include "twinlens/log.h"
 #include "vision/vision.h"
 
 /* ---- what there is to work with ---------------------------------------------- */
@@ -116,6 +117,8 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, size_t *n_
         status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
         const bool is_image = modality == TL_IMAGE && first.n_pos > 0;
         if (status == TL_OK && is_image)
+            study->image_tokens = encoding.pixels.n_rows * encoding.pixels.n_columns;
+        if (status == TL_OK && is_image)
             status = tl_fail_while(err, reserve_vision(study, &encoding.pixels, err),
                                    "prompt '%s'", study->session.dataset->rows[row].id);
         tl_arena_rewind(arena, mark);
@@ -150,6 +153,45 @@ static tl_status check_predictions(const tl_study *study, tl_error *err)
     return TL_OK;
 }
 
+/*
+ * Gives the features of images a part of the memory, for at most one image per row: half
+ * of what the stages do not need at the least. So the vision tower runs once per image
+ * where there is room for all of them.
+ */
+static tl_status keep_features(tl_study *study, const size_t n_pos[TL_MODALITY_COUNT],
+                               tl_error *err)
+{
+    const tl_dataset *d = study->session.dataset;
+    size_t n_images = 0, least = 0;
+    for (size_t row = 0; row < d->n_rows; row++)
+        n_images += study->modalities[TL_IMAGE] && d->rows[row].image_path != NULL;
+    const size_t one = study->image_tokens *
+                       tl_model_dims(study->session.model)->d_model * sizeof(float);
+    size_t bytes = n_images * one;
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        size_t wanted = 0;
+        if (study->modalities[m])
+            status = tl_study_least_bytes(study, n_pos[m], &wanted, err);
+        least = wanted > least ? wanted : least;
+    }
+    if (status != TL_OK || n_images == 0)
+        return status;
+    if (study->memory > 0) {
+        const size_t room = study->memory > least ? (study->memory - least) / 2 : 0;
+        if (bytes > room)
+            tl_log(
+                TL_LOG_INFO,
+                "vision features: room for %zu of at most %zu images, the tower runs "
+                "again for the others",
+                room / one, n_images);
+        bytes = bytes < room ? bytes : room;
+        study->memory -= bytes;
+    }
+    tl_model_keep_features(study->session.model, bytes);
+    return TL_OK;
+}
+
 /* And whether the memory is enough for them. */
 static tl_status check_all_prompts(tl_study *study, tl_error *err)
 {
@@ -161,7 +203,7 @@ static tl_status check_all_prompts(tl_study *study, tl_error *err)
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         if (n_pos[m] > 0)
             status = tl_study_plan(study, (tl_modality)m, n_pos[m], err);
-    return status;
+    return status == TL_OK ? keep_features(study, n_pos, err) : status;
 }
 
 /* ---- the folder -------------------------------------------------------------- */
@@ -303,6 +345,11 @@ static tl_status run_stages(tl_study *study, tl_error *err)
         status = tl_study_backpatch(study, err);
     if (status == TL_OK)
         status = tl_study_db_put_stage(study->db, "all", err);
+    size_t n_runs = 0, n_images = 0;
+    tl_model_count_images(study->session.model, &n_runs, &n_images);
+    if (status == TL_OK && n_runs > 0)
+        tl_log(TL_LOG_INFO, "vision tower: %zu runs for %zu distinct images", n_runs,
+               n_images);
     return status;
 }
 

@@ -279,8 +279,8 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
     if (status != TL_OK)
         goto done;
     const size_t kept = tl_study_attribution_bytes(study, span.n_pos);
-    const tl_attribution_options options = tl_settings_attribution(
-        &study->settings, study->memory > kept ? study->memory - kept : 0);
+    const tl_attribution_options options =
+        tl_settings_attribution(&study->settings, tl_study_pass_budget(study, kept));
     status = tl_attribution_create(study->session.model, span.n_pos, &options,
                                    &attribution, err);
     if (status == TL_OK)
@@ -360,8 +360,8 @@ static tl_status rank_magnitudes(tl_study *study, tl_modality modality,
         status = tl_study_make_pairs(study, &pairs[i], 1, own, &made, err);
         if (status == TL_OK)
             status = tl_magnitude_add(study->session.model, made,
-                                      study->memory > kept ? study->memory - kept : 0,
-                                      sums, sums + n_heads, err);
+                                      tl_study_pass_budget(study, kept), sums,
+                                      sums + n_heads, err);
         tl_arena_rewind(own, mark);
     }
     for (size_t i = 0; i < n_heads + n_neurons && status == TL_OK; i++)
@@ -419,8 +419,8 @@ static tl_status evaluate_pair(tl_study *study, tl_modality modality,
     if (status != TL_OK)
         return status;
     const size_t kept = tl_study_evaluation_bytes(study, made->clean.n_pos);
-    const tl_evaluate_options options = {
-        .memory_budget = study->memory > kept ? study->memory - kept : 0};
+    const tl_evaluate_options options = {.memory_budget =
+                                             tl_study_pass_budget(study, kept)};
     status = tl_evaluate(study->session.model, made, 1, circuits,
                          TL_STUDY_KIND_COUNT * n, &options, &result, err);
     if (status != TL_OK)

@@ -217,8 +217,8 @@ static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pai
     if (status != TL_OK)
         return status;
     const size_t kept = tl_study_interchange_bytes(study, made->clean.n_pos);
-    const tl_evaluate_options options = {
-        .memory_budget = study->memory > kept ? study->memory - kept : 0};
+    const tl_evaluate_options options = {.memory_budget =
+                                             tl_study_pass_budget(study, kept)};
     status = tl_evaluate(study->session.model, made, 1, swapped, n_swaps, &options,
                          &result, err);
     if (status != TL_OK)

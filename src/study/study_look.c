@@ -110,8 +110,8 @@ static tl_status attribute_one(tl_study *study, const tl_study_pair *pair,
     tl_attribution *attribution = NULL;
     tl_scores s;
     const size_t kept = tl_study_attribution_bytes(study, e->n_pos);
-    const tl_attribution_options options = tl_settings_attribution(
-        &study->settings, study->memory > kept ? study->memory - kept : 0);
+    const tl_attribution_options options =
+        tl_settings_attribution(&study->settings, tl_study_pass_budget(study, kept));
     tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
     if (status == TL_OK)
         status = tl_attribution_create(study->session.model, e->n_pos, &options,

@@ -31,9 +31,10 @@ typedef struct tl_study {
     tl_session session; /* model, processor, dataset, and the study's arena */
     tl_study_db *db;
     bool modalities[TL_MODALITY_COUNT];
-    tl_sizes sizes; /* of the circuits on a curve */
-    size_t memory;  /* bytes for buffers and passes; 0: no limit */
-    size_t scratch; /* bytes that the backend needs beside that */
+    tl_sizes sizes;      /* of the circuits on a curve */
+    size_t memory;       /* bytes for buffers and passes; 0: no limit */
+    size_t image_tokens; /* of a prompt; 0: it has no image */
+    size_t scratch;      /* bytes that the backend needs beside that */
 } tl_study;
 
 /* ---- study_check.c ----------------------------------------------------------- */
@@ -120,9 +121,17 @@ size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos);
 size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos);
 size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos);
 
+/* What passes may use beside so many bytes that stay allocated; 0: no limit. Where the plan
+ * leaves nothing it is 1, which every pass refuses. */
+size_t tl_study_pass_budget(const tl_study *study, size_t kept);
+
 /* How many pairs, of `most`, may be attributed together: their buffers get half of
  * the memory, the passes the rest. */
 size_t tl_study_group(const tl_study *study, size_t n_pos, size_t most);
+
+/* The most that a stage needs at the least for prompts of that length. */
+tl_status tl_study_least_bytes(const tl_study *study, size_t n_pos, size_t *out,
+                               tl_error *err);
 
 /* TL_ERR_NO_MEMORY, saying what would do, if the memory is too little for prompts of
  * that length. */

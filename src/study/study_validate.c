@@ -48,11 +48,11 @@ static tl_status validate_pair(tl_study *study, tl_modality modality,
     if (status != TL_OK)
         return status;
     const size_t kept = tl_study_attribution_bytes(study, made->clean.n_pos);
-    const tl_validate_options options = {
-        .ig_steps = ig_steps,
-        .n_ig_steps = STEPS,
-        .n_components = COMPONENTS,
-        .memory_budget = study->memory > kept ? study->memory - kept : 0};
+    const tl_validate_options options = {.ig_steps = ig_steps,
+                                         .n_ig_steps = STEPS,
+                                         .n_components = COMPONENTS,
+                                         .memory_budget =
+                                             tl_study_pass_budget(study, kept)};
     status = tl_validate_pair(study->session.model, made, &options,
                               study->settings.seed + 2 * index, arena, &v, err);
     return status == TL_OK ? put(study, modality, index, &v, arena, err) : status;

@@ -63,6 +63,8 @@ small=(--model "$tiny/checkpoint" --keep all --fractions 0.05,0.5,1)
 run=$tmp/deep/er/tiny
 study "${small[@]}" --dataset "$tiny/goldens" --out "$run"
 expect_done "small study"
+grep -q 'vision tower: \([0-9]*\) runs for \1 distinct images' "$tmp/err" ||
+    fail "wanted one run of the vision tower for each image"
 expect_in "$tmp/out" "discovery / evaluation                                   4 / 2                     4 / 2" summary
 expect_in "$tmp/out" "100 %       1.000 (1.000 to 1.000)     1.000    1.000    1.000 (1.000 to 1.000)     1.000    1.000" summary
 expect_in "$tmp/out" "results in $run: study.db, scores.text.safetensors, scores.image.safetensors" summary
