@@ -13,6 +13,7 @@
 #include "vision/tower.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "vision/projector.h"
 

@@ -11,6 +11,7 @@
  */
 #include "vision/tower.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "vision/rope_2d.h"

@@ -14,6 +14,7 @@
  */
 #include "vision/tower.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "vision/projector.h"
