@@ -470,6 +470,24 @@ static void assert_refused(const tl_scene_options *o, size_t n, const char *fold
         fail_msg("'%s' does not say '%s'", err.text, text);
 }
 
+static void without_a_size_pictures_have_the_default_one(void **state)
+{
+    (void)state;
+    test_folder folder = test_folder_create();
+    const tl_scene_options o = {.task = TL_TASK_ARITHMETIC};
+    tl_error err = {0};
+    assert_int_equal(tl_scene_write(&o, 1, 0, folder.path, &err), TL_OK);
+    tl_dataset *dataset = NULL;
+    assert_int_equal(tl_dataset_open(folder.path, &dataset, &err), TL_OK);
+    size_t width = 0, height = 0;
+    tl_scene_default_size(o.task, o.style, &width, &height);
+    assert_true(width > 0 && height > 0);
+    assert_int_equal(dataset->image_width, width);
+    assert_int_equal(dataset->image_height, height);
+    tl_dataset_close(dataset);
+    test_folder_remove(folder.path);
+}
+
 static void what_cannot_be_made_is_refused(void **state)
 {
     (void)state;
@@ -482,6 +500,9 @@ static void what_cannot_be_made_is_refused(void **state)
     assert_refused(&o, 5, folder, TL_ERR_ARGUMENT, "2048x64 is too large");
     o = (tl_scene_options){.task = TL_TASK_FACTUAL_RECALL, .width = 112, .height = 112};
     assert_refused(&o, 100000, folder, TL_ERR_DATA, "different prompts");
+    o.task = TL_TASKS;
+    assert_refused(&o, 5, folder, TL_ERR_ARGUMENT, "no such task");
+    o.task = TL_TASK_FACTUAL_RECALL;
     assert_false(tl_file_exists(folder)); /* nothing was begun */
     o.no_text = o.no_pictures = true;
     assert_refused(&o, 5, folder, TL_ERR_ARGUMENT, "neither");
@@ -530,6 +551,7 @@ int main(void)
         cmocka_unit_test(every_task_is_what_it_says),
         cmocka_unit_test(answers_are_balanced_as_published),
         cmocka_unit_test(training_and_held_out_share_no_scene),
+        cmocka_unit_test(without_a_size_pictures_have_the_default_one),
         cmocka_unit_test(what_cannot_be_made_is_refused),
         cmocka_unit_test(a_sheet_shows_the_first_scenes),
     };

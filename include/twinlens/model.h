@@ -24,11 +24,16 @@ typedef struct tl_model tl_model;
 typedef struct tl_model_options {
     size_t size;         /* sizeof(tl_model_options); 0: that of today */
     const char *backend; /* "cpu" (the default where it is built in) or "ref" */
-    size_t n_threads;    /* 0: all */
+    size_t n_threads;    /* 0: all; see below */
     size_t cache_bytes;  /* for converted weights; 0: 64 MiB */
 } tl_model_options;
 
 /*
+ * The threads are OpenMP's, which spin while they wait for each other: on a machine with
+ * other things to do this takes the time of the very threads that they wait for. Such a
+ * program is started with GOMP_SPINCOUNT=2000 in its environment (or, with another OpenMP
+ * than GNU's, OMP_WAIT_POLICY=passive), as `twinlens` does by itself.
+ *
  * `path`: a folder with config.json and *.safetensors, or a hub cache entry
  * (models--org--name, whose newest snapshot is taken); NULL: the model that comes with
  * twinlens. `options` may be NULL.

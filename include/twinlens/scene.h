@@ -3,7 +3,7 @@
  * scene.h - made-up prompts of the five tasks: one scene, told in words and shown in a
  * picture, a question about it, and the answer.
  *
- *     tl_scene_options options = {.task = TL_TASK_COUNTING, .width = 252, .height = 252};
+ *     const tl_scene_options options = {.task = TL_TASK_COUNTING};
  *     status = tl_scene_write(&options, 1000, seed, "my-task", &err);
  *
  * writes a dataset folder of 1000 pairs (dataset.h) and, beside it, drawing.jsonl: what
@@ -50,7 +50,7 @@ typedef struct tl_scene_options {
     tl_task task;
     tl_style style;
     tl_content content;
-    size_t width, height; /* of the pictures, pixels */
+    size_t width, height; /* of the pictures, pixels; 0: tl_scene_default_size */
     /* Only prompts that are as long as most, in its tokens; NULL: all. Circuits are
      * found at positions, which all prompts must share. The caller's, needed as long as
      * the call. */
@@ -70,11 +70,11 @@ void tl_scene_default_size(tl_task task, tl_style style, size_t *width, size_t *
  * dataset.jsonl (rows text-0, image-0, text-1, ...), task.json, drawing.jsonl and
  * images/0.png ... dataset.jsonl appears last, when all is there.
  *
- * Errors   TL_ERR_ARGUMENT when the folder is not empty (and nothing is to be replaced),
- *          the picture is too small to read or larger than 1024, or both kinds of
- *          rows are left out; TL_ERR_DATA when there are not n
- *          different prompts; TL_ERR_NOT_FOUND naming the font's package when a font
- *          is not installed; TL_ERR_IO
+ * Errors   TL_ERR_ARGUMENT when there is no such task, style or content, the folder is
+ *          not empty (and nothing is to be replaced), the picture is too small to read
+ *          or larger than 1024, or both kinds of rows are left out; TL_ERR_DATA when
+ *          there are not n different prompts; TL_ERR_NOT_FOUND naming the font's package
+ *          when a font is not installed; TL_ERR_IO
  */
 tl_status tl_scene_write(const tl_scene_options *options, size_t n, uint64_t seed,
                          const char *folder, tl_error *err);

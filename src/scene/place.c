@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "scene/sample.h"
 
 enum { LARGEST = 1024, LEAST_ITEM = 18 /* pixels that a person can still make out */ };
@@ -42,7 +43,7 @@ static double least_size(const layout *l, double side)
     return least < 0.9 * l->most ? least : 0.9 * l->most;
 }
 
-tl_status tl_scene_check_size(const tl_scene_options *o, tl_error *err)
+static tl_status check_size(const tl_scene_options *o, tl_error *err)
 {
     const layout *l = &layouts[o->task];
     if (o->width > LARGEST || o->height > LARGEST)
@@ -58,6 +59,25 @@ tl_status tl_scene_check_size(const tl_scene_options *o, tl_error *err)
                        cell * (double)l->columns, cell * (double)l->rows);
     }
     return TL_OK;
+}
+
+tl_status tl_scene_options_take(const tl_scene_options *given, tl_scene_options *out,
+                                tl_error *err)
+{
+    tl_scene_options o;
+    tl_status status = tl_sized_copy(given, &o, sizeof o, "tl_scene_options", err);
+    if (status != TL_OK)
+        return status;
+    if ((size_t)o.task >= TL_TASKS || (size_t)o.style > TL_STYLE_SMALL ||
+        (size_t)o.content > TL_CONTENT_HELD_OUT)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "no such task, style or content: %d, %d, %d", (int)o.task,
+                       (int)o.style, (int)o.content);
+    if (o.width == 0 && o.height == 0)
+        tl_scene_default_size(o.task, o.style, &o.width, &o.height);
+    if ((status = check_size(&o, err)) == TL_OK)
+        *out = o;
+    return status;
 }
 
 static double uniform(tl_random *random, double from, double to)

@@ -72,8 +72,10 @@ tl_status tl_scene_stream_init(tl_scene_stream *stream, const tl_scene_options *
 tl_status tl_scene_stream_next(tl_scene_stream *stream, tl_scene *scene, tl_error *err);
 void tl_scene_stream_release(tl_scene_stream *stream);
 
-/* Where things are. TL_ERR_ARGUMENT naming the smallest size when it is too small. */
-tl_status tl_scene_check_size(const tl_scene_options *options, tl_error *err);
+/* *out receives the caller's options, with the default size where there is none.
+ * TL_ERR_ARGUMENT naming what is wrong, and the smallest size when it is too small. */
+tl_status tl_scene_options_take(const tl_scene_options *given, tl_scene_options *out,
+                                tl_error *err);
 void tl_scene_place(const tl_scene_options *options, tl_random *random,
                     tl_scene *scene);
 

@@ -13,7 +13,6 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/sized.h"
 #include "scene/paint.h"
 
 static json_t *string_list(const char *const *strings, size_t n)
@@ -230,10 +229,8 @@ static tl_status check(const tl_scene_options *o, size_t n, uint64_t seed,
 {
     if (o->no_text && o->no_pictures)
         return tl_fail(err, TL_ERR_ARGUMENT, "neither text nor image rows are wanted");
-    tl_status status = tl_scene_check_size(o, err);
     tl_scene_stream stream;
-    if (status == TL_OK)
-        status = tl_scene_stream_init(&stream, o, seed, err);
+    tl_status status = tl_scene_stream_init(&stream, o, seed, err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < n && status == TL_OK; i++) {
@@ -249,10 +246,9 @@ tl_status tl_scene_write(const tl_scene_options *options, size_t n, uint64_t see
 {
     tl_painter *painter = NULL;
     tl_arena *arena = NULL;
-    tl_scene_options copy;
-    tl_status status =
-        tl_sized_copy(options, &copy, sizeof copy, "tl_scene_options", err);
-    options = &copy;
+    tl_scene_options taken;
+    tl_status status = tl_scene_options_take(options, &taken, err);
+    options = &taken;
     if (status == TL_OK)
         status = check(options, n, seed, err);
     if (status == TL_OK)

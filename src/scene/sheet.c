@@ -4,8 +4,6 @@
  */
 #include "scene/paint_private.h"
 
-#include "base/sized.h"
-
 enum {
     COLUMNS = 4,
     CELL = 264,      /* width of a column */
@@ -100,12 +98,9 @@ static tl_status fill_page(const tl_scene_options *o, size_t n, tl_painter *pain
 tl_status tl_scene_sheet(const tl_scene_options *options, size_t n, uint64_t seed,
                          const char *path, tl_error *err)
 {
-    tl_scene_options copy;
-    tl_status status =
-        tl_sized_copy(options, &copy, sizeof copy, "tl_scene_options", err);
-    options = &copy;
-    if (status == TL_OK)
-        status = tl_scene_check_size(options, err);
+    tl_scene_options taken;
+    tl_status status = tl_scene_options_take(options, &taken, err);
+    options = &taken;
     tl_painter *painter = NULL;
     if (status == TL_OK)
         status = tl_painter_create(seed, &painter, err);
