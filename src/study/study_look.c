@@ -87,18 +87,39 @@ static const char *type_of(const unsigned char *bytes, size_t n)
     return "image/png";
 }
 
-/* [n_layers, n_pos, width] summed over the width at the data positions. */
-static double *sum_width(const float *scores, size_t n_layers, size_t n_pos,
-                         size_t width, const tl_encoding *e, tl_arena *arena)
+static double sum_of(const float *scores, size_t n)
 {
-    const size_t n_data = e->data_end - e->data_begin;
-    double *sums = tl_arena_alloc_zero(arena, n_layers * n_data, sizeof *sums);
-    for (size_t l = 0; sums != NULL && l < n_layers; l++)
-        for (size_t t = 0; t < n_data; t++)
-            for (size_t i = 0; i < width; i++)
-                sums[l * n_data + t] +=
-                    fabs((double)scores[(l * n_pos + e->data_begin + t) * width + i]);
-    return sums;
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += fabs((double)scores[i]);
+    return sum;
+}
+
+/* A row for each layer and image feature. Other tokens may stand between those of the
+ * picture, and before them. */
+static tl_status make_rows(const tl_scores *s, const tl_input *input, size_t pair,
+                           tl_arena *arena, tl_rows *out, tl_error *err)
+{
+    tl_study_picture_score *rows =
+        tl_arena_alloc(arena, s->n_layers * s->n_pos, sizeof *rows);
+    size_t n = 0;
+    if (rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+    for (size_t l = 0; l < s->n_layers; l++) {
+        size_t feature = 0;
+        for (size_t t = 0; t < s->n_pos; t++) {
+            const size_t at = l * s->n_pos + t;
+            if (input->is_image[t])
+                rows[n++] = (tl_study_picture_score){
+                    .pair = pair,
+                    .layer = l,
+                    .pos = feature++,
+                    .heads = sum_of(s->heads + at * s->n_heads, s->n_heads),
+                    .neurons = sum_of(s->neurons + at * s->d_mlp, s->d_mlp)};
+        }
+    }
+    *out = (tl_rows){TL_ROW_PICTURE_SCORE, rows, n};
+    return TL_OK;
 }
 
 /* The scores of one pair alone, attributed as the study does it. */
@@ -121,20 +142,8 @@ static tl_status attribute_one(tl_study *study, const tl_study_pair *pair,
     if (status == TL_OK)
         status = tl_attribution_scores(attribution, arena, &s, err);
     tl_attribution_destroy(attribution);
-    if (status != TL_OK)
-        return status;
-    const size_t n_pos = e->pixels.n_rows * e->pixels.n_columns, n = s.n_layers * n_pos;
-    const double *heads = sum_width(s.heads, s.n_layers, s.n_pos, s.n_heads, e, arena);
-    const double *neurons =
-        sum_width(s.neurons, s.n_layers, s.n_pos, s.d_mlp, e, arena);
-    tl_study_picture_score *rows = tl_arena_alloc(arena, n, sizeof *rows);
-    if (heads == NULL || neurons == NULL || rows == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (tl_study_picture_score){pair->pair, i / n_pos, i % n_pos, heads[i],
-                                           neurons[i]};
-    *out = (tl_rows){TL_ROW_PICTURE_SCORE, rows, n};
-    return TL_OK;
+    return status == TL_OK ? make_rows(&s, &made->clean, pair->pair, arena, out, err)
+                           : status;
 }
 
 static tl_status look_at(tl_study *study, const tl_study_pair *pair, tl_arena *arena,

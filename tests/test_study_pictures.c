@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_study_pictures.c - the scores over a picture that a study keeps are those of the image
+ * features, in every family: also where other tokens stand before or between them.
+ */
+#include "testing.h"
+
+#include "cli/cli.h"
+#include "store/score_file.h"
+#include "store/study_db.h"
+#include "twinlens/safetensors.h"
+
+static test_folder folder;
+static tl_arena *arena;
+static tl_error err;
+
+static int begin(void **state)
+{
+    (void)state;
+    folder = test_folder_create();
+    arena = tl_arena_create();
+    err = (tl_error){0};
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    tl_arena_destroy(arena);
+    test_folder_remove(folder.path);
+    return 0;
+}
+
+static void copy_image(const char *from, const char *name)
+{
+    static char bytes[1 << 16];
+    FILE *file = fopen(from, "rb");
+    assert_non_null(file);
+    const size_t n = fread(bytes, 1, sizeof bytes, file);
+    assert_int_equal(fclose(file), 0);
+    assert_in_range(n, 1, sizeof bytes - 1);
+    test_file(&folder, name, bytes, n);
+}
+
+/* Two pictures of one size, each the counterfactual of the other: one discovery pair, so
+ * that its own scores are those of the study. */
+static void make_dataset(void)
+{
+    static const char rows[] =
+        "{\"id\": \"a\", \"modality\": \"image\", \"image\": \"0.png\", \"query\": "
+        "\"How"
+        " many?\", \"answer\": \"1\", \"cf\": \"b\", \"split\": \"discovery\"}\n"
+        "{\"id\": \"b\", \"modality\": \"image\", \"image\": \"1.png\", \"query\": "
+        "\"How"
+        " many?\", \"answer\": \"2\", \"cf\": \"a\", \"split\": \"evaluation\"}\n";
+    copy_image("tests/data/images/basn2c16.png", "0.png");
+    copy_image("tests/data/images/basn4a08.png", "1.png");
+    test_file(&folder, "dataset.jsonl", rows, sizeof rows - 1);
+    test_file(&folder, "task.json", "{\"name\": \"x\"}", 13);
+}
+
+static void run_study(char *family, char *out)
+{
+    char *arguments[] = {(char[]){"--model"},
+                         family,
+                         (char[]){"--dataset"},
+                         folder.path,
+                         (char[]){"--keep"},
+                         (char[]){"all"},
+                         (char[]){"--modality"},
+                         (char[]){"image"},
+                         (char[]){"--fractions"},
+                         (char[]){"0.05,1"},
+                         (char[]){"--bp-grid"},
+                         (char[]){"none"},
+                         (char[]){"--pictures"},
+                         (char[]){"1"},
+                         (char[]){"--validate"},
+                         (char[]){"0"},
+                         (char[]){"--threads"},
+                         (char[]){"1"},
+                         (char[]){"--out"},
+                         out,
+                         NULL};
+    FILE *shown = fopen("/dev/null", "w");
+    assert_non_null(shown);
+    const tl_status status = tl_command_study.run(
+        sizeof arguments / sizeof *arguments - 1, arguments, shown, &err);
+    fclose(shown);
+    if (status != TL_OK)
+        fail_msg("%s: %s", family, err.text);
+}
+
+/* `before` tokens stand before the first feature, `between` behind each row of them. */
+static void check_family(const char *family, size_t before, size_t between)
+{
+    char model[100], out[300], path[400];
+    tl_study_db *db = NULL;
+    tl_rows pictures = {0}, rows = {0};
+    tl_study_scores about = {.modality = TL_IMAGE};
+    tl_scores s;
+    snprintf(model, sizeof model, "tests/data/families/%s", family);
+    snprintf(out, sizeof out, "%s/%s", folder.path, family);
+    run_study(model, out);
+    if (tl_study_db_open(out, TL_STUDY_READ, &db, &err) != TL_OK ||
+        tl_study_db_get(db, TL_ROW_PICTURE, NULL, 0, arena, &pictures, &err) != TL_OK ||
+        tl_study_db_get(db, TL_ROW_PICTURE_SCORE, NULL, 0, arena, &rows, &err) !=
+            TL_OK ||
+        tl_study_db_find(db, TL_ROW_SCORES, &about, arena, NULL, &err) != TL_OK)
+        fail_msg("%s: %s", family, err.text);
+    snprintf(path, sizeof path, "%s/%s", out, about.file);
+    const tl_dims dims = {
+        .n_layers = about.n_layers, .n_heads = about.n_heads, .d_mlp = about.d_mlp};
+    if (tl_score_file_read(path, &dims, about.n_pos, arena, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(about.n_pairs, 1);
+    assert_int_equal(pictures.n, 1);
+    const tl_study_picture *p = pictures.rows;
+    const tl_study_picture_score *got = rows.rows;
+    assert_int_equal(rows.n, s.n_layers * p->n_rows * p->n_columns);
+    for (size_t i = 0; i < rows.n; i++) {
+        const size_t row = got[i].pos / p->n_columns,
+                     column = got[i].pos % p->n_columns,
+                     at = about.data_begin + before + row * (p->n_columns + between) +
+                          column;
+        const float *heads = s.heads + (got[i].layer * s.n_pos + at) * s.n_heads,
+                    *neurons = s.neurons + (got[i].layer * s.n_pos + at) * s.d_mlp;
+        double sums[2] = {0.0, 0.0};
+        for (size_t h = 0; h < s.n_heads; h++)
+            sums[0] += fabs((double)heads[h]);
+        for (size_t k = 0; k < s.d_mlp; k++)
+            sums[1] += fabs((double)neurons[k]);
+        assert_close(family, i, got[i].heads, sums[0], 0.0);
+        assert_close(family, i, got[i].neurons, sums[1], 0.0);
+    }
+    tl_study_db_close(db);
+}
+
+static void scores_over_a_picture_are_those_of_its_features(void **state)
+{
+    (void)state;
+    make_dataset();
+    check_family("qwen2_5_vl", 0, 0);
+    check_family("gemma3", 1, 0);  /* the picture begins with a token of its own */
+    check_family("pixtral", 0, 1); /* each row of it ends with one */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(scores_over_a_picture_are_those_of_its_features,
+                                        begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
