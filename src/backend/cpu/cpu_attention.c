@@ -150,10 +150,10 @@ size_t tl_cpu_attention_units(size_t n_threads, const tl_attention *shape,
                               bool backward)
 {
     const attention_cut c = make_cut(n_threads, shape, n_prompts, prompts, backward);
-    size_t n = 0;
-    for (size_t i = 0; i < n_prompts * (c.key_parts + c.query_parts); i++) {
-        const size_t per_prompt = c.key_parts + c.query_parts;
-        const head_part p = part_of(&c, &prompts[i / per_prompt], i % per_prompt);
+    const size_t per_head = c.key_parts + c.query_parts;
+    size_t n = 0; /* of one head of each prompt */
+    for (size_t i = 0; i < n_prompts * per_head; i++) {
+        const head_part p = part_of(&c, &prompts[i / per_head], i % per_head);
         n += !is_empty(&p);
     }
     return c.whole ? c.n_heads : n * shape->n_kv_heads;
