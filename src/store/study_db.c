@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * study_db.c - the file, its schema and its manifest (store/study_db.h). The rows
- * are in study_rows.c.
+ * are in row_sql.c.
  *
  * What holds at every moment, also for a process that dies in the middle:
  *
