@@ -70,15 +70,16 @@ static void align_all(tl_model *model, tl_align with, const tl_parallel *pairs,
     double unused[2 * LAYERS_MOST];
     tl_alignment *a = NULL;
     assert_int_equal(tl_alignment_create(model, with, 0, &a, NULL), TL_OK);
-    for (size_t i = 0; i < PAIRS && centred; i++)
-        assert_int_equal(tl_alignment_take(a, &pairs[i], NULL), TL_OK);
+    for (size_t i = 0; i < PAIRS; i++)
+        assert_int_equal(tl_alignment_add(a, &pairs[i], NULL), TL_OK);
     for (size_t i = 0; i < PAIRS; i++) {
         double *m = matched + i * n_layers, *o = other + i * n_layers;
         tl_alignment_values values = {m, o, NULL, NULL};
         if (centred)
             values = (tl_alignment_values){unused, unused + LAYERS_MOST, m, o};
+        assert_true(tl_alignment_keeps(a, i));
         assert_int_equal(
-            tl_alignment_measure(a, &pairs[i], &pairs[(i + 1) % PAIRS], &values, NULL),
+            tl_alignment_measure(a, i, NULL, (i + 1) % PAIRS, NULL, &values, NULL),
             TL_OK);
     }
     tl_alignment_destroy(a);
@@ -232,16 +233,12 @@ static void beside_the_unembedding_the_best_twentieth_counts(void **state)
     }
     tl_error err = {0};
     tl_alignment *a = NULL;
-    double values[2 * LAYERS_MOST];
-    tl_alignment_values out = {values, values + LAYERS_MOST, NULL, NULL};
     assert_int_equal(tl_alignment_create(model, TL_ALIGN_UNEMBED, 0, &a, NULL), TL_OK);
     ids[1][FIRST] = (int32_t)d->n_vocab;
-    assert_int_equal(tl_alignment_measure(a, &pairs[0], &pairs[1], &out, &err),
-                     TL_ERR_ARGUMENT);
+    assert_int_equal(tl_alignment_add(a, &pairs[1], &err), TL_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "is outside the model's"));
     pairs[1].text_ids = NULL;
-    assert_int_equal(tl_alignment_measure(a, &pairs[0], &pairs[1], &out, &err),
-                     TL_ERR_ARGUMENT);
+    assert_int_equal(tl_alignment_add(a, &pairs[1], &err), TL_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "a text without its tokens"));
     tl_alignment_destroy(a);
     tl_safetensors_close(file);
@@ -262,7 +259,8 @@ static void the_same_prompt_aligns_wholly(void **state)
     tl_alignment *a = NULL;
     tl_alignment_values values = {matched, other, NULL, NULL};
     assert_int_equal(tl_alignment_create(model, TL_ALIGN_ACT, 0, &a, NULL), TL_OK);
-    assert_int_equal(tl_alignment_measure(a, &pair, &pair, &values, NULL), TL_OK);
+    assert_int_equal(tl_alignment_add(a, &pair, NULL), TL_OK);
+    assert_int_equal(tl_alignment_measure(a, 0, NULL, 0, NULL, &values, NULL), TL_OK);
     for (size_t l = 0; l < n_layers; l++) {
         assert_close("with itself", l, matched[l], 1, 1e-12);
         assert_close("with the same again", l, other[l], 1, 1e-12);
@@ -270,13 +268,58 @@ static void the_same_prompt_aligns_wholly(void **state)
     tl_error err = {0};
     tl_parallel bad = pair;
     bad.text_span.data_end = 4;
-    assert_int_equal(tl_alignment_measure(a, &bad, &pair, &values, &err),
-                     TL_ERR_ARGUMENT);
+    assert_int_equal(tl_alignment_add(a, &bad, &err), TL_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "without data positions"));
-    values.centred_matched = values.centred_other = other;
-    assert_int_equal(tl_alignment_measure(a, &pair, &pair, &values, &err),
+    assert_int_equal(tl_alignment_measure(a, 0, NULL, 1, NULL, &values, &err),
                      TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "pairs 0 and 1 of 1"));
     tl_alignment_destroy(a);
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
+/* States that the budget has no room for are made again, and give the same bits. */
+static void pairs_that_are_not_kept_are_run_again(void **state)
+{
+    (void)state;
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    tl_parallel pairs[PAIRS];
+    for (uint32_t i = 0; i < PAIRS; i++)
+        pairs[i] = (tl_parallel){random_input(model, arena, T, 3, 0, 10 + i),
+                                 random_input(model, arena, T, 3, SIDE, 20 + i),
+                                 {T, 4, 30 + i},
+                                 {T, 3, 3 + SIDE * SIDE / 4},
+                                 NULL};
+    double want[PAIRS][4][LAYERS_MOST] = {{{0}}}, got[PAIRS][4][LAYERS_MOST];
+    bool refused = false, run_again = false;
+    for (size_t budget = 0; !refused;
+         budget = budget == 0 ? 4 << 20 : budget - budget / 16) {
+        tl_alignment *a = NULL;
+        tl_error err = {0};
+        memset(got, 0, sizeof got);
+        tl_status status = tl_alignment_create(model, TL_ALIGN_ACT, budget, &a, &err);
+        for (size_t i = 0; i < PAIRS && status == TL_OK; i++)
+            status = tl_alignment_add(a, &pairs[i], &err);
+        for (size_t i = 0; i < PAIRS && status == TL_OK; i++) {
+            const size_t j = (i + 1) % PAIRS;
+            double(*values)[LAYERS_MOST] = budget == 0 ? want[i] : got[i];
+            tl_alignment_values out = {values[0], values[1], values[2], values[3]};
+            if (!tl_alignment_keeps(a, i)) {
+                run_again = true;
+                assert_int_equal(
+                    tl_alignment_measure(a, i, NULL, j, &pairs[j], &out, &err),
+                    TL_ERR_ARGUMENT);
+            }
+            status = tl_alignment_measure(a, i, &pairs[i], j, &pairs[j], &out, &err);
+        }
+        tl_alignment_destroy(a);
+        refused = status == TL_ERR_NO_MEMORY;
+        assert_true(refused || status == TL_OK);
+        if (status == TL_OK && budget > 0)
+            assert_memory_equal(want, got, sizeof want);
+    }
+    assert_true(run_again);
     tl_arena_destroy(arena);
     tl_model_close(model);
 }
@@ -287,6 +330,7 @@ int main(void)
         cmocka_unit_test(alignment_is_its_definition),
         cmocka_unit_test(beside_the_unembedding_the_best_twentieth_counts),
         cmocka_unit_test(the_same_prompt_aligns_wholly),
+        cmocka_unit_test(pairs_that_are_not_kept_are_run_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,19 @@ static void run_plain(tl_model *model, const tl_input *input, plain *p,
     tl_pass_destroy(pass);
 }
 
+static tl_status backpatch(tl_model *model, const tl_input *input, size_t begin,
+                           size_t end, const tl_backpatch_cell *cells, size_t n,
+                           double *clean, double *patched, tl_error *err)
+{
+    tl_backpatcher *b = NULL;
+    tl_status status = tl_backpatcher_create(model, 0, &b, err);
+    if (status == TL_OK)
+        status = tl_backpatcher_run(b, input, begin, end, cells, n, ids, IDS, clean,
+                                    patched, err);
+    tl_backpatcher_destroy(b);
+    return status;
+}
+
 static void check_cells(const char *backend, size_t side,
                         const tl_backpatch_cell *cells, size_t n, double tolerance)
 {
@@ -79,8 +92,7 @@ static void check_cells(const char *backend, size_t side,
     double clean[IDS], want[IDS];
     double *got = tl_arena_alloc_zero(arena, n * TIMES * IDS, sizeof *got);
     tl_error err = {0};
-    if (tl_backpatch(model, &input, BEGIN, END, cells, n, ids, IDS, 0, clean, got,
-                     &err) != TL_OK)
+    if (backpatch(model, &input, BEGIN, END, cells, n, clean, got, &err) != TL_OK)
         fail_msg("%s", err.text);
     plain p = {.n_layers = d->n_layers, .width = d->d_model};
     const size_t count = d->n_layers * T * d->d_model;
@@ -156,9 +168,8 @@ static void onto_itself_changes_nothing(void **state)
     for (size_t l = 0; l < n_layers; l++) {
         const tl_backpatch_cell cell = {l, l, 3, 2, l % 2 == 1};
         double clean[IDS], got[2 * IDS];
-        assert_int_equal(tl_backpatch(model, &input, BEGIN, END, &cell, 1, ids, IDS, 0,
-                                      clean, got, NULL),
-                         TL_OK);
+        assert_int_equal(
+            backpatch(model, &input, BEGIN, END, &cell, 1, clean, got, NULL), TL_OK);
         for (size_t i = 0; i < 2 * IDS; i++)
             assert_close("onto itself", l, got[i], clean[i % IDS], 0);
     }
@@ -181,9 +192,9 @@ static void with_clean_states_behind_it_is_the_same_every_time(void **state)
                                        {n_layers - 1, n_layers - 2, 1, 1, true},
                                        {3, 0, 1, TIMES, false}};
     double clean[IDS], got[4][TIMES][IDS];
-    assert_int_equal(tl_backpatch(model, &input, BEGIN, END, cells, 4, ids, IDS, 0,
-                                  clean, &got[0][0][0], NULL),
-                     TL_OK);
+    assert_int_equal(
+        backpatch(model, &input, BEGIN, END, cells, 4, clean, &got[0][0][0], NULL),
+        TL_OK);
     for (size_t i = 0; i < IDS; i++) {
         for (size_t time = 1; time < TIMES; time++) {
             assert_close("every time", time, got[0][time][i], got[0][0][i], 0);
@@ -216,9 +227,8 @@ static void senseless_cells_are_refused(void **state)
     const tl_input input = random_input(model, arena, T, 2, 0, 6);
     const tl_backpatch_cell cell = {2, 0, 1, 1, false};
     double clean[IDS], got[IDS];
-    assert_int_equal(
-        tl_backpatch(model, &input, 5, T, &cell, 1, ids, IDS, 0, clean, got, &err),
-        TL_ERR_ARGUMENT);
+    assert_int_equal(backpatch(model, &input, 5, T, &cell, 1, clean, got, &err),
+                     TL_ERR_ARGUMENT);
     tl_arena_destroy(arena);
     tl_model_close(model);
 }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "trace/capture.h"
+#include "twinlens/capture.h"
 #include "twinlens/circuit.h"
 #include "twinlens/pass.h"
 #include "twinlens/probe.h"
@@ -189,10 +189,14 @@ static tl_status validate(fixture *f, size_t budget, outcome *out, tl_error *err
 {
     static const size_t steps[] = {1, STEPS};
     const tl_validate_options options = {
-        .ig_steps = steps, .n_ig_steps = 2, .n_components = 9, .memory_budget = budget};
+        .ig_steps = steps, .n_ig_steps = 2, .n_components = 9};
+    tl_validator *validator = NULL;
     tl_validation v;
-    const tl_status status =
-        tl_validate_pair(f->model, &f->pairs[0], &options, 5, f->run, &v, err);
+    tl_status status = tl_validator_create(f->model, budget, &validator, err);
+    if (status == TL_OK)
+        status =
+            tl_validator_pair(validator, &f->pairs[0], &options, 5, f->run, &v, err);
+    tl_validator_destroy(validator);
     if (status != TL_OK)
         return status;
     keep(f, out, v.exact, v.n * sizeof *v.exact);
@@ -205,8 +209,12 @@ static tl_status validate(fixture *f, size_t budget, outcome *out, tl_error *err
 static tl_status complete(fixture *f, size_t budget, outcome *out, tl_error *err)
 {
     double found[2] = {0};
-    const tl_status status = tl_completeness(f->model, &f->pairs[0], STEPS, budget,
-                                             &found[0], &found[1], err);
+    tl_validator *validator = NULL;
+    tl_status status = tl_validator_create(f->model, budget, &validator, err);
+    if (status == TL_OK)
+        status = tl_validator_completeness(validator, &f->pairs[0], STEPS, &found[0],
+                                           &found[1], err);
+    tl_validator_destroy(validator);
     if (status == TL_OK)
         keep(f, out, found, sizeof found);
     return status;
@@ -226,10 +234,10 @@ static tl_status align(fixture *f, size_t budget, outcome *out, tl_error *err)
                                  span, NULL};
     tl_status status = tl_alignment_create(f->model, TL_ALIGN_ACT, budget, &a, err);
     for (size_t i = 0; i < PAIRS && status == TL_OK; i++)
-        status = tl_alignment_take(a, &pairs[i], err);
+        status = tl_alignment_add(a, &pairs[i], err);
     for (size_t i = 0; i < PAIRS && status == TL_OK; i++) {
-        status =
-            tl_alignment_measure(a, &pairs[i], &pairs[(i + 1) % PAIRS], &found, err);
+        status = tl_alignment_measure(a, i, &pairs[i], (i + 1) % PAIRS,
+                                      &pairs[(i + 1) % PAIRS], &found, err);
         if (status == TL_OK)
             keep(f, out, values, sizeof values);
     }
@@ -250,9 +258,12 @@ static tl_status backpatch(fixture *f, size_t budget, outcome *out, tl_error *er
                 for (size_t restore = 0; restore < 2; restore++)
                     cells[n++] = (tl_backpatch_cell){source, destination, window, TIMES,
                                                      restore == 1};
-    const tl_status status =
-        tl_backpatch(f->model, &f->pairs[0].clean, DATA_BEGIN, DATA_END, cells, n, ids,
-                     IDS, budget, clean, &patched[0][0][0], err);
+    tl_backpatcher *b = NULL;
+    tl_status status = tl_backpatcher_create(f->model, budget, &b, err);
+    if (status == TL_OK)
+        status = tl_backpatcher_run(b, &f->pairs[0].clean, DATA_BEGIN, DATA_END, cells,
+                                    n, ids, IDS, clean, &patched[0][0][0], err);
+    tl_backpatcher_destroy(b);
     if (status != TL_OK)
         return status;
     keep(f, out, clean, sizeof clean);
@@ -260,21 +271,23 @@ static tl_status backpatch(fixture *f, size_t budget, outcome *out, tl_error *er
     return TL_OK;
 }
 
-/* Everything that a tap sees, forth and back, beside one that adds at some sites. */
-static tl_status forth_and_back(fixture *f, const tl_tap *adding, size_t budget,
+/* Values and gradients of all sites, beside an edit. */
+static tl_status forth_and_back(fixture *f, const tl_edit *edit, size_t budget,
                                 outcome *out, tl_error *err)
 {
-    tl_capture capture;
+    tl_capture capture = {0};
     tl_pass *pass = NULL;
     const tl_pass_prompt prompt = {.input = f->pairs[0].clean};
     const int32_t a = f->pairs[0].answer, b = f->pairs[0].counterfactual_answer;
     double ld = 0.0;
-    assert_int_equal(tl_capture_init(&capture, f->run, f->dims, ~0u, err), TL_OK);
-    tl_tap taps[2] = {tl_capture_tap(&capture)};
-    if (adding != NULL)
-        taps[1] = *adding;
-    const tl_pass_options options = {.taps = taps,
-                                     .n_taps = adding != NULL ? 2 : 1,
+    tl_named_tensor *kept = NULL;
+    size_t n = 0;
+    assert_int_equal(tl_capture_init(&capture, f->model, f->run, ~0u, T, true, err),
+                     TL_OK);
+    const tl_pass_options options = {.readings = capture.readings,
+                                     .n_readings = capture.n_readings,
+                                     .edits = edit,
+                                     .n_edits = edit != NULL ? 1 : 0,
                                      .for_backward = true,
                                      .memory_budget = budget};
     tl_status status = tl_pass_create(f->model, &pass, err);
@@ -285,18 +298,17 @@ static tl_status forth_and_back(fixture *f, const tl_tap *adding, size_t budget,
     if (status == TL_OK)
         status = tl_pass_backward(pass, &a, &b, err);
     tl_pass_destroy(pass);
-    tl_named_tensor *kept = NULL;
-    size_t n = 0;
     if (status == TL_OK)
         status = tl_capture_tensors(&capture, &kept, &n, err);
-    if (status != TL_OK)
-        return status;
-    assert_int_equal(n, 2 * TL_SITE_COUNT * f->dims->n_layers);
-    keep(f, out, &ld, sizeof ld);
+    if (status == TL_OK) {
+        assert_int_equal(n, 2 * TL_SITE_COUNT * f->dims->n_layers);
+        keep(f, out, &ld, sizeof ld);
+    }
     for (size_t i = 0; i < n; i++)
         keep(f, out, kept[i].tensor.data,
              tl_tensor_count(&kept[i].tensor) * sizeof(float));
-    return TL_OK;
+    tl_capture_release(&capture);
+    return status;
 }
 
 static tl_status capture(fixture *f, size_t budget, outcome *out, tl_error *err)
@@ -304,20 +316,22 @@ static tl_status capture(fixture *f, size_t budget, outcome *out, tl_error *err)
     return forth_and_back(f, NULL, budget, out, err);
 }
 
-static tl_status add_a_ramp(void *user, const tl_tap_event *e, tl_error *err)
-{
-    (void)user, (void)err;
-    for (size_t i = 0; i < e->n_pos * e->width && !e->backward; i++)
-        e->values[i] += 0.01f * (float)(i % 11);
-    return TL_OK;
-}
-
 static tl_status add_at(fixture *f, tl_site site, size_t budget, outcome *out,
                         tl_error *err)
 {
-    const tl_tap adding = {
-        .on_site = add_a_ramp, .sites = TL_SITE_BIT(site), .writes = true};
-    return forth_and_back(f, &adding, budget, out, err);
+    const size_t count =
+        f->dims->n_layers * T *
+        (f->dims->d_model > f->dims->d_mlp ? f->dims->d_model : f->dims->d_mlp);
+    float *ramp = tl_arena_alloc(f->run, count, sizeof *ramp);
+    tl_array from = {0};
+    for (size_t i = 0; i < count; i++)
+        ramp[i] = 0.01f * (float)(i % 11);
+    assert_int_equal(tl_array_borrow(f->model, TL_F32, count, ramp, &from, err), TL_OK);
+    const tl_edit adding = {
+        .rule = TL_EDIT_ADD, .at = {.site = site}, .from = tl_array_f32(&from, 0)};
+    const tl_status status = forth_and_back(f, &adding, budget, out, err);
+    tl_array_release(&from);
+    return status;
 }
 
 static tl_status add_at_resid_pre(fixture *f, size_t budget, outcome *out,

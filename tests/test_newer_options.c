@@ -54,7 +54,7 @@ static void newer_options_are_refused_by_name(void **unused)
         NEWER(tl_validate_options);
         tl_validation found;
         assert_refused(
-            tl_validate_pair(NULL, NULL, &given.options, 0, NULL, &found, &err), &err,
+            tl_validator_pair(NULL, NULL, &given.options, 0, NULL, &found, &err), &err,
             "tl_validate_options");
     }
     {

@@ -20,6 +20,13 @@ static tl_pair make_pair(tl_model *model, tl_arena *arena, size_t side)
     };
 }
 
+static tl_validator *make_validator(tl_model *model)
+{
+    tl_validator *validator = NULL;
+    assert_int_equal(tl_validator_create(model, 0, &validator, NULL), TL_OK);
+    return validator;
+}
+
 static void an_effect_is_that_of_leaving_one_component_out(void **state)
 {
     (void)state;
@@ -40,8 +47,9 @@ static void an_effect_is_that_of_leaving_one_component_out(void **state)
                 (size_t)((test_uniform(&random) + 1) * (float)most / 2)};
         }
         tl_error err = {0};
-        if (tl_patch_effects(model, &pair, components, COMPONENTS, 0, effects, &clean,
-                             &err) != TL_OK)
+        tl_validator *validator = make_validator(model);
+        if (tl_validator_effects(validator, &pair, components, COMPONENTS, effects,
+                                 &clean, &err) != TL_OK)
             fail_msg("%s", err.text);
         size_t moved = 0;
         for (size_t i = 0; i < COMPONENTS; i++) {
@@ -67,6 +75,7 @@ static void an_effect_is_that_of_leaving_one_component_out(void **state)
             moved += effects[i] != 0;
         }
         assert_true(moved > COMPONENTS / 2);
+        tl_validator_destroy(validator);
         tl_arena_destroy(arena);
         tl_model_close(model);
     }
@@ -80,7 +89,8 @@ static void the_integrated_gradient_adds_up(void **state)
     const tl_pair pair = make_pair(model, arena, SIDE);
     double got = 0, want = 0;
     tl_error err = {0};
-    if (tl_completeness(model, &pair, 400, 0, &got, &want, &err) != TL_OK)
+    tl_validator *validator = make_validator(model);
+    if (tl_validator_completeness(validator, &pair, 400, &got, &want, &err) != TL_OK)
         fail_msg("%s", err.text);
     assert_close("400 steps", 0, got, want, 0.01 * fabs(want) + 0.01);
     /* The difference is that of the two runs. */
@@ -88,8 +98,9 @@ static void the_integrated_gradient_adds_up(void **state)
     tl_evaluation result = {.circuit = &none};
     assert_int_equal(tl_evaluate(model, &pair, 1, NULL, 0, NULL, &result, NULL), TL_OK);
     assert_close("clean and counterfactual", 0, want, result.clean - result.none, 1e-4);
-    assert_int_equal(tl_completeness(model, &pair, 0, 0, &got, &want, &err),
+    assert_int_equal(tl_validator_completeness(validator, &pair, 0, &got, &want, &err),
                      TL_ERR_ARGUMENT);
+    tl_validator_destroy(validator);
     tl_arena_destroy(arena);
     tl_model_close(model);
 }
@@ -105,14 +116,16 @@ static void components_that_are_not_there_are_refused(void **state)
                                 {TL_KIND_HEADS, 0, T, 0},
                                 {TL_KIND_HEADS, 0, 0, d->n_heads},
                                 {TL_KIND_NEURONS, 0, 0, d->d_mlp}};
+    tl_validator *validator = make_validator(model);
     for (size_t i = 0; i < 4; i++) {
         double effect, clean;
         tl_error err = {0};
         assert_int_equal(
-            tl_patch_effects(model, &pair, &bad[i], 1, 0, &effect, &clean, &err),
+            tl_validator_effects(validator, &pair, &bad[i], 1, &effect, &clean, &err),
             TL_ERR_ARGUMENT);
         assert_non_null(strstr(err.text, i < 3 ? "no heads" : "no neurons"));
     }
+    tl_validator_destroy(validator);
     tl_arena_destroy(arena);
     tl_model_close(model);
 }
@@ -164,12 +177,13 @@ static void a_pair_s_validation_is_its_parts(void **state)
         .ig_steps = steps, .n_ig_steps = 2, .n_components = 6};
     tl_validation v;
     tl_error err = {0};
-    if (tl_validate_pair(model, &pair, &options, 11, arena, &v, &err) != TL_OK)
+    tl_validator *validator = make_validator(model);
+    if (tl_validator_pair(validator, &pair, &options, 11, arena, &v, &err) != TL_OK)
         fail_msg("%s", err.text);
     assert_int_equal(v.n, 12);
     double effects[12], clean, gradient, difference;
     assert_int_equal(
-        tl_patch_effects(model, &pair, v.components, 12, 0, effects, &clean, NULL),
+        tl_validator_effects(validator, &pair, v.components, 12, effects, &clean, NULL),
         TL_OK);
     for (size_t m = 0; m < 2; m++) {
         const tl_attribution_options how = {.ig_steps = steps[m], .raw_sign = true};
@@ -191,12 +205,13 @@ static void a_pair_s_validation_is_its_parts(void **state)
                          0);
         }
         tl_attribution_destroy(attribution);
-        assert_int_equal(
-            tl_completeness(model, &pair, steps[m], 0, &gradient, &difference, NULL),
-            TL_OK);
+        assert_int_equal(tl_validator_completeness(validator, &pair, steps[m],
+                                                   &gradient, &difference, NULL),
+                         TL_OK);
         assert_close("gradient", m, v.gradient[m], gradient, 0);
         assert_close("difference", m, v.difference, difference, 0);
     }
+    tl_validator_destroy(validator);
     tl_arena_destroy(arena);
     tl_model_close(model);
 }

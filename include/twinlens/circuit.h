@@ -172,6 +172,19 @@ typedef struct tl_evaluation {
     double *circuit; /* [n_circuits], the caller's memory */
 } tl_evaluation;
 
+/* Evaluates pairs one after the other, with the same memory: a stage of a study needs one.
+ * Options may be NULL. */
+typedef struct tl_evaluator tl_evaluator;
+tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *options,
+                              tl_evaluator **out, tl_error *err);
+void tl_evaluator_destroy(tl_evaluator *evaluator);
+
+/* TL_ERR_DATA for a circuit or a pair of another shape. */
+tl_status tl_evaluator_run(tl_evaluator *evaluator, const tl_pair *pairs,
+                           size_t n_pairs, const tl_circuit *circuits,
+                           size_t n_circuits, tl_evaluation *results, tl_error *err);
+
+/* The same with an evaluator of its own. */
 tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
                       const tl_circuit *circuits, size_t n_circuits,
                       const tl_evaluate_options *options, tl_evaluation *results,

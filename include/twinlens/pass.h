@@ -70,8 +70,9 @@ void tl_pass_destroy(tl_pass *pass);
  * until the way back is over. Errors: TL_ERR_ARGUMENT naming what makes no sense,
  * TL_ERR_NO_MEMORY when the least memory exceeds the budget (the text says both),
  * TL_ERR_BACKEND, and whatever a tap returns. */
-tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts, size_t n_prompts,
-                          const tl_pass_options *options, tl_error *err);
+tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
+                          size_t n_prompts, const tl_pass_options *options,
+                          tl_error *err);
 
 /* logit[a] - logit[b] at the last position of a prompt, in double. */
 tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
@@ -94,10 +95,19 @@ tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
 
 /* Bytes that forward (and backward) need for these prompts with these options:
  * the plan. tl_pass_peak_bytes: the most that was used in fact. */
-tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos, const size_t *n_prefix,
-                        size_t n_prompts, const tl_pass_options *options, size_t *out,
-                        tl_error *err);
+tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
+                        const size_t *n_prefix, size_t n_prompts,
+                        const tl_pass_options *options, size_t *out, tl_error *err);
 size_t tl_pass_peak_bytes(const tl_pass *pass);
+
+/*
+ * How many prompts of n_rows positions make a good pass: enough rows for full
+ * speed, more while the pass stays small in bytes (narrow models), not more than
+ * the budget of `options` allows (but at least one; the pass then saves memory by
+ * itself or says that it cannot).
+ */
+tl_status tl_pass_batch_size(const tl_model *model, const tl_pass_options *options,
+                             size_t n_rows, size_t *out, tl_error *err);
 
 TL_END_DECLS
 

@@ -6,14 +6,16 @@
  *
  *     tl_alignment_create(model, TL_ALIGN_ACT, 0, &alignment, &err);
  *     for (size_t i = 0; i < n_pairs; i++)
- *         tl_alignment_take(alignment, &pairs[i], &err);
- *     tl_alignment_measure(alignment, &pairs[0], &pairs[1], &values, &err);
+ *         tl_alignment_add(alignment, &pairs[i], &err);
+ *     tl_alignment_measure(alignment, 0, &pairs[0], 1, &pairs[1], &values, &err);
  *     tl_alignment_destroy(alignment);
  *
  *     const tl_backpatch_cell cell = {.source = 20, .destination = 4, .window = 1,
  *                                     .times = 1};
- *     tl_backpatch(model, &input, data_begin, data_end, &cell, 1, labels, n_labels, 0,
- *                  clean, patched, &err);
+ *     tl_backpatcher_create(model, 0, &backpatcher, &err);
+ *     tl_backpatcher_run(backpatcher, &input, data_begin, data_end, &cell, 1, labels,
+ *                        n_labels, clean, patched, &err);
+ *     tl_backpatcher_destroy(backpatcher);
  */
 #ifndef TWINLENS_PROBE_H
 #define TWINLENS_PROBE_H
@@ -47,25 +49,30 @@ tl_status tl_alignment_create(tl_model *model, tl_align with, size_t memory_budg
                               tl_alignment **out, tl_error *err);
 void tl_alignment_destroy(tl_alignment *alignment);
 
-/* Takes a pair into the means that tl_alignment_measure() centres by: those of each
- * modality and layer over all data positions of all pairs that were taken; of the text,
- * the mean of what is compared with. */
-tl_status tl_alignment_take(tl_alignment *alignment, const tl_parallel *pair,
-                            tl_error *err);
+/* Runs a pair, which gets the next number from 0 on. Its states at the data positions go
+ * into the means of each modality and layer that centred values are centred by (of the
+ * text, the means of what is compared with), and are kept for tl_alignment_measure() as
+ * far as the budget allows. TL_ERR_ARGUMENT when there are no data, or tokens that are
+ * not given. */
+tl_status tl_alignment_add(tl_alignment *alignment, const tl_parallel *pair,
+                           tl_error *err);
+bool tl_alignment_keeps(const tl_alignment *alignment, size_t i);
 
 /* Of one pair, [n_layers] each: the mean over the image's data positions of the cosine
  * that counts of its resid_post and a data position of the text. A zero vector has
  * cosine 0. */
 typedef struct tl_alignment_values {
-    double *matched; /* with the pair's own text */
-    double *other;   /* with the text of another pair */
-    double *centred_matched,
-        *centred_other; /* less the mean states; NULL: not wanted */
+    double *matched;                         /* with the pair's own text */
+    double *other;                           /* with the text of another pair */
+    double *centred_matched, *centred_other; /* with the means of all added pairs
+                                                subtracted from the states; NULL: not wanted */
 } tl_alignment_values;
 
-/* Of `other` the text alone is read. TL_ERR_ARGUMENT when there are no data, centred values are wanted of no means, or
- * tokens that are not given. */
-tl_status tl_alignment_measure(tl_alignment *alignment, const tl_parallel *pair,
+/* Pair number i, beside the text of number j. `pair` and `other` are these pairs once more,
+ * of `other` the text alone: they are run again if their states were not kept, and may be
+ * NULL if they were. */
+tl_status tl_alignment_measure(tl_alignment *alignment, size_t i,
+                               const tl_parallel *pair, size_t j,
                                const tl_parallel *other, tl_alignment_values *out,
                                tl_error *err);
 
@@ -88,6 +95,13 @@ typedef struct tl_backpatch_cell {
 tl_status tl_backpatch_check(const tl_backpatch_cell *cell, size_t n_layers,
                              tl_error *err);
 
+/* Patches prompts one after the other, with the same memory. memory_budget: bytes; 0: no
+ * limit. */
+typedef struct tl_backpatcher tl_backpatcher;
+tl_status tl_backpatcher_create(tl_model *model, size_t memory_budget,
+                                tl_backpatcher **out, tl_error *err);
+void tl_backpatcher_destroy(tl_backpatcher *backpatcher);
+
 /*
  * One prompt under n_cells cells. `clean` [n_ids] receives the logits of `ids` at the last
  * position of the clean run, `patched` [n_cells, most_times, n_ids] those after every
@@ -95,10 +109,11 @@ tl_status tl_backpatch_check(const tl_backpatch_cell *cell, size_t n_layers,
  * Layers up to a cell's lowest destination are the clean run's and not run again; cells
  * with the same one are one batch.
  */
-tl_status tl_backpatch(tl_model *model, const tl_input *input, size_t data_begin,
-                       size_t data_end, const tl_backpatch_cell *cells, size_t n_cells,
-                       const int32_t *ids, size_t n_ids, size_t memory_budget,
-                       double *clean, double *patched, tl_error *err);
+tl_status tl_backpatcher_run(tl_backpatcher *backpatcher, const tl_input *input,
+                             size_t data_begin, size_t data_end,
+                             const tl_backpatch_cell *cells, size_t n_cells,
+                             const int32_t *ids, size_t n_ids, double *clean,
+                             double *patched, tl_error *err);
 
 TL_END_DECLS
 

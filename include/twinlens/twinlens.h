@@ -52,6 +52,7 @@
 
 /* The model, forward and backward. */
 #include "twinlens/array.h"
+#include "twinlens/capture.h"
 #include "twinlens/model.h"
 #include "twinlens/pass.h"
 #include "twinlens/site.h"

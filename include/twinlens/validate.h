@@ -4,13 +4,16 @@
  * component, to be compared with its attributed score, and how far the integrated
  * gradient is from adding up.
  *
- *     tl_patch_effects(model, &pair, components, n, 0, effects, &clean, &err);
- *     tl_completeness(model, &pair, 5, 0, &attributed, &difference, &err);
+ *     tl_validator *validator = NULL;
+ *     tl_validator_create(model, 0, &validator, &err);
+ *     tl_validator_effects(validator, &pair, components, n, effects, &clean, &err);
+ *     tl_validator_completeness(validator, &pair, 5, &attributed, &difference, &err);
  *
  * or both at once, on a sample of the components of a pair:
  *
  *     tl_validation found;
- *     tl_validate_pair(model, &pair, &options, seed, arena, &found, &err);
+ *     tl_validator_pair(validator, &pair, &options, seed, arena, &found, &err);
+ *     tl_validator_destroy(validator);
  */
 #ifndef TWINLENS_VALIDATE_H
 #define TWINLENS_VALIDATE_H
@@ -26,25 +29,32 @@ typedef struct tl_component {
     size_t layer, pos, index; /* head or neuron */
 } tl_component;
 
+/* One pass and its buffers, for all pairs of a stage. */
+typedef struct tl_validator tl_validator;
+
+/* memory_budget: bytes; 0: no limit. */
+tl_status tl_validator_create(tl_model *model, size_t memory_budget, tl_validator **out,
+                              tl_error *err);
+void tl_validator_destroy(tl_validator *validator);
+
 /*
  * effects[i] receives LD(clean run with component i at its counterfactual value) -
  * LD(clean run), what a signed score stands for (docs/math.md eq. 16). One
  * run each; everything behind the component is recomputed. *clean receives LD(clean).
  * TL_ERR_ARGUMENT for a component that the model or prompt does not have.
  */
-tl_status tl_patch_effects(tl_model *model, const tl_pair *pair,
-                           const tl_component *components, size_t n,
-                           size_t memory_budget, double *effects, double *clean,
-                           tl_error *err);
+tl_status tl_validator_effects(tl_validator *validator, const tl_pair *pair,
+                               const tl_component *components, size_t n,
+                               double *effects, double *clean, tl_error *err);
 
 /*
  * Completeness of the integrated gradient with m steps: the sum over all input
  * coordinates of (e - e') times the mean gradient at x_1 ... x_m (docs/math.md eq. 2), and
  * LD(e) - LD(e'), which it tends to as m grows.
  */
-tl_status tl_completeness(tl_model *model, const tl_pair *pair, size_t ig_steps,
-                          size_t memory_budget, double *attributed, double *difference,
-                          tl_error *err);
+tl_status tl_validator_completeness(tl_validator *validator, const tl_pair *pair,
+                                    size_t ig_steps, double *attributed,
+                                    double *difference, tl_error *err);
 
 /* A third each: components of the largest scores (absolute values), some of the middle
  * third of those that have a score, some of all. `n` of them, in `out`. */
@@ -56,7 +66,6 @@ typedef struct tl_validate_options {
     const size_t *ig_steps; /* ascending; the last choose the sample */
     size_t n_ig_steps;
     size_t n_components; /* heads, and as many neurons */
-    size_t memory_budget;
 } tl_validate_options;
 
 typedef struct tl_validation {
@@ -69,9 +78,9 @@ typedef struct tl_validation {
 } tl_validation;
 
 /* Results live in `arena`. */
-tl_status tl_validate_pair(tl_model *model, const tl_pair *pair,
-                           const tl_validate_options *options, uint64_t seed,
-                           tl_arena *arena, tl_validation *out, tl_error *err);
+tl_status tl_validator_pair(tl_validator *validator, const tl_pair *pair,
+                            const tl_validate_options *options, uint64_t seed,
+                            tl_arena *arena, tl_validation *out, tl_error *err);
 
 TL_END_DECLS
 

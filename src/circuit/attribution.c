@@ -15,13 +15,12 @@
  * - In the last layer only the last position reaches the logits.
  *
  * For each pair two buffers over its remaining positions: `delta` (a', from which
- * step m subtracts a) and `gradient` (the sum over steps). The steps of several
- * pairs make up one ragged pass; since a row's numbers do not depend on the batch,
- * how they are grouped is a matter of speed only.
+ * step m subtracts a) and `gradient` (the sum over steps), filled by readings of the
+ * passes. The steps of several pairs make up one ragged pass; since a row's numbers do
+ * not depend on the batch, how they are grouped is a matter of speed only.
  */
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 #include "circuit/pair.h"
 #include "base/sized.h"
@@ -32,7 +31,9 @@ enum { DEFAULT_STEPS = 5, SMALL_GROUP_BYTES = 96 << 20 };
 struct tl_attribution {
     tl_model *model;
     tl_pass *pass;
-    tl_arena *arena; /* buffers of the group under way */
+    tl_pass *own_pass; /* NULL: `pass` is somebody else's */
+    tl_arena *arena;   /* of the group under way, as the next */
+    tl_array buffers;
     tl_attribution_options options;
     tl_dims dims;
     size_t n_pos;
@@ -41,25 +42,18 @@ struct tl_attribution {
     size_t n_pairs;
 };
 
-/* One pair of the group under way. */
-typedef struct work {
+/* One pair of the group under way. Addresses of `buffers`. */
+typedef struct pair_buffers {
     const tl_pair *pair;
-    size_t n_prefix, n_rows; /* n_rows = n_pos - n_prefix */
-    tl_prefix prefix;
-    float *delta_z, *delta_mlp;       /* [n_layers, n_rows, n_heads * d_head | d_mlp] */
-    float *gradient_z, *gradient_mlp; /* the same */
-} work;
+    tl_pair_nodes delta;
+    float *gradient_z, *gradient_mlp; /* as those of delta */
+} pair_buffers;
 
-/* One prompt of a pass. Step 0 is the counterfactual run. */
-typedef struct lane {
-    work *work;
+/* One prompt of a pass back: x_step of a pair. */
+typedef struct ig_step {
+    pair_buffers *of;
     size_t step;
-} lane;
-
-typedef struct listener {
-    const tl_attribution *attribution;
-    const lane *lanes;
-} listener;
+} ig_step;
 
 /* Whether head sums are kept for each of the d_head dimensions. */
 static bool keeps_dims(const tl_attribution_options *o)
@@ -68,12 +62,12 @@ static bool keeps_dims(const tl_attribution_options *o)
            o->head_reduce == TL_HEAD_ABS_DIM;
 }
 
-tl_status tl_attribution_create(tl_model *model, size_t n_pos,
-                                const tl_attribution_options *options,
-                                tl_attribution **out, tl_error *err)
+tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
+                                   const tl_attribution_options *options,
+                                   tl_attribution **out, tl_error *err)
 {
     tl_attribution_options o;
-    tl_status status =
+    const tl_status status =
         tl_sized_copy(options, &o, sizeof o, "tl_attribution_options", err);
     if (status != TL_OK)
         return status;
@@ -81,6 +75,7 @@ tl_status tl_attribution_create(tl_model *model, size_t n_pos,
     if (a == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an attribution");
     a->model = model;
+    a->pass = pass;
     a->dims = *tl_model_dims(model);
     a->n_pos = n_pos;
     a->options = o;
@@ -93,16 +88,29 @@ tl_status tl_attribution_create(tl_model *model, size_t n_pos,
     a->heads = tl_alloc_zero(a->n_heads, sizeof *a->heads);
     a->neurons = tl_alloc_zero(a->n_neurons, sizeof *a->neurons);
     a->arena = tl_arena_create();
-    if (a->heads == NULL || a->neurons == NULL || a->arena == NULL)
-        status =
-            tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the scores of %zu components",
-                    places * (a->dims.n_heads + a->dims.d_mlp));
+    if (a->heads == NULL || a->neurons == NULL || a->arena == NULL) {
+        tl_attribution_destroy(a);
+        return tl_fail(err, TL_ERR_NO_MEMORY,
+                       "no memory for the scores of %zu components",
+                       places * (a->dims.n_heads + a->dims.d_mlp));
+    }
+    *out = a;
+    return TL_OK;
+}
+
+tl_status tl_attribution_create(tl_model *model, size_t n_pos,
+                                const tl_attribution_options *options,
+                                tl_attribution **out, tl_error *err)
+{
+    tl_attribution *a = NULL;
+    tl_status status = tl_attribution_create_on(model, NULL, n_pos, options, &a, err);
     if (status == TL_OK)
-        status = tl_pass_create(model, &a->pass, err);
+        status = tl_pass_create(model, &a->own_pass, err);
     if (status != TL_OK) {
         tl_attribution_destroy(a);
         return status;
     }
+    a->pass = a->own_pass;
     *out = a;
     return TL_OK;
 }
@@ -111,7 +119,8 @@ void tl_attribution_destroy(tl_attribution *a)
 {
     if (a == NULL)
         return;
-    tl_pass_destroy(a->pass);
+    tl_pass_destroy(a->own_pass);
+    tl_array_release(&a->buffers);
     tl_arena_destroy(a->arena);
     tl_free(a->heads);
     tl_free(a->neurons);
@@ -150,111 +159,92 @@ static tl_pass_options step_options(const tl_attribution *a)
 
 size_t tl_attribution_group(const tl_attribution *a)
 {
-    size_t lanes = 1;
+    size_t steps = 1;
     const tl_pass_options options = step_options(a);
-    if (tl_lanes_per_pass(a->model, &options, a->n_pos, &lanes, NULL) != TL_OK)
+    if (tl_pass_batch_size(a->model, &options, a->n_pos, &steps, NULL) != TL_OK)
         return 1;
-    const size_t pairs = (lanes + a->options.ig_steps - 1) / a->options.ig_steps;
+    const size_t pairs = (steps + a->options.ig_steps - 1) / a->options.ig_steps;
     const size_t fit = SMALL_GROUP_BYTES / pair_bytes(a, a->n_pos);
     return pairs < fit ? pairs : fit > 0 ? fit : 1;
 }
 
-/* ---- what passes the taps -------------------------------------------------------- */
-
-static tl_status see(void *user, const tl_tap_event *e, tl_error *err)
-{
-    (void)err;
-    const listener *listen = user;
-    const lane *from = &listen->lanes[e->prompt];
-    const work *w = from->work;
-    const bool counterfactual = from->step == 0;
-    const bool clean = from->step == listen->attribution->options.ig_steps;
-    if (!e->backward && !counterfactual && !clean)
-        return TL_OK;
-    float *to = e->site == TL_SITE_Z ? (e->backward ? w->gradient_z : w->delta_z)
-                                     : (e->backward ? w->gradient_mlp : w->delta_mlp);
-    /* The counterfactual pass also runs the shared positions: skip them. */
-    const size_t first = e->first_pos > w->n_prefix ? e->first_pos : w->n_prefix;
-    const float *values = e->values + (first - e->first_pos) * e->width;
-    const size_t count = (e->first_pos + e->n_pos - first) * e->width;
-    to += (e->layer * w->n_rows + (first - w->n_prefix)) * e->width;
-    if (e->backward)
-        for (size_t i = 0; i < count; i++)
-            to[i] += values[i];
-    else if (counterfactual)
-        memcpy(to, values, count * sizeof *to);
-    else
-        for (size_t i = 0; i < count; i++)
-            to[i] -= values[i];
-    return TL_OK;
-}
-
 /* ---- one group of pairs ------------------------------------------------------------ */
 
-static tl_status begin_pair(tl_attribution *a, const tl_pair *pair, work *w,
-                            tl_error *err)
+/* Elements of the gradients of one pair; and of all its buffers. */
+static size_t gradient_count(const tl_attribution *a, size_t n_rows)
 {
     const tl_dims *d = &a->dims;
-    *w = (work){.pair = pair};
-    tl_status status = tl_pair_check(pair, a->n_pos, err);
+    return d->n_layers * n_rows * (d->n_heads * d->d_head + d->d_mlp);
+}
+
+static size_t buffers_count(const tl_attribution *a, const tl_pair_nodes *delta)
+{
+    return gradient_count(a, delta->n_rows) + tl_pair_nodes_count(delta, &a->dims);
+}
+
+/* Checks the pairs and gives them their buffers, all 0. */
+static tl_status begin_pairs(tl_attribution *a, const tl_pair *pairs, size_t n,
+                             pair_buffers *of, tl_error *err)
+{
+    const tl_dims *d = &a->dims;
+    size_t count = 0, first = 0;
+    for (size_t i = 0; i < n; i++) {
+        const tl_status status = tl_pair_check(&pairs[i], a->n_pos, err);
+        if (status != TL_OK)
+            return status;
+        of[i] =
+            (pair_buffers){.pair = &pairs[i], .delta = tl_pair_nodes_of(&pairs[i], d)};
+        count += buffers_count(a, &of[i].delta);
+    }
+    const tl_status status = tl_array_reset(&a->buffers, a->model, TL_F32, count, err);
     if (status != TL_OK)
-        return status;
-    w->n_prefix = tl_pair_shared_prefix(pair, d->d_model);
-    w->n_rows = a->n_pos - w->n_prefix;
-    if ((status = tl_prefix_take(a->arena, d, w->n_prefix, &w->prefix, err)) != TL_OK)
-        return status;
-    const size_t places = d->n_layers * w->n_rows, z_width = d->n_heads * d->d_head;
-    w->delta_z = tl_arena_alloc_zero(a->arena, places * z_width, sizeof(float));
-    w->delta_mlp = tl_arena_alloc_zero(a->arena, places * d->d_mlp, sizeof(float));
-    w->gradient_z = tl_arena_alloc_zero(a->arena, places * z_width, sizeof(float));
-    w->gradient_mlp = tl_arena_alloc_zero(a->arena, places * d->d_mlp, sizeof(float));
-    if (w->delta_z == NULL || w->delta_mlp == NULL || w->gradient_z == NULL ||
-        w->gradient_mlp == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY,
-                       "no memory for the attribution of one pair, %zu MiB",
-                       pair_bytes(a, w->n_rows) >> 20);
+        return tl_fail_while(err, status, "the attribution of %zu pairs", n);
+    for (size_t i = 0; i < n; i++) {
+        const size_t places = d->n_layers * of[i].delta.n_rows;
+        of[i].gradient_z = tl_array_f32(&a->buffers, first);
+        of[i].gradient_mlp = of[i].gradient_z + places * d->n_heads * d->d_head;
+        tl_pair_nodes_place(&of[i].delta, d, &a->buffers,
+                            first + gradient_count(a, of[i].delta.n_rows));
+        first += buffers_count(a, &of[i].delta);
+    }
     return TL_OK;
 }
 
-static tl_status run_counterfactuals(tl_attribution *a, work *works, size_t n,
-                                     lane *lanes, tl_pass_prompt *prompts,
+/* Leaves a' in delta, and keys and values of the shared positions. */
+static tl_status run_counterfactuals(tl_attribution *a, pair_buffers *of, size_t n,
+                                     tl_pass_prompt *prompts, tl_reading *readings,
                                      tl_error *err)
 {
-    listener listen = {a, lanes};
-    const tl_tap tap = {.on_site = see,
-                        .user = &listen,
-                        .sites =
-                            TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
-    const tl_pass_options options = {.taps = &tap,
-                                     .n_taps = 1,
+    for (size_t i = 0; i < n; i++) {
+        tl_pair_nodes *delta = &of[i].delta;
+        prompts[i] = tl_pair_whole_prompt(&of[i].pair->counterfactual, delta);
+        tl_pair_nodes_read(delta, TL_READ_COPY, false, i, delta->z, delta->mlp_post,
+                           readings + i * TL_NODE_SITES);
+    }
+    const tl_pass_options options = {.readings = readings,
+                                     .n_readings = n * TL_NODE_SITES,
                                      .last_only = true,
                                      .memory_budget = a->options.memory_budget};
-    for (size_t i = 0; i < n; i++) {
-        lanes[i] = (lane){&works[i], 0};
-        prompts[i] = (tl_pass_prompt){
-            .input = works[i].pair->counterfactual,
-            .collect = works[i].n_prefix > 0 ? &works[i].prefix : NULL,
-        };
-    }
     return tl_pass_forward(a->pass, prompts, n, &options, err);
 }
 
 /* x_k of a pair, at the positions behind the shared prefix. */
-static tl_status step_input(const tl_attribution *a, const work *w, size_t step,
-                            tl_arena *arena, tl_input *out, tl_error *err)
+static tl_status step_input(const tl_attribution *a, const ig_step *s, tl_arena *arena,
+                            tl_input *out, tl_error *err)
 {
-    *out = w->pair->clean;
-    if (step == a->options.ig_steps)
+    const tl_pair *pair = s->of->pair;
+    *out = pair->clean;
+    if (s->step == a->options.ig_steps)
         return TL_OK; /* exactly the clean prompt */
     const size_t d_model = a->dims.d_model;
-    const float *clean = w->pair->clean.embeds, *other = w->pair->counterfactual.embeds;
+    const float *clean = pair->clean.embeds, *other = pair->counterfactual.embeds;
     float *x = tl_arena_alloc(arena, a->n_pos * d_model, sizeof *x);
     if (x == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an interpolated input");
-    const double t = (double)step / (double)a->options.ig_steps;
-    for (size_t p = w->n_prefix; p < a->n_pos; p++) {
+    const double t = (double)s->step / (double)a->options.ig_steps;
+    for (size_t p = s->of->delta.n_prefix; p < a->n_pos; p++) {
         const bool fixed =
-            a->options.ig_path == TL_IG_TEXT_ONLY && w->pair->clean.is_image[p];
+            a->options.ig_path == TL_IG_TEXT_ONLY && pair->clean.is_image[p];
         for (size_t i = p * d_model; i < (p + 1) * d_model; i++)
             x[i] = fixed ? clean[i]
                          : (float)((double)other[i] +
@@ -264,26 +254,35 @@ static tl_status step_input(const tl_attribution *a, const work *w, size_t step,
     return TL_OK;
 }
 
-static tl_status run_steps(tl_attribution *a, const lane *lanes, size_t n,
-                           tl_pass_prompt *prompts, int32_t *answers, tl_error *err)
+/* Adds the gradients of n steps, and subtracts a of those that are the clean prompt. */
+static tl_status run_steps(tl_attribution *a, const ig_step *steps, size_t n,
+                           tl_pass_prompt *prompts, tl_reading *readings,
+                           int32_t *answers, tl_error *err)
 {
-    listener listen = {a, lanes};
-    const tl_tap tap = {.on_site = see,
-                        .user = &listen,
-                        .sites =
-                            TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST)};
     tl_pass_options options = step_options(a);
-    options.taps = &tap;
-    options.n_taps = 1;
+    options.readings = readings;
     const tl_arena_mark mark = tl_arena_get_mark(a->arena);
     tl_status status = TL_OK;
+    size_t n_readings = 0;
     for (size_t i = 0; i < n && status == TL_OK; i++) {
-        const work *w = lanes[i].work;
-        prompts[i] = (tl_pass_prompt){.prefix = w->n_prefix > 0 ? &w->prefix : NULL};
-        answers[i] = w->pair->answer;
-        answers[n + i] = w->pair->counterfactual_answer;
-        status = step_input(a, w, lanes[i].step, a->arena, &prompts[i].input, err);
+        const pair_buffers *of = steps[i].of;
+        tl_input input;
+        status = step_input(a, &steps[i], a->arena, &input, err);
+        if (status != TL_OK)
+            break;
+        prompts[i] = tl_pair_rest_prompt(&input, &of->delta);
+        answers[i] = of->pair->answer;
+        answers[n + i] = of->pair->counterfactual_answer;
+        tl_pair_nodes_read(&of->delta, TL_READ_ADD, true, i, of->gradient_z,
+                           of->gradient_mlp, readings + n_readings);
+        n_readings += TL_NODE_SITES;
+        if (steps[i].step == a->options.ig_steps) {
+            tl_pair_nodes_read(&of->delta, TL_READ_SUBTRACT, false, i, of->delta.z,
+                               of->delta.mlp_post, readings + n_readings);
+            n_readings += TL_NODE_SITES;
+        }
     }
+    options.n_readings = n_readings;
     if (status == TL_OK)
         status = tl_pass_forward(a->pass, prompts, n, &options, err);
     if (status == TL_OK)
@@ -292,86 +291,133 @@ static tl_status run_steps(tl_attribution *a, const lane *lanes, size_t n,
     return status;
 }
 
-/* Adds one pair's S to the sums. */
-static void add_scores(tl_attribution *a, const work *w)
+/* ---- from delta and gradient to scores --------------------------------------------- */
+
+/* A layer of a buffer [n_layers, n_rows, width], for the host. */
+static tl_status get_layer(const tl_attribution *a, const float *buffer, size_t layer,
+                           size_t n_rows, size_t width, tl_arena *arena,
+                           const float **out, tl_error *err)
 {
-    const tl_dims *d = &a->dims;
+    const void *values = NULL;
+    const size_t first = (size_t)(buffer - tl_array_f32(&a->buffers, 0));
+    const tl_status status = tl_array_get(&a->buffers, first + layer * n_rows * width,
+                                          n_rows * width, arena, &values, err);
+    if (status == TL_OK)
+        *out = values;
+    return status;
+}
+
+static void add_neurons(const tl_attribution *a, size_t count, const float *delta,
+                        const float *gradient, double *sum)
+{
+    const double steps = (double)a->options.ig_steps;
+    const bool absolute =
+        !a->options.raw_sign && a->options.prompt_reduce == TL_PROMPT_ABS;
+    for (size_t i = 0; i < count; i++) {
+        const double s = (double)delta[i] * (double)gradient[i] / steps;
+        sum[i] += absolute ? fabs(s) : s;
+    }
+}
+
+/* `count` heads; `sum` has one element of each, or d_head. */
+static void add_heads(const tl_attribution *a, size_t count, const float *delta,
+                      const float *gradient, double *sum)
+{
     const tl_attribution_options *o = &a->options;
+    const size_t d_head = a->dims.d_head;
     const double steps = (double)o->ig_steps;
     const bool absolute = !o->raw_sign && o->prompt_reduce == TL_PROMPT_ABS;
     const bool dims = keeps_dims(o);
-    for (size_t l = 0; l < d->n_layers; l++) {
-        for (size_t r = 0; r < w->n_rows; r++) {
-            const size_t from = l * w->n_rows + r, to = l * a->n_pos + w->n_prefix + r;
-            const float *delta = w->delta_mlp + from * d->d_mlp;
-            const float *gradient = w->gradient_mlp + from * d->d_mlp;
-            double *sum = a->neurons + to * d->d_mlp;
-            for (size_t j = 0; j < d->d_mlp; j++) {
-                const double s = (double)delta[j] * (double)gradient[j] / steps;
-                sum[j] += absolute ? fabs(s) : s;
-            }
-            for (size_t h = 0; h < d->n_heads; h++) {
-                const size_t at = (from * d->n_heads + h) * d->d_head;
-                double dot = 0.0, dot_abs = 0.0;
-                for (size_t i = 0; i < d->d_head; i++) {
-                    const double s = (double)w->delta_z[at + i] *
-                                     (double)w->gradient_z[at + i] / steps;
-                    dot += s;
-                    dot_abs += fabs(s);
-                    if (dims)
-                        a->heads[(to * d->n_heads + h) * d->d_head + i] += s;
-                }
-                if (!dims)
-                    a->heads[to * d->n_heads + h] += !absolute ? dot
-                                                     : o->head_reduce == TL_HEAD_ABS_DIM
-                                                         ? dot_abs
-                                                         : fabs(dot);
-            }
+    for (size_t h = 0; h < count; h++) {
+        double dot = 0.0, dot_abs = 0.0;
+        for (size_t i = h * d_head; i < (h + 1) * d_head; i++) {
+            const double s = (double)delta[i] * (double)gradient[i] / steps;
+            dot += s;
+            dot_abs += fabs(s);
+            if (dims)
+                sum[i] += s;
         }
+        if (!dims)
+            sum[h] += !absolute                           ? dot
+                      : o->head_reduce == TL_HEAD_ABS_DIM ? dot_abs
+                                                          : fabs(dot);
     }
-    a->n_pairs++;
+}
+
+/* Adds one pair's S to the sums. */
+static tl_status add_scores(tl_attribution *a, const pair_buffers *of, tl_error *err)
+{
+    const tl_dims *d = &a->dims;
+    const size_t n_rows = of->delta.n_rows, z_width = d->n_heads * d->d_head,
+                 head_sums = keeps_dims(&a->options) ? z_width : d->n_heads;
+    tl_status status = TL_OK;
+    for (size_t l = 0; l < d->n_layers && status == TL_OK; l++) {
+        const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+        const float *delta_z = NULL, *delta_mlp = NULL, *gradient_z = NULL,
+                    *gradient_mlp = NULL;
+        const size_t place = l * a->n_pos + of->delta.n_prefix;
+        if ((status = get_layer(a, of->delta.z, l, n_rows, z_width, a->arena, &delta_z,
+                                err)) == TL_OK &&
+            (status = get_layer(a, of->delta.mlp_post, l, n_rows, d->d_mlp, a->arena,
+                                &delta_mlp, err)) == TL_OK &&
+            (status = get_layer(a, of->gradient_z, l, n_rows, z_width, a->arena,
+                                &gradient_z, err)) == TL_OK &&
+            (status = get_layer(a, of->gradient_mlp, l, n_rows, d->d_mlp, a->arena,
+                                &gradient_mlp, err)) == TL_OK) {
+            add_heads(a, n_rows * d->n_heads, delta_z, gradient_z,
+                      a->heads + place * head_sums);
+            add_neurons(a, n_rows * d->d_mlp, delta_mlp, gradient_mlp,
+                        a->neurons + place * d->d_mlp);
+        }
+        tl_arena_rewind(a->arena, mark);
+    }
+    return status;
 }
 
 static tl_status add_group(tl_attribution *a, const tl_pair *pairs, size_t n,
                            tl_error *err)
 {
-    const size_t steps = a->options.ig_steps;
-    work *works = tl_arena_alloc(a->arena, n, sizeof *works);
-    lane *lanes = tl_arena_alloc(a->arena, n * steps, sizeof *lanes);
-    tl_pass_prompt *prompts = tl_arena_alloc(a->arena, n * steps, sizeof *prompts);
-    int32_t *answers = tl_arena_alloc(a->arena, 2 * n * steps, sizeof *answers);
-    if (works == NULL || lanes == NULL || prompts == NULL || answers == NULL)
+    const size_t n_steps = n * a->options.ig_steps;
+    pair_buffers *of = tl_arena_alloc(a->arena, n, sizeof *of);
+    ig_step *steps = tl_arena_alloc(a->arena, n_steps, sizeof *steps);
+    tl_pass_prompt *prompts = tl_arena_alloc(a->arena, n_steps, sizeof *prompts);
+    tl_reading *readings =
+        tl_arena_alloc(a->arena, 2 * TL_NODE_SITES * n_steps, sizeof *readings);
+    int32_t *answers = tl_arena_alloc(a->arena, 2 * n_steps, sizeof *answers);
+    if (of == NULL || steps == NULL || prompts == NULL || readings == NULL ||
+        answers == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a group of %zu pairs", n);
-    tl_status status = TL_OK;
-    size_t most_rows = 0, buffers = 0;
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
-        status = begin_pair(a, &pairs[i], &works[i], err);
-        most_rows = works[i].n_rows > most_rows ? works[i].n_rows : most_rows;
-        buffers += pair_bytes(a, works[i].n_rows);
-    }
+    tl_status status = begin_pairs(a, pairs, n, of, err);
     if (status == TL_OK)
-        status = run_counterfactuals(a, works, n, lanes, prompts, err);
+        status = run_counterfactuals(a, of, n, prompts, readings, err);
     if (status != TL_OK)
         return status;
 
+    size_t most_rows = 0;
+    for (size_t i = 0; i < n; i++)
+        most_rows = of[i].delta.n_rows > most_rows ? of[i].delta.n_rows : most_rows;
     tl_pass_options options = step_options(a);
+    const size_t buffers = a->buffers.count * sizeof(float);
     if (options.memory_budget > buffers)
         options.memory_budget -= buffers;
     size_t per_pass = 1;
-    status = tl_lanes_per_pass(a->model, &options, most_rows, &per_pass, err);
+    status = tl_pass_batch_size(a->model, &options, most_rows, &per_pass, err);
     if (status != TL_OK)
         return status;
     /* Passes of even size; the clean step of each pair first. */
-    for (size_t i = 0; i < n * steps; i++)
-        lanes[i] = (lane){&works[i / steps], steps - i % steps};
-    const size_t n_passes = (n * steps + per_pass - 1) / per_pass;
+    for (size_t i = 0; i < n_steps; i++)
+        steps[i] = (ig_step){&of[i / a->options.ig_steps],
+                             a->options.ig_steps - i % a->options.ig_steps};
+    const size_t n_passes = (n_steps + per_pass - 1) / per_pass;
     for (size_t i = 0; i < n_passes && status == TL_OK; i++) {
-        const size_t first = i * n * steps / n_passes,
-                     end = (i + 1) * n * steps / n_passes;
-        status = run_steps(a, lanes + first, end - first, prompts, answers, err);
+        const size_t first = i * n_steps / n_passes, end = (i + 1) * n_steps / n_passes;
+        status =
+            run_steps(a, steps + first, end - first, prompts, readings, answers, err);
     }
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        add_scores(a, &works[i]);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        status = add_scores(a, &of[i], err);
+        a->n_pairs += status == TL_OK;
+    }
     return status;
 }
 

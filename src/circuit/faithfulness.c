@@ -6,7 +6,7 @@
  * For one pair: a counterfactual pass leaves z and mlp_post of every layer, and the
  * keys and values of the positions that both prompts share, at which ablation
  * changes nothing. Then the clean prompt is run once for every circuit and once
- * whole, all as one ragged batch; a tap writes the counterfactual values over what
+ * whole, all as one ragged batch; edits write the counterfactual values over what
  * is outside the circuit. The all-ablated model needs no run: every head and neuron
  * being the counterfactual's, so is the last residual stream, but for the
  * difference of the two embeddings at the last position, which is the same token.
@@ -14,186 +14,75 @@
 #include <string.h>
 
 #include "circuit/pair.h"
-
 #include "base/sized.h"
+#include "twinlens/alloc.h"
 
-/* One pair under way. */
-typedef struct work {
+/* Where the backend finds which heads and neurons are in a circuit; of the whole model
+ * and of none of it, nothing is to be found. */
+typedef struct members {
+    tl_array heads, neurons;
+} members;
+
+struct tl_evaluator {
+    tl_model *model;
+    const tl_dims *d;
+    tl_pass *pass;
+    tl_evaluate_options options;
+    tl_array buffers; /* of the pair under way */
+    tl_arena *arena;  /* of one call */
+};
+
+/* The runs of the clean prompt of one pair: whole, under every circuit, and under none if
+ * that has to be run. */
+typedef struct runs {
     const tl_pair *pair;
-    const tl_circuit *circuits; /* of the lanes of the pass; {0}: the whole model */
-    size_t n_prefix, n_rows;
-    tl_prefix prefix;
-    float *z, *mlp_post; /* counterfactual, [n_layers, n_rows, width] */
-} work;
+    tl_pair_nodes counterfactual;
+    size_t n;
+    tl_circuit *circuits; /* {0}: the whole model */
+    members *members;
+    tl_pass_prompt *prompts;
+    tl_edit *edits; /* up to TL_NODE_SITES for each */
+    double *logit_diffs;
+} runs;
 
-static float *place(const work *w, const tl_tap_event *e, size_t first)
+tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *options,
+                              tl_evaluator **out, tl_error *err)
 {
-    float *base = e->site == TL_SITE_Z ? w->z : w->mlp_post;
-    return base + (e->layer * w->n_rows + (first - w->n_prefix)) * e->width;
-}
-
-static tl_status record(void *user, const tl_tap_event *e, tl_error *err)
-{
-    (void)err;
-    const work *w = user;
-    const size_t first = e->first_pos > w->n_prefix ? e->first_pos : w->n_prefix;
-    memcpy(place(w, e, first), e->values + (first - e->first_pos) * e->width,
-           (e->first_pos + e->n_pos - first) * e->width * sizeof(float));
+    tl_evaluate_options o;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_evaluate_options", err);
+    if (status != TL_OK)
+        return status;
+    tl_evaluator *e = tl_alloc_zero(1, sizeof *e);
+    tl_arena *arena = tl_arena_create();
+    tl_pass *pass = NULL;
+    status = e != NULL && arena != NULL
+                 ? tl_pass_create(model, &pass, err)
+                 : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
+    if (status != TL_OK) {
+        tl_arena_destroy(arena);
+        tl_free(e);
+        return status;
+    }
+    *e = (tl_evaluator){.model = model,
+                        .d = tl_model_dims(model),
+                        .pass = pass,
+                        .options = o,
+                        .arena = arena};
+    *out = e;
     return TL_OK;
 }
 
-/* values[i] = other[i] where the component of i is outside the circuit. */
-static void ablate(const uint32_t *rank, size_t cut, size_t n_components,
-                   size_t per_component, const float *other, float *values)
+void tl_evaluator_destroy(tl_evaluator *e)
 {
-    if (per_component == 1) {
-        for (size_t i = 0; i < n_components; i++)
-            values[i] = rank[i] < cut ? values[i] : other[i];
+    if (e == NULL)
         return;
-    }
-    for (size_t i = 0; i < n_components; i++)
-        if (rank[i] >= cut)
-            memcpy(values + i * per_component, other + i * per_component,
-                   per_component * sizeof *values);
+    tl_pass_destroy(e->pass);
+    tl_array_release(&e->buffers);
+    tl_arena_destroy(e->arena);
+    tl_free(e);
 }
 
-/* The same for a set. */
-static void ablate_set(const uint8_t *in, size_t n_components, size_t per_component,
-                       const float *other, float *values)
-{
-    for (size_t i = 0; i < n_components; i++)
-        if (!in[i])
-            memcpy(values + i * per_component, other + i * per_component,
-                   per_component * sizeof *values);
-}
-
-static tl_status edit(void *user, const tl_tap_event *e, tl_error *err)
-{
-    (void)err;
-    const work *w = user;
-    const tl_circuit *c = &w->circuits[e->prompt];
-    const tl_ranking *r = c->ranking;
-    const tl_component_set *set = c->set;
-    if (r == NULL && set == NULL)
-        return TL_OK;
-    const float *other = place(w, e, e->first_pos);
-    if (set != NULL) {
-        const size_t first = e->layer * set->n_pos + e->first_pos;
-        if (e->site == TL_SITE_Z)
-            ablate_set(set->heads + first * set->n_heads, e->n_pos * set->n_heads,
-                       e->width / set->n_heads, other, e->values);
-        else
-            ablate_set(set->neurons + first * set->d_mlp, e->n_pos * set->d_mlp, 1,
-                       other, e->values);
-        return TL_OK;
-    }
-    if ((e->site == TL_SITE_Z ? c->n_heads : c->n_neurons) == 0) {
-        memcpy(e->values, other, e->n_pos * e->width * sizeof *other);
-        return TL_OK;
-    }
-    const size_t at = e->layer * r->n_pos + e->first_pos;
-    if (e->site == TL_SITE_Z)
-        ablate(r->heads + at * r->n_heads, c->n_heads, e->n_pos * r->n_heads,
-               e->width / r->n_heads, other, e->values);
-    else
-        ablate(r->neurons + at * r->d_mlp, c->n_neurons, e->n_pos * r->d_mlp, 1, other,
-               e->values);
-    return TL_OK;
-}
-
-static const uint32_t node_sites =
-    TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST);
-
-/* Runs the clean prompt under n circuits; logit differences to `out`. */
-static tl_status run_circuits(tl_pass *pass, work *w, const tl_circuit *circuits,
-                              size_t n, tl_pass_prompt *prompts, size_t budget,
-                              double *out, tl_error *err)
-{
-    w->circuits = circuits;
-    const tl_tap tap = {
-        .on_site = edit, .user = w, .sites = node_sites, .writes = true};
-    const tl_pass_options options = {
-        .taps = &tap, .n_taps = 1, .last_only = true, .memory_budget = budget};
-    for (size_t i = 0; i < n; i++)
-        prompts[i] = (tl_pass_prompt){.input = w->pair->clean,
-                                      .prefix = w->n_prefix > 0 ? &w->prefix : NULL};
-    tl_status status = tl_pass_forward(pass, prompts, n, &options, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = tl_pass_logit_diff(pass, i, w->pair->answer,
-                                    w->pair->counterfactual_answer, &out[i], err);
-    return status;
-}
-
-/* The condition of the identity at the top of this file. */
-static bool same_last_input(const tl_pair *pair, size_t d_model)
-{
-    const size_t at = (pair->clean.n_pos - 1) * d_model;
-    return memcmp(pair->clean.embeds + at, pair->counterfactual.embeds + at,
-                  d_model * sizeof(float)) == 0;
-}
-
-static tl_status evaluate_pair(tl_model *model, tl_pass *pass, const tl_pair *pair,
-                               const tl_circuit *circuits, size_t n_circuits,
-                               const tl_evaluate_options *options, tl_arena *arena,
-                               tl_evaluation *result, tl_error *err)
-{
-    const tl_dims *d = tl_model_dims(model);
-    const size_t n_pos = pair->clean.n_pos;
-    work w = {.pair = pair};
-    tl_status status = tl_pair_check(pair, n_pos, err);
-    if (status != TL_OK)
-        return status;
-    w.n_prefix = tl_pair_shared_prefix(pair, d->d_model);
-    w.n_rows = n_pos - w.n_prefix;
-    const size_t places = d->n_layers * w.n_rows;
-    w.z = tl_arena_alloc_zero(arena, places * d->n_heads * d->d_head, sizeof *w.z);
-    w.mlp_post = tl_arena_alloc_zero(arena, places * d->d_mlp, sizeof *w.mlp_post);
-    tl_circuit *lanes = tl_arena_alloc(arena, n_circuits + 2, sizeof *lanes);
-    double *ld = tl_arena_alloc(arena, n_circuits + 2, sizeof *ld);
-    tl_pass_prompt *prompts = tl_arena_alloc(arena, n_circuits + 2, sizeof *prompts);
-    if (w.z == NULL || w.mlp_post == NULL || lanes == NULL || ld == NULL ||
-        prompts == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY,
-                       "no memory for the counterfactual activations");
-    if ((status = tl_prefix_take(arena, d, w.n_prefix, &w.prefix, err)) != TL_OK)
-        return status;
-
-    const tl_tap tap = {.on_site = record, .user = &w, .sites = node_sites};
-    const tl_pass_options recording = {.taps = &tap,
-                                       .n_taps = 1,
-                                       .last_only = true,
-                                       .memory_budget = options->memory_budget};
-    prompts[0] = (tl_pass_prompt){.input = pair->counterfactual,
-                                  .collect = w.n_prefix > 0 ? &w.prefix : NULL};
-    double none = 0.0;
-    if ((status = tl_pass_forward(pass, prompts, 1, &recording, err)) != TL_OK ||
-        (status = tl_pass_logit_diff(pass, 0, pair->answer, pair->counterfactual_answer,
-                                     &none, err)) != TL_OK)
-        return status;
-
-    /* Lane 0 is the whole model, then the circuits, then, if wanted, none of it. */
-    static const tl_ranking nothing;
-    const bool run_none = options->run_none || !same_last_input(pair, d->d_model);
-    size_t n = 0;
-    lanes[n++] = (tl_circuit){0};
-    for (size_t i = 0; i < n_circuits; i++)
-        lanes[n++] = circuits[i];
-    if (run_none)
-        lanes[n++] = (tl_circuit){.ranking = &nothing};
-    size_t per_pass = 1;
-    const tl_pass_options plain = {.last_only = true,
-                                   .memory_budget = options->memory_budget};
-    status = tl_lanes_per_pass(model, &plain, w.n_rows, &per_pass, err);
-    for (size_t i = 0; i < n && status == TL_OK; i += per_pass)
-        status = run_circuits(pass, &w, lanes + i, n - i < per_pass ? n - i : per_pass,
-                              prompts, options->memory_budget, ld + i, err);
-    if (status != TL_OK)
-        return status;
-    result->clean = ld[0];
-    result->none = run_none ? ld[n - 1] : none;
-    memcpy(result->circuit, ld + 1, n_circuits * sizeof *ld);
-    return TL_OK;
-}
+/* ---- circuits --------------------------------------------------------------------- */
 
 static tl_status check_circuits(const tl_model *model, const tl_pair *pairs,
                                 size_t n_pairs, const tl_circuit *circuits,
@@ -224,29 +113,197 @@ static tl_status check_circuits(const tl_model *model, const tl_pair *pairs,
     return TL_OK;
 }
 
+static tl_status find_members(tl_evaluator *e, const tl_circuit *c, members *out,
+                              tl_error *err)
+{
+    const tl_component_set *set = c->set;
+    const tl_ranking *r = c->ranking;
+    if (set == NULL && r == NULL)
+        return TL_OK;
+    const size_t places = e->d->n_layers * (set != NULL ? set->n_pos : r->n_pos),
+                 n_heads = places * e->d->n_heads, n_neurons = places * e->d->d_mlp;
+    const tl_dtype dtype = set != NULL ? TL_U8 : TL_I32;
+    const void *heads = set != NULL ? (const void *)set->heads : r->heads,
+               *neurons = set != NULL ? (const void *)set->neurons : r->neurons;
+    tl_status status =
+        tl_array_borrow(e->model, dtype, n_heads, heads, &out->heads, err);
+    if (status == TL_OK)
+        status =
+            tl_array_borrow(e->model, dtype, n_neurons, neurons, &out->neurons, err);
+    return status;
+}
+
+static bool same_members(const tl_circuit *a, const tl_circuit *b)
+{
+    return a->set == b->set && a->ranking == b->ranking;
+}
+
+static void release_members(members *of, const tl_circuit *circuits, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || !same_members(&circuits[i - 1], &circuits[i])) {
+            tl_array_release(&of[i].heads);
+            tl_array_release(&of[i].neurons);
+        }
+}
+
+/* ---- one pair --------------------------------------------------------------------- */
+
+/* What is outside the circuit of run number i gets its counterfactual values. */
+static tl_edit ablation(const runs *r, size_t i, size_t prompt, tl_site site)
+{
+    const bool heads = site == TL_SITE_Z;
+    const tl_circuit *circuit = &r->circuits[i];
+    const tl_array *in = heads ? &r->members[i].heads : &r->members[i].neurons;
+    return (tl_edit){.rule = circuit->set != NULL ? TL_EDIT_OUTSIDE_SET
+                                                  : TL_EDIT_OUTSIDE_CUT,
+                     .at = {.site = site,
+                            .prompt = prompt,
+                            .first_pos = r->counterfactual.n_prefix,
+                            .n_pos = r->counterfactual.n_rows},
+                     .from = heads ? r->counterfactual.z : r->counterfactual.mlp_post,
+                     .rank = circuit->set != NULL ? NULL : in->data,
+                     .in = circuit->set != NULL ? in->data : NULL,
+                     .cut = heads ? circuit->n_heads : circuit->n_neurons};
+}
+
+/* Runs number first ... first + n - 1, in one pass. */
+static tl_status run_some(tl_evaluator *e, runs *r, size_t first, size_t n,
+                          tl_error *err)
+{
+    const tl_pair *pair = r->pair;
+    size_t n_edits = 0;
+    for (size_t i = 0; i < n; i++) {
+        const tl_circuit *circuit = &r->circuits[first + i];
+        r->prompts[i] = tl_pair_rest_prompt(&pair->clean, &r->counterfactual);
+        if (circuit->ranking == NULL && circuit->set == NULL)
+            continue;
+        r->edits[n_edits++] = ablation(r, first + i, i, TL_SITE_Z);
+        r->edits[n_edits++] = ablation(r, first + i, i, TL_SITE_MLP_POST);
+    }
+    const tl_pass_options options = {.edits = r->edits,
+                                     .n_edits = n_edits,
+                                     .last_only = true,
+                                     .memory_budget = e->options.memory_budget};
+    tl_status status = tl_pass_forward(e->pass, r->prompts, n, &options, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status =
+            tl_pass_logit_diff(e->pass, i, pair->answer, pair->counterfactual_answer,
+                               &r->logit_diffs[first + i], err);
+    return status;
+}
+
+/* Leaves the counterfactual values; *none receives the logit difference. */
+static tl_status run_counterfactual(tl_evaluator *e, runs *r, double *none,
+                                    tl_error *err)
+{
+    tl_pair_nodes *nodes = &r->counterfactual;
+    tl_reading readings[TL_NODE_SITES];
+    *nodes = tl_pair_nodes_of(r->pair, e->d);
+    tl_status status = tl_array_reset(&e->buffers, e->model, TL_F32,
+                                      tl_pair_nodes_count(nodes, e->d), err);
+    if (status != TL_OK)
+        return tl_fail_while(err, status, "the counterfactual activations");
+    tl_pair_nodes_place(nodes, e->d, &e->buffers, 0);
+    tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
+                       readings);
+    const tl_pass_options options = {.readings = readings,
+                                     .n_readings = TL_NODE_SITES,
+                                     .last_only = true,
+                                     .memory_budget = e->options.memory_budget};
+    const tl_pass_prompt prompt = tl_pair_whole_prompt(&r->pair->counterfactual, nodes);
+    status = tl_pass_forward(e->pass, &prompt, 1, &options, err);
+    return status != TL_OK
+               ? status
+               : tl_pass_logit_diff(e->pass, 0, r->pair->answer,
+                                    r->pair->counterfactual_answer, none, err);
+}
+
+/* The condition of the identity at the top of this file. */
+static bool same_last_input(const tl_pair *pair, size_t d_model)
+{
+    const size_t at = (pair->clean.n_pos - 1) * d_model;
+    return memcmp(pair->clean.embeds + at, pair->counterfactual.embeds + at,
+                  d_model * sizeof(float)) == 0;
+}
+
+/* `r` has room for two more runs than circuits, which are its runs 1 ... n_circuits. */
+static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
+                               size_t n_circuits, tl_evaluation *result, tl_error *err)
+{
+    double none = 0.0;
+    size_t per_pass = 1;
+    tl_status status = tl_pair_check(pair, pair->clean.n_pos, err);
+    r->pair = pair;
+    if (status == TL_OK)
+        status = run_counterfactual(e, r, &none, err);
+    if (status != TL_OK)
+        return status;
+    const bool run_none = e->options.run_none || !same_last_input(pair, e->d->d_model);
+    r->n = 1 + n_circuits + (run_none ? 1 : 0);
+    const tl_pass_options plain = {.last_only = true,
+                                   .memory_budget = e->options.memory_budget};
+    status =
+        tl_pass_batch_size(e->model, &plain, r->counterfactual.n_rows, &per_pass, err);
+    for (size_t i = 0; i < r->n && status == TL_OK; i += per_pass)
+        status = run_some(e, r, i, r->n - i < per_pass ? r->n - i : per_pass, err);
+    if (status != TL_OK)
+        return status;
+    result->clean = r->logit_diffs[0];
+    result->none = run_none ? r->logit_diffs[r->n - 1] : none;
+    for (size_t i = 0; i < n_circuits; i++)
+        result->circuit[i] = r->logit_diffs[1 + i];
+    return TL_OK;
+}
+
+tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs,
+                           const tl_circuit *circuits, size_t n_circuits,
+                           tl_evaluation *results, tl_error *err)
+{
+    static const tl_ranking nothing;
+    const size_t most = n_circuits + 2;
+    tl_status status =
+        check_circuits(e->model, pairs, n_pairs, circuits, n_circuits, err);
+    if (status != TL_OK)
+        return status;
+    const tl_arena_mark mark = tl_arena_get_mark(e->arena);
+    runs r = {
+        .circuits = tl_arena_alloc_zero(e->arena, most, sizeof *r.circuits),
+        .members = tl_arena_alloc_zero(e->arena, most, sizeof *r.members),
+        .prompts = tl_arena_alloc(e->arena, most, sizeof *r.prompts),
+        .edits = tl_arena_alloc(e->arena, TL_NODE_SITES * most, sizeof *r.edits),
+        .logit_diffs = tl_arena_alloc(e->arena, most, sizeof *r.logit_diffs),
+    };
+    if (r.circuits == NULL || r.members == NULL || r.prompts == NULL ||
+        r.edits == NULL || r.logit_diffs == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", most);
+    for (size_t i = 0; i < n_circuits && status == TL_OK; i++) {
+        r.circuits[1 + i] = circuits[i];
+        if (same_members(&r.circuits[i], &circuits[i]))
+            r.members[1 + i] = r.members[i];
+        else
+            status = find_members(e, &circuits[i], &r.members[1 + i], err);
+    }
+    if (status == TL_OK)
+        r.circuits[most - 1] = (tl_circuit){.ranking = &nothing};
+    for (size_t p = 0; p < n_pairs && status == TL_OK; p++)
+        status = evaluate_pair(e, &pairs[p], &r, n_circuits, &results[p], err);
+    if (r.circuits != NULL && r.members != NULL)
+        release_members(r.members, r.circuits, 1 + n_circuits);
+    tl_arena_rewind(e->arena, mark);
+    return status;
+}
+
 tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
                       const tl_circuit *circuits, size_t n_circuits,
                       const tl_evaluate_options *options, tl_evaluation *results,
                       tl_error *err)
 {
-    tl_evaluate_options o;
-    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_evaluate_options", err);
+    tl_evaluator *evaluator = NULL;
+    tl_status status = tl_evaluator_create(model, options, &evaluator, err);
     if (status == TL_OK)
-        status = check_circuits(model, pairs, n_pairs, circuits, n_circuits, err);
-    if (status != TL_OK)
-        return status;
-    tl_pass *pass = NULL;
-    tl_arena *arena = tl_arena_create();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an evaluation");
-    status = tl_pass_create(model, &pass, err);
-    for (size_t p = 0; p < n_pairs && status == TL_OK; p++) {
-        const tl_arena_mark mark = tl_arena_get_mark(arena);
-        status = evaluate_pair(model, pass, &pairs[p], circuits, n_circuits, &o, arena,
-                               &results[p], err);
-        tl_arena_rewind(arena, mark);
-    }
-    tl_pass_destroy(pass);
-    tl_arena_destroy(arena);
+        status = tl_evaluator_run(evaluator, pairs, n_pairs, circuits, n_circuits,
+                                  results, err);
+    tl_evaluator_destroy(evaluator);
     return status;
 }

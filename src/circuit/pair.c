@@ -40,3 +40,64 @@ tl_status tl_pair_check(const tl_pair *pair, size_t n_pos, tl_error *err)
             (int)pair->answer);
     return TL_OK;
 }
+
+tl_pair_nodes tl_pair_nodes_of(const tl_pair *pair, const tl_dims *d)
+{
+    const size_t n_prefix = tl_pair_shared_prefix(pair, d->d_model);
+    return (tl_pair_nodes){.n_prefix = n_prefix,
+                           .n_rows = pair->clean.n_pos - n_prefix,
+                           .prefix.n_pos = n_prefix};
+}
+
+static size_t z_count(const tl_pair_nodes *nodes, const tl_dims *d)
+{
+    return d->n_layers * nodes->n_rows * d->n_heads * d->d_head;
+}
+
+static size_t mlp_count(const tl_pair_nodes *nodes, const tl_dims *d)
+{
+    return d->n_layers * nodes->n_rows * d->d_mlp;
+}
+
+size_t tl_pair_nodes_count(const tl_pair_nodes *nodes, const tl_dims *d)
+{
+    return z_count(nodes, d) + mlp_count(nodes, d) +
+           2 * tl_prefix_count(d, nodes->n_prefix);
+}
+
+void tl_pair_nodes_place(tl_pair_nodes *nodes, const tl_dims *d, const tl_array *array,
+                         size_t first)
+{
+    nodes->z = tl_array_f32(array, first);
+    nodes->mlp_post = nodes->z + z_count(nodes, d);
+    nodes->prefix.k = nodes->mlp_post + mlp_count(nodes, d);
+    nodes->prefix.v = nodes->prefix.k + tl_prefix_count(d, nodes->n_prefix);
+}
+
+tl_pass_prompt tl_pair_whole_prompt(const tl_input *input, tl_pair_nodes *nodes)
+{
+    return (tl_pass_prompt){.input = *input,
+                            .collect = nodes->n_prefix > 0 ? &nodes->prefix : NULL};
+}
+
+tl_pass_prompt tl_pair_rest_prompt(const tl_input *input, const tl_pair_nodes *nodes)
+{
+    return (tl_pass_prompt){.input = *input,
+                            .prefix = nodes->n_prefix > 0 ? &nodes->prefix : NULL};
+}
+
+void tl_pair_nodes_read(const tl_pair_nodes *nodes, tl_read_rule rule, bool gradient,
+                        size_t prompt, float *z, float *mlp_post,
+                        tl_reading readings[TL_NODE_SITES])
+{
+    const tl_reading one = {.rule = rule,
+                            .gradient = gradient,
+                            .at = {.site = TL_SITE_Z,
+                                   .prompt = prompt,
+                                   .first_pos = nodes->n_prefix,
+                                   .n_pos = nodes->n_rows},
+                            .to = z};
+    readings[0] = readings[1] = one;
+    readings[1].at.site = TL_SITE_MLP_POST;
+    readings[1].to = mlp_post;
+}

@@ -4,53 +4,53 @@
  */
 #include "twinlens/validate.h"
 
-#include <string.h>
-
+#include "base/sized.h"
 #include "circuit/pair.h"
+#include "twinlens/alloc.h"
+
+struct tl_validator {
+    tl_model *model;
+    const tl_dims *d;
+    tl_pass *pass;
+    size_t memory_budget;
+    tl_array buffers; /* of the pair under way */
+    tl_arena *arena;  /* of one call */
+};
+
+tl_status tl_validator_create(tl_model *model, size_t memory_budget, tl_validator **out,
+                              tl_error *err)
+{
+    tl_validator *v = tl_alloc_zero(1, sizeof *v);
+    tl_arena *arena = tl_arena_create();
+    tl_pass *pass = NULL;
+    tl_status status = v != NULL && arena != NULL
+                           ? tl_pass_create(model, &pass, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to validate");
+    if (status != TL_OK) {
+        tl_arena_destroy(arena);
+        tl_free(v);
+        return status;
+    }
+    *v = (tl_validator){.model = model,
+                        .d = tl_model_dims(model),
+                        .pass = pass,
+                        .memory_budget = memory_budget,
+                        .arena = arena};
+    *out = v;
+    return TL_OK;
+}
+
+void tl_validator_destroy(tl_validator *v)
+{
+    if (v == NULL)
+        return;
+    tl_pass_destroy(v->pass);
+    tl_array_release(&v->buffers);
+    tl_arena_destroy(v->arena);
+    tl_free(v);
+}
 
 /* ---- exact effects --------------------------------------------------------------- */
-
-typedef struct patch_work {
-    const tl_component *components; /* of the lanes of the pass */
-    size_t n_prefix, n_rows, d_head;
-    tl_prefix prefix;
-    float *z, *mlp_post; /* counterfactual, [n_layers, n_rows, width] */
-} patch_work;
-
-static float *site_row(const patch_work *w, const tl_tap_event *e, size_t pos)
-{
-    float *base = e->site == TL_SITE_Z ? w->z : w->mlp_post;
-    return base + (e->layer * w->n_rows + pos - w->n_prefix) * e->width;
-}
-
-static tl_status record(void *user, const tl_tap_event *e, tl_error *err)
-{
-    (void)err;
-    const patch_work *w = user;
-    const size_t first = e->first_pos > w->n_prefix ? e->first_pos : w->n_prefix;
-    memcpy(site_row(w, e, first), e->values + (first - e->first_pos) * e->width,
-           (e->first_pos + e->n_pos - first) * e->width * sizeof(float));
-    return TL_OK;
-}
-
-/* Lane 0 is the clean run, lane i has component i - 1 overwritten. */
-static tl_status patch(void *user, const tl_tap_event *e, tl_error *err)
-{
-    (void)err;
-    const patch_work *w = user;
-    const tl_component *c = &w->components[e->prompt];
-    const tl_site site = c->kind == TL_KIND_HEADS ? TL_SITE_Z : TL_SITE_MLP_POST;
-    if (e->site != site || c->layer != e->layer || c->pos < e->first_pos ||
-        c->pos >= e->first_pos + e->n_pos)
-        return TL_OK;
-    const size_t width = site == TL_SITE_Z ? w->d_head : 1;
-    memcpy(e->values + (c->pos - e->first_pos) * e->width + c->index * width,
-           site_row(w, e, c->pos) + c->index * width, width * sizeof(float));
-    return TL_OK;
-}
-
-static const uint32_t node_sites =
-    TL_SITE_BIT(TL_SITE_Z) | TL_SITE_BIT(TL_SITE_MLP_POST);
 
 static tl_status check_components(const tl_dims *d, size_t n_pos,
                                   const tl_component *components, size_t n,
@@ -70,142 +70,149 @@ static tl_status check_components(const tl_dims *d, size_t n_pos,
     return TL_OK;
 }
 
-static tl_status patch_all(tl_model *model, tl_pass *pass, const tl_pair *pair,
-                           patch_work *w, const tl_component *components, size_t n,
-                           size_t budget, tl_arena *arena, double *effects,
-                           double *clean, tl_error *err)
+/* The counterfactual values of what a component's edit writes. A component of the shared
+ * prefix has none: false. */
+static bool component_edit(const tl_component *c, const tl_pair_nodes *nodes,
+                           const tl_dims *d, size_t prompt, tl_edit *out)
 {
-    const tl_tap recording = {.on_site = record, .user = w, .sites = node_sites},
-                 patching = {
-                     .on_site = patch, .user = w, .sites = node_sites, .writes = true};
-    tl_pass_options options = {
-        .taps = &recording, .n_taps = 1, .last_only = true, .memory_budget = budget};
-    size_t per_pass = 1;
-    tl_status status = tl_lanes_per_pass(model, &options, w->n_rows, &per_pass, err);
-    tl_pass_prompt *prompts = tl_arena_alloc(arena, per_pass, sizeof *prompts);
-    if (status == TL_OK && prompts == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", per_pass);
-    if (status != TL_OK)
-        return status;
-    prompts[0] = (tl_pass_prompt){.input = pair->counterfactual,
-                                  .collect = w->n_prefix > 0 ? &w->prefix : NULL};
-    status = tl_pass_forward(pass, prompts, 1, &options, err);
-    options.taps = &patching;
-    for (size_t i = 0; i < per_pass; i++)
-        prompts[i] = (tl_pass_prompt){.input = pair->clean,
-                                      .prefix = w->n_prefix > 0 ? &w->prefix : NULL};
-    /* The clean run is that of a component past the last layer. */
-    const tl_component none = {.layer = tl_model_dims(model)->n_layers};
-    w->components = &none;
-    if (status == TL_OK)
-        status = tl_pass_forward(pass, prompts, 1, &options, err);
-    if (status == TL_OK)
-        status = tl_pass_logit_diff(pass, 0, pair->answer, pair->counterfactual_answer,
-                                    clean, err);
-    for (size_t i = 0; i < n && status == TL_OK; i += per_pass) {
-        const size_t lanes = n - i < per_pass ? n - i : per_pass;
-        w->components = components + i;
-        status = tl_pass_forward(pass, prompts, lanes, &options, err);
-        for (size_t k = 0; k < lanes && status == TL_OK; k++) {
-            double ld = 0.0;
-            status = tl_pass_logit_diff(pass, k, pair->answer,
-                                        pair->counterfactual_answer, &ld, err);
-            effects[i + k] = ld - *clean;
-        }
+    const bool head = c->kind == TL_KIND_HEADS;
+    const size_t width = head ? d->n_heads * d->d_head : d->d_mlp;
+    if (c->pos < nodes->n_prefix)
+        return false;
+    const size_t row = c->layer * nodes->n_rows + c->pos - nodes->n_prefix;
+    *out = (tl_edit){.rule = TL_EDIT_COMPONENT,
+                     .at = {.site = head ? TL_SITE_Z : TL_SITE_MLP_POST,
+                            .prompt = prompt,
+                            .first_layer = c->layer,
+                            .n_layers = 1,
+                            .first_pos = c->pos,
+                            .n_pos = 1},
+                     .from = (head ? nodes->z : nodes->mlp_post) + row * width,
+                     .component = c->index};
+    return true;
+}
+
+/* The clean prompt n times, in each run one component patched; n 0: once, as it is. */
+static tl_status run_patched(tl_validator *v, const tl_pair *pair,
+                             const tl_pair_nodes *nodes, const tl_component *components,
+                             size_t n, tl_pass_prompt *prompts, tl_edit *edits,
+                             double *logit_diffs, tl_error *err)
+{
+    const size_t n_runs = n > 0 ? n : 1;
+    size_t n_edits = 0;
+    for (size_t i = 0; i < n_runs; i++) {
+        prompts[i] = tl_pair_rest_prompt(&pair->clean, nodes);
+        if (i < n && component_edit(&components[i], nodes, v->d, i, &edits[n_edits]))
+            n_edits++;
     }
-    /* Where both prompts are the same, so is every activation. */
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        if (components[i].pos < w->n_prefix)
-            effects[i] = 0.0;
+    const tl_pass_options options = {.edits = edits,
+                                     .n_edits = n_edits,
+                                     .last_only = true,
+                                     .memory_budget = v->memory_budget};
+    tl_status status = tl_pass_forward(v->pass, prompts, n_runs, &options, err);
+    for (size_t i = 0; i < n_runs && status == TL_OK; i++)
+        status = tl_pass_logit_diff(v->pass, i, pair->answer,
+                                    pair->counterfactual_answer, &logit_diffs[i], err);
     return status;
 }
 
-tl_status tl_patch_effects(tl_model *model, const tl_pair *pair,
-                           const tl_component *components, size_t n,
-                           size_t memory_budget, double *effects, double *clean,
-                           tl_error *err)
+/* Leaves the counterfactual values. */
+static tl_status run_counterfactual(tl_validator *v, const tl_pair *pair,
+                                    tl_pair_nodes *nodes, tl_error *err)
 {
-    const tl_dims *d = tl_model_dims(model);
+    tl_reading readings[TL_NODE_SITES];
+    *nodes = tl_pair_nodes_of(pair, v->d);
+    tl_status status = tl_array_reset(&v->buffers, v->model, TL_F32,
+                                      tl_pair_nodes_count(nodes, v->d), err);
+    if (status != TL_OK)
+        return tl_fail_while(err, status, "the counterfactual activations");
+    tl_pair_nodes_place(nodes, v->d, &v->buffers, 0);
+    tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
+                       readings);
+    const tl_pass_options options = {.readings = readings,
+                                     .n_readings = TL_NODE_SITES,
+                                     .last_only = true,
+                                     .memory_budget = v->memory_budget};
+    const tl_pass_prompt prompt = tl_pair_whole_prompt(&pair->counterfactual, nodes);
+    return tl_pass_forward(v->pass, &prompt, 1, &options, err);
+}
+
+tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
+                               const tl_component *components, size_t n,
+                               double *effects, double *clean, tl_error *err)
+{
     const size_t n_pos = pair->clean.n_pos;
+    tl_pair_nodes nodes;
+    size_t per_pass = 1;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK)
-        status = check_components(d, n_pos, components, n, err);
+        status = check_components(v->d, n_pos, components, n, err);
+    if (status == TL_OK)
+        status = run_counterfactual(v, pair, &nodes, err);
+    const tl_pass_options plain = {.last_only = true,
+                                   .memory_budget = v->memory_budget};
+    if (status == TL_OK)
+        status = tl_pass_batch_size(v->model, &plain, nodes.n_rows, &per_pass, err);
     if (status != TL_OK)
         return status;
-    tl_pass *pass = NULL;
-    tl_arena *arena = tl_arena_create();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
-    patch_work w = {.n_prefix = tl_pair_shared_prefix(pair, d->d_model),
-                    .d_head = d->d_head};
-    w.n_rows = n_pos - w.n_prefix;
-    const size_t places = d->n_layers * w.n_rows;
-    w.z = tl_arena_alloc_zero(arena, places * d->n_heads * d->d_head, sizeof *w.z);
-    w.mlp_post = tl_arena_alloc_zero(arena, places * d->d_mlp, sizeof *w.mlp_post);
-    if (w.z == NULL || w.mlp_post == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY,
-                         "no memory for the counterfactual activations");
+    const tl_arena_mark mark = tl_arena_get_mark(v->arena);
+    tl_pass_prompt *prompts = tl_arena_alloc(v->arena, per_pass, sizeof *prompts);
+    tl_edit *edits = tl_arena_alloc(v->arena, per_pass, sizeof *edits);
+    double *patched = tl_arena_alloc(v->arena, n, sizeof *patched), unpatched = 0.0;
+    if (prompts == NULL || edits == NULL || patched == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n);
     if (status == TL_OK)
-        status = tl_prefix_take(arena, d, w.n_prefix, &w.prefix, err);
+        status = run_patched(v, pair, &nodes, NULL, 0, prompts, edits, &unpatched, err);
+    for (size_t i = 0; i < n && status == TL_OK; i += per_pass)
+        status = run_patched(v, pair, &nodes, components + i,
+                             n - i < per_pass ? n - i : per_pass, prompts, edits,
+                             patched + i, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        effects[i] = patched[i] - unpatched;
     if (status == TL_OK)
-        status = tl_pass_create(model, &pass, err);
-    if (status == TL_OK)
-        status = patch_all(model, pass, pair, &w, components, n, memory_budget, arena,
-                           effects, clean, err);
-    tl_pass_destroy(pass);
-    tl_arena_destroy(arena);
+        *clean = unpatched;
+    tl_arena_rewind(v->arena, mark);
     return status;
 }
 
 /* ---- completeness ---------------------------------------------------------------- */
 
-typedef struct path_work {
-    const tl_pair *pair;
-    double sum; /* of (e - e') times the gradient */
-} path_work;
-
-static tl_status add_gradient(void *user, const tl_tap_event *e, tl_error *err)
+/* The sum of (e - e') times the gradient at one step. */
+static double path_sum(const tl_pair *pair, const float *gradient, size_t count,
+                       double sum)
 {
-    (void)err;
-    path_work *w = user;
-    if (!e->backward || e->layer != 0)
-        return TL_OK;
-    const size_t first = e->first_pos * e->width;
-    const float *clean = w->pair->clean.embeds + first,
-                *other = w->pair->counterfactual.embeds + first;
-    for (size_t i = 0; i < e->n_pos * e->width; i++)
-        w->sum += ((double)clean[i] - (double)other[i]) * (double)e->values[i];
-    return TL_OK;
+    const float *clean = pair->clean.embeds, *other = pair->counterfactual.embeds;
+    for (size_t i = 0; i < count; i++)
+        sum += ((double)clean[i] - (double)other[i]) * (double)gradient[i];
+    return sum;
 }
 
-tl_status tl_completeness(tl_model *model, const tl_pair *pair, size_t ig_steps,
-                          size_t memory_budget, double *attributed, double *difference,
-                          tl_error *err)
+tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
+                                    size_t ig_steps, double *attributed,
+                                    double *difference, tl_error *err)
 {
-    const tl_dims *d = tl_model_dims(model);
-    const size_t n_pos = pair->clean.n_pos, count = n_pos * d->d_model;
+    const size_t n_pos = pair->clean.n_pos, count = n_pos * v->d->d_model;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK && ig_steps == 0)
         status = tl_fail(err, TL_ERR_ARGUMENT, "0 steps, wanted at least 1");
+    if (status == TL_OK)
+        status = tl_array_reset(&v->buffers, v->model, TL_F32, count, err);
     if (status != TL_OK)
         return status;
-    tl_pass *pass = NULL;
-    tl_arena *arena = tl_arena_create();
-    float *x = arena != NULL ? tl_arena_alloc(arena, count, sizeof *x) : NULL;
-    if (x == NULL) {
-        tl_arena_destroy(arena);
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
-    }
-    path_work w = {.pair = pair};
-    const tl_tap tap = {
-        .on_site = add_gradient, .user = &w, .sites = TL_SITE_BIT(TL_SITE_RESID_PRE)};
-    const tl_pass_options options = {.taps = &tap,
-                                     .n_taps = 1,
+    const tl_arena_mark mark = tl_arena_get_mark(v->arena);
+    float *x = tl_arena_alloc(v->arena, count, sizeof *x);
+    if (x == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
+    const tl_reading reading = {
+        .gradient = true,
+        .at = {.site = TL_SITE_RESID_PRE, .n_layers = 1, .n_pos = n_pos},
+        .to = tl_array_f32(&v->buffers, 0)};
+    const tl_pass_options options = {.readings = &reading,
+                                     .n_readings = 1,
                                      .for_backward = true,
                                      .last_only = true,
-                                     .memory_budget = memory_budget};
-    double ends[2] = {0.0, 0.0}; /* LD at e' and at e */
-    status = tl_pass_create(model, &pass, err);
+                                     .memory_budget = v->memory_budget};
+    double sum = 0.0, ends[2] = {0.0, 0.0}; /* LD at e' and at e */
     for (size_t k = 0; k <= ig_steps && status == TL_OK; k++) {
         const double t = (double)k / (double)ig_steps;
         for (size_t i = 0; i < count; i++) {
@@ -214,19 +221,105 @@ tl_status tl_completeness(tl_model *model, const tl_pair *pair, size_t ig_steps,
         }
         tl_pass_prompt prompt = {.input = pair->clean};
         prompt.input.embeds = x;
-        status = tl_pass_forward(pass, &prompt, 1, &options, err);
+        status = tl_pass_forward(v->pass, &prompt, 1, &options, err);
         if (status == TL_OK && (k == 0 || k == ig_steps))
-            status = tl_pass_logit_diff(pass, 0, pair->answer,
+            status = tl_pass_logit_diff(v->pass, 0, pair->answer,
                                         pair->counterfactual_answer, &ends[k > 0], err);
-        if (status == TL_OK && k > 0)
-            status = tl_pass_backward(pass, &pair->answer, &pair->counterfactual_answer,
-                                      err);
+        if (status != TL_OK || k == 0)
+            continue;
+        const void *gradient = NULL;
+        const tl_arena_mark step = tl_arena_get_mark(v->arena);
+        status =
+            tl_pass_backward(v->pass, &pair->answer, &pair->counterfactual_answer, err);
+        if (status == TL_OK)
+            status = tl_array_get(&v->buffers, 0, count, v->arena, &gradient, err);
+        if (status == TL_OK)
+            sum = path_sum(pair, gradient, count, sum);
+        tl_arena_rewind(v->arena, step);
     }
-    tl_pass_destroy(pass);
-    tl_arena_destroy(arena);
+    tl_arena_rewind(v->arena, mark);
     if (status == TL_OK) {
-        *attributed = w.sum / (double)ig_steps;
+        *attributed = sum / (double)ig_steps;
         *difference = ends[1] - ends[0];
     }
+    return status;
+}
+
+/* ---- a sample of one pair -------------------------------------------------------- */
+
+static tl_status attribute(tl_validator *v, const tl_pair *pair, size_t steps,
+                           tl_arena *arena, tl_scores *out, tl_error *err)
+{
+    const tl_attribution_options how = {
+        .ig_steps = steps, .raw_sign = true, .memory_budget = v->memory_budget};
+    tl_attribution *attribution = NULL;
+    tl_status status = tl_attribution_create_on(v->model, v->pass, pair->clean.n_pos,
+                                                &how, &attribution, err);
+    if (status == TL_OK)
+        status = tl_attribution_add(attribution, pair, 1, err);
+    if (status == TL_OK)
+        status = tl_attribution_scores(attribution, arena, out, err);
+    tl_attribution_destroy(attribution);
+    return status;
+}
+
+static double score_of(const tl_scores *s, const tl_component *c)
+{
+    const bool head = c->kind == TL_KIND_HEADS;
+    const size_t place = c->layer * s->n_pos + c->pos;
+    return head ? (double)s->heads[place * s->n_heads + c->index]
+                : (double)s->neurons[place * s->d_mlp + c->index];
+}
+
+/* The attributions last only as long as they are looked up. */
+static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
+                                  const tl_validate_options *o, uint64_t seed,
+                                  tl_component *components, double *attributed,
+                                  tl_error *err)
+{
+    const size_t n = TL_KIND_COUNT * o->n_components;
+    tl_status status = TL_OK;
+    for (size_t m = o->n_ig_steps; m-- > 0 && status == TL_OK;) {
+        tl_scores scores;
+        const tl_arena_mark mark = tl_arena_get_mark(v->arena);
+        status = attribute(v, pair, o->ig_steps[m], v->arena, &scores, err);
+        for (size_t k = 0; k < TL_KIND_COUNT && m + 1 == o->n_ig_steps; k++)
+            if (status == TL_OK)
+                status =
+                    tl_validate_sample(&scores, (tl_component_kind)k, o->n_components,
+                                       seed + k, components + k * o->n_components, err);
+        for (size_t i = 0; i < n && status == TL_OK; i++)
+            attributed[m * n + i] = score_of(&scores, &components[i]);
+        tl_arena_rewind(v->arena, mark);
+    }
+    return status;
+}
+
+tl_status tl_validator_pair(tl_validator *v, const tl_pair *pair,
+                            const tl_validate_options *options, uint64_t seed,
+                            tl_arena *arena, tl_validation *out, tl_error *err)
+{
+    tl_validate_options copy;
+    const tl_validate_options *o = &copy;
+    tl_status status =
+        tl_sized_copy(options, &copy, sizeof copy, "tl_validate_options", err);
+    if (status != TL_OK)
+        return status;
+    const size_t n = TL_KIND_COUNT * o->n_components, n_steps = o->n_ig_steps;
+    tl_component *components = tl_arena_alloc(arena, n, sizeof *components);
+    double *exact = tl_arena_alloc(arena, n, sizeof *exact),
+           *attributed = tl_arena_alloc(arena, n * n_steps, sizeof *attributed),
+           *gradient = tl_arena_alloc(arena, n_steps, sizeof *gradient);
+    double difference = 0.0, clean = 0.0;
+    if (components == NULL || exact == NULL || attributed == NULL || gradient == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", n);
+    status = attribute_sample(v, pair, o, seed, components, attributed, err);
+    for (size_t m = 0; m < n_steps && status == TL_OK; m++)
+        status = tl_validator_completeness(v, pair, o->ig_steps[m], &gradient[m],
+                                           &difference, err);
+    if (status == TL_OK)
+        status = tl_validator_effects(v, pair, components, n, exact, &clean, err);
+    if (status == TL_OK)
+        *out = (tl_validation){n, components, exact, attributed, gradient, difference};
     return status;
 }

@@ -74,14 +74,15 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
     tl_alignment *alignment = NULL;
     status = tl_alignment_create(s->model, (tl_align)o->settings.align,
                                  s->settings.memory, &alignment, err);
-    for (size_t i = 0; i < n && o->centred && status == TL_OK; i++)
-        status = tl_alignment_take(alignment, &pairs[i], err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = tl_alignment_add(alignment, &pairs[i], err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const size_t next = (i + 1) % n;
         double *of_pair = values + i * n_layers;
         tl_alignment_values out_values = {of_pair, of_pair + count,
                                           o->centred ? of_pair + 2 * count : NULL,
                                           of_pair + 3 * count};
-        status = tl_alignment_measure(alignment, &pairs[i], &pairs[(i + 1) % n],
+        status = tl_alignment_measure(alignment, i, &pairs[i], next, &pairs[next],
                                       &out_values, err);
     }
     tl_alignment_destroy(alignment);

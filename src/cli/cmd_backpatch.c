@@ -139,7 +139,8 @@ static outcome read_outcome(const tl_wanted *w, const double *logits)
     return (outcome){tl_wanted_logit_diff(w, logits), tl_wanted_is_right(w, logits)};
 }
 
-static tl_status run_prompt(tl_session *s, const experiment *x, size_t p, size_t times,
+static tl_status run_prompt(tl_session *s, tl_backpatcher *backpatcher,
+                            const experiment *x, size_t p, size_t times,
                             tl_arena *arena, tl_error *err)
 {
     tl_encoding e;
@@ -155,9 +156,8 @@ static tl_status run_prompt(tl_session *s, const experiment *x, size_t p, size_t
                tl_arena_alloc(arena, x->n_cells * times * w.n_ids, sizeof *patched);
     if (clean == NULL || patched == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", x->n_cells);
-    status =
-        tl_backpatch(s->model, &input, e.data_begin, e.data_end, x->cells, x->n_cells,
-                     w.ids, w.n_ids, s->settings.memory, clean, patched, err);
+    status = tl_backpatcher_run(backpatcher, &input, e.data_begin, e.data_end, x->cells,
+                                x->n_cells, w.ids, w.n_ids, clean, patched, err);
     if (status != TL_OK)
         return status;
     x->clean[p] = read_outcome(&w, clean);
@@ -179,8 +179,11 @@ static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_erro
                        x->n_cells, x->n_prompts);
     }
     x->has_labels = x->has_pairs = true;
-    tl_status status = TL_OK;
-    if (o->times > 1 && o->settings.iter_labels == TL_ITER_LABELS_UNION) {
+    tl_backpatcher *backpatcher = NULL;
+    tl_status status =
+        tl_backpatcher_create(s->model, s->settings.memory, &backpatcher, err);
+    if (status == TL_OK && o->times > 1 &&
+        o->settings.iter_labels == TL_ITER_LABELS_UNION) {
         x->labels = &x->all_labels;
         status =
             tl_labels_unite(s, x->rows, x->n_prompts, s->arena, &x->all_labels, err);
@@ -190,9 +193,10 @@ static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_erro
         const tl_dataset_row *row = &s->dataset->rows[x->rows[p]];
         x->has_labels = x->has_labels && row->n_labels > 0;
         x->has_pairs = x->has_pairs && row->counterfactual != TL_NO_ROW;
-        status = run_prompt(s, x, p, o->times, arena, err);
+        status = run_prompt(s, backpatcher, x, p, o->times, arena, err);
         tl_arena_rewind(arena, mark);
     }
+    tl_backpatcher_destroy(backpatcher);
     tl_arena_destroy(arena);
     return status;
 }

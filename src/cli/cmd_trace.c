@@ -10,7 +10,7 @@
 #include "cli/cli.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
-#include "trace/capture.h"
+#include "twinlens/capture.h"
 #include "twinlens/version.h"
 
 typedef struct options {
@@ -101,7 +101,7 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     int32_t answer = 0, other = 0;
     tl_encoding encoding;
     tl_input input;
-    tl_capture capture;
+    tl_capture capture = {0};
     tl_status status = tl_session_row(s, o->id, &row, err);
     if (status != TL_OK)
         return status;
@@ -117,17 +117,16 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     if (status == TL_OK)
         status = tl_session_input(s, row, s->arena, &encoding, &input, err);
     if (status == TL_OK)
-        status = tl_capture_init(&capture, s->arena, tl_model_dims(s->model),
-                                 want->sites, err);
+        status = tl_capture_init(&capture, s->model, s->arena, want->sites, input.n_pos,
+                                 o->gradient, err);
     tl_pass *pass = NULL;
     if (status == TL_OK)
         status = tl_pass_create(s->model, &pass, err);
     if (status != TL_OK)
-        return status;
+        goto done;
 
-    const tl_tap tap = tl_capture_tap(&capture);
-    const tl_pass_options pass_options = {.taps = &tap,
-                                          .n_taps = 1,
+    const tl_pass_options pass_options = {.readings = capture.readings,
+                                          .n_readings = capture.n_readings,
                                           .for_backward = o->gradient,
                                           .memory_budget = s->settings.memory};
     const tl_pass_prompt prompt = {.input = input};
@@ -152,10 +151,10 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     if (status == TL_OK)
         status = tl_capture_tensors(&capture, &kept, &n, err);
     tl_named_tensor *list = tl_arena_alloc(s->arena, n + INPUTS, sizeof *list);
-    if (status != TL_OK || list == NULL)
-        return status != TL_OK
-                   ? status
-                   : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the trace");
+    if (status == TL_OK && list == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the trace");
+    if (status != TL_OK)
+        goto done;
     memcpy(list, kept, n * sizeof *list);
     if (want->logits)
         list[n++] =
@@ -174,6 +173,8 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     if (status == TL_OK)
         status = tl_safetensors_write(o->out, list, n, metadata,
                                       sizeof metadata / sizeof metadata[0], err);
+done:
+    tl_capture_release(&capture);
     return status;
 }
 

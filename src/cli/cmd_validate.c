@@ -63,16 +63,14 @@ static tl_status parse_steps(const char *text, tl_arena *arena, result *out,
 
 /* ---- one prompt ------------------------------------------------------------------ */
 
-static tl_status observe(tl_session *s, const options *o, const tl_pair *pair,
+static tl_status observe(tl_validator *validator, const options *o, const tl_pair *pair,
                          size_t prompt, result *r, tl_arena *arena, tl_error *err)
 {
-    const tl_validate_options how = {.ig_steps = r->steps,
-                                     .n_ig_steps = r->n_steps,
-                                     .n_components = o->sample,
-                                     .memory_budget = s->settings.memory};
+    const tl_validate_options how = {
+        .ig_steps = r->steps, .n_ig_steps = r->n_steps, .n_components = o->sample};
     tl_validation v;
     const tl_status status =
-        tl_validate_pair(s->model, pair, &how, o->seed + 2 * prompt, arena, &v, err);
+        tl_validator_pair(validator, pair, &how, o->seed + 2 * prompt, arena, &v, err);
     if (status != TL_OK)
         return status;
     r->difference[prompt] = v.difference;
@@ -235,11 +233,15 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     if (r.all == NULL || r.attributed == NULL || r.difference == NULL || arena == NULL)
         status =
             tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", r.n_prompts);
+    tl_validator *validator = NULL;
+    if (status == TL_OK)
+        status = tl_validator_create(s->model, s->settings.memory, &validator, err);
     for (size_t p = 0; p < r.n_prompts && status == TL_OK; p++) {
         const tl_arena_mark mark = tl_arena_get_mark(arena);
-        status = observe(s, o, &pairs[p], p, &r, arena, err);
+        status = observe(validator, o, &pairs[p], p, &r, arena, err);
         tl_arena_rewind(arena, mark);
     }
+    tl_validator_destroy(validator);
     if (status == TL_OK)
         status =
             print(&r, tl_model_dims(s->model)->n_layers, o->json, s->arena, out, err);

@@ -3,24 +3,32 @@
  * alignment.c - how alike the states of an image's tokens and of the words for the same
  * content are, layer by layer (include/twinlens/probe.h; docs/math.md eq. 14).
  *
- * One pass runs the image, its text and another text; a tap keeps resid_post at their
- * data positions. Rows of the unembedding are states of a text that is not run, the
- * same in every layer.
+ * A pair is run once, when it is added: its image and its text, in one pass, with readings
+ * of resid_post at their data positions. The states go into the means and are kept. When
+ * the budget has no room for those of all pairs, the last that were kept are dropped, and
+ * those pairs are run again when they are measured; the bits are the same. Rows of
+ * the unembedding are states of a text that is not run, the same in every layer.
  */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "twinlens/alloc.h"
+#include "twinlens/array.h"
 #include "twinlens/pass.h"
 #include "twinlens/probe.h"
 
-/* resid_post of one prompt's data positions, [n_layers, n, d_model]. */
-typedef struct states {
-    size_t begin, n, width;
+/* States of the data positions of one prompt: in an array from `first` on, [n, d_model] in
+ * each layer. */
+typedef struct prompt_states {
+    size_t n, first;
     size_t stride; /* from layer to layer: 0 when all have the same states */
-    float *values;
-} states;
+} prompt_states;
+
+/* Of a pair, by modality. A text that is measured alone has no image. */
+typedef struct pair_states {
+    prompt_states of[TL_MODALITY_COUNT];
+    tl_array values; /* empty: not kept */
+} pair_states;
 
 struct tl_alignment {
     tl_model *model;
@@ -29,8 +37,11 @@ struct tl_alignment {
     tl_pass *pass;
     size_t memory_budget;
     tl_arena *arena;                /* of one call */
-    double *sum[TL_MODALITY_COUNT]; /* [n_layers, d_model], of states that were taken */
-    size_t n_taken[TL_MODALITY_COUNT];
+    double *sum[TL_MODALITY_COUNT]; /* [n_layers, d_model], over all pairs */
+    size_t n_summed[TL_MODALITY_COUNT];
+    pair_states *pairs; /* in the order in which they were added */
+    size_t n_pairs, room;
+    size_t kept_bytes;
 };
 
 tl_status tl_alignment_create(tl_model *model, tl_align with, size_t memory_budget,
@@ -64,6 +75,9 @@ void tl_alignment_destroy(tl_alignment *a)
     if (a == NULL)
         return;
     tl_pass_destroy(a->pass);
+    for (size_t i = 0; i < a->n_pairs; i++)
+        tl_array_release(&a->pairs[i].values);
+    tl_free(a->pairs);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         tl_free(a->sum[m]);
     tl_arena_destroy(a->arena);
@@ -72,123 +86,220 @@ void tl_alignment_destroy(tl_alignment *a)
 
 /* ---- states ---------------------------------------------------------------------- */
 
-/* Of the prompts of a pass. */
-static tl_status keep(void *user, const tl_tap_event *e, tl_error *err)
+static bool is_run(const tl_alignment *a, tl_modality m)
 {
-    (void)err;
-    const states *s = (const states *)user + e->prompt;
-    memcpy(s->values + e->layer * s->stride,
-           e->values + (s->begin - e->first_pos) * e->width,
-           s->n * e->width * sizeof(float));
-    return TL_OK;
+    return m == TL_IMAGE || a->with == TL_ALIGN_ACT;
 }
 
-/* The prompts of an alignment, in the order in which their states are kept. */
-enum { IMAGE, TEXT, OTHER, PROMPTS };
-static const tl_modality modality[PROMPTS] = {TL_IMAGE, TL_TEXT, TL_TEXT};
-
-static tl_status make_room(tl_alignment *a, const tl_input *input, const tl_span *span,
-                           size_t n_layers, states *out, tl_error *err)
+static const tl_input *input_of(const tl_parallel *pair, tl_modality m)
 {
-    if (span->data_begin >= span->data_end || span->data_end > input->n_pos)
-        return tl_fail(err, TL_ERR_ARGUMENT, "a prompt without data positions");
-    states s = {.begin = span->data_begin,
-                .n = span->data_end - span->data_begin,
-                .width = a->dims->d_model};
-    s.stride = n_layers > 1 ? s.n * s.width : 0;
-    s.values = tl_arena_alloc(a->arena, n_layers * s.n * s.width, sizeof(float));
-    if (s.values == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the states of %zu tokens",
-                       s.n);
+    return m == TL_TEXT ? &pair->text : &pair->image;
+}
+
+static const tl_span *span_of(const tl_parallel *pair, tl_modality m)
+{
+    return m == TL_TEXT ? &pair->text_span : &pair->image_span;
+}
+
+/* Where the states of a pair will be, without an image if only the text is wanted; the
+ * elements that they take. */
+static tl_status place_states(const tl_alignment *a, const tl_parallel *pair,
+                              bool with_image, pair_states *out, size_t *count,
+                              tl_error *err)
+{
+    pair_states s = {0};
+    *count = 0;
+    for (int i = 0; i < (with_image ? TL_MODALITY_COUNT : TL_IMAGE); i++) {
+        const tl_modality m = (tl_modality)i;
+        const tl_span *span = span_of(pair, m);
+        if (span->data_begin >= span->data_end ||
+            span->data_end > input_of(pair, m)->n_pos)
+            return tl_fail(err, TL_ERR_ARGUMENT, "a prompt without data positions");
+        if (!is_run(a, m) && pair->text_ids == NULL)
+            return tl_fail(err, TL_ERR_ARGUMENT,
+                           "a text without its tokens, whose unembedding is wanted");
+        const size_t n = span->data_end - span->data_begin,
+                     in_layer = n * a->dims->d_model;
+        s.of[m] = (prompt_states){n, *count, is_run(a, m) ? in_layer : 0};
+        *count += is_run(a, m) ? a->dims->n_layers * in_layer : in_layer;
+    }
     *out = s;
     return TL_OK;
 }
 
-static tl_status run(tl_alignment *a, const tl_input *const *inputs,
-                     const tl_span *const *spans, size_t n, states *out, tl_error *err)
+static tl_status look_up_text(tl_alignment *a, const tl_parallel *pair, pair_states *s,
+                              tl_error *err)
 {
-    tl_pass_prompt prompts[PROMPTS];
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
-        prompts[i] = (tl_pass_prompt){.input = *inputs[i]};
-        status = make_room(a, inputs[i], spans[i], a->dims->n_layers, &out[i], err);
+    const prompt_states *text = &s->of[TL_TEXT];
+    const size_t count = text->n * a->dims->d_model;
+    float *rows = tl_arena_alloc(a->arena, count, sizeof *rows);
+    if (rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu tokens", text->n);
+    const tl_status status = tl_model_unembedding(
+        a->model, pair->text_ids + pair->text_span.data_begin, text->n, rows, err);
+    return status != TL_OK ? status
+                           : tl_array_upload(&s->values, text->first, count, rows, err);
+}
+
+/* Runs what has to be run, and fills s->values. */
+static tl_status run_pair(tl_alignment *a, const tl_parallel *pair, pair_states *s,
+                          tl_error *err)
+{
+    tl_pass_prompt prompts[TL_MODALITY_COUNT];
+    tl_reading readings[TL_MODALITY_COUNT];
+    size_t n = 0;
+    for (int i = 0; i < TL_MODALITY_COUNT; i++) {
+        const tl_modality m = (tl_modality)i;
+        if (s->of[m].n == 0 || !is_run(a, m))
+            continue;
+        prompts[n] = (tl_pass_prompt){.input = *input_of(pair, m)};
+        readings[n] = (tl_reading){.at = {.site = TL_SITE_RESID_POST,
+                                          .prompt = n,
+                                          .first_pos = span_of(pair, m)->data_begin,
+                                          .n_pos = s->of[m].n},
+                                   .to = tl_array_f32(&s->values, s->of[m].first)};
+        n++;
     }
-    const tl_tap tap = {
-        .on_site = keep, .user = out, .sites = TL_SITE_BIT(TL_SITE_RESID_POST)};
-    const tl_pass_options options = {
-        .taps = &tap, .n_taps = 1, .memory_budget = a->memory_budget};
-    return status != TL_OK ? status
-                           : tl_pass_forward(a->pass, prompts, n, &options, err);
+    const tl_pass_options options = {.readings = readings, .n_readings = n};
+    tl_status status =
+        n > 0 ? tl_pass_forward(a->pass, prompts, n, &options, err) : TL_OK;
+    if (status == TL_OK && !is_run(a, TL_TEXT))
+        status = look_up_text(a, pair, s, err);
+    return status;
 }
 
-static tl_status look_up(tl_alignment *a, const tl_input *input, const tl_span *span,
-                         const int32_t *ids, states *out, tl_error *err)
+/* Bytes of the pass that runs them. */
+static tl_status pass_bytes(const tl_alignment *a, const tl_parallel *pair,
+                            const pair_states *s, size_t *out, tl_error *err)
 {
-    if (ids == NULL)
-        return tl_fail(err, TL_ERR_ARGUMENT,
-                       "a text without its tokens, whose unembedding is wanted");
-    const tl_status status = make_room(a, input, span, 1, out, err);
-    return status != TL_OK ? status
-                           : tl_model_unembedding(a->model, ids + out->begin, out->n,
-                                                  out->values, err);
+    size_t n_pos[TL_MODALITY_COUNT], n = 0;
+    for (int m = 0; m < TL_MODALITY_COUNT; m++)
+        if (s->of[m].n > 0 && is_run(a, (tl_modality)m))
+            n_pos[n++] = input_of(pair, (tl_modality)m)->n_pos;
+    *out = 0;
+    return n > 0 ? tl_pass_bytes(a->model, n_pos, NULL, n, NULL, out, err) : TL_OK;
 }
 
-/* Of the first n prompts. */
-static tl_status read_states(tl_alignment *a, const tl_parallel *pair,
-                             const tl_parallel *other, size_t n, states *out,
+/* Drops kept states, but not those of pairs i and j, until so many bytes fit. */
+static tl_status make_room(tl_alignment *a, size_t bytes, size_t i, size_t j,
+                           tl_error *err)
+{
+    const size_t budget = a->memory_budget;
+    for (size_t k = a->n_pairs;
+         k-- > 0 && budget > 0 && a->kept_bytes + bytes > budget;)
+        if (k != i && k != j) {
+            a->kept_bytes -= a->pairs[k].values.capacity;
+            tl_array_release(&a->pairs[k].values);
+        }
+    return budget == 0 || a->kept_bytes + bytes <= budget
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY,
+                         "aligning a pair needs %.1f MiB, the budget is %.1f MiB",
+                         (double)(a->kept_bytes + bytes) / (1 << 20),
+                         (double)budget / (1 << 20));
+}
+
+/* Runs a pair, or its text alone; `others` bytes are needed at the same time. */
+static tl_status make_states(tl_alignment *a, const tl_parallel *pair, bool with_image,
+                             size_t others, size_t i, size_t j, pair_states *out,
                              tl_error *err)
 {
-    const tl_input *const inputs[PROMPTS] = {&pair->image, &pair->text, &other->text};
-    const tl_span *const spans[PROMPTS] = {&pair->image_span, &pair->text_span,
-                                           &other->text_span};
-    const int32_t *const ids[PROMPTS] = {NULL, pair->text_ids, other->text_ids};
-    const size_t n_run = a->with == TL_ALIGN_ACT ? n : TEXT;
-    tl_status status = run(a, inputs, spans, n_run, out, err);
-    for (size_t i = n_run; i < n && status == TL_OK; i++)
-        status = look_up(a, inputs[i], spans[i], ids[i], &out[i], err);
-    return status;
-}
-
-static void add_rows(const states *s, size_t n_layers, double *sum)
-{
-    for (size_t l = 0; l < n_layers; l++)
-        for (size_t i = 0; i < s->n; i++)
-            for (size_t k = 0; k < s->width; k++)
-                sum[l * s->width + k] +=
-                    (double)s->values[l * s->stride + i * s->width + k];
-}
-
-tl_status tl_alignment_take(tl_alignment *a, const tl_parallel *pair, tl_error *err)
-{
-    states s[PROMPTS];
+    pair_states s;
+    size_t count = 0, bytes = 0;
+    tl_status status = place_states(a, pair, with_image, &s, &count, err);
+    if (status == TL_OK)
+        status = pass_bytes(a, pair, &s, &bytes, err);
+    if (status == TL_OK)
+        status = make_room(a, bytes + count * sizeof(float) + others, i, j, err);
+    if (status == TL_OK)
+        status = tl_array_init(a->model, TL_F32, count, &s.values, err);
+    if (status != TL_OK)
+        return status;
     const tl_arena_mark mark = tl_arena_get_mark(a->arena);
-    const tl_status status = read_states(a, pair, pair, OTHER, s, err);
-    for (size_t p = 0; p < OTHER && status == TL_OK; p++) {
-        add_rows(&s[p], a->dims->n_layers, a->sum[modality[p]]);
-        a->n_taken[modality[p]] += s[p].n;
-    }
+    status = run_pair(a, pair, &s, err);
     tl_arena_rewind(a->arena, mark);
+    if (status == TL_OK)
+        *out = s;
+    else
+        tl_array_release(&s.values);
     return status;
+}
+
+/* The rows of a layer, for the host. */
+static tl_status get_layer(const tl_alignment *a, const pair_states *s, tl_modality m,
+                           size_t layer, const float **out, tl_error *err)
+{
+    const prompt_states *of = &s->of[m];
+    const void *values = NULL;
+    const tl_status status =
+        tl_array_get(&s->values, of->first + layer * of->stride,
+                     of->n * a->dims->d_model, a->arena, &values, err);
+    if (status == TL_OK)
+        *out = values;
+    return status;
+}
+
+static tl_status add_to_means(tl_alignment *a, const pair_states *s, tl_error *err)
+{
+    const size_t width = a->dims->d_model;
+    tl_status status = TL_OK;
+    for (int m = 0; m < TL_MODALITY_COUNT; m++) {
+        for (size_t l = 0; l < a->dims->n_layers && status == TL_OK; l++) {
+            const float *rows = NULL;
+            double *sum = a->sum[m] + l * width;
+            const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+            status = get_layer(a, s, (tl_modality)m, l, &rows, err);
+            for (size_t i = 0; i < s->of[m].n * width && status == TL_OK; i++)
+                sum[i % width] += (double)rows[i];
+            tl_arena_rewind(a->arena, mark);
+        }
+        a->n_summed[m] += s->of[m].n;
+    }
+    return status;
+}
+
+tl_status tl_alignment_add(tl_alignment *a, const tl_parallel *pair, tl_error *err)
+{
+    enum { FIRST_ROOM = 64 };
+    if (a->n_pairs == a->room) {
+        const size_t room = a->room > 0 ? 2 * a->room : FIRST_ROOM;
+        pair_states *pairs = tl_realloc(a->pairs, a->n_pairs, room, sizeof *pairs);
+        if (pairs == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", room);
+        a->pairs = pairs;
+        a->room = room;
+    }
+    pair_states *s = &a->pairs[a->n_pairs];
+    tl_status status = make_states(a, pair, true, 0, SIZE_MAX, SIZE_MAX, s, err);
+    if (status != TL_OK)
+        return status;
+    a->kept_bytes += s->values.capacity;
+    a->n_pairs++;
+    return add_to_means(a, s, err);
+}
+
+bool tl_alignment_keeps(const tl_alignment *a, size_t i)
+{
+    return i < a->n_pairs && a->pairs[i].values.data != NULL;
 }
 
 /* ---- cosines --------------------------------------------------------------------- */
 
-/* States of a layer to unit length, less sum / n first (n 0: nothing); zero stays zero. */
-static void normalise(const states *s, size_t layer, const double *sum, size_t n,
-                      double *out)
+/* Rows to unit length, sum / n subtracted before (n 0: nothing); zero stays zero. */
+static void normalise(const float *x, size_t n_rows, size_t width, const double *sum,
+                      size_t n, double *out)
 {
-    const float *x = s->values + layer * s->stride;
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; i < n_rows; i++) {
         double squares = 0.0;
-        for (size_t k = 0; k < s->width; k++) {
-            const double mean = n > 0 ? sum[layer * s->width + k] / (double)n : 0.0,
-                         v = (double)x[i * s->width + k] - mean;
-            out[i * s->width + k] = v;
+        for (size_t k = 0; k < width; k++) {
+            const double mean = n > 0 ? sum[k] / (double)n : 0.0,
+                         v = (double)x[i * width + k] - mean;
+            out[i * width + k] = v;
             squares += v * v;
         }
         const double scale = squares > 0.0 ? 1.0 / sqrt(squares) : 0.0;
-        for (size_t k = 0; k < s->width; k++)
-            out[i * s->width + k] *= scale;
+        for (size_t k = 0; k < width; k++)
+            out[i * width + k] *= scale;
     }
 }
 
@@ -225,69 +336,109 @@ static size_t count_best(tl_align with, size_t n)
     return with == TL_ALIGN_ACT || n < 20 ? 1 : n / 20;
 }
 
+/* What is compared: the image with the pair's text and with the other's. */
+enum { IMAGE, TEXT, OTHER, COMPARED };
+static const tl_modality modality[COMPARED] = {TL_IMAGE, TL_TEXT, TL_TEXT};
+
 /* Room for what is computed of one layer. */
-typedef struct scratch {
-    double *unit[PROMPTS]; /* the states of each prompt */
-    double *products;      /* with the tokens of either text */
-} scratch;
+typedef struct unit_rows {
+    const pair_states *from[COMPARED];
+    double *rows[COMPARED]; /* to unit length */
+    double *products;       /* with the tokens of either text */
+} unit_rows;
 
-/* All layers. */
-static void compare(const tl_alignment *a, const states *s, bool centred,
-                    const scratch *room, double *matched, double *other)
+static size_t count_of(const unit_rows *u, size_t p)
 {
-    double *const out[PROMPTS] = {NULL, matched, other};
-    for (size_t l = 0; l < a->dims->n_layers; l++) {
-        for (size_t p = 0; p < PROMPTS; p++)
-            normalise(&s[p], l, a->sum[modality[p]],
-                      centred ? a->n_taken[modality[p]] : 0, room->unit[p]);
-        for (size_t p = TEXT; p < PROMPTS; p++)
-            out[p][l] = mean_of_best(room->unit[IMAGE], s[IMAGE].n, room->unit[p],
-                                     s[p].n, a->dims->d_model,
-                                     count_best(a->with, s[p].n), room->products);
-    }
+    return u->from[p]->of[modality[p]].n;
 }
 
-static tl_status take_scratch(tl_arena *arena, const states *s, scratch *out,
-                              tl_error *err)
+static size_t unit_bytes(const tl_alignment *a, size_t n_image, size_t n_text,
+                         size_t n_other)
 {
-    const size_t most = s[TEXT].n > s[OTHER].n ? s[TEXT].n : s[OTHER].n;
-    scratch room = {.products = tl_arena_alloc(arena, most, sizeof(double))};
-    bool whole = room.products != NULL;
-    for (size_t p = 0; p < PROMPTS; p++) {
-        room.unit[p] = tl_arena_alloc(arena, s[p].n * s[p].width, sizeof(double));
-        whole = whole && room.unit[p] != NULL;
-    }
-    *out = room;
-    return whole ? TL_OK
-                 : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare %zu tokens",
-                           s[IMAGE].n);
+    const size_t most = n_text > n_other ? n_text : n_other;
+    return ((n_image + n_text + n_other) * a->dims->d_model + most) * sizeof(double);
 }
 
-static tl_status measure(tl_alignment *a, const tl_parallel *pair,
-                         const tl_parallel *other, tl_alignment_values *out,
-                         tl_error *err)
+static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t l,
+                               bool centred, double *matched, double *other,
+                               tl_error *err)
 {
-    states s[PROMPTS];
-    scratch room;
-    tl_status status = read_states(a, pair, other, PROMPTS, s, err);
-    if (status == TL_OK)
-        status = take_scratch(a->arena, s, &room, err);
-    if (status != TL_OK)
-        return status;
-    compare(a, s, false, &room, out->matched, out->other);
-    if (out->centred_matched != NULL)
-        compare(a, s, true, &room, out->centred_matched, out->centred_other);
+    const size_t width = a->dims->d_model;
+    double *const out[COMPARED] = {NULL, matched, other};
+    for (size_t p = 0; p < COMPARED; p++) {
+        const tl_modality m = modality[p];
+        const float *rows = NULL;
+        const tl_status status = get_layer(a, u->from[p], m, l, &rows, err);
+        if (status != TL_OK)
+            return status;
+        normalise(rows, count_of(u, p), width, a->sum[m] + l * width,
+                  centred ? a->n_summed[m] : 0, u->rows[p]);
+    }
+    for (size_t p = TEXT; p < COMPARED; p++)
+        out[p][l] =
+            mean_of_best(u->rows[IMAGE], count_of(u, IMAGE), u->rows[p], count_of(u, p),
+                         width, count_best(a->with, count_of(u, p)), u->products);
     return TL_OK;
 }
 
-tl_status tl_alignment_measure(tl_alignment *a, const tl_parallel *pair,
-                               const tl_parallel *other, tl_alignment_values *out,
-                               tl_error *err)
+static tl_status compare(tl_alignment *a, unit_rows *u, tl_alignment_values *out,
+                         tl_error *err)
 {
-    if (out->centred_matched != NULL && a->n_taken[TL_TEXT] == 0)
-        return tl_fail(err, TL_ERR_ARGUMENT, "no pair was taken to centre by");
+    const size_t n_text = count_of(u, TEXT), n_other = count_of(u, OTHER);
+    u->products = tl_arena_alloc(a->arena, n_text > n_other ? n_text : n_other,
+                                 sizeof *u->products);
+    bool whole = u->products != NULL;
+    for (size_t p = 0; p < COMPARED; p++) {
+        u->rows[p] = tl_arena_alloc(a->arena, count_of(u, p) * a->dims->d_model,
+                                    sizeof *u->rows[p]);
+        whole = whole && u->rows[p] != NULL;
+    }
+    if (!whole)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare %zu tokens",
+                       count_of(u, IMAGE));
+    tl_status status = TL_OK;
+    for (size_t l = 0; l < a->dims->n_layers && status == TL_OK; l++) {
+        const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+        status = compare_layer(a, u, l, false, out->matched, out->other, err);
+        if (status == TL_OK && out->centred_matched != NULL)
+            status = compare_layer(a, u, l, true, out->centred_matched,
+                                   out->centred_other, err);
+        tl_arena_rewind(a->arena, mark);
+    }
+    return status;
+}
+
+tl_status tl_alignment_measure(tl_alignment *a, size_t i, const tl_parallel *pair,
+                               size_t j, const tl_parallel *other,
+                               tl_alignment_values *out, tl_error *err)
+{
+    if (i >= a->n_pairs || j >= a->n_pairs)
+        return tl_fail(err, TL_ERR_ARGUMENT, "pairs %zu and %zu of %zu", i, j,
+                       a->n_pairs);
+    if ((!tl_alignment_keeps(a, i) && pair == NULL) ||
+        (!tl_alignment_keeps(a, j) && other == NULL))
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "pair %zu or %zu is not kept, and was not given", i, j);
     const tl_arena_mark mark = tl_arena_get_mark(a->arena);
-    const tl_status status = measure(a, pair, other, out, err);
+    pair_states of_pair = {0}, of_other = {0};
+    unit_rows u = {.from = {&a->pairs[i], &a->pairs[i], &a->pairs[j]}};
+    const size_t units =
+        unit_bytes(a, a->pairs[i].of[TL_IMAGE].n, a->pairs[i].of[TL_TEXT].n,
+                   a->pairs[j].of[TL_TEXT].n);
+    tl_status status = make_room(a, units, i, j, err);
+    if (status == TL_OK && !tl_alignment_keeps(a, i)) {
+        status = make_states(a, pair, true, units, i, j, &of_pair, err);
+        u.from[IMAGE] = u.from[TEXT] = &of_pair;
+    }
+    if (status == TL_OK && !tl_alignment_keeps(a, j)) {
+        status = make_states(a, other, false, units + of_pair.values.capacity, i, j,
+                             &of_other, err);
+        u.from[OTHER] = &of_other;
+    }
+    if (status == TL_OK)
+        status = compare(a, &u, out, err);
+    tl_array_release(&of_other.values);
+    tl_array_release(&of_pair.values);
     tl_arena_rewind(a->arena, mark);
     return status;
 }

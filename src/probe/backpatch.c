@@ -6,12 +6,14 @@
  * The clean run leaves resid_post of all layers, and the keys and values of the
  * positions before the data, which no patch can reach. A patched run differs from it
  * above its lowest destination only: it begins behind that layer, with the clean
- * stream in which the data positions are already overwritten.
+ * stream in which the data positions are overwritten. All else are edits of resid_post,
+ * and readings of what the next time will write.
  */
-#include <string.h>
-
-#include "model/lanes.h"
 #include "twinlens/probe.h"
+
+#include "twinlens/alloc.h"
+#include "twinlens/array.h"
+#include "twinlens/pass.h"
 
 tl_status tl_backpatch_check(const tl_backpatch_cell *c, size_t n_layers, tl_error *err)
 {
@@ -27,248 +29,330 @@ tl_status tl_backpatch_check(const tl_backpatch_cell *c, size_t n_layers, tl_err
     return TL_OK;
 }
 
-/* Layers [*first, *last] are written to; each from `source - destination` above. */
-static void destinations(const tl_backpatch_cell *c, size_t n_layers, size_t *first,
-                         size_t *last)
+struct tl_backpatcher {
+    tl_model *model;
+    const tl_dims *d;
+    tl_pass *pass;
+    size_t memory_budget;
+    tl_array clean;  /* of the prompt under way: states, keys and values */
+    tl_array states; /* of the cells under way */
+    tl_arena *arena; /* of one call */
+};
+
+tl_status tl_backpatcher_create(tl_model *model, size_t memory_budget,
+                                tl_backpatcher **out, tl_error *err)
 {
+    tl_backpatcher *b = tl_alloc_zero(1, sizeof *b);
+    tl_arena *arena = tl_arena_create();
+    tl_pass *pass = NULL;
+    tl_status status =
+        b != NULL && arena != NULL
+            ? tl_pass_create(model, &pass, err)
+            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for back-patching");
+    if (status != TL_OK) {
+        tl_arena_destroy(arena);
+        tl_free(b);
+        return status;
+    }
+    *b = (tl_backpatcher){.model = model,
+                          .d = tl_model_dims(model),
+                          .pass = pass,
+                          .memory_budget = memory_budget,
+                          .arena = arena};
+    *out = b;
+    return TL_OK;
+}
+
+void tl_backpatcher_destroy(tl_backpatcher *b)
+{
+    if (b == NULL)
+        return;
+    tl_pass_destroy(b->pass);
+    tl_array_release(&b->clean);
+    tl_array_release(&b->states);
+    tl_arena_destroy(b->arena);
+    tl_free(b);
+}
+
+/* ---- the clean run --------------------------------------------------------------- */
+
+/* What is patched, and the clean run of it. */
+typedef struct patch_prompt {
+    const tl_input *input;
+    size_t begin, n_data; /* positions of the data */
+    tl_prefix prefix;     /* positions that are not computed again */
+    const int32_t *ids;
+    size_t n_ids;
+    float *resid; /* resid_post, [n_layers, n_pos, d_model] */
+} patch_prompt;
+
+static float *resid_at(const tl_backpatcher *b, const patch_prompt *p, size_t layer,
+                       size_t pos)
+{
+    return p->resid + (layer * p->input->n_pos + pos) * b->d->d_model;
+}
+
+static tl_status run_clean(tl_backpatcher *b, patch_prompt *p, double *logits,
+                           tl_error *err)
+{
+    const tl_dims *d = b->d;
+    const size_t count = d->n_layers * p->input->n_pos * d->d_model,
+                 prefix_count = tl_prefix_count(d, p->prefix.n_pos);
+    tl_status status =
+        tl_array_reset(&b->clean, b->model, TL_F32, count + 2 * prefix_count, err);
+    if (status != TL_OK)
+        return tl_fail_while(err, status, "the clean states");
+    p->resid = tl_array_f32(&b->clean, 0);
+    p->prefix.k = tl_array_f32(&b->clean, count);
+    p->prefix.v = tl_array_f32(&b->clean, count + prefix_count);
+    const tl_reading reading = {.at = {.site = TL_SITE_RESID_POST}, .to = p->resid};
+    const tl_pass_options options = {
+        .readings = &reading, .n_readings = 1, .memory_budget = b->memory_budget};
+    const tl_pass_prompt prompt = {.input = *p->input,
+                                   .collect = p->prefix.n_pos > 0 ? &p->prefix : NULL};
+    status = tl_pass_forward(b->pass, &prompt, 1, &options, err);
+    return status != TL_OK
+               ? status
+               : tl_pass_logits_of(b->pass, 0, p->ids, p->n_ids, logits, err);
+}
+
+/* ---- cells ----------------------------------------------------------------------- */
+
+/* One cell under way. Layers first ... last are written to, from lowest_source on. */
+typedef struct patch_run {
+    const tl_backpatch_cell *cell;
+    size_t index, first, last, lowest_source;
+    /* resid_post of the data positions of the source layers, [n, n_data, d_model] from an
+     * element of `states` on: of the run before, and of this one. */
+    size_t read, written;
+} patch_run;
+
+static void find_layers(patch_run *r, size_t n_layers)
+{
+    const tl_backpatch_cell *c = r->cell;
     const size_t half = c->window / 2,
                  low = c->source < c->destination ? c->source : c->destination,
                  high = c->source > c->destination ? c->source : c->destination;
     const size_t down = half < low ? half : low,
                  up = half < n_layers - 1 - high ? half : n_layers - 1 - high;
-    *first = c->destination - down;
-    *last = c->destination + up;
+    r->first = c->destination - down;
+    r->last = c->destination + up;
+    r->lowest_source = c->source - down;
 }
 
-/* The clean run of a prompt. */
-typedef struct clean_run {
-    const tl_input *input;
-    const tl_dims *d;
-    size_t begin, end; /* of the data */
-    size_t n_prefix;   /* positions that are not computed again */
-    tl_prefix prefix;
-    float *resid; /* resid_post, [n_layers, n_pos, d_model] */
-} clean_run;
-
-/* One cell under way. */
-typedef struct lane {
-    const tl_backpatch_cell *cell;
-    size_t index, first, last; /* of the cell; destinations */
-    /* resid_post of the data positions that are written: of the layers that
-     * first ... last are read from, [n, end - begin, d_model]; of the run before, and
-     * of this one. */
-    float *read, *written;
-    float *input; /* [n_pos, d_model], the stream behind layer `first` */
-} lane;
-
-static float *row_of(const clean_run *run, size_t layer, size_t pos)
+static size_t layer_count(const patch_run *r)
 {
-    return run->resid + (layer * run->input->n_pos + pos) * run->d->d_model;
+    return r->last - r->first + 1;
 }
 
-static tl_status record(void *user, const tl_tap_event *e, tl_error *err)
+/* Elements of the states of one layer's data positions. */
+static size_t data_count(const tl_backpatcher *b, const patch_prompt *p)
 {
-    (void)err;
-    const clean_run *run = user;
-    memcpy(row_of(run, e->layer, e->first_pos), e->values,
-           e->n_pos * e->width * sizeof(float));
+    return p->n_data * b->d->d_model;
+}
+
+static void copy_clean(tl_backpatcher *b, const patch_prompt *p, size_t layer,
+                       size_t to)
+{
+    const size_t from = (layer * p->input->n_pos + p->begin) * b->d->d_model;
+    tl_array_copy(&b->clean, from, data_count(b, p), &b->states, to);
+}
+
+/* Gives the runs of a pass their states: those that are read are the clean run's. */
+static tl_status begin_runs(tl_backpatcher *b, const patch_prompt *p, patch_run *runs,
+                            size_t n, tl_error *err)
+{
+    const size_t count = data_count(b, p);
+    size_t all = 0;
+    for (size_t i = 0; i < n; i++) {
+        runs[i].read = all;
+        runs[i].written = all + layer_count(&runs[i]) * count;
+        all += 2 * layer_count(&runs[i]) * count;
+    }
+    const tl_status status = tl_array_reset(&b->states, b->model, TL_F32, all, err);
+    if (status != TL_OK)
+        return tl_fail_while(err, status, "%zu back-patched runs", n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < layer_count(&runs[i]); k++)
+            copy_clean(b, p, runs[i].lowest_source + k, runs[i].read + k * count);
     return TL_OK;
 }
 
-static size_t source_of(const lane *l, size_t destination)
+/* Layers at and below the first destination are not run again. What they would leave for
+ * the next time is the clean run's, but at the destination itself what was written. */
+static void keep_layers_below(tl_backpatcher *b, const patch_prompt *p,
+                              const patch_run *r)
 {
-    return destination - l->cell->destination +
-           l->cell->source; /* may wrap, and back */
-}
-
-typedef struct work {
-    const clean_run *run;
-    lane *lanes; /* of the pass under way */
-} work;
-
-/* Writes, then keeps what the next time will write. Layers below the destinations are
- * not run, so that all others that are run are behind them. */
-static tl_status patch(void *user, const tl_tap_event *e, tl_error *err)
-{
-    (void)err;
-    const work *w = user;
-    const clean_run *run = w->run;
-    const lane *l = &w->lanes[e->prompt];
-    if (e->first_pos > run->begin)
-        return TL_OK; /* a last layer that is run for the last position alone */
-    const size_t count = (run->end - run->begin) * e->width;
-    float *data = e->values + (run->begin - e->first_pos) * e->width;
-    if (e->layer >= l->first && e->layer <= l->last)
-        memcpy(data, l->read + (e->layer - l->first) * count, count * sizeof *data);
-    else if (l->cell->restore)
-        memcpy(data, row_of(run, e->layer, run->begin), count * sizeof *data);
-    const size_t lowest = source_of(l, l->first), highest = source_of(l, l->last);
-    if (e->layer >= lowest && e->layer <= highest)
-        memcpy(l->written + (e->layer - lowest) * count, data, count * sizeof *data);
-    return TL_OK;
-}
-
-static tl_status run_clean(tl_pass *pass, clean_run *run, const int32_t *ids,
-                           size_t n_ids, size_t budget, double *logits, tl_error *err)
-{
-    const tl_tap tap = {
-        .on_site = record, .user = run, .sites = TL_SITE_BIT(TL_SITE_RESID_POST)};
-    const tl_pass_options options = {
-        .taps = &tap, .n_taps = 1, .memory_budget = budget};
-    const tl_pass_prompt prompt = {.input = *run->input,
-                                   .collect = run->n_prefix > 0 ? &run->prefix : NULL};
-    const tl_status status = tl_pass_forward(pass, &prompt, 1, &options, err);
-    return status != TL_OK ? status
-                           : tl_pass_logits_of(pass, 0, ids, n_ids, logits, err);
-}
-
-/* The stream behind a lane's first destination. */
-static void begin_lane(const clean_run *run, lane *l)
-{
-    const size_t width = run->d->d_model, count = (run->end - run->begin) * width;
-    memcpy(l->input, row_of(run, l->first, 0),
-           run->input->n_pos * width * sizeof(float));
-    memcpy(l->input + run->begin * width, l->read, count * sizeof(float));
-    /* Layers at and below the first destination are not run again. What they would
-     * leave for the next time is the clean run's, but at the destination itself. */
-    for (size_t to = l->first; to <= l->last; to++) {
-        const size_t from = source_of(l, to);
-        float *kept = l->written + (to - l->first) * count;
-        if (from < l->first)
-            memcpy(kept, row_of(run, from, run->begin), count * sizeof(float));
-        else if (from == l->first)
-            memcpy(kept, l->read, count * sizeof(float));
+    const size_t count = data_count(b, p);
+    for (size_t k = 0; k < layer_count(r); k++) {
+        const size_t source = r->lowest_source + k;
+        if (source < r->first)
+            copy_clean(b, p, source, r->written + k * count);
+        else if (source == r->first)
+            tl_array_copy(&b->states, r->read, count, &b->states,
+                          r->written + k * count);
     }
 }
 
-static tl_status take_lane(const clean_run *run, lane *l, tl_arena *arena,
-                           tl_error *err)
+static tl_site_range data_range(const patch_prompt *p, tl_site site, size_t prompt,
+                                size_t layer)
 {
-    const size_t width = run->d->d_model, count = (run->end - run->begin) * width,
-                 n = l->last - l->first + 1;
-    l->read = tl_arena_alloc(arena, n * count, sizeof(float));
-    l->written = tl_arena_alloc(arena, n * count, sizeof(float));
-    l->input = tl_arena_alloc(arena, run->input->n_pos * width, sizeof(float));
-    if (l->read == NULL || l->written == NULL || l->input == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a back-patched run");
-    for (size_t to = l->first; to <= l->last; to++)
-        memcpy(l->read + (to - l->first) * count,
-               row_of(run, source_of(l, to), run->begin), count * sizeof(float));
-    return TL_OK;
+    return (tl_site_range){.site = site,
+                           .prompt = prompt,
+                           .first_layer = layer,
+                           .n_layers = 1,
+                           .first_pos = p->begin,
+                           .n_pos = p->n_data};
 }
 
-/* All lanes begin behind the same layer; each is run as often as it wants. */
-static tl_status run_lanes(tl_pass *pass, const clean_run *run, lane *lanes, size_t n,
-                           size_t most_times, const int32_t *ids, size_t n_ids,
-                           size_t budget, tl_arena *arena, double *patched,
-                           tl_error *err)
+/* What is written over the data positions of one run; the number of edits. */
+static size_t make_edits(const tl_backpatcher *b, const patch_prompt *p,
+                         const patch_run *r, size_t prompt, tl_edit *edits)
 {
-    const size_t next = lanes[0].first + 1;
-    tl_pass_prompt *prompts = tl_arena_alloc(arena, n, sizeof *prompts);
-    if (prompts == NULL)
+    const size_t count = data_count(b, p), next = r->first + 1;
+    size_t n = 0;
+    /* Behind layer `first` the run begins. */
+    edits[n++] = (tl_edit){.at = data_range(p, TL_SITE_RESID_PRE, prompt, next),
+                           .from = tl_array_f32(&b->states, r->read)};
+    for (size_t l = next; l < b->d->n_layers; l++) {
+        const float *from = NULL;
+        if (l <= r->last)
+            from = tl_array_f32(&b->states, r->read + (l - r->first) * count);
+        else if (r->cell->restore)
+            from = resid_at(b, p, l, p->begin);
+        if (from != NULL)
+            edits[n++] = (tl_edit){.at = data_range(p, TL_SITE_RESID_POST, prompt, l),
+                                   .from = from};
+    }
+    return n;
+}
+
+/* What the next time will write; the number of readings, 0 or 1. */
+static size_t make_reading(const tl_backpatcher *b, const patch_prompt *p,
+                           const patch_run *r, size_t prompt, tl_reading *reading)
+{
+    const size_t next = r->first + 1, end = r->lowest_source + layer_count(r),
+                 first = r->lowest_source > next ? r->lowest_source : next;
+    if (first >= end)
+        return 0;
+    *reading = (tl_reading){
+        .at = data_range(p, TL_SITE_RESID_POST, prompt, first),
+        .to = tl_array_f32(&b->states,
+                           r->written + (first - r->lowest_source) * data_count(b, p))};
+    reading->at.n_layers = end - first;
+    return 1;
+}
+
+/* Each of the runs once. Data positions of the last layer are of interest only to a next
+ * time. */
+static tl_status run_once(tl_backpatcher *b, const patch_prompt *p, patch_run *runs,
+                          size_t n, bool last_only, tl_error *err)
+{
+    const size_t most = n * b->d->n_layers;
+    tl_pass_prompt *prompts = tl_arena_alloc(b->arena, n, sizeof *prompts);
+    tl_reading *readings = tl_arena_alloc(b->arena, n, sizeof *readings);
+    tl_edit *edits = tl_arena_alloc(b->arena, most, sizeof *edits);
+    if (prompts == NULL || readings == NULL || edits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n);
-    for (size_t time = 0; n > 0; time++) {
+    tl_pass_options options = {.readings = readings,
+                               .edits = edits,
+                               .last_only = last_only,
+                               .first_layer = runs[0].first + 1,
+                               .memory_budget = b->memory_budget};
+    for (size_t i = 0; i < n; i++) {
+        keep_layers_below(b, p, &runs[i]);
+        prompts[i] =
+            (tl_pass_prompt){.input = *p->input,
+                             .resid_pre = resid_at(b, p, runs[i].first, 0),
+                             .prefix = p->prefix.n_pos > 0 ? &p->prefix : NULL};
+        options.n_edits += make_edits(b, p, &runs[i], i, edits + options.n_edits);
+        options.n_readings +=
+            make_reading(b, p, &runs[i], i, readings + options.n_readings);
+    }
+    return tl_pass_forward(b->pass, prompts, n, &options, err);
+}
+
+/* All runs begin behind the same layer; each is made as often as its cell wants. */
+static tl_status run_times(tl_backpatcher *b, const patch_prompt *p, patch_run *runs,
+                           size_t n, size_t most_times, double *patched, tl_error *err)
+{
+    tl_status status = begin_runs(b, p, runs, n, err);
+    for (size_t time = 0; status == TL_OK; time++) {
         size_t running = 0; /* those with times left move to the front */
         bool again = false;
         for (size_t i = 0; i < n; i++)
-            if (lanes[i].cell->times > time) {
-                again = again || lanes[i].cell->times > time + 1;
-                lanes[running++] = lanes[i];
+            if (runs[i].cell->times > time) {
+                again = again || runs[i].cell->times > time + 1;
+                runs[running++] = runs[i];
             }
         if ((n = running) == 0)
             break;
-        for (size_t i = 0; i < n; i++) {
-            begin_lane(run, &lanes[i]);
-            prompts[i] =
-                (tl_pass_prompt){.input = *run->input,
-                                 .prefix = run->n_prefix > 0 ? &run->prefix : NULL};
-            prompts[i].input.embeds = lanes[i].input;
-        }
-        work w = {run, lanes};
-        const tl_tap tap = {.on_site = patch,
-                            .user = &w,
-                            .sites = TL_SITE_BIT(TL_SITE_RESID_POST),
-                            .writes = true};
-        /* Data positions of the last layer are of interest only to the next time. */
-        const tl_pass_options options = {.taps = &tap,
-                                         .n_taps = 1,
-                                         .last_only = !again,
-                                         .first_layer = next,
-                                         .memory_budget = budget};
-        tl_status status = tl_pass_forward(pass, prompts, n, &options, err);
+        const tl_arena_mark mark = tl_arena_get_mark(b->arena);
+        status = run_once(b, p, runs, n, !again, err);
         for (size_t i = 0; i < n && status == TL_OK; i++) {
             status = tl_pass_logits_of(
-                pass, i, ids, n_ids,
-                patched + (lanes[i].index * most_times + time) * n_ids, err);
-            float *read = lanes[i].read;
-            lanes[i].read = lanes[i].written;
-            lanes[i].written = read;
+                b->pass, i, p->ids, p->n_ids,
+                patched + (runs[i].index * most_times + time) * p->n_ids, err);
+            const size_t read = runs[i].read;
+            runs[i].read = runs[i].written;
+            runs[i].written = read;
         }
-        if (status != TL_OK)
-            return status;
+        tl_arena_rewind(b->arena, mark);
     }
-    return TL_OK;
+    return status;
 }
 
 /* Written to the last layer alone: the last position never sees it. */
-static void copy_clean(const tl_backpatch_cell *c, size_t index, size_t most_times,
-                       const double *clean, size_t n_ids, double *patched)
+static void take_clean(const patch_prompt *p, const patch_run *r, size_t most_times,
+                       const double *clean, double *patched)
 {
-    for (size_t time = 0; time < c->times; time++)
-        memcpy(patched + (index * most_times + time) * n_ids, clean,
-               n_ids * sizeof *clean);
+    for (size_t time = 0; time < r->cell->times; time++)
+        for (size_t i = 0; i < p->n_ids; i++)
+            patched[(r->index * most_times + time) * p->n_ids + i] = clean[i];
 }
 
-static tl_status run_cells(tl_model *model, tl_pass *pass, const clean_run *run,
+static tl_status run_cells(tl_backpatcher *b, const patch_prompt *p,
                            const tl_backpatch_cell *cells, size_t n_cells,
-                           const int32_t *ids, size_t n_ids, size_t budget,
-                           tl_arena *arena, const double *clean, double *patched,
-                           tl_error *err)
+                           const double *clean, double *patched, tl_error *err)
 {
     size_t most_times = 0, per_pass = 1;
     for (size_t i = 0; i < n_cells; i++)
         most_times = cells[i].times > most_times ? cells[i].times : most_times;
-    const tl_pass_options plain = {.memory_budget = budget};
-    tl_status status = tl_lanes_per_pass(
-        model, &plain, run->input->n_pos - run->n_prefix, &per_pass, err);
-    for (size_t first = 0; first < run->d->n_layers && status == TL_OK; first++) {
-        size_t i = 0;
-        while (i < n_cells && status == TL_OK) {
-            const tl_arena_mark mark = tl_arena_get_mark(arena);
-            lane *lanes = tl_arena_alloc(arena, per_pass, sizeof *lanes);
-            size_t n = 0;
-            if (lanes == NULL)
-                status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for cells");
-            for (; i < n_cells && n < per_pass && status == TL_OK; i++) {
-                lane l = {.cell = &cells[i], .index = i};
-                destinations(&cells[i], run->d->n_layers, &l.first, &l.last);
-                if (l.first != first)
-                    continue;
-                if (first + 1 == run->d->n_layers) {
-                    copy_clean(&cells[i], i, most_times, clean, n_ids, patched);
-                    continue;
-                }
-                status = take_lane(run, &l, arena, err);
-                lanes[n++] = l;
+    const tl_pass_options plain = {.memory_budget = b->memory_budget};
+    tl_status status = tl_pass_batch_size(
+        b->model, &plain, p->input->n_pos - p->prefix.n_pos, &per_pass, err);
+    if (status != TL_OK)
+        return status;
+    patch_run *runs = tl_arena_alloc(b->arena, per_pass, sizeof *runs);
+    if (runs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", per_pass);
+    for (size_t first = 0; first < b->d->n_layers && status == TL_OK; first++) {
+        size_t n = 0;
+        for (size_t i = 0; i < n_cells && status == TL_OK; i++) {
+            patch_run r = {.cell = &cells[i], .index = i};
+            find_layers(&r, b->d->n_layers);
+            if (r.first == first && first + 1 == b->d->n_layers)
+                take_clean(p, &r, most_times, clean, patched);
+            else if (r.first == first)
+                runs[n++] = r;
+            if (n == per_pass || (i + 1 == n_cells && n > 0)) {
+                status = run_times(b, p, runs, n, most_times, patched, err);
+                n = 0;
             }
-            if (status == TL_OK && n > 0)
-                status = run_lanes(pass, run, lanes, n, most_times, ids, n_ids, budget,
-                                   arena, patched, err);
-            tl_arena_rewind(arena, mark);
         }
     }
     return status;
 }
 
-tl_status tl_backpatch(tl_model *model, const tl_input *input, size_t data_begin,
-                       size_t data_end, const tl_backpatch_cell *cells, size_t n_cells,
-                       const int32_t *ids, size_t n_ids, size_t memory_budget,
-                       double *clean, double *patched, tl_error *err)
+tl_status tl_backpatcher_run(tl_backpatcher *b, const tl_input *input,
+                             size_t data_begin, size_t data_end,
+                             const tl_backpatch_cell *cells, size_t n_cells,
+                             const int32_t *ids, size_t n_ids, double *clean,
+                             double *patched, tl_error *err)
 {
-    const tl_dims *d = tl_model_dims(model);
     tl_status status = TL_OK;
     for (size_t i = 0; i < n_cells && status == TL_OK; i++)
-        status = tl_backpatch_check(&cells[i], d->n_layers, err);
+        status = tl_backpatch_check(&cells[i], b->d->n_layers, err);
     if (status == TL_OK && (data_begin >= data_end || data_end >= input->n_pos))
         status =
             tl_fail(err, TL_ERR_ARGUMENT,
@@ -277,31 +361,21 @@ tl_status tl_backpatch(tl_model *model, const tl_input *input, size_t data_begin
                     data_begin, data_end, input->n_pos);
     if (status != TL_OK)
         return status;
-    clean_run run = {.input = input, .d = d, .begin = data_begin, .end = data_end};
-    run.n_prefix = data_begin;
+    patch_prompt p = {.input = input,
+                      .begin = data_begin,
+                      .n_data = data_end - data_begin,
+                      .prefix.n_pos = data_begin,
+                      .ids = ids,
+                      .n_ids = n_ids};
     /* An image whose tokens see each other is computed as a whole. */
-    while (input->block != NULL && run.n_prefix > 0 &&
-           input->block[run.n_prefix] >= 0 &&
-           input->block[run.n_prefix] == input->block[run.n_prefix - 1])
-        run.n_prefix--;
-    tl_pass *pass = NULL;
-    tl_arena *arena = tl_arena_create();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for back-patching");
-    run.resid =
-        tl_arena_alloc(arena, d->n_layers * input->n_pos * d->d_model, sizeof(float));
-    if (run.resid == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the clean states");
+    const int32_t *block = input->block;
+    while (block != NULL && p.prefix.n_pos > 0 && block[p.prefix.n_pos] >= 0 &&
+           block[p.prefix.n_pos] == block[p.prefix.n_pos - 1])
+        p.prefix.n_pos--;
+    const tl_arena_mark mark = tl_arena_get_mark(b->arena);
+    status = run_clean(b, &p, clean, err);
     if (status == TL_OK)
-        status = tl_prefix_take(arena, d, run.n_prefix, &run.prefix, err);
-    if (status == TL_OK)
-        status = tl_pass_create(model, &pass, err);
-    if (status == TL_OK)
-        status = run_clean(pass, &run, ids, n_ids, memory_budget, clean, err);
-    if (status == TL_OK)
-        status = run_cells(model, pass, &run, cells, n_cells, ids, n_ids, memory_budget,
-                           arena, clean, patched, err);
-    tl_pass_destroy(pass);
-    tl_arena_destroy(arena);
+        status = run_cells(b, &p, cells, n_cells, clean, patched, err);
+    tl_arena_rewind(b->arena, mark);
     return status;
 }

@@ -27,6 +27,21 @@ static bool has_pairs(const tl_dataset *dataset)
 
 /* ---- alignment ------------------------------------------------------------------- */
 
+/* Runs pair number i again if its states were not kept. */
+static tl_status get_pair(tl_study *study, const tl_alignment *alignment,
+                          const tl_row_pair *rows, size_t i, bool text_alone,
+                          tl_arena *arena, tl_parallel *made, const tl_parallel **out,
+                          tl_error *err)
+{
+    *out = NULL;
+    if (tl_alignment_keeps(alignment, i))
+        return TL_OK;
+    *out = made;
+    return text_alone
+               ? tl_session_parallel_text(&study->session, &rows[i], arena, made, err)
+               : tl_session_parallel(&study->session, &rows[i], arena, made, err);
+}
+
 static tl_status align_pair(tl_study *study, tl_alignment *alignment,
                             const tl_row_pair *rows, size_t n, size_t i,
                             tl_arena *arena, tl_error *err)
@@ -36,16 +51,18 @@ static tl_status align_pair(tl_study *study, tl_alignment *alignment,
     tl_study_alignment *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
     if (values == NULL || layers == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to align");
-    tl_parallel pair, other;
+    const size_t next = (i + 1) % n;
+    tl_parallel made[2];
+    const tl_parallel *pair = NULL, *other = NULL;
     tl_status status =
-        tl_session_parallel(&study->session, &rows[i], arena, &pair, err);
+        get_pair(study, alignment, rows, i, false, arena, &made[0], &pair, err);
     if (status == TL_OK)
-        status = tl_session_parallel_text(&study->session, &rows[(i + 1) % n], arena,
-                                          &other, err);
+        status =
+            get_pair(study, alignment, rows, next, true, arena, &made[1], &other, err);
     tl_alignment_values out = {values, values + n_layers, values + 2 * n_layers,
                                values + 3 * n_layers};
     if (status == TL_OK)
-        status = tl_alignment_measure(alignment, &pair, &other, &out, err);
+        status = tl_alignment_measure(alignment, i, pair, next, other, &out, err);
     if (status != TL_OK)
         return status;
     for (size_t l = 0; l < n_layers; l++)
@@ -75,7 +92,7 @@ static tl_status align_all(tl_study *study, const tl_row_pair *rows, size_t n,
         tl_parallel pair;
         status = tl_session_parallel(&study->session, &rows[i], arena, &pair, err);
         if (status == TL_OK)
-            status = tl_alignment_take(alignment, &pair, err);
+            status = tl_alignment_add(alignment, &pair, err);
         tl_arena_rewind(arena, mark);
     }
     tl_progress_begin(study->progress, stage, n_done);
@@ -154,10 +171,10 @@ static tl_status make_cells(const tl_study *study, tl_arena *arena,
 
 /* A prompt under cells, or under one of them again and again: a character for each run.
  * The answer is one of `labels`, or (NULL) of its own. */
-static tl_status patch_prompt(tl_study *study, size_t row, const tl_labels *labels,
-                              const tl_backpatch_cell *cells, size_t n_cells,
-                              size_t times, tl_arena *arena, bool *is_right,
-                              const char **runs, tl_error *err)
+static tl_status patch_prompt(tl_study *study, tl_backpatcher *backpatcher, size_t row,
+                              const tl_labels *labels, const tl_backpatch_cell *cells,
+                              size_t n_cells, size_t times, tl_arena *arena,
+                              bool *is_right, const char **runs, tl_error *err)
 {
     tl_session *s = &study->session;
     tl_encoding e;
@@ -174,8 +191,8 @@ static tl_status patch_prompt(tl_study *study, size_t row, const tl_labels *labe
     char *text = tl_arena_alloc(arena, n_runs + 2, 1);
     if (clean == NULL || patched == NULL || text == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n_runs);
-    status = tl_backpatch(s->model, &input, e.data_begin, e.data_end, cells, n_cells,
-                          w.ids, w.n_ids, study->memory, clean, patched, err);
+    status = tl_backpatcher_run(backpatcher, &input, e.data_begin, e.data_end, cells,
+                                n_cells, w.ids, w.n_ids, clean, patched, err);
     if (status != TL_OK)
         return status;
     char *at = text;
@@ -218,8 +235,8 @@ static size_t best_cell(const tl_study_patched *prompts, size_t n, size_t n_cell
     return best;
 }
 
-static tl_status patch_modality(tl_study *study, tl_modality modality,
-                                const tl_row_pair *rows, size_t n,
+static tl_status patch_modality(tl_study *study, tl_backpatcher *backpatcher,
+                                tl_modality modality, const tl_row_pair *rows, size_t n,
                                 const tl_backpatch_cell *cells, size_t n_cells,
                                 tl_arena *arena, tl_error *err)
 {
@@ -235,8 +252,8 @@ static tl_status patch_modality(tl_study *study, tl_modality modality,
                                 .pair = i,
                                 .row =
                                     modality == TL_TEXT ? rows[i].text : rows[i].image};
-        status = patch_prompt(study, row.row, NULL, cells, n_cells, 1, arena,
-                              &row.is_right, &row.cells, err);
+        status = patch_prompt(study, backpatcher, row.row, NULL, cells, n_cells, 1,
+                              arena, &row.is_right, &row.cells, err);
         if (status == TL_OK)
             status =
                 tl_study_db_put(study->db, &(tl_rows){TL_ROW_PATCHED, &row, 1}, 1, err);
@@ -259,7 +276,8 @@ static tl_status unite_labels(tl_study *study, const tl_row_pair *pairs, size_t 
     return tl_labels_unite(&study->session, rows, n, arena, out, err);
 }
 
-static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
+static tl_status iterate(tl_study *study, tl_backpatcher *backpatcher,
+                         const tl_row_pair *rows, size_t n,
                          const tl_backpatch_cell *cells, size_t n_cells,
                          tl_arena *arena, tl_error *err)
 {
@@ -290,8 +308,8 @@ static tl_status iterate(tl_study *study, const tl_row_pair *rows, size_t n,
     for (size_t i = known.n; i < n && status == TL_OK; i++) {
         tl_study_iteration row = {.pair = i, .cell = cell, .row = rows[i].image};
         bool is_right;
-        status = patch_prompt(study, row.row, labels, &again, 1, again.times, arena,
-                              &is_right, &row.times, err);
+        status = patch_prompt(study, backpatcher, row.row, labels, &again, 1,
+                              again.times, arena, &is_right, &row.times, err);
         if (status == TL_OK)
             status = tl_study_db_put(study->db, &(tl_rows){TL_ROW_ITERATION, &row, 1},
                                      1, err);
@@ -316,11 +334,17 @@ static tl_status patch_all(tl_study *study, const tl_row_pair *rows, size_t n,
     if (status == TL_OK)
         status =
             tl_study_db_put(study->db, &(tl_rows){TL_ROW_CELL, made, n_cells}, 1, err);
+    tl_backpatcher *backpatcher = NULL;
+    if (status == TL_OK)
+        status = tl_backpatcher_create(study->session.model, study->memory,
+                                       &backpatcher, err);
     for (size_t m = TL_MODALITY_COUNT; m-- > 0 && status == TL_OK;)
-        status =
-            patch_modality(study, (tl_modality)m, rows, n, cells, n_cells, arena, err);
-    return status == TL_OK ? iterate(study, rows, n, cells, n_cells, arena, err)
-                           : status;
+        status = patch_modality(study, backpatcher, (tl_modality)m, rows, n, cells,
+                                n_cells, arena, err);
+    if (status == TL_OK)
+        status = iterate(study, backpatcher, rows, n, cells, n_cells, arena, err);
+    tl_backpatcher_destroy(backpatcher);
+    return status;
 }
 
 tl_status tl_study_backpatch(tl_study *study, tl_error *err)

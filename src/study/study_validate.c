@@ -38,9 +38,10 @@ static tl_status put(tl_study *study, tl_modality modality, size_t index,
     return tl_study_db_put(study->db, rows, 2, err);
 }
 
-static tl_status validate_pair(tl_study *study, tl_modality modality,
-                               const tl_study_pair *pair, size_t index, tl_arena *arena,
-                               tl_error *err)
+/* The first pair makes the validator of all: it tells how long prompts are. */
+static tl_status validate_pair(tl_study *study, tl_validator **validator,
+                               tl_modality modality, const tl_study_pair *pair,
+                               size_t index, tl_arena *arena, tl_error *err)
 {
     tl_pair *made = NULL;
     tl_validation v;
@@ -48,13 +49,15 @@ static tl_status validate_pair(tl_study *study, tl_modality modality,
     if (status != TL_OK)
         return status;
     const size_t kept = tl_study_attribution_bytes(study, made->clean.n_pos);
-    const tl_validate_options options = {.ig_steps = ig_steps,
-                                         .n_ig_steps = STEPS,
-                                         .n_components = COMPONENTS,
-                                         .memory_budget =
-                                             tl_study_pass_budget(study, kept)};
-    status = tl_validate_pair(study->session.model, made, &options,
-                              study->settings.seed + 2 * index, arena, &v, err);
+    if (*validator == NULL)
+        status = tl_validator_create(study->session.model,
+                                     tl_study_pass_budget(study, kept), validator, err);
+    if (status != TL_OK)
+        return status;
+    const tl_validate_options options = {
+        .ig_steps = ig_steps, .n_ig_steps = STEPS, .n_components = COMPONENTS};
+    status = tl_validator_pair(*validator, made, &options,
+                               study->settings.seed + 2 * index, arena, &v, err);
     return status == TL_OK ? put(study, modality, index, &v, arena, err) : status;
 }
 
@@ -75,16 +78,18 @@ tl_status tl_study_validate(tl_study *study, tl_modality modality, tl_error *err
                                        &pairs, &n_pairs, err);
     const size_t n =
         n_pairs < study->settings.validate ? n_pairs : study->settings.validate;
+    tl_validator *validator = NULL;
     tl_progress_resize(study->progress, stage, n);
     tl_progress_begin(study->progress, stage, known.n / STEPS);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = known.n / STEPS; i < n && status == TL_OK; i++) {
-        status = validate_pair(study, modality, &pairs[i], i, arena, err);
+        status = validate_pair(study, &validator, modality, &pairs[i], i, arena, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
     }
     if (status == TL_OK)
         tl_progress_end(study->progress, stage);
+    tl_validator_destroy(validator);
     tl_arena_destroy(arena);
     return status;
 }

@@ -1,70 +1,93 @@
 /* SPDX-License-Identifier: MIT
- * capture.c - see capture.h. */
-#include "trace/capture.h"
+ * capture.c - see include/twinlens/capture.h. */
+#include "twinlens/capture.h"
 
 #include <stdio.h>
-#include <string.h>
 
-tl_status tl_capture_init(tl_capture *c, tl_arena *arena, const tl_dims *dims,
-                          uint32_t sites, tl_error *err)
+static size_t width_of(const tl_dims *d, tl_site site)
 {
-    tl_tensor *kept =
-        tl_arena_alloc_zero(arena, 2 * dims->n_layers * TL_SITE_COUNT, sizeof *kept);
-    if (kept == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a capture");
-    *c = (tl_capture){arena, *dims, sites, kept};
+    return site == TL_SITE_Z          ? d->n_heads * d->d_head
+           : site == TL_SITE_MLP_POST ? d->d_mlp
+                                      : d->d_model;
+}
+
+tl_status tl_capture_init(tl_capture *out, tl_model *model, tl_arena *arena,
+                          uint32_t sites, size_t n_pos, bool gradients, tl_error *err)
+{
+    tl_capture c = {.arena = arena, .dims = *tl_model_dims(model), .n_pos = n_pos};
+    for (int way = 0; way <= (gradients ? 1 : 0); way++)
+        for (int i = 0; i < TL_SITE_COUNT; i++) {
+            const tl_site site = (tl_site)i;
+            if ((sites & TL_SITE_BIT(site)) == 0)
+                continue;
+            tl_array *array = &c.arrays[c.n_readings];
+            const tl_status status = tl_array_init(
+                model, TL_F32, c.dims.n_layers * n_pos * width_of(&c.dims, site), array,
+                err);
+            if (status != TL_OK) {
+                tl_capture_release(&c);
+                return tl_fail_while(err, status, "keeping %s of %zu positions",
+                                     tl_site_name(site), n_pos);
+            }
+            c.readings[c.n_readings++] =
+                (tl_reading){.gradient = way == 1,
+                             .at = {.site = site, .n_pos = n_pos},
+                             .to = tl_array_f32(array, 0)};
+        }
+    *out = c;
     return TL_OK;
 }
 
-static tl_status keep(void *user, const tl_tap_event *e, tl_error *err)
+void tl_capture_release(tl_capture *c)
 {
-    tl_capture *c = user;
-    const size_t n_layers = c->dims.n_layers;
-    tl_tensor *slot =
-        &c->kept[((size_t)e->backward * n_layers + e->layer) * TL_SITE_COUNT + e->site];
-    const size_t count = e->n_pos * e->width;
-    float *copy = tl_arena_alloc(c->arena, count, sizeof *copy);
-    if (copy == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to keep %s.%zu",
-                       tl_site_name(e->site), e->layer);
-    memcpy(copy, e->values, count * sizeof *copy);
-    *slot = e->site == TL_SITE_Z
-                ? tl_tensor_f32(copy, e->n_pos, c->dims.n_heads, c->dims.d_head)
-                : tl_tensor_f32(copy, e->n_pos, e->width, 0);
-    return TL_OK;
+    for (size_t i = 0; i < c->n_readings; i++)
+        tl_array_release(&c->arrays[i]);
+    c->n_readings = 0;
 }
 
-tl_tap tl_capture_tap(tl_capture *c)
+/* One layer of a reading. */
+static tl_status get_tensor(const tl_capture *c, size_t reading, size_t layer,
+                            tl_tensor *out, tl_error *err)
 {
-    return (tl_tap){.on_site = keep, .user = c, .sites = c->sites};
+    const tl_dims *d = &c->dims;
+    const tl_site site = c->readings[reading].at.site;
+    const size_t width = width_of(d, site), count = c->n_pos * width;
+    const void *values = NULL;
+    const tl_status status =
+        tl_array_get(&c->arrays[reading], layer * count, count, c->arena, &values, err);
+    if (status == TL_OK)
+        *out = site == TL_SITE_Z
+                   ? tl_tensor_f32(values, c->n_pos, d->n_heads, d->d_head)
+                   : tl_tensor_f32(values, c->n_pos, width, 0);
+    return status;
 }
 
 tl_status tl_capture_tensors(const tl_capture *c, tl_named_tensor **tensors,
                              size_t *count, tl_error *err)
 {
     enum { NAME_BYTES = 48 };
-    const size_t most = 2 * c->dims.n_layers * TL_SITE_COUNT;
-    tl_named_tensor *list = tl_arena_alloc(c->arena, most, sizeof *list);
-    char(*names)[NAME_BYTES] = tl_arena_alloc(c->arena, most, sizeof *names);
+    const size_t n = c->n_readings * c->dims.n_layers;
+    tl_named_tensor *list = tl_arena_alloc(c->arena, n, sizeof *list);
+    char(*names)[NAME_BYTES] = tl_arena_alloc(c->arena, n, sizeof *names);
+    tl_status status = TL_OK;
     if (list == NULL || names == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names of %zu tensors",
-                       most);
-    size_t n = 0;
-    for (size_t i = 0; i < most; i++) {
-        if (c->kept[i].data == NULL)
-            continue;
-        const size_t layer = i / TL_SITE_COUNT % c->dims.n_layers;
-        const tl_site site = (tl_site)(i % TL_SITE_COUNT);
-        const bool gradient = i >= most / 2;
+                       n);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const size_t reading = i / c->dims.n_layers, layer = i % c->dims.n_layers;
+        const tl_site site = c->readings[reading].at.site;
+        const bool gradient = c->readings[reading].gradient;
         if (gradient && site == TL_SITE_RESID_PRE && layer == 0)
-            snprintf(names[n], NAME_BYTES, "grad.embed");
+            snprintf(names[i], NAME_BYTES, "grad.embed");
         else
-            snprintf(names[n], NAME_BYTES, "%s%s.%zu", gradient ? "grad." : "",
+            snprintf(names[i], NAME_BYTES, "%s%s.%zu", gradient ? "grad." : "",
                      tl_site_name(site), layer);
-        list[n] = (tl_named_tensor){names[n], c->kept[i]};
-        n++;
+        list[i].name = names[i];
+        status = get_tensor(c, reading, layer, &list[i].tensor, err);
     }
-    *tensors = list;
-    *count = n;
-    return TL_OK;
+    if (status == TL_OK) {
+        *tensors = list;
+        *count = n;
+    }
+    return status;
 }

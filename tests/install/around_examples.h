@@ -58,6 +58,7 @@ static double ld;
 
 #ifdef EXAMPLE_probe
 static tl_alignment *alignment;
+static tl_backpatcher *backpatcher;
 static const tl_parallel *pairs;
 static size_t n_pairs, n_labels;
 static tl_alignment_values values;

@@ -554,7 +554,8 @@ static void states_align_as_much(void **state)
         MUST(tl_alignment_create(f.model, TL_ALIGN_ACT, 0, &alignment, &err));
         for (size_t i = 0; i < n; i++) {
             tl_alignment_values values = {matched + i * n_layers, other, NULL, NULL};
-            MUST(tl_alignment_measure(alignment, &pairs[i], &pairs[0], &values, &err));
+            MUST(tl_alignment_add(alignment, &pairs[i], &err));
+            MUST(tl_alignment_measure(alignment, i, NULL, 0, NULL, &values, &err));
         }
         tl_alignment_destroy(alignment);
         for (size_t l = 0; l < n_layers; l++) {
@@ -596,9 +597,12 @@ static void back_patching_leaves_the_same_logit_differences(void **state)
                 const size_t cf = f.dataset->rows[i].counterfactual;
                 const int32_t ids[2] = {f.answers[i], f.answers[cf]};
                 double clean[2], patched[8];
-                MUST(tl_backpatch(f.model, &f.inputs[i], f.encodings[i].data_begin,
-                                  f.encodings[i].data_end, &cell, 1, ids, 2, 0, clean,
-                                  patched, &err));
+                tl_backpatcher *patcher = NULL;
+                MUST(tl_backpatcher_create(f.model, 0, &patcher, &err));
+                MUST(tl_backpatcher_run(
+                    patcher, &f.inputs[i], f.encodings[i].data_begin,
+                    f.encodings[i].data_end, &cell, 1, ids, 2, clean, patched, &err));
+                tl_backpatcher_destroy(patcher);
                 const double *last = patched + 2 * (cell.times - 1),
                              w = json_number_value(json_array_get(want, k++));
                 worst = fmax(worst, fabs(last[0] - last[1] - w));
