@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_result.h"
-#include "study/parallel.h"
+#include "study/row_pairs.h"
 #include "cli/shared_options.h"
 #include "twinlens/probe.h"
 

@@ -8,10 +8,10 @@
 #include "base/word_list.h"
 #include "cli/cli.h"
 #include "cli/json_result.h"
-#include "study/parallel.h"
+#include "study/row_pairs.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
-#include "study/wanted.h"
+#include "study/answers.h"
 #include "twinlens/probe.h"
 
 enum { GRID_TRIANGLE, GRID_PAPER };
@@ -134,9 +134,11 @@ typedef struct experiment {
     bool has_labels, has_pairs;
 } experiment;
 
-static outcome read_outcome(const tl_wanted *w, const double *logits)
+static tl_status read_outcome(const tl_answers *w, const double *logits, outcome *out,
+                              tl_error *err)
 {
-    return (outcome){tl_wanted_logit_diff(w, logits), tl_wanted_is_right(w, logits)};
+    out->logit_diff = tl_answers_logit_diff(w, logits);
+    return tl_answers_is_right(w, logits, &out->right, err);
 }
 
 static tl_status run_prompt(tl_session *s, tl_backpatcher *backpatcher,
@@ -145,10 +147,10 @@ static tl_status run_prompt(tl_session *s, tl_backpatcher *backpatcher,
 {
     tl_encoding e;
     tl_input input;
-    tl_wanted w;
+    tl_answers w;
     tl_status status = tl_session_input(s, x->rows[p], arena, &e, &input, err);
     if (status == TL_OK)
-        status = tl_wanted_find(s, x->rows[p], x->labels, arena, &w, err);
+        status = tl_answers_find(s, x->rows[p], x->labels, arena, &w, err);
     if (status != TL_OK)
         return status;
     double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
@@ -158,13 +160,18 @@ static tl_status run_prompt(tl_session *s, tl_backpatcher *backpatcher,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", x->n_cells);
     status = tl_backpatcher_run(backpatcher, &input, e.data_begin, e.data_end, x->cells,
                                 x->n_cells, w.ids, w.n_ids, clean, patched, err);
-    if (status != TL_OK)
-        return status;
-    x->clean[p] = read_outcome(&w, clean);
-    for (size_t c = 0; c < x->n_cells; c++)
-        x->patched[c * x->n_prompts + p] =
-            read_outcome(&w, patched + (c * times + times - 1) * w.n_ids);
-    return TL_OK;
+    if (status == TL_OK)
+        status = tl_fail_while(err, read_outcome(&w, clean, &x->clean[p], err),
+                               "prompt '%s'", s->dataset->rows[x->rows[p]].id);
+    for (size_t c = 0; c < x->n_cells && status == TL_OK; c++)
+        status =
+            tl_fail_while(err,
+                          read_outcome(&w, patched + (c * times + times - 1) * w.n_ids,
+                                       &x->patched[c * x->n_prompts + p], err),
+                          "prompt '%s', layer %zu written into layer %zu",
+                          s->dataset->rows[x->rows[p]].id, x->cells[c].source,
+                          x->cells[c].destination);
+    return status;
 }
 
 static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_error *err)

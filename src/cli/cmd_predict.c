@@ -8,6 +8,7 @@
 
 #include "base/word_list.h"
 #include "cli/cli.h"
+#include "study/answers.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "twinlens/alloc.h"
@@ -35,24 +36,6 @@ typedef struct tally {
     size_t n[TL_MODALITY_COUNT], right[TL_MODALITY_COUNT];
 } tally;
 
-/* The label with the highest logit, or the token; ties go to the first. */
-static tl_status find_best(const float *logits, size_t n_vocab, const int32_t *labels,
-                           size_t n_labels, int32_t *out, tl_error *err)
-{
-    const size_t n = n_labels > 0 ? n_labels : n_vocab;
-    int32_t best = n_labels > 0 ? labels[0] : 0;
-    for (size_t i = 0; i < n; i++) {
-        const int32_t id = n_labels > 0 ? labels[i] : (int32_t)i;
-        if (isnan(logits[id]))
-            return tl_fail(err, TL_ERR_DATA, "the logit of token %d is not a number",
-                           (int)id);
-        if (logits[id] > logits[best])
-            best = id;
-    }
-    *out = best;
-    return TL_OK;
-}
-
 /* Everything about one row once its batch has been through the model. */
 static tl_status finish_item(tl_session *s, const options *o, tl_pass *pass, size_t i,
                              tl_arena *arena, float *logits, item *it, tl_error *err)
@@ -65,9 +48,13 @@ static tl_status finish_item(tl_session *s, const options *o, tl_pass *pass, siz
                                       &n_labels, err);
     if (status == TL_OK)
         status = tl_pass_logits_last(pass, i, logits, err);
+    const size_t n = n_labels > 0 ? n_labels : tl_model_dims(s->model)->n_vocab;
+    size_t best = 0;
     if (status == TL_OK)
-        status = find_best(logits, tl_model_dims(s->model)->n_vocab, labels, n_labels,
-                           &it->prediction, err);
+        status =
+            tl_answers_best_of_all(logits, n_labels > 0 ? labels : NULL, n, &best, err);
+    if (status == TL_OK)
+        it->prediction = n_labels > 0 ? labels[best] : (int32_t)best;
     if (status == TL_OK && it->has_counterfactual)
         status = tl_pass_logit_diff(pass, i, it->answer, it->counterfactual,
                                     &it->logit_diff, err);

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "study/parallel.h"
+#include "study/row_pairs.h"
 
 /* null for what is not finite, which JSON has no number for. */
 json_t *tl_json_number(double value);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "study/answers.h"
 #include "twinlens/alloc.h"
 #include "twinlens/pass.h"
 #include "twinlens/split.h"
@@ -46,27 +47,9 @@ tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
 
 /* ---- predict ----------------------------------------------------------------- */
 
-static int32_t best_of(const float *logits, const int32_t *ids, size_t n)
-{
-    int32_t best = ids[0];
-    for (size_t i = 1; i < n; i++)
-        if (logits[ids[i]] > logits[best])
-            best = ids[i];
-    return best;
-}
-
-static int32_t best_of_all(const float *logits, size_t n_vocab)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n_vocab; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    return (int32_t)best;
-}
-
-static tl_status judge(const tl_study *study, size_t row, const tl_encoding *encoding,
-                       const float *logits, tl_arena *arena, tl_study_prompt *out,
-                       tl_error *err)
+static tl_status read_prediction(const tl_study *study, size_t row,
+                                 const tl_encoding *encoding, const float *logits,
+                                 tl_arena *arena, tl_study_prompt *out, tl_error *err)
 {
     const tl_dataset_row *r = &study->session.dataset->rows[row];
     const tl_tokenizer *tokenizer = tl_processor_tokenizer(study->session.processor);
@@ -79,11 +62,15 @@ static tl_status judge(const tl_study *study, size_t row, const tl_encoding *enc
         status =
             tl_dataset_label_ids(study->session.dataset, row, study->session.processor,
                                  arena, &labels, &n_labels, err);
+    size_t best = 0, best_label = 0;
+    if (status == TL_OK)
+        status = tl_answers_best_of_all(
+            logits, NULL, tl_model_dims(study->session.model)->n_vocab, &best, err);
+    if (status == TL_OK)
+        status = tl_answers_best_of_all(logits, labels, n_labels, &best_label, err);
     if (status != TL_OK)
-        return status;
-    const int32_t top =
-        best_of_all(logits, tl_model_dims(study->session.model)->n_vocab);
-    const int32_t label = n_labels > 0 ? best_of(logits, labels, n_labels) : -1;
+        return tl_fail_while(err, status, "prompt '%s'", r->id);
+    const int32_t top = (int32_t)best, label = n_labels > 0 ? labels[best_label] : -1;
     *out = (tl_study_prompt){
         .row = row,
         .id = r->id,
@@ -128,8 +115,8 @@ static tl_status predict_batch(const tl_study *study, tl_pass *pass, const size_
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         status = tl_pass_logits_last(pass, i, logits, err);
         if (status == TL_OK)
-            status =
-                judge(study, rows[i], &encodings[i], logits, arena, &found[i], err);
+            status = read_prediction(study, rows[i], &encodings[i], logits, arena,
+                                     &found[i], err);
     }
     return status == TL_OK
                ? tl_study_db_put(study->db, &(tl_rows){TL_ROW_PROMPT, found, n}, 1, err)

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "study/parallel.h"
-#include "study/wanted.h"
+#include "study/row_pairs.h"
+#include "study/answers.h"
 #include "twinlens/log.h"
 #include "twinlens/probe.h"
 
@@ -179,10 +179,10 @@ static tl_status patch_prompt(tl_study *study, tl_backpatcher *backpatcher, size
     tl_session *s = &study->session;
     tl_encoding e;
     tl_input input;
-    tl_wanted w;
+    tl_answers w;
     tl_status status = tl_session_input(s, row, arena, &e, &input, err);
     if (status == TL_OK)
-        status = tl_wanted_find(s, row, labels, arena, &w, err);
+        status = tl_answers_find(s, row, labels, arena, &w, err);
     if (status != TL_OK)
         return status;
     const size_t n_runs = n_cells * times;
@@ -193,17 +193,24 @@ static tl_status patch_prompt(tl_study *study, tl_backpatcher *backpatcher, size
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n_runs);
     status = tl_backpatcher_run(backpatcher, &input, e.data_begin, e.data_end, cells,
                                 n_cells, w.ids, w.n_ids, clean, patched, err);
-    if (status != TL_OK)
-        return status;
+    bool right = false;
+    if (status == TL_OK)
+        status = tl_fail_while(err, tl_answers_is_right(&w, clean, is_right, err),
+                               "prompt '%s'", s->dataset->rows[row].id);
     char *at = text;
-    if (times > 1)
-        *at++ = tl_wanted_is_right(&w, clean) ? '1' : '0';
-    for (size_t i = 0; i < n_runs; i++)
-        *at++ = tl_wanted_is_right(&w, patched + i * w.n_ids) ? '1' : '0';
+    if (status == TL_OK && times > 1)
+        *at++ = *is_right ? '1' : '0';
+    for (size_t i = 0; i < n_runs && status == TL_OK; i++) {
+        const tl_backpatch_cell *cell = &cells[i / times];
+        status = tl_fail_while(
+            err, tl_answers_is_right(&w, patched + i * w.n_ids, &right, err),
+            "prompt '%s', layer %zu written into layer %zu", s->dataset->rows[row].id,
+            cell->source, cell->destination);
+        *at++ = right ? '1' : '0';
+    }
     *at = '\0';
-    *is_right = tl_wanted_is_right(&w, clean);
     *runs = text;
-    return TL_OK;
+    return status;
 }
 
 /* Pairs whose prompts have labels to choose from; none when some have not. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * parallel.h - the image prompts of a dataset with the text prompts of the same
+ * row_pairs.h - the image prompts of a dataset with the text prompts of the same
  * content, by their `pair`. */
-#ifndef TWINLENS_STUDY_PARALLEL_H
-#define TWINLENS_STUDY_PARALLEL_H
+#ifndef TWINLENS_STUDY_ROW_PAIRS_H
+#define TWINLENS_STUDY_ROW_PAIRS_H
 
 #include "study/choices.h"
 #include "study/session.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * wanted.c - see wanted.h. */
-#include "study/wanted.h"
+ * answers.c - see answers.h. */
+#include "study/answers.h"
 
+#include <math.h>
 #include <string.h>
 
 tl_status tl_labels_unite(tl_session *s, const size_t *rows, size_t n, tl_arena *arena,
@@ -31,12 +32,12 @@ tl_status tl_labels_unite(tl_session *s, const size_t *rows, size_t n, tl_arena 
     return TL_OK;
 }
 
-tl_status tl_wanted_find(tl_session *s, size_t row, const tl_labels *labels,
-                         tl_arena *arena, tl_wanted *out, tl_error *err)
+tl_status tl_answers_find(tl_session *s, size_t row, const tl_labels *labels,
+                          tl_arena *arena, tl_answers *out, tl_error *err)
 {
     tl_labels own = {0};
     int32_t answer = 0, other = 0;
-    tl_wanted w = {0};
+    tl_answers w = {0};
     tl_status status = TL_OK;
     if (labels == NULL) {
         labels = &own;
@@ -65,16 +66,50 @@ tl_status tl_wanted_find(tl_session *s, size_t row, const tl_labels *labels,
     return TL_OK;
 }
 
-bool tl_wanted_is_right(const tl_wanted *w, const double *logits)
+/* Of some tokens' logits, or of those tokens in a whole vocabulary's. */
+static tl_status find_best(const double *logits, const float *vocabulary,
+                           const int32_t *ids, size_t n, size_t *out, tl_error *err)
 {
     size_t best = 0;
-    for (size_t i = 1; i < w->n_labels; i++)
-        if (logits[i] > logits[best])
+    double most = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const size_t id = ids != NULL ? (size_t)ids[i] : i;
+        const double logit = logits != NULL ? logits[i] : (double)vocabulary[id];
+        if (isnan(logit))
+            return tl_fail(err, TL_ERR_DATA,
+                           "logits: that of token %zu is not a number", id);
+        if (i == 0 || logit > most) {
             best = i;
-    return w->n_labels > 0 && w->ids[best] == w->ids[w->n_labels];
+            most = logit;
+        }
+    }
+    *out = best;
+    return TL_OK;
 }
 
-double tl_wanted_logit_diff(const tl_wanted *w, const double *logits)
+tl_status tl_answers_best(const double *logits, const int32_t *ids, size_t n,
+                          size_t *best, tl_error *err)
+{
+    return find_best(logits, NULL, ids, n, best, err);
+}
+
+tl_status tl_answers_best_of_all(const float *vocabulary, const int32_t *ids, size_t n,
+                                 size_t *best, tl_error *err)
+{
+    return find_best(NULL, vocabulary, ids, n, best, err);
+}
+
+tl_status tl_answers_is_right(const tl_answers *w, const double *logits, bool *out,
+                              tl_error *err)
+{
+    size_t best = 0;
+    const tl_status status = tl_answers_best(logits, w->ids, w->n_labels, &best, err);
+    if (status == TL_OK)
+        *out = w->n_labels > 0 && w->ids[best] == w->ids[w->n_labels];
+    return status;
+}
+
+double tl_answers_logit_diff(const tl_answers *w, const double *logits)
 {
     return w->has_pair ? logits[w->n_labels] - logits[w->n_labels + 1] : 0.0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * parallel.c - see parallel.h. */
-#include "study/parallel.h"
+ * row_pairs.c - see row_pairs.h. */
+#include "study/row_pairs.h"
 
 #include <stdlib.h>
 #include <string.h>
