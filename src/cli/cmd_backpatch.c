@@ -12,9 +12,8 @@
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "study/answers.h"
+#include "study/cells.h"
 #include "twinlens/probe.h"
-
-enum { GRID_TRIANGLE, GRID_PAPER };
 
 typedef struct options {
     tl_settings settings;
@@ -51,66 +50,38 @@ static tl_status parse_numbers(const char *text, const char *option, size_t limi
     return TL_OK;
 }
 
-/* Layers first ... last - 1, unless the option names others. */
-static tl_status choose_layers(const char *text, const char *option, size_t first,
-                               size_t last, size_t n_layers, tl_arena *arena,
-                               size_t **out, size_t *count, tl_error *err)
+/* What an option names; nothing when it is not given. */
+static tl_status read_layers(const char *text, const char *option, size_t limit,
+                             tl_arena *arena, tl_layer_list *out, tl_error *err)
 {
-    if (text != NULL)
-        return parse_numbers(text, option, n_layers, arena, out, count, err);
-    size_t *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
-    if (layers == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the layers");
-    *count = 0;
-    for (size_t l = first; l < last; l++)
-        layers[(*count)++] = l;
-    *out = layers;
-    return TL_OK;
+    size_t *numbers = NULL;
+    if (text == NULL)
+        return TL_OK;
+    const tl_status status =
+        parse_numbers(text, option, limit, arena, &numbers, &out->n, err);
+    out->layers = numbers;
+    return status;
 }
 
-/* Source-major. Layers that are not named make the grid: those with the destination
- * below the source. */
 static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena,
                               tl_backpatch_cell **out, size_t *count, tl_error *err)
 {
-    const size_t half = n_layers / 2;
-    const bool paper = o->grid == GRID_PAPER,
-               named = o->sources != NULL && o->destinations != NULL;
-    size_t *sources = NULL, *destinations = NULL, *windows = NULL, n_sources = 0,
-           n_destinations = 0, n_windows = 0;
-    tl_status status = choose_layers(o->sources, "src", paper ? half + 1 : 0, n_layers,
-                                     n_layers, arena, &sources, &n_sources, err);
+    tl_cell_options cells = {.grid = (tl_bp_grid)o->grid,
+                             .times = o->times,
+                             .restore = o->settings.bp_repeat == TL_BP_REPEAT_OFF};
+    tl_status status =
+        read_layers(o->sources, "src", n_layers, arena, &cells.sources, err);
     if (status == TL_OK)
-        status = choose_layers(o->destinations, "dst", 0, paper ? half + 1 : n_layers,
-                               n_layers, arena, &destinations, &n_destinations, err);
+        status = read_layers(o->destinations, "dst", n_layers, arena,
+                             &cells.destinations, err);
     if (status == TL_OK)
-        status = parse_numbers(o->windows, "window", 2 * n_layers, arena, &windows,
-                               &n_windows, err);
-    if (status != TL_OK)
-        return status;
-    tl_backpatch_cell *cells =
-        tl_arena_alloc(arena, n_sources * n_destinations * n_windows, sizeof *cells);
-    if (cells == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the cells");
-    size_t n = 0;
-    for (size_t w = 0; w < n_windows; w++)
-        for (size_t i = 0; i < n_sources; i++)
-            for (size_t k = 0; k < n_destinations; k++) {
-                const tl_backpatch_cell cell = {
-                    sources[i], destinations[k], windows[w], o->times,
-                    o->settings.bp_repeat == TL_BP_REPEAT_OFF};
-                if (!named && cell.destination >= cell.source)
-                    continue;
-                tl_error problem = {0};
-                if (tl_backpatch_check(&cell, n_layers, &problem) != TL_OK)
-                    return tl_cli_misuse(err, "%s", problem.text);
-                cells[n++] = cell;
-            }
-    if (n == 0)
-        return tl_cli_misuse(err, "--src and --dst leave no cell");
-    *out = cells;
-    *count = n;
-    return TL_OK;
+        status =
+            read_layers(o->windows, "window", 2 * n_layers, arena, &cells.windows, err);
+    if (status == TL_OK)
+        status = tl_cells_make(&cells, n_layers, arena, out, count, err);
+    return status == TL_OK && *count == 0
+               ? tl_cli_misuse(err, "--src and --dst leave no cell")
+               : status;
 }
 
 /* ---- prompts --------------------------------------------------------------------- */
@@ -333,7 +304,7 @@ static tl_status backpatch(tl_session *s, const void *options_given, FILE *out,
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     static const tl_choice grids[] = {
-        {"triangle", GRID_TRIANGLE}, {"paper", GRID_PAPER}, {0}};
+        {"triangle", TL_BP_TRIANGLE}, {"paper", TL_BP_PAPER}, {0}};
     options o = {.windows = "1", .times = 1};
     tl_settings_init(&o.settings);
     const tl_option table[] = {

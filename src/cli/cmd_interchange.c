@@ -3,13 +3,11 @@
  * segment taken from the other modality's, or from random ones. */
 #include <jansson.h>
 #include <math.h>
-#include <string.h>
 
-#include "study/both_circuits.h"
 #include "cli/cli.h"
 #include "cli/json_result.h"
 #include "cli/shared_options.h"
-#include "twinlens/interchange.h"
+#include "study/swaps.h"
 #include "twinlens/statistics.h"
 
 typedef struct options {
@@ -21,12 +19,7 @@ typedef struct options {
 
 /* One circuit on one modality's prompts. */
 typedef struct interchange_run {
-    tl_modality host;
-    size_t swapped; /* TL_SEGMENT_NONE: nothing */
-    bool random;
-    size_t draw;
-    tl_component_set set;
-    size_t n_heads, n_neurons;
+    tl_swap swap;
     tl_faithfulness faithfulness;
 } interchange_run;
 
@@ -37,32 +30,6 @@ typedef struct host {
 } host;
 
 /* ---- the runs of one host -------------------------------------------------------- */
-
-static tl_status build_run(const tl_both_circuits *both, const options *o,
-                           interchange_run *run, tl_arena *arena, tl_error *err)
-{
-    const tl_modality other = run->host == TL_TEXT ? TL_IMAGE : TL_TEXT;
-    const tl_component_set *foreign = &both->set[other];
-    tl_component_set drawn;
-    tl_status status = TL_OK;
-    if (run->random) {
-        /* Every part and draw has a seed of its own. */
-        const uint64_t seed =
-            o->settings.seed + 1000003 * (run->draw * 6 + run->swapped * 2 + run->host);
-        status = tl_interchange_draw(
-            foreign, &both->map.span[other], (tl_segment)run->swapped,
-            (tl_interchange_random)o->settings.inter_rand, seed, arena, &drawn, err);
-        foreign = &drawn;
-    }
-    if (status == TL_OK)
-        status = tl_interchange_build(both->set, run->host, run->swapped, foreign,
-                                      &both->map, arena, &run->set, err);
-    if (status == TL_OK) {
-        run->n_heads = tl_set_count(&run->set, TL_KIND_HEADS);
-        run->n_neurons = tl_set_count(&run->set, TL_KIND_NEURONS);
-    }
-    return status;
-}
 
 static tl_status summarise(host *h, size_t run, tl_arena *arena, tl_error *err)
 {
@@ -87,7 +54,7 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
                           tl_modality modality, host *out, tl_error *err)
 {
     tl_arena *arena = s->arena;
-    host h = {.n_runs = 1 + TL_SEGMENT_COUNT * (1 + o->settings.inter_draws)};
+    host h = {.n_runs = tl_swap_count(o->settings.inter_draws)};
     const tl_selection selection = {.modality = (int)modality, .part = o->part};
     tl_pair *pairs = NULL;
     tl_status status =
@@ -101,16 +68,9 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
     if (h.runs == NULL || h.results == NULL || ld == NULL || circuits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", h.n_runs);
     for (size_t i = 0; i < h.n_runs && status == TL_OK; i++) {
-        const size_t k = i < 1 + TL_SEGMENT_COUNT ? 0 : i - 1 - TL_SEGMENT_COUNT;
-        interchange_run *run = &h.runs[i];
-        run->host = modality;
-        run->random = i >= 1 + TL_SEGMENT_COUNT;
-        run->draw = k / TL_SEGMENT_COUNT;
-        run->swapped = run->random ? k % TL_SEGMENT_COUNT
-                       : i == 0    ? TL_SEGMENT_NONE
-                                   : i - 1;
-        status = build_run(both, o, run, arena, err);
-        circuits[i].set = &run->set;
+        status =
+            tl_swap_make(both, modality, i, &o->settings, arena, &h.runs[i].swap, err);
+        circuits[i].set = &h.runs[i].swap.set;
     }
     for (size_t p = 0; p < h.n_pairs; p++)
         h.results[p].circuit = ld + p * h.n_runs;
@@ -138,11 +98,11 @@ static tl_moments random_part(const host *h, size_t segment, const options *o)
 {
     double sum = 0, squares = 0;
     for (size_t i = 0; i < h->n_runs; i++)
-        if (h->runs[i].random && h->runs[i].swapped == segment)
+        if (h->runs[i].swap.is_random && h->runs[i].swap.segment == segment)
             sum += chosen(&h->runs[i], o->settings.faith);
     const double mean = sum / (double)o->settings.inter_draws;
     for (size_t i = 0; i < h->n_runs; i++)
-        if (h->runs[i].random && h->runs[i].swapped == segment)
+        if (h->runs[i].swap.is_random && h->runs[i].swap.segment == segment)
             squares += pow(chosen(&h->runs[i], o->settings.faith) - mean, 2);
     return (tl_moments){mean,
                         o->settings.inter_draws > 1
@@ -151,14 +111,14 @@ static tl_moments random_part(const host *h, size_t segment, const options *o)
 }
 
 /* Of one segment: with the foreign part, with random ones, with its own. */
-typedef struct verdict {
+typedef struct comparison {
     double value, random, deviation, ceiling, normalised;
-} verdict;
+} comparison;
 
-static verdict judge(const host hosts[TL_MODALITY_COUNT], size_t n_hosts, size_t first,
-                     size_t segment, const options *o)
+static comparison compare_segment(const host hosts[TL_MODALITY_COUNT], size_t n_hosts,
+                                  size_t first, size_t segment, const options *o)
 {
-    verdict v = {0};
+    comparison v = {0};
     for (size_t m = first; m < first + n_hosts; m++) {
         const tl_moments random = random_part(&hosts[m], segment, o);
         v.value +=
@@ -173,10 +133,11 @@ static verdict judge(const host hosts[TL_MODALITY_COUNT], size_t n_hosts, size_t
 
 static const char *origin(const interchange_run *run, size_t segment)
 {
-    if (segment != run->swapped)
-        return tl_modality_name(run->host);
-    return run->random ? "random"
-                       : tl_modality_name(run->host == TL_TEXT ? TL_IMAGE : TL_TEXT);
+    if (segment != run->swap.segment)
+        return tl_modality_name(run->swap.host);
+    return run->swap.is_random
+               ? "random"
+               : tl_modality_name(run->swap.host == TL_TEXT ? TL_IMAGE : TL_TEXT);
 }
 
 static json_t *run_json(const host *h, size_t i, int faith)
@@ -190,18 +151,18 @@ static json_t *run_json(const host *h, size_t i, int faith)
                                             tl_json_number(h->results[p].none)));
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I}", "host",
-        tl_modality_name(run->host), "data", origin(run, TL_SEGMENT_DATA), "query",
+        tl_modality_name(run->swap.host), "data", origin(run, TL_SEGMENT_DATA), "query",
         origin(run, TL_SEGMENT_QUERY), "generation", origin(run, TL_SEGMENT_GENERATION),
-        "heads", (json_int_t)run->n_heads, "neurons", (json_int_t)run->n_neurons, "ld",
-        ld, "faithfulness", tl_json_number(chosen(run, faith)), "n",
-        (json_int_t)run->faithfulness.n, "excluded",
-        (json_int_t)run->faithfulness.n_excluded);
-    if (run->random)
-        json_object_set_new(json, "draw", json_integer((json_int_t)run->draw));
+        "heads", (json_int_t)run->swap.n_heads, "neurons",
+        (json_int_t)run->swap.n_neurons, "ld", ld, "faithfulness",
+        tl_json_number(chosen(run, faith)), "n", (json_int_t)run->faithfulness.n,
+        "excluded", (json_int_t)run->faithfulness.n_excluded);
+    if (run->swap.is_random)
+        json_object_set_new(json, "draw", json_integer((json_int_t)run->swap.draw));
     return json;
 }
 
-static json_t *verdict_json(const verdict *v)
+static json_t *comparison_json(const comparison *v)
 {
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:o}", "value", tl_json_number(v->value), "random",
@@ -217,13 +178,13 @@ static tl_status print_json(const host hosts[TL_MODALITY_COUNT], const options *
         for (size_t i = 0; i < hosts[m].n_runs; i++)
             json_array_append_new(runs, run_json(&hosts[m], i, o->settings.faith));
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
-        const verdict both = judge(hosts, 2, 0, s, o),
-                      text = judge(hosts, 1, TL_TEXT, s, o),
-                      image = judge(hosts, 1, TL_IMAGE, s, o);
+        const comparison both = compare_segment(hosts, 2, 0, s, o),
+                         text = compare_segment(hosts, 1, TL_TEXT, s, o),
+                         image = compare_segment(hosts, 1, TL_IMAGE, s, o);
         json_object_set_new(segments, tl_segment_name((tl_segment)s),
-                            json_pack("{s:o, s:o, s:o}", "both", verdict_json(&both),
-                                      "on_text", verdict_json(&text), "on_image",
-                                      verdict_json(&image)));
+                            json_pack("{s:o, s:o, s:o}", "both", comparison_json(&both),
+                                      "on_text", comparison_json(&text), "on_image",
+                                      comparison_json(&image)));
     }
     json_t *all = json_pack("{s:o, s:o}", "runs", runs, "segments", segments);
     return tl_json_print(all, out, err);
@@ -239,7 +200,7 @@ static void print_table(const host hosts[TL_MODALITY_COUNT], const options *o,
     fprintf(out, "swapped\ton\tfaithfulness\trandom\tdeviation\town\tnormalised\n");
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
         for (size_t i = 0; i < 3; i++) {
-            const verdict v = judge(hosts, of[i].n, of[i].first, s, o);
+            const comparison v = compare_segment(hosts, of[i].n, of[i].first, s, o);
             fprintf(out, "%s\t%s\t%.4f\t%.4f\t%.4f\t%.4f\t",
                     tl_segment_name((tl_segment)s), of[i].name, v.value, v.random,
                     v.deviation, v.ceiling);

@@ -7,6 +7,7 @@
  * read them again.
  */
 #include "study/study_private.h"
+#include "study/swaps.h"
 
 #include "model/model_private.h"
 #include "twinlens/pass.h"
@@ -86,7 +87,7 @@ size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos)
     /* A byte for each component of every circuit, and of the two that they are made of;
      * one ranking while those are made. */
     const size_t sets =
-        component_count(d, n_pos) * (tl_study_swap_count(&study->settings) + 2);
+        component_count(d, n_pos) * (tl_swap_count(study->settings.inter_draws) + 2);
     const size_t ranks = 3 * component_count(d, n_pos) * sizeof(uint32_t);
     const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
     return sets + (ranks > buffers ? ranks : buffers);
@@ -178,13 +179,13 @@ void tl_study_costs(const tl_settings *o, size_t n_sizes, size_t n_layers, size_
     const size_t most = o->prompts > 0 ? o->prompts : TL_SPLIT_PROMPTS,
                  used = rows < most ? rows : most, evaluated = used - used * 3 / 4;
     const double steps = (double)o->ig_steps;
-    *out = (tl_study_cost){.units = {rows, used * 3 / 4, evaluated, o->pictures,
-                                     o->validate, both ? evaluated : 0, rows, rows},
-                           .forwards = {1.0, 1.0 + 3.0 * steps,
-                                        2.0 + (double)(TL_STUDY_KIND_COUNT * n_sizes),
-                                        1.0 + 3.0 * steps, 200.0,
-                                        2.0 + (double)tl_study_swap_count(o), 5.0,
-                                        3.0 * (double)(n_layers * n_layers) / 6.0}};
+    *out = (tl_study_cost){
+        .units = {rows, used * 3 / 4, evaluated, o->pictures, o->validate,
+                  both ? evaluated : 0, rows, rows},
+        .forwards = {1.0, 1.0 + 3.0 * steps,
+                     2.0 + (double)(TL_STUDY_KIND_COUNT * n_sizes), 1.0 + 3.0 * steps,
+                     200.0, 2.0 + (double)tl_swap_count(o->inter_draws), 5.0,
+                     3.0 * (double)(n_layers * n_layers) / 6.0}};
 }
 
 double tl_study_forwards(size_t n_layers, size_t rows)

@@ -5,15 +5,11 @@
  */
 #include "study/study_private.h"
 
-#include "twinlens/interchange.h"
+#include "study/both_circuits.h"
+#include "study/swaps.h"
 #include "twinlens/log.h"
 
 /* ---- the two circuits ------------------------------------------------------------ */
-
-typedef struct circuits {
-    tl_component_set set[TL_MODALITY_COUNT];
-    tl_position_map map;
-} circuits;
 
 tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err)
 {
@@ -56,8 +52,8 @@ static tl_status read_circuit(const tl_study *study, tl_modality modality,
     return status;
 }
 
-static tl_status read_circuits(const tl_study *study, tl_arena *arena, circuits *out,
-                               tl_error *err)
+static tl_status read_circuits(const tl_study *study, tl_arena *arena,
+                               tl_both_circuits *out, tl_error *err)
 {
     tl_span span[TL_MODALITY_COUNT];
     tl_status status = TL_OK;
@@ -86,7 +82,8 @@ static tl_study_overlap both_kinds(const tl_overlap *o, const tl_overlap_baselin
                               .deviation = b->segment[s].deviation};
 }
 
-static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *err)
+static tl_status measure_overlap(tl_study *study, const tl_both_circuits *c,
+                                 tl_error *err)
 {
     const tl_settings *how = &study->settings;
     tl_overlap o;
@@ -119,7 +116,7 @@ static tl_status measure_overlap(tl_study *study, const circuits *c, tl_error *e
 }
 
 /* Why the rest is left out, once. */
-static void tell(const tl_study *study)
+static void log_why_not(const tl_study *study)
 {
     if (!study->modalities[TL_TEXT] || !study->modalities[TL_IMAGE])
         tl_log(TL_LOG_INFO, "one modality only: no overlap, no interchange");
@@ -139,11 +136,11 @@ tl_status tl_study_compare_overlap(tl_study *study, tl_error *err)
     if (status != TL_OK || done)
         return status;
     if (!can) {
-        tell(study);
+        log_why_not(study);
         return tl_study_db_put_stage(study->db, "overlap", err);
     }
     tl_arena *arena = tl_arena_create();
-    circuits both;
+    tl_both_circuits both;
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare circuits");
     status = read_circuits(study, arena, &both, err);
@@ -155,58 +152,10 @@ tl_status tl_study_compare_overlap(tl_study *study, tl_error *err)
 
 /* ---- interchange ----------------------------------------------------------------- */
 
-size_t tl_study_swap_count(const tl_settings *settings)
-{
-    return 1 + TL_SEGMENT_COUNT * (1 + settings->inter_draws);
-}
-
-/* The host's circuit, then with each segment swapped, then each for random ones. */
-static tl_status build_swap(const tl_study *study, const circuits *c, tl_modality host,
-                            size_t index, tl_arena *arena, tl_study_swap *swap,
-                            tl_component_set *out, tl_error *err)
-{
-    const tl_modality other = host == TL_TEXT ? TL_IMAGE : TL_TEXT;
-    const bool is_random = index > TL_SEGMENT_COUNT;
-    const size_t k = is_random ? index - 1 - TL_SEGMENT_COUNT : 0,
-                 draw = k / TL_SEGMENT_COUNT,
-                 swapped = is_random    ? k % TL_SEGMENT_COUNT
-                           : index == 0 ? TL_SEGMENT_NONE
-                                        : index - 1;
-    const tl_component_set *foreign = &c->set[other];
-    tl_component_set drawn;
-    tl_arena *own =
-        tl_arena_create(); /* what was drawn is not needed once carried over */
-    tl_status status =
-        own != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
-    if (status == TL_OK && is_random) {
-        const uint64_t seed =
-            study->settings.seed + 1000003 * (draw * 6 + swapped * 2 + (size_t)host);
-        status = tl_interchange_draw(foreign, &c->map.span[other], (tl_segment)swapped,
-                                     (tl_interchange_random)study->settings.inter_rand,
-                                     seed, own, &drawn, err);
-        foreign = &drawn;
-    }
-    if (status == TL_OK)
-        status = tl_interchange_build(c->set, host, swapped, foreign, &c->map, arena,
-                                      out, err);
-    tl_arena_destroy(own);
-    if (status == TL_OK)
-        *swap = (tl_study_swap){.host = host,
-                                .swap = index,
-                                .swapped = swapped == TL_SEGMENT_NONE
-                                               ? "none"
-                                               : tl_segment_name((tl_segment)swapped),
-                                .is_random = is_random,
-                                .draw = draw,
-                                .n_heads = tl_set_count(out, TL_KIND_HEADS),
-                                .n_neurons = tl_set_count(out, TL_KIND_NEURONS)};
-    return status;
-}
-
 static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pair *pair,
                            const tl_circuit *swapped, tl_arena *arena, tl_error *err)
 {
-    const size_t n_swaps = tl_study_swap_count(&study->settings);
+    const size_t n_swaps = tl_swap_count(study->settings.inter_draws);
     tl_pair *made = NULL;
     tl_evaluation result = {.circuit = tl_arena_alloc(arena, n_swaps, sizeof(double))};
     tl_study_swap_run *rows = tl_arena_alloc(arena, n_swaps, sizeof *rows);
@@ -235,14 +184,14 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
     const size_t stage = study->stages[host][TL_STAGE_INTERCHANGE];
     const tl_study_pair *pairs = NULL;
     const tl_study_swap_run like = {.host = host};
-    const size_t n_swaps = tl_study_swap_count(&study->settings);
+    const size_t n_swaps = tl_swap_count(study->settings.inter_draws);
     tl_rows known = {0};
     size_t n_pairs = 0;
-    circuits both;
-    tl_component_set *sets = tl_arena_alloc(arena, n_swaps, sizeof *sets);
-    tl_study_swap *swaps = tl_arena_alloc(arena, n_swaps, sizeof *swaps);
+    tl_both_circuits both;
+    tl_swap *swaps = tl_arena_alloc(arena, n_swaps, sizeof *swaps);
+    tl_study_swap *rows = tl_arena_alloc(arena, n_swaps, sizeof *rows);
     tl_circuit *swapped = tl_arena_alloc(arena, n_swaps, sizeof *swapped);
-    if (sets == NULL || swaps == NULL || swapped == NULL)
+    if (swaps == NULL || rows == NULL || swapped == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", n_swaps);
     tl_status status = tl_study_db_get_pairs(study->db, host, TL_STUDY_EVALUATION,
                                              arena, &pairs, &n_pairs, err);
@@ -253,12 +202,22 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
     if (status == TL_OK)
         status = read_circuits(study, arena, &both, err);
     for (size_t i = 0; i < n_swaps && status == TL_OK; i++) {
-        status = build_swap(study, &both, host, i, arena, &swaps[i], &sets[i], err);
-        swapped[i] = (tl_circuit){.set = &sets[i]};
+        const tl_swap *s = &swaps[i];
+        status = tl_swap_make(&both, host, i, &study->settings, arena, &swaps[i], err);
+        if (status != TL_OK)
+            break;
+        rows[i] = (tl_study_swap){.host = host,
+                                  .swap = i,
+                                  .swapped = tl_swap_name(s),
+                                  .is_random = s->is_random,
+                                  .draw = s->draw,
+                                  .n_heads = s->n_heads,
+                                  .n_neurons = s->n_neurons};
+        swapped[i] = (tl_circuit){.set = &s->set};
     }
     if (status == TL_OK)
         status =
-            tl_study_db_put(study->db, &(tl_rows){TL_ROW_SWAP, swaps, n_swaps}, 1, err);
+            tl_study_db_put(study->db, &(tl_rows){TL_ROW_SWAP, rows, n_swaps}, 1, err);
     tl_progress_begin(study->progress, stage, n_done);
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = n_done; i < n_pairs && status == TL_OK; i++) {

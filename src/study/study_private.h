@@ -86,10 +86,6 @@ tl_status tl_study_validate(tl_study *study, tl_modality modality, tl_error *err
 tl_status tl_study_compare_overlap(tl_study *study, tl_error *err);
 tl_status tl_study_interchange(tl_study *study, tl_modality host, tl_error *err);
 
-/* Circuits that an interchange runs each pair under: the host's own, with each segment
- * swapped, and with each swapped for random ones. */
-size_t tl_study_swap_count(const tl_settings *settings);
-
 /* Whether there is anything to compare, now that the circuits are there. */
 tl_status tl_study_can_compare(const tl_study *study, bool *out, tl_error *err);
 

@@ -9,6 +9,7 @@
 
 #include "study/row_pairs.h"
 #include "study/answers.h"
+#include "study/cells.h"
 #include "twinlens/log.h"
 #include "twinlens/probe.h"
 
@@ -147,26 +148,18 @@ tl_status tl_study_align(tl_study *study, tl_error *err)
 
 enum { ITERATIONS = 10 /* without patching, and patched one to nine times */ };
 
-/* Windows of 5, 3, 1, each with all sources and, below them, destinations: the order in
- * which the best cell is looked for. */
+/* Windows of 5, 3, 1: the order in which the best cell is looked for. */
 static tl_status make_cells(const tl_study *study, tl_arena *arena,
                             tl_backpatch_cell **cells, size_t *n, tl_error *err)
 {
-    const size_t L = tl_model_dims(study->session.model)->n_layers, half = L / 2;
-    const bool paper = study->settings.bp_grid == TL_BP_PAPER,
-               restore = study->settings.bp_repeat == TL_BP_REPEAT_OFF;
-    tl_backpatch_cell *list = tl_arena_alloc(arena, 3 * L * L, sizeof *list);
-    if (list == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for cells");
-    *n = 0;
-    for (size_t window = 5; window <= 5; window -= 2) /* ends by wrapping */
-        for (size_t source = paper ? half + 1 : 1; source < L; source++)
-            for (size_t destination = 0; destination < source; destination++)
-                if (!paper || destination <= half)
-                    list[(*n)++] =
-                        (tl_backpatch_cell){source, destination, window, 1, restore};
-    *cells = list;
-    return TL_OK;
+    static const size_t windows[] = {5, 3, 1};
+    const tl_cell_options options = {.grid = (tl_bp_grid)study->settings.bp_grid,
+                                     .windows = {windows, 3},
+                                     .times = 1,
+                                     .restore =
+                                         study->settings.bp_repeat == TL_BP_REPEAT_OFF};
+    return tl_cells_make(&options, tl_model_dims(study->session.model)->n_layers, arena,
+                         cells, n, err);
 }
 
 /* A prompt under cells, or under one of them again and again: a character for each run.

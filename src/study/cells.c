@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * cells.c - see cells.h. */
+#include "study/cells.h"
+
+/* Layers first ... end - 1, unless others are named. */
+static tl_status choose_layers(const tl_layer_list *named, size_t first, size_t end,
+                               tl_arena *arena, tl_layer_list *out, tl_error *err)
+{
+    if (named->layers != NULL) {
+        *out = *named;
+        return TL_OK;
+    }
+    size_t *layers = tl_arena_alloc(arena, end, sizeof *layers), n = 0;
+    if (layers == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the layers");
+    for (size_t l = first; l < end; l++)
+        layers[n++] = l;
+    *out = (tl_layer_list){layers, n};
+    return TL_OK;
+}
+
+tl_status tl_cells_make(const tl_cell_options *o, size_t n_layers, tl_arena *arena,
+                        tl_backpatch_cell **cells, size_t *count, tl_error *err)
+{
+    const size_t half = n_layers / 2;
+    const bool paper = o->grid == TL_BP_PAPER,
+               named = o->sources.layers != NULL && o->destinations.layers != NULL;
+    tl_layer_list sources, destinations;
+    tl_status status = choose_layers(&o->sources, paper ? half + 1 : 0, n_layers, arena,
+                                     &sources, err);
+    if (status == TL_OK)
+        status = choose_layers(&o->destinations, 0, paper ? half + 1 : n_layers, arena,
+                               &destinations, err);
+    if (status != TL_OK)
+        return status;
+    tl_backpatch_cell *list = tl_arena_alloc(
+        arena, sources.n * destinations.n * o->windows.n + 1, sizeof *list);
+    if (list == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the cells");
+    size_t n = 0;
+    for (size_t w = 0; w < o->windows.n; w++)
+        for (size_t i = 0; i < sources.n; i++)
+            for (size_t k = 0; k < destinations.n; k++) {
+                const tl_backpatch_cell cell = {
+                    sources.layers[i], destinations.layers[k], o->windows.layers[w],
+                    o->times, o->restore};
+                if (!named && cell.destination >= cell.source)
+                    continue;
+                status = tl_backpatch_check(&cell, n_layers, err);
+                if (status != TL_OK)
+                    return status;
+                list[n++] = cell;
+            }
+    *cells = list;
+    *count = n;
+    return TL_OK;
+}
