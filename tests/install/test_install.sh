@@ -44,6 +44,20 @@ readelf -d "$lib/libtwinlens.so" | grep -q "SONAME.*\[libtwinlens.so.${version%.
 "$cc" "${flags[@]}" "$here/consumer.c" -o "$tmp/consumer" $(pkg-config --cflags --libs twinlens) || die "pkg-config"
 [ "$("$tmp/consumer")" = "$said" ] || die "a program by pkg-config"
 
+# ---- a whole study from C, and once more, when it is finished ------------------------------
+[ "$(wc -l < examples/study.c)" -le 60 ] || die "examples/study.c has more than 60 lines"
+# shellcheck disable=SC2046
+"$cc" "${flags[@]}" examples/study.c -o "$tmp/study" $(pkg-config --cflags --libs twinlens) || die "examples/study.c"
+export GOMP_SPINCOUNT=2000
+"$tmp/study" 12 "$tmp/counting" > "$tmp/found" 2> "$tmp/log" || die "a study: $(cat "$tmp/log")"
+for modality in text image; do
+    grep -qE "^$modality: right [01]\.[0-9]+ of the time; [0-9.]+ % of the components do [0-9.]+ of the job\$" "$tmp/found" ||
+        die "a study found: $(cat "$tmp/found")"
+done
+grep -q '</html>' "$tmp/counting/report.html" || die "a study without a report"
+"$tmp/study" 12 "$tmp/counting" > "$tmp/again" 2> "$tmp/log" || die "a finished study: $(cat "$tmp/log")"
+[ ! -s "$tmp/log" ] && cmp -s "$tmp/found" "$tmp/again" || die "a finished study was computed again: $(cat "$tmp/log")"
+
 # ---- libtwinlens.a: a prefix without the other -------------------------------------------
 mkdir "$tmp/static"
 cp -r "$lib" "$tmp/static/lib"
