@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * study.c - the order of things: open, plan, say what this study is, then the stages
- * one after the other, each for both modalities, so that what cannot work is found
- * before the long stages begin. The stages are in study_predict.c, study_circuit.c,
- * study_compare.c and study_probe.c.
+ * study.c - the order of things: take the settings, open model and dataset, plan the
+ * memory, open the folder, then run the stages that are not finished. A stage runs for
+ * both modalities before the next one begins, so that what cannot work is found before
+ * the long stages. Overlap, alignment and back-patching come last and run once, for both
+ * modalities together. The stages are in study_predict.c, study_look.c, study_circuit.c,
+ * study_validate.c, study_compare.c and study_probe.c.
  */
 #include "study/study_private.h"
 
