@@ -4,8 +4,11 @@
 demo: build
 	scripts/demo.sh build/release/twinlens
 
+# All tests; then those that take seconds again, with sanitizers and, where it is there, clang.
 check: setup
 	cmake --workflow --preset dev
+	cmake --workflow --preset asan-quick
+	if command -v clang >/dev/null; then cmake --workflow --preset clang-quick; fi
 
 build: setup
 	cmake --preset release >/dev/null
