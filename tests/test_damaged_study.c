@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/sha256.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "store/score_file.h"
 #include "store/study_db.h"
 #include "twinlens/report.h"

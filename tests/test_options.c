@@ -1,178 +1,128 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_options.c - command lines: what is read, and what is refused with which words.
+ * test_options.c - command lines: what is read, what is refused with which words, and what
+ * help says of a command.
  */
 #include "testing.h"
 
-#include "cli/options.h"
+#include "cli/help.h"
+#include "twinlens/circuit.h"
 
 enum { ARGS_MAX = 8 };
 
-static const tl_choice paths[] = {{"full", 0}, {"textonly", 1}, {0}};
-static const tl_choice compats[] = {{"published", 1}, {0}};
-
-/* One table with an option of every kind. */
+/* A command with an option of every sort. */
 typedef struct values {
-    bool json, out_given;
-    const char *out;
-    size_t steps, memory, prompts, draws;
-    tl_strings datasets;
-    uint64_t seed;
-    double threshold;
-    int path, compat;
+    tl_settings settings;
+    tl_strings runs, folders;
+    bool json, out_given, steps_given;
+    const char *out, *sites;
+    size_t times;
 } values;
 
-/* The words of a command line, ended by NULL, parsed into *v. */
-static tl_status parse(const char *const *words, values *v, FILE *out, bool *help,
-                       tl_error *err)
+static const tl_taken taken[] = {
+    {.name = "memory"},
+    {.name = "ig-steps", .given = offsetof(values, steps_given)},
+    {.name = "ig-path"},
+    {.name = "inter-draws", .as = "draws"},
+    {.name = "seed", .value = "0"},
+    {.name = "threshold"},
+    {.name = "pictures"},
+    {0}};
+static const tl_option own[] = {
+    {.setting = {.name = "out",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(values, out),
+                 .argument = "FILE",
+                 .help = "where to write"},
+     .required = true,
+     .given = offsetof(values, out_given)},
+    {.setting = {.name = "json", .offset = offsetof(values, json), .help = "as JSON"},
+     .is_flag = true},
+    {.setting = {.name = "folder",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(values, folders),
+                 .argument = "DIR",
+                 .help = "folders"},
+     .is_list = true},
+    {.setting = {.name = "times",
+                 .kind = TL_SETTING_COUNT,
+                 .offset = offsetof(values, times),
+                 .least = 1,
+                 .most = 9,
+                 .value = "3",
+                 .argument = "N",
+                 .help = "how often"}},
+    {.setting = {.name = "sites",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(values, sites),
+                 .value = "z",
+                 .argument = "A,B",
+                 .help = "where"}},
+    TL_OPTIONS_END};
+static const tl_command command = {.name = "test",
+                                   .summary = "to be tested",
+                                   .operands = "RUN...",
+                                   .operand_help = "folders of studies",
+                                   .operands_at = offsetof(values, runs),
+                                   .settings = taken,
+                                   .options = own};
+
+/* The words of a command line, ended by NULL, read into *v. */
+static tl_status read_words(const char *const *words, values *v, tl_error *err)
 {
     char *argv[ARGS_MAX] = {NULL};
     int argc = 0;
     for (; words[argc] != NULL; argc++)
         argv[argc] = (char *)(uintptr_t)words[argc];
-    const tl_option options[] = {
-        {.name = "out",
-         .kind = TL_OPTION_STRING,
-         .value = &v->out,
-         .argument = "FILE",
-         .help = "where to write",
-         .required = true,
-         .given = &v->out_given},
-        {.name = "json", .kind = TL_OPTION_FLAG, .value = &v->json, .help = "as JSON"},
-        {.name = "ig-steps",
-         .kind = TL_OPTION_SIZE,
-         .value = &v->steps,
-         .argument = "N",
-         .help = "steps"},
-        {.name = "seed",
-         .kind = TL_OPTION_SEED,
-         .value = &v->seed,
-         .argument = "N",
-         .help = "seed"},
-        {.name = "memory",
-         .kind = TL_OPTION_BYTES,
-         .value = &v->memory,
-         .argument = "BYTES",
-         .help = "budget"},
-        {.name = "threshold",
-         .kind = TL_OPTION_DOUBLE,
-         .value = &v->threshold,
-         .argument = "X",
-         .help = "wanted"},
-        {.name = "prompts",
-         .kind = TL_OPTION_COUNT,
-         .value = &v->prompts,
-         .argument = "N",
-         .help = "prompts, or none"},
-        {.name = "dataset",
-         .kind = TL_OPTION_STRINGS,
-         .value = &v->datasets,
-         .argument = "DIR",
-         .help = "folders"},
-        {.name = "ig-path",
-         .kind = TL_OPTION_CHOICE,
-         .value = &v->path,
-         .argument = "full|textonly",
-         .help = "path",
-         .choices = paths,
-         .published = "textonly"},
-        {.name = "draws",
-         .kind = TL_OPTION_SIZE,
-         .value = &v->draws,
-         .argument = "N",
-         .help = "draws",
-         .published = "1"},
-        {.name = "compat",
-         .kind = TL_OPTION_CHOICE,
-         .value = &v->compat,
-         .argument = "published",
-         .help = "as published",
-         .choices = compats,
-         .sets_published = true},
-    };
-    return tl_options_parse(options, sizeof options / sizeof options[0], "attribute",
-                            argc, argv, out, help, err);
+    memset(v, 0x5a, sizeof *v); /* nothing is left of what was there */
+    return tl_options_read(&command, argc, argv, v, sizeof *v, err);
 }
 
 static void both_ways_of_giving_a_value_are_read(void **state)
 {
     (void)state;
-    values v = {0};
-    bool help = true;
+    values v;
     tl_error err = {0};
     const char *words[] = {"--out=a=b", "--ig-steps", "7",        "--json",
-                           "--ig-path", "textonly",   "--seed=0", NULL};
-    assert_int_equal(parse(words, &v, stdout, &help, &err), TL_OK);
-    assert_false(help);
+                           "--ig-path", "textonly",   "--seed=5", NULL};
+    assert_int_equal(read_words(words, &v, &err), TL_OK);
     assert_string_equal(v.out, "a=b");
-    assert_true(v.out_given);
-    assert_int_equal(v.steps, 7);
-    assert_true(v.json);
-    assert_int_equal(v.path, 1);
-    assert_int_equal(v.seed, 0);
+    assert_true(v.out_given && v.steps_given && v.json);
+    assert_int_equal(v.settings.ig_steps, 7);
+    assert_int_equal(v.settings.ig_path, TL_IG_TEXT_ONLY);
+    assert_int_equal(v.settings.seed, 5);
+}
+
+static void what_is_not_given_has_its_default(void **state)
+{
+    (void)state;
+    values v;
+    tl_error err = {0};
+    const char *words[] = {"--out=x", NULL};
+    assert_int_equal(read_words(words, &v, &err), TL_OK);
+    assert_int_equal(v.settings.ig_steps, 5);
+    assert_int_equal(v.settings.seed, 0); /* the command's, not the table's */
+    assert_int_equal(v.settings.inter_draws, 5);
+    assert_int_equal(v.times, 3);
+    assert_string_equal(v.sites, "z");
+    assert_false(v.json || v.steps_given);
+    assert_true(v.runs.n == 0 && v.folders.n == 0 && v.settings.memory == 0);
 }
 
 static void some_options_may_be_given_again_and_some_be_0(void **state)
 {
     (void)state;
-    values v = {.prompts = 4};
-    bool help = false;
+    values v;
     tl_error err = {0};
-    const char *words[] = {"--out=x",   "--dataset", "b", "--dataset=a",
-                           "--prompts", "0",         NULL};
-    assert_int_equal(parse(words, &v, stdout, &help, &err), TL_OK);
-    assert_int_equal(v.prompts, 0);
-    assert_int_equal(v.datasets.n, 2);
-    assert_string_equal(v.datasets.texts[0], "b");
-    assert_string_equal(v.datasets.texts[1], "a");
-}
-
-static void sizes_in_bytes_take_a_suffix(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        size_t bytes;
-    } cases[] = {
-        {"--memory=1048576", 1048576},      {"--memory=512M", (size_t)512 << 20},
-        {"--memory=8G", (size_t)8 << 30},   {"--memory=64K", 65536},
-        {"--memory=2GiB", (size_t)2 << 30}, {"--memory=2GB", (size_t)2 << 30}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        values v = {0};
-        bool help;
-        tl_error err = {0};
-        const char *words[] = {"--out", "x", cases[i].text, NULL};
-        assert_int_equal(parse(words, &v, stdout, &help, &err), TL_OK);
-        assert_int_equal(v.memory, cases[i].bytes);
-    }
-}
-
-static void help_prints_every_option_and_asks_for_nothing(void **state)
-{
-    (void)state;
-    values v = {0};
-    bool help = false;
-    tl_error err = {0};
-    const char *words[] = {"--bogus", "--help", NULL};
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    assert_int_equal(parse(words, &v, file, &help, &err), TL_OK);
-    assert_true(help);
-    char text[2048];
-    rewind(file);
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
-    fclose(file);
-    static const char *const wanted[] = {"usage: twinlens attribute --out FILE",
-                                         "--json ",
-                                         "--ig-steps N",
-                                         "--seed N",
-                                         "--memory BYTES",
-                                         "--threshold X",
-                                         "--ig-path full|textonly",
-                                         "path [published: textonly]"};
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-        if (strstr(text, wanted[i]) == NULL)
-            fail_msg("no '%s' in:\n%s", wanted[i], text);
+    const char *words[] = {"--out=x", "--folder",   "b", "--folder=a",
+                           "run",     "--pictures", "0", NULL};
+    assert_int_equal(read_words(words, &v, &err), TL_OK);
+    assert_int_equal(v.settings.pictures, 0);
+    assert_int_equal(v.folders.n, 2);
+    assert_string_equal(v.folders.texts[0], "b");
+    assert_string_equal(v.folders.texts[1], "a");
+    assert_int_equal(v.runs.n, 1);
+    assert_string_equal(v.runs.texts[0], "run");
 }
 
 static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
@@ -183,7 +133,6 @@ static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
         const char *text;
     } cases[] = {
         {{NULL}, "--out FILE is missing"},
-        {{"out", NULL}, "'out' is no option"},
         {{"-o", "x", NULL}, "'-o' is no option"},
         {{"--", NULL}, "'--' is no option"},
         {{"--out", NULL}, "--out wants a value, FILE"},
@@ -194,28 +143,27 @@ static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
         {{"--out=x", "--ig-setps=3", NULL}, "did you mean '--ig-steps'?"},
         {{"--out=x", "--elephant", NULL}, "unknown option '--elephant'; see --help"},
         {{"--out=x", "--json=1", NULL}, "--json takes no value"},
-        {{"--out=x", "--ig-steps=0", NULL}, "--ig-steps is '0', wanted an integer"},
-        {{"--out=x", "--ig-steps=-1", NULL}, "--ig-steps is '-1'"},
-        {{"--out=x", "--ig-steps= 1", NULL}, "--ig-steps is ' 1'"},
-        {{"--out=x", "--ig-steps=1e3", NULL}, "--ig-steps is '1e3'"},
-        {{"--out=x", "--ig-steps=99999999999999999999", NULL}, "--ig-steps is '9999"},
-        {{"--out=x", "--prompts=-1", NULL}, "--prompts is '-1'"},
-        {{"--out=x", "--dataset=", NULL}, "--dataset is empty, wanted DIR"},
+        {{"--out=x", "--ig-steps=0", NULL},
+         "--ig-steps is '0', wanted an integer from 1 to 1000"},
+        {{"--out=x", "--times=10", NULL},
+         "--times is '10', wanted an integer from 1 to 9"},
+        {{"--out=x", "--draws=0", NULL},
+         "--draws is '0', wanted an integer from 1 to 10000"},
+        {{"--out=x", "--folder=", NULL}, "--folder is empty, wanted DIR"},
         {{"--out=x", "--seed=1x", NULL}, "--seed is '1x'"},
         {{"--out=x", "--memory=0", NULL}, "--memory is '0', wanted a number of bytes"},
-        {{"--out=x", "--memory=1X", NULL}, "--memory is '1X'"},
-        {{"--out=x", "--memory=1MBB", NULL}, "--memory is '1MBB'"},
-        {{"--out=x", "--memory=99999999999G", NULL}, "--memory is '99999999999G'"},
         {{"--out=x", "--threshold=nan", NULL}, "--threshold is 'nan', wanted a number"},
-        {{"--out=x", "--threshold=1,5", NULL}, "--threshold is '1,5'"},
         {{"--out=x", "--ig-path=half", NULL},
          "--ig-path is 'half', wanted one of full, textonly"},
+        {{"--out=x", "--compat=none", NULL},
+         "--compat is 'none', wanted one of published"},
+        /* A value is refused before what is missing. */
+        {{"--ig-steps=0", NULL}, "--ig-steps is '0'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        values v = {0};
-        bool help = false;
+        values v;
         tl_error err = {0};
-        const tl_status status = parse(cases[i].words, &v, stdout, &help, &err);
+        const tl_status status = read_words(cases[i].words, &v, &err);
         if (status != TL_ERR_ARGUMENT || strstr(err.text, cases[i].text) == NULL)
             fail_msg("case %zu: %s, '%s', wanted '%s'", i, tl_status_name(status),
                      err.text, cases[i].text);
@@ -231,33 +179,102 @@ static void one_option_sets_what_was_published(void **state)
         size_t draws;
         int path;
     } cases[] = {
-        {{"--out=x", NULL}, 20, 0},
-        {{"--out=x", "--compat=published", NULL}, 1, 1},
-        {{"--out=x", "--draws=3", "--compat=published", NULL}, 3, 1},
-        {{"--out=x", "--compat=published", "--ig-path=full", NULL}, 1, 0},
+        {{"--out=x", NULL}, 5, TL_IG_FULL},
+        {{"--out=x", "--compat=published", NULL}, 1, TL_IG_TEXT_ONLY},
+        {{"--out=x", "--draws=3", "--compat=published", NULL}, 3, TL_IG_TEXT_ONLY},
+        {{"--out=x", "--compat=published", "--ig-path=full", NULL}, 1, TL_IG_FULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        values v = {.draws = 20};
-        bool help = false;
+        values v;
         tl_error err = {0};
-        assert_int_equal(parse(cases[i].words, &v, stdout, &help, &err), TL_OK);
-        assert_int_equal(v.draws, cases[i].draws);
-        assert_int_equal(v.path, cases[i].path);
-        assert_int_equal(v.steps, 0);
+        assert_int_equal(read_words(cases[i].words, &v, &err), TL_OK);
+        assert_int_equal(v.settings.inter_draws, cases[i].draws);
+        assert_int_equal(v.settings.ig_path, cases[i].path);
+        assert_int_equal(v.settings.ig_steps, 5);
     }
-    assert_string_equal(tl_choice_name(paths, 1), "textonly");
-    assert_null(tl_choice_name(paths, 2));
+}
+
+static void help_names_every_option(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    assert_non_null(out);
+    tl_help_command(&command, out);
+    fclose(out);
+    static const char *const wanted[] = {
+        "usage: twinlens test RUN... --out FILE [<options>]\n",
+        "  RUN...                      folders of studies\n",
+        "  --json                      as JSON\n",
+        "  --times N                   how often (3)\n",
+        "  --ig-steps N                interpolation steps (5)\n",
+        "  --seed N                    of split, counterfactuals and random circuits "
+        "(0)",
+        "  --memory BYTES ",
+        "what is interpolated (full) [published: textonly]\n",
+        "  --draws N                   random parts of each segment of an interchange "
+        "(5)",
+        "\nattribution\n",
+        "  --compat published "};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (strstr(text, wanted[i]) == NULL)
+            fail_msg("no '%s' in:\n%s", wanted[i], text);
+    /* No line is longer than a terminal of 100 columns. */
+    for (const char *line = text; *line != '\0';) {
+        const size_t length = strcspn(line, "\n");
+        if (length > 99)
+            fail_msg("%.*s", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    free(text);
+}
+
+/* What commands take is in the table, and has a place in their values. */
+static void every_command_can_be_read_without_a_word(void **state)
+{
+    (void)state;
+    for (size_t i = 0; tl_commands[i] != NULL; i++) {
+        tl_line_option options[TL_LINE_OPTIONS];
+        const size_t n = tl_options_list(tl_commands[i], options);
+        for (size_t k = 0; k < n; k++) {
+            assert_non_null(options[k].name);
+            assert_non_null(options[k].setting->help);
+            assert_true(options[k].is_flag || options[k].setting->argument != NULL);
+            for (size_t j = 0; j < k; j++)
+                if (strcmp(options[j].name, options[k].name) == 0)
+                    fail_msg("%s has two options '%s'", tl_commands[i]->name,
+                             options[k].name);
+        }
+    }
+}
+
+static void an_extent_is_two_numbers(void **state)
+{
+    (void)state;
+    size_t width = 0, height = 0;
+    tl_error err = {0};
+    assert_int_equal(tl_options_extent("size", "252x128", &width, &height, &err),
+                     TL_OK);
+    assert_true(width == 252 && height == 128);
+    static const char *const bad[] = {"", "252", "252x", "x252", "0x5", "5x0", "5x5x5"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(tl_options_extent("size", bad[i], &width, &height, &err),
+                         TL_ERR_ARGUMENT);
+    assert_true(width == 252 && height == 128);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ways_of_giving_a_value_are_read),
+        cmocka_unit_test(what_is_not_given_has_its_default),
         cmocka_unit_test(some_options_may_be_given_again_and_some_be_0),
-        cmocka_unit_test(sizes_in_bytes_take_a_suffix),
-        cmocka_unit_test(help_prints_every_option_and_asks_for_nothing),
         cmocka_unit_test(what_is_wrong_is_refused_with_what_was_wanted),
         cmocka_unit_test(one_option_sets_what_was_published),
+        cmocka_unit_test(help_names_every_option),
+        cmocka_unit_test(every_command_can_be_read_without_a_word),
+        cmocka_unit_test(an_extent_is_two_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

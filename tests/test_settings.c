@@ -87,7 +87,8 @@ static void a_number_out_of_range_is_named_with_its_range(void **state)
     tl_settings_init(&s);
     s.threads = 99999;
     assert_int_equal(tl_settings_take(&s, &taken, &err), TL_ERR_ARGUMENT);
-    assert_string_equal(err.text, "threads is 99999, wanted at most 4096");
+    assert_string_equal(err.text,
+                        "threads is '99999', wanted an integer from 1 to 4096");
 }
 
 static void sizes_are_those_of_the_grid_or_given(void **state)

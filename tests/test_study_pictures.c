@@ -5,7 +5,7 @@
  */
 #include "testing.h"
 
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "store/score_file.h"
 #include "store/study_db.h"
 #include "twinlens/safetensors.h"

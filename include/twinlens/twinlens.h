@@ -69,6 +69,7 @@
 #include "twinlens/finding.h"
 #include "twinlens/report.h"
 #include "twinlens/rows.h"
+#include "twinlens/setting.h"
 #include "twinlens/study.h"
 
 #endif

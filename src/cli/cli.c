@@ -2,35 +2,16 @@
  * cli.c - finds the command, runs it, turns its status into 0, 1 or 2. */
 #include "cli/cli.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/help.h"
 #include "twinlens/log.h"
 #include "twinlens/version.h"
 
 enum { EXIT_MISUSE = 2 };
-
-static const tl_command *const commands[] = {
-    &tl_command_study,       &tl_command_summary,   &tl_command_inspect,
-    &tl_command_predict,     &tl_command_attribute, &tl_command_evaluate,
-    &tl_command_trace,       &tl_command_task,      &tl_command_overlap,
-    &tl_command_interchange, &tl_command_align,     &tl_command_backpatch,
-    &tl_command_validate,    &tl_command_export,    &tl_command_report,
-};
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
-
-tl_status tl_cli_misuse(tl_error *err, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return tl_fail(err, TL_ERR_ARGUMENT, "%s", text);
-}
 
 static void log_to_stderr(void *user, tl_log_level level, const char *text)
 {
@@ -49,14 +30,6 @@ static int finish(const char *what, int exit_code)
     return exit_code == EXIT_SUCCESS ? EXIT_FAILURE : exit_code;
 }
 
-static void print_overview(FILE *out)
-{
-    fprintf(out, "usage: twinlens <command> [<options>]\n\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out, "\n`twinlens help <command>` lists its options.\n");
-}
-
 static int run_command(const tl_command *command, int argc, char **argv)
 {
     tl_error err = {0};
@@ -64,17 +37,33 @@ static int run_command(const tl_command *command, int argc, char **argv)
     if (status == TL_OK)
         return finish(command->name, EXIT_SUCCESS);
     fflush(stdout);
-    fprintf(stderr, "twinlens %s: %s\n", command->name, err.text);
+    /* Messages begin with one word, which scripts can cut off. */
+    fprintf(stderr, "twinlens %.*s: %s\n", (int)strcspn(command->name, " "),
+            command->name, err.text);
     return status == TL_ERR_ARGUMENT ? EXIT_MISUSE : EXIT_FAILURE;
 }
 
-static const tl_command *find_command(const char *name)
+/* The command that the words begin with, and how many of them name it: "task
+ * import-published" is one command, "task counting" another. */
+static const tl_command *find_command(int argc, char **argv, int *n_words)
 {
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(name, commands[i]->name) == 0)
-            return commands[i];
-    fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n", name);
-    return NULL;
+    const tl_command *found = NULL;
+    *n_words = 1;
+    for (size_t i = 0; tl_commands[i] != NULL; i++) {
+        const char *name = tl_commands[i]->name;
+        const size_t length = strlen(argv[0]);
+        if (strcmp(name, argv[0]) == 0 && found == NULL)
+            found = tl_commands[i];
+        if (argc > 1 && strncmp(name, argv[0], length) == 0 && name[length] == ' ' &&
+            strcmp(name + length + 1, argv[1]) == 0) {
+            *n_words = 2;
+            return tl_commands[i];
+        }
+    }
+    if (found == NULL)
+        fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n",
+                argv[0]);
+    return found;
 }
 
 void tl_cli_wait_politely(char **argv)
@@ -87,27 +76,52 @@ void tl_cli_wait_politely(char **argv)
         execv("/proc/self/exe", argv);
 }
 
+/* `twinlens help ...`; argv is what comes behind "help". */
+static int help(int argc, char **argv)
+{
+    static const struct {
+        const char *option;
+        void (*print)(FILE *out);
+    } pages[] = {{"--man", tl_help_man},
+                 {"--markdown", tl_help_markdown},
+                 {"--bash", tl_help_bash},
+                 {"--zsh", tl_help_zsh}};
+    int n_words = 0;
+    if (argc == 0) {
+        tl_help_overview(stdout);
+        return finish("help", EXIT_SUCCESS);
+    }
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        if (strcmp(argv[0], pages[i].option) == 0) {
+            pages[i].print(stdout);
+            return finish("help", EXIT_SUCCESS);
+        }
+    const tl_command *command = find_command(argc, argv, &n_words);
+    if (command == NULL)
+        return EXIT_MISUSE;
+    tl_help_command(command, stdout);
+    return finish(command->name, EXIT_SUCCESS);
+}
+
 int tl_cli_main(int argc, char **argv)
 {
     tl_log_set(log_to_stderr, NULL);
     if (argc < 2) {
-        print_overview(stderr);
+        tl_help_overview(stderr);
         return EXIT_MISUSE;
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("twinlens %s\n", tl_version());
         return finish(argv[1], EXIT_SUCCESS);
     }
-    const bool help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0;
-    if (help && argc == 2) {
-        print_overview(stdout);
-        return finish(argv[1], EXIT_SUCCESS);
-    }
-    const tl_command *command = find_command(argv[help ? 2 : 1]);
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
+        return help(argc - 2, argv + 2);
+    int n_words = 0;
+    const tl_command *command = find_command(argc - 1, argv + 1, &n_words);
     if (command == NULL)
         return EXIT_MISUSE;
-    static char ask[] = "--help";
-    char *for_help[] = {ask};
-    return help ? run_command(command, 1, for_help)
-                : run_command(command, argc - 2, argv + 2);
+    for (int i = 1 + n_words; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return help(n_words, argv + 1);
+    return run_command(command, argc - 1 - n_words, argv + 1 + n_words);
 }

@@ -3,7 +3,7 @@
  * the same content. */
 #include <jansson.h>
 
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "cli/json_result.h"
 #include "study/row_pairs.h"
 #include "cli/shared_options.h"
@@ -99,28 +99,28 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
     return TL_OK;
 }
 
+static const tl_taken settings[] = {TL_TAKEN_MODEL,        TL_TAKEN_DATASET,
+                                    {.name = "rope"},      {.name = "align"},
+                                    {.name = "bp-filter"}, {0}};
+static const tl_option own[] = {
+    {.setting = {.name = "center",
+                 .offset = offsetof(options, centred),
+                 .help = "take away each modality's mean of the layer first"},
+     .is_flag = true},
+    TL_OPTION_JSON(options, "as JSON"),
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {0};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        TL_OPTIONS_ALIGN(o.settings),
-        TL_OPTIONS_BP_FILTER(o.settings),
-        {.name = "center",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.centred,
-         .help = "take away each modality's mean of the layer first"},
-        {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
-    };
-    return tl_session_command("align", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.settings, align, &o, err);
+    options o;
+    return tl_session_command(&tl_command_align, argc, argv, out, &o, sizeof o, align,
+                              err);
 }
 
 const tl_command tl_command_align = {
     .name = "align",
     .summary = "in which layer image tokens look like the words for the same",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "study/fingerprint.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "store/score_file.h"
+#include "study/setting_text.h"
 #include "twinlens/version.h"
 
 typedef struct options {
@@ -17,6 +18,43 @@ typedef struct options {
     const char *out;
     bool raw_sign;
 } options;
+
+/* With what they were made from, and every setting that they depend on. */
+static tl_status write_scores(tl_session *s, const options *o, const tl_scores *scores,
+                              const tl_fingerprint *made_from, size_t n_pairs,
+                              tl_error *err)
+{
+    enum { OWN = 9 };
+    char count[32];
+    const tl_study_key *keys = NULL;
+    size_t n_keys = 0;
+    snprintf(count, sizeof count, "%zu", n_pairs);
+    const tl_status status =
+        tl_settings_write_scores(&s->settings, s->arena, &keys, &n_keys, err);
+    if (status != TL_OK)
+        return status;
+    const char *const own[OWN][2] = {
+        {"twinlens", TL_VERSION},
+        {"model", tl_session_model_name(&o->settings)},
+        {"dataset", o->settings.dataset},
+        {TL_FINGERPRINT_MODEL, made_from->model},
+        {TL_FINGERPRINT_DATASET, made_from->dataset},
+        {"split", tl_choice_name(tl_part_choices, o->selection.part)},
+        {"modality", tl_modality_name((tl_modality)o->selection.modality)},
+        {"prompts", count},
+        {"signed", o->raw_sign ? "true" : "false"},
+    };
+    const char *(*metadata)[2] =
+        tl_arena_alloc(s->arena, OWN + n_keys, sizeof *metadata);
+    if (metadata == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the metadata");
+    for (size_t i = 0; i < OWN + n_keys; i++) {
+        metadata[i][0] = i < OWN ? own[i][0] : keys[i - OWN].key;
+        metadata[i][1] = i < OWN ? own[i][1] : keys[i - OWN].value;
+    }
+    return tl_score_file_write(o->out, scores, (const char *const(*)[2])metadata,
+                               OWN + n_keys, err);
+}
 
 static tl_status attribute(tl_session *s, const options *o, tl_error *err)
 {
@@ -44,60 +82,42 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     if (status != TL_OK)
         return status;
 
-    char n_pairs[32], steps[32];
-    snprintf(n_pairs, sizeof n_pairs, "%zu", n);
-    snprintf(steps, sizeof steps, "%zu", how.ig_steps > 0 ? how.ig_steps : 5);
-    const char *const metadata[][2] = {
-        {"twinlens", TL_VERSION},
-        {"model", tl_session_model_name(&o->settings)},
-        {"dataset", o->settings.dataset},
-        {TL_FINGERPRINT_MODEL, made_from.model},
-        {TL_FINGERPRINT_DATASET, made_from.dataset},
-        {"split", tl_choice_name(tl_part_choices, o->selection.part)},
-        {"modality", tl_modality_name((tl_modality)o->selection.modality)},
-        {"prompts", n_pairs},
-        {"ig_steps", steps},
-        {"ig_path", tl_choice_name(tl_ig_path_choices, s->settings.ig_path)},
-        {"rope", tl_choice_name(tl_rope_choices, s->settings.rope)},
-        {"head_reduce",
-         tl_choice_name(tl_head_reduce_choices, s->settings.head_reduce)},
-        {"prompt_reduce",
-         tl_choice_name(tl_prompt_reduce_choices, s->settings.prompt_reduce)},
-        {"signed", how.raw_sign ? "true" : "false"},
-    };
-    return tl_score_file_write(o->out, &scores, metadata,
-                               sizeof metadata / sizeof metadata[0], err);
+    return write_scores(s, o, &scores, &made_from, n, err);
 }
+
+static const tl_taken settings[] = {TL_TAKEN_MODEL,
+                                    TL_TAKEN_DATASET,
+                                    {.name = "rope"},
+                                    {.name = "ig-steps"},
+                                    {.name = "ig-path"},
+                                    {.name = "head-reduce"},
+                                    {.name = "prompt-reduce"},
+                                    {0}};
+static const tl_option own[] = {TL_OPTIONS_SELECTION(options),
+                                {.setting = {.name = "out",
+                                             .kind = TL_SETTING_TEXT,
+                                             .offset = offsetof(options, out),
+                                             .argument = "FILE",
+                                             .help = "score file to write"},
+                                 .required = true},
+                                {.setting = {.name = "signed",
+                                             .offset = offsetof(options, raw_sign),
+                                             .help = "no absolute value anywhere"},
+                                 .is_flag = true},
+                                TL_OPTIONS_END};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {0};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        TL_OPTIONS_SELECTION(o.selection),
-        {.name = "out",
-         .kind = TL_OPTION_STRING,
-         .value = &o.out,
-         .argument = "FILE",
-         .help = "score file to write",
-         .required = true},
-        TL_OPTIONS_ATTRIBUTION(o.settings),
-        {.name = "signed",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.raw_sign,
-         .help = "no absolute value anywhere"},
-    };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "attribute", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
+    (void)out;
+    options o;
+    tl_status status =
+        tl_options_read(&tl_command_attribute, argc, argv, &o, sizeof o, err);
+    if (status == TL_OK)
+        status = tl_options_check_output(o.out, err);
     tl_session s;
-    if ((status = tl_options_check_output(o.out, err)) != TL_OK ||
-        (status = tl_session_open(&o.settings, &s, err)) != TL_OK)
+    if (status == TL_OK)
+        status = tl_session_open(&o.settings, &s, err);
+    if (status != TL_OK)
         return status;
     status = attribute(&s, &o, err);
     tl_session_close(&s);
@@ -107,5 +127,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 const tl_command tl_command_attribute = {
     .name = "attribute",
     .summary = "scores of every head and neuron at every position",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/word_list.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "cli/json_result.h"
 #include "study/row_pairs.h"
 #include "study/session.h"
@@ -20,7 +20,6 @@ typedef struct options {
     tl_selection selection;
     const char *sources, *destinations, *windows;
     size_t times;
-    int grid;
     bool grid_given, json;
 } options;
 
@@ -66,9 +65,11 @@ static tl_status read_layers(const char *text, const char *option, size_t limit,
 static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena,
                               tl_backpatch_cell **out, size_t *count, tl_error *err)
 {
-    tl_cell_options cells = {.grid = (tl_bp_grid)o->grid,
+    tl_cell_options cells = {.grid = (tl_bp_grid)o->settings.bp_grid,
                              .times = o->times,
                              .restore = o->settings.bp_repeat == TL_BP_REPEAT_OFF};
+    if (o->settings.bp_grid == TL_BP_NONE)
+        return tl_cli_misuse(err, "--bp-grid none leaves no cell");
     tl_status status =
         read_layers(o->sources, "src", n_layers, arena, &cells.sources, err);
     if (status == TL_OK)
@@ -301,59 +302,57 @@ static tl_status backpatch(tl_session *s, const void *options_given, FILE *out,
     return TL_OK;
 }
 
+static const tl_taken settings[] = {
+    TL_TAKEN_MODEL,
+    TL_TAKEN_DATASET,
+    {.name = "rope"},
+    {.name = "bp-grid", .given = offsetof(options, grid_given)},
+    {.name = "bp-filter"},
+    {.name = "bp-repeat"},
+    {.name = "iter-labels"},
+    {0}};
+static const tl_option own[] = {
+    TL_OPTIONS_SELECTION(options),
+    {.setting = {.name = "src",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, sources),
+                 .unset = "a grid",
+                 .argument = "L,M",
+                 .help = "layers whose states are taken"}},
+    {.setting = {.name = "dst",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, destinations),
+                 .unset = "a grid",
+                 .argument = "L,M",
+                 .help = "layers whose states are overwritten"}},
+    {.setting = {.name = "window",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, windows),
+                 .value = "1",
+                 .argument = "W,X",
+                 .help = "how many layers around both, odd"}},
+    {.setting = {.name = "times",
+                 .kind = TL_SETTING_COUNT,
+                 .offset = offsetof(options, times),
+                 .least = 1,
+                 .most = 1000,
+                 .value = "1",
+                 .argument = "N",
+                 .help = "again, with the states of the run before"}},
+    TL_OPTION_JSON(options, "with the outcome of every prompt"),
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    static const tl_choice grids[] = {
-        {"triangle", TL_BP_TRIANGLE}, {"paper", TL_BP_PAPER}, {0}};
-    options o = {.windows = "1", .times = 1};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        TL_OPTIONS_SELECTION(o.selection),
-        {.name = "src",
-         .kind = TL_OPTION_STRING,
-         .value = &o.sources,
-         .argument = "L,M",
-         .help = "layers whose states are taken (a grid)"},
-        {.name = "dst",
-         .kind = TL_OPTION_STRING,
-         .value = &o.destinations,
-         .argument = "L,M",
-         .help = "layers whose states are overwritten (a grid)"},
-        {.name = "window",
-         .kind = TL_OPTION_STRING,
-         .value = &o.windows,
-         .argument = "W,X",
-         .help = "how many layers around both, odd (1)"},
-        {.name = "times",
-         .kind = TL_OPTION_SIZE,
-         .value = &o.times,
-         .argument = "N",
-         .help = "again, with the states of the run before (1)"},
-        {.name = "bp-grid",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.grid,
-         .argument = "triangle|paper",
-         .help = "all destinations below their source; or from the upper half of the "
-                 "layers into the lower (triangle)",
-         .choices = grids,
-         .given = &o.grid_given},
-        TL_OPTIONS_BP_FILTER(o.settings),
-        TL_OPTIONS_BP_REPEAT(o.settings),
-        TL_OPTIONS_ITER_LABELS(o.settings),
-        {.name = "json",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.json,
-         .help = "with the outcome of every prompt"},
-    };
-    return tl_session_command("backpatch", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.settings, backpatch, &o, err);
+    options o;
+    return tl_session_command(&tl_command_backpatch, argc, argv, out, &o, sizeof o,
+                              backpatch, err);
 }
 
 const tl_command tl_command_backpatch = {
     .name = "backpatch",
     .summary = "write late states of the data into earlier layers",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

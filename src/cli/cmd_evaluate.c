@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "cli/json_result.h"
 #include "study/fingerprint.h"
 #include "study/session.h"
@@ -160,71 +160,44 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     return TL_OK;
 }
 
+static const tl_taken settings[] = {
+    TL_TAKEN_MODEL,        TL_TAKEN_DATASET,
+    {.name = "rope"},      {.name = "grid", .given = offsetof(options, grid_given)},
+    {.name = "fractions"}, {.name = "pct"},
+    {.name = "faith"},     {0}};
+static const tl_option own[] = {
+    TL_OPTIONS_SELECTION(options),
+    {.setting = {.name = "scores",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, scores),
+                 .argument = "FILE",
+                 .help = "a score file of attribute or study"},
+     .required = true},
+    {.setting = {.name = "random",
+                 .kind = TL_SETTING_SEED,
+                 .offset = offsetof(options, random),
+                 .argument = "SEED",
+                 .help = "random circuits of the same sizes instead"},
+     .given = offsetof(options, random_given)},
+    {.setting = {.name = "any-scores",
+                 .offset = offsetof(options, any_scores),
+                 .help = "also scores of another model, dataset or modality"},
+     .is_flag = true},
+    TL_OPTION_JSON(options, "with the logit differences of every prompt"),
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {0};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        TL_OPTIONS_SELECTION(o.selection),
-        {.name = "scores",
-         .kind = TL_OPTION_STRING,
-         .value = &o.scores,
-         .argument = "FILE",
-         .help = "a score file of attribute or study",
-         .required = true},
-        {.name = "fractions",
-         .kind = TL_OPTION_STRING,
-         .value = &o.settings.fractions,
-         .argument = "P,Q",
-         .help = "sizes of circuits, such as 0.01,0.1 (a grid)"},
-        {.name = "grid",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.settings.grid,
-         .argument = "ref|paper",
-         .help = "27 sizes up to 0.9, or 102 up to 1 (ref)",
-         .choices = tl_grid_choices,
-         .given = &o.grid_given},
-        {.name = "pct",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.settings.rounding,
-         .argument = "exact|f32",
-         .help = "sizes as exact decimals or as floats (exact)",
-         .choices = tl_rounding_choices,
-         .published = "f32"},
-        {.name = "faith",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.settings.faith,
-         .argument = "mean_ratio|ratio_mean",
-         .help = "which column is called faithfulness",
-         .choices = tl_faith_choices},
-        {.name = "random",
-         .kind = TL_OPTION_SEED,
-         .value = &o.random,
-         .argument = "SEED",
-         .help = "random circuits of the same sizes instead",
-         .given = &o.random_given},
-        {.name = "any-scores",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.any_scores,
-         .help = "also scores of another model, dataset or modality"},
-        {.name = "json",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.json,
-         .help = "with the logit differences of every prompt"},
-    };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "evaluate", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
-    if (o.settings.fractions != NULL && o.grid_given)
-        return tl_cli_misuse(err,
-                             "--fractions and --grid are given, wanted one of them");
+    options o;
+    tl_status status =
+        tl_options_read(&tl_command_evaluate, argc, argv, &o, sizeof o, err);
+    if (status == TL_OK && o.settings.fractions != NULL && o.grid_given)
+        status =
+            tl_cli_misuse(err, "--fractions and --grid are given, wanted one of them");
     tl_session s;
-    if ((status = tl_session_open(&o.settings, &s, err)) != TL_OK)
+    if (status == TL_OK)
+        status = tl_session_open(&o.settings, &s, err);
+    if (status != TL_OK)
         return status;
     status = evaluate(&s, &o, out, err);
     tl_session_close(&s);
@@ -234,5 +207,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 const tl_command tl_command_evaluate = {
     .name = "evaluate",
     .summary = "faithfulness of circuits of given sizes",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

@@ -2,8 +2,6 @@
  *
  * cmd_import.c - `twinlens task import-published`: makes a dataset of published prompts.
  */
-#include "cli/cmd_import.h"
-
 #include "cli/options.h"
 #include "task/published_dataset.h"
 #include "twinlens/scene.h"
@@ -15,38 +13,64 @@ typedef struct options {
     bool force;
 } options;
 
-static tl_status parse(options *o, int argc, char **argv, FILE *out, bool *help,
-                       tl_error *err)
-{
-    tl_choice families[TL_PUBLISHED_FAMILIES + 1] = {0}, tasks[TL_TASKS + 1] = {0};
-    for (int i = 0; i < TL_PUBLISHED_FAMILIES; i++)
-        families[i] = (tl_choice){tl_published_family_name((tl_published_family)i), i};
-    for (int i = 0; i < TL_TASKS; i++)
-        tasks[i] = (tl_choice){tl_task_name((tl_task)i), i};
-    const tl_option table[] = {
-        {"csv-text", TL_OPTION_STRING, &o->source.csv[TL_TEXT], "FILE",
-         "the published table of textual prompts", .required = true},
-        {"csv-image", TL_OPTION_STRING, &o->source.csv[TL_IMAGE], "FILE",
-         "the published table of prompts with pictures", .required = true},
-        {"images", TL_OPTION_STRING, &o->source.pictures, "DIR",
-         "the folder that the table's paths of pictures start from; without it only "
-         "text "
-         "rows are written",
-         .required = false},
-        {"model-family", TL_OPTION_CHOICE, &o->family, "FAMILY",
-         "whose prompts they are: qwen2_vl, llava (Pixtral) or gemma3",
-         .choices = families, .required = true},
-        {"task", TL_OPTION_CHOICE, &o->task, "NAME",
-         "counting, arithmetic, color_ordering, factual_recall or sentiment",
-         .choices = tasks, .required = true},
-        {"out", TL_OPTION_STRING, &o->folder, "DIR",
-         "the dataset's folder, new or empty", .required = true},
-        {"force", TL_OPTION_FLAG, &o->force, NULL, "replace a dataset that is in DIR",
-         .required = false},
-    };
-    return tl_options_parse(table, sizeof table / sizeof table[0],
-                            "task import-published", argc, argv, out, help, err);
-}
+static const tl_choice families[] = {{"qwen2_vl", TL_PUBLISHED_QWEN2_VL},
+                                     {"llava", TL_PUBLISHED_LLAVA},
+                                     {"gemma3", TL_PUBLISHED_GEMMA3},
+                                     {0}};
+static const tl_choice tasks[] = {{"counting", TL_TASK_COUNTING},
+                                  {"arithmetic", TL_TASK_ARITHMETIC},
+                                  {"color_ordering", TL_TASK_COLOR_ORDERING},
+                                  {"factual_recall", TL_TASK_FACTUAL_RECALL},
+                                  {"sentiment", TL_TASK_SENTIMENT},
+                                  {0}};
+
+static const tl_option own[] = {
+    {.setting = {.name = "csv-text",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, source.csv[TL_TEXT]),
+                 .argument = "FILE",
+                 .help = "the published table of textual prompts"},
+     .required = true},
+    {.setting = {.name = "csv-image",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, source.csv[TL_IMAGE]),
+                 .argument = "FILE",
+                 .help = "the published table of prompts with pictures"},
+     .required = true},
+    {.setting =
+         {.name = "images",
+          .kind = TL_SETTING_TEXT,
+          .offset = offsetof(options, source.pictures),
+          .argument = "DIR",
+          .help =
+              "the folder that the table's paths of pictures start from; without it "
+              "only text rows are written"}},
+    {.setting = {.name = "model-family",
+                 .kind = TL_SETTING_CHOICE,
+                 .offset = offsetof(options, family),
+                 .choices = families,
+                 .argument = "FAMILY",
+                 .help = "whose prompts they are: qwen2_vl, llava (Pixtral) or gemma3"},
+     .required = true},
+    {.setting =
+         {.name = "task",
+          .kind = TL_SETTING_CHOICE,
+          .offset = offsetof(options, task),
+          .choices = tasks,
+          .argument = "NAME",
+          .help = "counting, arithmetic, color_ordering, factual_recall or sentiment"},
+     .required = true},
+    {.setting = {.name = "out",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, folder),
+                 .argument = "DIR",
+                 .help = "the dataset's folder, new or empty"},
+     .required = true},
+    {.setting = {.name = "force",
+                 .offset = offsetof(options, force),
+                 .help = "replace a dataset that is in DIR"},
+     .is_flag = true},
+    TL_OPTIONS_END};
 
 static void print(const options *o, const tl_published_report *r, FILE *out)
 {
@@ -68,13 +92,13 @@ static void print(const options *o, const tl_published_report *r, FILE *out)
             r->n_prompts);
 }
 
-tl_status tl_cli_import_published(int argc, char **argv, FILE *out, tl_error *err)
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {0};
-    bool help = false;
+    options o;
     tl_published_report report;
-    tl_status status = parse(&o, argc, argv, out, &help, err);
-    if (status != TL_OK || help)
+    tl_status status =
+        tl_options_read(&tl_command_import, argc, argv, &o, sizeof o, err);
+    if (status != TL_OK)
         return status;
     o.source.family = (tl_published_family)o.family;
     o.source.task = (tl_task)o.task;
@@ -83,3 +107,10 @@ tl_status tl_cli_import_published(int argc, char **argv, FILE *out, tl_error *er
         print(&o, &report, out);
     return status;
 }
+
+const tl_command tl_command_import = {
+    .name = "task import-published",
+    .summary = "make a dataset of published prompts",
+    .options = own,
+    .run = run,
+};

@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "cli/cli.h"
+#include "cli/shared_options.h"
 #include "study/memory_plan.h"
 #include "cli/options.h"
 #include "study/session.h"
@@ -394,37 +394,38 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     return TL_OK;
 }
 
+static const tl_taken settings[] = {{.name = "model"}, {0}};
+static const tl_option own[] = {
+    {.setting = {.name = "prompt-tokens",
+                 .kind = TL_SETTING_COUNT,
+                 .offset = offsetof(options, n_pos),
+                 .least = 1,
+                 .most = MOST_TOKENS,
+                 .value = "256",
+                 .argument = "T",
+                 .help = "plan memory for prompts of this length, images not counted"}},
+    {.setting = {.name = "image-size",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, image_size),
+                 .argument = "WxH",
+                 .help = "and with a picture of so many pixels in each"}},
+    {.setting = {.name = "batch",
+                 .kind = TL_SETTING_COUNT,
+                 .offset = offsetof(options, batch),
+                 .least = 1,
+                 .most = MOST_TOKENS,
+                 .value = "1",
+                 .argument = "N",
+                 .help = "and this many of them in a pass"}},
+    TL_OPTION_JSON(options, "as JSON"),
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {.n_pos = 256, .batch = 1};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        {.name = "model",
-         .kind = TL_OPTION_STRING,
-         .value = &o.settings.model,
-         .argument = "DIR",
-         .help = "a Hugging Face model folder or hub cache entry (the bundled model)"},
-        {.name = "prompt-tokens",
-         .kind = TL_OPTION_SIZE,
-         .value = &o.n_pos,
-         .argument = "T",
-         .help = "plan memory for prompts of this length, images not counted (256)"},
-        {.name = "image-size",
-         .kind = TL_OPTION_STRING,
-         .value = &o.image_size,
-         .argument = "WxH",
-         .help = "and with a picture of so many pixels in each"},
-        {.name = "batch",
-         .kind = TL_OPTION_SIZE,
-         .value = &o.batch,
-         .argument = "N",
-         .help = "and this many of them in a pass (1)"},
-        {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
-    };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "inspect", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
+    options o;
+    tl_status status =
+        tl_options_read(&tl_command_inspect, argc, argv, &o, sizeof o, err);
+    if (status != TL_OK)
         return status;
     if (o.n_pos > MOST_TOKENS / o.batch)
         return tl_cli_misuse(err,
@@ -451,5 +452,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 const tl_command tl_command_inspect = {
     .name = "inspect",
     .summary = "what a model is, its components, and the memory that prompts take",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <math.h>
 
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "cli/json_result.h"
 #include "cli/shared_options.h"
 #include "study/swaps.h"
@@ -227,47 +227,31 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
     return status;
 }
 
+static const tl_taken settings[] = {TL_TAKEN_MODEL,
+                                    TL_TAKEN_DATASET,
+                                    {.name = "rope"},
+                                    {.name = "pct"},
+                                    {.name = "inter-rand"},
+                                    {.name = "inter-draws", .as = "rand-draws"},
+                                    {.name = "seed", .value = "0"},
+                                    {.name = "faith", .value = "ratio_mean"},
+                                    {0}};
+static const tl_option own[] = {
+    TL_OPTIONS_BOTH(options), TL_OPTION_SPLIT(offsetof(options, part)),
+    TL_OPTION_JSON(options, "with the logit differences of every prompt"),
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {.part = TL_PART_NONE};
-    tl_settings_init(&o.settings);
-    o.settings.seed = 0;
-    o.settings.faith = TL_FAITH_RATIO_MEAN;
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        TL_OPTIONS_BOTH(o.both),
-        {.name = "split",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.part,
-         .argument = "discovery|evaluation",
-         .help = "only the prompts of this part (all)",
-         .choices = tl_part_choices},
-        TL_OPTIONS_INTERCHANGE(o.settings, "rand-draws"),
-        {.name = "seed",
-         .kind = TL_OPTION_SEED,
-         .value = &o.settings.seed,
-         .argument = "S",
-         .help = "of the random parts (0)"},
-        {.name = "faith",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.settings.faith,
-         .argument = "mean_ratio|ratio_mean",
-         .help = "mean of the prompts' ratios, or ratio of the means (ratio_mean)",
-         .choices = tl_faith_choices,
-         .published = "mean_ratio"},
-        {.name = "json",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.json,
-         .help = "with the logit differences of every prompt"},
-    };
-    return tl_session_command("interchange", table, sizeof table / sizeof table[0],
-                              argc, argv, out, &o.settings, interchange, &o, err);
+    options o;
+    return tl_session_command(&tl_command_interchange, argc, argv, out, &o, sizeof o,
+                              interchange, err);
 }
 
 const tl_command tl_command_interchange = {
     .name = "interchange",
     .summary = "whether parts of a text and an image circuit do each other's job",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 #include "study/both_circuits.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "cli/shared_options.h"
 #include "twinlens/statistics.h"
 
@@ -126,30 +126,28 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
     return TL_OK;
 }
 
+static const tl_taken settings[] = {TL_TAKEN_MODEL,
+                                    TL_TAKEN_DATASET,
+                                    {.name = "pct"},
+                                    {.name = "rand-match"},
+                                    {.name = "rand-draws"},
+                                    {.name = "niou"},
+                                    {.name = "seed", .value = "0"},
+                                    {0}};
+static const tl_option own[] = {TL_OPTIONS_BOTH(options),
+                                TL_OPTION_JSON(options, "as JSON"), TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {.json = false};
-    tl_settings_init(&o.settings);
-    o.settings.seed = 0;
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_BOTH(o.both),
-        TL_OPTIONS_COMPAT,
-        TL_OPTIONS_OVERLAP(o.settings),
-        {.name = "seed",
-         .kind = TL_OPTION_SEED,
-         .value = &o.settings.seed,
-         .argument = "S",
-         .help = "of the random circuits (0)"},
-        {.name = "json", .kind = TL_OPTION_FLAG, .value = &o.json, .help = "as JSON"},
-    };
-    return tl_session_command("overlap", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.settings, overlap, &o, err);
+    options o;
+    return tl_session_command(&tl_command_overlap, argc, argv, out, &o, sizeof o,
+                              overlap, err);
 }
 
 const tl_command tl_command_overlap = {
     .name = "overlap",
     .summary = "how far a text and an image circuit are the same parts",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

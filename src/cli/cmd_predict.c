@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "base/word_list.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "study/answers.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
@@ -270,44 +270,34 @@ static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *
     return TL_OK;
 }
 
+static const tl_taken settings[] = {
+    TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {.name = "acc"}, {0}};
+static const tl_option own[] = {
+    {.setting = {.name = "modality",
+                 .kind = TL_SETTING_CHOICE,
+                 .offset = offsetof(options, modality),
+                 .choices = tl_modality_choices,
+                 .unset = "all",
+                 .argument = "text|image",
+                 .help = "only these prompts"},
+     .given = offsetof(options, modality_given)},
+    {.setting = {.name = "ids",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, ids),
+                 .argument = "A,B",
+                 .help = "only the prompts with these ids"}},
+    TL_OPTION_JSON(options, "one JSON object a line, with token ids"),
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {0};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        {.name = "modality",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.modality,
-         .argument = "text|image",
-         .help = "only these prompts",
-         .choices = tl_modality_choices,
-         .given = &o.modality_given},
-        {.name = "ids",
-         .kind = TL_OPTION_STRING,
-         .value = &o.ids,
-         .argument = "A,B",
-         .help = "only the prompts with these ids"},
-        {.name = "acc",
-         .kind = TL_OPTION_CHOICE,
-         .value = &o.settings.accuracy,
-         .argument = "limited|full",
-         .help = "best of the labels, or of the whole vocabulary (limited)",
-         .choices = tl_accuracy_choices},
-        {.name = "json",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.json,
-         .help = "one JSON object a line, with token ids"},
-    };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                        "predict", argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
+    options o;
+    tl_status status =
+        tl_options_read(&tl_command_predict, argc, argv, &o, sizeof o, err);
     tl_session s;
-    if ((status = tl_session_open(&o.settings, &s, err)) != TL_OK)
+    if (status == TL_OK)
+        status = tl_session_open(&o.settings, &s, err);
+    if (status != TL_OK)
         return status;
     size_t *rows = NULL, n = 0;
     tally count = {0};
@@ -327,5 +317,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 const tl_command tl_command_predict = {
     .name = "predict",
     .summary = "what the model answers to every prompt",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

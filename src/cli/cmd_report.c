@@ -1,47 +1,42 @@
 /* SPDX-License-Identifier: MIT
  * cmd_report.c - `twinlens report RUN... [--out FILE]`: studies as one HTML page. */
-#include <stdbool.h>
-#include <string.h>
-
 #include "base/file.h"
-#include "cli/cli.h"
+#include "cli/options.h"
 #include "twinlens/report.h"
 
-static const char help[] =
-    "usage: twinlens report RUN... [--out FILE]\n\n"
-    "  RUN         folder of a study; several go into one page\n"
-    "  --out FILE  the page (RUN/report.html; needed for several)\n";
+typedef struct options {
+    tl_strings runs;
+    const char *page;
+} options;
+
+static const tl_option own[] = {
+    {.setting = {.name = "out",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, page),
+                 .unset = "RUN/report.html; needed for several",
+                 .argument = "FILE",
+                 .help = "the page"}},
+    TL_OPTIONS_END};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    const char *path = NULL;
-    int n = 0;
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
-            fputs(help, out);
-            return TL_OK;
-        }
-        if (strcmp(argv[i], "--out") == 0 && i + 1 < argc)
-            path = argv[++i];
-        else if (argv[i][0] == '-')
-            return tl_cli_misuse(
-                err, "unknown option '%s', or it has no value; see --help", argv[i]);
-        else
-            argv[n++] = argv[i]; /* the folders, in front */
-    }
-    if (n == 0)
-        return tl_cli_misuse(err, "wanted the folder of a study; see --help");
-    if (path == NULL && n > 1)
-        return tl_cli_misuse(
-            err, "%d studies make one page: wanted its name, --out FILE", n);
-    tl_arena *arena = tl_arena_create();
-    if (arena != NULL && path == NULL)
-        path = tl_path_join(arena, argv[0], "report.html");
+    options o;
     tl_status status =
-        path != NULL ? tl_report_write((const char *const *)argv, (size_t)n, path, err)
-                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+        tl_options_read(&tl_command_report, argc, argv, &o, sizeof o, err);
+    if (status != TL_OK)
+        return status;
+    if (o.runs.n == 0)
+        return tl_cli_misuse(err, "wanted the folder of a study; see --help");
+    if (o.page == NULL && o.runs.n > 1)
+        return tl_cli_misuse(
+            err, "%zu studies make one page: wanted its name, --out FILE", o.runs.n);
+    tl_arena *arena = tl_arena_create();
+    if (arena != NULL && o.page == NULL)
+        o.page = tl_path_join(arena, o.runs.texts[0], "report.html");
+    status = o.page != NULL ? tl_report_write(o.runs.texts, o.runs.n, o.page, err)
+                            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     if (status == TL_OK)
-        fprintf(out, "%s\n", path);
+        fprintf(out, "%s\n", o.page);
     tl_arena_destroy(arena);
     return status;
 }
@@ -49,5 +44,9 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 const tl_command tl_command_report = {
     .name = "report",
     .summary = "studies as one HTML page",
+    .operands = "RUN...",
+    .operand_help = "folder of a study; several go into one page",
+    .operands_at = offsetof(options, runs),
+    .options = own,
     .run = run,
 };

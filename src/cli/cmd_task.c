@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "cli/cli.h"
-#include "cli/cmd_import.h"
+#include "cli/command.h"
 #include "cli/options.h"
 #include "twinlens/model.h"
 #include "twinlens/scene.h"
 
 typedef struct options {
+    tl_strings names;
     tl_scene_options scene;
     int style, content, modality;
     const char *folder, *sheet, *size, *model;
@@ -46,59 +46,77 @@ static tl_status parse_task(const char *name, tl_task *out, tl_error *err)
                          name);
 }
 
-static tl_status parse(options *o, int argc, char **argv, FILE *out, bool *help,
-                       tl_error *err)
-{
-    const tl_option table[] = {
-        {"out", TL_OPTION_STRING, &o->folder, "DIR",
-         "the dataset's folder, new or empty", .required = false},
-        {"n", TL_OPTION_SIZE, &o->n, "N", "pairs of prompts (200)", .required = false},
-        {"seed", TL_OPTION_SEED, &o->seed, "S", "of the random choices (0)",
-         .required = false},
-        {"size", TL_OPTION_STRING, &o->size, "WxH",
-         "of the pictures in pixels (252x252, arithmetic 338x75; small: 112x112 and "
-         "less)",
-         .required = false},
-        {"style", TL_OPTION_CHOICE, &o->style, "STYLE",
-         "published: wording and quantities of the paper; small: short, as the bundled "
-         "model was taught (published)",
-         .choices = styles},
-        {"content", TL_OPTION_CHOICE, &o->content, "SIDE",
-         "all, train, or held-out: the eighth of all scenes that train never has (all)",
-         .choices = contents},
-        {"modality", TL_OPTION_CHOICE, &o->modality, "M", "text, image or both (both)",
-         .choices = modalities},
-        {"model", TL_OPTION_STRING, &o->model, "DIR",
-         "only prompts that are as long as most in this model's tokens, as circuits "
-         "want them; its tokenizer.json is all that is read",
-         .required = false},
-        {"sheet", TL_OPTION_STRING, &o->sheet, "FILE.png",
-         "also draw the first scenes on one page, with prompts and answers",
-         .required = false},
-        {"force", TL_OPTION_FLAG, &o->force, NULL, "replace a dataset that is in DIR",
-         .required = false},
-    };
-    /* The task's name comes first, or after the options. */
-    const char *name = NULL;
-    if (argc > 0 && argv[0][0] != '-') {
-        name = argv[0];
-        argc--;
-        argv++;
-    }
-    const tl_status status = tl_options_parse(table, sizeof table / sizeof table[0],
-                                              "task NAME", argc, argv, out, help, err);
-    if (*help)
-        fputs("\nNAME is counting, arithmetic, color_ordering, factual_recall or "
-              "sentiment; or import-published, which has options of its own.\n",
-              out);
-    if (status != TL_OK || *help)
-        return status;
-    if (name == NULL)
-        return tl_cli_misuse(err, "wanted the name of a task first; see --help");
-    if (o->folder == NULL && o->sheet == NULL)
-        return tl_cli_misuse(err, "wanted --out or --sheet; see --help");
-    return parse_task(name, &o->scene.task, err);
-}
+static const tl_option own[] = {
+    {.setting = {.name = "out",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, folder),
+                 .argument = "DIR",
+                 .help = "the dataset's folder, new or empty"}},
+    {.setting = {.name = "n",
+                 .kind = TL_SETTING_COUNT,
+                 .offset = offsetof(options, n),
+                 .least = 1,
+                 .most = 1000000000,
+                 .value = "200",
+                 .argument = "N",
+                 .help = "pairs of prompts"}},
+    {.setting = {.name = "seed",
+                 .kind = TL_SETTING_SEED,
+                 .offset = offsetof(options, seed),
+                 .value = "0",
+                 .argument = "S",
+                 .help = "of the random choices"}},
+    {.setting = {.name = "size",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, size),
+                 .unset = "252x252, arithmetic 338x75; small: 112x112 and less",
+                 .argument = "WxH",
+                 .help = "of the pictures in pixels"}},
+    {.setting =
+         {.name = "style",
+          .kind = TL_SETTING_CHOICE,
+          .offset = offsetof(options, style),
+          .choices = styles,
+          .value = "published",
+          .argument = "STYLE",
+          .help =
+              "published: wording and quantities of the paper; small: short, as the "
+              "bundled model was taught"}},
+    {.setting = {.name = "content",
+                 .kind = TL_SETTING_CHOICE,
+                 .offset = offsetof(options, content),
+                 .choices = contents,
+                 .value = "all",
+                 .argument = "SIDE",
+                 .help = "all, train, or held-out: the eighth of all scenes that train "
+                         "never has"}},
+    {.setting = {.name = "modality",
+                 .kind = TL_SETTING_CHOICE,
+                 .offset = offsetof(options, modality),
+                 .choices = modalities,
+                 .value = "both",
+                 .argument = "text|image|both",
+                 .help = "which prompts to make"}},
+    {.setting = {.name = "model",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, model),
+                 .argument = "DIR",
+                 .help =
+                     "only prompts that are as long as most in this model's tokens, as "
+                     "circuits want them; its tokenizer.json is all that is read"}},
+    {.setting =
+         {.name = "sheet",
+          .kind = TL_SETTING_TEXT,
+          .offset = offsetof(options, sheet),
+          .argument = "FILE",
+          .help =
+              "also draw the first scenes on one page, a PNG file, with prompts and "
+              "answers"}},
+    {.setting = {.name = "force",
+                 .offset = offsetof(options, force),
+                 .help = "replace a dataset that is in DIR"},
+     .is_flag = true},
+    TL_OPTIONS_END};
 
 static tl_status open_tokenizer(const char *model, tl_tokenizer **out, tl_error *err)
 {
@@ -117,12 +135,15 @@ static tl_status open_tokenizer(const char *model, tl_tokenizer **out, tl_error 
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    if (argc > 0 && strcmp(argv[0], "import-published") == 0)
-        return tl_cli_import_published(argc - 1, argv + 1, out, err);
-    options o = {.n = 200};
-    bool help = false;
-    tl_status status = parse(&o, argc, argv, out, &help, err);
-    if (status != TL_OK || help)
+    options o;
+    tl_status status = tl_options_read(&tl_command_task, argc, argv, &o, sizeof o, err);
+    if (status != TL_OK)
+        return status;
+    if (o.names.n != 1)
+        return tl_cli_misuse(err, "wanted the name of a task first; see --help");
+    if (o.folder == NULL && o.sheet == NULL)
+        return tl_cli_misuse(err, "wanted --out or --sheet; see --help");
+    if ((status = parse_task(o.names.texts[0], &o.scene.task, err)) != TL_OK)
         return status;
     o.scene.style = (tl_style)o.style;
     o.scene.content = (tl_content)o.content;
@@ -152,5 +173,9 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 const tl_command tl_command_task = {
     .name = "task",
     .summary = "make a dataset of one of the five tasks, with its pictures",
+    .operands = "NAME",
+    .operand_help = "counting, arithmetic, color_ordering, factual_recall or sentiment",
+    .operands_at = offsetof(options, names),
+    .options = own,
     .run = run,
 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/word_list.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "twinlens/capture.h"
@@ -168,7 +168,7 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
         {"model", tl_session_model_name(&o->settings)},
         {"dataset", o->settings.dataset},
         {"id", o->id},
-        {"rope", tl_choice_name(tl_rope_choices, s->settings.rope)},
+        {"rope", tl_choice_name(tl_settings_find("rope")->choices, s->settings.rope)},
     };
     if (status == TL_OK)
         status = tl_safetensors_write(o->out, list, n, metadata,
@@ -178,44 +178,45 @@ done:
     return status;
 }
 
+static const tl_taken settings[] = {
+    TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {0}};
+static const tl_option own[] = {
+    {.setting = {.name = "id",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, id),
+                 .argument = "ID",
+                 .help = "the prompt"},
+     .required = true},
+    {.setting = {.name = "out",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, out),
+                 .argument = "FILE",
+                 .help = "safetensors file to write"},
+     .required = true},
+    {.setting = {.name = "grad",
+                 .offset = offsetof(options, gradient),
+                 .help = "also the gradient of the logit difference"},
+     .is_flag = true},
+    {.setting = {.name = "sites",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, sites),
+                 .value = "resid_pre,z,mlp_post,resid_post,logits",
+                 .argument = "A,B",
+                 .help = "which sites"}},
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {.sites = "resid_pre,z,mlp_post,resid_post,logits"};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        {.name = "id",
-         .kind = TL_OPTION_STRING,
-         .value = &o.id,
-         .argument = "ID",
-         .help = "the prompt",
-         .required = true},
-        {.name = "out",
-         .kind = TL_OPTION_STRING,
-         .value = &o.out,
-         .argument = "FILE",
-         .help = "safetensors file to write",
-         .required = true},
-        {.name = "grad",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.gradient,
-         .help = "also the gradient of the logit difference"},
-        {.name = "sites",
-         .kind = TL_OPTION_STRING,
-         .value = &o.sites,
-         .argument = "A,B",
-         .help = "which (resid_pre,z,mlp_post,resid_post,logits)"},
-    };
-    bool help = false;
-    tl_status status = tl_options_parse(table, sizeof table / sizeof table[0], "trace",
-                                        argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
+    (void)out;
+    options o;
+    tl_status status =
+        tl_options_read(&tl_command_trace, argc, argv, &o, sizeof o, err);
+    if (status == TL_OK)
+        status = tl_options_check_output(o.out, err);
     tl_session s;
-    if ((status = tl_options_check_output(o.out, err)) != TL_OK ||
-        (status = tl_session_open(&o.settings, &s, err)) != TL_OK)
+    if (status == TL_OK)
+        status = tl_session_open(&o.settings, &s, err);
+    if (status != TL_OK)
         return status;
     wanted want = {0};
     status = parse_sites(o.sites, s.arena, &want, err);
@@ -228,5 +229,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 const tl_command tl_command_trace = {
     .name = "trace",
     .summary = "activations and gradients of one prompt, as safetensors",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/word_list.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "cli/json_result.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
@@ -249,47 +249,54 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     return status;
 }
 
+static const tl_taken settings[] = {
+    TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {0}};
+static const tl_option own[] = {
+    TL_OPTIONS_SELECTION(options),
+    {.setting = {.name = "ig-steps",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, steps),
+                 .value = "1,5,20",
+                 .argument = "M,N",
+                 .help = "interpolation steps to judge; the last choose the sample"}},
+    {.setting =
+         {.name = "sample",
+          .kind = TL_SETTING_COUNT,
+          .offset = offsetof(options, sample),
+          .least = 1,
+          .most = 1000000,
+          .value = "48",
+          .argument = "N",
+          .help = "heads, and as many neurons, a prompt: a third each of the largest "
+                  "scores, of middling ones and of all"}},
+    {.setting = {.name = "prompts",
+                 .kind = TL_SETTING_COUNT,
+                 .offset = offsetof(options, prompts),
+                 .least = 1,
+                 .most = 1000000,
+                 .value = "8",
+                 .argument = "N",
+                 .help = "at most so many pairs of prompts"}},
+    {.setting = {.name = "seed",
+                 .kind = TL_SETTING_SEED,
+                 .offset = offsetof(options, seed),
+                 .value = "0",
+                 .argument = "S",
+                 .help = "of the sample"}},
+    TL_OPTION_JSON(options, "with every component that was patched"),
+    TL_OPTIONS_END};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    options o = {.steps = "1,5,20", .sample = 48, .prompts = 8};
-    tl_settings_init(&o.settings);
-    const tl_option table[] = {
-        TL_OPTIONS_MODEL(o.settings),
-        TL_OPTIONS_DATASET(o.settings),
-        TL_OPTIONS_ROPE(o.settings),
-        TL_OPTIONS_SELECTION(o.selection),
-        {.name = "ig-steps",
-         .kind = TL_OPTION_STRING,
-         .value = &o.steps,
-         .argument = "M,N",
-         .help = "interpolation steps to judge; the last choose the sample (1,5,20)"},
-        {.name = "sample",
-         .kind = TL_OPTION_SIZE,
-         .value = &o.sample,
-         .argument = "N",
-         .help = "heads, and as many neurons, a prompt: a third each of the largest "
-                 "scores, of middling ones and of all (48)"},
-        {.name = "prompts",
-         .kind = TL_OPTION_SIZE,
-         .value = &o.prompts,
-         .argument = "N",
-         .help = "at most so many pairs of prompts (8)"},
-        {.name = "seed",
-         .kind = TL_OPTION_SEED,
-         .value = &o.seed,
-         .argument = "S",
-         .help = "of the sample (0)"},
-        {.name = "json",
-         .kind = TL_OPTION_FLAG,
-         .value = &o.json,
-         .help = "with every component that was patched"},
-    };
-    return tl_session_command("validate", table, sizeof table / sizeof table[0], argc,
-                              argv, out, &o.settings, validate, &o, err);
+    options o;
+    return tl_session_command(&tl_command_validate, argc, argv, out, &o, sizeof o,
+                              validate, err);
 }
 
 const tl_command tl_command_validate = {
     .name = "validate",
     .summary = "attributed scores beside the exact effects of patching",
+    .settings = settings,
+    .options = own,
     .run = run,
 };

@@ -2,116 +2,66 @@
  * options.c - see options.h. */
 #include "cli/options.h"
 
-#include <errno.h>
-#include <math.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "twinlens/arena.h"
+#include "study/setting_text.h"
 
-enum { MOST_OPTIONS = 64 };
+/* ---- what a command takes -------------------------------------------------------- */
 
-static tl_status parse_whole(const char *name, const char *text, uint64_t least,
-                             uint64_t most, uint64_t *out, tl_error *err)
+static const tl_choice compats[] = {{"published", 1}, {0}};
+const tl_setting tl_compat_setting = {
+    .name = "compat",
+    .kind = TL_SETTING_CHOICE,
+    .choices = compats,
+    .argument = "published",
+    .help = "every setting that is not given as the published program has it",
+};
+
+static bool is_compat(const tl_line_option *o)
 {
-    char *end = NULL;
-    errno = 0;
-    const unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < least ||
-        value > most)
-        return tl_cli_misuse(err, "--%s is '%s', wanted an integer of at least %llu",
-                             name, text, (unsigned long long)least);
-    *out = value;
-    return TL_OK;
+    return o->setting == &tl_compat_setting;
 }
 
-static tl_status parse_bytes(const char *name, const char *text, size_t *out,
-                             tl_error *err)
+size_t tl_options_list(const tl_command *command, tl_line_option out[TL_LINE_OPTIONS])
 {
-    static const char suffixes[] = "KMGT";
-    char *end = NULL;
-    errno = 0;
-    const unsigned long long value = strtoull(text, &end, 10);
-    unsigned shift = 0;
-    const char *suffix = *end != '\0' ? strchr(suffixes, *end) : NULL;
-    if (suffix != NULL) {
-        shift = 10u * (unsigned)(suffix - suffixes + 1);
-        end++;
-        if (strcmp(end, "B") == 0 || strcmp(end, "iB") == 0)
-            end += strlen(end);
+    size_t n = 0;
+    bool any_published = false;
+    for (const tl_option *o = command->options; o != NULL && o->setting.name; o++)
+        out[n++] = (tl_line_option){.name = o->setting.name,
+                                    .value = o->setting.value,
+                                    .setting = &o->setting,
+                                    .is_flag = o->is_flag,
+                                    .is_list = o->is_list,
+                                    .required = o->required,
+                                    .given = o->given};
+    for (const tl_taken *t = command->settings; t != NULL && t->name; t++) {
+        const tl_setting *s = tl_settings_find(t->name);
+        assert(s != NULL && n + 1 < TL_LINE_OPTIONS);
+        out[n++] = (tl_line_option){.name = t->as != NULL ? t->as : s->name,
+                                    .value = t->value != NULL ? t->value : s->value,
+                                    .setting = s,
+                                    .is_taken = true,
+                                    .required = t->required,
+                                    .given = t->given};
+        any_published = any_published || s->published != NULL;
     }
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value == 0 ||
-        value > SIZE_MAX >> shift)
-        return tl_cli_misuse(
-            err, "--%s is '%s', wanted a number of bytes such as 500M or 8G", name,
-            text);
-    *out = (size_t)value << shift;
-    return TL_OK;
+    if (any_published)
+        out[n++] = (tl_line_option){.name = tl_compat_setting.name,
+                                    .setting = &tl_compat_setting};
+    return n;
 }
 
-static tl_status parse_choice(const tl_option *o, const char *text, tl_error *err)
-{
-    char known[256] = "";
-    for (const tl_choice *c = o->choices; c->name != NULL; c++) {
-        if (strcmp(text, c->name) == 0) {
-            if (o->value != NULL)
-                *(int *)o->value = c->value;
-            return TL_OK;
-        }
-        const size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "",
-                 c->name);
-    }
-    return tl_cli_misuse(err, "--%s is '%s', wanted one of %s", o->name, text, known);
-}
+/* ---- reading --------------------------------------------------------------------- */
 
-static tl_status add_string(const tl_option *o, const char *text, tl_error *err)
-{
-    tl_strings *strings = o->value;
-    if (strings->n == TL_STRINGS)
-        return tl_cli_misuse(err, "--%s is given more than %d times", o->name,
-                             (int)TL_STRINGS);
-    strings->texts[strings->n++] = text;
-    return TL_OK;
-}
-
-static tl_status parse_value(const tl_option *o, const char *text, tl_error *err)
-{
-    uint64_t whole = 0;
-    tl_status status = TL_OK;
-    switch (o->kind) {
-    case TL_OPTION_FLAG: return TL_OK; /* never: a flag takes no value */
-    case TL_OPTION_STRING:
-    case TL_OPTION_STRINGS:
-        if (text[0] == '\0')
-            return tl_cli_misuse(err, "--%s is empty, wanted %s", o->name, o->argument);
-        if (o->kind == TL_OPTION_STRINGS)
-            return add_string(o, text, err);
-        *(const char **)o->value = text;
-        return TL_OK;
-    case TL_OPTION_SIZE:
-    case TL_OPTION_COUNT:
-        status = parse_whole(o->name, text, o->kind == TL_OPTION_SIZE, SIZE_MAX >> 1,
-                             &whole, err);
-        if (status == TL_OK)
-            *(size_t *)o->value = (size_t)whole;
-        return status;
-    case TL_OPTION_SEED:
-        return parse_whole(o->name, text, 0, UINT64_MAX, o->value, err);
-    case TL_OPTION_BYTES: return parse_bytes(o->name, text, o->value, err);
-    case TL_OPTION_DOUBLE: {
-        char *end = NULL;
-        const double value = strtod(text, &end);
-        if (end == text || *end != '\0' || !isfinite(value))
-            return tl_cli_misuse(err, "--%s is '%s', wanted a number", o->name, text);
-        *(double *)o->value = value;
-        return TL_OK;
-    }
-    case TL_OPTION_CHOICE: return parse_choice(o, text, err);
-    }
-    return status;
-}
+/* A command line under way. */
+typedef struct line {
+    tl_line_option options[TL_LINE_OPTIONS];
+    size_t n;
+    bool seen[TL_LINE_OPTIONS];
+    const char *texts[TL_LINE_OPTIONS]; /* what was given; of a list the last */
+} line;
 
 /* How many letters must change to turn a into b (Levenshtein). */
 static size_t distance(const char *a, const char *b)
@@ -136,107 +86,147 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
-static tl_status unknown(const tl_option *options, size_t count, const char *name,
-                         tl_error *err)
+static tl_status refuse_unknown(const line *l, const char *name, tl_error *err)
 {
     const char *nearest = NULL;
     size_t best = 4;
-    for (size_t i = 0; i < count; i++) {
-        const size_t d = distance(name, options[i].name);
+    for (size_t i = 0; i < l->n; i++) {
+        const size_t d = distance(name, l->options[i].name);
         if (d < best) {
             best = d;
-            nearest = options[i].name;
+            nearest = l->options[i].name;
         }
     }
-    if (nearest != NULL)
-        return tl_cli_misuse(err, "unknown option '--%s'; did you mean '--%s'?", name,
-                             nearest);
-    return tl_cli_misuse(err, "unknown option '--%s'; see --help", name);
+    return nearest != NULL
+               ? tl_cli_misuse(err, "unknown option '--%s'; did you mean '--%s'?", name,
+                               nearest)
+               : tl_cli_misuse(err, "unknown option '--%s'; see --help", name);
 }
 
-static void print_help(const tl_option *options, size_t count, const char *command,
-                       FILE *out)
+static tl_status add_text(const char *name, const char *text, tl_strings *list,
+                          tl_error *err)
 {
-    fprintf(out, "usage: twinlens %s", command);
-    for (size_t i = 0; i < count; i++)
-        if (options[i].required)
-            fprintf(out, " --%s %s", options[i].name, options[i].argument);
-    fprintf(out, " [<options>]\n\n");
-    for (size_t i = 0; i < count; i++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", options[i].name,
-                 options[i].argument != NULL ? " " : "",
-                 options[i].argument != NULL ? options[i].argument : "");
-        fprintf(out, "  %-28s %s", left, options[i].help);
-        if (options[i].published != NULL)
-            fprintf(out, " [published: %s]", options[i].published);
-        fputc('\n', out);
+    if (list->n == TL_STRINGS)
+        return tl_cli_misuse(err, "--%s is given more than %d times", name,
+                             (int)TL_STRINGS);
+    list->texts[list->n++] = text;
+    return TL_OK;
+}
+
+/* The words of the library, with the option's name in front as it was typed. */
+static tl_status read_value(const tl_line_option *o, const char *text, void *values,
+                            tl_error *err)
+{
+    tl_setting named = *o->setting;
+    const char *one = NULL;
+    tl_error why = {0};
+    named.name = o->name;
+    if (o->is_list)
+        named.offset = 0;
+    if (tl_setting_read(&named, text, o->is_list ? (void *)&one : values, &why) !=
+        TL_OK)
+        return tl_cli_misuse(err, "--%s", why.text);
+    return o->is_list
+               ? add_text(o->name, text,
+                          (tl_strings *)((char *)values + o->setting->offset), err)
+               : TL_OK;
+}
+
+static void set_bool(void *values, size_t offset)
+{
+    *(bool *)((char *)values + offset) = true;
+}
+
+/* One "--name", "--name=value" or "--name value", from word *at on. */
+static tl_status take_option(line *l, int argc, char **argv, int *at, void *values,
+                             tl_error *err)
+{
+    char name[64];
+    const char *word = argv[*at], *equals = strchr(word, '=');
+    const size_t length =
+        equals != NULL ? (size_t)(equals - word) - 2 : strlen(word) - 2;
+    snprintf(name, sizeof name, "%.*s", (int)length, word + 2);
+    size_t i = 0;
+    while (i < l->n && strcmp(l->options[i].name, name) != 0)
+        i++;
+    if (i == l->n)
+        return refuse_unknown(l, name, err);
+    const tl_line_option *o = &l->options[i];
+    if (l->seen[i] && !o->is_list)
+        return tl_cli_misuse(err, "--%s is given twice", name);
+    l->seen[i] = true;
+    if (o->given > 0)
+        set_bool(values, o->given);
+    if (o->is_flag) {
+        if (equals != NULL)
+            return tl_cli_misuse(err, "--%s takes no value", name);
+        set_bool(values, o->setting->offset);
+        return TL_OK;
     }
+    /* A value that begins with "--" is rather the next option; "=" says it is not. */
+    if (equals == NULL && (*at + 1 == argc || strncmp(argv[*at + 1], "--", 2) == 0))
+        return tl_cli_misuse(err, "--%s wants a value, %s", name, o->setting->argument);
+    l->texts[i] = equals != NULL ? equals + 1 : argv[++*at];
+    /* Settings are only checked here: what they come to is known when it is known
+     * whether --compat is among the options. */
+    tl_settings checked;
+    return read_value(o, l->texts[i], o->is_taken || is_compat(o) ? &checked : values,
+                      err);
 }
 
-static tl_status take_published(const tl_option *options, size_t count,
-                                const bool *seen, tl_error *err)
+static tl_status set_settings(const line *l, void *values, tl_error *err)
 {
-    bool asked = false;
-    for (size_t i = 0; i < count; i++)
-        asked = asked || (options[i].sets_published && seen[i]);
+    bool published = false;
     tl_status status = TL_OK;
-    for (size_t i = 0; i < count && asked && status == TL_OK; i++)
-        if (options[i].published != NULL && !seen[i])
-            status = parse_value(&options[i], options[i].published, err);
+    for (size_t i = 0; i < l->n; i++)
+        published = published || (is_compat(&l->options[i]) && l->seen[i]);
+    for (size_t i = 0; i < l->n && status == TL_OK; i++) {
+        const tl_line_option *o = &l->options[i];
+        const char *text = l->texts[i];
+        if (text == NULL && published)
+            text = o->setting->published;
+        if (text == NULL)
+            text = o->value;
+        if (o->is_taken && text != NULL)
+            status = read_value(o, text, values, err);
+    }
     return status;
 }
 
-tl_status tl_options_parse(const tl_option *options, size_t count, const char *command,
-                           int argc, char **argv, FILE *out, bool *help, tl_error *err)
+tl_status tl_options_read(const tl_command *command, int argc, char **argv,
+                          void *values, size_t bytes, tl_error *err)
 {
-    bool seen[MOST_OPTIONS] = {false};
-    *help = false;
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0) {
-            *help = true;
-            print_help(options, count, command, out);
-            return TL_OK;
-        }
-    for (int i = 0; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0')
-            return tl_cli_misuse(err, "'%s' is no option; see --help", argv[i]);
-        char name[64];
-        const char *equals = strchr(argv[i], '=');
-        const size_t length =
-            equals != NULL ? (size_t)(equals - argv[i]) - 2 : strlen(argv[i]) - 2;
-        snprintf(name, sizeof name, "%.*s", (int)length, argv[i] + 2);
-        size_t at = 0;
-        while (at < count && strcmp(options[at].name, name) != 0)
-            at++;
-        if (at == count)
-            return unknown(options, count, name, err);
-        const tl_option *o = &options[at];
-        if (seen[at] && o->kind != TL_OPTION_STRINGS)
-            return tl_cli_misuse(err, "--%s is given twice", name);
-        seen[at] = true;
-        if (o->given != NULL)
-            *o->given = true;
-        if (o->kind == TL_OPTION_FLAG) {
-            if (equals != NULL)
-                return tl_cli_misuse(err, "--%s takes no value", name);
-            *(bool *)o->value = true;
-            continue;
-        }
-        /* A value that begins with "--" is rather the next option; "=" says it is not. */
-        if (equals == NULL && (i + 1 == argc || strncmp(argv[i + 1], "--", 2) == 0))
-            return tl_cli_misuse(err, "--%s wants a value, %s", name, o->argument);
-        const tl_status status =
-            parse_value(o, equals != NULL ? equals + 1 : argv[++i], err);
-        if (status != TL_OK)
-            return status;
+    line l = {.n = 0};
+    l.n = tl_options_list(command, l.options);
+    memset(values, 0, bytes);
+    if (command->settings != NULL)
+        tl_settings_init(values);
+    tl_strings *operands = command->operands != NULL
+                               ? (tl_strings *)((char *)values + command->operands_at)
+                               : NULL;
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < l.n && status == TL_OK; i++)
+        if (!l.options[i].is_taken && l.options[i].value != NULL)
+            status = read_value(&l.options[i], l.options[i].value, values, err);
+    for (int i = 0; i < argc && status == TL_OK; i++) {
+        if (strncmp(argv[i], "--", 2) == 0 && argv[i][2] != '\0')
+            status = take_option(&l, argc, argv, &i, values, err);
+        else if (operands == NULL || argv[i][0] == '-')
+            status = tl_cli_misuse(err, "'%s' is no option; see --help", argv[i]);
+        else if (operands->n == TL_STRINGS)
+            status = tl_cli_misuse(err, "more than %d of %s", (int)TL_STRINGS,
+                                   command->operands);
+        else
+            operands->texts[operands->n++] = argv[i];
     }
-    for (size_t i = 0; i < count; i++)
-        if (options[i].required && !seen[i])
-            return tl_cli_misuse(err, "--%s %s is missing; see --help", options[i].name,
-                                 options[i].argument);
-    return take_published(options, count, seen, err);
+    for (size_t i = 0; i < l.n && status == TL_OK; i++)
+        if (l.options[i].required && !l.seen[i])
+            status = tl_cli_misuse(err, "--%s %s is missing; see --help",
+                                   l.options[i].name, l.options[i].setting->argument);
+    return status == TL_OK ? set_settings(&l, values, err) : status;
 }
+
+/* ---- values that need more than their text ---------------------------------------- */
 
 tl_status tl_options_extent(const char *option, const char *text, size_t *width,
                             size_t *height, tl_error *err)

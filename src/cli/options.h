@@ -1,41 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
- * options.h - a command's options: one table says what may be given, where it goes
- * and what --help prints.
+ * options.h - a command line, read as a command describes it: settings of the one table
+ * (include/twinlens/setting.h), options of its own, and operands in front of or
+ * between them.
  *
- *     const char *out = NULL;
- *     size_t steps = 5;
- *     const tl_option options[] = {
- *         {"out", TL_OPTION_STRING, &out, "FILE", "where to write", .required = true},
- *         {"ig-steps", TL_OPTION_SIZE, &steps, "N", "interpolation steps (5)"},
- *     };
- *     status = tl_options_parse(options, 2, "attribute", argc, argv, out_file, &help, err);
+ *     typedef struct options {
+ *         tl_settings settings; // first, when the command takes settings
+ *         const char *out;
+ *     } options;
+ *     static const tl_taken settings[] = {{.name = "model"}, {.name = "ig-steps"}, {0}};
+ *     static const tl_option own[] = {
+ *         {.setting = {.name = "out", .kind = TL_SETTING_TEXT,
+ *                      .offset = offsetof(options, out), .argument = "FILE",
+ *                      .help = "where to write"},
+ *          .required = true},
+ *         TL_OPTIONS_END};
  *
- * Both `--name value` and `--name=value` are read. Everything that is wrong with a
- * command line is a misuse (exit status 2), and the text says what was wanted.
+ *     options o;
+ *     status = tl_options_read(&tl_command_attribute, argc, argv, &o, sizeof o, err);
+ *
+ * Both `--name value` and `--name=value` are read. Everything that is wrong with a command
+ * line is TL_ERR_ARGUMENT, and the text says what was wanted. Help, manual page,
+ * completion and docs/options.md are made from the same descriptions.
  */
 #ifndef TWINLENS_CLI_OPTIONS_H
 #define TWINLENS_CLI_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include "study/choices.h"
-#include "twinlens/status.h"
-
-typedef enum tl_option_kind {
-    TL_OPTION_FLAG,    /* bool *; takes no value */
-    TL_OPTION_STRING,  /* const char **; not empty; borrowed from argv */
-    TL_OPTION_STRINGS, /* tl_strings *; the same, may be given more than once */
-    TL_OPTION_SIZE,    /* size_t *; a positive decimal integer */
-    TL_OPTION_COUNT,   /* size_t *; the same, or 0 */
-    TL_OPTION_SEED,    /* uint64_t *; any decimal integer */
-    TL_OPTION_BYTES,   /* size_t *; 500M, 8G, 1048576 */
-    TL_OPTION_DOUBLE,  /* double *; a finite number */
-    TL_OPTION_CHOICE,  /* int *, or NULL; one of the names in `choices` */
-} tl_option_kind;
+#include "cli/command.h"
+#include "twinlens/setting.h"
 
 enum { TL_STRINGS = 64 };
 typedef struct tl_strings {
@@ -43,24 +39,52 @@ typedef struct tl_strings {
     size_t n;
 } tl_strings;
 
-typedef struct tl_option {
-    const char *name; /* without the dashes */
-    tl_option_kind kind;
-    void *value;
-    const char *argument; /* what stands for the value in --help; NULL for flags */
-    const char *help;
-    const tl_choice *choices;
+/* An option that is no setting of a study. Its value goes to `offset` in the values of the
+ * command. */
+struct tl_option {
+    tl_setting setting;
+    bool is_flag; /* bool; takes no value */
+    bool is_list; /* tl_strings; may be given more than once */
     bool required;
-    bool *given; /* set when the option is there; NULL: not wanted */
-    /* What the published program has, as it would be given; NULL: the same or nothing
-     * like it. Taken when the option is not given and one that sets_published is. */
-    const char *published;
-    bool sets_published;
-} tl_option;
+    size_t given; /* offset of a bool that says whether it was given; 0: not wanted */
+};
 
-/* With --help: prints the table to `out`, sets *help, and checks nothing else. */
-tl_status tl_options_parse(const tl_option *options, size_t count, const char *command,
-                           int argc, char **argv, FILE *out, bool *help, tl_error *err);
+#define TL_OPTIONS_END                                                                 \
+    {                                                                                  \
+        .required = false                                                              \
+    }
+
+/* A setting that a command takes, by its name in the table. */
+struct tl_taken {
+    const char *name;
+    const char *as;    /* what the command calls it; NULL: the same */
+    const char *value; /* the command's default; NULL: that of the table */
+    bool required;
+    size_t given;
+};
+
+/* One option as it stands on a command line, whichever of the two it is. */
+typedef struct tl_line_option {
+    const char *name;
+    const char *value; /* the default as text; NULL: none */
+    const tl_setting *setting;
+    bool is_flag, is_list, is_taken, required;
+    size_t given;
+} tl_line_option;
+
+enum { TL_LINE_OPTIONS = 64 };
+/* All options of a command: its own, then the settings, then --compat if one of them has a
+ * published value. */
+size_t tl_options_list(const tl_command *command,
+                       tl_line_option options[TL_LINE_OPTIONS]);
+
+/* Of --compat. */
+extern const tl_setting tl_compat_setting;
+
+/* Reads the words of a command line into `values`, a struct of `bytes` bytes. Every option
+ * that is not given has its default. */
+tl_status tl_options_read(const tl_command *command, int argc, char **argv,
+                          void *values, size_t bytes, tl_error *err);
 
 /* A value such as 252x252, both above 0. */
 tl_status tl_options_extent(const char *option, const char *text, size_t *width,

@@ -8,22 +8,23 @@
 
 #include "base/file.h"
 
-const tl_choice tl_compat_choices[] = {{"published", 1}, {0}};
+const tl_choice tl_modality_choices[] = {{"text", TL_TEXT}, {"image", TL_IMAGE}, {0}};
+const tl_choice tl_part_choices[] = {{"all", TL_PART_NONE},
+                                     {"discovery", TL_DISCOVERY},
+                                     {"evaluation", TL_EVALUATION},
+                                     {0}};
 
-tl_status tl_session_command(const char *name, const tl_option *table, size_t n_options,
-                             int argc, char **argv, FILE *out,
-                             const tl_settings *settings, tl_session_body *body,
-                             const void *options, tl_error *err)
+tl_status tl_session_command(const tl_command *command, int argc, char **argv,
+                             FILE *out, void *values, size_t bytes,
+                             tl_session_body *body, tl_error *err)
 {
-    bool help = false;
-    tl_status status =
-        tl_options_parse(table, n_options, name, argc, argv, out, &help, err);
-    if (status != TL_OK || help)
-        return status;
     tl_session s;
-    if ((status = tl_session_open(settings, &s, err)) != TL_OK)
+    tl_status status = tl_options_read(command, argc, argv, values, bytes, err);
+    if (status == TL_OK)
+        status = tl_session_open(values, &s, err);
+    if (status != TL_OK)
         return status;
-    status = body(&s, options, out, err);
+    status = body(&s, values, out, err);
     tl_session_close(&s);
     return status;
 }

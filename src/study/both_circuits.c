@@ -42,7 +42,7 @@ static tl_status read_circuit(tl_session *s, const tl_both_options *o,
     if (status != TL_OK)
         return status;
     const tl_circuit circuit =
-        tl_circuit_at(&ranking, fraction, (tl_fraction_rounding)o->rounding);
+        tl_circuit_at(&ranking, fraction, (tl_fraction_rounding)s->settings.rounding);
     return tl_set_from_circuit(&circuit, s->arena, out, err);
 }
 

@@ -11,7 +11,6 @@
 
 typedef struct tl_both_options {
     const char *scores[TL_MODALITY_COUNT], *fraction[TL_MODALITY_COUNT];
-    int rounding;
     bool any_scores;
 } tl_both_options;
 

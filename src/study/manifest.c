@@ -2,7 +2,6 @@
  * manifest.c - see manifest.h. */
 #include "study/manifest.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
-#include "study/choices.h"
 #include "twinlens/safetensors.h"
+#include "twinlens/setting.h"
 #include "twinlens/version.h"
 
 /* Less than this is hashed before a person could read about it. */
@@ -176,107 +175,60 @@ done:
 
 /* ---- keys -------------------------------------------------------------------- */
 
-/* A NULL value means that there was no memory for it; make() looks. */
-static void add_key(tl_manifest *manifest, const char *key, const char *value)
+/* A NULL value means that there was no memory for it. */
+static tl_status add_key(tl_manifest *manifest, const char *key, const char *value,
+                         tl_error *err)
 {
-    assert(manifest->n_keys < TL_MANIFEST_KEYS);
+    if (value == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the manifest");
     manifest->keys[manifest->n_keys++] = (tl_study_key){key, value};
+    return TL_OK;
 }
 
-static const char *size_text(tl_arena *arena, uint64_t value)
+/* What was studied, which is no setting. */
+static tl_status add_inputs(tl_manifest *m, const tl_session *session,
+                            const char *const hashes[2], tl_arena *arena, tl_error *err)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    return tl_arena_strdup(arena, text);
+    const tl_study_key inputs[] = {
+        {"program", "twinlens " TL_VERSION},
+        {"model", hashes[0]},
+        {"family", tl_arena_strdup(arena, tl_model_family(session->model))},
+        {"dataset", hashes[1]},
+        {"task", session->dataset->name},
+    };
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs && status == TL_OK; i++)
+        status = add_key(m, inputs[i].key, inputs[i].value, err);
+    return status;
 }
 
-/* The shortest decimal that reads back as the same double. */
-static const char *real_text(tl_arena *arena, double value)
-{
-    char text[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        double back = 0.0;
-        if (sscanf(text, "%lf", &back) == 1 && back == value)
-            break;
-    }
-    return tl_arena_strdup(arena, text);
-}
-
-static const char *joined(tl_arena *arena, const char *const *texts, size_t n)
-{
-    size_t bytes = 1;
-    for (size_t i = 0; i < n; i++)
-        bytes += strlen(texts[i]) + 1;
-    char *all = tl_arena_alloc_zero(arena, bytes, 1);
-    if (all == NULL)
-        return NULL;
-    size_t at = 0;
-    for (size_t i = 0; i < n; i++)
-        at +=
-            (size_t)snprintf(all + at, bytes - at, "%s%s", i > 0 ? "," : "", texts[i]);
-    return all;
-}
-
-tl_status tl_manifest_make(const tl_settings *settings, const tl_sizes *sizes,
-                           const tl_session *session,
+tl_status tl_manifest_make(const tl_settings *settings, const tl_session *session,
                            const bool modalities[TL_MODALITY_COUNT],
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err)
 {
-    const tl_dataset *dataset = session->dataset;
+    enum { INPUTS = 5 };
     tl_manifest m = {0};
+    tl_settings studied = *settings;
     const char *hashes[2] = {NULL, NULL};
-    const tl_status status = add_hashes(&m, settings, dataset, modalities, known,
-                                        progress, hashes, arena, err);
+    const tl_study_key *keys = NULL;
+    size_t n_keys = 0;
+    studied.modality = !modalities[TL_IMAGE]  ? TL_TEXT
+                       : !modalities[TL_TEXT] ? TL_IMAGE
+                                              : TL_MODALITY_COUNT;
+    tl_status status = add_hashes(&m, settings, session->dataset, modalities, known,
+                                  progress, hashes, arena, err);
+    if (status == TL_OK)
+        status = tl_settings_write(&studied, arena, &keys, &n_keys, err);
     if (status != TL_OK)
         return status;
-    add_key(&m, "program", "twinlens " TL_VERSION);
-    add_key(&m, "model", hashes[0]);
-    add_key(&m, "family", tl_arena_strdup(arena, tl_model_family(session->model)));
-    add_key(&m, "dataset", hashes[1]);
-    add_key(&m, "task", dataset->name);
-    add_key(&m, "modality",
-            !modalities[TL_IMAGE]  ? "text"
-            : !modalities[TL_TEXT] ? "image"
-                                   : "text,image");
-    add_key(&m, "backend", settings->backend);
-    add_key(&m, "rope", tl_choice_name(tl_rope_choices, settings->rope));
-    add_key(&m, "keep",
-            settings->keep == TL_KEEP_CORRECT
-                ? tl_choice_name(tl_accuracy_choices, settings->accuracy)
-                : tl_choice_name(tl_keep_choices, settings->keep));
-    add_key(&m, "prompts",
-            settings->prompts > 0 ? size_text(arena, settings->prompts) : "default");
-    add_key(&m, "seed", size_text(arena, settings->seed));
-    add_key(&m, "ig-steps", size_text(arena, settings->ig_steps));
-    add_key(&m, "ig-path", tl_choice_name(tl_ig_path_choices, settings->ig_path));
-    add_key(&m, "head-reduce",
-            tl_choice_name(tl_head_reduce_choices, settings->head_reduce));
-    add_key(&m, "prompt-reduce",
-            tl_choice_name(tl_prompt_reduce_choices, settings->prompt_reduce));
-    add_key(&m, "fractions", joined(arena, sizes->texts, sizes->n));
-    add_key(&m, "pct", tl_choice_name(tl_rounding_choices, settings->rounding));
-    add_key(&m, "faith", tl_choice_name(tl_faith_choices, settings->faith));
-    add_key(&m, "threshold", real_text(arena, settings->threshold));
-    add_key(&m, "pictures", size_text(arena, settings->pictures));
-    add_key(&m, "validate", size_text(arena, settings->validate));
-    add_key(&m, "rand-match",
-            tl_choice_name(tl_random_match_choices, settings->rand_match));
-    add_key(&m, "rand-draws", size_text(arena, settings->rand_draws));
-    add_key(&m, "niou", tl_choice_name(tl_niou_choices, settings->niou));
-    add_key(&m, "inter-rand",
-            tl_choice_name(tl_inter_random_choices, settings->inter_rand));
-    add_key(&m, "inter-draws", size_text(arena, settings->inter_draws));
-    add_key(&m, "align", tl_choice_name(tl_align_choices, settings->align));
-    add_key(&m, "bp-filter", tl_choice_name(tl_bp_filter_choices, settings->bp_filter));
-    add_key(&m, "bp-repeat", tl_choice_name(tl_bp_repeat_choices, settings->bp_repeat));
-    add_key(&m, "iter-labels",
-            tl_choice_name(tl_iter_labels_choices, settings->iter_labels));
-    add_key(&m, "bp-grid", tl_choice_name(tl_bp_grid_choices, settings->bp_grid));
-    for (size_t i = 0; i < m.n_keys; i++)
-        if (m.keys[i].value == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the manifest");
-    *out = m;
-    return TL_OK;
+    m.keys = tl_arena_alloc(arena, INPUTS + n_keys, sizeof *m.keys);
+    if (m.keys == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the manifest");
+    status = add_inputs(&m, session, hashes, arena, err);
+    for (size_t i = 0; i < n_keys && status == TL_OK; i++)
+        status = add_key(&m, keys[i].key, keys[i].value, err);
+    if (status == TL_OK)
+        *out = m;
+    return status;
 }

@@ -4,7 +4,6 @@
 #ifndef TWINLENS_STUDY_ROW_PAIRS_H
 #define TWINLENS_STUDY_ROW_PAIRS_H
 
-#include "study/choices.h"
 #include "study/session.h"
 #include "twinlens/probe.h"
 

@@ -8,26 +8,7 @@
 
 #include "backend/backend.h"
 #include "base/word_list.h"
-#include "study/choices.h"
-#include "twinlens/split.h"
-#include "twinlens/terms.h"
-
-enum { MOST_THREADS = 4096 };
-
-void tl_settings_init(tl_settings *settings)
-{
-    *settings = (tl_settings){
-        .size = sizeof *settings,
-        .modality = TL_MODALITY_COUNT,
-        .seed = TL_SPLIT_SEED,
-        .ig_steps = 5,
-        .threshold = 0.8,
-        .pictures = 4,
-        .validate = 4,
-        .rand_draws = 20,
-        .inter_draws = 5,
-    };
-}
+#include "twinlens/setting.h"
 
 tl_status tl_settings_take(const tl_settings *given, tl_settings *out, tl_error *err)
 {
@@ -38,15 +19,14 @@ tl_status tl_settings_take(const tl_settings *given, tl_settings *out, tl_error 
                        "settings were not initialised: tl_settings_init() comes first");
     memcpy(&s, given, given->size < sizeof s ? given->size : sizeof s);
     s.size = sizeof s;
-    if (s.threads > MOST_THREADS)
-        return tl_fail(err, TL_ERR_ARGUMENT, "threads is %zu, wanted at most %d",
-                       s.threads, MOST_THREADS);
     if (s.backend == NULL)
         s.backend = getenv("TWINLENS_BACKEND");
     if (s.backend == NULL || s.backend[0] == '\0')
         s.backend = tl_backend_default();
-    *out = s;
-    return TL_OK;
+    const tl_status status = tl_settings_check(&s, err);
+    if (status == TL_OK)
+        *out = s;
+    return status;
 }
 
 tl_attribution_options tl_settings_attribution(const tl_settings *s,

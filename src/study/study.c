@@ -19,6 +19,7 @@
 #include "study/manifest.h"
 #include "study/memory_plan.h"
 #include "twinlens/log.h"
+#include "twinlens/setting.h"
 #include "vision/vision.h"
 
 /* ---- what there is to work with ---------------------------------------------- */
@@ -264,6 +265,18 @@ static tl_status open_db(tl_study *study, tl_error *err)
     return tl_fail(err, status, "%s", first.text);
 }
 
+/* A manifest whose settings nobody could have given is not compared with any. */
+static tl_status check_manifest(const tl_study *study, tl_error *err)
+{
+    tl_rows keys = {0};
+    tl_settings made_with = study->settings;
+    tl_status status = tl_study_db_get(study->db, TL_ROW_KEY, NULL, 0,
+                                       study->session.arena, &keys, err);
+    if (status == TL_OK)
+        status = tl_settings_read(&made_with, keys.rows, keys.n, err);
+    return tl_fail_while(err, status, "%s", study->settings.out);
+}
+
 static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
 {
     tl_manifest manifest;
@@ -277,9 +290,11 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
     if (status == TL_OK)
         status = open_db(study, err);
     if (status == TL_OK)
-        status = tl_manifest_make(&study->settings, &study->sizes, &study->session,
-                                  study->modalities, study->db, study->progress,
-                                  study->session.arena, &manifest, err);
+        status = check_manifest(study, err);
+    if (status == TL_OK)
+        status = tl_manifest_make(&study->settings, &study->session, study->modalities,
+                                  study->db, study->progress, study->session.arena,
+                                  &manifest, err);
     if (status == TL_OK)
         status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
                                    manifest.files, manifest.n_files, err);

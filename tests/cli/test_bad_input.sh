@@ -126,7 +126,7 @@ fails 2 "'x' is no option" -- inspect "${M[@]}" x
 fails 2 "--model is given twice" -- inspect "${M[@]}" "${M[@]}"
 fails 2 "--modality is 'sound'" "text, image" -- predict "${M[@]}" "${D[@]}" --modality sound
 fails 2 "--threads is '0'" "integer" -- predict "${M[@]}" "${D[@]}" --threads 0
-fails 2 "threads is 99999" "4096" -- predict "${M[@]}" "${D[@]}" --threads 99999
+fails 2 "--threads is '99999'" "4096" -- predict "${M[@]}" "${D[@]}" --threads 99999
 fails 2 "--memory is '1Q'" "500M or 8G" -- predict "${M[@]}" "${D[@]}" --memory 1Q
 fails 2 "no backend 'gpu'" "'cpu'" -- predict "${M[@]}" "${D[@]}" --backend gpu
 fails 2 "--compat is 'paper'" "published" -- predict "${M[@]}" "${D[@]}" --compat paper

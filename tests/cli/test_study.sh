@@ -129,6 +129,19 @@ expect_refusal "other model" 1 "model is '"
 contents "$run" > "$tmp/after"
 cmp -s "$tmp/before" "$tmp/after" || fail "a refused study touched the files"
 
+# A manifest that no setting can have made: the words are those of the command line.
+mkdir "$tmp/manifest"
+cp "$run/study.db" "$tmp/manifest"
+python3 - "$tmp/manifest/study.db" << 'END'
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as db:
+    db.execute("update manifest set value = '0' where key = 'ig-steps'")
+END
+study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/manifest"
+expect_refusal "a manifest out of range" 1 "$tmp/manifest: ig-steps is '0', wanted an integer from 1 to 1000"
+study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/none" --ig-steps 0
+expect_refusal "a value out of range" 2 "--ig-steps is '0', wanted an integer from 1 to 1000"
+
 # ---- switches: as the commands for each part have them ----------------------------------------
 study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/switched" --threshold=-9 --seed 7 \
     --rand-match unique --rand-draws 3 --niou ref --inter-rand ref --inter-draws 2 --bp-grid none --align unembed

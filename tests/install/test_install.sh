@@ -38,6 +38,10 @@ readelf -d "$lib/libtwinlens.so" | grep -q "SONAME.*\[libtwinlens.so.${version%.
 [ "$("$prefix/bin/twinlens" --version)" = "twinlens $version" ] || die "twinlens --version"
 "$prefix/bin/twinlens" inspect > "$tmp/log" 2>&1 || die "twinlens inspect: $(cat "$tmp/log")"
 
+[ "$("$prefix/bin/twinlens" help --man)" = "$(cat "$prefix/share/man/man1/twinlens.1")" ] || die "the manual page"
+[ "$("$prefix/bin/twinlens" help --bash)" = "$(cat "$prefix/share/bash-completion/completions/twinlens")" ] || die "completion in bash"
+[ "$("$prefix/bin/twinlens" help --zsh)" = "$(cat "$prefix/share/zsh/site-functions/_twinlens")" ] || die "completion in zsh"
+
 # ---- pkg-config -------------------------------------------------------------------------
 [ "$(pkg-config --modversion twinlens)" = "$version" ] || die "pkg-config: $(pkg-config --modversion twinlens)"
 # shellcheck disable=SC2046
