@@ -144,6 +144,16 @@ static void the_published_normalisation_is_two_baselines_less(void **state)
                      cases[i].want, 1e-15);
 }
 
+static void the_gap_is_in_proportion_to_the_difference(void **state)
+{
+    (void)state;
+    assert_close("gap", 0, tl_completeness_gap(3, 4), 0.25, 0);
+    assert_close("gap", 1, tl_completeness_gap(-5, -4), 0.25, 0);
+    assert_close("none", 0, tl_completeness_gap(-4, -4), 0, 0);
+    assert_true(isnan(tl_completeness_gap(1, 1e-6)));
+    assert_true(isfinite(tl_completeness_gap(1, -1.1e-6)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +164,7 @@ int main(void)
         cmocka_unit_test(overlap_is_0_for_chance_and_1_for_equal_circuits),
         cmocka_unit_test(interchange_is_0_for_random_and_1_for_ones_own),
         cmocka_unit_test(the_published_normalisation_is_two_baselines_less),
+        cmocka_unit_test(the_gap_is_in_proportion_to_the_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,10 @@ double tl_overlap_normalised_published(const double *iou, const double *baseline
  * the circuit's own. NaN when |ceiling - random| < 1e-6. */
 double tl_interchange_normalised(double value, double random, double ceiling);
 
+/* |attributed - difference| / |difference| of one pair: how far its integrated gradient is
+ * from adding up (docs/math.md eq. 17). NaN where |difference| <= 1e-6. */
+double tl_completeness_gap(double attributed, double difference);
+
 /* ---- bootstrap ------------------------------------------------------------------- */
 
 /* A number made of the prompts chosen[0 .. n - 1], which may repeat. NaN: undefined. */

@@ -113,17 +113,19 @@ static tl_status correlate(const result *r, tl_component_kind kind, int layer, s
     return *n > 1 ? tl_spearman(x, y, *n, spearman, err) : TL_OK;
 }
 
-/* Mean over prompts of |attributed - difference| / |difference|. */
+/* Mean of the gap over the prompts that have one. */
 static double gap_of(const result *r, size_t m)
 {
     double sum = 0.0;
     size_t n = 0;
-    for (size_t p = 0; p < r->n_prompts; p++)
-        if (fabs(r->difference[p]) > 1e-6) {
-            sum += fabs(r->attributed[p * r->n_steps + m] - r->difference[p]) /
-                   fabs(r->difference[p]);
+    for (size_t p = 0; p < r->n_prompts; p++) {
+        const double gap =
+            tl_completeness_gap(r->attributed[p * r->n_steps + m], r->difference[p]);
+        if (!isnan(gap) || isnan(r->attributed[p * r->n_steps + m])) {
+            sum += gap;
             n++;
         }
+    }
     return n > 0 ? sum / (double)n : NAN;
 }
 

@@ -98,10 +98,13 @@ static tl_status measure_gaps(tl_finding_validation *v, const size_t *steps,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     for (size_t m = 0; m < n_steps && status == TL_OK; m++) {
         size_t kept = 0;
-        for (size_t i = 0; i < n; i++)
-            if (rows[i].ig_steps == steps[m] && fabs(rows[i].difference) > 1e-6)
-                values[kept++] = fabs(rows[i].attributed - rows[i].difference) /
-                                 fabs(rows[i].difference);
+        for (size_t i = 0; i < n; i++) {
+            const double gap =
+                tl_completeness_gap(rows[i].attributed, rows[i].difference);
+            if (rows[i].ig_steps == steps[m] &&
+                (!isnan(gap) || isnan(rows[i].attributed)))
+                values[kept++] = gap;
+        }
         gaps[m].ig_steps = steps[m];
         status = tl_findings_mean(values, kept, &gaps[m].gap, err);
     }

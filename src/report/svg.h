@@ -7,8 +7,8 @@
  *     tl_svg_line(out, 0, 0, 10, 10, &(tl_ink){.stroke = "#000"});
  *     tl_svg_end(out);
  *
- * Coordinates are pixels, y grows downwards. Everything goes to a stream of the
- * caller's, whose errors he looks at when he closes it.
+ * Coordinates are pixels, y grows downwards. Everything is written to a stream of the
+ * caller, who asks it for errors when closing it.
  */
 #ifndef TWINLENS_REPORT_SVG_H
 #define TWINLENS_REPORT_SVG_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * normalised.c - values that are 0 at a baseline and 1 at a ceiling: faithfulness, overlap
- * and interchange (include/twinlens/statistics.h; docs/math.md eq. 6, 12, 13).
+ * and interchange (include/twinlens/statistics.h; docs/math.md eq. 6, 12, 13); and the gap
+ * of completeness, which is a difference in proportion to what is to be reached.
  */
 #include <math.h>
 #include <stdio.h>
@@ -108,4 +109,12 @@ double tl_overlap_normalised_published(const double *iou, const double *baseline
         chance += to_three_decimals(baseline[k]) / (double)n_kinds;
     }
     return fmin(fmax(value - 2 * chance, 0.01), 1.0);
+}
+
+/* ---- completeness ---------------------------------------------------------------- */
+
+double tl_completeness_gap(double attributed, double difference)
+{
+    return fabs(difference) > LEAST ? fabs(attributed - difference) / fabs(difference)
+                                    : NAN;
 }
