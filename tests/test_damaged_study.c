@@ -4,15 +4,12 @@
  * whatever is wrong, each command that reads a study and `study` itself, which goes on
  * from it, do what they can or say what is wrong; they never read what is not there.
  */
-#include "testing.h"
+#include "small_study.h"
 
-#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/sha256.h"
 #include "cli/command.h"
-#include "store/score_file.h"
 #include "store/study_db.h"
 #include "twinlens/report.h"
 
@@ -35,54 +32,6 @@ static int end(void **state)
 }
 
 /* ---- the study ------------------------------------------------------------------- */
-
-static void run_sql(sqlite3 *raw, const char *text)
-{
-    char *problem = NULL;
-    if (sqlite3_exec(raw, text, NULL, NULL, &problem) != SQLITE_OK)
-        fail_msg("%.200s: %s", text, problem);
-}
-
-/* A score file in the place of the one that the study wrote, of the same shape. */
-static void make_scores(sqlite3 *raw, const char *modality, size_t n_pos)
-{
-    enum { LAYERS = 4, HEADS = 6, MLP = 80, POSITIONS = 64 };
-    static float heads[LAYERS * POSITIONS * HEADS], neurons[LAYERS * POSITIONS * MLP];
-    const tl_scores scores = {LAYERS, n_pos, HEADS, MLP, heads, neurons};
-    char path[300], hex[TL_SHA256_HEX], text[200];
-    tl_sha256 hash;
-    snprintf(path, sizeof path, "%s/scores.%s.safetensors", folder.path, modality);
-    assert_int_equal(tl_score_file_write(path, &scores, NULL, 0, &err), TL_OK);
-    tl_sha256_init(&hash);
-    assert_int_equal(tl_sha256_file(&hash, path, &err), TL_OK);
-    tl_sha256_hex(&hash, hex);
-    snprintf(text, sizeof text, "update scores set sha256 = '%s' where modality = '%s'",
-             hex, modality);
-    run_sql(raw, text);
-}
-
-/* tests/data/study/version3.sql as folder/study.db, open. */
-static sqlite3 *make_study(void)
-{
-    char path[300];
-    sqlite3 *raw = NULL;
-    snprintf(path, sizeof path, "%s/study.db", folder.path);
-    FILE *file = fopen("tests/data/study/version3.sql", "rb");
-    assert_non_null(file);
-    char *text = calloc(1, 1 << 20);
-    assert_non_null(text);
-    assert_in_range(fread(text, 1, 1 << 20, file), 1 << 10, (1 << 20) - 1);
-    fclose(file);
-    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
-    run_sql(raw, text);
-    free(text);
-    /* Its many correlations take most of the time; a sixth of them says as much. */
-    run_sql(raw, "delete from effect where ig_steps > 1 or kind = 'neurons';"
-                 "delete from completeness where ig_steps > 1");
-    make_scores(raw, "text", 45);
-    make_scores(raw, "image", 44);
-    return raw;
-}
 
 static tl_status export_study(void)
 {
@@ -151,7 +100,7 @@ static const char all_tables[] = "select name from sqlite_schema where type = 't
 static void a_whole_study_can_be_read(void **state)
 {
     (void)state;
-    sqlite3 *raw = make_study();
+    sqlite3 *raw = make_study(folder.path);
     if (read_everything("nothing") != TL_OK || export_study() != TL_OK)
         fail_msg("%s", err.text);
     sqlite3_close(raw);
@@ -160,7 +109,7 @@ static void a_whole_study_can_be_read(void **state)
 static void a_table_without_rows_is_told_or_not_missed(void **state)
 {
     (void)state;
-    sqlite3 *raw = make_study();
+    sqlite3 *raw = make_study(folder.path);
     const texts tables = ask(raw, all_tables);
     assert_int_equal(tables.n, 22);
     for (size_t i = 0; i < tables.n; i++) {
@@ -168,7 +117,7 @@ static void a_table_without_rows_is_told_or_not_missed(void **state)
         sqlite3_close(raw);
         test_folder_remove(folder.path);
         folder = test_folder_create();
-        raw = make_study();
+        raw = make_study(folder.path);
         snprintf(text, sizeof text, "delete from \"%s\"", tables.text[i]);
         damage(raw, text);
         export_study();
@@ -180,7 +129,7 @@ static void a_table_without_rows_is_told_or_not_missed(void **state)
 static void rows_of_a_kind_are_told_or_not_missed(void **state)
 {
     (void)state;
-    sqlite3 *raw = make_study();
+    sqlite3 *raw = make_study(folder.path);
     const texts conditions =
         ask(raw, "select t.name || '.' || c.name from sqlite_schema t,"
                  " pragma_table_info(t.name) c where t.type = 'table' and c.pk > 0"
@@ -199,7 +148,7 @@ static void rows_of_a_kind_are_told_or_not_missed(void **state)
             sqlite3_close(raw);
             test_folder_remove(folder.path);
             folder = test_folder_create();
-            raw = make_study();
+            raw = make_study(folder.path);
             snprintf(text, sizeof text, "delete from \"%s\" where \"%s\" = '%s'", table,
                      column, values.text[k]);
             damage(raw, text);
@@ -215,7 +164,7 @@ static void a_curve_without_one_kind_is_told_by_its_name(void **state)
     static const char *const kinds[] = {"circuit", "magnitude", "random"};
     for (size_t i = 0; i < 3; i++) {
         char text[200];
-        sqlite3 *raw = make_study();
+        sqlite3 *raw = make_study(folder.path);
         snprintf(text, sizeof text, "delete from curve where kind = '%s'", kinds[i]);
         assert_int_equal(damage(raw, text), TL_ERR_FORMAT);
         snprintf(

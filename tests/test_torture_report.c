@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_torture_report.c - what is read from a study's folder, and statistics, with memory that
+ * fails: findings, summaries, report, export.
+ *
+ * Reading a study asks for memory some 5000 times. Every so manieth request fails, with
+ * another stride for each function, so that together they meet many places.
+ */
+#include "small_study.h"
+#include "torture.h"
+
+#include "twinlens/finding.h"
+#include "twinlens/report.h"
+#include "twinlens/statistics.h"
+
+static test_folder folder;
+
+static int set_up(void **unused)
+{
+    (void)unused;
+    folder = test_folder_create();
+    sqlite3_close(make_study(folder.path));
+    return 0;
+}
+
+static int tear_down(void **unused)
+{
+    (void)unused;
+    test_folder_remove(folder.path);
+    return 0;
+}
+
+typedef struct made {
+    tl_arena *arena;
+    FILE *text; /* a file without a name */
+    struct {
+        tl_findings findings;
+    } out;
+    double values[16];
+} made;
+
+static void begin(void *state)
+{
+    made *m = state;
+    *m = (made){.arena = tl_arena_create(), .text = tmpfile()};
+    assert_non_null(m->arena);
+    assert_non_null(m->text);
+}
+
+static void end(void *state)
+{
+    made *m = state;
+    fclose(m->text);
+    tl_arena_destroy(m->arena);
+}
+
+static uint64_t digest(const void *state)
+{
+    const made *m = state;
+    uint64_t d = torture_digest(0, m->values, sizeof m->values);
+    return torture_digest(d, &m->out.findings.parts[0].n_points,
+                          sizeof m->out.findings.parts[0].n_points);
+}
+
+static void torture_report(const char *covers, tl_status (*run)(void *, tl_error *),
+                           long long stride)
+{
+    made m = {.arena = NULL};
+    torture(&(torture_case){.covers = covers,
+                            .begin = begin,
+                            .run = run,
+                            .end = end,
+                            .digest = digest,
+                            .state = &m,
+                            .outputs = &m.out,
+                            .output_bytes = sizeof m.out,
+                            .stride = stride});
+}
+
+static tl_status read_findings(void *state, tl_error *err)
+{
+    made *m = state;
+    return tl_findings_read(folder.path, m->arena, &m->out.findings, err);
+}
+
+static tl_status print_summary(void *state, tl_error *err)
+{
+    made *m = state;
+    return tl_summary_print(folder.path, m->text, err);
+}
+
+static tl_status print_json(void *state, tl_error *err)
+{
+    made *m = state;
+    return tl_summary_json(folder.path, m->text, err);
+}
+
+static tl_status print_table(void *state, tl_error *err)
+{
+    made *m = state;
+    const char *const folders[] = {folder.path, folder.path};
+    return tl_summary_table(folders, 2, m->text, err);
+}
+
+static tl_status write_report(void *state, tl_error *err)
+{
+    (void)state;
+    char page[300];
+    const char *const folders[] = {folder.path};
+    snprintf(page, sizeof page, "%s/report.html", folder.path);
+    return tl_report_write(folders, 1, page, err);
+}
+
+static tl_status write_export(void *state, tl_error *err)
+{
+    (void)state;
+    char copy[300];
+    snprintf(copy, sizeof copy, "%s/export", folder.path);
+    return tl_export_write(folder.path, copy, err);
+}
+
+static void reports(void **unused)
+{
+    (void)unused;
+    torture_report("tl_findings_read", read_findings, 101);
+    torture_report("tl_summary_print", print_summary, 613);
+    torture_report("tl_summary_json", print_json, 617);
+    torture_report("tl_summary_table", print_table, 1259);
+    torture_report("tl_report_write", write_report, 701);
+    torture_report("tl_export_write", write_export, 709);
+}
+
+/* ---- statistics ------------------------------------------------------------------- */
+
+enum { N = 6 };
+static const double x[2 * N] = {1, 5, 2, 8, 3, 9, 2, 2, 7, 1, 4, 6};
+
+static tl_status resample(void *state, tl_error *err)
+{
+    made *m = state;
+    tl_interval interval = {0};
+    const tl_bootstrap_options options = {.n_resamples = 20};
+    const tl_status status =
+        tl_bootstrap(tl_statistic_mean, x, N, &options, &interval, err);
+    m->values[0] = interval.low;
+    m->values[1] = interval.high;
+    return status;
+}
+
+static tl_status correlate(void *state, tl_error *err)
+{
+    made *m = state;
+    return tl_spearman(x, x + N, N, &m->values[0], err);
+}
+
+static tl_status test_best_cell(void *state, tl_error *err)
+{
+    made *m = state;
+    return tl_best_cell_test(x, 2, N, 20, 3, &m->values[0], err);
+}
+
+static tl_status cross_best_cell(void *state, tl_error *err)
+{
+    made *m = state;
+    size_t cells[2] = {0};
+    const tl_status status =
+        tl_best_cell_crossed(x, 2, N, 3, &m->values[2], cells, err);
+    m->values[0] = (double)cells[0];
+    m->values[1] = (double)cells[1];
+    return status;
+}
+
+static void statistics(void **unused)
+{
+    (void)unused;
+    torture_report("tl_bootstrap", resample, 1);
+    torture_report("tl_spearman", correlate, 1);
+    torture_report("tl_best_cell_test", test_best_cell, 1);
+    torture_report("tl_best_cell_crossed", cross_best_cell, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reports),
+                                       cmocka_unit_test(statistics)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
