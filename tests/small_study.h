@@ -30,7 +30,7 @@ static inline void make_scores(const char *folder, sqlite3 *raw, const char *mod
     tl_sha256 hash;
     tl_error err = {0};
     snprintf(path, sizeof path, "%s/scores.%s.safetensors", folder, modality);
-    assert_int_equal(tl_score_file_write(path, &scores, NULL, 0, &err), TL_OK);
+    assert_int_equal(tl_score_file_write(path, &scores, NULL, NULL, 0, &err), TL_OK);
     tl_sha256_init(&hash);
     assert_int_equal(tl_sha256_file(&hash, path, &err), TL_OK);
     tl_sha256_hex(&hash, hex);

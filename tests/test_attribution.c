@@ -132,28 +132,102 @@ static void how_pairs_are_grouped_changes_no_bit(void **unused)
     }
 }
 
+static tl_attribution *create(const fixture *f, const tl_attribution_options *options)
+{
+    tl_attribution *a = NULL;
+    assert_int_equal(tl_attribution_create(f->model, T, options, &a, NULL), TL_OK);
+    return a;
+}
+
+/* Copies the running sums into an attribution of its own. */
+static tl_attribution *resume(const fixture *f, tl_attribution *from,
+                              const tl_attribution_options *options)
+{
+    tl_attribution *to = create(f, options);
+    const tl_attribution_state old = tl_attribution_get_state(from),
+                               new = tl_attribution_get_state(to);
+    assert_int_equal(old.n_sums, new.n_sums);
+    for (size_t i = 0; i < old.n_sums; i++) {
+        assert_int_equal(old.sums[i].n, new.sums[i].n);
+        assert_string_equal(old.sums[i].name, new.sums[i].name);
+        memcpy(new.sums[i].values, old.sums[i].values,
+               old.sums[i].n * sizeof *old.sums[i].values);
+    }
+    tl_attribution_set_count(to, old.n_pairs);
+    return to;
+}
+
+/* After any number of pairs, within a block and between two. */
 static void saved_sums_continue_to_the_same_bits(void **unused)
 {
     (void)unused;
+    enum { N = 2 * TL_ATTRIBUTION_BLOCK + 1 };
+    static const tl_attribution_options options = {.ig_steps = 1, .magnitudes = true};
     fixture f = setup(NULL, 0);
-    const tl_scores whole = attribute(&f, f.pairs, PAIRS, 1, NULL);
-    tl_attribution *first = NULL, *second = NULL;
-    tl_error err = {0};
-    assert_int_equal(tl_attribution_create(f.model, T, NULL, &first, &err), TL_OK);
-    assert_int_equal(tl_attribution_create(f.model, T, NULL, &second, &err), TL_OK);
-    assert_int_equal(tl_attribution_add(first, f.pairs, 2, &err), TL_OK);
-    const tl_attribution_state from = tl_attribution_get_state(first);
-    const tl_attribution_state to = tl_attribution_get_state(second);
-    assert_int_equal(from.n_pairs, 2);
-    memcpy(to.heads, from.heads, from.n_heads * sizeof(double));
-    memcpy(to.neurons, from.neurons, from.n_neurons * sizeof(double));
-    tl_attribution_set_count(second, 2);
-    assert_int_equal(tl_attribution_add(second, f.pairs + 2, 1, &err), TL_OK);
-    tl_scores resumed;
-    assert_int_equal(tl_attribution_scores(second, f.arena, &resumed, &err), TL_OK);
-    assert_same_scores(&f, &whole, &resumed);
-    tl_attribution_destroy(first);
-    tl_attribution_destroy(second);
+    tl_pair pairs[N];
+    tl_scores want[2], got[2];
+    for (size_t i = 0; i < N; i++) { /* not all the same */
+        pairs[i] = f.pairs[i % PAIRS];
+        pairs[i].answer = (int32_t)(10 + i);
+    }
+    tl_attribution *whole = create(&f, &options);
+    assert_int_equal(tl_attribution_add(whole, pairs, N, NULL), TL_OK);
+    assert_int_equal(tl_attribution_scores(whole, f.arena, &want[0], NULL), TL_OK);
+    assert_int_equal(tl_attribution_magnitudes(whole, f.arena, &want[1], NULL), TL_OK);
+    for (size_t stop = 1; stop < N; stop += 3) {
+        tl_attribution *first = create(&f, &options);
+        assert_int_equal(tl_attribution_add(first, pairs, stop, NULL), TL_OK);
+        tl_attribution *second = resume(&f, first, &options);
+        assert_int_equal(tl_attribution_add(second, pairs + stop, N - stop, NULL),
+                         TL_OK);
+        assert_int_equal(tl_attribution_scores(second, f.arena, &got[0], NULL), TL_OK);
+        assert_int_equal(tl_attribution_magnitudes(second, f.arena, &got[1], NULL),
+                         TL_OK);
+        assert_same_scores(&f, &want[0], &got[0]);
+        assert_same_scores(&f, &want[1], &got[1]);
+        tl_attribution_destroy(first);
+        tl_attribution_destroy(second);
+    }
+    tl_attribution_destroy(whole);
+    teardown(&f);
+}
+
+/* The total of two blocks and one pair more: what three attributions of their own sum up
+ * to, in this order. */
+static void blocks_can_be_summed_apart(void **unused)
+{
+    (void)unused;
+    enum { N = 2 * TL_ATTRIBUTION_BLOCK + 1 };
+    static const tl_attribution_options options = {.ig_steps = 1};
+    fixture f = setup(NULL, 0);
+    tl_pair pairs[N];
+    tl_scores want;
+    for (size_t i = 0; i < N; i++) {
+        pairs[i] = f.pairs[i % PAIRS];
+        pairs[i].answer = (int32_t)(10 + i);
+    }
+    tl_attribution *whole = create(&f, &options);
+    assert_int_equal(tl_attribution_add(whole, pairs, N, NULL), TL_OK);
+    assert_int_equal(tl_attribution_scores(whole, f.arena, &want, NULL), TL_OK);
+    double *sums = tl_arena_alloc_zero(f.arena, n_neurons(&f), sizeof *sums);
+    for (size_t block = 0; block < 3; block++) {
+        const size_t first = block * TL_ATTRIBUTION_BLOCK,
+                     n = N - first < TL_ATTRIBUTION_BLOCK ? N - first
+                                                          : TL_ATTRIBUTION_BLOCK;
+        tl_attribution *part = create(&f, &options);
+        assert_int_equal(tl_attribution_add(part, pairs + first, n, NULL), TL_OK);
+        const tl_attribution_state state = tl_attribution_get_state(part);
+        assert_string_equal(state.sums[1].name, "neurons");
+        assert_int_equal(state.sums[1].n, 2 * n_neurons(&f));
+        /* A whole block is in the total of its own attribution, others under way. */
+        for (size_t i = 0; i < n_neurons(&f); i++)
+            sums[i] +=
+                state.sums[1].values[i] + state.sums[1].values[n_neurons(&f) + i];
+        tl_attribution_destroy(part);
+    }
+    for (size_t i = 0; i < n_neurons(&f); i++)
+        assert_true(want.neurons[i] == (float)fabs(sums[i] / N));
+    tl_attribution_destroy(whole);
     teardown(&f);
 }
 
@@ -420,6 +494,7 @@ int main(void)
         cmocka_unit_test(shared_positions_score_zero_and_others_do_not),
         cmocka_unit_test(how_pairs_are_grouped_changes_no_bit),
         cmocka_unit_test(saved_sums_continue_to_the_same_bits),
+        cmocka_unit_test(blocks_can_be_summed_apart),
         cmocka_unit_test(both_ig_paths_agree_on_text_and_not_on_images),
         cmocka_unit_test(textonly_with_the_same_text_is_one_step),
         cmocka_unit_test(small_steps_score_what_exact_patching_measures),

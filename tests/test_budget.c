@@ -122,36 +122,25 @@ static void sweep(fixture *f, const char *what, experiment *run, size_t at_most)
 
 static tl_status attribute(fixture *f, size_t budget, outcome *out, tl_error *err)
 {
-    const tl_attribution_options options = {.ig_steps = STEPS, .memory_budget = budget};
+    const tl_attribution_options options = {
+        .ig_steps = STEPS, .memory_budget = budget, .magnitudes = true};
     tl_attribution *a = NULL;
-    tl_scores s;
+    tl_scores s, m;
     tl_status status = tl_attribution_create(f->model, T, &options, &a, err);
     if (status == TL_OK)
         status = tl_attribution_add(a, f->pairs, PAIRS, err);
     if (status == TL_OK)
         status = tl_attribution_scores(a, f->run, &s, err);
+    if (status == TL_OK)
+        status = tl_attribution_magnitudes(a, f->run, &m, err);
     tl_attribution_destroy(a);
     if (status != TL_OK)
         return status;
     const size_t places = s.n_layers * s.n_pos;
     keep(f, out, s.heads, places * s.n_heads * sizeof *s.heads);
     keep(f, out, s.neurons, places * s.d_mlp * sizeof *s.neurons);
-    return TL_OK;
-}
-
-static tl_status magnitude(fixture *f, size_t budget, outcome *out, tl_error *err)
-{
-    const size_t places = f->dims->n_layers * T, n_heads = places * f->dims->n_heads,
-                 n_neurons = places * f->dims->d_mlp;
-    double *heads = tl_arena_alloc_zero(f->run, n_heads, sizeof *heads),
-           *neurons = tl_arena_alloc_zero(f->run, n_neurons, sizeof *neurons);
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < PAIRS && status == TL_OK; i++)
-        status = tl_magnitude_add(f->model, &f->pairs[i], budget, heads, neurons, err);
-    if (status != TL_OK)
-        return status;
-    keep(f, out, heads, n_heads * sizeof *heads);
-    keep(f, out, neurons, n_neurons * sizeof *neurons);
+    keep(f, out, m.heads, places * s.n_heads * sizeof *m.heads);
+    keep(f, out, m.neurons, places * s.d_mlp * sizeof *m.neurons);
     return TL_OK;
 }
 
@@ -369,7 +358,7 @@ static const struct {
     experiment *run;
 } there_and_back[] =
     {
-        {"attribution", attribute},
+        {"attribution and magnitude", attribute},
         {"validation", validate},
         {"completeness", complete},
         {"capture", capture},
@@ -380,7 +369,6 @@ static const struct {
         {"an edit that adds at resid_post", add_at_resid_post},
 },
   forward[] = {
-      {"magnitude", magnitude},
       {"evaluation", evaluate},
       {"alignment", align},
       {"back-patching", backpatch},

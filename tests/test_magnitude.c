@@ -1,5 +1,6 @@
 /*
- * test_magnitude.c - against the definition, from two passes of their own.
+ * test_magnitude.c - the magnitudes that attribution gives beside its scores, against
+ * the definition, from two passes of their own.
  */
 #include "random_inputs.h"
 
@@ -51,12 +52,14 @@ static void magnitudes_are_absolute_differences(void **state)
     const size_t places = d->n_layers * T;
     const tl_pair pair = {random_input(model, arena, T, 3, 4, 1),
                           random_input(model, arena, T, 3, 4, 2), 20, 50};
-    double *heads = tl_arena_alloc_zero(arena, places * d->n_heads, sizeof *heads),
-           *neurons = tl_arena_alloc_zero(arena, places * d->d_mlp, sizeof *neurons);
+    const tl_attribution_options options = {.ig_steps = 1, .magnitudes = true};
+    tl_attribution *attribution = NULL;
+    tl_scores got;
     tl_error err = {0};
-    for (size_t i = 0; i < 2; i++) /* they add up */
-        if (tl_magnitude_add(model, &pair, 0, heads, neurons, &err) != TL_OK)
-            fail_msg("%s", err.text);
+    if (tl_attribution_create(model, T, &options, &attribution, &err) != TL_OK ||
+        tl_attribution_add(attribution, &pair, 1, &err) != TL_OK ||
+        tl_attribution_magnitudes(attribution, arena, &got, &err) != TL_OK)
+        fail_msg("%s", err.text);
     const kept a = run(model, &pair.clean, arena),
                b = run(model, &pair.counterfactual, arena);
     for (size_t i = 0; i < places * d->n_heads; i++) {
@@ -65,19 +68,26 @@ static void magnitudes_are_absolute_differences(void **state)
             i / d->n_heads / T + 1 == d->n_layers && i / d->n_heads % T + 1 < T;
         double want = 0;
         for (size_t k = i * d->d_head; k < (i + 1) * d->d_head && !idle; k++)
-            want += 2 * fabs((double)a.z[k] - (double)b.z[k]);
-        assert_close("head", i, heads[i], want, 1e-12 + 1e-9 * want);
+            want += fabs((double)a.z[k] - (double)b.z[k]);
+        assert_close("head", i, (double)got.heads[i], want, 1e-6 + 1e-6 * want);
     }
     double all = 0;
     for (size_t i = 0; i < places * d->d_mlp; i++) {
         const bool idle =
             i / d->d_mlp / T + 1 == d->n_layers && i / d->d_mlp % T + 1 < T;
         const double want =
-            idle ? 0 : 2 * fabs((double)a.mlp_post[i] - (double)b.mlp_post[i]);
-        assert_close("neuron", i, neurons[i], want, 1e-12 + 1e-9 * want);
-        all += neurons[i];
+            idle ? 0 : fabs((double)a.mlp_post[i] - (double)b.mlp_post[i]);
+        assert_close("neuron", i, (double)got.neurons[i], want, 1e-6 + 1e-6 * want);
+        all += (double)got.neurons[i];
     }
     assert_true(all > 0);
+    tl_attribution_destroy(attribution);
+    const tl_attribution_options without = {.ig_steps = 1};
+    assert_int_equal(tl_attribution_create(model, T, &without, &attribution, &err),
+                     TL_OK);
+    assert_int_equal(tl_attribution_magnitudes(attribution, arena, &got, &err),
+                     TL_ERR_ARGUMENT);
+    tl_attribution_destroy(attribution);
     tl_arena_destroy(arena);
     tl_model_close(model);
 }

@@ -54,13 +54,14 @@ typedef enum tl_prompt_reduce {
 } tl_prompt_reduce;
 
 typedef struct tl_attribution_options {
-    size_t size; /* sizeof(tl_attribution_options); 0: that of today */
+    size_t size;     /* sizeof(tl_attribution_options); 0: that of today */
     size_t ig_steps; /* 0: 5 */
     tl_ig_path ig_path;
     tl_head_reduce head_reduce;
     tl_prompt_reduce prompt_reduce;
     bool raw_sign;        /* no absolute value anywhere; heads are dot products */
     size_t memory_budget; /* bytes for passes and buffers; 0: no limit */
+    bool magnitudes;      /* also for tl_attribution_magnitudes() */
 } tl_attribution_options;
 
 typedef struct tl_scores {
@@ -88,26 +89,32 @@ size_t tl_attribution_group(const tl_attribution *attribution);
 tl_status tl_attribution_scores(const tl_attribution *attribution, tl_arena *arena,
                                 tl_scores *out, tl_error *err);
 
-/* The running sums, to be saved and put back when a run is interrupted: two
- * borrowed arrays of doubles and the number of pairs in them. */
+/* The means of magnitudes over the pairs added so far, of attributions with them: how far
+ * the activations of the two prompts are apart, without any gradient. Of a head the sum
+ * over d_head of |counterfactual - clean|. What attribution is worth shows itself beside a
+ * circuit that is chosen by this. */
+tl_status tl_attribution_magnitudes(const tl_attribution *attribution, tl_arena *arena,
+                                    tl_scores *out, tl_error *err);
+
+/* Pairs are added up in blocks of so many, in the order in which they were added: the sum
+ * of a block begins with 0, and is added to the total when the block is full. */
+enum { TL_ATTRIBUTION_BLOCK = 8 };
+
+/* The running sums, to be saved and put back when a run is interrupted, after any pair:
+ * borrowed arrays of doubles, each the total and then the block under way, and the number
+ * of pairs in them. */
+enum { TL_ATTRIBUTION_SUMS = 4 };
 typedef struct tl_attribution_state {
-    double *heads, *neurons;
-    size_t n_heads, n_neurons; /* elements */
-    size_t n_pairs;
+    size_t n_pairs, n_sums;
+    struct {
+        const char
+            *name; /* "heads", "neurons"; with magnitudes "head_magnitudes" ... */
+        double *values;
+        size_t n; /* of values */
+    } sums[TL_ATTRIBUTION_SUMS];
 } tl_attribution_state;
 tl_attribution_state tl_attribution_get_state(tl_attribution *attribution);
 void tl_attribution_set_count(tl_attribution *attribution, size_t n_pairs);
-
-/* ---- magnitude ---------------------------------------------------------------------- */
-
-/*
- * Adds how far each activation of the two prompts is apart, without any gradient: to
- * heads [n_layers, n_pos, n_heads] the sum over d_head of |counterfactual - clean|, to
- * neurons [n_layers, n_pos, d_mlp] that of each. What attribution is worth shows itself
- * beside a circuit that is chosen by this.
- */
-tl_status tl_magnitude_add(tl_model *model, const tl_pair *pair, size_t memory_budget,
-                           double *heads, double *neurons, tl_error *err);
 
 /* ---- circuits (docs/math.md eq. 4) ---------------------------------------------------- */
 
@@ -159,7 +166,7 @@ tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
 /* ---- faithfulness (docs/math.md eq. 6) ---------------------------------------------- */
 
 typedef struct tl_evaluate_options {
-    size_t size; /* sizeof(tl_evaluate_options); 0: that of today */
+    size_t size;          /* sizeof(tl_evaluate_options); 0: that of today */
     size_t memory_budget; /* 0: no limit */
     bool run_none;        /* run the all-ablated model instead of the identity that
                              its logit difference is the counterfactual run's */

@@ -18,6 +18,10 @@
  * step m subtracts a) and `gradient` (the sum over steps), filled by readings of the
  * passes. The steps of several pairs make up one ragged pass; since a row's numbers do
  * not depend on the batch, how they are grouped is a matter of speed only.
+ *
+ * Pairs are summed in blocks of TL_ATTRIBUTION_BLOCK, in the order in which they were
+ * added. The sum of a block begins with 0, and a finished block is added to the total. So
+ * blocks can be summed apart, and the bits do not depend on who sums which.
  */
 #include <assert.h>
 #include <math.h>
@@ -37,8 +41,9 @@ struct tl_attribution {
     tl_attribution_options options;
     tl_dims dims;
     size_t n_pos;
-    double *heads, *neurons;   /* sums over pairs */
-    size_t n_heads, n_neurons; /* elements of the sums */
+    /* [2, elements of the sum]: the total, and the block under way. The last two, of
+     * magnitudes, are NULL if those are not wanted. */
+    double *sums[TL_ATTRIBUTION_SUMS];
     size_t n_pairs;
 };
 
@@ -55,11 +60,32 @@ typedef struct ig_step {
     size_t step;
 } ig_step;
 
+enum { HEADS, NEURONS, HEAD_MAGNITUDES, NEURON_MAGNITUDES };
+static const char *const sum_names[TL_ATTRIBUTION_SUMS] = {
+    "heads", "neurons", "head_magnitudes", "neuron_magnitudes"};
+
 /* Whether head sums are kept for each of the d_head dimensions. */
 static bool keeps_dims(const tl_attribution_options *o)
 {
     return !o->raw_sign && o->prompt_reduce == TL_PROMPT_SIGNED &&
            o->head_reduce == TL_HEAD_ABS_DIM;
+}
+
+static size_t sum_count(const tl_attribution *a)
+{
+    return a->options.magnitudes ? TL_ATTRIBUTION_SUMS : HEAD_MAGNITUDES;
+}
+
+/* Elements of a sum over pairs. */
+static size_t sum_elements(const tl_attribution *a, size_t i)
+{
+    const tl_dims *d = &a->dims;
+    const size_t places = d->n_layers * a->n_pos;
+    switch (i) {
+    case HEADS: return places * d->n_heads * (keeps_dims(&a->options) ? d->d_head : 1);
+    case HEAD_MAGNITUDES: return places * d->n_heads;
+    default: return places * d->d_mlp;
+    }
 }
 
 tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
@@ -81,18 +107,17 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
     a->options = o;
     if (a->options.ig_steps == 0)
         a->options.ig_steps = DEFAULT_STEPS;
-    const size_t places = a->dims.n_layers * n_pos;
-    a->n_heads =
-        places * a->dims.n_heads * (keeps_dims(&a->options) ? a->dims.d_head : 1);
-    a->n_neurons = places * a->dims.d_mlp;
-    a->heads = tl_alloc_zero(a->n_heads, sizeof *a->heads);
-    a->neurons = tl_alloc_zero(a->n_neurons, sizeof *a->neurons);
     a->arena = tl_arena_create();
-    if (a->heads == NULL || a->neurons == NULL || a->arena == NULL) {
+    bool whole = a->arena != NULL;
+    for (size_t i = 0; i < sum_count(a); i++) {
+        a->sums[i] = tl_alloc_zero(2 * sum_elements(a, i), sizeof *a->sums[i]);
+        whole = whole && a->sums[i] != NULL;
+    }
+    if (!whole) {
         tl_attribution_destroy(a);
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "no memory for the scores of %zu components",
-                       places * (a->dims.n_heads + a->dims.d_mlp));
+                       a->dims.n_layers * n_pos * (a->dims.n_heads + a->dims.d_mlp));
     }
     *out = a;
     return TL_OK;
@@ -122,15 +147,20 @@ void tl_attribution_destroy(tl_attribution *a)
     tl_pass_destroy(a->own_pass);
     tl_array_release(&a->buffers);
     tl_arena_destroy(a->arena);
-    tl_free(a->heads);
-    tl_free(a->neurons);
+    for (size_t i = 0; i < TL_ATTRIBUTION_SUMS; i++)
+        tl_free(a->sums[i]);
     tl_free(a);
 }
 
 tl_attribution_state tl_attribution_get_state(tl_attribution *a)
 {
-    return (tl_attribution_state){a->heads, a->neurons, a->n_heads, a->n_neurons,
-                                  a->n_pairs};
+    tl_attribution_state state = {.n_pairs = a->n_pairs, .n_sums = sum_count(a)};
+    for (size_t i = 0; i < state.n_sums; i++) {
+        state.sums[i].name = sum_names[i];
+        state.sums[i].values = a->sums[i];
+        state.sums[i].n = 2 * sum_elements(a, i);
+    }
+    return state;
 }
 
 void tl_attribution_set_count(tl_attribution *a, size_t n_pairs)
@@ -344,7 +374,36 @@ static void add_heads(const tl_attribution *a, size_t count, const float *delta,
     }
 }
 
-/* Adds one pair's S to the sums. */
+static void add_magnitudes(size_t count, size_t per_component, const float *delta,
+                           double *sum)
+{
+    for (size_t c = 0; c < count; c++) {
+        double magnitude = 0.0;
+        for (size_t i = c * per_component; i < (c + 1) * per_component; i++)
+            magnitude += fabs((double)delta[i]);
+        sum[c] += magnitude;
+    }
+}
+
+/* The block under way of a sum. */
+static double *block_of(const tl_attribution *a, size_t sum)
+{
+    return a->sums[sum] + sum_elements(a, sum);
+}
+
+/* Adds the block under way to the total, and begins the next. */
+static void end_block(tl_attribution *a)
+{
+    for (size_t i = 0; i < sum_count(a); i++) {
+        double *total = a->sums[i], *block = block_of(a, i);
+        for (size_t k = 0; k < sum_elements(a, i); k++) {
+            total[k] += block[k];
+            block[k] = 0.0;
+        }
+    }
+}
+
+/* Adds one pair's S to the block under way. */
 static tl_status add_scores(tl_attribution *a, const pair_buffers *of, tl_error *err)
 {
     const tl_dims *d = &a->dims;
@@ -365,9 +424,15 @@ static tl_status add_scores(tl_attribution *a, const pair_buffers *of, tl_error 
             (status = get_layer(a, of->gradient_mlp, l, n_rows, d->d_mlp, a->arena,
                                 &gradient_mlp, err)) == TL_OK) {
             add_heads(a, n_rows * d->n_heads, delta_z, gradient_z,
-                      a->heads + place * head_sums);
+                      block_of(a, HEADS) + place * head_sums);
             add_neurons(a, n_rows * d->d_mlp, delta_mlp, gradient_mlp,
-                        a->neurons + place * d->d_mlp);
+                        block_of(a, NEURONS) + place * d->d_mlp);
+        }
+        if (status == TL_OK && a->options.magnitudes) {
+            add_magnitudes(n_rows * d->n_heads, d->d_head, delta_z,
+                           block_of(a, HEAD_MAGNITUDES) + place * d->n_heads);
+            add_magnitudes(n_rows * d->d_mlp, 1, delta_mlp,
+                           block_of(a, NEURON_MAGNITUDES) + place * d->d_mlp);
         }
         tl_arena_rewind(a->arena, mark);
     }
@@ -416,7 +481,8 @@ static tl_status add_group(tl_attribution *a, const tl_pair *pairs, size_t n,
     }
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         status = add_scores(a, &of[i], err);
-        a->n_pairs += status == TL_OK;
+        if (status == TL_OK && ++a->n_pairs % TL_ATTRIBUTION_BLOCK == 0)
+            end_block(a);
     }
     return status;
 }
@@ -435,13 +501,19 @@ tl_status tl_attribution_add(tl_attribution *a, const tl_pair *pairs, size_t n_p
     return status;
 }
 
-tl_status tl_attribution_scores(const tl_attribution *a, tl_arena *arena,
-                                tl_scores *out, tl_error *err)
+/* The mean over all pairs of element i of a sum. */
+static double mean_of(const tl_attribution *a, size_t sum, size_t i)
+{
+    return (a->sums[sum][i] + block_of(a, sum)[i]) / (double)a->n_pairs;
+}
+
+static tl_status take_scores(const tl_attribution *a, tl_arena *arena, tl_scores *out,
+                             tl_error *err)
 {
     const tl_dims *d = &a->dims;
+    const size_t places = d->n_layers * a->n_pos;
     if (a->n_pairs == 0)
         return tl_fail(err, TL_ERR_DATA, "no pair was attributed: there are no scores");
-    const size_t places = d->n_layers * a->n_pos;
     tl_scores scores = {d->n_layers, a->n_pos, d->n_heads, d->d_mlp, NULL, NULL};
     scores.heads = tl_arena_alloc(arena, places * d->n_heads, sizeof *scores.heads);
     scores.neurons = tl_arena_alloc(arena, places * d->d_mlp, sizeof *scores.neurons);
@@ -449,21 +521,46 @@ tl_status tl_attribution_scores(const tl_attribution *a, tl_arena *arena,
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "no memory for the scores of %zu components",
                        places * (d->n_heads + d->d_mlp));
-    const double n = (double)a->n_pairs;
+    *out = scores;
+    return TL_OK;
+}
+
+tl_status tl_attribution_scores(const tl_attribution *a, tl_arena *arena,
+                                tl_scores *out, tl_error *err)
+{
+    tl_scores scores;
+    const tl_status status = take_scores(a, arena, &scores, err);
+    if (status != TL_OK)
+        return status;
     const bool sign = a->options.raw_sign;
-    const size_t per_head = keeps_dims(&a->options) ? d->d_head : 1;
-    for (size_t i = 0; i < places * d->n_heads; i++) {
+    const size_t per_head = keeps_dims(&a->options) ? a->dims.d_head : 1,
+                 n_heads = sum_elements(a, HEADS) / per_head;
+    for (size_t i = 0; i < n_heads; i++) {
         double sum = 0.0;
-        for (size_t k = 0; k < per_head; k++) {
-            const double mean = a->heads[i * per_head + k] / n;
-            sum += sign ? mean : fabs(mean);
-        }
+        for (size_t k = i * per_head; k < (i + 1) * per_head; k++)
+            sum += sign ? mean_of(a, HEADS, k) : fabs(mean_of(a, HEADS, k));
         scores.heads[i] = (float)sum;
     }
-    for (size_t i = 0; i < places * d->d_mlp; i++) {
-        const double mean = a->neurons[i] / n;
-        scores.neurons[i] = (float)(sign ? mean : fabs(mean));
-    }
+    for (size_t i = 0; i < sum_elements(a, NEURONS); i++)
+        scores.neurons[i] =
+            (float)(sign ? mean_of(a, NEURONS, i) : fabs(mean_of(a, NEURONS, i)));
+    *out = scores;
+    return TL_OK;
+}
+
+tl_status tl_attribution_magnitudes(const tl_attribution *a, tl_arena *arena,
+                                    tl_scores *out, tl_error *err)
+{
+    tl_scores scores;
+    if (!a->options.magnitudes)
+        return tl_fail(err, TL_ERR_ARGUMENT, "an attribution without magnitudes");
+    const tl_status status = take_scores(a, arena, &scores, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < sum_elements(a, HEAD_MAGNITUDES); i++)
+        scores.heads[i] = (float)mean_of(a, HEAD_MAGNITUDES, i);
+    for (size_t i = 0; i < sum_elements(a, NEURON_MAGNITUDES); i++)
+        scores.neurons[i] = (float)mean_of(a, NEURON_MAGNITUDES, i);
     *out = scores;
     return TL_OK;
 }

@@ -52,7 +52,7 @@ static tl_status write_scores(tl_session *s, const options *o, const tl_scores *
         metadata[i][0] = i < OWN ? own[i][0] : keys[i - OWN].key;
         metadata[i][1] = i < OWN ? own[i][1] : keys[i - OWN].value;
     }
-    return tl_score_file_write(o->out, scores, (const char *const(*)[2])metadata,
+    return tl_score_file_write(o->out, scores, NULL, (const char *const(*)[2])metadata,
                                OWN + n_keys, err);
 }
 

@@ -5,14 +5,20 @@
 #include "twinlens/safetensors.h"
 
 tl_status tl_score_file_write(const char *path, const tl_scores *s,
+                              const tl_scores *magnitudes,
                               const char *const (*metadata)[2], size_t n_metadata,
                               tl_error *err)
 {
+    const tl_scores *m = magnitudes != NULL ? magnitudes : s;
     const tl_named_tensor tensors[] = {
         {"heads", tl_tensor_f32(s->heads, s->n_layers, s->n_pos, s->n_heads)},
         {"neurons", tl_tensor_f32(s->neurons, s->n_layers, s->n_pos, s->d_mlp)},
+        {"head_magnitudes", tl_tensor_f32(m->heads, m->n_layers, m->n_pos, m->n_heads)},
+        {"neuron_magnitudes",
+         tl_tensor_f32(m->neurons, m->n_layers, m->n_pos, m->d_mlp)},
     };
-    return tl_safetensors_write(path, tensors, 2, metadata, n_metadata, err);
+    return tl_safetensors_write(path, tensors, magnitudes != NULL ? 4 : 2, metadata,
+                                n_metadata, err);
 }
 
 static tl_status read_scores(const tl_safetensors *file, const char *path,
@@ -43,8 +49,9 @@ static tl_status read_scores(const tl_safetensors *file, const char *path,
     return status;
 }
 
-tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos,
-                             tl_arena *arena, tl_scores *out, tl_error *err)
+static tl_status read_both(const char *path, const char *heads_name,
+                           const char *neurons_name, const tl_dims *dims, size_t n_pos,
+                           tl_arena *arena, tl_scores *out, tl_error *err)
 {
     tl_safetensors *file = NULL;
     tl_scores s = {dims->n_layers, n_pos, dims->n_heads, dims->d_mlp, NULL, NULL};
@@ -53,11 +60,25 @@ tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos
         return status;
     const size_t heads[3] = {dims->n_layers, n_pos, dims->n_heads};
     const size_t neurons[3] = {dims->n_layers, n_pos, dims->d_mlp};
-    status = read_scores(file, path, "heads", heads, arena, &s.heads, err);
+    status = read_scores(file, path, heads_name, heads, arena, &s.heads, err);
     if (status == TL_OK)
-        status = read_scores(file, path, "neurons", neurons, arena, &s.neurons, err);
+        status = read_scores(file, path, neurons_name, neurons, arena, &s.neurons, err);
     tl_safetensors_close(file);
     if (status == TL_OK)
         *out = s;
     return status;
+}
+
+tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos,
+                             tl_arena *arena, tl_scores *out, tl_error *err)
+{
+    return read_both(path, "heads", "neurons", dims, n_pos, arena, out, err);
+}
+
+tl_status tl_score_file_read_magnitudes(const char *path, const tl_dims *dims,
+                                        size_t n_pos, tl_arena *arena, tl_scores *out,
+                                        tl_error *err)
+{
+    return read_both(path, "head_magnitudes", "neuron_magnitudes", dims, n_pos, arena,
+                     out, err);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * score_file.h - scores on disk: `heads` and `neurons` of docs/formats.md. */
+ * score_file.h - scores on disk: `heads` and `neurons` of docs/formats.md, and the
+ * magnitudes beside them. */
 #ifndef TWINLENS_STORE_SCORE_FILE_H
 #define TWINLENS_STORE_SCORE_FILE_H
 
 #include "twinlens/circuit.h"
 
-/* Written atomically; metadata as for tl_safetensors_write. */
+/* Written atomically; metadata as for tl_safetensors_write. `magnitudes`: NULL for none. */
 tl_status tl_score_file_write(const char *path, const tl_scores *scores,
+                              const tl_scores *magnitudes,
                               const char *const (*metadata)[2], size_t n_metadata,
                               tl_error *err);
 
@@ -14,5 +16,9 @@ tl_status tl_score_file_write(const char *path, const tl_scores *scores,
  * of another shape than the model and prompts of n_pos positions want. */
 tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos,
                              tl_arena *arena, tl_scores *out, tl_error *err);
+/* The same for the magnitudes; TL_ERR_FORMAT when the file has none. */
+tl_status tl_score_file_read_magnitudes(const char *path, const tl_dims *dims,
+                                        size_t n_pos, tl_arena *arena, tl_scores *out,
+                                        tl_error *err);
 
 #endif

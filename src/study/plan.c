@@ -46,8 +46,11 @@ size_t tl_study_attribution_bytes(const tl_study *study, size_t n_pos)
     const bool keeps_dims =
         o->prompt_reduce == TL_PROMPT_SIGNED && o->head_reduce == TL_HEAD_ABS_DIM;
     const size_t heads = keeps_dims ? d->n_heads * d->d_head : d->n_heads;
-    const size_t sums = d->n_layers * n_pos * (heads + d->d_mlp) * sizeof(double);
-    const size_t scores = component_count(d, n_pos) * sizeof(float);
+    /* Of scores and magnitudes the total and the block under way. */
+    const size_t sums =
+        2 * (d->n_layers * n_pos * (heads + d->d_mlp) + component_count(d, n_pos)) *
+        sizeof(double);
+    const size_t scores = 2 * component_count(d, n_pos) * sizeof(float);
     const size_t buffers = 2 * site_bytes(d, n_pos) + pair_bytes(d, n_pos);
     return sums + (scores > buffers ? scores : buffers);
 }
@@ -74,11 +77,10 @@ size_t tl_study_group(const tl_study *study, size_t n_pos, size_t most)
 size_t tl_study_evaluation_bytes(const tl_study *study, size_t n_pos)
 {
     const tl_dims *d = tl_model_dims(study->session.model);
-    /* Three rankings; while the second is made, sums and scores, and two orders beside
-     * them. */
+    /* Three rankings; while one is made, scores and two orders beside them. */
     const size_t ranks = component_count(d, n_pos) * sizeof(uint32_t);
     const size_t buffers = site_bytes(d, n_pos) + pair_bytes(d, n_pos);
-    return 3 * ranks + (5 * ranks > buffers ? 5 * ranks : buffers);
+    return 3 * ranks + (3 * ranks > buffers ? 3 * ranks : buffers);
 }
 
 size_t tl_study_interchange_bytes(const tl_study *study, size_t n_pos)

@@ -83,21 +83,15 @@ static tl_status write_sums(const char *path, const tl_attribution_state *state,
                             tl_error *err)
 {
     const uint64_t n_pairs = state->n_pairs;
-    const tl_named_tensor tensors[] = {
-        {"heads",
-         {.dtype = TL_F64,
-          .n_dims = 1,
-          .dims = {state->n_heads},
-          .data = state->heads}},
-        {"neurons",
-         {.dtype = TL_F64,
-          .n_dims = 1,
-          .dims = {state->n_neurons},
-          .data = state->neurons}},
-        {"pairs", {.dtype = TL_I64, .n_dims = 1, .dims = {1}, .data = &n_pairs}},
-    };
-    return tl_safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL,
-                                0, err);
+    tl_named_tensor tensors[TL_ATTRIBUTION_SUMS + 1] = {
+        {"pairs", {.dtype = TL_I64, .n_dims = 1, .dims = {1}, .data = &n_pairs}}};
+    for (size_t i = 0; i < state->n_sums; i++)
+        tensors[1 + i] = (tl_named_tensor){state->sums[i].name,
+                                           {.dtype = TL_F64,
+                                            .n_dims = 1,
+                                            .dims = {state->sums[i].n},
+                                            .data = state->sums[i].values}};
+    return tl_safetensors_write(path, tensors, 1 + state->n_sums, NULL, 0, err);
 }
 
 static bool is_vector(const tl_tensor *tensor, tl_dtype dtype, size_t count)
@@ -117,16 +111,19 @@ static tl_status read_sums(const char *path, tl_attribution *attribution,
     if (status != TL_OK)
         return status;
     const tl_attribution_state state = tl_attribution_get_state(attribution);
-    const tl_tensor *heads = tl_safetensors_find(file, "heads");
-    const tl_tensor *neurons = tl_safetensors_find(file, "neurons");
+    const tl_tensor *sums[TL_ATTRIBUTION_SUMS];
     const tl_tensor *pairs = tl_safetensors_find(file, "pairs");
     uint64_t done = 0;
-    if (!is_vector(heads, TL_F64, state.n_heads) ||
-        !is_vector(neurons, TL_F64, state.n_neurons) || !is_vector(pairs, TL_I64, 1)) {
+    bool whole = is_vector(pairs, TL_I64, 1);
+    for (size_t i = 0; i < state.n_sums; i++) {
+        sums[i] = tl_safetensors_find(file, state.sums[i].name);
+        whole = whole && is_vector(sums[i], TL_F64, state.sums[i].n);
+    }
+    if (!whole) {
         status = tl_fail(err, TL_ERR_DATA,
-                         "%s: wanted the sums of %zu heads and %zu neurons; remove the "
-                         "file to attribute again",
-                         path, state.n_heads, state.n_neurons);
+                         "%s: not the sums of this attribution; remove the file to "
+                         "attribute again",
+                         path);
         goto done;
     }
     memcpy(&done, pairs->data, sizeof done);
@@ -137,8 +134,8 @@ static tl_status read_sums(const char *path, tl_attribution *attribution,
                          path, (unsigned long long)done, n_pairs);
         goto done;
     }
-    memcpy(state.heads, heads->data, state.n_heads * sizeof *state.heads);
-    memcpy(state.neurons, neurons->data, state.n_neurons * sizeof *state.neurons);
+    for (size_t i = 0; i < state.n_sums; i++)
+        memcpy(state.sums[i].values, sums[i]->data, state.sums[i].n * sizeof(double));
     tl_attribution_set_count(attribution, (size_t)done);
 done:
     tl_safetensors_close(file);
@@ -228,11 +225,13 @@ static tl_status write_scores(const tl_study *study, tl_modality modality,
                                        {"pairs", pairs},
                                        {"data_begin", begin},
                                        {"data_end", end}};
-    tl_scores s;
+    tl_scores s, magnitudes;
     if (status == TL_OK)
         status = tl_attribution_scores(attribution, arena, &s, err);
     if (status == TL_OK)
-        status = tl_score_file_write(path, &s, metadata,
+        status = tl_attribution_magnitudes(attribution, arena, &magnitudes, err);
+    if (status == TL_OK)
+        status = tl_score_file_write(path, &s, &magnitudes, metadata,
                                      sizeof metadata / sizeof *metadata, err);
     if (status == TL_OK)
         status = hash_file(path, hex, err);
@@ -279,8 +278,9 @@ tl_status tl_study_attribute(tl_study *study, tl_modality modality, tl_error *er
     if (status != TL_OK)
         goto done;
     const size_t kept = tl_study_attribution_bytes(study, span.n_pos);
-    const tl_attribution_options options =
+    tl_attribution_options options =
         tl_settings_attribution(&study->settings, tl_study_pass_budget(study, kept));
+    options.magnitudes = true;
     status = tl_attribution_create(study->session.model, span.n_pos, &options,
                                    &attribution, err);
     if (status == TL_OK)
@@ -300,9 +300,10 @@ done:
 
 /* ---- evaluate ---------------------------------------------------------------- */
 
-tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *arena,
-                        tl_ranking *out, tl_error *err)
+tl_status tl_study_rank(const tl_study *study, tl_modality modality, bool by_magnitude,
+                        tl_arena *arena, tl_ranking *out, tl_error *err)
 {
+    const tl_dims *dims = tl_model_dims(study->session.model);
     tl_study_scores wanted = {.modality = modality};
     tl_scores scores;
     char hex[TL_SHA256_HEX];
@@ -322,54 +323,13 @@ tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *a
                     "%.12s...",
                     path, hex, wanted.sha256);
     if (status == TL_OK)
-        status = tl_score_file_read(path, tl_model_dims(study->session.model),
-                                    wanted.n_pos, own, &scores, err);
+        status = by_magnitude
+                     ? tl_score_file_read_magnitudes(path, dims, wanted.n_pos, own,
+                                                     &scores, err)
+                     : tl_score_file_read(path, dims, wanted.n_pos, own, &scores, err);
     if (status == TL_OK)
         status = tl_fail_while(err, tl_ranking_from_scores(&scores, arena, out, err),
                                "%s", path);
-    tl_arena_destroy(own);
-    return status;
-}
-
-/* Ranks components by how far their activations are apart, over the discovery pairs. */
-static tl_status rank_magnitudes(tl_study *study, tl_modality modality,
-                                 const tl_ranking *shape, tl_arena *arena,
-                                 tl_ranking *out, tl_error *err)
-{
-    const size_t places = shape->n_layers * shape->n_pos,
-                 n_heads = places * shape->n_heads, n_neurons = places * shape->d_mlp;
-    const tl_study_pair *pairs = NULL;
-    size_t n_pairs = 0;
-    tl_arena *own = tl_arena_create(); /* only the ranks are kept */
-    double *sums = NULL;
-    float *means = NULL;
-    tl_status status = TL_OK;
-    if (own != NULL) {
-        sums = tl_arena_alloc_zero(own, n_heads + n_neurons, sizeof *sums);
-        means = tl_arena_alloc(own, n_heads + n_neurons, sizeof *means);
-    }
-    if (sums == NULL || means == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for activation differences");
-    if (status == TL_OK)
-        status = tl_study_db_get_pairs(study->db, modality, TL_STUDY_DISCOVERY, own,
-                                       &pairs, &n_pairs, err);
-    const size_t kept = tl_study_evaluation_bytes(study, shape->n_pos);
-    for (size_t i = 0; i < n_pairs && status == TL_OK; i++) {
-        const tl_arena_mark mark = tl_arena_get_mark(own);
-        tl_pair *made = NULL;
-        status = tl_study_make_pairs(study, &pairs[i], 1, own, &made, err);
-        if (status == TL_OK)
-            status = tl_magnitude_add(study->session.model, made,
-                                      tl_study_pass_budget(study, kept), sums,
-                                      sums + n_heads, err);
-        tl_arena_rewind(own, mark);
-    }
-    for (size_t i = 0; i < n_heads + n_neurons && status == TL_OK; i++)
-        means[i] = (float)(sums[i] / (double)n_pairs);
-    const tl_scores scores = {shape->n_layers, shape->n_pos, shape->n_heads,
-                              shape->d_mlp,    means,        means + n_heads};
-    if (status == TL_OK)
-        status = tl_ranking_from_scores(&scores, arena, out, err);
     tl_arena_destroy(own);
     return status;
 }
@@ -385,10 +345,10 @@ static tl_status make_circuits(tl_study *study, tl_modality modality, tl_arena *
     if (rankings == NULL || circuits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", n);
     tl_status status =
-        tl_study_rank(study, modality, arena, &rankings[TL_STUDY_CIRCUIT], err);
+        tl_study_rank(study, modality, false, arena, &rankings[TL_STUDY_CIRCUIT], err);
     if (status == TL_OK)
-        status = rank_magnitudes(study, modality, &rankings[TL_STUDY_CIRCUIT], arena,
-                                 &rankings[TL_STUDY_MAGNITUDE], err);
+        status = tl_study_rank(study, modality, true, arena,
+                               &rankings[TL_STUDY_MAGNITUDE], err);
     if (status == TL_OK)
         status = tl_ranking_random(&rankings[TL_STUDY_CIRCUIT],
                                    study->settings.seed + (uint64_t)modality, arena,

@@ -40,7 +40,7 @@ static tl_status read_circuit(const tl_study *study, tl_modality modality,
     if (status == TL_OK)
         status = tl_study_db_find(study->db, TL_ROW_SCORES, &scores, own, NULL, err);
     if (status == TL_OK)
-        status = tl_study_rank(study, modality, own, &ranking, err);
+        status = tl_study_rank(study, modality, false, own, &ranking, err);
     if (status == TL_OK) {
         *span = (tl_span){scores.n_pos, scores.data_begin, scores.data_end};
         const tl_circuit circuit =

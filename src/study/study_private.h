@@ -67,8 +67,8 @@ tl_status tl_study_make_pairs(tl_study *study, const tl_study_pair *pairs, size_
                               tl_arena *arena, tl_pair **out, tl_error *err);
 
 /* Ranks the scores of the file, which must be the one that the study wrote. */
-tl_status tl_study_rank(const tl_study *study, tl_modality modality, tl_arena *arena,
-                        tl_ranking *out, tl_error *err);
+tl_status tl_study_rank(const tl_study *study, tl_modality modality, bool by_magnitude,
+                        tl_arena *arena, tl_ranking *out, tl_error *err);
 
 /* ---- study_look.c ------------------------------------------------------------ */
 
