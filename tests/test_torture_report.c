@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_torture_report.c - what is read from a study's folder, and statistics, with memory that
- * fails: findings, summaries, report, export.
+ * test_torture_report.c - what is read from a study's folder, its settings, and statistics, with
+ * memory that fails: findings, summaries, report, export.
  *
  * Reading a study asks for memory some 5000 times. Every so manieth request fails, with
  * another stride for each function, so that together they meet many places.
@@ -11,6 +11,7 @@
 
 #include "twinlens/finding.h"
 #include "twinlens/report.h"
+#include "twinlens/setting.h"
 #include "twinlens/statistics.h"
 
 static test_folder folder;
@@ -130,6 +131,41 @@ static void reports(void **unused)
     torture_report("tl_export_write", write_export, 709);
 }
 
+/* ---- settings --------------------------------------------------------------------- */
+
+/* Set, written as a manifest's lines, read back. */
+static tl_status use_settings(void *state, tl_error *err)
+{
+    made *m = state;
+    tl_settings settings, again;
+    const tl_study_key *keys = NULL;
+    size_t n_keys = 0;
+    const char *value = NULL;
+    tl_settings_init(&settings);
+    tl_settings_init(&again);
+    tl_status status = tl_settings_set(&settings, "rand-match", "segment", err);
+    if (status == TL_OK)
+        status = tl_settings_check(&settings, err);
+    if (status == TL_OK)
+        status = tl_settings_write(&settings, m->arena, &keys, &n_keys, err);
+    if (status == TL_OK)
+        status = tl_settings_read(&again, keys, n_keys, err);
+    if (status == TL_OK)
+        status = tl_settings_get(&again, "rand-match", m->arena, &value, err);
+    m->values[0] = (double)n_keys;
+    m->values[1] = value != NULL && strcmp(value, "segment") == 0;
+    return status;
+}
+
+static void settings_of_a_study(void **unused)
+{
+    (void)unused;
+    torture_report(
+        "tl_settings_set tl_settings_check tl_settings_write tl_settings_read "
+        "tl_settings_get",
+        use_settings, 1);
+}
+
 /* ---- statistics ------------------------------------------------------------------- */
 
 enum { N = 6 };
@@ -182,6 +218,7 @@ static void statistics(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(reports),
+                                       cmocka_unit_test(settings_of_a_study),
                                        cmocka_unit_test(statistics)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -104,7 +104,7 @@ size_t tl_pass_peak_bytes(const tl_pass *pass);
  * How many prompts of n_rows positions make a good pass: enough rows for full
  * speed, more while the pass stays small in bytes (narrow models), not more than
  * the budget of `options` allows (but at least one; the pass then saves memory by
- * itself or says that it cannot).
+ * itself or says that it cannot). Options may be NULL.
  */
 tl_status tl_pass_batch_size(const tl_model *model, const tl_pass_options *options,
                              size_t n_rows, size_t *out, tl_error *err);

@@ -7,6 +7,9 @@ enum { MIN_ROWS = 512, MAX_ROWS = 2048, SMALL_PASS_BYTES = 96 << 20 };
 tl_status tl_pass_batch_size(const tl_model *model, const tl_pass_options *options,
                              size_t n_rows, size_t *out, tl_error *err)
 {
+    static const tl_pass_options defaults = {0};
+    if (options == NULL)
+        options = &defaults;
     tl_pass_options unlimited = *options;
     unlimited.memory_budget = 0;
     size_t one = 0;
