@@ -9,6 +9,7 @@
 #include "random_inputs.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "twinlens/alloc.h"
@@ -384,6 +385,67 @@ static void the_gradient_is_the_slope(void **unused)
     teardown(&f);
 }
 
+/* What a thread needs to run a pass, and what became of it. */
+typedef struct other_pass {
+    tl_pass *pass;
+    const tl_pass_prompt *prompt;
+    tl_status status;
+    tl_error err;
+} other_pass;
+
+static void *run_other(void *user)
+{
+    other_pass *o = user;
+    o->status = tl_pass_forward(o->pass, o->prompt, 1, NULL, &o->err);
+    return NULL;
+}
+
+/* While the first pass waits in its tap, a thread tries to run the second. */
+static tl_status try_other(void *user, const tl_tap_event *e, tl_error *err)
+{
+    (void)err;
+    pthread_t thread;
+    if (e->layer > 0)
+        return TL_OK;
+    assert_int_equal(pthread_create(&thread, NULL, run_other, user), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return TL_OK;
+}
+
+static void a_second_pass_at_the_same_time_is_refused(void **unused)
+{
+    (void)unused;
+    for (size_t b = 0; b < sizeof backends / sizeof *backends; b++) {
+        fixture f = setup(backends[b]);
+        tl_pass *first = NULL, *second = NULL;
+        tl_error err = {0};
+        double before = 0.0, after = 0.0;
+        const tl_pass_prompt prompts[] = {{.input = f.inputs[0]},
+                                          {.input = f.inputs[2]}};
+        assert_int_equal(tl_pass_create(f.model, &first, &err), TL_OK);
+        assert_int_equal(tl_pass_create(f.model, &second, &err), TL_OK);
+        assert_int_equal(tl_pass_forward(first, &prompts[0], 1, NULL, &err), TL_OK);
+        assert_int_equal(tl_pass_logit_diff(first, 0, 12, 30, &before, &err), TL_OK);
+
+        other_pass other = {.pass = second, .prompt = &prompts[1]};
+        const tl_tap tap = {.on_site = try_other,
+                            .user = &other,
+                            .sites = TL_SITE_BIT(TL_SITE_MLP_OUT)};
+        const tl_pass_options options = {.taps = &tap, .n_taps = 1};
+        assert_int_equal(tl_pass_forward(first, &prompts[0], 1, &options, &err), TL_OK);
+        assert_int_equal(other.status, TL_ERR_ARGUMENT);
+        assert_non_null(strstr(other.err.text, "another pass"));
+        assert_int_equal(tl_pass_logit_diff(first, 0, 12, 30, &after, &err), TL_OK);
+        assert_true(before == after);
+
+        run_other(&other);
+        assert_int_equal(other.status, TL_OK);
+        tl_pass_destroy(second);
+        tl_pass_destroy(first);
+        teardown(&f);
+    }
+}
+
 static void senseless_batches_are_refused(void **unused)
 {
     (void)unused;
@@ -428,6 +490,7 @@ int main(void)
         cmocka_unit_test(watching_and_rewriting_changes_no_bit),
         cmocka_unit_test(the_plan_is_what_is_used),
         cmocka_unit_test(the_gradient_is_the_slope),
+        cmocka_unit_test(a_second_pass_at_the_same_time_is_refused),
         cmocka_unit_test(senseless_batches_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

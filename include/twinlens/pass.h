@@ -12,6 +12,11 @@
  * Prompts are laid end to end without padding, and the numbers of one do not
  * depend on the others, down to the last bit. A pass reuses its memory, and
  * keeps the results of the last forward until the next one.
+ *
+ * The passes of one model share the backend's memory, so one of them computes at a
+ * time. A second one, of another thread or begun by a tap of the first, is refused with
+ * TL_ERR_ARGUMENT and can be tried again when the first is done. Two threads that want
+ * to compute at once open the model twice; the system keeps one copy of mapped weights.
  */
 #ifndef TWINLENS_PASS_H
 #define TWINLENS_PASS_H

@@ -24,6 +24,8 @@
  * Threads. Nothing is global but the log's sink (log.h), which is set before anything
  * else is called. Different objects can be used by different threads at the same time.
  * One object is used by one thread at a time, unless all of them take it as `const`.
+ * A model may belong to passes of several threads, but only one of them computes at a
+ * time: the others are refused (pass.h).
  * What computes uses threads of its own: tl_model_options says how many.
  */
 #ifndef TWINLENS_TWINLENS_H

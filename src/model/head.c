@@ -59,8 +59,10 @@ static tl_status logits_of_rows(tl_pass *pass, size_t first, size_t n_rows, floa
     const size_t n_vocab = spec->dims.n_vocab,
                  at_a_time = n_rows < ROWS_AT_A_TIME ? n_rows : ROWS_AT_A_TIME;
     void *logits = NULL;
-    tl_status status =
-        b->allocate(b, at_a_time * n_vocab * sizeof(float), &logits, err);
+    tl_status status = tl_model_begin(pass->model, err);
+    if (status != TL_OK)
+        return status;
+    status = b->allocate(b, at_a_time * n_vocab * sizeof(float), &logits, err);
     for (size_t r = 0; r < n_rows && status == TL_OK; r += at_a_time) {
         const size_t rows = n_rows - r < at_a_time ? n_rows - r : at_a_time;
         status = b->linear(b, &pass->model->weights.head, rows,
@@ -73,6 +75,7 @@ static tl_status logits_of_rows(tl_pass *pass, size_t first, size_t n_rows, floa
                                  out + r * n_vocab, err);
     }
     b->release(b, logits);
+    tl_model_end(pass->model);
     return status;
 }
 

@@ -132,6 +132,21 @@ const tl_dims *tl_model_dims(const tl_model *model)
 }
 
 /* Text embeddings, scaled; image features go where the image tokens are. */
+tl_status tl_model_begin(tl_model *model, tl_error *err)
+{
+    return atomic_exchange(&model->in_use, true)
+               ? tl_fail(
+                     err, TL_ERR_ARGUMENT,
+                     "another pass computes with this model; open the model once more "
+                     "to run two at a time")
+               : TL_OK;
+}
+
+void tl_model_end(tl_model *model)
+{
+    atomic_store(&model->in_use, false);
+}
+
 static tl_status fill_embeds(const tl_model *model, const tl_encoding *encoding,
                              const float *features, size_t n_features, float *embeds,
                              bool *is_image, tl_error *err)
@@ -227,8 +242,11 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
         goto done;
     }
     if (encoding->n_images > 0) {
+        if ((status = tl_model_begin(model, err)) != TL_OK)
+            goto done;
         status = image_features(model, &encoding->pixels, scratch, &features,
                                 &n_features, err);
+        tl_model_end(model);
         if (status != TL_OK)
             goto done;
         grid_h = encoding->pixels.n_rows;

@@ -3,6 +3,8 @@
 #ifndef TWINLENS_MODEL_PRIVATE_H
 #define TWINLENS_MODEL_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "backend/backend.h"
 #include "model/spec.h"
 #include "model/weights.h"
@@ -20,7 +22,13 @@ struct tl_model {
     tl_backend *backend;
     tl_arena *arena; /* norm weights, biases, tables */
     tl_feature_cache features;
+    atomic_bool in_use; /* somebody computes with the backend */
 };
+
+/* The backend's scratch serves one computation at a time. `begin` refuses a second one,
+ * TL_ERR_ARGUMENT, instead of mixing both; after TL_OK there must be an `end`. */
+tl_status tl_model_begin(tl_model *model, tl_error *err);
+void tl_model_end(tl_model *model);
 
 /* The folder of the bundled model, in `arena`; TL_ERR_NOT_FOUND naming where it was looked
  * for. */

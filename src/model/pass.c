@@ -280,9 +280,9 @@ size_t tl_pass_peak_bytes(const tl_pass *pass)
 
 /* ---- there and back ------------------------------------------------------------ */
 
-tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
-                          size_t n_prompts, const tl_pass_options *options,
-                          tl_error *err)
+static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
+                             size_t n_prompts, const tl_pass_options *options,
+                             tl_error *err)
 {
     pass->ready = pass->can_go_back = false;
     tl_status status = tl_batch_check(prompts, n_prompts, err);
@@ -314,8 +314,20 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     return TL_OK;
 }
 
-tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
-                           tl_error *err)
+tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
+                          size_t n_prompts, const tl_pass_options *options,
+                          tl_error *err)
+{
+    tl_status status = tl_model_begin(pass->model, err);
+    if (status != TL_OK)
+        return status;
+    status = run_forward(pass, prompts, n_prompts, options, err);
+    tl_model_end(pass->model);
+    return status;
+}
+
+static tl_status run_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
+                              tl_error *err)
 {
     tl_status status = tl_head_check(pass, 0, err);
     if (status != TL_OK)
@@ -336,4 +348,15 @@ tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
             return status;
     }
     return TL_OK;
+}
+
+tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
+                           tl_error *err)
+{
+    tl_status status = tl_model_begin(pass->model, err);
+    if (status != TL_OK)
+        return status;
+    status = run_backward(pass, a, b, err);
+    tl_model_end(pass->model);
+    return status;
 }
