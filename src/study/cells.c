@@ -25,7 +25,7 @@ tl_status tl_cells_make(const tl_cell_options *o, size_t n_layers, tl_arena *are
     const size_t half = n_layers / 2;
     const bool paper = o->grid == TL_BP_PAPER,
                named = o->sources.layers != NULL && o->destinations.layers != NULL;
-    tl_layer_list sources, destinations;
+    tl_layer_list sources = {0}, destinations = {0};
     tl_status status = choose_layers(&o->sources, paper ? half + 1 : 0, n_layers, arena,
                                      &sources, err);
     if (status == TL_OK)
