@@ -328,7 +328,7 @@ bad "no out" 2 "--out RUN is missing" "${model[@]}" "${data[@]}"
 bad "unknown option" 2 "did you mean '--ig-steps'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-step 5
 bad "no steps" 2 "--ig-steps is '0'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-steps 0
 bad "metric" 2 "--metric is 'logit', wanted one of ld" "${model[@]}" "${data[@]}" "${out[@]}" --metric logit
-bad "fraction" 2 "fractions: " "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.1,2
+bad "fraction" 2 "--fractions is '0.1,2', wanted decimals from 0 to 1" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.1,2
 bad "descending" 2 "wanted them ascending" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2,0.1
 bad "two grids" 2 "exclude each other" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2 --grid ref
 bad "no model" 1 "$tmp/nowhere" --model "$tmp/nowhere" "${data[@]}" "${out[@]}"
