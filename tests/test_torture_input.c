@@ -325,7 +325,7 @@ static tl_status draw_split(void *state, tl_error *err)
     enum { ROWS = 40 };
     made *m = state;
     tl_split_row rows[ROWS];
-    char ids[ROWS][4];
+    char ids[ROWS][12];
     for (int i = 0; i < ROWS; i++) {
         snprintf(ids[i], sizeof ids[i], "%d", i);
         rows[i] = (tl_split_row){.id = ids[i],
