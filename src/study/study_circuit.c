@@ -363,9 +363,20 @@ static tl_status make_circuits(tl_study *study, tl_modality modality, tl_arena *
 }
 
 /* The unit of work: one pair under all circuits. */
-static tl_status evaluate_pair(tl_study *study, tl_modality modality,
-                               const tl_study_pair *pair, const tl_circuit *circuits,
-                               tl_arena *arena, tl_error *err)
+tl_status tl_study_make_evaluator(const tl_study *study, size_t kept,
+                                  tl_evaluator **evaluator, tl_error *err)
+{
+    const tl_evaluate_options options = {.memory_budget =
+                                             tl_study_pass_budget(study, kept)};
+    return *evaluator != NULL
+               ? TL_OK
+               : tl_evaluator_create(study->session.model, &options, evaluator, err);
+}
+
+static tl_status evaluate_pair(tl_study *study, tl_evaluator **evaluator,
+                               tl_modality modality, const tl_study_pair *pair,
+                               const tl_circuit *circuits, tl_arena *arena,
+                               tl_error *err)
 {
     const size_t n = study->sizes.n;
     tl_pair *made = NULL;
@@ -378,11 +389,11 @@ static tl_status evaluate_pair(tl_study *study, tl_modality modality,
     tl_status status = tl_study_make_pairs(study, pair, 1, arena, &made, err);
     if (status != TL_OK)
         return status;
-    const size_t kept = tl_study_evaluation_bytes(study, made->clean.n_pos);
-    const tl_evaluate_options options = {.memory_budget =
-                                             tl_study_pass_budget(study, kept)};
-    status = tl_evaluate(study->session.model, made, 1, circuits,
-                         TL_STUDY_KIND_COUNT * n, &options, &result, err);
+    status = tl_study_make_evaluator(
+        study, tl_study_evaluation_bytes(study, made->clean.n_pos), evaluator, err);
+    if (status == TL_OK)
+        status = tl_evaluator_run(*evaluator, made, 1, circuits,
+                                  TL_STUDY_KIND_COUNT * n, &result, err);
     if (status != TL_OK)
         return status;
     const tl_study_baseline baseline = {modality, pair->pair, result.clean,
@@ -481,12 +492,15 @@ tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err
         status = make_circuits(study, modality, arena, &circuits, err);
     /* Pairs are evaluated in order, so those that are done are the first ones. */
     tl_progress_begin(study->progress, stage, done.n_pairs);
+    tl_evaluator *evaluator = NULL;
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = done.n_pairs; i < n_pairs && status == TL_OK; i++) {
-        status = evaluate_pair(study, modality, &pairs[i], circuits, arena, err);
+        status =
+            evaluate_pair(study, &evaluator, modality, &pairs[i], circuits, arena, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
     }
+    tl_evaluator_destroy(evaluator);
     if (status == TL_OK)
         status = summarise(study, modality, circuits, arena, err);
     if (status == TL_OK)

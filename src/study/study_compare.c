@@ -152,8 +152,9 @@ tl_status tl_study_compare_overlap(tl_study *study, tl_error *err)
 
 /* ---- interchange ----------------------------------------------------------------- */
 
-static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pair *pair,
-                           const tl_circuit *swapped, tl_arena *arena, tl_error *err)
+static tl_status swap_pair(tl_study *study, tl_evaluator **evaluator, tl_modality host,
+                           const tl_study_pair *pair, const tl_circuit *swapped,
+                           tl_arena *arena, tl_error *err)
 {
     const size_t n_swaps = tl_swap_count(study->settings.inter_draws);
     tl_pair *made = NULL;
@@ -165,11 +166,10 @@ static tl_status swap_pair(tl_study *study, tl_modality host, const tl_study_pai
             : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", n_swaps);
     if (status != TL_OK)
         return status;
-    const size_t kept = tl_study_interchange_bytes(study, made->clean.n_pos);
-    const tl_evaluate_options options = {.memory_budget =
-                                             tl_study_pass_budget(study, kept)};
-    status = tl_evaluate(study->session.model, made, 1, swapped, n_swaps, &options,
-                         &result, err);
+    status = tl_study_make_evaluator(
+        study, tl_study_interchange_bytes(study, made->clean.n_pos), evaluator, err);
+    if (status == TL_OK)
+        status = tl_evaluator_run(*evaluator, made, 1, swapped, n_swaps, &result, err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < n_swaps; i++)
@@ -219,12 +219,14 @@ static tl_status swap_all(tl_study *study, tl_modality host, tl_arena *arena,
         status =
             tl_study_db_put(study->db, &(tl_rows){TL_ROW_SWAP, rows, n_swaps}, 1, err);
     tl_progress_begin(study->progress, stage, n_done);
+    tl_evaluator *evaluator = NULL;
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     for (size_t i = n_done; i < n_pairs && status == TL_OK; i++) {
-        status = swap_pair(study, host, &pairs[i], swapped, arena, err);
+        status = swap_pair(study, &evaluator, host, &pairs[i], swapped, arena, err);
         tl_arena_rewind(arena, mark);
         tl_progress_step(study->progress, stage, i + 1);
     }
+    tl_evaluator_destroy(evaluator);
     if (status == TL_OK)
         tl_progress_end(study->progress, stage);
     return status;

@@ -66,6 +66,11 @@ tl_status tl_study_evaluate(tl_study *study, tl_modality modality, tl_error *err
 tl_status tl_study_make_pairs(tl_study *study, const tl_study_pair *pairs, size_t n,
                               tl_arena *arena, tl_pair **out, tl_error *err);
 
+/* What runs circuits on the pairs of a stage, in what is left beside `kept` bytes of
+ * buffers; made at the first pair, whose length says how many those are. */
+tl_status tl_study_make_evaluator(const tl_study *study, size_t kept,
+                                  tl_evaluator **evaluator, tl_error *err);
+
 /* Ranks the scores of the file, which must be the one that the study wrote. */
 tl_status tl_study_rank(const tl_study *study, tl_modality modality, bool by_magnitude,
                         tl_arena *arena, tl_ranking *out, tl_error *err);
