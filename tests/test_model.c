@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "model/model_private.h"
+#include "model/model_parts.h"
 #include "twinlens/alloc.h"
 #include "twinlens/pass.h"
 #include "twinlens/safetensors.h"
@@ -362,23 +362,23 @@ static void a_configuration_tells_what_the_file_has(void **unused)
 {
     (void)unused;
     tl_error err = {0};
-    tl_model *model = NULL;
-    tl_weights bare;
-    tl_arena *arena = tl_arena_create();
+    tl_model *model = NULL, *without = NULL;
     assert_int_equal(tl_model_open(tiny_checkpoint, NULL, &model, &err), TL_OK);
-    assert_int_equal(tl_weights_find(&model->spec, NULL, arena, &bare, &err), TL_OK);
-    const tl_weights *w = &model->weights;
-    assert_int_equal(bare.embed_size.parameters, w->embed_size.parameters);
-    assert_int_equal(bare.decoder_size.parameters, w->decoder_size.parameters);
-    assert_int_equal(bare.vision_size.parameters, w->vision_size.parameters);
+    assert_int_equal(tl_model_open_bare(tiny_checkpoint, &without, &err), TL_OK);
+    const tl_weights *w = tl_model_weights(model), *bare = tl_model_weights(without);
+    assert_int_equal(bare->embed_size.parameters, w->embed_size.parameters);
+    assert_int_equal(bare->decoder_size.parameters, w->decoder_size.parameters);
+    assert_int_equal(bare->vision_size.parameters, w->vision_size.parameters);
+    assert_null(tl_model_file(without));
+    const tl_safetensors *file = tl_model_file(model);
     size_t all = 0;
-    for (size_t i = 0; i < tl_safetensors_count(model->file); i++)
-        all += tl_tensor_count(tl_safetensors_at(model->file, i));
+    for (size_t i = 0; i < tl_safetensors_count(file); i++)
+        all += tl_tensor_count(tl_safetensors_at(file, i));
     assert_int_equal(w->embed_size.parameters + w->decoder_size.parameters +
                          w->vision_size.parameters,
                      all);
+    tl_model_close(without);
     tl_model_close(model);
-    tl_arena_destroy(arena);
 }
 
 int main(void)

@@ -10,14 +10,15 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "backend/backend.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/shared_options.h"
-#include "study/memory_plan.h"
 #include "cli/options.h"
-#include "study/session.h"
+#include "model/memory_plan.h"
+#include "model/model_parts.h"
 #include "study/plan.h"
-#include "model/model_private.h"
+#include "study/session.h"
 #include "twinlens/safetensors.h"
 
 enum {
@@ -157,7 +158,7 @@ static tl_status time_forward(const tl_model *model, size_t n_pos, double *secon
                               tl_error *err)
 {
     enum { WIDTH = 2048, ROWS = 256, TIMES = 4 };
-    const tl_dims *d = &model->spec.dims;
+    const tl_dims *d = tl_model_dims(model);
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to time a product");
@@ -186,8 +187,8 @@ static tl_status time_forward(const tl_model *model, size_t n_pos, double *secon
                          (double)(end.tv_nsec - begin.tv_nsec) / 1e9,
                  rate = 2.0 * WIDTH * WIDTH * ROWS * TIMES / spent;
     const double head = (double)d->n_vocab * (double)d->d_model,
-                 inner = (double)model->weights.decoder_size.parameters -
-                         (model->spec.tied_head ? 0.0 : head);
+                 inner = (double)tl_model_weights(model)->decoder_size.parameters -
+                         (tl_model_spec(model)->tied_head ? 0.0 : head);
     *seconds = 2.0 * (inner * (double)n_pos + head) / rate;
     tl_arena_destroy(arena);
     return status;
@@ -296,7 +297,7 @@ static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_erro
 {
     double seconds = 0.0;
     const double passes =
-        2.0 * tl_study_forwards(model->spec.dims.n_layers, STUDY_ROWS);
+        2.0 * tl_study_forwards(tl_model_dims(model)->n_layers, STUDY_ROWS);
     const tl_status status = time_forward(model, n_pos, &seconds, err);
     if (status != TL_OK)
         return status;
@@ -305,30 +306,27 @@ static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_erro
     return TL_OK;
 }
 
-/* The model, with its weights if they are there; *opened is NULL if they are not, and
- * *bare then knows the sizes of what the configuration wants. */
-static tl_status find_weights(const char *folder, tl_arena *arena, tl_model *bare,
+/* The model with its weights, if they are there; *opened is NULL if they are not. */
+static tl_status find_weights(const char *folder, tl_arena *arena, const tl_model *bare,
                               tl_model **opened, facts *f, tl_error *err)
 {
+    const tl_weights *w = tl_model_weights(bare);
     size_t n_files = 0, n_missing = 0;
     tl_status status = look_for_weights(folder, arena, &n_files, &n_missing, err);
-    if (status == TL_OK)
-        status = tl_weights_find(&bare->spec, NULL, arena, &bare->weights, err);
     if (status != TL_OK)
         return status;
     add_number(f, "decoder_parameters",
-               bare->weights.embed_size.parameters +
-                   bare->weights.decoder_size.parameters);
-    add_number(f, "vision_parameters", bare->weights.vision_size.parameters);
+               w->embed_size.parameters + w->decoder_size.parameters);
+    add_number(f, "vision_parameters", w->vision_size.parameters);
     if (n_missing > 0)
         add_text(f, "weights", "%zu of %zu files are not there", n_missing, n_files);
-    if (n_missing > 0 || n_files == 0) /* plans are made with what computes */
-        return tl_backend_create(tl_backend_default(), 0, 0, &bare->backend, err);
+    if (n_missing > 0 || n_files == 0)
+        return TL_OK;
     /* Every tensor is found and checked. */
     if ((status = tl_model_open(folder, NULL, opened, err)) != TL_OK)
         return status;
     size_t parameters = 0, bytes = 0;
-    count_tensors((*opened)->file, &parameters, &bytes);
+    count_tensors(tl_model_file(*opened), &parameters, &bytes);
     add_number(f, "parameters", parameters);
     add_number(f, "weight_bytes", bytes);
     add_number(f, "weight_files", n_files);
@@ -359,19 +357,18 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
                          FILE *out, tl_error *err)
 {
     facts f = {.n = 0};
-    tl_model bare = {0}, *opened = NULL;
+    tl_model *bare = NULL, *opened = NULL;
     tl_pixels pixels = {0};
     size_t image_tokens = 0;
     const bool has_image = o->image_size != NULL;
-    tl_status status = tl_spec_read(folder, &bare.spec, err);
+    tl_status status = tl_model_open_bare(folder, &bare, err);
     if (status != TL_OK)
         return status;
-    const tl_dims *d = &bare.spec.dims;
-    add_architecture(&bare.spec, &f);
-    if ((status = find_weights(folder, arena, &bare, &opened, &f, err)) != TL_OK)
-        return status;
-    const tl_model *model = opened != NULL ? opened : &bare;
-    if (has_image)
+    const tl_dims *d = tl_model_dims(bare);
+    add_architecture(tl_model_spec(bare), &f);
+    status = find_weights(folder, arena, bare, &opened, &f, err);
+    const tl_model *model = opened != NULL ? opened : bare;
+    if (status == TL_OK && has_image)
         status = add_image(o, folder, arena, &pixels, &image_tokens, &f, err);
     const size_t n_pos = o->n_pos + image_tokens;
     add_number(&f, "prompt_tokens", n_pos);
@@ -384,14 +381,13 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     if (status == TL_OK)
         status = add_memory_beside_tokenizer(
             model, o, folder, n_pos, has_image ? &pixels : NULL, &f, arena, err);
+    if (status == TL_OK && o->json)
+        status = print_json(d, &f, out, err);
+    else if (status == TL_OK)
+        print_table(d, &f, out);
     tl_model_close(opened);
-    tl_backend_destroy(bare.backend);
-    if (status != TL_OK)
-        return status;
-    if (o->json)
-        return print_json(d, &f, out, err);
-    print_table(d, &f, out);
-    return TL_OK;
+    tl_model_close(bare);
+    return status;
 }
 
 static const tl_taken settings[] = {{.name = "model"}, {0}};

@@ -76,22 +76,34 @@ tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
     return TL_OK;
 }
 
-tl_status tl_model_open(const char *path, const tl_model_options *options,
-                        tl_model **out, tl_error *err)
+/* A model of which only the configuration was read. */
+static tl_status read_config(const char *path, tl_model **out, const char **folder,
+                             tl_error *err)
 {
-    tl_model_options o;
-    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_model_options", err);
-    if (status != TL_OK)
-        return status;
     tl_model *model = tl_alloc_zero(1, sizeof *model);
     if (model == NULL || (model->arena = tl_arena_create()) == NULL) {
         tl_model_close(model);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a model");
     }
-    const char *folder = NULL;
-    status = tl_model_folder(path, model->arena, &folder, err);
+    tl_status status = tl_model_folder(path, model->arena, folder, err);
     if (status == TL_OK)
-        status = tl_spec_read(folder, &model->spec, err);
+        status = tl_spec_read(*folder, &model->spec, err);
+    if (status == TL_OK)
+        *out = model;
+    else
+        tl_model_close(model);
+    return status;
+}
+
+tl_status tl_model_open(const char *path, const tl_model_options *options,
+                        tl_model **out, tl_error *err)
+{
+    tl_model_options o;
+    tl_model *model = NULL;
+    const char *folder = NULL;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_model_options", err);
+    if (status == TL_OK)
+        status = read_config(path, &model, &folder, err);
     if (status == TL_OK)
         status = tl_safetensors_open(folder, &model->file, err);
     if (status == TL_OK)
@@ -102,12 +114,28 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
             o.backend != NULL ? o.backend : tl_backend_default(), o.n_threads,
             o.cache_bytes > 0 ? o.cache_bytes : (size_t)TL_DEFAULT_CACHE_BYTES,
             &model->backend, err);
-    if (status != TL_OK) {
+    if (status == TL_OK)
+        *out = model;
+    else
         tl_model_close(model);
-        return status;
-    }
-    *out = model;
-    return TL_OK;
+    return status;
+}
+
+tl_status tl_model_open_bare(const char *path, tl_model **out, tl_error *err)
+{
+    tl_model *model = NULL;
+    const char *folder = NULL;
+    tl_status status = read_config(path, &model, &folder, err);
+    if (status == TL_OK)
+        status =
+            tl_weights_find(&model->spec, NULL, model->arena, &model->weights, err);
+    if (status == TL_OK) /* plans are made with what computes */
+        status = tl_backend_create(tl_backend_default(), 0, 0, &model->backend, err);
+    if (status == TL_OK)
+        *out = model;
+    else
+        tl_model_close(model);
+    return status;
 }
 
 void tl_model_close(tl_model *model)
@@ -121,6 +149,27 @@ void tl_model_close(tl_model *model)
     tl_free(model);
 }
 
+const tl_spec *tl_model_spec(const tl_model *model)
+{
+    return &model->spec;
+}
+
+const tl_weights *tl_model_weights(const tl_model *model)
+{
+    return &model->weights;
+}
+
+const tl_safetensors *tl_model_file(const tl_model *model)
+{
+    return model->file;
+}
+
+tl_status tl_model_vision_bytes(const tl_model *model, const tl_pixels *pixels,
+                                size_t *out, tl_error *err)
+{
+    return tl_vision_bytes(model->backend, &model->spec.vision, pixels, out, err);
+}
+
 const char *tl_model_family(const tl_model *model)
 {
     return model->spec.family;
@@ -131,7 +180,6 @@ const tl_dims *tl_model_dims(const tl_model *model)
     return &model->spec.dims;
 }
 
-/* Text embeddings, scaled; image features go where the image tokens are. */
 tl_status tl_model_begin(tl_model *model, tl_error *err)
 {
     return atomic_exchange(&model->in_use, true)
@@ -147,6 +195,7 @@ void tl_model_end(tl_model *model)
     atomic_store(&model->in_use, false);
 }
 
+/* Text embeddings, scaled; image features go where the image tokens are. */
 static tl_status fill_embeds(const tl_model *model, const tl_encoding *encoding,
                              const float *features, size_t n_features, float *embeds,
                              bool *is_image, tl_error *err)

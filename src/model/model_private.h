@@ -6,14 +6,10 @@
 #include <stdatomic.h>
 
 #include "backend/backend.h"
-#include "model/spec.h"
-#include "model/weights.h"
+#include "model/model_parts.h"
 #include "twinlens/model.h"
 #include "twinlens/safetensors.h"
 #include "vision/feature_cache.h"
-
-/* Room for converted weights that nobody has asked for. */
-enum { TL_DEFAULT_CACHE_BYTES = 64 << 20 };
 
 struct tl_model {
     tl_spec spec;

@@ -9,7 +9,7 @@
 #include "study/study_private.h"
 #include "study/swaps.h"
 
-#include "model/model_private.h"
+#include "model/model_parts.h"
 #include "twinlens/pass.h"
 #include "twinlens/split.h"
 

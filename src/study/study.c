@@ -17,10 +17,10 @@
 
 #include "base/file.h"
 #include "study/manifest.h"
-#include "study/memory_plan.h"
+#include "model/memory_plan.h"
+#include "model/model_parts.h"
 #include "twinlens/log.h"
 #include "twinlens/setting.h"
-#include "vision/vision.h"
 
 /* ---- what there is to work with ---------------------------------------------- */
 
@@ -60,9 +60,8 @@ static tl_status reserve_vision(tl_study *study, const tl_pixels *pixels, tl_err
     size_t bytes = 0;
     if (study->memory == 0)
         return TL_OK;
-    const tl_model *model = study->session.model;
     const tl_status status =
-        tl_vision_bytes(model->backend, &model->spec.vision, pixels, &bytes, err);
+        tl_model_vision_bytes(study->session.model, pixels, &bytes, err);
     if (status == TL_OK) {
         study->scratch += bytes;
         study->memory = study->memory > bytes ? study->memory - bytes : 1;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * memory_plan.c - see memory_plan.h. */
-#include "study/memory_plan.h"
+#include "model/memory_plan.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-#include "vision/vision.h"
+#include "model/model_private.h"
 
 /* What of this process is in memory; 0 when nobody tells. */
 static size_t resident_bytes(void)
@@ -100,8 +100,7 @@ tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t
     tl_status status =
         tl_memory_plan_pass(model, n_pos, n_prompts, &pass, &p.forward, err);
     if (status == TL_OK && has_image)
-        status = tl_vision_bytes(model->backend, &model->spec.vision, pixels, &p.vision,
-                                 err);
+        status = tl_model_vision_bytes(model, pixels, &p.vision, err);
     if (status != TL_OK)
         return status;
     p.peak = p.weights + p.cache + p.products + p.inputs + p.process +

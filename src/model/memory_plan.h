@@ -3,10 +3,9 @@
  * memory_plan.h - what `predict` has in memory at most, from the sizes of a model, its
  * prompts and their images, without running it.
  */
-#ifndef TWINLENS_STUDY_MEMORY_PLAN_H
-#define TWINLENS_STUDY_MEMORY_PLAN_H
+#ifndef TWINLENS_MODEL_MEMORY_PLAN_H
+#define TWINLENS_MODEL_MEMORY_PLAN_H
 
-#include "model/model_private.h"
 #include "twinlens/encoding.h"
 #include "twinlens/pass.h"
 
