@@ -2,7 +2,8 @@
  * test_includes.c - who includes whom. The folders of src/ are floors: CMakeLists.txt lists
  * them from the lowest to the highest, each with those that it may use, and a folder
  * includes from these and from what they use, and no other. No files include each other in
- * a circle, where a .c file, its header and its _private.h are one.
+ * a circle, where a .c file, its header and its _private.h are one. A _private.h is
+ * for its own folder. What computes with activations asks the backend for every copy.
  *
  * Wrong calls are link errors; this sees what is included without being called.
  */
@@ -78,6 +79,26 @@ static void read_folders(void)
     }
 }
 
+/* Files of model, circuit and probe that copy or clear memory themselves, and what: all
+ * else could be an activation, which may not be the host's. */
+static const struct {
+    const char *file, *what;
+} copiers[] = {
+    {"model/model.c", "image features into the input, which is the host's"},
+    {"circuit/ranking.c", "the bits of a score, which is the host's"},
+};
+enum { COPIERS = sizeof copiers / sizeof copiers[0] };
+
+static size_t count_copies(void)
+{
+    static const char *const calls[] = {"memcpy(", "memset(", "memmove("};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        for (const char *c = text; (c = strstr(c, calls[i])) != NULL; c++)
+            n++;
+    return n;
+}
+
 static bool uses(const char *folder, const char *other)
 {
     const size_t a = find_folder(folder, strlen(folder)),
@@ -107,7 +128,7 @@ static void what_the_floors_are_for_holds(void **unused)
 
 static char units[MOST][WORD];
 static bool includes[MOST][MOST];
-static size_t n_units, n_includes, n_wrong;
+static size_t n_units, n_includes, n_wrong, n_private, n_copiers, n_copying;
 
 /* "model/spec_private.h" is part of "model/spec". */
 static size_t find_unit(const char *path)
@@ -142,11 +163,26 @@ static void check_file(const char *root, const char *path)
                      from = find_folder(name, strcspn(name, "/"));
         includes[self][other] = self != other;
         n_includes++;
+        if (from != folder && strstr(name, "_private.h") != NULL) {
+            print_error("%s includes %s of another folder\n", path, name);
+            n_private++;
+        }
         if (from < n_folders && folder < n_folders && !may_use[folder][from]) {
             print_error("src/%s includes %s: %s may not use %s\n", path, name,
                         folders[folder], folders[from]);
             n_wrong++;
         }
+    }
+    if (strncmp(path, "model/", 6) != 0 && strncmp(path, "circuit/", 8) != 0 &&
+        strncmp(path, "probe/", 6) != 0)
+        return;
+    n_copying++;
+    size_t known = 0;
+    while (known < COPIERS && strcmp(copiers[known].file, path) != 0)
+        known++;
+    if (count_copies() > 0 && known == COPIERS) {
+        print_error("src/%s copies or clears memory itself\n", path);
+        n_copiers++;
     }
 }
 
@@ -182,6 +218,19 @@ static void no_folder_includes_one_above_it(void **unused)
     check_files(ROOT "/include", "");
     assert_true(n_includes > 400);
     assert_int_equal(n_wrong, 0);
+}
+
+static void private_headers_are_for_their_own_folder(void **unused)
+{
+    (void)unused;
+    assert_int_equal(n_private, 0);
+}
+
+static void activations_are_copied_by_the_backend(void **unused)
+{
+    (void)unused;
+    assert_true(n_copying > 30);
+    assert_int_equal(n_copiers, 0);
 }
 
 /* ---- circles --------------------------------------------------------------------- */
@@ -226,6 +275,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_floors_are_for_holds),
         cmocka_unit_test(no_folder_includes_one_above_it),
+        cmocka_unit_test(private_headers_are_for_their_own_folder),
+        cmocka_unit_test(activations_are_copied_by_the_backend),
         cmocka_unit_test(no_files_include_each_other_in_a_circle),
     };
     return cmocka_run_group_tests(tests, read_all, NULL);
