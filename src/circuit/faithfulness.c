@@ -13,8 +13,9 @@
  */
 #include <string.h>
 
-#include "circuit/pair.h"
 #include "base/sized.h"
+#include "circuit/pair.h"
+#include "trace/experiment.h"
 #include "twinlens/alloc.h"
 
 /* Where the backend finds which heads and neurons are in a circuit; of the whole model
@@ -24,12 +25,9 @@ typedef struct members {
 } members;
 
 struct tl_evaluator {
-    tl_model *model;
-    const tl_dims *d;
-    tl_pass *pass;
-    tl_evaluate_options options;
+    tl_experiment on;
+    bool run_none;    /* as in tl_evaluate_options */
     tl_array buffers; /* of the pair under way */
-    tl_arena *arena;  /* of one call */
 };
 
 /* The runs of the clean prompt of one pair: whole, under every circuit, and under none if
@@ -53,21 +51,13 @@ tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *option
     if (status != TL_OK)
         return status;
     tl_evaluator *e = tl_alloc_zero(1, sizeof *e);
-    tl_arena *arena = tl_arena_create();
-    tl_pass *pass = NULL;
-    status = e != NULL && arena != NULL
-                 ? tl_pass_create(model, &pass, err)
-                 : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
+    status = e != NULL ? tl_experiment_init(&e->on, model, o.memory_budget, err)
+                       : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
     if (status != TL_OK) {
-        tl_arena_destroy(arena);
         tl_free(e);
         return status;
     }
-    *e = (tl_evaluator){.model = model,
-                        .d = tl_model_dims(model),
-                        .pass = pass,
-                        .options = o,
-                        .arena = arena};
+    e->run_none = o.run_none;
     *out = e;
     return TL_OK;
 }
@@ -76,9 +66,8 @@ void tl_evaluator_destroy(tl_evaluator *e)
 {
     if (e == NULL)
         return;
-    tl_pass_destroy(e->pass);
     tl_array_release(&e->buffers);
-    tl_arena_destroy(e->arena);
+    tl_experiment_release(&e->on);
     tl_free(e);
 }
 
@@ -120,16 +109,16 @@ static tl_status find_members(tl_evaluator *e, const tl_circuit *c, members *out
     const tl_ranking *r = c->ranking;
     if (set == NULL && r == NULL)
         return TL_OK;
-    const size_t places = e->d->n_layers * (set != NULL ? set->n_pos : r->n_pos),
-                 n_heads = places * e->d->n_heads, n_neurons = places * e->d->d_mlp;
+    const size_t places = e->on.d->n_layers * (set != NULL ? set->n_pos : r->n_pos),
+                 n_heads = places * e->on.d->n_heads, n_neurons = places * e->on.d->d_mlp;
     const tl_dtype dtype = set != NULL ? TL_U8 : TL_I32;
     const void *heads = set != NULL ? (const void *)set->heads : r->heads,
                *neurons = set != NULL ? (const void *)set->neurons : r->neurons;
     tl_status status =
-        tl_array_borrow(e->model, dtype, n_heads, heads, &out->heads, err);
+        tl_array_borrow(e->on.model, dtype, n_heads, heads, &out->heads, err);
     if (status == TL_OK)
         status =
-            tl_array_borrow(e->model, dtype, n_neurons, neurons, &out->neurons, err);
+            tl_array_borrow(e->on.model, dtype, n_neurons, neurons, &out->neurons, err);
     return status;
 }
 
@@ -184,11 +173,11 @@ static tl_status run_some(tl_evaluator *e, runs *r, size_t first, size_t n,
     const tl_pass_options options = {.edits = r->edits,
                                      .n_edits = n_edits,
                                      .last_only = true,
-                                     .memory_budget = e->options.memory_budget};
-    tl_status status = tl_pass_forward(e->pass, r->prompts, n, &options, err);
+                                     .memory_budget = e->on.memory_budget};
+    tl_status status = tl_pass_forward(e->on.pass, r->prompts, n, &options, err);
     for (size_t i = 0; i < n && status == TL_OK; i++)
         status =
-            tl_pass_logit_diff(e->pass, i, pair->answer, pair->counterfactual_answer,
+            tl_pass_logit_diff(e->on.pass, i, pair->answer, pair->counterfactual_answer,
                                &r->logit_diffs[first + i], err);
     return status;
 }
@@ -199,23 +188,23 @@ static tl_status run_counterfactual(tl_evaluator *e, runs *r, double *none,
 {
     tl_pair_nodes *nodes = &r->counterfactual;
     tl_reading readings[TL_NODE_SITES];
-    *nodes = tl_pair_nodes_of(r->pair, e->d);
-    tl_status status = tl_array_reset(&e->buffers, e->model, TL_F32,
-                                      tl_pair_nodes_count(nodes, e->d), err);
+    *nodes = tl_pair_nodes_of(r->pair, e->on.d);
+    tl_status status = tl_array_reset(&e->buffers, e->on.model, TL_F32,
+                                      tl_pair_nodes_count(nodes, e->on.d), err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
-    tl_pair_nodes_place(nodes, e->d, &e->buffers, 0);
+    tl_pair_nodes_place(nodes, e->on.d, &e->buffers, 0);
     tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
                        readings);
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = TL_NODE_SITES,
                                      .last_only = true,
-                                     .memory_budget = e->options.memory_budget};
+                                     .memory_budget = e->on.memory_budget};
     const tl_pass_prompt prompt = tl_pair_whole_prompt(&r->pair->counterfactual, nodes);
-    status = tl_pass_forward(e->pass, &prompt, 1, &options, err);
+    status = tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
     return status != TL_OK
                ? status
-               : tl_pass_logit_diff(e->pass, 0, r->pair->answer,
+               : tl_pass_logit_diff(e->on.pass, 0, r->pair->answer,
                                     r->pair->counterfactual_answer, none, err);
 }
 
@@ -239,12 +228,12 @@ static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
         status = run_counterfactual(e, r, &none, err);
     if (status != TL_OK)
         return status;
-    const bool run_none = e->options.run_none || !same_last_input(pair, e->d->d_model);
+    const bool run_none = e->run_none || !same_last_input(pair, e->on.d->d_model);
     r->n = 1 + n_circuits + (run_none ? 1 : 0);
     const tl_pass_options plain = {.last_only = true,
-                                   .memory_budget = e->options.memory_budget};
+                                   .memory_budget = e->on.memory_budget};
     status =
-        tl_pass_batch_size(e->model, &plain, r->counterfactual.n_rows, &per_pass, err);
+        tl_pass_batch_size(e->on.model, &plain, r->counterfactual.n_rows, &per_pass, err);
     for (size_t i = 0; i < r->n && status == TL_OK; i += per_pass)
         status = run_some(e, r, i, r->n - i < per_pass ? r->n - i : per_pass, err);
     if (status != TL_OK)
@@ -263,16 +252,16 @@ tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs
     static const tl_ranking nothing;
     const size_t most = n_circuits + 2;
     tl_status status =
-        check_circuits(e->model, pairs, n_pairs, circuits, n_circuits, err);
+        check_circuits(e->on.model, pairs, n_pairs, circuits, n_circuits, err);
     if (status != TL_OK)
         return status;
-    const tl_arena_mark mark = tl_arena_get_mark(e->arena);
+    const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
     runs r = {
-        .circuits = tl_arena_alloc_zero(e->arena, most, sizeof *r.circuits),
-        .members = tl_arena_alloc_zero(e->arena, most, sizeof *r.members),
-        .prompts = tl_arena_alloc(e->arena, most, sizeof *r.prompts),
-        .edits = tl_arena_alloc(e->arena, TL_NODE_SITES * most, sizeof *r.edits),
-        .logit_diffs = tl_arena_alloc(e->arena, most, sizeof *r.logit_diffs),
+        .circuits = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.circuits),
+        .members = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.members),
+        .prompts = tl_arena_alloc(e->on.arena, most, sizeof *r.prompts),
+        .edits = tl_arena_alloc(e->on.arena, TL_NODE_SITES * most, sizeof *r.edits),
+        .logit_diffs = tl_arena_alloc(e->on.arena, most, sizeof *r.logit_diffs),
     };
     if (r.circuits == NULL || r.members == NULL || r.prompts == NULL ||
         r.edits == NULL || r.logit_diffs == NULL)
@@ -290,7 +279,7 @@ tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs
         status = evaluate_pair(e, &pairs[p], &r, n_circuits, &results[p], err);
     if (r.circuits != NULL && r.members != NULL)
         release_members(r.members, r.circuits, 1 + n_circuits);
-    tl_arena_rewind(e->arena, mark);
+    tl_arena_rewind(e->on.arena, mark);
     return status;
 }
 

@@ -6,47 +6,34 @@
 
 #include "base/sized.h"
 #include "circuit/pair.h"
+#include "trace/experiment.h"
 #include "twinlens/alloc.h"
 
 struct tl_validator {
-    tl_model *model;
-    const tl_dims *d;
-    tl_pass *pass;
-    size_t memory_budget;
+    tl_experiment on;
     tl_array buffers; /* of the pair under way */
-    tl_arena *arena;  /* of one call */
 };
 
 tl_status tl_validator_create(tl_model *model, size_t memory_budget, tl_validator **out,
                               tl_error *err)
 {
     tl_validator *v = tl_alloc_zero(1, sizeof *v);
-    tl_arena *arena = tl_arena_create();
-    tl_pass *pass = NULL;
-    tl_status status = v != NULL && arena != NULL
-                           ? tl_pass_create(model, &pass, err)
-                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to validate");
-    if (status != TL_OK) {
-        tl_arena_destroy(arena);
+    const tl_status status =
+        v != NULL ? tl_experiment_init(&v->on, model, memory_budget, err)
+                  : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to validate");
+    if (status == TL_OK)
+        *out = v;
+    else
         tl_free(v);
-        return status;
-    }
-    *v = (tl_validator){.model = model,
-                        .d = tl_model_dims(model),
-                        .pass = pass,
-                        .memory_budget = memory_budget,
-                        .arena = arena};
-    *out = v;
-    return TL_OK;
+    return status;
 }
 
 void tl_validator_destroy(tl_validator *v)
 {
     if (v == NULL)
         return;
-    tl_pass_destroy(v->pass);
     tl_array_release(&v->buffers);
-    tl_arena_destroy(v->arena);
+    tl_experiment_release(&v->on);
     tl_free(v);
 }
 
@@ -102,16 +89,16 @@ static tl_status run_patched(tl_validator *v, const tl_pair *pair,
     size_t n_edits = 0;
     for (size_t i = 0; i < n_runs; i++) {
         prompts[i] = tl_pair_rest_prompt(&pair->clean, nodes);
-        if (i < n && component_edit(&components[i], nodes, v->d, i, &edits[n_edits]))
+        if (i < n && component_edit(&components[i], nodes, v->on.d, i, &edits[n_edits]))
             n_edits++;
     }
     const tl_pass_options options = {.edits = edits,
                                      .n_edits = n_edits,
                                      .last_only = true,
-                                     .memory_budget = v->memory_budget};
-    tl_status status = tl_pass_forward(v->pass, prompts, n_runs, &options, err);
+                                     .memory_budget = v->on.memory_budget};
+    tl_status status = tl_pass_forward(v->on.pass, prompts, n_runs, &options, err);
     for (size_t i = 0; i < n_runs && status == TL_OK; i++)
-        status = tl_pass_logit_diff(v->pass, i, pair->answer,
+        status = tl_pass_logit_diff(v->on.pass, i, pair->answer,
                                     pair->counterfactual_answer, &logit_diffs[i], err);
     return status;
 }
@@ -121,20 +108,20 @@ static tl_status run_counterfactual(tl_validator *v, const tl_pair *pair,
                                     tl_pair_nodes *nodes, tl_error *err)
 {
     tl_reading readings[TL_NODE_SITES];
-    *nodes = tl_pair_nodes_of(pair, v->d);
-    tl_status status = tl_array_reset(&v->buffers, v->model, TL_F32,
-                                      tl_pair_nodes_count(nodes, v->d), err);
+    *nodes = tl_pair_nodes_of(pair, v->on.d);
+    tl_status status = tl_array_reset(&v->buffers, v->on.model, TL_F32,
+                                      tl_pair_nodes_count(nodes, v->on.d), err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
-    tl_pair_nodes_place(nodes, v->d, &v->buffers, 0);
+    tl_pair_nodes_place(nodes, v->on.d, &v->buffers, 0);
     tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
                        readings);
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = TL_NODE_SITES,
                                      .last_only = true,
-                                     .memory_budget = v->memory_budget};
+                                     .memory_budget = v->on.memory_budget};
     const tl_pass_prompt prompt = tl_pair_whole_prompt(&pair->counterfactual, nodes);
-    return tl_pass_forward(v->pass, &prompt, 1, &options, err);
+    return tl_pass_forward(v->on.pass, &prompt, 1, &options, err);
 }
 
 tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
@@ -146,19 +133,19 @@ tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
     size_t per_pass = 1;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK)
-        status = check_components(v->d, n_pos, components, n, err);
+        status = check_components(v->on.d, n_pos, components, n, err);
     if (status == TL_OK)
         status = run_counterfactual(v, pair, &nodes, err);
     const tl_pass_options plain = {.last_only = true,
-                                   .memory_budget = v->memory_budget};
+                                   .memory_budget = v->on.memory_budget};
     if (status == TL_OK)
-        status = tl_pass_batch_size(v->model, &plain, nodes.n_rows, &per_pass, err);
+        status = tl_pass_batch_size(v->on.model, &plain, nodes.n_rows, &per_pass, err);
     if (status != TL_OK)
         return status;
-    const tl_arena_mark mark = tl_arena_get_mark(v->arena);
-    tl_pass_prompt *prompts = tl_arena_alloc(v->arena, per_pass, sizeof *prompts);
-    tl_edit *edits = tl_arena_alloc(v->arena, per_pass, sizeof *edits);
-    double *patched = tl_arena_alloc(v->arena, n, sizeof *patched), unpatched = 0.0;
+    const tl_arena_mark mark = tl_arena_get_mark(v->on.arena);
+    tl_pass_prompt *prompts = tl_arena_alloc(v->on.arena, per_pass, sizeof *prompts);
+    tl_edit *edits = tl_arena_alloc(v->on.arena, per_pass, sizeof *edits);
+    double *patched = tl_arena_alloc(v->on.arena, n, sizeof *patched), unpatched = 0.0;
     if (prompts == NULL || edits == NULL || patched == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n);
     if (status == TL_OK)
@@ -171,7 +158,7 @@ tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
         effects[i] = patched[i] - unpatched;
     if (status == TL_OK)
         *clean = unpatched;
-    tl_arena_rewind(v->arena, mark);
+    tl_arena_rewind(v->on.arena, mark);
     return status;
 }
 
@@ -191,16 +178,16 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
                                     size_t ig_steps, double *attributed,
                                     double *difference, tl_error *err)
 {
-    const size_t n_pos = pair->clean.n_pos, count = n_pos * v->d->d_model;
+    const size_t n_pos = pair->clean.n_pos, count = n_pos * v->on.d->d_model;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK && ig_steps == 0)
         status = tl_fail(err, TL_ERR_ARGUMENT, "0 steps, wanted at least 1");
     if (status == TL_OK)
-        status = tl_array_reset(&v->buffers, v->model, TL_F32, count, err);
+        status = tl_array_reset(&v->buffers, v->on.model, TL_F32, count, err);
     if (status != TL_OK)
         return status;
-    const tl_arena_mark mark = tl_arena_get_mark(v->arena);
-    float *x = tl_arena_alloc(v->arena, count, sizeof *x);
+    const tl_arena_mark mark = tl_arena_get_mark(v->on.arena);
+    float *x = tl_arena_alloc(v->on.arena, count, sizeof *x);
     if (x == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
     const tl_reading reading = {
@@ -211,7 +198,7 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
                                      .n_readings = 1,
                                      .for_backward = true,
                                      .last_only = true,
-                                     .memory_budget = v->memory_budget};
+                                     .memory_budget = v->on.memory_budget};
     double sum = 0.0, ends[2] = {0.0, 0.0}; /* LD at e' and at e */
     for (size_t k = 0; k <= ig_steps && status == TL_OK; k++) {
         const double t = (double)k / (double)ig_steps;
@@ -221,23 +208,23 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
         }
         tl_pass_prompt prompt = {.input = pair->clean};
         prompt.input.embeds = x;
-        status = tl_pass_forward(v->pass, &prompt, 1, &options, err);
+        status = tl_pass_forward(v->on.pass, &prompt, 1, &options, err);
         if (status == TL_OK && (k == 0 || k == ig_steps))
-            status = tl_pass_logit_diff(v->pass, 0, pair->answer,
+            status = tl_pass_logit_diff(v->on.pass, 0, pair->answer,
                                         pair->counterfactual_answer, &ends[k > 0], err);
         if (status != TL_OK || k == 0)
             continue;
         const void *gradient = NULL;
-        const tl_arena_mark step = tl_arena_get_mark(v->arena);
-        status =
-            tl_pass_backward(v->pass, &pair->answer, &pair->counterfactual_answer, err);
+        const tl_arena_mark step = tl_arena_get_mark(v->on.arena);
+        status = tl_pass_backward(v->on.pass, &pair->answer,
+                                  &pair->counterfactual_answer, err);
         if (status == TL_OK)
-            status = tl_array_get(&v->buffers, 0, count, v->arena, &gradient, err);
+            status = tl_array_get(&v->buffers, 0, count, v->on.arena, &gradient, err);
         if (status == TL_OK)
             sum = path_sum(pair, gradient, count, sum);
-        tl_arena_rewind(v->arena, step);
+        tl_arena_rewind(v->on.arena, step);
     }
-    tl_arena_rewind(v->arena, mark);
+    tl_arena_rewind(v->on.arena, mark);
     if (status == TL_OK) {
         *attributed = sum / (double)ig_steps;
         *difference = ends[1] - ends[0];
@@ -251,10 +238,10 @@ static tl_status attribute(tl_validator *v, const tl_pair *pair, size_t steps,
                            tl_arena *arena, tl_scores *out, tl_error *err)
 {
     const tl_attribution_options how = {
-        .ig_steps = steps, .raw_sign = true, .memory_budget = v->memory_budget};
+        .ig_steps = steps, .raw_sign = true, .memory_budget = v->on.memory_budget};
     tl_attribution *attribution = NULL;
-    tl_status status = tl_attribution_create_on(v->model, v->pass, pair->clean.n_pos,
-                                                &how, &attribution, err);
+    tl_status status = tl_attribution_create_on(
+        v->on.model, v->on.pass, pair->clean.n_pos, &how, &attribution, err);
     if (status == TL_OK)
         status = tl_attribution_add(attribution, pair, 1, err);
     if (status == TL_OK)
@@ -281,8 +268,8 @@ static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
     tl_status status = TL_OK;
     for (size_t m = o->n_ig_steps; m-- > 0 && status == TL_OK;) {
         tl_scores scores;
-        const tl_arena_mark mark = tl_arena_get_mark(v->arena);
-        status = attribute(v, pair, o->ig_steps[m], v->arena, &scores, err);
+        const tl_arena_mark mark = tl_arena_get_mark(v->on.arena);
+        status = attribute(v, pair, o->ig_steps[m], v->on.arena, &scores, err);
         for (size_t k = 0; k < TL_KIND_COUNT && m + 1 == o->n_ig_steps; k++)
             if (status == TL_OK)
                 status =
@@ -290,7 +277,7 @@ static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
                                        seed + k, components + k * o->n_components, err);
         for (size_t i = 0; i < n && status == TL_OK; i++)
             attributed[m * n + i] = score_of(&scores, &components[i]);
-        tl_arena_rewind(v->arena, mark);
+        tl_arena_rewind(v->on.arena, mark);
     }
     return status;
 }

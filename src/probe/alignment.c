@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "trace/experiment.h"
 #include "twinlens/alloc.h"
 #include "twinlens/array.h"
 #include "twinlens/pass.h"
@@ -31,12 +32,8 @@ typedef struct pair_states {
 } pair_states;
 
 struct tl_alignment {
-    tl_model *model;
+    tl_experiment on;
     tl_align with;
-    const tl_dims *dims;
-    tl_pass *pass;
-    size_t memory_budget;
-    tl_arena *arena;                /* of one call */
     double *sum[TL_MODALITY_COUNT]; /* [n_layers, d_model], over all pairs */
     size_t n_summed[TL_MODALITY_COUNT];
     pair_states *pairs; /* in the order in which they were added */
@@ -48,21 +45,14 @@ tl_status tl_alignment_create(tl_model *model, tl_align with, size_t memory_budg
                               tl_alignment **out, tl_error *err)
 {
     tl_alignment *a = tl_alloc_zero(1, sizeof *a);
-    if (a == NULL || (a->arena = tl_arena_create()) == NULL) {
-        tl_alignment_destroy(a);
+    if (a == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an alignment");
-    }
-    a->model = model;
+    tl_status status = tl_experiment_init(&a->on, model, memory_budget, err);
     a->with = with;
-    a->dims = tl_model_dims(model);
-    a->memory_budget = memory_budget;
-    const size_t count = a->dims->n_layers * a->dims->d_model;
-    tl_status status = TL_OK;
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
-        if ((a->sum[m] = tl_alloc_zero(count, sizeof *a->sum[m])) == NULL)
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        if ((a->sum[m] = tl_alloc_zero(a->on.d->n_layers * a->on.d->d_model,
+                                       sizeof *a->sum[m])) == NULL)
             status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the mean states");
-    if (status == TL_OK)
-        status = tl_pass_create(model, &a->pass, err);
     if (status == TL_OK)
         *out = a;
     else
@@ -74,13 +64,12 @@ void tl_alignment_destroy(tl_alignment *a)
 {
     if (a == NULL)
         return;
-    tl_pass_destroy(a->pass);
     for (size_t i = 0; i < a->n_pairs; i++)
         tl_array_release(&a->pairs[i].values);
     tl_free(a->pairs);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         tl_free(a->sum[m]);
-    tl_arena_destroy(a->arena);
+    tl_experiment_release(&a->on);
     tl_free(a);
 }
 
@@ -119,9 +108,9 @@ static tl_status place_states(const tl_alignment *a, const tl_parallel *pair,
             return tl_fail(err, TL_ERR_ARGUMENT,
                            "a text without its tokens, whose unembedding is wanted");
         const size_t n = span->data_end - span->data_begin,
-                     in_layer = n * a->dims->d_model;
+                     in_layer = n * a->on.d->d_model;
         s.of[m] = (prompt_states){n, *count, is_run(a, m) ? in_layer : 0};
-        *count += is_run(a, m) ? a->dims->n_layers * in_layer : in_layer;
+        *count += is_run(a, m) ? a->on.d->n_layers * in_layer : in_layer;
     }
     *out = s;
     return TL_OK;
@@ -131,12 +120,12 @@ static tl_status look_up_text(tl_alignment *a, const tl_parallel *pair, pair_sta
                               tl_error *err)
 {
     const prompt_states *text = &s->of[TL_TEXT];
-    const size_t count = text->n * a->dims->d_model;
-    float *rows = tl_arena_alloc(a->arena, count, sizeof *rows);
+    const size_t count = text->n * a->on.d->d_model;
+    float *rows = tl_arena_alloc(a->on.arena, count, sizeof *rows);
     if (rows == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu tokens", text->n);
     const tl_status status = tl_model_unembedding(
-        a->model, pair->text_ids + pair->text_span.data_begin, text->n, rows, err);
+        a->on.model, pair->text_ids + pair->text_span.data_begin, text->n, rows, err);
     return status != TL_OK ? status
                            : tl_array_upload(&s->values, text->first, count, rows, err);
 }
@@ -162,7 +151,7 @@ static tl_status run_pair(tl_alignment *a, const tl_parallel *pair, pair_states 
     }
     const tl_pass_options options = {.readings = readings, .n_readings = n};
     tl_status status =
-        n > 0 ? tl_pass_forward(a->pass, prompts, n, &options, err) : TL_OK;
+        n > 0 ? tl_pass_forward(a->on.pass, prompts, n, &options, err) : TL_OK;
     if (status == TL_OK && !is_run(a, TL_TEXT))
         status = look_up_text(a, pair, s, err);
     return status;
@@ -177,14 +166,14 @@ static tl_status pass_bytes(const tl_alignment *a, const tl_parallel *pair,
         if (s->of[m].n > 0 && is_run(a, (tl_modality)m))
             n_pos[n++] = input_of(pair, (tl_modality)m)->n_pos;
     *out = 0;
-    return n > 0 ? tl_pass_bytes(a->model, n_pos, NULL, n, NULL, out, err) : TL_OK;
+    return n > 0 ? tl_pass_bytes(a->on.model, n_pos, NULL, n, NULL, out, err) : TL_OK;
 }
 
 /* Drops kept states, but not those of pairs i and j, until so many bytes fit. */
 static tl_status make_room(tl_alignment *a, size_t bytes, size_t i, size_t j,
                            tl_error *err)
 {
-    const size_t budget = a->memory_budget;
+    const size_t budget = a->on.memory_budget;
     for (size_t k = a->n_pairs;
          k-- > 0 && budget > 0 && a->kept_bytes + bytes > budget;)
         if (k != i && k != j) {
@@ -212,12 +201,12 @@ static tl_status make_states(tl_alignment *a, const tl_parallel *pair, bool with
     if (status == TL_OK)
         status = make_room(a, bytes + count * sizeof(float) + others, i, j, err);
     if (status == TL_OK)
-        status = tl_array_init(a->model, TL_F32, count, &s.values, err);
+        status = tl_array_init(a->on.model, TL_F32, count, &s.values, err);
     if (status != TL_OK)
         return status;
-    const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+    const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
     status = run_pair(a, pair, &s, err);
-    tl_arena_rewind(a->arena, mark);
+    tl_arena_rewind(a->on.arena, mark);
     if (status == TL_OK)
         *out = s;
     else
@@ -233,7 +222,7 @@ static tl_status get_layer(const tl_alignment *a, const pair_states *s, tl_modal
     const void *values = NULL;
     const tl_status status =
         tl_array_get(&s->values, of->first + layer * of->stride,
-                     of->n * a->dims->d_model, a->arena, &values, err);
+                     of->n * a->on.d->d_model, a->on.arena, &values, err);
     if (status == TL_OK)
         *out = values;
     return status;
@@ -241,17 +230,17 @@ static tl_status get_layer(const tl_alignment *a, const pair_states *s, tl_modal
 
 static tl_status add_to_means(tl_alignment *a, const pair_states *s, tl_error *err)
 {
-    const size_t width = a->dims->d_model;
+    const size_t width = a->on.d->d_model;
     tl_status status = TL_OK;
     for (int m = 0; m < TL_MODALITY_COUNT; m++) {
-        for (size_t l = 0; l < a->dims->n_layers && status == TL_OK; l++) {
+        for (size_t l = 0; l < a->on.d->n_layers && status == TL_OK; l++) {
             const float *rows = NULL;
             double *sum = a->sum[m] + l * width;
-            const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+            const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
             status = get_layer(a, s, (tl_modality)m, l, &rows, err);
             for (size_t i = 0; i < s->of[m].n * width && status == TL_OK; i++)
                 sum[i % width] += (double)rows[i];
-            tl_arena_rewind(a->arena, mark);
+            tl_arena_rewind(a->on.arena, mark);
         }
         a->n_summed[m] += s->of[m].n;
     }
@@ -356,14 +345,14 @@ static size_t unit_bytes(const tl_alignment *a, size_t n_image, size_t n_text,
                          size_t n_other)
 {
     const size_t most = n_text > n_other ? n_text : n_other;
-    return ((n_image + n_text + n_other) * a->dims->d_model + most) * sizeof(double);
+    return ((n_image + n_text + n_other) * a->on.d->d_model + most) * sizeof(double);
 }
 
 static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t l,
                                bool centred, double *matched, double *other,
                                tl_error *err)
 {
-    const size_t width = a->dims->d_model;
+    const size_t width = a->on.d->d_model;
     double *const out[COMPARED] = {NULL, matched, other};
     for (size_t p = 0; p < COMPARED; p++) {
         const tl_modality m = modality[p];
@@ -385,11 +374,11 @@ static tl_status compare(tl_alignment *a, unit_rows *u, tl_alignment_values *out
                          tl_error *err)
 {
     const size_t n_text = count_of(u, TEXT), n_other = count_of(u, OTHER);
-    u->products = tl_arena_alloc(a->arena, n_text > n_other ? n_text : n_other,
+    u->products = tl_arena_alloc(a->on.arena, n_text > n_other ? n_text : n_other,
                                  sizeof *u->products);
     bool whole = u->products != NULL;
     for (size_t p = 0; p < COMPARED; p++) {
-        u->rows[p] = tl_arena_alloc(a->arena, count_of(u, p) * a->dims->d_model,
+        u->rows[p] = tl_arena_alloc(a->on.arena, count_of(u, p) * a->on.d->d_model,
                                     sizeof *u->rows[p]);
         whole = whole && u->rows[p] != NULL;
     }
@@ -397,13 +386,13 @@ static tl_status compare(tl_alignment *a, unit_rows *u, tl_alignment_values *out
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare %zu tokens",
                        count_of(u, IMAGE));
     tl_status status = TL_OK;
-    for (size_t l = 0; l < a->dims->n_layers && status == TL_OK; l++) {
-        const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+    for (size_t l = 0; l < a->on.d->n_layers && status == TL_OK; l++) {
+        const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
         status = compare_layer(a, u, l, false, out->matched, out->other, err);
         if (status == TL_OK && out->centred_matched != NULL)
             status = compare_layer(a, u, l, true, out->centred_matched,
                                    out->centred_other, err);
-        tl_arena_rewind(a->arena, mark);
+        tl_arena_rewind(a->on.arena, mark);
     }
     return status;
 }
@@ -419,7 +408,7 @@ tl_status tl_alignment_measure(tl_alignment *a, size_t i, const tl_parallel *pai
         (!tl_alignment_keeps(a, j) && other == NULL))
         return tl_fail(err, TL_ERR_ARGUMENT,
                        "pair %zu or %zu is not kept, and was not given", i, j);
-    const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+    const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
     pair_states of_pair = {0}, of_other = {0};
     unit_rows u = {.from = {&a->pairs[i], &a->pairs[i], &a->pairs[j]}};
     const size_t units =
@@ -439,6 +428,6 @@ tl_status tl_alignment_measure(tl_alignment *a, size_t i, const tl_parallel *pai
         status = compare(a, &u, out, err);
     tl_array_release(&of_other.values);
     tl_array_release(&of_pair.values);
-    tl_arena_rewind(a->arena, mark);
+    tl_arena_rewind(a->on.arena, mark);
     return status;
 }

@@ -11,6 +11,7 @@
  */
 #include "twinlens/probe.h"
 
+#include "trace/experiment.h"
 #include "twinlens/alloc.h"
 #include "twinlens/array.h"
 #include "twinlens/pass.h"
@@ -30,47 +31,32 @@ tl_status tl_backpatch_check(const tl_backpatch_cell *c, size_t n_layers, tl_err
 }
 
 struct tl_backpatcher {
-    tl_model *model;
-    const tl_dims *d;
-    tl_pass *pass;
-    size_t memory_budget;
+    tl_experiment on;
     tl_array clean;  /* of the prompt under way: states, keys and values */
     tl_array states; /* of the cells under way */
-    tl_arena *arena; /* of one call */
 };
 
 tl_status tl_backpatcher_create(tl_model *model, size_t memory_budget,
                                 tl_backpatcher **out, tl_error *err)
 {
     tl_backpatcher *b = tl_alloc_zero(1, sizeof *b);
-    tl_arena *arena = tl_arena_create();
-    tl_pass *pass = NULL;
-    tl_status status =
-        b != NULL && arena != NULL
-            ? tl_pass_create(model, &pass, err)
-            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for back-patching");
-    if (status != TL_OK) {
-        tl_arena_destroy(arena);
+    const tl_status status =
+        b != NULL ? tl_experiment_init(&b->on, model, memory_budget, err)
+                  : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for back-patching");
+    if (status == TL_OK)
+        *out = b;
+    else
         tl_free(b);
-        return status;
-    }
-    *b = (tl_backpatcher){.model = model,
-                          .d = tl_model_dims(model),
-                          .pass = pass,
-                          .memory_budget = memory_budget,
-                          .arena = arena};
-    *out = b;
-    return TL_OK;
+    return status;
 }
 
 void tl_backpatcher_destroy(tl_backpatcher *b)
 {
     if (b == NULL)
         return;
-    tl_pass_destroy(b->pass);
     tl_array_release(&b->clean);
     tl_array_release(&b->states);
-    tl_arena_destroy(b->arena);
+    tl_experiment_release(&b->on);
     tl_free(b);
 }
 
@@ -89,17 +75,17 @@ typedef struct patch_prompt {
 static float *resid_at(const tl_backpatcher *b, const patch_prompt *p, size_t layer,
                        size_t pos)
 {
-    return p->resid + (layer * p->input->n_pos + pos) * b->d->d_model;
+    return p->resid + (layer * p->input->n_pos + pos) * b->on.d->d_model;
 }
 
 static tl_status run_clean(tl_backpatcher *b, patch_prompt *p, double *logits,
                            tl_error *err)
 {
-    const tl_dims *d = b->d;
+    const tl_dims *d = b->on.d;
     const size_t count = d->n_layers * p->input->n_pos * d->d_model,
                  prefix_count = tl_prefix_count(d, p->prefix.n_pos);
     tl_status status =
-        tl_array_reset(&b->clean, b->model, TL_F32, count + 2 * prefix_count, err);
+        tl_array_reset(&b->clean, b->on.model, TL_F32, count + 2 * prefix_count, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the clean states");
     p->resid = tl_array_f32(&b->clean, 0);
@@ -107,13 +93,13 @@ static tl_status run_clean(tl_backpatcher *b, patch_prompt *p, double *logits,
     p->prefix.v = tl_array_f32(&b->clean, count + prefix_count);
     const tl_reading reading = {.at = {.site = TL_SITE_RESID_POST}, .to = p->resid};
     const tl_pass_options options = {
-        .readings = &reading, .n_readings = 1, .memory_budget = b->memory_budget};
+        .readings = &reading, .n_readings = 1, .memory_budget = b->on.memory_budget};
     const tl_pass_prompt prompt = {.input = *p->input,
                                    .collect = p->prefix.n_pos > 0 ? &p->prefix : NULL};
-    status = tl_pass_forward(b->pass, &prompt, 1, &options, err);
+    status = tl_pass_forward(b->on.pass, &prompt, 1, &options, err);
     return status != TL_OK
                ? status
-               : tl_pass_logits_of(b->pass, 0, p->ids, p->n_ids, logits, err);
+               : tl_pass_logits_of(b->on.pass, 0, p->ids, p->n_ids, logits, err);
 }
 
 /* ---- cells ----------------------------------------------------------------------- */
@@ -148,13 +134,13 @@ static size_t layer_count(const patch_run *r)
 /* Elements of the states of one layer's data positions. */
 static size_t data_count(const tl_backpatcher *b, const patch_prompt *p)
 {
-    return p->n_data * b->d->d_model;
+    return p->n_data * b->on.d->d_model;
 }
 
 static void copy_clean(tl_backpatcher *b, const patch_prompt *p, size_t layer,
                        size_t to)
 {
-    const size_t from = (layer * p->input->n_pos + p->begin) * b->d->d_model;
+    const size_t from = (layer * p->input->n_pos + p->begin) * b->on.d->d_model;
     tl_array_copy(&b->clean, from, data_count(b, p), &b->states, to);
 }
 
@@ -169,7 +155,7 @@ static tl_status begin_runs(tl_backpatcher *b, const patch_prompt *p, patch_run 
         runs[i].written = all + layer_count(&runs[i]) * count;
         all += 2 * layer_count(&runs[i]) * count;
     }
-    const tl_status status = tl_array_reset(&b->states, b->model, TL_F32, all, err);
+    const tl_status status = tl_array_reset(&b->states, b->on.model, TL_F32, all, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "%zu back-patched runs", n);
     for (size_t i = 0; i < n; i++)
@@ -214,7 +200,7 @@ static size_t make_edits(const tl_backpatcher *b, const patch_prompt *p,
     /* Behind layer `first` the run begins. */
     edits[n++] = (tl_edit){.at = data_range(p, TL_SITE_RESID_PRE, prompt, next),
                            .from = tl_array_f32(&b->states, r->read)};
-    for (size_t l = next; l < b->d->n_layers; l++) {
+    for (size_t l = next; l < b->on.d->n_layers; l++) {
         const float *from = NULL;
         if (l <= r->last)
             from = tl_array_f32(&b->states, r->read + (l - r->first) * count);
@@ -248,17 +234,17 @@ static size_t make_reading(const tl_backpatcher *b, const patch_prompt *p,
 static tl_status run_once(tl_backpatcher *b, const patch_prompt *p, patch_run *runs,
                           size_t n, bool last_only, tl_error *err)
 {
-    const size_t most = n * b->d->n_layers;
-    tl_pass_prompt *prompts = tl_arena_alloc(b->arena, n, sizeof *prompts);
-    tl_reading *readings = tl_arena_alloc(b->arena, n, sizeof *readings);
-    tl_edit *edits = tl_arena_alloc(b->arena, most, sizeof *edits);
+    const size_t most = n * b->on.d->n_layers;
+    tl_pass_prompt *prompts = tl_arena_alloc(b->on.arena, n, sizeof *prompts);
+    tl_reading *readings = tl_arena_alloc(b->on.arena, n, sizeof *readings);
+    tl_edit *edits = tl_arena_alloc(b->on.arena, most, sizeof *edits);
     if (prompts == NULL || readings == NULL || edits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n);
     tl_pass_options options = {.readings = readings,
                                .edits = edits,
                                .last_only = last_only,
                                .first_layer = runs[0].first + 1,
-                               .memory_budget = b->memory_budget};
+                               .memory_budget = b->on.memory_budget};
     for (size_t i = 0; i < n; i++) {
         keep_layers_below(b, p, &runs[i]);
         prompts[i] =
@@ -269,7 +255,7 @@ static tl_status run_once(tl_backpatcher *b, const patch_prompt *p, patch_run *r
         options.n_readings +=
             make_reading(b, p, &runs[i], i, readings + options.n_readings);
     }
-    return tl_pass_forward(b->pass, prompts, n, &options, err);
+    return tl_pass_forward(b->on.pass, prompts, n, &options, err);
 }
 
 /* All runs begin behind the same layer; each is made as often as its cell wants. */
@@ -287,17 +273,17 @@ static tl_status run_times(tl_backpatcher *b, const patch_prompt *p, patch_run *
             }
         if ((n = running) == 0)
             break;
-        const tl_arena_mark mark = tl_arena_get_mark(b->arena);
+        const tl_arena_mark mark = tl_arena_get_mark(b->on.arena);
         status = run_once(b, p, runs, n, !again, err);
         for (size_t i = 0; i < n && status == TL_OK; i++) {
             status = tl_pass_logits_of(
-                b->pass, i, p->ids, p->n_ids,
+                b->on.pass, i, p->ids, p->n_ids,
                 patched + (runs[i].index * most_times + time) * p->n_ids, err);
             const size_t read = runs[i].read;
             runs[i].read = runs[i].written;
             runs[i].written = read;
         }
-        tl_arena_rewind(b->arena, mark);
+        tl_arena_rewind(b->on.arena, mark);
     }
     return status;
 }
@@ -318,20 +304,20 @@ static tl_status run_cells(tl_backpatcher *b, const patch_prompt *p,
     size_t most_times = 0, per_pass = 1;
     for (size_t i = 0; i < n_cells; i++)
         most_times = cells[i].times > most_times ? cells[i].times : most_times;
-    const tl_pass_options plain = {.memory_budget = b->memory_budget};
+    const tl_pass_options plain = {.memory_budget = b->on.memory_budget};
     tl_status status = tl_pass_batch_size(
-        b->model, &plain, p->input->n_pos - p->prefix.n_pos, &per_pass, err);
+        b->on.model, &plain, p->input->n_pos - p->prefix.n_pos, &per_pass, err);
     if (status != TL_OK)
         return status;
-    patch_run *runs = tl_arena_alloc(b->arena, per_pass, sizeof *runs);
+    patch_run *runs = tl_arena_alloc(b->on.arena, per_pass, sizeof *runs);
     if (runs == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", per_pass);
-    for (size_t first = 0; first < b->d->n_layers && status == TL_OK; first++) {
+    for (size_t first = 0; first < b->on.d->n_layers && status == TL_OK; first++) {
         size_t n = 0;
         for (size_t i = 0; i < n_cells && status == TL_OK; i++) {
             patch_run r = {.cell = &cells[i], .index = i};
-            find_layers(&r, b->d->n_layers);
-            if (r.first == first && first + 1 == b->d->n_layers)
+            find_layers(&r, b->on.d->n_layers);
+            if (r.first == first && first + 1 == b->on.d->n_layers)
                 take_clean(p, &r, most_times, clean, patched);
             else if (r.first == first)
                 runs[n++] = r;
@@ -352,7 +338,7 @@ tl_status tl_backpatcher_run(tl_backpatcher *b, const tl_input *input,
 {
     tl_status status = TL_OK;
     for (size_t i = 0; i < n_cells && status == TL_OK; i++)
-        status = tl_backpatch_check(&cells[i], b->d->n_layers, err);
+        status = tl_backpatch_check(&cells[i], b->on.d->n_layers, err);
     if (status == TL_OK && (data_begin >= data_end || data_end >= input->n_pos))
         status =
             tl_fail(err, TL_ERR_ARGUMENT,
@@ -372,10 +358,10 @@ tl_status tl_backpatcher_run(tl_backpatcher *b, const tl_input *input,
     while (block != NULL && p.prefix.n_pos > 0 && block[p.prefix.n_pos] >= 0 &&
            block[p.prefix.n_pos] == block[p.prefix.n_pos - 1])
         p.prefix.n_pos--;
-    const tl_arena_mark mark = tl_arena_get_mark(b->arena);
+    const tl_arena_mark mark = tl_arena_get_mark(b->on.arena);
     status = run_clean(b, &p, clean, err);
     if (status == TL_OK)
         status = run_cells(b, &p, cells, n_cells, clean, patched, err);
-    tl_arena_rewind(b->arena, mark);
+    tl_arena_rewind(b->on.arena, mark);
     return status;
 }
