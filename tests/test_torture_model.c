@@ -264,6 +264,29 @@ static tl_status choose_batch(void *state, tl_error *err)
     return status;
 }
 
+/* What every experiment says that it takes. */
+static tl_status plan_experiments(void *state, tl_error *err)
+{
+    bench *b = state;
+    const tl_pass_options back = {.for_backward = true};
+    size_t bytes[6] = {0};
+    tl_status status = tl_pass_least_bytes(b->model, T, &back, &bytes[0], err);
+    if (status == TL_OK)
+        status = tl_attribution_bytes(b->model, T, NULL, &bytes[1], err);
+    if (status == TL_OK)
+        status = tl_evaluator_bytes(b->model, T, &bytes[2], err);
+    if (status == TL_OK)
+        status = tl_validator_bytes(b->model, T, NULL, &bytes[3], err);
+    if (status == TL_OK)
+        status = tl_backpatcher_bytes(b->model, T, SIDE, 3, &bytes[4], err);
+    if (status == TL_OK)
+        status = tl_alignment_bytes(b->model, TL_ALIGN_ACT, &text_span, &image_span,
+                                    PAIRS, &bytes[5], err);
+    for (size_t i = 0; i < 6; i++)
+        b->values[i] = status == TL_OK ? (double)bytes[i] : 0.0;
+    return status;
+}
+
 /* Every site and its gradient, over one prompt. */
 static tl_status capture(void *state, tl_error *err)
 {
@@ -324,6 +347,9 @@ static void models(void **unused)
     torture_model("tl_pass_create", create_pass, NULL);
     torture_model("tl_pass_bytes", plan_pass, NULL);
     torture_model("tl_pass_batch_size", choose_batch, NULL);
+    torture_model("tl_pass_least_bytes tl_attribution_bytes tl_evaluator_bytes "
+                  "tl_validator_bytes tl_backpatcher_bytes tl_alignment_bytes",
+                  plan_experiments, NULL);
     torture_model("tl_capture_init tl_capture_tensors", capture, NULL);
     for (size_t i = 0; i < 2; i++) {
         const char *backend = i == 0 ? NULL : "ref";

@@ -60,7 +60,7 @@ typedef struct tl_attribution_options {
     tl_head_reduce head_reduce;
     tl_prompt_reduce prompt_reduce;
     bool raw_sign;        /* no absolute value anywhere; heads are dot products */
-    size_t memory_budget; /* bytes for passes and buffers; 0: no limit */
+    size_t memory_budget; /* bytes for all that it holds; 0: no limit */
     bool magnitudes;      /* also for tl_attribution_magnitudes() */
 } tl_attribution_options;
 
@@ -77,6 +77,15 @@ tl_status tl_attribution_create(tl_model *model, size_t n_pos,
                                 const tl_attribution_options *options,
                                 tl_attribution **out, tl_error *err);
 void tl_attribution_destroy(tl_attribution *attribution);
+
+/* The least budget that an attribution can do with for prompts of n_pos positions: its sums,
+ * the buffers and one interpolated input of a pair, and a pass over one prompt that keeps no
+ * layer. Not in it are weights and their cache, what products work with, the pairs, and
+ * the scores, which are the caller's. With less, tl_attribution_create() refuses. Options
+ * may be NULL; their budget is not looked at. */
+tl_status tl_attribution_bytes(const tl_model *model, size_t n_pos,
+                               const tl_attribution_options *options, size_t *out,
+                               tl_error *err);
 
 /* Adds pairs one after the other; how they are grouped into calls changes no bit. */
 tl_status tl_attribution_add(tl_attribution *attribution, const tl_pair *pairs,
@@ -167,7 +176,7 @@ tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
 
 typedef struct tl_evaluate_options {
     size_t size;          /* sizeof(tl_evaluate_options); 0: that of today */
-    size_t memory_budget; /* 0: no limit */
+    size_t memory_budget; /* bytes for all that it holds; 0: no limit */
     bool run_none;        /* run the all-ablated model instead of the identity that
                              its logit difference is the counterfactual run's */
 } tl_evaluate_options;
@@ -185,6 +194,13 @@ typedef struct tl_evaluator tl_evaluator;
 tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *options,
                               tl_evaluator **out, tl_error *err);
 void tl_evaluator_destroy(tl_evaluator *evaluator);
+
+/* The least budget that an evaluator can do with for prompts of n_pos positions: the
+ * counterfactual activations of a pair and a pass over one prompt. Not in it are weights
+ * and their cache, what products work with, pairs, circuits and results, which are the
+ * caller's. With less, tl_evaluator_run() refuses. */
+tl_status tl_evaluator_bytes(const tl_model *model, size_t n_pos, size_t *out,
+                             tl_error *err);
 
 /* TL_ERR_DATA for a circuit or a pair of another shape. */
 tl_status tl_evaluator_run(tl_evaluator *evaluator, const tl_pair *pairs,

@@ -105,6 +105,16 @@ tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
                         const tl_pass_options *options, size_t *out, tl_error *err);
 size_t tl_pass_peak_bytes(const tl_pass *pass);
 
+/* The smallest budget that a pass over one prompt of n_pos positions is admitted with: for
+ * the way back no layer is kept. Of `options`, which may be NULL, what shapes the pass. */
+tl_status tl_pass_least_bytes(const tl_model *model, size_t n_pos,
+                              const tl_pass_options *options, size_t *out,
+                              tl_error *err);
+
+/* Gives back what the pass keeps from batch to batch, if that is more than `bytes`; the
+ * results of the last forward are gone then. */
+void tl_pass_shrink(tl_pass *pass, size_t bytes);
+
 /*
  * How many prompts of n_rows positions make a good pass: enough rows for full
  * speed, more while the pass stays small in bytes (narrow models), not more than

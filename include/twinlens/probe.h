@@ -45,9 +45,19 @@ typedef enum tl_align {
 
 typedef struct tl_alignment tl_alignment;
 
+/* memory_budget: bytes for all that it holds; 0: no limit. */
 tl_status tl_alignment_create(tl_model *model, tl_align with, size_t memory_budget,
                               tl_alignment **out, tl_error *err);
 void tl_alignment_destroy(tl_alignment *alignment);
+
+/* The least budget that an alignment of n_pairs pairs can do with when their prompts are so
+ * long, and have so many data positions: the sums for the means, the states of the pair
+ * that is measured and of the other text, no others kept, and the pass that makes them, or
+ * those states to unit length in double. Not in it are weights and their cache, what
+ * products work with, and the pairs. */
+tl_status tl_alignment_bytes(const tl_model *model, tl_align with, const tl_span *text,
+                             const tl_span *image, size_t n_pairs, size_t *out,
+                             tl_error *err);
 
 /* Runs a pair, which gets the next number from 0 on. Its states at the data positions go
  * into the means of each modality and layer that centred values are centred by (of the
@@ -95,12 +105,20 @@ typedef struct tl_backpatch_cell {
 tl_status tl_backpatch_check(const tl_backpatch_cell *cell, size_t n_layers,
                              tl_error *err);
 
-/* Patches prompts one after the other, with the same memory. memory_budget: bytes; 0: no
- * limit. */
+/* Patches prompts one after the other, with the same memory. memory_budget: bytes for all
+ * that it holds; 0: no limit. */
 typedef struct tl_backpatcher tl_backpatcher;
 tl_status tl_backpatcher_create(tl_model *model, size_t memory_budget,
                                 tl_backpatcher **out, tl_error *err);
 void tl_backpatcher_destroy(tl_backpatcher *backpatcher);
+
+/* The least budget that a backpatcher can do with for prompts of n_pos positions, n_data of
+ * them data, and cells of at most that window: the clean run's states of all layers, the
+ * keys and values before the data, the states that one cell writes and reads, and a pass
+ * over one prompt. Not in it are weights and their cache, what products work with, inputs
+ * and results. With less, tl_backpatcher_run() refuses. */
+tl_status tl_backpatcher_bytes(const tl_model *model, size_t n_pos, size_t n_data,
+                               size_t window, size_t *out, tl_error *err);
 
 /*
  * One prompt under n_cells cells. `clean` [n_ids] receives the logits of `ids` at the last

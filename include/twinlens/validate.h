@@ -32,7 +32,7 @@ typedef struct tl_component {
 /* One pass and its buffers, for all pairs of a stage. */
 typedef struct tl_validator tl_validator;
 
-/* memory_budget: bytes; 0: no limit. */
+/* memory_budget: bytes for all that it holds; 0: no limit. */
 tl_status tl_validator_create(tl_model *model, size_t memory_budget, tl_validator **out,
                               tl_error *err);
 void tl_validator_destroy(tl_validator *validator);
@@ -62,7 +62,7 @@ tl_status tl_validate_sample(const tl_scores *scores, tl_component_kind kind, si
                              uint64_t seed, tl_component *out, tl_error *err);
 
 typedef struct tl_validate_options {
-    size_t size; /* sizeof(tl_validate_options); 0: that of today */
+    size_t size;            /* sizeof(tl_validate_options); 0: that of today */
     const size_t *ig_steps; /* ascending; the last choose the sample */
     size_t n_ig_steps;
     size_t n_components; /* heads, and as many neurons */
@@ -76,6 +76,15 @@ typedef struct tl_validation {
     const double *gradient;         /* [n_ig_steps], see tl_completeness */
     double difference;
 } tl_validation;
+
+/* The least budget that a validator can do with for prompts of n_pos positions: an
+ * attribution of one pair and its scores, or the buffers and a pass of an exact effect, or of
+ * the completeness, whichever is most. Not in it are weights and their cache, what
+ * products work with, the pair and the results. With less, all that a validator does is
+ * refused. Options may be NULL: those of no component. */
+tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
+                             const tl_validate_options *options, size_t *out,
+                             tl_error *err);
 
 /* Results live in `arena`. */
 tl_status tl_validator_pair(tl_validator *validator, const tl_pair *pair,

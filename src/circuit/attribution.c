@@ -28,6 +28,7 @@
 
 #include "circuit/pair.h"
 #include "base/sized.h"
+#include "trace/experiment.h"
 #include "twinlens/alloc.h"
 
 enum { DEFAULT_STEPS = 5, SMALL_GROUP_BYTES = 96 << 20 };
@@ -86,6 +87,57 @@ static size_t sum_elements(const tl_attribution *a, size_t i)
     case HEAD_MAGNITUDES: return places * d->n_heads;
     default: return places * d->d_mlp;
     }
+}
+
+/* ---- how much at a time --------------------------------------------------------- */
+
+/* Bytes of the four buffers of one pair with n_rows positions. */
+static size_t pair_bytes(const tl_attribution *a, size_t n_rows)
+{
+    const tl_dims *d = &a->dims;
+    return 2 * d->n_layers * n_rows * (d->n_heads * d->d_head + d->d_mlp) *
+           sizeof(float);
+}
+
+/* Bytes of an interpolated input. */
+static size_t input_bytes(const tl_attribution *a)
+{
+    return a->n_pos * a->dims.d_model * sizeof(float);
+}
+
+static tl_pass_options step_options(const tl_attribution *a)
+{
+    return (tl_pass_options){
+        .for_backward = true,
+        .last_only = true,
+        .memory_budget = a->options.memory_budget,
+    };
+}
+
+/* Bytes of all sums. */
+static size_t sums_bytes(const tl_attribution *a)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < sum_count(a); i++)
+        bytes += 2 * sum_elements(a, i) * sizeof(double);
+    return bytes;
+}
+
+tl_status tl_attribution_bytes(const tl_model *model, size_t n_pos,
+                               const tl_attribution_options *options, size_t *out,
+                               tl_error *err)
+{
+    tl_attribution a = {.dims = *tl_model_dims(model), .n_pos = n_pos};
+    size_t pass = 0;
+    tl_status status = tl_sized_copy(options, &a.options, sizeof a.options,
+                                     "tl_attribution_options", err);
+    const tl_pass_options way_back = step_options(&a);
+    if (status == TL_OK)
+        status = tl_pass_least_bytes(model, n_pos, &way_back, &pass, err);
+    if (status == TL_OK)
+        *out = TL_EXPERIMENT_BYTES + sums_bytes(&a) + pair_bytes(&a, n_pos) +
+               input_bytes(&a) + pass;
+    return status;
 }
 
 tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
@@ -166,25 +218,6 @@ tl_attribution_state tl_attribution_get_state(tl_attribution *a)
 void tl_attribution_set_count(tl_attribution *a, size_t n_pairs)
 {
     a->n_pairs = n_pairs;
-}
-
-/* ---- how much at a time --------------------------------------------------------- */
-
-/* Bytes of the four buffers of one pair with n_rows positions. */
-static size_t pair_bytes(const tl_attribution *a, size_t n_rows)
-{
-    const tl_dims *d = &a->dims;
-    return 2 * d->n_layers * n_rows * (d->n_heads * d->d_head + d->d_mlp) *
-           sizeof(float);
-}
-
-static tl_pass_options step_options(const tl_attribution *a)
-{
-    return (tl_pass_options){
-        .for_backward = true,
-        .last_only = true,
-        .memory_budget = a->options.memory_budget,
-    };
 }
 
 size_t tl_attribution_group(const tl_attribution *a)

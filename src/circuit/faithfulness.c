@@ -71,6 +71,18 @@ void tl_evaluator_destroy(tl_evaluator *e)
     tl_free(e);
 }
 
+tl_status tl_evaluator_bytes(const tl_model *model, size_t n_pos, size_t *out,
+                             tl_error *err)
+{
+    const tl_pass_options options = {.last_only = true};
+    size_t pass = 0;
+    const tl_status status = tl_pass_least_bytes(model, n_pos, &options, &pass, err);
+    if (status == TL_OK)
+        *out = TL_EXPERIMENT_BYTES +
+               tl_pair_nodes_most_bytes(tl_model_dims(model), n_pos) + pass;
+    return status;
+}
+
 /* ---- circuits --------------------------------------------------------------------- */
 
 static tl_status check_circuits(const tl_model *model, const tl_pair *pairs,
@@ -110,7 +122,8 @@ static tl_status find_members(tl_evaluator *e, const tl_circuit *c, members *out
     if (set == NULL && r == NULL)
         return TL_OK;
     const size_t places = e->on.d->n_layers * (set != NULL ? set->n_pos : r->n_pos),
-                 n_heads = places * e->on.d->n_heads, n_neurons = places * e->on.d->d_mlp;
+                 n_heads = places * e->on.d->n_heads,
+                 n_neurons = places * e->on.d->d_mlp;
     const tl_dtype dtype = set != NULL ? TL_U8 : TL_I32;
     const void *heads = set != NULL ? (const void *)set->heads : r->heads,
                *neurons = set != NULL ? (const void *)set->neurons : r->neurons;
@@ -232,8 +245,8 @@ static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
     r->n = 1 + n_circuits + (run_none ? 1 : 0);
     const tl_pass_options plain = {.last_only = true,
                                    .memory_budget = e->on.memory_budget};
-    status =
-        tl_pass_batch_size(e->on.model, &plain, r->counterfactual.n_rows, &per_pass, err);
+    status = tl_pass_batch_size(e->on.model, &plain, r->counterfactual.n_rows,
+                                &per_pass, err);
     for (size_t i = 0; i < r->n && status == TL_OK; i += per_pass)
         status = run_some(e, r, i, r->n - i < per_pass ? r->n - i : per_pass, err);
     if (status != TL_OK)

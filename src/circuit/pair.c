@@ -65,6 +65,13 @@ size_t tl_pair_nodes_count(const tl_pair_nodes *nodes, const tl_dims *d)
            2 * tl_prefix_count(d, nodes->n_prefix);
 }
 
+size_t tl_pair_nodes_most_bytes(const tl_dims *d, size_t n_pos)
+{
+    const size_t row = d->n_heads * d->d_head + d->d_mlp,
+                 shared = 2 * d->n_kv_heads * d->d_head;
+    return d->n_layers * n_pos * (row > shared ? row : shared) * sizeof(float);
+}
+
 void tl_pair_nodes_place(tl_pair_nodes *nodes, const tl_dims *d, const tl_array *array,
                          size_t first)
 {

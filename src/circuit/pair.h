@@ -22,6 +22,9 @@ typedef struct tl_pair_nodes {
 /* The counts, without addresses. */
 tl_pair_nodes tl_pair_nodes_of(const tl_pair *pair, const tl_dims *dims);
 
+/* The most bytes that the nodes of a pair of n_pos positions take, whatever they share. */
+size_t tl_pair_nodes_most_bytes(const tl_dims *dims, size_t n_pos);
+
 /* Elements that nodes take in an array; and their addresses from element `first` on. */
 size_t tl_pair_nodes_count(const tl_pair_nodes *nodes, const tl_dims *dims);
 void tl_pair_nodes_place(tl_pair_nodes *nodes, const tl_dims *dims,

@@ -37,6 +37,47 @@ void tl_validator_destroy(tl_validator *v)
     tl_free(v);
 }
 
+/* The options of the attributions that are compared. */
+static tl_attribution_options attribution_options(size_t ig_steps, size_t budget)
+{
+    return (tl_attribution_options){
+        .ig_steps = ig_steps, .raw_sign = true, .memory_budget = budget};
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
+                             const tl_validate_options *options, size_t *out,
+                             tl_error *err)
+{
+    const tl_dims *d = tl_model_dims(model);
+    const tl_attribution_options attributed = attribution_options(0, 0);
+    const tl_pass_options plain = {.last_only = true},
+                          back = {.last_only = true, .for_backward = true};
+    tl_validate_options o;
+    size_t attribution = 0, forward = 0, backward = 0;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_validate_options", err);
+    if (status == TL_OK)
+        status = tl_attribution_bytes(model, n_pos, &attributed, &attribution, err);
+    if (status == TL_OK)
+        status = tl_pass_least_bytes(model, n_pos, &plain, &forward, err);
+    if (status == TL_OK)
+        status = tl_pass_least_bytes(model, n_pos, &back, &backward, err);
+    if (status != TL_OK)
+        return status;
+    const size_t scores = d->n_layers * n_pos * (d->n_heads + d->d_mlp) * sizeof(float),
+                 gradients = 2 * n_pos * d->d_model * sizeof(float),
+                 effects = tl_pair_nodes_most_bytes(d, n_pos) +
+                           TL_KIND_COUNT * o.n_components * sizeof(double);
+    *out =
+        TL_EXPERIMENT_BYTES +
+        larger(attribution + scores, larger(gradients + backward, effects + forward));
+    return TL_OK;
+}
+
 /* ---- exact effects --------------------------------------------------------------- */
 
 static tl_status check_components(const tl_dims *d, size_t n_pos,

@@ -151,14 +151,15 @@ static size_t attention_bytes(tl_pass *pass)
     return most;
 }
 
-/* As many kept layers as the budget allows, and the bytes that this takes. */
-static tl_status make_plan(tl_pass *pass, pass_plan *out, tl_error *err)
+/* No more than `most_kept` kept layers, as many as the budget allows, and the bytes that this
+ * takes. */
+static tl_status make_plan(tl_pass *pass, size_t most_kept, pass_plan *out,
+                           tl_error *err)
 {
     const size_t budget = pass->options.memory_budget,
                  others = tl_arena_used(pass->tables) + attention_bytes(pass);
     size_t all = 0;
-    for (size_t kept = pass->options.for_backward ? pass->model->spec.dims.n_layers : 0;
-         ; kept--) {
+    for (size_t kept = pass->options.for_backward ? most_kept : 0;; kept--) {
         tl_arena *arena = tl_arena_create_measuring();
         if (arena == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
@@ -181,16 +182,22 @@ static tl_status make_plan(tl_pass *pass, pass_plan *out, tl_error *err)
                    pass->n_rows, pass->n_prompts, mebibytes(all), mebibytes(budget));
 }
 
+static void release_slab(tl_pass *pass)
+{
+    tl_backend *b = pass->model->backend;
+    tl_arena_destroy(pass->activations);
+    b->release(b, pass->slab);
+    pass->activations = NULL;
+    pass->slab = NULL;
+    pass->slab_bytes = 0;
+}
+
 /* The slab is kept from batch to batch as long as it is big enough. */
 static tl_status reserve(tl_pass *pass, const pass_plan *plan, tl_error *err)
 {
     tl_backend *b = pass->model->backend;
     if (plan->slab > pass->slab_bytes) {
-        tl_arena_destroy(pass->activations);
-        pass->activations = NULL;
-        b->release(b, pass->slab);
-        pass->slab = NULL;
-        pass->slab_bytes = 0;
+        release_slab(pass);
         const tl_status status = b->allocate(b, plan->slab, &pass->slab, err);
         if (status != TL_OK)
             return tl_fail_while(err, status, "a pass of %.1f MiB",
@@ -234,15 +241,15 @@ void tl_pass_destroy(tl_pass *pass)
 {
     if (pass == NULL)
         return;
-    tl_arena_destroy(pass->activations);
-    pass->model->backend->release(pass->model->backend, pass->slab);
+    release_slab(pass);
     tl_arena_destroy(pass->tables);
     tl_free(pass);
 }
 
-tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
-                        const size_t *n_prefix, size_t n_prompts,
-                        const tl_pass_options *options, size_t *out, tl_error *err)
+static tl_status plan_bytes(const tl_model *model, const size_t *n_pos,
+                            const size_t *n_prefix, size_t n_prompts,
+                            const tl_pass_options *options, size_t budget,
+                            size_t most_kept, size_t *out, tl_error *err)
 {
     tl_pass pass = {.n_prompts = n_prompts, .tables = tl_arena_create()};
     tl_pass_prompt *prompts = tl_alloc_zero(n_prompts, sizeof *prompts);
@@ -260,10 +267,10 @@ tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
     }
     pass.model = (tl_model *)(uintptr_t)model; /* nothing is computed with it */
     pass.prompts = prompts;
-    if ((status = tl_sized_copy(options, &pass.options, sizeof pass.options,
-                                "tl_pass_options", err)) == TL_OK &&
-        (status = tl_batch_begin(&pass, err)) == TL_OK)
-        status = make_plan(&pass, &plan, err);
+    pass.options = *options;
+    pass.options.memory_budget = budget;
+    if ((status = tl_batch_begin(&pass, err)) == TL_OK)
+        status = make_plan(&pass, most_kept, &plan, err);
     if (status == TL_OK)
         *out = plan.all;
 done:
@@ -271,6 +278,38 @@ done:
     tl_free(prompts);
     tl_arena_destroy(pass.tables);
     return status;
+}
+
+tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
+                        const size_t *n_prefix, size_t n_prompts,
+                        const tl_pass_options *options, size_t *out, tl_error *err)
+{
+    tl_pass_options o;
+    const tl_status status =
+        tl_sized_copy(options, &o, sizeof o, "tl_pass_options", err);
+    return status == TL_OK
+               ? plan_bytes(model, n_pos, n_prefix, n_prompts, &o, o.memory_budget,
+                            model->spec.dims.n_layers, out, err)
+               : status;
+}
+
+tl_status tl_pass_least_bytes(const tl_model *model, size_t n_pos,
+                              const tl_pass_options *options, size_t *out,
+                              tl_error *err)
+{
+    tl_pass_options o;
+    const tl_status status =
+        tl_sized_copy(options, &o, sizeof o, "tl_pass_options", err);
+    return status == TL_OK ? plan_bytes(model, &n_pos, NULL, 1, &o, 0, 0, out, err)
+                           : status;
+}
+
+void tl_pass_shrink(tl_pass *pass, size_t bytes)
+{
+    if (pass->slab_bytes + tl_arena_used(pass->tables) <= bytes)
+        return;
+    release_slab(pass);
+    pass->ready = pass->can_go_back = false;
 }
 
 size_t tl_pass_peak_bytes(const tl_pass *pass)
@@ -299,7 +338,8 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     if ((status = tl_readings_check(pass->model, prompts, n_prompts, &pass->options,
                                     err)) != TL_OK ||
         (status = tl_batch_begin(pass, err)) != TL_OK ||
-        (status = make_plan(pass, &plan, err)) != TL_OK ||
+        (status = make_plan(pass, pass->model->spec.dims.n_layers, &plan, err)) !=
+            TL_OK ||
         (status = reserve(pass, &plan, err)) != TL_OK ||
         (status = tl_batch_fill(pass, err)) != TL_OK)
         return status;

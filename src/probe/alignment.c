@@ -73,11 +73,76 @@ void tl_alignment_destroy(tl_alignment *a)
     tl_free(a);
 }
 
+static bool runs_text(tl_align with)
+{
+    return with == TL_ALIGN_ACT;
+}
+
+static size_t data_of(const tl_span *span)
+{
+    return span->data_end - span->data_begin;
+}
+
+/* Room for the pairs that have been added: the list doubles when it is full. */
+enum { FIRST_ROOM = 64 };
+
+/* Bytes of the list, and of what it was copied from when it grew last. */
+static size_t list_bytes(size_t n_pairs)
+{
+    size_t room = FIRST_ROOM;
+    while (room < n_pairs)
+        room *= 2;
+    return (room > FIRST_ROOM ? room + room / 2 : room) * sizeof(pair_states);
+}
+
+static size_t sums_bytes(const tl_dims *d)
+{
+    return TL_MODALITY_COUNT * d->n_layers * d->d_model * sizeof(double);
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Bytes of states to unit length, and of the products of one with those of either text. */
+static size_t unit_bytes(const tl_dims *d, size_t n_image, size_t n_text,
+                         size_t n_other)
+{
+    return ((n_image + n_text + n_other) * d->d_model + larger(n_text, n_other)) *
+           sizeof(double);
+}
+
+tl_status tl_alignment_bytes(const tl_model *model, tl_align with, const tl_span *text,
+                             const tl_span *image, size_t n_pairs, size_t *out,
+                             tl_error *err)
+{
+    const tl_dims *d = tl_model_dims(model);
+    const size_t n_pos[TL_MODALITY_COUNT] = {image->n_pos, text->n_pos};
+    const size_t row = d->d_model * sizeof(float), n_text = data_of(text),
+                 n_image = data_of(image),
+                 text_states = (runs_text(with) ? d->n_layers : 1) * n_text * row,
+                 image_states = d->n_layers * n_image * row,
+                 looked_up = runs_text(with) ? 0 : n_text * row;
+    size_t both = 0, alone = 0;
+    tl_status status =
+        tl_pass_bytes(model, n_pos, NULL, runs_text(with) ? 2 : 1, NULL, &both, err);
+    if (status == TL_OK && runs_text(with))
+        status = tl_pass_bytes(model, &text->n_pos, NULL, 1, NULL, &alone, err);
+    if (status == TL_OK)
+        *out = TL_EXPERIMENT_BYTES + sums_bytes(d) + list_bytes(n_pairs) +
+               image_states + text_states +
+               larger(both + looked_up,
+                      text_states + larger(alone + looked_up,
+                                           unit_bytes(d, n_image, n_text, n_text)));
+    return status;
+}
+
 /* ---- states ---------------------------------------------------------------------- */
 
 static bool is_run(const tl_alignment *a, tl_modality m)
 {
-    return m == TL_IMAGE || a->with == TL_ALIGN_ACT;
+    return m == TL_IMAGE || runs_text(a->with);
 }
 
 static const tl_input *input_of(const tl_parallel *pair, tl_modality m)
@@ -249,7 +314,6 @@ static tl_status add_to_means(tl_alignment *a, const pair_states *s, tl_error *e
 
 tl_status tl_alignment_add(tl_alignment *a, const tl_parallel *pair, tl_error *err)
 {
-    enum { FIRST_ROOM = 64 };
     if (a->n_pairs == a->room) {
         const size_t room = a->room > 0 ? 2 * a->room : FIRST_ROOM;
         pair_states *pairs = tl_realloc(a->pairs, a->n_pairs, room, sizeof *pairs);
@@ -341,13 +405,6 @@ static size_t count_of(const unit_rows *u, size_t p)
     return u->from[p]->of[modality[p]].n;
 }
 
-static size_t unit_bytes(const tl_alignment *a, size_t n_image, size_t n_text,
-                         size_t n_other)
-{
-    const size_t most = n_text > n_other ? n_text : n_other;
-    return ((n_image + n_text + n_other) * a->on.d->d_model + most) * sizeof(double);
-}
-
 static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t l,
                                bool centred, double *matched, double *other,
                                tl_error *err)
@@ -412,7 +469,7 @@ tl_status tl_alignment_measure(tl_alignment *a, size_t i, const tl_parallel *pai
     pair_states of_pair = {0}, of_other = {0};
     unit_rows u = {.from = {&a->pairs[i], &a->pairs[i], &a->pairs[j]}};
     const size_t units =
-        unit_bytes(a, a->pairs[i].of[TL_IMAGE].n, a->pairs[i].of[TL_TEXT].n,
+        unit_bytes(a->on.d, a->pairs[i].of[TL_IMAGE].n, a->pairs[i].of[TL_TEXT].n,
                    a->pairs[j].of[TL_TEXT].n);
     tl_status status = make_room(a, units, i, j, err);
     if (status == TL_OK && !tl_alignment_keeps(a, i)) {

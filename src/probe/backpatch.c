@@ -60,6 +60,23 @@ void tl_backpatcher_destroy(tl_backpatcher *b)
     tl_free(b);
 }
 
+tl_status tl_backpatcher_bytes(const tl_model *model, size_t n_pos, size_t n_data,
+                               size_t window, size_t *out, tl_error *err)
+{
+    const tl_dims *d = tl_model_dims(model);
+    const size_t layers = window < d->n_layers ? window : d->n_layers,
+                 before = n_data < n_pos ? n_pos - n_data : 0;
+    size_t pass = 0;
+    const tl_status status = tl_pass_least_bytes(model, n_pos, NULL, &pass, err);
+    if (status == TL_OK)
+        *out = TL_EXPERIMENT_BYTES +
+               (d->n_layers * n_pos * d->d_model + 2 * tl_prefix_count(d, before) +
+                2 * layers * n_data * d->d_model) *
+                   sizeof(float) +
+               pass;
+    return status;
+}
+
 /* ---- the clean run --------------------------------------------------------------- */
 
 /* What is patched, and the clean run of it. */

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * experiment.h - what every experiment owns from its first prompt to its last: a pass that
- * keeps its memory, and an arena for one call.
+ * keeps its memory, an arena for the tables of one call, and a budget.
  *
  *     struct tl_evaluator {
  *         tl_experiment on;
  *         ...
  *     };
  *     status = tl_experiment_init(&evaluator->on, model, memory_budget, err);
+ *
+ * A budget is for everything that an experiment holds. Before it allocates buffers, and
+ * before a pass, it asks what these leave to the pass:
+ *
+ *     status = tl_experiment_room(&e->on, buffer_bytes, &options.memory_budget, err);
  */
 #ifndef TWINLENS_TRACE_EXPERIMENT_H
 #define TWINLENS_TRACE_EXPERIMENT_H
@@ -15,11 +20,15 @@
 #include "twinlens/arena.h"
 #include "twinlens/pass.h"
 
+/* What an experiment holds beside its buffers and what a pass says that it takes: itself,
+ * and the tables of one call, which are a chunk of the arena. */
+enum { TL_EXPERIMENT_BYTES = 68 << 10 };
+
 typedef struct tl_experiment {
     tl_model *model;
     const tl_dims *d;
     tl_pass *pass;
-    size_t memory_budget; /* bytes for passes; 0: no limit */
+    size_t memory_budget; /* bytes; 0: no limit */
     tl_arena *arena;      /* of one call */
 } tl_experiment;
 
@@ -28,5 +37,19 @@ tl_status tl_experiment_init(tl_experiment *experiment, tl_model *model,
                              size_t memory_budget, tl_error *err);
 /* Of a zeroed one does nothing. */
 void tl_experiment_release(tl_experiment *experiment);
+
+/* TL_ERR_NO_MEMORY naming `what`, its length and both figures, when an experiment needs more
+ * bytes than a budget has. */
+tl_status tl_budget_check(size_t budget, size_t need, const char *what, size_t n_pos,
+                          tl_error *err);
+
+/* *out receives the bytes that a pass may use beside `buffers` ones, never 0 unless there
+ * is no limit. What the pass keeps beyond that is given back, so that the buffers can be
+ * allocated next. TL_ERR_NO_MEMORY naming both figures when nothing is left. */
+tl_status tl_experiment_room(tl_experiment *experiment, size_t buffers, size_t *out,
+                             tl_error *err);
+/* The same for a pass and a budget. */
+tl_status tl_pass_room(tl_pass *pass, size_t budget, size_t buffers, size_t *out,
+                       tl_error *err);
 
 #endif
