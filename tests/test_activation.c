@@ -84,6 +84,20 @@ static void the_left_tail_keeps_its_digits(void **state)
                 1e-12 * -want);
 }
 
+/* Of value and argument where that is no 0 / 0, and the limit of the slope there. */
+static void ratios_are_those_of_value_and_argument(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < TL_ACTIVATION_COUNT; kind++)
+        for (size_t i = 0; i < COUNT; i++) {
+            const tl_activation a = (tl_activation)kind;
+            const double x = grid(i);
+            const long double wide = (long double)x;
+            const double want = x == 0.0 ? 0.5 : (double)(oracle(a, wide) / wide);
+            assert_near(a, "ratio", x, tl_activation_ratio(a, x), want, 1e-15);
+        }
+}
+
 static void far_out_there_is_no_nan(void **state)
 {
     (void)state;
@@ -159,7 +173,7 @@ static void gated_backward_writes_both_slopes(void **state)
     for (int kind = 0; kind < TL_ACTIVATION_COUNT; kind++) {
         const tl_activation a = (tl_activation)kind;
         draw();
-        tl_gated_backward(a, COUNT, gate, up, dy, dgate, dup);
+        tl_gated_backward(TL_BACKWARD_GRADIENT, a, COUNT, gate, up, dy, dgate, dup);
         for (size_t i = 0; i < COUNT; i++) {
             const long double x = (long double)gate[i], d = (long double)dy[i];
             const double to_gate =
@@ -169,6 +183,49 @@ static void gated_backward_writes_both_slopes(void **state)
                         rounded_once(to_gate, 1e-8));
             assert_near(a, "dup", (double)gate[i], (double)dup[i], to_up,
                         rounded_once(to_up, 1e-12));
+        }
+    }
+}
+
+/* With the last gates at 0, where no ratio can be formed. */
+static void relevance_gives_half_to_each_factor(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < TL_ACTIVATION_COUNT; kind++) {
+        const tl_activation a = (tl_activation)kind;
+        draw();
+        gate[COUNT - 1] = 0.0f;
+        gate[COUNT - 2] = -0.0f;
+        tl_gated_backward(TL_BACKWARD_RELEVANCE, a, COUNT, gate, up, dy, dgate, dup);
+        for (size_t i = 0; i < COUNT; i++) {
+            const long double x = (long double)gate[i], d = (long double)dy[i] / 2.0L;
+            const long double ratio = gate[i] != 0.0f ? oracle(a, x) / x : 0.5L;
+            const double to_gate = (double)(d * (long double)up[i] * ratio);
+            const double to_up = (double)(d * oracle(a, x));
+            assert_near(a, "dgate", (double)gate[i], (double)dgate[i], to_gate,
+                        rounded_once(to_gate, 1e-12));
+            assert_near(a, "dup", (double)gate[i], (double)dup[i], to_up,
+                        rounded_once(to_up, 1e-12));
+        }
+    }
+}
+
+/* gate dgate = up dup = y dy / 2: nothing is lost, nothing made. */
+static void relevance_is_conserved(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < TL_ACTIVATION_COUNT; kind++) {
+        const tl_activation a = (tl_activation)kind;
+        draw();
+        tl_gated_forward(a, COUNT, gate, up, out);
+        tl_gated_backward(TL_BACKWARD_RELEVANCE, a, COUNT, gate, up, dy, dgate, dup);
+        for (size_t i = 0; i < COUNT; i++) {
+            const double half = 0.5 * (double)out[i] * (double)dy[i],
+                         within = 1.1 * FLT_EPSILON * fabs(half);
+            assert_near(a, "gate dgate", (double)gate[i],
+                        (double)gate[i] * (double)dgate[i], half, within);
+            assert_near(a, "up dup", (double)gate[i], (double)up[i] * (double)dup[i],
+                        half, within);
         }
     }
 }
@@ -183,6 +240,9 @@ int main(void)
         cmocka_unit_test(activate_rounds_once_in_place),
         cmocka_unit_test(gated_forward_rounds_the_product_once),
         cmocka_unit_test(gated_backward_writes_both_slopes),
+        cmocka_unit_test(ratios_are_those_of_value_and_argument),
+        cmocka_unit_test(relevance_gives_half_to_each_factor),
+        cmocka_unit_test(relevance_is_conserved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,8 +165,8 @@ static void run(const problem *p)
     fill(MAX_COUNT, a.dk);
     fill(MAX_COUNT, a.dv);
     tl_attention_forward(&a.shape, a.n_prompts, a.prompts, a.q, a.k, a.v, a.z, a.lse);
-    tl_attention_backward(&a.shape, a.n_prompts, a.prompts, a.q, a.k, a.v, a.z, a.lse,
-                          a.dz, a.dq, a.dk, a.dv);
+    tl_attention_backward(TL_BACKWARD_GRADIENT, &a.shape, a.n_prompts, a.prompts, a.q,
+                          a.k, a.v, a.z, a.lse, a.dz, a.dq, a.dk, a.dv);
 }
 
 static void assert_near(const problem *p, const char *what, size_t i, double got,
@@ -476,6 +476,57 @@ static void exactly_the_rows_of_prompts_are_written(void **state)
     }
 }
 
+/* ---- relevance ------------------------------------------------------------------------ */
+
+/* The gradient at the values is that of a pattern which is a constant: the same bits. The
+ * values, z and a place for the other two gradients are not needed. */
+static void relevance_is_the_gradient_at_the_values_alone(void **state)
+{
+    (void)state;
+    static float dv[MAX_COUNT], no_numbers[MAX_COUNT];
+    for (size_t i = 0; i < MAX_COUNT; i++)
+        no_numbers[i] = NAN;
+    for (const problem *p = problems; p < problems + PROBLEMS; p++) {
+        run(p);
+        fill(MAX_COUNT, dv);
+        for (size_t n = 0; n < a.n_prompts; n++)
+            if (a.prompts[n].n_prefix > 0)
+                a.prompts[n].prefix_v = no_numbers;
+        tl_attention_backward(TL_BACKWARD_RELEVANCE, &a.shape, a.n_prompts, a.prompts,
+                              a.q, a.k, no_numbers, no_numbers, a.lse, a.dz, NULL, NULL,
+                              dv);
+        assert_memory_equal(dv, a.dv, sizeof dv);
+    }
+}
+
+/* Without a prefix, of which no gradient is made: sum v dv = sum z dz. */
+static void relevance_is_conserved(void **state)
+{
+    (void)state;
+    for (const problem *p = problems; p < problems + PROBLEMS; p++) {
+        const size_t Q = p->shape.n_heads * p->shape.d_head,
+                     K = p->shape.n_kv_heads * p->shape.d_head;
+        run(p);
+        for (size_t n = 0; n < a.n_prompts; n++) {
+            const tl_attention_prompt *of = &a.prompts[n];
+            double in = 0.0, out = 0.0, size = 0.0;
+            if (of->n_prefix > 0)
+                continue;
+            lay_out_whole(n);
+            attend(n);
+            for (size_t i = of->k_row * K; i < (of->k_row + of->n_key) * K; i++)
+                in += (double)a.v[i] * (double)a.dv[i];
+            for (size_t i = of->q_row * Q; i < (of->q_row + of->n_query) * Q; i++) {
+                out += (double)a.z[i] * (double)a.dz[i];
+                size += fabs((double)a.z[i] * (double)a.dz[i]);
+            }
+            /* An f32 lse makes all of a query's pattern wrong by as much. */
+            assert_near(p, "v . dv, prompt", n, in, out,
+                        FLT_EPSILON * size * (2.0 + largest_lse()));
+        }
+    }
+}
+
 /* ---- the same bits -------------------------------------------------------------------- */
 
 /* Runs one prompt with other keys and values and compares with what `run` left in `a`:
@@ -493,7 +544,8 @@ static void assert_same_bits(const tl_attention_prompt *alone, const float *k,
     const float *dz = a.dz + (among->q_row + among->n_query - alone->n_query) * H * D;
     assert_int_equal(alone->q_row, 0);
     tl_attention_forward(&a.shape, 1, alone, q, k, v, z, lse);
-    tl_attention_backward(&a.shape, 1, alone, q, k, v, z, lse, dz, dq, dk, dv);
+    tl_attention_backward(TL_BACKWARD_GRADIENT, &a.shape, 1, alone, q, k, v, z, lse, dz,
+                          dq, dk, dv);
     assert_memory_equal(z + here * H * D, a.z + at * D, n_query * H * D * sizeof *z);
     assert_memory_equal(lse + here * H, a.lse + at, n_query * H * sizeof *lse);
     assert_memory_equal(dq + here * H * D, a.dq + at * D, n_query * H * D * sizeof *dq);
@@ -564,6 +616,8 @@ int main(void)
         cmocka_unit_test(backward_matches_finite_differences),
         cmocka_unit_test(backward_rounds_the_formulas_once),
         cmocka_unit_test(exactly_the_rows_of_prompts_are_written),
+        cmocka_unit_test(relevance_is_the_gradient_at_the_values_alone),
+        cmocka_unit_test(relevance_is_conserved),
         cmocka_unit_test(a_prompt_does_not_know_the_others),
         cmocka_unit_test(a_prefix_is_as_good_as_rows_of_its_own),
         cmocka_unit_test(the_last_query_alone_gives_the_same_bits),

@@ -441,21 +441,23 @@ static float *hidden_rows(size_t rows, size_t width, uint32_t seed)
 static void rms_norms_agree_and_rows_are_alone(void **unused)
 {
     (void)unused;
-    for (size_t w = 0; w < WIDTHS; w++) {
-        const size_t width = widths[w], n = SOME_ROWS * width;
+    for (size_t w = 0; w < 2 * WIDTHS; w++) {
+        const tl_backward_rule rule =
+            w < WIDTHS ? TL_BACKWARD_GRADIENT : TL_BACKWARD_RELEVANCE;
+        const size_t width = widths[w % WIDTHS], n = SOME_ROWS * width;
         const float *x = hidden_rows(SOME_ROWS, width, 1), *weight = floats(width, 2),
                     *dy = floats(n, 3), *before = floats(n, 4);
         float *want = constant(n, 0.0f), *s = constant(SOME_ROWS, 0.0f),
               *dx = copy_of(before, n);
         ref->rmsnorm(ref, SOME_ROWS, width, 1e-6f, x, weight, want, s);
-        ref->rmsnorm_backward(ref, SOME_ROWS, width, x, weight, s, dy, dx);
+        ref->rmsnorm_backward(ref, rule, SOME_ROWS, width, x, weight, s, dy, dx);
         float *all_y = NULL, *all_s = NULL, *all_dx = NULL;
         for (size_t k = 0; k < BACKENDS; k++) {
             tl_backend *b = cpus[k];
             float *y = copy_of(x, n), *inv = constant(SOME_ROWS, 0.0f),
                   *d = copy_of(before, n);
             b->rmsnorm(b, SOME_ROWS, width, 1e-6f, y, weight, y, inv); /* in place */
-            b->rmsnorm_backward(b, SOME_ROWS, width, x, weight, s, dy, d);
+            b->rmsnorm_backward(b, rule, SOME_ROWS, width, x, weight, s, dy, d);
             assert_near(NORM, "rmsnorm", SOME_ROWS, width, y, want);
             assert_near(NORM, "inverse rms", SOME_ROWS, 1, inv, s);
             assert_near(NORM_BACKWARD, "", SOME_ROWS, width, d, dx);
@@ -473,7 +475,7 @@ static void rms_norms_agree_and_rows_are_alone(void **unused)
             assert_bits("inverse rms of a row alone", 1, &inv, all_s + r);
             b->rmsnorm(b, 1, width, 1e-6f, x + at, weight, y, NULL);
             assert_bits("rmsnorm of a row alone", width, y, all_y + at);
-            b->rmsnorm_backward(b, 1, width, x + at, weight, s + r, dy + at, d);
+            b->rmsnorm_backward(b, rule, 1, width, x + at, weight, s + r, dy + at, d);
             assert_bits("rmsnorm backward of a row alone", width, d, all_dx + at);
         }
     }
@@ -552,8 +554,10 @@ static void activations_agree_element_by_element(void **unused)
     (void)unused;
     /* Where exp(-x) overflows in float, values below 3e-37 are 0 here. */
     static const double tiny = 1e-29;
-    for (int kind = 0; kind < TL_ACTIVATION_COUNT; kind++) {
-        const tl_activation a = (tl_activation)kind;
+    for (int kind = 0; kind < 2 * TL_ACTIVATION_COUNT; kind++) {
+        const tl_activation a = (tl_activation)(kind % TL_ACTIVATION_COUNT);
+        const tl_backward_rule rule =
+            kind < TL_ACTIVATION_COUNT ? TL_BACKWARD_GRADIENT : TL_BACKWARD_RELEVANCE;
         const float *gate = gates(ELEMENTS), *up = floats(ELEMENTS, 2),
                     *dy = floats(ELEMENTS, 3);
         tl_backend *const both[] = {cpus[0], ref};
@@ -563,7 +567,8 @@ static void activations_agree_element_by_element(void **unused)
             dg[k] = constant(ELEMENTS, 0.0f), du[k] = constant(ELEMENTS, 0.0f);
             both[k]->activate(both[k], a, ELEMENTS, x[k]);
             both[k]->gated(both[k], a, ELEMENTS, gate, up, y[k]);
-            both[k]->gated_backward(both[k], a, ELEMENTS, gate, up, dy, dg[k], du[k]);
+            both[k]->gated_backward(both[k], rule, a, ELEMENTS, gate, up, dy, dg[k],
+                                    du[k]);
         }
         for (size_t i = 0; i < ELEMENTS; i++) {
             char what[64];
@@ -591,8 +596,10 @@ static void an_element_is_the_same_bits_everywhere(void **unused)
     (void)unused;
     const float *gate = gates(ELEMENTS), *up = floats(ELEMENTS, 2),
                 *dy = floats(ELEMENTS, 3);
-    for (int kind = 0; kind < TL_ACTIVATION_COUNT; kind++) {
-        const tl_activation a = (tl_activation)kind;
+    for (int kind = 0; kind < 2 * TL_ACTIVATION_COUNT; kind++) {
+        const tl_activation a = (tl_activation)(kind % TL_ACTIVATION_COUNT);
+        const tl_backward_rule rule =
+            kind < TL_ACTIVATION_COUNT ? TL_BACKWARD_GRADIENT : TL_BACKWARD_RELEVANCE;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         float *x[BACKENDS + 1], *y[BACKENDS + 1], *dg[BACKENDS + 1], *du[BACKENDS + 1],
             *sum[BACKENDS + 1];
@@ -606,8 +613,8 @@ static void an_element_is_the_same_bits_everywhere(void **unused)
                 n = ELEMENTS - at < n ? ELEMENTS - at : n;
                 b->activate(b, a, n, x[k] + at);
                 b->gated(b, a, n, gate + at, up + at, y[k] + at);
-                b->gated_backward(b, a, n, gate + at, up + at, dy + at, dg[k] + at,
-                                  du[k] + at);
+                b->gated_backward(b, rule, a, n, gate + at, up + at, dy + at,
+                                  dg[k] + at, du[k] + at);
                 b->add(b, n, up + at, sum[k] + at);
             }
             assert_bits("activate", ELEMENTS, x[k], x[0]);
@@ -633,10 +640,13 @@ static void what_is_not_a_number_stays_visible(void **unused)
         float *x = constant(N, NAN), *one = constant(N, 1.0f), *y = constant(N, 0.0f),
               *dg = constant(N, 0.0f), *du = constant(N, 0.0f);
         cpus[0]->gated(cpus[0], a, N, x, one, y);
-        cpus[0]->gated_backward(cpus[0], a, N, x, one, one, dg, du);
         cpus[0]->activate(cpus[0], a, N, x);
-        for (size_t i = 0; i < N; i++)
-            assert_true(isnan(x[i]) && isnan(y[i]) && isnan(dg[i]) && isnan(du[i]));
+        for (int rule = 0; rule <= TL_BACKWARD_RELEVANCE; rule++) {
+            cpus[0]->gated_backward(cpus[0], (tl_backward_rule)rule, a, N, x, one, one,
+                                    dg, du);
+            for (size_t i = 0; i < N; i++)
+                assert_true(isnan(x[i]) && isnan(y[i]) && isnan(dg[i]) && isnan(du[i]));
+        }
     }
 }
 
@@ -690,6 +700,7 @@ typedef struct layout {
     tl_attention_prompt prompts[MAX_PROMPTS];
     size_t slot_of[MAX_PROMPTS]; /* where prompt p is in `prompts` */
     float *q, *k, *v, *dz, *z, *lse, *dq, *dk, *dv;
+    float *relevance; /* at v */
 } layout;
 
 static void fill(float *to, size_t n, uint32_t seed, float factor)
@@ -768,6 +779,7 @@ static layout with_outputs(layout l)
     l.lse = constant(l.n_queries * shape->n_heads, untouched);
     l.dk = constant(l.n_keys * kv, untouched);
     l.dv = constant(l.n_keys * kv, untouched);
+    l.relevance = constant(l.n_keys * kv, untouched);
     return l;
 }
 
@@ -778,8 +790,14 @@ static void attend_in(tl_backend *b, layout l)
                  kv = shape->n_kv_heads * shape->d_head;
     must(b->attention(b, shape, l.n_prompts, l.prompts, l.q, l.k, l.v, l.z, l.lse,
                       NULL));
-    must(b->attention_backward(b, shape, l.n_prompts, l.prompts, l.q, l.k, l.v, l.z,
-                               l.lse, l.dz, l.dq, l.dk, l.dv, NULL));
+    must(b->attention_backward(b, TL_BACKWARD_GRADIENT, shape, l.n_prompts, l.prompts,
+                               l.q, l.k, l.v, l.z, l.lse, l.dz, l.dq, l.dk, l.dv,
+                               NULL));
+    /* At v the gradient is that of a constant pattern. */
+    must(b->attention_backward(b, TL_BACKWARD_RELEVANCE, shape, l.n_prompts, l.prompts,
+                               l.q, l.k, l.v, l.z, l.lse, l.dz, NULL, NULL, l.relevance,
+                               NULL));
+    assert_bits("relevance at v", l.n_keys * kv, l.relevance, l.dv);
     for (size_t s = 0; s < l.n_prompts; s++) {
         const size_t q = l.prompts[s].q_row - GAP, k = l.prompts[s].k_row - GAP;
         assert_untouched("z", GAP, q_width, l.z + q * q_width);
@@ -946,9 +964,10 @@ static void attention_takes_what_its_plan_says(void **unused)
                 tl_backend *b = NULL;
                 must(tl_backend_create("cpu", n_threads, 0, &b, NULL));
                 const size_t before = tl_alloc_bytes();
-                must(backward ? b->attention_backward(b, shape, l.n_prompts, l.prompts,
-                                                      l.q, l.k, l.v, l.z, l.lse, l.dz,
-                                                      l.dq, l.dk, l.dv, NULL)
+                must(backward ? b->attention_backward(b, TL_BACKWARD_GRADIENT, shape,
+                                                      l.n_prompts, l.prompts, l.q, l.k,
+                                                      l.v, l.z, l.lse, l.dz, l.dq, l.dk,
+                                                      l.dv, NULL)
                               : b->attention(b, shape, l.n_prompts, l.prompts, l.q, l.k,
                                              l.v, l.z, l.lse, NULL));
                 assert_int_equal(
@@ -1125,11 +1144,14 @@ static void logits_are_those_of_the_definition(void **unused)
             assert_memory_equal(got, want, sizeof want);
             float *dx = copy_of(x, STREAM * d_model),
                   *want_dx = copy_of(x, STREAM * d_model);
-            must(b->logit_diff_gradient(b, head, ROWS, rows, a, b_ids, cap,
-                                        capped ? want : NULL, dx, NULL));
-            tl_logit_diff_gradient(&head->weight, ROWS, rows, a, b_ids, cap,
-                                   capped ? want : NULL, want_dx);
-            assert_bits("the head's gradient", STREAM * d_model, dx, want_dx);
+            for (int r = 0; r <= TL_BACKWARD_RELEVANCE; r++) {
+                const tl_backward_rule rule = (tl_backward_rule)r;
+                must(b->logit_diff_gradient(b, rule, head, ROWS, rows, a, b_ids, cap,
+                                            capped ? want : NULL, dx, NULL));
+                tl_logit_diff_gradient(rule, &head->weight, ROWS, rows, a, b_ids, cap,
+                                       capped ? want : NULL, want_dx);
+                assert_bits("the head's gradient", STREAM * d_model, dx, want_dx);
+            }
         }
 }
 
@@ -1155,11 +1177,13 @@ static void a_token_outside_the_vocabulary_is_refused(void **unused)
             assert_non_null(strstr(err.text, id));
             assert_non_null(strstr(err.text, "100"));
             assert_true(logit == 5.0);
-            assert_int_equal(b->logit_diff_gradient(b, head, 1, &row, &good, &bad[i],
-                                                    0.0f, NULL, dx, &err),
+            assert_int_equal(b->logit_diff_gradient(b, TL_BACKWARD_GRADIENT, head, 1,
+                                                    &row, &good, &bad[i], 0.0f, NULL,
+                                                    dx, &err),
                              TL_ERR_ARGUMENT);
-            assert_int_equal(b->logit_diff_gradient(b, head, 1, &row, &bad[i], &good,
-                                                    0.0f, NULL, dx, &err),
+            assert_int_equal(b->logit_diff_gradient(b, TL_BACKWARD_GRADIENT, head, 1,
+                                                    &row, &bad[i], &good, 0.0f, NULL,
+                                                    dx, &err),
                              TL_ERR_ARGUMENT);
             assert_bits("dx", 77, dx, floats(77, 2));
         }
@@ -1189,16 +1213,16 @@ static void no_rows_are_no_work(void **unused)
         must(b->linear(b, &layers[0], 0, &x, &x, false, NULL));
         must(b->linear_backward(b, &layers[0], 0, &x, &x, true, NULL));
         b->rmsnorm(b, 0, 8, 1e-6f, &x, &x, &x, &x);
-        b->rmsnorm_backward(b, 0, 8, &x, &x, &x, &x, &x);
+        b->rmsnorm_backward(b, TL_BACKWARD_GRADIENT, 0, 8, &x, &x, &x, &x, &x);
         b->layernorm(b, 0, 8, 1e-6f, &x, &x, &x, &x);
         b->rotary(b, 0, 2, 8, &x, &x, false, &x);
         b->activate(b, TL_SILU, 0, &x);
         b->gated(b, TL_SILU, 0, &x, &x, &x);
-        b->gated_backward(b, TL_SILU, 0, &x, &x, &x, &x, &x);
+        b->gated_backward(b, TL_BACKWARD_GRADIENT, TL_SILU, 0, &x, &x, &x, &x, &x);
         b->add(b, 0, &x, &x);
         must(b->attention(b, &shape, 0, NULL, &x, &x, &x, &x, &x, NULL));
-        must(b->attention_backward(b, &shape, 0, NULL, &x, &x, &x, &x, &x, &x, &x, &x,
-                                   &x, NULL));
+        must(b->attention_backward(b, TL_BACKWARD_GRADIENT, &shape, 0, NULL, &x, &x, &x,
+                                   &x, &x, &x, &x, &x, &x, NULL));
         assert_true(x == 3.5f);
     }
 }
@@ -1229,9 +1253,9 @@ static void failing_memory_is_told_and_survived(void **unused)
                                   l.z, l.lse, &err);
         }
         if (status == TL_OK)
-            status =
-                b->attention_backward(b, &l.problem->shape, 3, l.prompts, l.q, l.k, l.v,
-                                      l.z, l.lse, l.dz, l.dq, l.dk, l.dv, &err);
+            status = b->attention_backward(b, TL_BACKWARD_GRADIENT, &l.problem->shape,
+                                           3, l.prompts, l.q, l.k, l.v, l.z, l.lse,
+                                           l.dz, l.dq, l.dk, l.dv, &err);
         hit = tl_alloc_fault_hit() != 0;
         tl_alloc_fail_at(-1);
         if (status != TL_OK) {

@@ -101,12 +101,12 @@ static void the_gradient_is_the_slope_of_the_difference(void **unused)
         draw(d_model, dtypes[n / WIDTHS / CAPS]);
         for (size_t i = 0; i < STREAM * d_model; i++)
             dx[i] = untouched;
-        double logits[ROWS * 2];
+        double scores[ROWS * 2];
         for (size_t r = 0; r < ROWS; r++)
-            tl_logits_of(&weight, 1, &rows[r], x, 2, (int32_t[]){a[r], b[r]}, cap,
-                         logits + 2 * r);
-        tl_logit_diff_gradient(&weight, ROWS, rows, a, b, cap,
-                               cap > 0.0f ? logits : NULL, dx);
+            tl_logits_of(&weight, 1, &rows[r], x, 2, (int32_t[]){a[r], b[r]}, 0.0f,
+                         scores + 2 * r);
+        tl_logit_diff_gradient(TL_BACKWARD_GRADIENT, &weight, ROWS, rows, a, b, cap,
+                               cap > 0.0f ? scores : NULL, dx);
         for (size_t r = 0; r < ROWS; r++)
             for (size_t k = 0; k < d_model; k += 1 + d_model / 20) {
                 const long double h = 1e-5L;
@@ -125,6 +125,67 @@ static void the_gradient_is_the_slope_of_the_difference(void **unused)
     }
 }
 
+/* sum_k x dx is the difference of the logits, capped or not; and each element is the
+ * weight times logit / score. Row 4 of x is zero: there the ratio has its limit. */
+static void relevance_takes_the_ratio_of_a_cap_for_a_constant(void **unused)
+{
+    (void)unused;
+    static const int32_t a[ROWS] = {10, 2, 6}, b[ROWS] = {0, 9, 3};
+    for (size_t n = 0; n < WIDTHS * CAPS * DTYPES; n++) {
+        const size_t d_model = widths[n % WIDTHS];
+        const float cap = caps[n / WIDTHS % CAPS];
+        draw(d_model, dtypes[n / WIDTHS / CAPS]);
+        memset(x + 4 * d_model, 0, d_model * sizeof *x);
+        double scores[ROWS * 2];
+        for (size_t r = 0; r < ROWS; r++)
+            tl_logits_of(&weight, 1, &rows[r], x, 2, (int32_t[]){a[r], b[r]}, 0.0f,
+                         scores + 2 * r);
+        tl_logit_diff_gradient(TL_BACKWARD_RELEVANCE, &weight, ROWS, rows, a, b, cap,
+                               cap > 0.0f ? scores : NULL, dx);
+        for (size_t r = 0; r < ROWS; r++) {
+            const int32_t ids[2] = {a[r], b[r]};
+            long double ratio[2], sum = 0.0L, size = 0.0L;
+            for (size_t i = 0; i < 2; i++) {
+                const long double s = logit(d_model, rows[r], ids[i], 0.0f, 0, 0.0L);
+                ratio[i] = s == 0.0L
+                               ? 1.0L
+                               : logit(d_model, rows[r], ids[i], cap, 0, 0.0L) / s;
+            }
+            for (size_t k = 0; k < d_model; k++) {
+                const size_t at = rows[r] * d_model + k;
+                const long double want =
+                    ratio[0] * (long double)widened[(size_t)a[r] * d_model + k] -
+                    ratio[1] * (long double)widened[(size_t)b[r] * d_model + k];
+                assert_close("relevance", k, (double)dx[at], (double)want, 1e-7);
+                sum += (long double)x[at] * (long double)dx[at];
+                size += fabsl((long double)x[at] * (long double)dx[at]);
+            }
+            assert_close("x . dx", r, (double)sum,
+                         (double)(logit(d_model, rows[r], a[r], cap, 0, 0.0L) -
+                                  logit(d_model, rows[r], b[r], cap, 0, 0.0L)),
+                         1e-7 * (1.0 + (double)size));
+        }
+    }
+}
+
+/* A score of 40 caps: tanh is 1 in double, and the ratio is not 0. */
+static void the_ratio_of_a_large_score_is_kept(void **unused)
+{
+    (void)unused;
+    static const float w[2] = {40.0f, 0.0f};
+    const tl_tensor two = tl_tensor_f32(w, 2, 1, 0);
+    const double scores[2] = {40.0, 0.0};
+    const uint32_t row = 0;
+    const int32_t a = 0, b = 1;
+    float d = 0.0f;
+    tl_logit_diff_gradient(TL_BACKWARD_RELEVANCE, &two, 1, &row, &a, &b, 1.0f, scores,
+                           &d);
+    assert_close("relevance", 0, (double)d, 40.0 / 40.0, 1e-7);
+    tl_logit_diff_gradient(TL_BACKWARD_GRADIENT, &two, 1, &row, &a, &b, 1.0f, scores,
+                           &d);
+    assert_close("gradient", 0, (double)d, 0.0, 1e-7);
+}
+
 static void a_cap_of_0_is_none(void **unused)
 {
     (void)unused;
@@ -139,6 +200,8 @@ int main(void)
         cmocka_unit_test(logits_are_the_sums_of_their_rows),
         cmocka_unit_test(a_sum_runs_over_ascending_elements_in_double),
         cmocka_unit_test(the_gradient_is_the_slope_of_the_difference),
+        cmocka_unit_test(relevance_takes_the_ratio_of_a_cap_for_a_constant),
+        cmocka_unit_test(the_ratio_of_a_large_score_is_kept),
         cmocka_unit_test(a_cap_of_0_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

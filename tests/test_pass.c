@@ -19,6 +19,16 @@ enum { PROMPTS = 5, SIDE = 4 };
 
 static const char *const backends[] = {"ref", NULL /* the default */};
 
+/* Each backend by each rule of the way back. */
+enum { CASES = 4 };
+static const struct {
+    const char *backend;
+    tl_backward_rule rule;
+} cases[CASES] = {{"ref", TL_BACKWARD_GRADIENT},
+                  {NULL, TL_BACKWARD_GRADIENT},
+                  {"ref", TL_BACKWARD_RELEVANCE},
+                  {NULL, TL_BACKWARD_RELEVANCE}};
+
 typedef struct fixture {
     tl_model *model;
     tl_arena *arena;
@@ -121,16 +131,20 @@ static recording run(fixture *f, const size_t *order, size_t n, size_t at,
     return r;
 }
 
-static const tl_pass_options forth_and_back = {.for_backward = true};
+static tl_pass_options forth_and_back(tl_backward_rule rule)
+{
+    return (tl_pass_options){.for_backward = true, .backward_rule = rule};
+}
 
 static void a_prompt_gives_the_same_bits_in_any_batch(void **unused)
 {
     (void)unused;
-    for (size_t k = 0; k < 2; k++) {
-        fixture f = setup(backends[k]);
+    for (size_t k = 0; k < CASES; k++) {
+        fixture f = setup(cases[k].backend);
+        const tl_pass_options way = forth_and_back(cases[k].rule);
         for (size_t i = 0; i < PROMPTS; i++) {
             double alone = 0.0, among = 0.0;
-            const recording want = run(&f, &i, 1, 0, &forth_and_back, NULL, &alone);
+            const recording want = run(&f, &i, 1, 0, &way, NULL, &alone);
             uint32_t state = 5u + (uint32_t)i;
             for (int round = 0; round < 4; round++) {
                 size_t order[PROMPTS] = {0}, at = 0;
@@ -142,8 +156,7 @@ static void a_prompt_gives_the_same_bits_in_any_batch(void **unused)
                 }
                 for (size_t j = 0; j < PROMPTS; j++)
                     at = order[j] == i ? j : at;
-                const recording got =
-                    run(&f, order, PROMPTS, at, &forth_and_back, NULL, &among);
+                const recording got = run(&f, order, PROMPTS, at, &way, NULL, &among);
                 assert_same_bits(&want, &got, true);
                 assert_true(alone == among);
             }
@@ -156,11 +169,13 @@ static void the_last_position_alone_gives_the_same_bits(void **unused)
 {
     (void)unused;
     const size_t order[] = {3, 1, 2};
-    for (size_t k = 0; k < 2; k++) {
-        fixture f = setup(backends[k]);
+    for (size_t k = 0; k < CASES; k++) {
+        fixture f = setup(cases[k].backend);
+        const tl_pass_options way = forth_and_back(cases[k].rule);
         double full = 0.0, last = 0.0;
-        const tl_pass_options last_only = {.for_backward = true, .last_only = true};
-        recording want = run(&f, order, 3, 1, &forth_and_back, NULL, &full);
+        tl_pass_options last_only = way;
+        last_only.last_only = true;
+        recording want = run(&f, order, 3, 1, &way, NULL, &full);
         recording got = run(&f, order, 3, 1, &last_only, NULL, &last);
         assert_true(full == last);
         assert_same_bits(&want, &got, false);
@@ -175,8 +190,9 @@ static void a_prefix_computed_before_gives_the_same_bits(void **unused)
 {
     (void)unused;
     enum { LENGTH = 6 };
-    for (size_t k = 0; k < 2; k++) {
-        fixture f = setup(backends[k]);
+    for (size_t k = 0; k < CASES; k++) {
+        fixture f = setup(cases[k].backend);
+        const tl_pass_options way = forth_and_back(cases[k].rule);
         const size_t which = 3, count = f.dims->n_layers * LENGTH * f.dims->n_kv_heads *
                                         f.dims->d_head;
         tl_prefix prefix = {.n_pos = LENGTH,
@@ -189,8 +205,8 @@ static void a_prefix_computed_before_gives_the_same_bits(void **unused)
         assert_int_equal(tl_pass_forward(pass, &all, 1, NULL, &err), TL_OK);
         tl_pass_destroy(pass);
         double full = 0.0, rest = 0.0;
-        const recording want = run(&f, &which, 1, 0, &forth_and_back, NULL, &full);
-        const recording got = run(&f, &which, 1, 0, &forth_and_back, &prefix, &rest);
+        const recording want = run(&f, &which, 1, 0, &way, NULL, &full);
+        const recording got = run(&f, &which, 1, 0, &way, &prefix, &rest);
         assert_true(full == rest);
         assert_same_bits(&want, &got, true);
         teardown(&f);
@@ -201,19 +217,19 @@ static void recomputing_layers_gives_the_same_bits(void **unused)
 {
     (void)unused;
     const size_t order[] = {4, 1};
-    for (size_t k = 0; k < 2; k++) {
-        fixture f = setup(backends[k]);
+    for (size_t k = 0; k < CASES; k++) {
+        fixture f = setup(cases[k].backend);
+        const tl_pass_options way = forth_and_back(cases[k].rule);
         const size_t lengths[] = {f.inputs[4].n_pos, f.inputs[1].n_pos};
         size_t most = 0;
         double keep = 0.0, again = 0.0;
         tl_error err = {0};
-        assert_int_equal(
-            tl_pass_bytes(f.model, lengths, NULL, 2, &forth_and_back, &most, &err),
-            TL_OK);
-        const recording want = run(&f, order, 2, 0, &forth_and_back, NULL, &keep);
+        assert_int_equal(tl_pass_bytes(f.model, lengths, NULL, 2, &way, &most, &err),
+                         TL_OK);
+        const recording want = run(&f, order, 2, 0, &way, NULL, &keep);
         size_t smallest = 0; /* found by asking for less until it is refused */
         for (size_t budget = most; budget > most / 20; budget -= most / 20) {
-            tl_pass_options tight = forth_and_back;
+            tl_pass_options tight = way;
             tight.memory_budget = budget;
             size_t planned = 0;
             if (tl_pass_bytes(f.model, lengths, NULL, 2, &tight, &planned, &err) !=
@@ -285,7 +301,8 @@ static void watching_and_rewriting_changes_no_bit(void **unused)
     fixture f = setup("ref");
     const size_t which = 1;
     double seen = 0.0, blind = 0.0, rewritten = 0.0;
-    run(&f, &which, 1, 0, &forth_and_back, NULL, &seen);
+    const tl_pass_options way = forth_and_back(TL_BACKWARD_GRADIENT);
+    run(&f, &which, 1, 0, &way, NULL, &seen);
     tl_pass *pass = NULL;
     tl_error err = {0};
     recording r = {.arena = f.arena, .dims = f.dims, .rewrite = true};
@@ -309,8 +326,11 @@ static void the_plan_is_what_is_used(void **unused)
     const tl_pass_options all[] = {{0},
                                    {.for_backward = true},
                                    {.last_only = true},
-                                   {.for_backward = true, .last_only = true}};
-    for (size_t i = 0; i < 4; i++) {
+                                   {.for_backward = true, .last_only = true},
+                                   {.for_backward = true,
+                                    .last_only = true,
+                                    .backward_rule = TL_BACKWARD_RELEVANCE}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         tl_pass *pass = NULL;
         tl_error err = {0};
         const size_t lengths[] = {f.inputs[2].n_pos, f.inputs[3].n_pos};
@@ -329,6 +349,33 @@ static void the_plan_is_what_is_used(void **unused)
         tl_pass_destroy(pass);
     }
     teardown(&f);
+}
+
+/* The rule changes the way back alone; it is a rule of its own, and needs less. */
+static void relevance_changes_gradients_and_no_value(void **unused)
+{
+    (void)unused;
+    const size_t which = 3;
+    for (size_t k = 0; k < 2; k++) {
+        fixture f = setup(backends[k]);
+        double ld[2];
+        recording r[2];
+        size_t bytes[2];
+        for (int rule = 0; rule < 2; rule++) {
+            const tl_pass_options way = forth_and_back((tl_backward_rule)rule);
+            r[rule] = run(&f, &which, 1, 0, &way, NULL, &ld[rule]);
+            assert_int_equal(tl_pass_bytes(f.model, &f.inputs[which].n_pos, NULL, 1,
+                                           &way, &bytes[rule], NULL),
+                             TL_OK);
+        }
+        assert_true(ld[0] == ld[1] && bytes[1] < bytes[0]);
+        assert_same_bits(&r[0], &r[1], false);
+        for (size_t s = 0; s < TL_SITE_COUNT; s++)
+            if (s != TL_SITE_RESID_POST) /* behind it there are only products */
+                assert_memory_not_equal(r[0].values[1][s][0], r[1].values[1][s][0],
+                                        r[0].count[1][s][0] * sizeof(float));
+        teardown(&f);
+    }
 }
 
 static double ld_with_embeds(fixture *f, const float *embeds, size_t which)
@@ -355,7 +402,8 @@ static void the_gradient_is_the_slope(void **unused)
     fixture f = setup("ref");
     for (size_t which = 0; which < PROMPTS; which++) {
         double ld = 0.0;
-        const recording r = run(&f, &which, 1, 0, &forth_and_back, NULL, &ld);
+        const tl_pass_options way = forth_and_back(TL_BACKWARD_GRADIENT);
+        const recording r = run(&f, &which, 1, 0, &way, NULL, &ld);
         const size_t n = f.inputs[which].n_pos * f.dims->d_model;
         float *moved = tl_arena_alloc(f.arena, n, sizeof *moved);
         for (uint32_t seed = 1; seed <= 4; seed++) {
@@ -472,6 +520,10 @@ static void senseless_batches_are_refused(void **unused)
     const tl_pass_options back = {.taps = &to_z, .n_taps = 1, .for_backward = true};
     assert_int_equal(tl_pass_forward(pass, &prompt, 1, &back, &err), TL_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "writes to z"));
+    const tl_pass_options no_rule = {.backward_rule = (tl_backward_rule)7};
+    assert_int_equal(tl_pass_forward(pass, &prompt, 1, &no_rule, &err),
+                     TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "backward rule 7"));
     const tl_pass_options starved = {.memory_budget = 1000};
     assert_int_equal(tl_pass_forward(pass, &prompt, 1, &starved, &err),
                      TL_ERR_NO_MEMORY);
@@ -490,6 +542,7 @@ int main(void)
         cmocka_unit_test(watching_and_rewriting_changes_no_bit),
         cmocka_unit_test(the_plan_is_what_is_used),
         cmocka_unit_test(the_gradient_is_the_slope),
+        cmocka_unit_test(relevance_changes_gradients_and_no_value),
         cmocka_unit_test(a_second_pass_at_the_same_time_is_refused),
         cmocka_unit_test(senseless_batches_are_refused),
     };

@@ -48,7 +48,8 @@ static void run(const problem *p)
     }
     tl_rmsnorm_forward(p->rows, p->width, p->eps, x, weight, y, inv_rms);
     memcpy(dx, old, sizeof dx);
-    tl_rmsnorm_backward(p->rows, p->width, x, weight, inv_rms, dy, dx);
+    tl_rmsnorm_backward(TL_BACKWARD_GRADIENT, p->rows, p->width, x, weight, inv_rms, dy,
+                        dx);
 }
 
 static void assert_near(const problem *p, const char *what, size_t i, double got,
@@ -115,7 +116,8 @@ static void a_row_alone_gives_the_same_bits(void **state)
         tl_rmsnorm_forward(1, p->width, p->eps, x + e, weight, alone, NULL);
         assert_memory_equal(alone, y + e, p->width * sizeof *alone);
         memcpy(alone, old + e, p->width * sizeof *alone);
-        tl_rmsnorm_backward(1, p->width, x + e, weight, inv_rms + r, dy + e, alone);
+        tl_rmsnorm_backward(TL_BACKWARD_GRADIENT, 1, p->width, x + e, weight,
+                            inv_rms + r, dy + e, alone);
         assert_memory_equal(alone, dx + e, p->width * sizeof *alone);
     }
 }
@@ -170,7 +172,8 @@ static void without_eps_the_gradient_has_no_part_along_x(void **state)
     const problem *p = &problems[3];
     run(p);
     memset(dx, 0, sizeof dx);
-    tl_rmsnorm_backward(p->rows, p->width, x, weight, inv_rms, dy, dx);
+    tl_rmsnorm_backward(TL_BACKWARD_GRADIENT, p->rows, p->width, x, weight, inv_rms, dy,
+                        dx);
     for (size_t r = 0; r < p->rows; r++) {
         double along = 0.0, size = 0.0;
         for (size_t e = r * p->width; e < (r + 1) * p->width; e++) {
@@ -178,6 +181,46 @@ static void without_eps_the_gradient_has_no_part_along_x(void **state)
             size += fabs((double)x[e] * (double)dx[e]);
         }
         assert_near(p, "x . dx, row", r, along, 0.0, FLT_EPSILON * size);
+    }
+}
+
+/* The coefficient of a rms that is a constant: no part along x is taken away. */
+static void relevance_rounds_its_rule_once(void **state)
+{
+    (void)state;
+    for (const problem *p = problems; p < problems + PROBLEMS; p++) {
+        run(p);
+        memcpy(dx, old, sizeof dx);
+        tl_rmsnorm_backward(TL_BACKWARD_RELEVANCE, p->rows, p->width, NULL, weight,
+                            inv_rms, dy, dx);
+        for (size_t e = 0; e < p->rows * p->width; e++) {
+            const double part = (double)inv_rms[e / p->width] *
+                                (double)weight[e % p->width] * (double)dy[e];
+            const double want = (double)old[e] + part;
+            assert_near(p, "dx", e, (double)dx[e], want,
+                        ROUNDED_ONCE * fabs(want) + 1e-13 * fabs(part));
+        }
+    }
+}
+
+/* sum_i x dx = sum_i y dy, of every row; of a gradient the former is 0 without eps. */
+static void relevance_is_conserved(void **state)
+{
+    (void)state;
+    for (const problem *p = problems; p < problems + PROBLEMS; p++) {
+        run(p);
+        memset(dx, 0, sizeof dx);
+        tl_rmsnorm_backward(TL_BACKWARD_RELEVANCE, p->rows, p->width, x, weight,
+                            inv_rms, dy, dx);
+        for (size_t r = 0; r < p->rows; r++) {
+            double in = 0.0, out = 0.0, size = 0.0;
+            for (size_t e = r * p->width; e < (r + 1) * p->width; e++) {
+                in += (double)x[e] * (double)dx[e];
+                out += (double)y[e] * (double)dy[e];
+                size += fabs((double)y[e] * (double)dy[e]);
+            }
+            assert_near(p, "x . dx, row", r, in, out, 2.0 * FLT_EPSILON * size);
+        }
     }
 }
 
@@ -190,6 +233,8 @@ int main(void)
         cmocka_unit_test(backward_adds_the_finite_difference_to_dx),
         cmocka_unit_test(backward_rounds_the_definition_once),
         cmocka_unit_test(without_eps_the_gradient_has_no_part_along_x),
+        cmocka_unit_test(relevance_rounds_its_rule_once),
+        cmocka_unit_test(relevance_is_conserved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

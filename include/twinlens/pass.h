@@ -66,6 +66,7 @@ typedef struct tl_pass_options {
     bool last_only;       /* in the last layer compute the last position only */
     size_t first_layer;   /* layers below are not run: the inputs' embeds are resid_pre
                              of this one */
+    tl_backward_rule backward_rule; /* of a pass for the way back */
 } tl_pass_options;
 
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err);
@@ -94,7 +95,8 @@ tl_status tl_pass_logits_last(tl_pass *pass, size_t prompt, float *out, tl_error
 tl_status tl_pass_logits_all(tl_pass *pass, size_t prompt, float *out, tl_error *err);
 
 /* d(logit[a[p]] - logit[b[p]]) / d(sites) for every prompt p, for the readings of gradients
- * and the taps. After a forward with for_backward, once. */
+ * and the taps; or their relevance, by the rule of the options. After a forward with
+ * for_backward, once. */
 tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
                            tl_error *err);
 

@@ -25,6 +25,9 @@
  * At each site edits come first, in the order given, then taps that write, then readings,
  * then taps that only read: whoever reads gets what the pass goes on with. The way back
  * takes what was written over a value for a constant that was added to it.
+ *
+ * The way back carries gradients of a difference of two logits, or by another rule what
+ * stands in their place; both are called gradients here.
  */
 #ifndef TWINLENS_SITE_H
 #define TWINLENS_SITE_H
@@ -47,6 +50,14 @@ typedef enum tl_site {
     TL_SITE_RESID_POST,
 } tl_site;
 enum { TL_SITE_COUNT = TL_SITE_RESID_POST + 1 };
+
+/* What the way back computes (docs/math.md eq. 19). */
+typedef enum tl_backward_rule {
+    TL_BACKWARD_GRADIENT,
+    /* Norms, activations, the pattern of attention and soft caps multiply by constants,
+     * and a product gives half to each factor. */
+    TL_BACKWARD_RELEVANCE,
+} tl_backward_rule;
 
 /* "resid_pre", "z", ... */
 const char *tl_site_name(tl_site site);

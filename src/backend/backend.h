@@ -52,28 +52,29 @@ struct tl_backend {
      * op/activation.h: same arguments, same meaning. */
     void (*rmsnorm)(tl_backend *self, size_t rows, size_t width, float eps,
                     const float *x, const float *weight, float *y, float *inv_rms);
-    void (*rmsnorm_backward)(tl_backend *self, size_t rows, size_t width,
-                             const float *x, const float *weight,
+    void (*rmsnorm_backward)(tl_backend *self, tl_backward_rule rule, size_t rows,
+                             size_t width, const float *x, const float *weight,
                              const float *inv_rms, const float *dy, float *dx);
     void (*layernorm)(tl_backend *self, size_t rows, size_t width, float eps,
                       const float *x, const float *weight, const float *bias, float *y);
     void (*rotary)(tl_backend *self, size_t rows, size_t n_heads, size_t d_head,
                    const float *cosine, const float *sine, bool inverse, float *x);
-    tl_status (*attention)(tl_backend *self, const tl_attention *shape, size_t n_prompts,
-                           const tl_attention_prompt *prompts, const float *q,
-                           const float *k, const float *v, float *z, float *lse,
-                           tl_error *err);
-    tl_status (*attention_backward)(tl_backend *self, const tl_attention *shape,
-                                    size_t n_prompts, const tl_attention_prompt *prompts,
-                                    const float *q, const float *k, const float *v,
-                                    const float *z, const float *lse, const float *dz,
-                                    float *dq, float *dk, float *dv, tl_error *err);
+    tl_status (*attention)(tl_backend *self, const tl_attention *shape,
+                           size_t n_prompts, const tl_attention_prompt *prompts,
+                           const float *q, const float *k, const float *v, float *z,
+                           float *lse, tl_error *err);
+    tl_status (*attention_backward)(tl_backend *self, tl_backward_rule rule,
+                                    const tl_attention *shape, size_t n_prompts,
+                                    const tl_attention_prompt *prompts, const float *q,
+                                    const float *k, const float *v, const float *z,
+                                    const float *lse, const float *dz, float *dq,
+                                    float *dk, float *dv, tl_error *err);
     void (*activate)(tl_backend *self, tl_activation kind, size_t count, float *x);
-    void (*gated)(tl_backend *self, tl_activation kind, size_t count,
-                  const float *gate, const float *up, float *y);
-    void (*gated_backward)(tl_backend *self, tl_activation kind, size_t count,
-                           const float *gate, const float *up, const float *dy,
-                           float *dgate, float *dup);
+    void (*gated)(tl_backend *self, tl_activation kind, size_t count, const float *gate,
+                  const float *up, float *y);
+    void (*gated_backward)(tl_backend *self, tl_backward_rule rule, tl_activation kind,
+                           size_t count, const float *gate, const float *up,
+                           const float *dy, float *dgate, float *dup);
     void (*add)(tl_backend *self, size_t count, const float *x, float *y); /* y += x */
 
     /* ---- memory of the backend ---- */
@@ -113,12 +114,13 @@ struct tl_backend {
                            const int32_t *ids, float softcap, double *out,
                            tl_error *err);
     /* dx[rows[r]] = gradient of logit(a[r]) - logit(b[r]); other rows of dx stay as they
-     * are. `logits` [n_rows, 2] are those of a and b, and may be NULL without a soft
-     * cap. Errors as above. */
-    tl_status (*logit_diff_gradient)(tl_backend *self, const tl_linear *head,
-                                     size_t n_rows, const uint32_t *rows,
-                                     const int32_t *a, const int32_t *b, float softcap,
-                                     const double *logits, float *dx, tl_error *err);
+     * are. `s` [n_rows, 2] are logits of a and b before the soft cap, and may be NULL
+     * without one. Errors as above. */
+    tl_status (*logit_diff_gradient)(tl_backend *self, tl_backward_rule rule,
+                                     const tl_linear *head, size_t n_rows,
+                                     const uint32_t *rows, const int32_t *a,
+                                     const int32_t *b, float softcap, const double *s,
+                                     float *dx, tl_error *err);
     /* x = cap tanh(x / cap), cap > 0: logits that `linear` made. */
     void (*softcap)(tl_backend *self, size_t count, float cap, float *x);
 

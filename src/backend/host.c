@@ -125,10 +125,11 @@ tl_status tl_host_logits_of(tl_backend *self, const tl_linear *head, size_t n_ro
     return status;
 }
 
-tl_status tl_host_logit_diff_gradient(tl_backend *self, const tl_linear *head,
-                                      size_t n_rows, const uint32_t *rows,
-                                      const int32_t *a, const int32_t *b, float softcap,
-                                      const double *logits, float *dx, tl_error *err)
+tl_status tl_host_logit_diff_gradient(tl_backend *self, tl_backward_rule rule,
+                                      const tl_linear *head, size_t n_rows,
+                                      const uint32_t *rows, const int32_t *a,
+                                      const int32_t *b, float softcap, const double *s,
+                                      float *dx, tl_error *err)
 {
     (void)self;
     tl_status status = tl_linear_check(head, err);
@@ -137,7 +138,7 @@ tl_status tl_host_logit_diff_gradient(tl_backend *self, const tl_linear *head,
     if (status == TL_OK)
         status = check_ids(head, n_rows, b, err);
     if (status == TL_OK)
-        tl_logit_diff_gradient(&head->weight, n_rows, rows, a, b, softcap, logits, dx);
+        tl_logit_diff_gradient(rule, &head->weight, n_rows, rows, a, b, softcap, s, dx);
     return status;
 }
 

@@ -40,12 +40,12 @@ static void rmsnorm(tl_backend *self, size_t rows, size_t width, float eps,
     tl_rmsnorm_forward(rows, width, eps, x, weight, y, inv_rms);
 }
 
-static void rmsnorm_backward(tl_backend *self, size_t rows, size_t width,
-                             const float *x, const float *weight, const float *inv_rms,
-                             const float *dy, float *dx)
+static void rmsnorm_backward(tl_backend *self, tl_backward_rule rule, size_t rows,
+                             size_t width, const float *x, const float *weight,
+                             const float *inv_rms, const float *dy, float *dx)
 {
     (void)self;
-    tl_rmsnorm_backward(rows, width, x, weight, inv_rms, dy, dx);
+    tl_rmsnorm_backward(rule, rows, width, x, weight, inv_rms, dy, dx);
 }
 
 static void layernorm(tl_backend *self, size_t rows, size_t width, float eps,
@@ -73,8 +73,8 @@ static tl_status attention(tl_backend *self, const tl_attention *shape,
     return TL_OK;
 }
 
-static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
-                                    size_t n_prompts,
+static tl_status attention_backward(tl_backend *self, tl_backward_rule rule,
+                                    const tl_attention *shape, size_t n_prompts,
                                     const tl_attention_prompt *prompts, const float *q,
                                     const float *k, const float *v, const float *z,
                                     const float *lse, const float *dz, float *dq,
@@ -82,7 +82,8 @@ static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
 {
     (void)self;
     (void)err;
-    tl_attention_backward(shape, n_prompts, prompts, q, k, v, z, lse, dz, dq, dk, dv);
+    tl_attention_backward(rule, shape, n_prompts, prompts, q, k, v, z, lse, dz, dq, dk,
+                          dv);
     return TL_OK;
 }
 
@@ -99,12 +100,12 @@ static void gated(tl_backend *self, tl_activation kind, size_t count, const floa
     tl_gated_forward(kind, count, gate, up, y);
 }
 
-static void gated_backward(tl_backend *self, tl_activation kind, size_t count,
-                           const float *gate, const float *up, const float *dy,
-                           float *dgate, float *dup)
+static void gated_backward(tl_backend *self, tl_backward_rule rule, tl_activation kind,
+                           size_t count, const float *gate, const float *up,
+                           const float *dy, float *dgate, float *dup)
 {
     (void)self;
-    tl_gated_backward(kind, count, gate, up, dy, dgate, dup);
+    tl_gated_backward(rule, kind, count, gate, up, dy, dgate, dup);
 }
 
 static void add(tl_backend *self, size_t count, const float *x, float *y)

@@ -148,7 +148,7 @@ tl_status tl_batch_begin(tl_pass *pass, tl_error *err)
     pass->last_rows = tl_arena_alloc(arena, P, sizeof *pass->last_rows);
     pass->final_rows = tl_arena_alloc(arena, P, sizeof *pass->final_rows);
     pass->attention = tl_arena_alloc(arena, P, sizeof *pass->attention);
-    pass->pair_logits = tl_arena_alloc(arena, 2 * P, sizeof *pass->pair_logits);
+    pass->pair_scores = tl_arena_alloc(arena, 2 * P, sizeof *pass->pair_scores);
     pass->resid = tl_arena_alloc(arena, L + 1, sizeof *pass->resid);
     pass->layers = tl_arena_alloc(arena, L, sizeof *pass->layers);
     size_t most = 0;
@@ -164,7 +164,7 @@ tl_status tl_batch_begin(tl_pass *pass, tl_error *err)
     const size_t count = staging_count(pass, most);
     pass->staging = tl_arena_alloc(arena, count, sizeof *pass->staging);
     if (pass->rows == NULL || pass->last_rows == NULL || pass->final_rows == NULL ||
-        pass->attention == NULL || pass->pair_logits == NULL || pass->resid == NULL ||
+        pass->attention == NULL || pass->pair_scores == NULL || pass->resid == NULL ||
         pass->layers == NULL || pass->staging == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
                        P);

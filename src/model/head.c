@@ -109,20 +109,21 @@ tl_status tl_head_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
     const size_t Q = tl_batch_query_rows(pass, L - 1);
     tl_status status = TL_OK;
     for (size_t p = 0; p < pass->n_prompts && spec->logit_softcap > 0.0f; p++) {
-        status = tl_pass_logits_of(pass, p, (int32_t[2]){a[p], b[p]}, 2,
-                                   pass->pair_logits + 2 * p, err);
+        status = backend->logits_of(backend, head, 1, &pass->final_rows[p], pass->final,
+                                    2, (int32_t[2]){a[p], b[p]}, 0.0f,
+                                    pass->pair_scores + 2 * p, err);
         if (status != TL_OK)
             return status;
     }
     backend->fill(backend, Q * d_model, 0.0f, pass->d_norm);
-    status = backend->logit_diff_gradient(backend, head, pass->n_prompts,
-                                          pass->final_rows, a, b, spec->logit_softcap,
-                                          pass->pair_logits, pass->d_norm, err);
+    status = backend->logit_diff_gradient(
+        backend, pass->options.backward_rule, head, pass->n_prompts, pass->final_rows,
+        a, b, spec->logit_softcap, pass->pair_scores, pass->d_norm, err);
     if (status != TL_OK)
         return status;
     backend->fill(backend, Q * d_model, 0.0f, pass->d_resid);
-    backend->rmsnorm_backward(backend, Q, d_model, pass->resid[L],
-                              pass->model->weights.final_norm.weight,
+    backend->rmsnorm_backward(backend, pass->options.backward_rule, Q, d_model,
+                              pass->resid[L], pass->model->weights.final_norm.weight,
                               pass->final_inv_rms, pass->d_norm, pass->d_resid);
     return TL_OK;
 }

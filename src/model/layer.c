@@ -175,14 +175,15 @@ static tl_status backward_out(tl_pass *pass, const tl_linear *w, const tl_norm *
     const size_t d_model = pass->model->spec.dims.d_model;
     if (pass->model->spec.post_norms) {
         b->fill(b, rows * d_model, 0.0f, pass->d_out);
-        b->rmsnorm_backward(b, rows, d_model, raw, post->weight, raw_inv_rms, d_out,
-                            pass->d_out);
+        b->rmsnorm_backward(b, pass->options.backward_rule, rows, d_model, raw,
+                            post->weight, raw_inv_rms, d_out, pass->d_out);
         d_out = pass->d_out;
     }
     return b->linear_backward(b, w, rows, d_out, d_x, false, err);
 }
 
-/* d_norm = gradient at norm(resid_pre), from d_q, d_k, d_v after the rotation. */
+/* d_norm = gradient at norm(resid_pre), from d_q, d_k, d_v after the rotation; by the
+ * rule of relevance from d_v alone. */
 static tl_status backward_qkv(tl_pass *pass, size_t l, const tl_layer *y, tl_error *err)
 {
     tl_backend *b = pass->model->backend;
@@ -190,6 +191,8 @@ static tl_status backward_qkv(tl_pass *pass, size_t l, const tl_layer *y, tl_err
     const tl_layer_weights *w = &pass->model->weights.layers[l];
     const tl_dims *d = &spec->dims;
     const size_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l);
+    if (pass->options.backward_rule == TL_BACKWARD_RELEVANCE)
+        return b->linear_backward(b, &w->v, R, pass->d_v, pass->d_norm, false, err);
     const tl_rotary_tables t = tl_batch_tables(pass, l);
     b->rotary(b, Q, d->n_heads, d->d_head, t.query_cosine, t.query_sine, true,
               pass->d_q);
@@ -202,10 +205,11 @@ static tl_status backward_qkv(tl_pass *pass, size_t l, const tl_layer *y, tl_err
         d_k = y->k;
         b->fill(b, Q * d->n_heads * d->d_head, 0.0f, d_q);
         b->fill(b, R * d->n_kv_heads * d->d_head, 0.0f, d_k);
-        b->rmsnorm_backward(b, Q * d->n_heads, d->d_head, y->q_raw, w->q_norm.weight,
-                            y->q_inv_rms, pass->d_q, d_q);
-        b->rmsnorm_backward(b, R * d->n_kv_heads, d->d_head, y->k_raw, w->k_norm.weight,
-                            y->k_inv_rms, pass->d_k, d_k);
+        b->rmsnorm_backward(b, pass->options.backward_rule, Q * d->n_heads, d->d_head,
+                            y->q_raw, w->q_norm.weight, y->q_inv_rms, pass->d_q, d_q);
+        b->rmsnorm_backward(b, pass->options.backward_rule, R * d->n_kv_heads,
+                            d->d_head, y->k_raw, w->k_norm.weight, y->k_inv_rms,
+                            pass->d_k, d_k);
     }
     tl_status status;
     if ((status = b->linear_backward(b, &w->k, R, d_k, pass->d_norm, false, err)) !=
@@ -243,16 +247,16 @@ tl_status tl_layer_backward(tl_pass *pass, size_t l, tl_error *err)
         (status = tl_readings_at(pass, TL_SITE_MLP_POST, l, true, last,
                                  pass->d_mlp_post, err)) != TL_OK)
         return status;
-    b->gated_backward(b, spec->activation, Q * d->d_mlp, y->gate, y->up,
-                      pass->d_mlp_post, pass->d_gate, pass->d_up);
+    b->gated_backward(b, pass->options.backward_rule, spec->activation, Q * d->d_mlp,
+                      y->gate, y->up, pass->d_mlp_post, pass->d_gate, pass->d_up);
     if ((status = b->linear_backward(b, &w->gate, Q, pass->d_gate, pass->d_norm, false,
                                      err)) != TL_OK ||
         (status = b->linear_backward(b, &w->up, Q, pass->d_up, pass->d_norm, true,
                                      err)) != TL_OK)
         return status;
     b->copy(b, Q * d->d_model, d_post, d_mid);
-    b->rmsnorm_backward(b, Q, d->d_model, y->resid_mid, w->mlp_norm.weight,
-                        y->mlp_inv_rms, pass->d_norm, d_mid);
+    b->rmsnorm_backward(b, pass->options.backward_rule, Q, d->d_model, y->resid_mid,
+                        w->mlp_norm.weight, y->mlp_inv_rms, pass->d_norm, d_mid);
 
     if ((status = tl_readings_at(pass, TL_SITE_ATTN_OUT, l, true, last, d_mid, err)) !=
             TL_OK ||
@@ -262,9 +266,10 @@ tl_status tl_layer_backward(tl_pass *pass, size_t l, tl_error *err)
             TL_OK)
         return status;
     const tl_attention shape = tl_batch_attention(pass, l);
-    if ((status = b->attention_backward(
-             b, &shape, pass->n_prompts, pass->attention, y->q, y->k, y->v, y->z,
-             y->lse, pass->d_z, pass->d_q, pass->d_k, pass->d_v, err)) != TL_OK ||
+    if ((status = b->attention_backward(b, pass->options.backward_rule, &shape,
+                                        pass->n_prompts, pass->attention, y->q, y->k,
+                                        y->v, y->z, y->lse, pass->d_z, pass->d_q,
+                                        pass->d_k, pass->d_v, err)) != TL_OK ||
         (status = backward_qkv(pass, l, y, err)) != TL_OK)
         return status;
 
@@ -275,7 +280,7 @@ tl_status tl_layer_backward(tl_pass *pass, size_t l, tl_error *err)
     } else {
         b->copy(b, R * d->d_model, d_mid, d_pre);
     }
-    b->rmsnorm_backward(b, R, d->d_model, pass->resid[l], w->attn_norm.weight,
-                        y->attn_inv_rms, pass->d_norm, d_pre);
+    b->rmsnorm_backward(b, pass->options.backward_rule, R, d->d_model, pass->resid[l],
+                        w->attn_norm.weight, y->attn_inv_rms, pass->d_norm, d_pre);
     return tl_readings_at(pass, TL_SITE_RESID_PRE, l, true, false, d_pre, err);
 }

@@ -85,7 +85,8 @@ static bool lay_out(tl_pass *pass, tl_arena *arena)
     const size_t half = d->d_head / 2;
     const size_t Q =
         tl_batch_query_rows(pass, L - 1); /* rows of the last layer's output */
-    const bool back = pass->options.for_backward;
+    const bool back = pass->options.for_backward,
+               to_scores = pass->options.backward_rule == TL_BACKWARD_GRADIENT;
     taker t = {.arena = arena};
 
     pass->cosine = take_floats(&t, R, half);
@@ -124,8 +125,8 @@ static bool lay_out(tl_pass *pass, tl_arena *arena)
         pass->d_gate = take_floats(&t, R, d->d_mlp);
         pass->d_up = take_floats(&t, R, d->d_mlp);
         pass->d_z = take_floats(&t, R, d->n_heads * d->d_head);
-        pass->d_q = take_floats(&t, R, d->n_heads * d->d_head);
-        pass->d_k = take_floats(&t, R, d->n_kv_heads * d->d_head);
+        pass->d_q = to_scores ? take_floats(&t, R, d->n_heads * d->d_head) : NULL;
+        pass->d_k = to_scores ? take_floats(&t, R, d->n_kv_heads * d->d_head) : NULL;
         pass->d_v = take_floats(&t, R, d->n_kv_heads * d->d_head);
     }
     return !t.failed;
@@ -332,6 +333,9 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     if (pass->options.first_layer >= pass->model->spec.dims.n_layers)
         return tl_fail(err, TL_ERR_ARGUMENT, "a pass from layer %zu of %zu",
                        pass->options.first_layer, pass->model->spec.dims.n_layers);
+    if ((unsigned)pass->options.backward_rule > TL_BACKWARD_RELEVANCE)
+        return tl_fail(err, TL_ERR_ARGUMENT, "there is no backward rule %u",
+                       (unsigned)pass->options.backward_rule);
     pass->prompts = prompts;
     pass->n_prompts = n_prompts;
     pass_plan plan;

@@ -55,9 +55,9 @@ struct tl_pass {
     tl_prompt_rows *rows;
     uint32_t *last_rows, *final_rows; /* [prompts]: of last positions; in `final` */
     tl_attention_prompt *attention;
-    double *pair_logits; /* [prompts, 2] */
+    double *pair_scores; /* [prompts, 2]: logits before the soft cap */
     float *staging;      /* what goes to the backend and comes from it */
-    float **resid;    /* [n_layers + 1]: resid_pre of each layer, resid_post of the last */
+    float **resid; /* [n_layers + 1]: resid_pre of each layer, resid_post of the last */
     tl_layer *layers; /* [n_layers]; those not kept share their pointers */
 
     /* Activations. */
@@ -113,7 +113,8 @@ tl_rotary_tables tl_batch_tables(const tl_pass *pass, size_t l);
 void tl_batch_collect(const tl_pass *pass, size_t l, const tl_layer *y);
 
 /* TL_ERR_ARGUMENT for prompts that make no batch. */
-tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts, tl_error *err);
+tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts,
+                         tl_error *err);
 
 /* Tables of the host for pass->prompts, and the rows of each. TL_ERR_NO_MEMORY. */
 tl_status tl_batch_begin(tl_pass *pass, tl_error *err);

@@ -35,16 +35,21 @@ static double tanh_argument_slope(double x)
     return twice_sqrt_2_pi * (1.0 + 3.0 * gelu_cubic * x * x);
 }
 
-double tl_activation_value(tl_activation kind, double x)
+double tl_activation_ratio(tl_activation kind, double x)
 {
     switch (kind) {
-    case TL_SILU: return x * logistic(x);
-    case TL_GELU: return 0.5 * x * erfc(-x * sqrt_half);
-    case TL_GELU_TANH: return x * logistic(tanh_argument(x));
-    case TL_QUICK_GELU: return x * logistic(quick_gelu_rate * x);
+    case TL_SILU: return logistic(x);
+    case TL_GELU: return 0.5 * erfc(-x * sqrt_half);
+    case TL_GELU_TANH: return logistic(tanh_argument(x));
+    case TL_QUICK_GELU: return logistic(quick_gelu_rate * x);
     }
     assert(0 && "an activation that does not exist");
     return NAN;
+}
+
+double tl_activation_value(tl_activation kind, double x)
+{
+    return x * tl_activation_ratio(kind, x);
 }
 
 /* d/dx of x g(t(x)), where the logistic g has the slope g(t) g(-t). */
@@ -82,12 +87,17 @@ void tl_gated_forward(tl_activation kind, size_t count, const float *gate,
         y[i] = (float)(tl_activation_value(kind, (double)gate[i]) * (double)up[i]);
 }
 
-void tl_gated_backward(tl_activation kind, size_t count, const float *gate,
-                       const float *up, const float *dy, float *dgate, float *dup)
+void tl_gated_backward(tl_backward_rule rule, tl_activation kind, size_t count,
+                       const float *gate, const float *up, const float *dy,
+                       float *dgate, float *dup)
 {
+    const bool gradient = rule == TL_BACKWARD_GRADIENT;
     for (size_t i = 0; i < count; i++) {
-        const double x = (double)gate[i], d = (double)dy[i];
-        dgate[i] = (float)(d * (double)up[i] * tl_activation_slope(kind, x));
+        const double x = (double)gate[i];
+        const double d = gradient ? (double)dy[i] : 0.5 * (double)dy[i];
+        const double factor =
+            gradient ? tl_activation_slope(kind, x) : tl_activation_ratio(kind, x);
+        dgate[i] = (float)(d * (double)up[i] * factor);
         dup[i] = (float)(d * tl_activation_value(kind, x));
     }
 }

@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#include "twinlens/site.h"
+
 typedef enum tl_activation {
     TL_SILU,
     TL_GELU,
@@ -20,9 +22,11 @@ typedef enum tl_activation {
 } tl_activation;
 enum { TL_ACTIVATION_COUNT = TL_QUICK_GELU + 1 };
 
-/* The value and the slope in double: the definition all kernels are held to. */
+/* The value, the slope, and the ratio act(x) / x (at 0 its limit, 1/2) in double: the
+ * definition all kernels are held to. */
 double tl_activation_value(tl_activation kind, double x);
 double tl_activation_slope(tl_activation kind, double x);
+double tl_activation_ratio(tl_activation kind, double x);
 
 /* x[i] = act(x[i]), in place. */
 void tl_activate(tl_activation kind, size_t count, float *x);
@@ -31,9 +35,16 @@ void tl_activate(tl_activation kind, size_t count, float *x);
 void tl_gated_forward(tl_activation kind, size_t count, const float *gate,
                       const float *up, float *y);
 
-/* dgate[i] = dy[i] up[i] act'(gate[i]);  dup[i] = dy[i] act(gate[i]). Written, not
- * added to. */
-void tl_gated_backward(tl_activation kind, size_t count, const float *gate,
-                       const float *up, const float *dy, float *dgate, float *dup);
+/*
+ *     gradient    dgate[i] = dy[i] up[i] act'(gate[i])
+ *                 dup[i]   = dy[i] act(gate[i])
+ *     relevance   dgate[i] = dy[i] up[i] / 2 act(gate[i]) / gate[i]   the ratio is a constant,
+ *                 dup[i]   = dy[i] act(gate[i]) / 2                   half of y to each factor
+ *
+ * Written, not added to.
+ */
+void tl_gated_backward(tl_backward_rule rule, tl_activation kind, size_t count,
+                       const float *gate, const float *up, const float *dy,
+                       float *dgate, float *dup);
 
 #endif

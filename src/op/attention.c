@@ -129,6 +129,7 @@ void tl_attention_forward(const tl_attention *shape, size_t n_prompts,
 
 /* What the backward pass reads, as the forward pass laid it out. */
 typedef struct inputs {
+    tl_backward_rule rule;
     const float *q, *k, *v, *z, *lse, *dz;
 } inputs;
 
@@ -144,6 +145,8 @@ static shares shares_of(const tl_attention *shape, const inputs *x, size_t at,
     const float *dz = x->dz + at * D;
     const double s = score(shape, x->q + at * D, k_row);
     const double p = exp(s - (double)x->lse[at]);
+    if (x->rule == TL_BACKWARD_RELEVANCE)
+        return (shares){p, 0.0};
     const double dp = dot(D, dz, v_row), delta = dot(D, dz, x->z + at * D);
     double ds = p * (dp - delta) * (double)shape->scale;
     if (shape->softcap > 0.0f) {
@@ -177,8 +180,8 @@ static void backward_query(const tl_attention *shape, const tl_attention_prompt 
     }
 }
 
-/* dk and dv [D] of the key at position j, from every query of the group that saw
- * it; zero where none did. */
+/* dk (NULL: nobody wants it) and dv [D] of the key at position j, from every query of the
+ * group that saw it; zero where none did. */
 static void backward_key(const tl_attention *shape, const tl_attention_prompt *p,
                          const inputs *x, size_t j, size_t g, float *dk, float *dv)
 {
@@ -201,29 +204,34 @@ static void backward_key(const tl_attention *shape, const tl_attention_prompt *p
             }
         }
         for (size_t c = 0; c < n; c++) {
-            dk[c0 + c] = (float)sum_k[c];
+            if (dk != NULL)
+                dk[c0 + c] = (float)sum_k[c];
             dv[c0 + c] = (float)sum_v[c];
         }
     }
 }
 
-void tl_attention_backward(const tl_attention *shape, size_t n_prompts,
-                           const tl_attention_prompt *prompts, const float *q,
-                           const float *k, const float *v, const float *z,
-                           const float *lse, const float *dz, float *dq, float *dk,
-                           float *dv)
+void tl_attention_backward(tl_backward_rule rule, const tl_attention *shape,
+                           size_t n_prompts, const tl_attention_prompt *prompts,
+                           const float *q, const float *k, const float *v,
+                           const float *z, const float *lse, const float *dz, float *dq,
+                           float *dk, float *dv)
 {
-    const inputs x = {q, k, v, z, lse, dz};
+
+    if (rule == TL_BACKWARD_RELEVANCE)
+        dq = dk = NULL;
+    const inputs x = {rule, q, k, v, z, lse, dz};
     const size_t D = shape->d_head, G = shape->n_kv_heads;
     for (const tl_attention_prompt *p = prompts; p < prompts + n_prompts; p++) {
         check(shape, p);
-        for (size_t a = 0; a < p->n_query; a++)
+        for (size_t a = 0; a < p->n_query && dq != NULL; a++)
             for (size_t h = 0; h < shape->n_heads; h++)
                 backward_query(shape, p, &x, a, h, dq + query_at(shape, p, a, h) * D);
         for (size_t t = 0; t < p->n_key; t++)
             for (size_t g = 0; g < G; g++) {
                 const size_t at = ((p->k_row + t) * G + g) * D;
-                backward_key(shape, p, &x, p->n_prefix + t, g, dk + at, dv + at);
+                backward_key(shape, p, &x, p->n_prefix + t, g,
+                             dk != NULL ? dk + at : NULL, dv + at);
             }
     }
 }

@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/site.h"
+
 typedef struct tl_attention {
     size_t n_heads, n_kv_heads, d_head;
     float scale;
@@ -35,11 +37,11 @@ typedef struct tl_attention {
 } tl_attention;
 
 typedef struct tl_attention_prompt {
-    size_t q_row, n_query;           /* its rows in q, z, lse */
-    size_t k_row, n_key;             /* its own rows in k and v */
-    size_t n_prefix;                 /* earlier keys; n_query <= n_prefix + n_key */
+    size_t q_row, n_query;            /* its rows in q, z, lse */
+    size_t k_row, n_key;              /* its own rows in k and v */
+    size_t n_prefix;                  /* earlier keys; n_query <= n_prefix + n_key */
     const float *prefix_k, *prefix_v; /* [n_prefix, G, D], or NULL */
-    const int32_t *block; /* [n_prefix + n_key] or NULL; -1: in no block */
+    const int32_t *block;             /* [n_prefix + n_key] or NULL; -1: in no block */
 } tl_attention_prompt;
 
 /*
@@ -54,7 +56,7 @@ void tl_attention_forward(const tl_attention *shape, size_t n_prompts,
                           const float *k, const float *v, float *z, float *lse);
 
 /*
- * With p recomputed from q, k and lse, dp[i,h,j] = dz[i,h,:] . v[j,:] and
+ * The gradient. With p recomputed from q, k and lse, dp[i,h,j] = dz[i,h,:] . v[j,:] and
  * delta[i,h] = dz[i,h,:] . z[i,h,:] = sum_j p dp:
  *
  *     ds[i,h,j] = p (dp - delta) scale (1 - (s/softcap)^2 with a softcap)
@@ -63,11 +65,14 @@ void tl_attention_forward(const tl_attention *shape, size_t n_prompts,
  * dq, dk, dv are written, not added to, and rows of no prompt are left alone; prefix
  * keys and values get no gradient. z and lse are those of the forward pass: delta
  * would be wrong for a z that was edited since.
+ *
+ * By the rule of relevance p is a constant: dv as above, and nothing flows to q and k.
+ * Then v and z are not read, dq and dk not written.
  */
-void tl_attention_backward(const tl_attention *shape, size_t n_prompts,
-                           const tl_attention_prompt *prompts, const float *q,
-                           const float *k, const float *v, const float *z,
-                           const float *lse, const float *dz, float *dq, float *dk,
-                           float *dv);
+void tl_attention_backward(tl_backward_rule rule, const tl_attention *shape,
+                           size_t n_prompts, const tl_attention_prompt *prompts,
+                           const float *q, const float *k, const float *v,
+                           const float *z, const float *lse, const float *dz, float *dq,
+                           float *dk, float *dv);
 
 #endif

@@ -56,29 +56,32 @@ void tl_logits_of(const tl_tensor *weight, size_t n_rows, const uint32_t *rows,
                 tl_softcap(dot(weight, ids[i], x + rows[r] * weight->dims[1]), cap);
 }
 
-static double slope(double logit, float cap)
+/* What a score's logit hands back to it. */
+static double factor(tl_backward_rule rule, double s, float cap)
 {
-    const double t = logit / (double)cap; /* a tanh */
-    return 1.0 - t * t;
+    const double t = s / (double)cap, y = tanh(t);
+    if (rule == TL_BACKWARD_RELEVANCE)
+        return t != 0.0 ? y / t : 1.0;
+    return 1.0 - y * y;
 }
 
-void tl_logit_diff_gradient(const tl_tensor *weight, size_t n_rows,
-                            const uint32_t *rows, const int32_t *a, const int32_t *b,
-                            float cap, const double *logits, float *dx)
+void tl_logit_diff_gradient(tl_backward_rule rule, const tl_tensor *weight,
+                            size_t n_rows, const uint32_t *rows, const int32_t *a,
+                            const int32_t *b, float cap, const double *s, float *dx)
 {
     assert(weight->n_dims == 2);
     const size_t d_model = weight->dims[1];
     float w_a[PIECE], w_b[PIECE];
     for (size_t r = 0; r < n_rows; r++) {
-        const double slope_a = cap > 0.0f ? slope(logits[2 * r], cap) : 1.0,
-                     slope_b = cap > 0.0f ? slope(logits[2 * r + 1], cap) : 1.0;
+        const double f_a = cap > 0.0f ? factor(rule, s[2 * r], cap) : 1.0,
+                     f_b = cap > 0.0f ? factor(rule, s[2 * r + 1], cap) : 1.0;
         for (size_t first = 0; first < d_model; first += PIECE) {
             const size_t n = smaller(PIECE, d_model - first);
             float *row = dx + rows[r] * d_model + first;
             widen(weight, a[r], first, n, w_a);
             widen(weight, b[r], first, n, w_b);
             for (size_t k = 0; k < n; k++)
-                row[k] = (float)(slope_a * (double)w_a[k] - slope_b * (double)w_b[k]);
+                row[k] = (float)(f_a * (double)w_a[k] - f_b * (double)w_b[k]);
         }
     }
 }

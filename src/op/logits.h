@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twinlens/site.h"
 #include "twinlens/tensor.h"
 
 /* cap tanh(logit / cap); `logit` itself with a cap of 0. */
@@ -28,15 +29,19 @@ void tl_logits_of(const tl_tensor *weight, size_t n_rows, const uint32_t *rows,
                   double *out);
 
 /*
- *     dx[rows[r],k] = f(logit_a) W[a[r],k] - f(logit_b) W[b[r],k],  f = 1 - (logit / cap)^2
+ * With the s of a and b above and t = s / cap:
  *
- * where f is the slope of the cap, and 1 without one.
+ *     dx[rows[r],k] = f(s_a) W[a[r],k] - f(s_b) W[b[r],k]
+ *     gradient    f = 1 - tanh(t)^2     the slope of the cap
+ *     relevance   f = tanh(t) / t       its ratio is a constant; 1 at t = 0
  *
- * Shapes  a, b [n_rows]; logits [n_rows, 2] of a and b, read with a cap only
+ * Without a cap f = 1.
+ *
+ * Shapes  a, b [n_rows]; s [n_rows, 2] of a and b, read with a cap only
  * Writes  these rows of dx, and no others
  */
-void tl_logit_diff_gradient(const tl_tensor *weight, size_t n_rows,
-                            const uint32_t *rows, const int32_t *a, const int32_t *b,
-                            float cap, const double *logits, float *dx);
+void tl_logit_diff_gradient(tl_backward_rule rule, const tl_tensor *weight,
+                            size_t n_rows, const uint32_t *rows, const int32_t *a,
+                            const int32_t *b, float cap, const double *s, float *dx);
 
 #endif

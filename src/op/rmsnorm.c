@@ -27,10 +27,24 @@ void tl_rmsnorm_forward(size_t rows, size_t width, float eps, const float *x,
     }
 }
 
-void tl_rmsnorm_backward(size_t rows, size_t width, const float *x, const float *weight,
-                         const float *inv_rms, const float *dy, float *dx)
+static void add_relevance(size_t rows, size_t width, const float *weight,
+                          const float *inv_rms, const float *dy, float *dx)
+{
+    for (size_t r = 0; r < rows; r++, dy += width, dx += width)
+        for (size_t i = 0; i < width; i++)
+            dx[i] = (float)((double)dx[i] +
+                            (double)inv_rms[r] * ((double)dy[i] * (double)weight[i]));
+}
+
+void tl_rmsnorm_backward(tl_backward_rule rule, size_t rows, size_t width,
+                         const float *x, const float *weight, const float *inv_rms,
+                         const float *dy, float *dx)
 {
     assert(width >= 1);
+    if (rule == TL_BACKWARD_RELEVANCE) {
+        add_relevance(rows, width, weight, inv_rms, dy, dx);
+        return;
+    }
     for (size_t r = 0; r < rows; r++, x += width, dy += width, dx += width) {
         double gx = 0.0;
         for (size_t i = 0; i < width; i++)

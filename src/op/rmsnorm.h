@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#include "twinlens/site.h"
+
 /*
  *     s[r]   = 1 / sqrt(mean_i(x[r,i]^2) + eps)
  *     y[r,i] = x[r,i] s[r] weight[i]
@@ -28,13 +30,15 @@ void tl_rmsnorm_forward(size_t rows, size_t width, float eps, const float *x,
 /*
  * With g[r,i] = dy[r,i] weight[i] and s = inv_rms of the forward:
  *
- *     dx[r,i] += s[r] (g[r,i] - x[r,i] s[r]^2 mean_j(g[r,j] x[r,j]))
+ *     gradient    dx[r,i] += s[r] (g[r,i] - x[r,i] s[r]^2 mean_j(g[r,j] x[r,j]))
+ *     relevance   dx[r,i] += s[r] g[r,i]                         s is a constant
  *
- * Shapes    x, dy, dx [R,N]; weight [N]; inv_rms [R]
+ * Shapes    x, dy, dx [R,N]; weight [N]; inv_rms [R]; relevance does not read x
  * Adds      into dx: the residual stream has several readers. The old value enters
  *           the double sum, and the result is rounded once
  */
-void tl_rmsnorm_backward(size_t rows, size_t width, const float *x, const float *weight,
-                         const float *inv_rms, const float *dy, float *dx);
+void tl_rmsnorm_backward(tl_backward_rule rule, size_t rows, size_t width,
+                         const float *x, const float *weight, const float *inv_rms,
+                         const float *dy, float *dx);
 
 #endif

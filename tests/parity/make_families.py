@@ -4,12 +4,14 @@
 
 OUT/NAME gets a model folder, a dataset of text and image rows, and logits.safetensors: for every row `ids.ROW` and
 `logits.ROW` [6, vocabulary] of the last six positions and `gradient.ROW` [positions, d_model], of the difference of the logits of the two
-tokens in `pair` at the last position, at the first layer's input; computed in float64. tests/parity/test_families.c holds both backends to them.
+tokens in `pair` at the last position, at the first layer's input, and `relevance.ROW`, what the rules of relevance (docs/math.md eq. 19) give in
+its place; computed in float64. tests/parity/test_families.c holds both backends to them.
 OUT is tests/data/families. Needs torch, transformers 4.51, pillow, safetensors.
 """
 import json
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +210,45 @@ def run(model, ids, kwargs):
     return logits.detach(), states[0].grad[0]
 
 
+def constant(ratio, x):
+    """x times what ratio says at x, where it is a constant; 0 where x is."""
+    return x * torch.where(x == 0, torch.ones_like(x), ratio(x) / torch.where(x == 0, torch.ones_like(x), x)).detach()
+
+
+@contextmanager
+def relevance(model):
+    """While it lasts, the way back follows the rules of relevance: values stay, some of their factors are constants."""
+    softmax, tanh, changed = torch.nn.functional.softmax, torch.tanh, []
+
+    def norm(m, kind):
+        weight = 1.0 + m.weight if "Gemma" in kind else m.weight
+        eps = m.variance_epsilon if hasattr(m, "variance_epsilon") else m.eps
+        return lambda x: weight * x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt().detach()
+
+    def mlp(m):
+        def forward(x):
+            a, u = constant(m.act_fn, m.gate_proj(x)), m.up_proj(x)
+            return m.down_proj((a.detach() * u + a * u.detach()) / 2)
+        return forward
+
+    first = next(m for m in model.modules() if type(m).__name__.endswith("DecoderLayer"))
+    decoder = next(m for m in model.modules() if first in getattr(m, "layers", []))
+    for m in [decoder.norm, *(x for layer in decoder.layers for x in layer.modules())]:
+        kind = type(m).__name__
+        forward = norm(m, kind) if kind.endswith("RMSNorm") else mlp(m) if hasattr(m, "gate_proj") else None
+        if forward is not None:
+            m.forward = forward
+            changed.append(m)
+    torch.nn.functional.softmax = lambda *a, **k: softmax(*a, **k).detach()
+    torch.tanh = lambda x: constant(tanh, x)
+    try:
+        yield
+    finally:
+        torch.nn.functional.softmax, torch.tanh = softmax, tanh
+        for m in changed:
+            del m.forward
+
+
 FAMILIES = {"qwen2_5_vl": qwen2_5_vl, "pixtral": pixtral, "gemma3": gemma3, "llava": llava,
             "paligemma": lambda out: paligemma(out, 1), "paligemma2": lambda out: paligemma(out, 2)}
 
@@ -245,9 +286,13 @@ def make(name, out):
         ids, kwargs = encode(words, image)
         kwargs = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in kwargs.items()}
         logits, gradient = run(model, ids, kwargs)
+        with relevance(model):
+            same, rho = run(model, ids, kwargs)
+        assert (logits - same).abs().max() < 1e-5 * logits.abs().max()  # norms of transformers round to float32
         tensors[f"ids.{row['id']}"] = torch.tensor(ids, dtype=torch.int64)
         tensors[f"logits.{row['id']}"] = logits[-6:].float().contiguous()
         tensors[f"gradient.{row['id']}"] = gradient.float().contiguous()
+        tensors[f"relevance.{row['id']}"] = rho.float().contiguous()
     tensors["pair"] = torch.tensor(PAIR, dtype=torch.int64)
     save_file(tensors, out / "logits.safetensors")
     (out / "dataset.jsonl").write_text("".join(json.dumps(row) + "\n" for row, _, _ in rows))

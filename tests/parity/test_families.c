@@ -1,8 +1,8 @@
 /*
  * test_families.c - what transformers says, in float64, on a tiny checkpoint of every
  * family (tests/data/families, made by tests/parity/make_families.py): token ids, the
- * logits of the last positions, and a gradient at the first layer's input, with both
- * backends. The limits are those of test_parity.c.
+ * logits of the last positions, and at the first layer's input a gradient and a relevance,
+ * with both backends. The limits are those of test_parity.c.
  */
 #include "testing.h"
 #include "variant.h"
@@ -75,43 +75,67 @@ static tl_status keep_first(void *user, const tl_tap_event *e, tl_error *err)
     return TL_OK;
 }
 
+/* There and back: the last logits, and what came back at the first layer's input. */
+static void check_rule(const char *folder, const char *id, tl_model *model,
+                       const tl_input *input, tl_backward_rule rule,
+                       const tl_safetensors *goldens, tl_arena *arena)
+{
+    const bool relevance = rule == TL_BACKWARD_RELEVANCE;
+    const size_t n_pos = input->n_pos, d_model = tl_model_dims(model)->d_model,
+                 n_vocab = tl_model_dims(model)->n_vocab;
+    const tl_pass_prompt prompt = {.input = *input};
+    tl_error err = {0};
+    tl_pass *pass = NULL;
+    int64_t pair[2];
+    double ld = 0.0, sum = 0.0, size = 0.0;
+    MUST(tl_pass_create(model, &pass, &err));
+    float *back = tl_arena_alloc_zero(arena, n_pos * d_model, sizeof *back),
+          *logits = tl_arena_alloc(arena, n_pos * n_vocab, sizeof *logits);
+    assert_true(back != NULL && logits != NULL);
+    const tl_tap tap = {
+        .sites = TL_SITE_BIT(TL_SITE_RESID_PRE), .on_site = keep_first, .user = back};
+    const tl_pass_options options = {
+        .for_backward = true, .taps = &tap, .n_taps = 1, .backward_rule = rule};
+    MUST(tl_pass_forward(pass, &prompt, 1, &options, &err));
+    MUST(tl_pass_logits_all(pass, 0, logits, &err));
+    const tl_tensor *golden = find(goldens, "logits", id);
+    check_values(folder, id, "logits", golden,
+                 logits + (n_pos - golden->dims[0]) * golden->dims[1], FORWARD);
+    const tl_tensor *tokens = tl_safetensors_find(goldens, "pair");
+    assert_non_null(tokens);
+    memcpy(pair, tokens->data, sizeof pair);
+    const int32_t a = (int32_t)pair[0], b = (int32_t)pair[1];
+    MUST(tl_pass_logit_diff(pass, 0, a, b, &ld, &err));
+    MUST(tl_pass_backward(pass, &a, &b, &err));
+    tl_pass_destroy(pass);
+    const char *what = relevance ? "relevance" : "gradient";
+    check_values(folder, id, what, find(goldens, what, id), back, GRADIENT);
+
+    /* Relevance is conserved from the logit difference down to the input, but for what a
+     * bias of the values takes. */
+    for (size_t i = 0; i < n_pos * d_model; i++) {
+        sum += (double)input->embeds[i] * (double)back[i];
+        size += fabs((double)input->embeds[i] * (double)back[i]);
+    }
+    const bool has_bias = strncmp(tl_model_family(model), "qwen", 4) == 0;
+    if (relevance && (fabs(sum - ld) <= GRADIENT * size) == has_bias)
+        fail_msg("%s: %s: relevance adds up to %g, the logit difference is %g", folder,
+                 id, sum, ld);
+}
+
 static void check_row(const char *folder, tl_model *model, tl_processor *processor,
                       tl_dataset *dataset, size_t row, const tl_safetensors *goldens)
 {
     tl_error err = {0};
     tl_arena *arena = tl_arena_create();
-    tl_pass *pass = NULL;
     tl_encoding e;
-    tl_pass_prompt prompt = {0};
+    tl_input input;
     const char *id = dataset->rows[row].id;
     MUST(tl_dataset_encode(dataset, row, processor, arena, &e, &err));
     check_ids(folder, id, find(goldens, "ids", id), &e);
-    MUST(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &prompt.input, &err));
-    MUST(tl_pass_create(model, &pass, &err));
-    const size_t d_model = tl_model_dims(model)->d_model;
-    float *gradient = tl_arena_alloc_zero(arena, e.n_pos * d_model, sizeof *gradient);
-    assert_non_null(gradient);
-    const tl_tap tap = {.sites = TL_SITE_BIT(TL_SITE_RESID_PRE),
-                        .on_site = keep_first,
-                        .user = gradient};
-    const tl_pass_options options = {.for_backward = true, .taps = &tap, .n_taps = 1};
-    MUST(tl_pass_forward(pass, &prompt, 1, &options, &err));
-    float *logits =
-        tl_arena_alloc(arena, e.n_pos * tl_model_dims(model)->n_vocab, sizeof *logits);
-    assert_non_null(logits);
-    MUST(tl_pass_logits_all(pass, 0, logits, &err));
-    const tl_tensor *golden = find(goldens, "logits", id);
-    check_values(folder, id, "logits", golden,
-                 logits + (e.n_pos - golden->dims[0]) * golden->dims[1], FORWARD);
-    int64_t pair[2];
-    const tl_tensor *tokens = tl_safetensors_find(goldens, "pair");
-    assert_non_null(tokens);
-    memcpy(pair, tokens->data, sizeof pair);
-    const int32_t a = (int32_t)pair[0], b = (int32_t)pair[1];
-    MUST(tl_pass_backward(pass, &a, &b, &err));
-    check_values(folder, id, "gradients", find(goldens, "gradient", id), gradient,
-                 GRADIENT);
-    tl_pass_destroy(pass);
+    MUST(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err));
+    check_rule(folder, id, model, &input, TL_BACKWARD_GRADIENT, goldens, arena);
+    check_rule(folder, id, model, &input, TL_BACKWARD_RELEVANCE, goldens, arena);
     tl_arena_destroy(arena);
 }
 

@@ -53,11 +53,12 @@ static void rmsnorm(tl_backend *self, size_t rows, size_t width, float eps,
     tl_cpu_rmsnorm(threads(self), rows, width, eps, x, weight, y, inv_rms);
 }
 
-static void rmsnorm_backward(tl_backend *self, size_t rows, size_t width,
-                             const float *x, const float *weight, const float *inv_rms,
-                             const float *dy, float *dx)
+static void rmsnorm_backward(tl_backend *self, tl_backward_rule rule, size_t rows,
+                             size_t width, const float *x, const float *weight,
+                             const float *inv_rms, const float *dy, float *dx)
 {
-    tl_cpu_rmsnorm_backward(threads(self), rows, width, x, weight, inv_rms, dy, dx);
+    tl_cpu_rmsnorm_backward(threads(self), rule, rows, width, x, weight, inv_rms, dy,
+                            dx);
 }
 
 static void layernorm(tl_backend *self, size_t rows, size_t width, float eps,
@@ -81,16 +82,16 @@ static tl_status attention(tl_backend *self, const tl_attention *shape,
                             prompts, q, k, v, z, lse, err);
 }
 
-static tl_status attention_backward(tl_backend *self, const tl_attention *shape,
-                                    size_t n_prompts,
+static tl_status attention_backward(tl_backend *self, tl_backward_rule rule,
+                                    const tl_attention *shape, size_t n_prompts,
                                     const tl_attention_prompt *prompts, const float *q,
                                     const float *k, const float *v, const float *z,
                                     const float *lse, const float *dz, float *dq,
                                     float *dk, float *dv, tl_error *err)
 {
-    return tl_cpu_attention_backward(threads(self), &((cpu *)self)->attention, shape,
-                                     n_prompts, prompts, q, k, v, z, lse, dz, dq, dk,
-                                     dv, err);
+    return tl_cpu_attention_backward(threads(self), &((cpu *)self)->attention, rule,
+                                     shape, n_prompts, prompts, q, k, v, z, lse, dz, dq,
+                                     dk, dv, err);
 }
 
 static void activate(tl_backend *self, tl_activation kind, size_t count, float *x)
@@ -104,11 +105,11 @@ static void gated(tl_backend *self, tl_activation kind, size_t count, const floa
     tl_cpu_gated(threads(self), kind, count, gate, up, y);
 }
 
-static void gated_backward(tl_backend *self, tl_activation kind, size_t count,
-                           const float *gate, const float *up, const float *dy,
-                           float *dgate, float *dup)
+static void gated_backward(tl_backend *self, tl_backward_rule rule, tl_activation kind,
+                           size_t count, const float *gate, const float *up,
+                           const float *dy, float *dgate, float *dup)
 {
-    tl_cpu_gated_backward(threads(self), kind, count, gate, up, dy, dgate, dup);
+    tl_cpu_gated_backward(threads(self), rule, kind, count, gate, up, dy, dgate, dup);
 }
 
 static void add(tl_backend *self, size_t count, const float *x, float *y)

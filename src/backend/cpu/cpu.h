@@ -63,11 +63,12 @@ size_t tl_cpu_attention_units(size_t n_threads, const tl_attention *shape,
                               bool backward);
 tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *scratch,
                            const tl_attention *shape, size_t n_prompts,
-                           const tl_attention_prompt *prompts,
-                           const float *q, const float *k, const float *v, float *z,
-                           float *lse, tl_error *err);
+                           const tl_attention_prompt *prompts, const float *q,
+                           const float *k, const float *v, float *z, float *lse,
+                           tl_error *err);
 tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *scratch,
-                                    const tl_attention *shape, size_t n_prompts,
+                                    tl_backward_rule rule, const tl_attention *shape,
+                                    size_t n_prompts,
                                     const tl_attention_prompt *prompts, const float *q,
                                     const float *k, const float *v, const float *z,
                                     const float *lse, const float *dz, float *dq,
@@ -75,9 +76,9 @@ tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *scratch,
 
 void tl_cpu_rmsnorm(size_t n_threads, size_t rows, size_t width, float eps,
                     const float *x, const float *weight, float *y, float *inv_rms);
-void tl_cpu_rmsnorm_backward(size_t n_threads, size_t rows, size_t width,
-                             const float *x, const float *weight, const float *inv_rms,
-                             const float *dy, float *dx);
+void tl_cpu_rmsnorm_backward(size_t n_threads, tl_backward_rule rule, size_t rows,
+                             size_t width, const float *x, const float *weight,
+                             const float *inv_rms, const float *dy, float *dx);
 void tl_cpu_layernorm(size_t n_threads, size_t rows, size_t width, float eps,
                       const float *x, const float *weight, const float *bias, float *y);
 void tl_cpu_rotary(size_t n_threads, size_t rows, size_t n_heads, size_t d_head,
@@ -85,9 +86,9 @@ void tl_cpu_rotary(size_t n_threads, size_t rows, size_t n_heads, size_t d_head,
 void tl_cpu_activate(size_t n_threads, tl_activation kind, size_t count, float *x);
 void tl_cpu_gated(size_t n_threads, tl_activation kind, size_t count, const float *gate,
                   const float *up, float *y);
-void tl_cpu_gated_backward(size_t n_threads, tl_activation kind, size_t count,
-                           const float *gate, const float *up, const float *dy,
-                           float *dgate, float *dup);
+void tl_cpu_gated_backward(size_t n_threads, tl_backward_rule rule, tl_activation kind,
+                           size_t count, const float *gate, const float *up,
+                           const float *dy, float *dgate, float *dup);
 void tl_cpu_add(size_t n_threads, size_t count, const float *x, float *y);
 void tl_cpu_copy(size_t n_threads, size_t count, const float *x, float *y);
 void tl_cpu_fill(size_t n_threads, size_t count, float value, float *x);

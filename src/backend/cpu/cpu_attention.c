@@ -10,7 +10,7 @@
  * heads are laid out first, and threads take parts of them: some queries of a head for z
  * or dq, some keys for dk and dv. On the way back both kinds of parts need the pattern
  * and compute it for themselves: seven products of n x n x d_head for a head instead of
- * five.
+ * five. By the rule of relevance only dv is made: two products, and parts of keys alone.
  *
  * How a head is cut cannot be seen in its numbers. A query sums over its keys in one
  * order, and a key over its queries in one order: head by head, query by query.
@@ -47,6 +47,7 @@ typedef struct attention_call {
     const float *q, *k, *v;
     float *z, *lse;
     bool backward;
+    tl_backward_rule rule; /* relevance: dv alone, from the keys and the pattern */
     const float *z_made, *lse_made, *dz;
     float *dq, *dk, *dv;
 } attention_call;
@@ -172,13 +173,20 @@ tl_status tl_cpu_scratch_reserve(tl_cpu_scratch *scratch, size_t bytes, tl_error
                          "no memory for attention, which works with %zu bytes", bytes);
 }
 
-static head_panels panels_at(float *memory, size_t floats, bool backward)
+static bool is_relevance(const attention_call *c)
+{
+    return c->backward && c->rule == TL_BACKWARD_RELEVANCE;
+}
+
+static head_panels panels_at(const attention_call *c, float *memory, size_t floats)
 {
     float *second = memory + floats;
-    return backward ? (head_panels){.k_columns = memory,
-                                    .k_rows = second,
-                                    .v_columns = second + floats}
-                    : (head_panels){.k_columns = memory, .v_rows = second};
+    if (is_relevance(c))
+        return (head_panels){.k_columns = memory};
+    return c->backward ? (head_panels){.k_columns = memory,
+                                       .k_rows = second,
+                                       .v_columns = second + floats}
+                       : (head_panels){.k_columns = memory, .v_rows = second};
 }
 
 static attention_worker worker_at(float *memory, const attention_cut *c)
@@ -384,7 +392,8 @@ static void put_gradients(const attention_call *c, const tl_attention_prompt *pr
     const size_t D = c->shape->d_head, G = c->shape->n_kv_heads;
     for (size_t j = first; j < end; j++) {
         const size_t to = ((prompt->k_row + j - prompt->n_prefix) * G + kv) * D;
-        memcpy(c->dk + to, w->d_k + (j - first) * D, D * sizeof *c->dk);
+        if (!is_relevance(c))
+            memcpy(c->dk + to, w->d_k + (j - first) * D, D * sizeof *c->dk);
         memcpy(c->dv + to, w->d_v + (j - first) * D, D * sizeof *c->dv);
     }
 }
@@ -399,6 +408,8 @@ static void backward_part(const attention_call *c, const tl_attention_prompt *pr
     /* Prefix keys and values get no gradient. */
     const size_t first_own =
         of->first_key > prompt->n_prefix ? of->first_key : prompt->n_prefix;
+    const bool relevance = is_relevance(c);
+    const size_t first = relevance ? first_own : of->first_key;
     if (of->keys) {
         memset(w->d_k, 0, (of->end_key - first_own) * D * sizeof *w->d_k);
         memset(w->d_v, 0, (of->end_key - first_own) * D * sizeof *w->d_v);
@@ -407,23 +418,25 @@ static void backward_part(const attention_call *c, const tl_attention_prompt *pr
         for (size_t a = of->first_query; a < of->end_query; a++) {
             const size_t i = n - prompt->n_query + a, at = (prompt->q_row + a) * H + h;
             key_range r = visible_range(shape, prompt, i);
-            r.first = r.first > of->first_key ? r.first : of->first_key;
+            r.first = r.first > first ? r.first : first;
             r.end = r.end < of->end_key ? r.end : of->end_key;
             if (r.first >= r.end)
                 continue;
             const float *q_row = c->q + at * D, *dz_row = c->dz + at * D;
             scores(shape, prompt, head, w, q_row, i, r);
             exponentials(w->s, c->lse_made[at], r.first, r.end, w->p);
+            const size_t own = r.first > first_own ? r.first : first_own,
+                         to = (own - first_own) * D;
+            if (of->keys && own < r.end)
+                add_outer(w->p + own, dz_row, D, r.end - own, w->d_v + to);
+            if (relevance)
+                continue;
             times_transposed(dz_row, head->v_columns, D, n, r.first, r.end, w->d_p);
             score_gradients(w->p, tl_cpu_dot(dz_row, c->z_made + at * D, D),
                             shape->scale, shape->softcap > 0.0f ? w->capped : NULL,
                             r.first, r.end, w->d_p);
-            const size_t own = r.first > first_own ? r.first : first_own;
-            if (of->keys && own < r.end) {
-                const size_t to = (own - first_own) * D;
-                add_outer(w->p + own, dz_row, D, r.end - own, w->d_v + to);
+            if (of->keys && own < r.end)
                 add_outer(w->d_p + own, q_row, D, r.end - own, w->d_k + to);
-            }
             if (of->queries) {
                 memset(w->d_p, 0, r.first * sizeof *w->d_p);
                 times_rows(w->d_p, head->k_rows, D, r.end, c->dq + at * D);
@@ -451,7 +464,7 @@ static void run_heads(const attention_call *c, const attention_cut *how, float *
     for (size_t i = 0; i < how->n_heads; i++) {
         const tl_attention_prompt *prompt = &c->prompts[i / G];
         const size_t n = key_count(prompt);
-        const head_panels head = panels_at(panel, n * c->shape->d_head, c->backward);
+        const head_panels head = panels_at(c, panel, n * c->shape->d_head);
         const head_part all = {0, prompt->n_query, 0, n, true, true};
         lay_out_head(c, prompt, i % G, 0, n, &head);
         run_part(c, prompt, i % G, &all, &head, w);
@@ -469,17 +482,16 @@ static void run_parts(const attention_call *c, const attention_cut *how, float *
                      first = i % how->layout_parts * PART_KEYS;
         const tl_attention_prompt *prompt = &c->prompts[h / G];
         const size_t n = key_count(prompt), end = first + PART_KEYS;
-        const head_panels head = panels_at(panels + h * how->panel_floats,
-                                           n * c->shape->d_head, c->backward);
+        const head_panels head =
+            panels_at(c, panels + h * how->panel_floats, n * c->shape->d_head);
         lay_out_head(c, prompt, h % G, first, end < n ? end : n, &head);
     }
 #pragma omp for schedule(dynamic)
     for (size_t i = 0; i < how->n_heads * per_head; i++) {
         const size_t h = i / per_head;
         const tl_attention_prompt *prompt = &c->prompts[h / G];
-        const head_panels head =
-            panels_at(panels + h * how->panel_floats,
-                      key_count(prompt) * c->shape->d_head, c->backward);
+        const head_panels head = panels_at(c, panels + h * how->panel_floats,
+                                           key_count(prompt) * c->shape->d_head);
         const head_part of = part_of(how, prompt, i % per_head);
         if (!is_empty(&of))
             run_part(c, prompt, h % G, &of, &head, w);
@@ -489,8 +501,10 @@ static void run_parts(const attention_call *c, const attention_cut *how, float *
 static tl_status run(size_t n_threads, tl_cpu_scratch *kept, const attention_call *c,
                      tl_error *err)
 {
-    const attention_cut how =
+    attention_cut how =
         make_cut(n_threads, c->shape, c->n_prompts, c->prompts, c->backward);
+    if (is_relevance(c))
+        how.query_parts = 0; /* nobody wants dq */
     if (how.n_heads == 0)
         return TL_OK;
     const tl_status status =
@@ -529,7 +543,8 @@ tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *kept,
 }
 
 tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *kept,
-                                    const tl_attention *shape, size_t n_prompts,
+                                    tl_backward_rule rule, const tl_attention *shape,
+                                    size_t n_prompts,
                                     const tl_attention_prompt *prompts, const float *q,
                                     const float *k, const float *v, const float *z,
                                     const float *lse, const float *dz, float *dq,
@@ -542,6 +557,7 @@ tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *kept,
                               .k = k,
                               .v = v,
                               .backward = true,
+                              .rule = rule,
                               .z_made = z,
                               .lse_made = lse,
                               .dz = dz,

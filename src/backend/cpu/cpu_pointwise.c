@@ -75,13 +75,26 @@ TL_WIDE static void add_norm_gradient(const float *restrict x,
         dx[i] += s * (dy[i] * weight[i] - x[i] * pull);
 }
 
-void tl_cpu_rmsnorm_backward(size_t n_threads, size_t rows, size_t width,
-                             const float *x, const float *weight, const float *inv_rms,
-                             const float *dy, float *dx)
+TL_WIDE static void add_norm_relevance(const float *restrict weight,
+                                       const float *restrict dy, float s, size_t n,
+                                       float *restrict dx)
+{
+    for (size_t i = 0; i < n; i++)
+        dx[i] += s * (dy[i] * weight[i]);
+}
+
+void tl_cpu_rmsnorm_backward(size_t n_threads, tl_backward_rule rule, size_t rows,
+                             size_t width, const float *x, const float *weight,
+                             const float *inv_rms, const float *dy, float *dx)
 {
 #pragma omp parallel for num_threads((int)n_threads)                                   \
     schedule(static) if (rows * width > SERIAL)
     for (size_t r = 0; r < rows; r++) {
+        if (rule == TL_BACKWARD_RELEVANCE) {
+            add_norm_relevance(weight, dy + r * width, inv_rms[r], width,
+                               dx + r * width);
+            continue;
+        }
         const double s = (double)inv_rms[r];
         const double sum = sum_products(dy + r * width, weight, x + r * width, width);
         add_norm_gradient(x + r * width, weight, dy + r * width, inv_rms[r],
@@ -174,6 +187,21 @@ TL_WIDE static void sigmoid_gated_backward(float c, size_t n,
     }
 }
 
+/* With the same t, which is the ratio. */
+TL_WIDE static void sigmoid_gated_relevance(float c, size_t n,
+                                            const float *restrict gate,
+                                            const float *restrict up,
+                                            const float *restrict dy,
+                                            float *restrict dgate, float *restrict dup)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float x = gate[i], t = 1.0f / (1.0f + tl_cpu_exp(-c * x));
+        const float half = 0.5f * dy[i];
+        dgate[i] = half * up[i] * t;
+        dup[i] = half * x * t;
+    }
+}
+
 void tl_cpu_activate(size_t n_threads, tl_activation kind, size_t count, float *x)
 {
 #pragma omp parallel for num_threads((int)n_threads)                                   \
@@ -201,19 +229,21 @@ void tl_cpu_gated(size_t n_threads, tl_activation kind, size_t count, const floa
     }
 }
 
-void tl_cpu_gated_backward(size_t n_threads, tl_activation kind, size_t count,
-                           const float *gate, const float *up, const float *dy,
-                           float *dgate, float *dup)
+void tl_cpu_gated_backward(size_t n_threads, tl_backward_rule rule, tl_activation kind,
+                           size_t count, const float *gate, const float *up,
+                           const float *dy, float *dgate, float *dup)
 {
 #pragma omp parallel for num_threads((int)n_threads)                                   \
     schedule(static) if (count > SERIAL)
     for (size_t at = 0; at < count; at += CHUNK) {
         const size_t n = chunk_of(count, at);
         if (is_sigmoid(kind))
-            sigmoid_gated_backward(sigmoid_factor(kind), n, gate + at, up + at, dy + at,
-                                   dgate + at, dup + at);
+            (rule == TL_BACKWARD_RELEVANCE
+                 ? sigmoid_gated_relevance
+                 : sigmoid_gated_backward)(sigmoid_factor(kind), n, gate + at, up + at,
+                                           dy + at, dgate + at, dup + at);
         else
-            tl_gated_backward(kind, n, gate + at, up + at, dy + at, dgate + at,
+            tl_gated_backward(rule, kind, n, gate + at, up + at, dy + at, dgate + at,
                               dup + at);
     }
 }
