@@ -42,6 +42,11 @@ static void teardown(fixture *f)
     tl_arena_destroy(f->arena);
 }
 
+/* The ways to make scores. */
+static const tl_attribution_options ways[] = {
+    {.ig_steps = 0}, {.ig_rule = TL_IG_MIDPOINT}, {.method = TL_METHOD_RELP}};
+enum { WAYS = sizeof ways / sizeof *ways };
+
 static tl_scores attribute(fixture *f, const tl_pair *pairs, size_t n, size_t at_a_time,
                            const tl_attribution_options *options)
 {
@@ -81,8 +86,10 @@ static void shared_positions_score_zero_and_others_do_not(void **unused)
     (void)unused;
     fixture f = setup(NULL, 0);
     assert_int_equal(tl_pair_shared_prefix(&f.pairs[0], f.dims->d_model), SAME);
-    const tl_scores s = attribute(&f, f.pairs, PAIRS, PAIRS, NULL);
-    for (size_t l = 0; l < f.dims->n_layers; l++)
+    for (size_t place = 0; place < WAYS * f.dims->n_layers; place++) {
+        const size_t l = place % f.dims->n_layers;
+        const tl_scores s =
+            attribute(&f, f.pairs, PAIRS, PAIRS, &ways[place / f.dims->n_layers]);
         for (size_t t = 0; t < T; t++) {
             double sum = 0.0;
             for (size_t j = 0; j < f.dims->d_mlp; j++)
@@ -94,6 +101,7 @@ static void shared_positions_score_zero_and_others_do_not(void **unused)
             if (zero != (sum == 0.0))
                 fail_msg("layer %zu position %zu: scores add up to %g", l, t, sum);
         }
+    }
     teardown(&f);
 }
 
@@ -104,9 +112,13 @@ static size_t buffer_bytes(const fixture *f, size_t rows)
            (f->dims->n_heads * f->dims->d_head + f->dims->d_mlp) * sizeof(float);
 }
 
-static size_t step_bytes(const fixture *f, size_t rows)
+static size_t step_bytes(const fixture *f, size_t rows, tl_method method)
 {
-    const tl_pass_options options = {.for_backward = true, .last_only = true};
+    const tl_pass_options options = {.for_backward = true,
+                                     .last_only = true,
+                                     .backward_rule = method == TL_METHOD_RELP
+                                                          ? TL_BACKWARD_RELEVANCE
+                                                          : TL_BACKWARD_GRADIENT};
     size_t bytes = 0;
     assert_int_equal(tl_pass_bytes(f->model, &rows, NULL, 1, &options, &bytes, NULL),
                      TL_OK);
@@ -116,16 +128,19 @@ static size_t step_bytes(const fixture *f, size_t rows)
 static void how_pairs_are_grouped_changes_no_bit(void **unused)
 {
     (void)unused;
-    for (size_t side = 0; side <= SIDE; side += SIDE) {
+    for (size_t way = 0; way < 2 * WAYS; way++) {
+        const size_t side = way < WAYS ? 0 : SIDE;
         fixture f = setup(NULL, side);
-        const tl_scores together = attribute(&f, f.pairs, PAIRS, PAIRS, NULL);
-        const tl_scores one_by_one = attribute(&f, f.pairs, PAIRS, 1, NULL);
+        const tl_attribution_options *how = &ways[way % WAYS];
+        const tl_scores together = attribute(&f, f.pairs, PAIRS, PAIRS, how);
+        const tl_scores one_by_one = attribute(&f, f.pairs, PAIRS, 1, how);
         assert_same_scores(&f, &together, &one_by_one);
         /* Room for the buffers of all pairs and for a pass over one step, but not with
          * all its layers kept: one is computed again. test_budget.c goes further down. */
         const size_t rows = T - tl_pair_shared_prefix(&f.pairs[0], f.dims->d_model);
-        const tl_attribution_options tight = {
-            .memory_budget = PAIRS * buffer_bytes(&f, rows) + step_bytes(&f, rows) - 1};
+        tl_attribution_options tight = *how;
+        tight.memory_budget =
+            PAIRS * buffer_bytes(&f, rows) + step_bytes(&f, rows, how->method) - 1;
         const tl_scores starved = attribute(&f, f.pairs, PAIRS, PAIRS, &tight);
         assert_same_scores(&f, &together, &starved);
         teardown(&f);
@@ -158,11 +173,12 @@ static tl_attribution *resume(const fixture *f, tl_attribution *from,
 }
 
 /* After any number of pairs, within a block and between two. */
-static void saved_sums_continue_to_the_same_bits(void **unused)
+static void check_saved_sums(const tl_attribution_options *way)
 {
-    (void)unused;
     enum { N = 2 * TL_ATTRIBUTION_BLOCK + 1 };
-    static const tl_attribution_options options = {.ig_steps = 1, .magnitudes = true};
+    tl_attribution_options options = *way;
+    options.ig_steps = 1;
+    options.magnitudes = true;
     fixture f = setup(NULL, 0);
     tl_pair pairs[N];
     tl_scores want[2], got[2];
@@ -190,6 +206,13 @@ static void saved_sums_continue_to_the_same_bits(void **unused)
     }
     tl_attribution_destroy(whole);
     teardown(&f);
+}
+
+static void saved_sums_continue_to_the_same_bits(void **unused)
+{
+    (void)unused;
+    for (size_t way = 0; way < WAYS; way++)
+        check_saved_sums(&ways[way]);
 }
 
 /* The total of two blocks and one pair more: what three attributions of their own sum up
@@ -245,6 +268,83 @@ static void both_ig_paths_agree_on_text_and_not_on_images(void **unused)
     a = attribute(&f, f.pairs, PAIRS, PAIRS, &full);
     b = attribute(&f, f.pairs, PAIRS, PAIRS, &text_only);
     assert_memory_not_equal(a.neurons, b.neurons, n_neurons(&f) * sizeof(float));
+    teardown(&f);
+}
+
+/* Nothing is interpolated, so path, steps and their rule say nothing. */
+static void relevance_has_no_path_and_no_steps(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref", SIDE);
+    const tl_attribution_options plain = {.method = TL_METHOD_RELP},
+                                 other = {.method = TL_METHOD_RELP,
+                                          .ig_steps = 7,
+                                          .ig_path = TL_IG_TEXT_ONLY,
+                                          .ig_rule = TL_IG_MIDPOINT};
+    const tl_scores a = attribute(&f, f.pairs, PAIRS, PAIRS, &plain),
+                    b = attribute(&f, f.pairs, PAIRS, PAIRS, &other);
+    assert_same_scores(&f, &a, &b);
+    teardown(&f);
+}
+
+/* However scores are made, the activations are those of the two prompts. */
+static void magnitudes_do_not_depend_on_the_way(void **unused)
+{
+    (void)unused;
+    fixture f = setup(NULL, SIDE);
+    tl_scores first = {0};
+    for (size_t way = 0; way < WAYS; way++) {
+        tl_attribution_options how = ways[way];
+        how.magnitudes = true;
+        tl_attribution *a = create(&f, &how);
+        tl_scores m = {0};
+        assert_int_equal(tl_attribution_add(a, f.pairs, PAIRS, NULL), TL_OK);
+        assert_int_equal(tl_attribution_magnitudes(a, f.arena, &m, NULL), TL_OK);
+        first = way == 0 ? m : first;
+        assert_same_scores(&f, &first, &m);
+        tl_attribution_destroy(a);
+    }
+    teardown(&f);
+}
+
+/* The points (k - 1/2)/m and k/m together are k/(2 m). */
+static void midpoints_and_ends_are_twice_as_many_ends(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref", SIDE);
+    const tl_attribution_options middle = {.ig_steps = 2,
+                                           .raw_sign = true,
+                                           .ig_rule = TL_IG_MIDPOINT},
+                                 ends = {.ig_steps = 2, .raw_sign = true},
+                                 all = {.ig_steps = 4, .raw_sign = true};
+    const tl_scores a = attribute(&f, f.pairs, 1, 1, &middle),
+                    b = attribute(&f, f.pairs, 1, 1, &ends),
+                    c = attribute(&f, f.pairs, 1, 1, &all);
+    double worst = 0.0, scale = 0.0, apart = 0.0;
+    for (size_t i = 0; i < n_neurons(&f); i++) {
+        const double mean = 0.5 * ((double)a.neurons[i] + (double)b.neurons[i]);
+        worst = fmax(worst, fabs(mean - (double)c.neurons[i]));
+        scale = fmax(scale, fabs((double)c.neurons[i]));
+        apart = fmax(apart, fabs((double)a.neurons[i] - (double)b.neurons[i]));
+    }
+    assert_true(worst <= 1e-6 * scale && apart > 1e-2 * scale);
+    teardown(&f);
+}
+
+static void a_method_that_does_not_exist_is_refused(void **unused)
+{
+    (void)unused;
+    fixture f = setup("ref", 0);
+    tl_attribution *a = NULL;
+    tl_error err = {0};
+    const tl_attribution_options bad[] = {{.method = (tl_method)5},
+                                          {.ig_rule = (tl_ig_rule)5}};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(tl_attribution_create(f.model, T, &bad[i], &a, &err),
+                         TL_ERR_ARGUMENT);
+        assert_non_null(strstr(err.text, "5"));
+        assert_null(a);
+    }
     teardown(&f);
 }
 
@@ -496,6 +596,10 @@ int main(void)
         cmocka_unit_test(saved_sums_continue_to_the_same_bits),
         cmocka_unit_test(blocks_can_be_summed_apart),
         cmocka_unit_test(both_ig_paths_agree_on_text_and_not_on_images),
+        cmocka_unit_test(relevance_has_no_path_and_no_steps),
+        cmocka_unit_test(magnitudes_do_not_depend_on_the_way),
+        cmocka_unit_test(midpoints_and_ends_are_twice_as_many_ends),
+        cmocka_unit_test(a_method_that_does_not_exist_is_refused),
         cmocka_unit_test(textonly_with_the_same_text_is_one_step),
         cmocka_unit_test(small_steps_score_what_exact_patching_measures),
         cmocka_unit_test(the_integrated_gradient_is_complete),

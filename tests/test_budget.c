@@ -120,10 +120,14 @@ static void sweep(fixture *f, const char *what, experiment *run, size_t at_most)
 
 /* ---- experiments ----------------------------------------------------------------- */
 
-static tl_status attribute(fixture *f, size_t budget, outcome *out, tl_error *err)
+static tl_status attribute_by(fixture *f, tl_method method, tl_ig_rule rule,
+                              size_t budget, outcome *out, tl_error *err)
 {
-    const tl_attribution_options options = {
-        .ig_steps = STEPS, .memory_budget = budget, .magnitudes = true};
+    const tl_attribution_options options = {.ig_steps = STEPS,
+                                            .memory_budget = budget,
+                                            .magnitudes = true,
+                                            .method = method,
+                                            .ig_rule = rule};
     tl_attribution *a = NULL;
     tl_scores s, m;
     tl_status status = tl_attribution_create(f->model, T, &options, &a, err);
@@ -142,6 +146,23 @@ static tl_status attribute(fixture *f, size_t budget, outcome *out, tl_error *er
     keep(f, out, m.heads, places * s.n_heads * sizeof *m.heads);
     keep(f, out, m.neurons, places * s.d_mlp * sizeof *m.neurons);
     return TL_OK;
+}
+
+static tl_status attribute(fixture *f, size_t budget, outcome *out, tl_error *err)
+{
+    return attribute_by(f, TL_METHOD_IG, TL_IG_RIGHT, budget, out, err);
+}
+
+static tl_status attribute_at_midpoints(fixture *f, size_t budget, outcome *out,
+                                        tl_error *err)
+{
+    return attribute_by(f, TL_METHOD_IG, TL_IG_MIDPOINT, budget, out, err);
+}
+
+static tl_status attribute_relevance(fixture *f, size_t budget, outcome *out,
+                                     tl_error *err)
+{
+    return attribute_by(f, TL_METHOD_RELP, TL_IG_RIGHT, budget, out, err);
 }
 
 static tl_status evaluate(fixture *f, size_t budget, outcome *out, tl_error *err)
@@ -359,6 +380,8 @@ static const struct {
 } there_and_back[] =
     {
         {"attribution and magnitude", attribute},
+        {"attribution at midpoints", attribute_at_midpoints},
+        {"relevance", attribute_relevance},
         {"validation", validate},
         {"completeness", complete},
         {"capture", capture},

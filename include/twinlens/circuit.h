@@ -38,6 +38,17 @@ size_t tl_pair_shared_prefix(const tl_pair *pair, size_t d_model);
 
 /* ---- attribution (docs/math.md eq. 3) ------------------------------------------------ */
 
+typedef enum tl_method {
+    TL_METHOD_IG,   /* integrated gradients, as published */
+    TL_METHOD_RELP, /* relevance patching (eq. 19): one way back, from the clean prompt;
+                       there are no steps, and nothing is interpolated */
+} tl_method;
+
+typedef enum tl_ig_rule {
+    TL_IG_RIGHT,    /* step k at k/m, as published: the last is the clean prompt */
+    TL_IG_MIDPOINT, /* at (k - 1/2)/m; the clean prompt is a run of its own */
+} tl_ig_rule;
+
 typedef enum tl_ig_path {
     TL_IG_FULL,      /* interpolate the assembled input */
     TL_IG_TEXT_ONLY, /* as published: image positions stay clean */
@@ -62,6 +73,8 @@ typedef struct tl_attribution_options {
     bool raw_sign;        /* no absolute value anywhere; heads are dot products */
     size_t memory_budget; /* bytes for all that it holds; 0: no limit */
     bool magnitudes;      /* also for tl_attribution_magnitudes() */
+    tl_method method;
+    tl_ig_rule ig_rule;
 } tl_attribution_options;
 
 typedef struct tl_scores {

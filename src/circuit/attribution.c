@@ -6,16 +6,18 @@
  *     x_k = e' + k/m (e - e')                                  k = 1 .. m
  *     S(u) = 1/m | (a'_u - a_u) sum_k d LD / d a_u at x_k |
  *
- * e, a of the clean prompt, e', a' of its counterfactual. What is not computed:
+ * e, a of the clean prompt, e', a' of its counterfactual. Relevance patching is the case
+ * m = 1 with another rule on the way back. What is not computed:
  *
- * - x_m is the clean prompt, so step m's own activations are a: no clean run.
+ * - x_m is the clean prompt, so step m's own activations are a: no clean run. Only
+ *   midpoints, (k - 1/2)/m in place of k/m, need one.
  * - Up to the first difference of the two prompts a' = a, and the score is 0. Those
  *   positions are run once, in the counterfactual pass, which leaves their keys and
  *   values to the steps.
  * - In the last layer only the last position reaches the logits.
  *
  * For each pair two buffers over its remaining positions: `delta` (a', from which
- * step m subtracts a) and `gradient` (the sum over steps), filled by readings of the
+ * step m or the clean run subtracts a) and `gradient` (the sum over steps), filled by readings of the
  * passes. The steps of several pairs make up one ragged pass; since a row's numbers do
  * not depend on the batch, how they are grouped is a matter of speed only.
  *
@@ -89,6 +91,29 @@ static size_t sum_elements(const tl_attribution *a, size_t i)
     }
 }
 
+/* Relevance patching is one step, which is the clean prompt. */
+static tl_status take_options(const tl_attribution_options *given,
+                              tl_attribution_options *out, tl_error *err)
+{
+    tl_attribution_options o;
+    const tl_status status =
+        tl_sized_copy(given, &o, sizeof o, "tl_attribution_options", err);
+    if (status != TL_OK)
+        return status;
+    if ((unsigned)o.method > TL_METHOD_RELP || (unsigned)o.ig_rule > TL_IG_MIDPOINT)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "there is no method %u, or no rule %u for its steps",
+                       (unsigned)o.method, (unsigned)o.ig_rule);
+    if (o.ig_steps == 0)
+        o.ig_steps = DEFAULT_STEPS;
+    if (o.method == TL_METHOD_RELP) {
+        o.ig_steps = 1;
+        o.ig_rule = TL_IG_RIGHT;
+    }
+    *out = o;
+    return TL_OK;
+}
+
 /* ---- how much at a time --------------------------------------------------------- */
 
 /* Bytes of the four buffers of one pair with n_rows positions. */
@@ -111,6 +136,8 @@ static tl_pass_options step_options(const tl_attribution *a)
         .for_backward = true,
         .last_only = true,
         .memory_budget = a->options.memory_budget,
+        .backward_rule = a->options.method == TL_METHOD_RELP ? TL_BACKWARD_RELEVANCE
+                                                             : TL_BACKWARD_GRADIENT,
     };
 }
 
@@ -129,8 +156,7 @@ tl_status tl_attribution_bytes(const tl_model *model, size_t n_pos,
 {
     tl_attribution a = {.dims = *tl_model_dims(model), .n_pos = n_pos};
     size_t pass = 0;
-    tl_status status = tl_sized_copy(options, &a.options, sizeof a.options,
-                                     "tl_attribution_options", err);
+    tl_status status = take_options(options, &a.options, err);
     const tl_pass_options way_back = step_options(&a);
     if (status == TL_OK)
         status = tl_pass_least_bytes(model, n_pos, &way_back, &pass, err);
@@ -145,8 +171,7 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
                                    tl_attribution **out, tl_error *err)
 {
     tl_attribution_options o;
-    const tl_status status =
-        tl_sized_copy(options, &o, sizeof o, "tl_attribution_options", err);
+    const tl_status status = take_options(options, &o, err);
     if (status != TL_OK)
         return status;
     tl_attribution *a = tl_alloc_zero(1, sizeof *a);
@@ -157,8 +182,6 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
     a->dims = *tl_model_dims(model);
     a->n_pos = n_pos;
     a->options = o;
-    if (a->options.ig_steps == 0)
-        a->options.ig_steps = DEFAULT_STEPS;
     a->arena = tl_arena_create();
     bool whole = a->arena != NULL;
     for (size_t i = 0; i < sum_count(a); i++) {
@@ -273,16 +296,18 @@ static tl_status begin_pairs(tl_attribution *a, const tl_pair *pairs, size_t n,
     return TL_OK;
 }
 
-/* Leaves a' in delta, and keys and values of the shared positions. */
-static tl_status run_counterfactuals(tl_attribution *a, pair_buffers *of, size_t n,
-                                     tl_pass_prompt *prompts, tl_reading *readings,
-                                     tl_error *err)
+/* Of the counterfactuals: leaves a' in delta, and keys and values of the shared positions.
+ * Of the clean prompts, then: takes a from delta. */
+static tl_status run_values(tl_attribution *a, pair_buffers *of, size_t n, bool clean,
+                            tl_pass_prompt *prompts, tl_reading *readings,
+                            tl_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         tl_pair_nodes *delta = &of[i].delta;
-        prompts[i] = tl_pair_whole_prompt(&of[i].pair->counterfactual, delta);
-        tl_pair_nodes_read(delta, TL_READ_COPY, false, i, delta->z, delta->mlp_post,
-                           readings + i * TL_NODE_SITES);
+        prompts[i] = clean ? tl_pair_rest_prompt(&of[i].pair->clean, delta)
+                           : tl_pair_whole_prompt(&of[i].pair->counterfactual, delta);
+        tl_pair_nodes_read(delta, clean ? TL_READ_SUBTRACT : TL_READ_COPY, false, i,
+                           delta->z, delta->mlp_post, readings + i * TL_NODE_SITES);
     }
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = n * TL_NODE_SITES,
@@ -291,20 +316,27 @@ static tl_status run_counterfactuals(tl_attribution *a, pair_buffers *of, size_t
     return tl_pass_forward(a->pass, prompts, n, &options, err);
 }
 
+/* Whether x_k is the clean prompt. */
+static bool is_clean(const tl_attribution *a, size_t step)
+{
+    return a->options.ig_rule == TL_IG_RIGHT && step == a->options.ig_steps;
+}
+
 /* x_k of a pair, at the positions behind the shared prefix. */
 static tl_status step_input(const tl_attribution *a, const ig_step *s, tl_arena *arena,
                             tl_input *out, tl_error *err)
 {
     const tl_pair *pair = s->of->pair;
     *out = pair->clean;
-    if (s->step == a->options.ig_steps)
-        return TL_OK; /* exactly the clean prompt */
+    if (is_clean(a, s->step))
+        return TL_OK;
     const size_t d_model = a->dims.d_model;
     const float *clean = pair->clean.embeds, *other = pair->counterfactual.embeds;
     float *x = tl_arena_alloc(arena, a->n_pos * d_model, sizeof *x);
     if (x == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an interpolated input");
-    const double t = (double)s->step / (double)a->options.ig_steps;
+    const double back = a->options.ig_rule == TL_IG_MIDPOINT ? 0.5 : 0.0;
+    const double t = ((double)s->step - back) / (double)a->options.ig_steps;
     for (size_t p = s->of->delta.n_prefix; p < a->n_pos; p++) {
         const bool fixed =
             a->options.ig_path == TL_IG_TEXT_ONLY && pair->clean.is_image[p];
@@ -339,7 +371,7 @@ static tl_status run_steps(tl_attribution *a, const ig_step *steps, size_t n,
         tl_pair_nodes_read(&of->delta, TL_READ_ADD, true, i, of->gradient_z,
                            of->gradient_mlp, readings + n_readings);
         n_readings += TL_NODE_SITES;
-        if (steps[i].step == a->options.ig_steps) {
+        if (is_clean(a, steps[i].step)) {
             tl_pair_nodes_read(&of->delta, TL_READ_SUBTRACT, false, i, of->delta.z,
                                of->delta.mlp_post, readings + n_readings);
             n_readings += TL_NODE_SITES;
@@ -487,7 +519,9 @@ static tl_status add_group(tl_attribution *a, const tl_pair *pairs, size_t n,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a group of %zu pairs", n);
     tl_status status = begin_pairs(a, pairs, n, of, err);
     if (status == TL_OK)
-        status = run_counterfactuals(a, of, n, prompts, readings, err);
+        status = run_values(a, of, n, false, prompts, readings, err);
+    if (status == TL_OK && a->options.ig_rule == TL_IG_MIDPOINT)
+        status = run_values(a, of, n, true, prompts, readings, err);
     if (status != TL_OK)
         return status;
 
