@@ -189,10 +189,10 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
         whole = whole && a->sums[i] != NULL;
     }
     if (!whole) {
+        const size_t n = a->dims.n_layers * n_pos * (a->dims.n_heads + a->dims.d_mlp);
         tl_attribution_destroy(a);
         return tl_fail(err, TL_ERR_NO_MEMORY,
-                       "no memory for the scores of %zu components",
-                       a->dims.n_layers * n_pos * (a->dims.n_heads + a->dims.d_mlp));
+                       "no memory for the scores of %zu components", n);
     }
     *out = a;
     return TL_OK;
