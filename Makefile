@@ -4,15 +4,24 @@
 demo: build
 	scripts/demo.sh build/release/twinlens
 
-# All tests; then those that take seconds again, with sanitizers and, where it is there, clang.
+# All tests; then those that take seconds again, with sanitizers and, where they are there, with
+# clang and a race detector.
 check: setup
 	cmake --workflow --preset dev
 	cmake --workflow --preset asan-quick
 	if command -v clang >/dev/null; then cmake --workflow --preset clang-quick; fi
+	if test -e $(archer); then cmake --workflow --preset races; fi
 
 build: setup
 	cmake --preset release >/dev/null
 	cmake --build --preset release
+
+# A study and the backend's loops by several threads; wants clang and libomp with archer.
+archer = $(dir $(realpath $(shell command -v clang)))../lib/libarcher.so
+.PHONY: races
+races:
+	scripts/setup.sh races
+	cmake --workflow --preset races
 
 # Inputs that nobody thought of, for so many seconds a target; needs clang.
 SECONDS ?= 60

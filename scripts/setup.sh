@@ -4,7 +4,7 @@
 # missing. May be run any number of times. Without root or sudo, or on a system
 # without apt, it names what is missing and stops with status 1.
 #
-#   setup.sh [fuzz]        fuzz: what `make fuzz` needs as well
+#   setup.sh [fuzz|races]      what `make fuzz` or `make races` needs as well
 set -euo pipefail
 
 packages=(
@@ -14,6 +14,7 @@ packages=(
     libpango1.0-dev fonts-dejavu-core fonts-noto-color-emoji
 )
 [[ ${1:-} != fuzz ]] || packages+=(clang libclang-rt-dev)
+[[ ${1:-} != races ]] || packages+=(clang libclang-rt-dev libomp-dev)
 # A tool that is there already need not come from a package.
 declare -A tool=([gcc]=gcc [g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config [sqlite3]=sqlite3
     [clang]=clang)
@@ -26,6 +27,8 @@ is_there() {
     local p=$1
     if [[ $p == libclang-rt-dev ]]; then
         [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]
+    elif [[ $p == libomp-dev ]]; then # with archer
+        [[ -e $(dirname "$(realpath "$(command -v clang)" 2>/dev/null)")/../lib/libarcher.so ]]
     elif [[ -n ${tool[$p]:-} ]]; then
         command -v "${tool[$p]}" >/dev/null
     elif [[ -n ${module[$p]:-} ]]; then

@@ -31,6 +31,7 @@
 
 #include "backend/cpu/cpu_panel.h"
 #include "backend/host.h"
+#include "base/race.h"
 #include "twinlens/alloc.h"
 
 enum {
@@ -470,8 +471,13 @@ static dnnl_status_t run_tile(const tl_cpu_linear *s, tile_worker *w,
                                     {DNNL_ARG_WEIGHTS, h->b},
                                     {DNNL_ARG_DST, h->c},
                                     {DNNL_ARG_SCRATCHPAD, h->scratch}};
-    return dnnl_primitive_execute(s->primitives[h->primitive].primitive, w->stream,
-                                  h->scratch != NULL ? 4 : 3, args);
+    const tile_primitive *p = &s->primitives[h->primitive];
+    TL_IS_READ(a, TILE * p->k * sizeof *a);
+    TL_IS_READ(panel, p->k * p->block * sizeof *panel);
+    TL_IS_WRITTEN(w->output, TILE * p->block * sizeof *w->output);
+    TL_IS_WRITTEN(w->scratch, p->scratch_bytes);
+    return dnnl_primitive_execute(p->primitive, w->stream, h->scratch != NULL ? 4 : 3,
+                                  args);
 }
 
 /* One thread's part of a product: its worker, handles, and what oneDNN said. */
