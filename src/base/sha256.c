@@ -104,3 +104,13 @@ tl_status tl_sha256_file(tl_sha256 *hash, const char *path, tl_error *err)
     fclose(file);
     return failed ? tl_fail(err, TL_ERR_IO, "%s: cannot read", path) : TL_OK;
 }
+
+tl_status tl_sha256_of_file(const char *path, char hex[TL_SHA256_HEX], tl_error *err)
+{
+    tl_sha256 hash;
+    tl_sha256_init(&hash);
+    const tl_status status = tl_sha256_file(&hash, path, err);
+    if (status == TL_OK)
+        tl_sha256_hex(&hash, hex);
+    return status;
+}

@@ -32,4 +32,7 @@ void tl_sha256_hex(tl_sha256 *hash, char hex[TL_SHA256_HEX]);
 /* The hash of a whole file, mixed into `hash`. */
 tl_status tl_sha256_file(tl_sha256 *hash, const char *path, tl_error *err);
 
+/* The hash of a file by itself. */
+tl_status tl_sha256_of_file(const char *path, char hex[TL_SHA256_HEX], tl_error *err);
+
 #endif

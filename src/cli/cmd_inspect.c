@@ -297,7 +297,7 @@ static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_erro
 {
     double seconds = 0.0;
     const double passes =
-        2.0 * tl_study_forwards(tl_model_dims(model)->n_layers, STUDY_ROWS);
+        tl_study_forwards(tl_model_dims(model)->n_layers, STUDY_ROWS);
     const tl_status status = time_forward(model, n_pos, &seconds, err);
     if (status != TL_OK)
         return status;

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/sha256.h"
 #include "store/score_file.h"
 
 /* ---- prompts --------------------------------------------------------------------- */
@@ -214,23 +213,6 @@ static double *sum_width(const float *scores, size_t places, size_t width,
     return sums;
 }
 
-static tl_status check_hash(const char *path, const char *wanted, tl_error *err)
-{
-    tl_sha256 hash;
-    char hex[TL_SHA256_HEX];
-    tl_sha256_init(&hash);
-    const tl_status status = tl_sha256_file(&hash, path, err);
-    if (status != TL_OK)
-        return status;
-    tl_sha256_hex(&hash, hex);
-    return strcmp(hex, wanted) == 0
-               ? TL_OK
-               : tl_fail(err, TL_ERR_DATA,
-                         "%s: not what the study wrote: its SHA-256 is %.12s..., "
-                         "wanted %.12s...",
-                         path, hex, wanted);
-}
-
 /* Without the file there are no maps; another file in its place is refused. */
 static tl_status read_importance(const char *folder, tl_arena *arena,
                                  tl_finding_part *p, tl_error *err)
@@ -245,7 +227,7 @@ static tl_status read_importance(const char *folder, tl_arena *arena,
         .n_layers = about->n_layers, .n_heads = about->n_heads, .d_mlp = about->d_mlp};
     tl_arena *own = tl_arena_create(); /* only the sums are kept */
     tl_scores s = {0};
-    tl_status status = own != NULL ? check_hash(path, about->sha256, err)
+    tl_status status = own != NULL ? tl_score_file_check(path, about->sha256, err)
                                    : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     if (status == TL_OK)
         status = tl_score_file_read(path, &dims, about->n_pos, own, &s, err);

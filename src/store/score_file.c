@@ -2,6 +2,9 @@
  * score_file.c - see score_file.h. */
 #include "store/score_file.h"
 
+#include <string.h>
+
+#include "base/sha256.h"
 #include "twinlens/safetensors.h"
 
 tl_status tl_score_file_write(const char *path, const tl_scores *s,
@@ -81,4 +84,16 @@ tl_status tl_score_file_read_magnitudes(const char *path, const tl_dims *dims,
 {
     return read_both(path, "head_magnitudes", "neuron_magnitudes", dims, n_pos, arena,
                      out, err);
+}
+
+tl_status tl_score_file_check(const char *path, const char *sha256, tl_error *err)
+{
+    char hex[TL_SHA256_HEX];
+    const tl_status status = tl_sha256_of_file(path, hex, err);
+    if (status != TL_OK || strcmp(hex, sha256) == 0)
+        return status;
+    return tl_fail(err, TL_ERR_DATA,
+                   "%s: not what the study wrote: its SHA-256 is %.12s..., wanted "
+                   "%.12s...",
+                   path, hex, sha256);
 }

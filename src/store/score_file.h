@@ -21,4 +21,7 @@ tl_status tl_score_file_read_magnitudes(const char *path, const tl_dims *dims,
                                         size_t n_pos, tl_arena *arena, tl_scores *out,
                                         tl_error *err);
 
+/* TL_ERR_DATA when the file is not the one that the study wrote, whose hash it has. */
+tl_status tl_score_file_check(const char *path, const char *sha256, tl_error *err);
+
 #endif

@@ -381,12 +381,6 @@ tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t 
 
 /* ---- stages ------------------------------------------------------------------ */
 
-tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err)
-{
-    const tl_study_stage stage = {name};
-    return tl_study_db_put(db, &(tl_rows){TL_ROW_STAGE, &stage, 1}, 1, err);
-}
-
 tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
                                 tl_error *err)
 {

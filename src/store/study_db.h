@@ -113,10 +113,9 @@ static inline double tl_study_evaluations_at(const tl_study_evaluations *e,
         .logit_diff;
 }
 
-/* Whether a stage is over, by its name; and that it is. */
+/* Whether a stage is over, by its name. */
 tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *out,
                                 tl_error *err);
-tl_status tl_study_db_put_stage(tl_study_db *db, const char *name, tl_error *err);
 
 /* ---- as text ----------------------------------------------------------------- */
 

@@ -60,12 +60,9 @@ static tl_status hash_files(tl_manifest *manifest, tl_progress *progress,
         char *hex = tl_arena_alloc(arena, TL_SHA256_HEX, 1);
         if (hex == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", file->path);
-        tl_sha256 hash;
-        tl_sha256_init(&hash);
-        const tl_status status = tl_sha256_file(&hash, file->path, err);
+        const tl_status status = tl_sha256_of_file(file->path, hex, err);
         if (status != TL_OK)
             return status;
-        tl_sha256_hex(&hash, hex);
         file->sha256 = hex;
         done += file->bytes;
         if (shown)

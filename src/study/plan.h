@@ -5,8 +5,8 @@
 
 #include "twinlens/model.h"
 
-/* Forward passes that a study of `rows` prompts of one modality takes, more or less, with
- * the default settings and the other modality beside it. */
+/* Forward passes that a study of `rows` prompts of each modality takes, more or less, with
+ * the default settings. */
 double tl_study_forwards(size_t n_layers, size_t rows);
 
 /* The least that --memory must allow for such a study of prompts of that length; `scratch`

@@ -25,6 +25,17 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const named_row *)a)->pair, ((const named_row *)b)->pair);
 }
 
+bool tl_row_pairs_named(const tl_dataset *dataset)
+{
+    bool text = false, image = false;
+    for (size_t i = 0; i < dataset->n_rows; i++) {
+        text = text || (dataset->rows[i].modality == TL_TEXT && dataset->rows[i].pair);
+        image =
+            image || (dataset->rows[i].modality == TL_IMAGE && dataset->rows[i].pair);
+    }
+    return text && image;
+}
+
 /* ---- length ------------------------------------------------------------------------ */
 
 static tl_status text_lengths(tl_session *s, const tl_row_pair *rows, size_t n,

@@ -28,6 +28,9 @@ typedef struct tl_row_pairs {
     size_t counts[TL_PAIRING_COUNT]; /* of the image rows */
 } tl_row_pairs;
 
+/* Whether rows of both modalities name a `pair`. */
+bool tl_row_pairs_named(const tl_dataset *dataset);
+
 /*
  * In the session's arena. With TL_BP_FILTER_MODAL only those pairs whose text has the
  * most frequent length; of two lengths that are as frequent, the shorter. TL_ERR_DATA

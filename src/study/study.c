@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * study.c - the order of things: take the settings, open model and dataset, plan the
- * memory, open the folder, then run the stages that are not finished. A stage runs for
- * both modalities before the next one begins, so that what cannot work is found before
- * the long stages. Overlap, alignment and back-patching come last and run once, for both
- * modalities together. The stages are in study_predict.c, study_look.c, study_circuit.c,
- * study_validate.c, study_compare.c and study_probe.c.
+ * study.c - before the stages (stage.c): take the settings, open model and dataset, plan
+ * the memory, open the folder.
  */
-#include "study/study_private.h"
+#include "study/stage.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -73,7 +69,7 @@ static tl_status reserve_vision(tl_study *study, const tl_pixels *pixels, tl_err
 static tl_status choose_modalities(tl_study *study, tl_error *err)
 {
     const int asked = study->settings.modality;
-    size_t rows[TL_MODALITY_COUNT] = {0};
+    size_t *rows = study->n_rows;
     for (size_t i = 0; i < study->session.dataset->n_rows; i++)
         rows[study->session.dataset->rows[i].modality]++;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
@@ -98,13 +94,21 @@ static tl_status open_inputs(tl_study *study, tl_error *err)
     return choose_modalities(study, err);
 }
 
+static size_t count_pixels(const tl_pixels *pixels)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < pixels->n_dims; i++)
+        n *= pixels->dims[i];
+    return n;
+}
+
 /*
  * What can be known before anything is computed: text prompts of other lengths, a
- * missing image (the first). How long they are.
+ * missing image (the first). How long the longest is.
  */
-static tl_status check_prompts(tl_study *study, tl_modality modality, size_t *n_pos,
-                               tl_error *err)
+static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *err)
 {
+    tl_span *longest = &study->spans[modality];
     tl_encoding first = {0}, encoding;
     size_t first_row = 0;
     tl_arena *arena = tl_arena_create();
@@ -118,8 +122,13 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, size_t *n_
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
         const bool is_image = modality == TL_IMAGE && first.n_pos > 0;
-        if (status == TL_OK && is_image)
+        if (status == TL_OK && encoding.n_pos > longest->n_pos)
+            *longest =
+                (tl_span){encoding.n_pos, encoding.data_begin, encoding.data_end};
+        if (status == TL_OK && is_image) {
             study->image_tokens = encoding.pixels.n_rows * encoding.pixels.n_columns;
+            study->pixel_bytes = count_pixels(&encoding.pixels) * sizeof(float);
+        }
         if (status == TL_OK && is_image)
             status = tl_fail_while(err, reserve_vision(study, &encoding.pixels, err),
                                    "prompt '%s'", study->session.dataset->rows[row].id);
@@ -137,7 +146,6 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, size_t *n_
                                    study->session.dataset->rows[row].id);
     }
     tl_arena_destroy(arena);
-    *n_pos = first.n_pos;
     return status;
 }
 
@@ -160,8 +168,7 @@ static tl_status check_predictions(const tl_study *study, tl_error *err)
  * of what the stages do not need at the least. So the vision tower runs once per image
  * where there is room for all of them.
  */
-static tl_status keep_features(tl_study *study, const size_t n_pos[TL_MODALITY_COUNT],
-                               tl_error *err)
+static tl_status keep_features(tl_study *study, tl_error *err)
 {
     const tl_dataset *d = study->session.dataset;
     size_t n_images = 0, least = 0;
@@ -170,13 +177,7 @@ static tl_status keep_features(tl_study *study, const size_t n_pos[TL_MODALITY_C
     const size_t one = study->image_tokens *
                        tl_model_dims(study->session.model)->d_model * sizeof(float);
     size_t bytes = n_images * one;
-    tl_status status = TL_OK;
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
-        size_t wanted = 0;
-        if (study->modalities[m])
-            status = tl_study_least_bytes(study, n_pos[m], &wanted, err);
-        least = wanted > least ? wanted : least;
-    }
+    const tl_status status = tl_study_least_bytes(study, &least, err);
     if (status != TL_OK || n_images == 0)
         return status;
     if (study->memory > 0) {
@@ -197,15 +198,13 @@ static tl_status keep_features(tl_study *study, const size_t n_pos[TL_MODALITY_C
 /* And whether the memory is enough for them. */
 static tl_status check_all_prompts(tl_study *study, tl_error *err)
 {
-    size_t n_pos[TL_MODALITY_COUNT] = {0};
     tl_status status = check_predictions(study, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         if (study->modalities[m])
-            status = check_prompts(study, (tl_modality)m, &n_pos[m], err);
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
-        if (n_pos[m] > 0)
-            status = tl_study_plan(study, (tl_modality)m, n_pos[m], err);
-    return status == TL_OK ? keep_features(study, n_pos, err) : status;
+            status = check_prompts(study, (tl_modality)m, err);
+    if (status == TL_OK)
+        status = tl_study_plan(study, err);
+    return status == TL_OK ? keep_features(study, err) : status;
 }
 
 /* ---- the folder -------------------------------------------------------------- */
@@ -308,64 +307,29 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
     return status;
 }
 
-/* ---- the stages -------------------------------------------------------------- */
+/* ---- the study --------------------------------------------------------------- */
 
-/* All stages, with what a unit of each costs. */
-static void announce(tl_study *study)
+/* How often the vision tower ran is how well the features of images were kept. */
+static void log_tower(const tl_study *study)
 {
-    static const char *const names[TL_STAGE_COUNT] = {
-        "predict",  "attribute",   "evaluate", "pictures",
-        "validate", "interchange", "align",    "back-patch"};
-    const bool both = study->modalities[TL_TEXT] && study->modalities[TL_IMAGE];
-    const size_t layers = tl_model_dims(study->session.model)->n_layers;
-    size_t rows[TL_MODALITY_COUNT] = {0};
-    for (size_t i = 0; i < study->session.dataset->n_rows; i++)
-        rows[study->session.dataset->rows[i].modality]++;
-    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
-        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-            if (!study->modalities[m] || (s == TL_STAGE_PICTURES && m == TL_TEXT) ||
-                (s == TL_STAGE_ALIGN && (m == TL_TEXT || !both)))
-                continue;
-            tl_study_cost cost;
-            tl_study_costs(&study->settings, study->sizes.n, layers, rows[m], both,
-                           &cost);
-            char name[48];
-            snprintf(name, sizeof name, "%s %s", names[s],
-                     tl_modality_name((tl_modality)m));
-            study->stages[m][s] =
-                tl_progress_add(study->progress, name, cost.units[s], cost.forwards[s]);
-        }
-}
-
-static tl_status run_stages(tl_study *study, tl_error *err)
-{
-    static tl_status (*const stages[])(tl_study *, tl_modality, tl_error *) = {
-        tl_study_predict,   tl_study_split,    tl_study_tokens,
-        tl_study_attribute, tl_study_evaluate, tl_study_validate};
-    tl_status status = TL_OK;
-    announce(study);
-    for (size_t s = 0; s < sizeof stages / sizeof *stages; s++)
-        for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
-            if (study->modalities[m])
-                status = stages[s](study, (tl_modality)m, err);
-    if (status == TL_OK && study->modalities[TL_IMAGE])
-        status = tl_study_pictures(study, err);
-    if (status == TL_OK)
-        status = tl_study_compare_overlap(study, err);
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
-        if (study->modalities[m])
-            status = tl_study_interchange(study, (tl_modality)m, err);
-    if (status == TL_OK)
-        status = tl_study_align(study, err);
-    if (status == TL_OK)
-        status = tl_study_backpatch(study, err);
-    if (status == TL_OK)
-        status = tl_study_db_put_stage(study->db, "all", err);
     size_t n_runs = 0, n_images = 0;
     tl_model_count_images(study->session.model, &n_runs, &n_images);
-    if (status == TL_OK && n_runs > 0)
+    if (n_runs > 0)
         tl_log(TL_LOG_INFO, "vision tower: %zu runs for %zu distinct images", n_runs,
                n_images);
+}
+
+static tl_status finish(tl_study *study, tl_error *err)
+{
+    const tl_study_stage all = {"all"};
+    tl_status status = remove_page(study, err);
+    tl_stages_announce(study);
+    if (status == TL_OK)
+        status = tl_stages_run(study, err);
+    if (status == TL_OK)
+        status = tl_study_db_put(study->db, &(tl_rows){TL_ROW_STAGE, &all, 1}, 1, err);
+    if (status == TL_OK)
+        log_tower(study);
     return status;
 }
 
@@ -399,9 +363,7 @@ tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void
     if (status == TL_OK)
         status = open_store(&study, &finished, err);
     if (status == TL_OK && !finished)
-        status = remove_page(&study, err);
-    if (status == TL_OK && !finished)
-        status = run_stages(&study, err);
+        status = finish(&study, err);
     tl_study_db_close(study.db);
     tl_session_close(&study.session);
     tl_arena_destroy(arena);

@@ -287,7 +287,7 @@ cmp -s "$tmp/a" "$tmp/b" || fail "the numbers differ after a full disk"
 # An evaluation that is not finished yet reads the scores again.
 cp -r "$run" "$tmp/changed"
 if command -v sqlite3 > /dev/null; then
-    sqlite3 "$tmp/changed/study.db" 'delete from stage; delete from minimal; delete from baseline; delete from evaluation'
+    sqlite3 "$tmp/changed/study.db" 'delete from stage where name not like "attribute%"; delete from minimal; delete from baseline; delete from evaluation'
     printf x >> "$tmp/changed/scores.text.safetensors"
     study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/changed"
     expect_refusal "changed scores" 1 "not what the study wrote: its SHA-256 is"

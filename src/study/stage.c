@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stage.c - the stages of a study, and the loop that runs them. See stage.h.
+ *
+ * A stage runs for both modalities before the next one begins, so that what cannot work is
+ * found before the long stages.
+ */
+#include "study/stage.h"
+
+#include <stdio.h>
+
+#include "twinlens/log.h"
+#include "twinlens/split.h"
+
+const tl_stage *const tl_stages[TL_STAGE_COUNT] = {
+    &tl_stage_predict,     &tl_stage_split,    &tl_stage_tokens,    &tl_stage_attribute,
+    &tl_stage_evaluate,    &tl_stage_validate, &tl_stage_pictures,  &tl_stage_overlap,
+    &tl_stage_interchange, &tl_stage_align,    &tl_stage_backpatch, &tl_stage_iterate,
+};
+
+enum { NAME = 48 };
+
+/* "attribute text", "overlap" */
+static const char *name_of(const tl_stage *stage, tl_modality modality, char name[NAME])
+{
+    if (stage->of == TL_STAGE_BOTH)
+        snprintf(name, NAME, "%s", stage->name);
+    else
+        snprintf(name, NAME, "%s %s", stage->name, tl_modality_name(modality));
+    return name;
+}
+
+bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COUNT],
+                    tl_modality modality)
+{
+    const bool both = modalities[TL_TEXT] && modalities[TL_IMAGE];
+    switch (stage->of) {
+    case TL_STAGE_EACH: return modalities[modality];
+    case TL_STAGE_IMAGE: return modalities[TL_IMAGE] && modality == TL_IMAGE;
+    case TL_STAGE_EACH_OF_BOTH: return both;
+    case TL_STAGE_BOTH: return both && modality == TL_IMAGE;
+    }
+    return false;
+}
+
+tl_stage_sizes tl_stage_sizes_of(const tl_settings *settings, size_t n_fractions,
+                                 size_t n_layers, size_t n_rows)
+{
+    const size_t most = settings->prompts > 0 ? settings->prompts : TL_SPLIT_PROMPTS,
+                 used = n_rows < most ? n_rows : most, discovery = used * 3 / 4;
+    return (tl_stage_sizes){settings,  n_layers,         n_rows,
+                            discovery, used - discovery, n_fractions};
+}
+
+/* ---- progress ---------------------------------------------------------------- */
+
+static size_t place_of(const tl_stage *stage)
+{
+    size_t place = 0;
+    while (tl_stages[place] != stage)
+        place++;
+    return place;
+}
+
+void tl_stages_announce(tl_study *study)
+{
+    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
+        for (int m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_stage *stage = tl_stages[s];
+            char name[NAME];
+            if (stage->guess == NULL ||
+                !tl_stage_is_of(stage, study->modalities, (tl_modality)m))
+                continue;
+            const tl_stage_sizes sizes = tl_stage_sizes_of(
+                &study->settings, study->sizes.n,
+                tl_model_dims(study->session.model)->n_layers, study->n_rows[m]);
+            const tl_stage_guess guess = stage->guess(&sizes);
+            study->progress_of[s][m] =
+                tl_progress_add(study->progress, name_of(stage, (tl_modality)m, name),
+                                guess.n_units, guess.forwards);
+        }
+}
+
+void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modality,
+                     size_t n_units)
+{
+    if (stage->guess != NULL && tl_stage_is_of(stage, study->modalities, modality))
+        tl_progress_resize(study->progress,
+                           study->progress_of[place_of(stage)][modality], n_units);
+}
+
+/* ---- the loop ---------------------------------------------------------------- */
+
+static tl_status put(tl_study *study, const tl_stage_rows *rows, tl_error *err)
+{
+    return rows->n > 0 ? tl_study_db_put(study->db, rows->kinds, rows->n, err) : TL_OK;
+}
+
+static tl_status run_units(const tl_stage *stage, tl_stage_run *run, tl_error *err)
+{
+    tl_progress *progress = run->study->progress;
+    const size_t shown = run->study->progress_of[place_of(stage)][run->modality],
+                 together = run->n_together > 0 ? run->n_together : 1;
+    const tl_arena_mark mark = tl_arena_get_mark(run->arena);
+    tl_status status = TL_OK;
+    if (stage->guess != NULL)
+        tl_progress_begin(progress, shown, run->n_done);
+    for (size_t i = run->n_done; i < run->n_units && status == TL_OK;) {
+        const size_t n = run->n_units - i < together ? run->n_units - i : together;
+        tl_stage_rows rows = {0};
+        status = stage->run(run, i, n, &rows, err);
+        if (status == TL_OK)
+            status = put(run->study, &rows, err);
+        tl_arena_rewind(run->arena, mark);
+        i += n;
+        if (status == TL_OK && stage->guess != NULL)
+            tl_progress_step(progress, shown, i);
+    }
+    return status;
+}
+
+/* The rows of the whole stage, and that it is over. */
+static tl_status end_stage(const tl_stage *stage, tl_stage_run *run, const char *name,
+                           tl_error *err)
+{
+    const tl_study_stage over = {name};
+    tl_stage_rows rows = {0};
+    tl_status status = TL_OK;
+    if (stage->end != NULL && run->n_units > 0)
+        status = stage->end(run, &rows, err);
+    tl_stage_put(&rows, TL_ROW_STAGE, &over, 1);
+    return status == TL_OK ? put(run->study, &rows, err) : status;
+}
+
+static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality modality,
+                           const char *name, tl_error *err)
+{
+    tl_stage_run run = {
+        .study = study, .modality = modality, .arena = tl_arena_create()};
+    tl_stage_rows rows = {0};
+    tl_status status = run.arena != NULL
+                           ? stage->begin(&run, &rows, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", name);
+    if (status == TL_OK)
+        status = put(study, &rows, err);
+    if (status == TL_OK)
+        tl_stage_resize(study, stage, modality, run.n_units);
+    if (status == TL_OK && run.n_units > 0)
+        status = run_units(stage, &run, err);
+    if (status == TL_OK)
+        status = end_stage(stage, &run, name, err);
+    if (status == TL_OK && run.n_units > 0 && stage->guess != NULL)
+        tl_progress_end(study->progress, study->progress_of[place_of(stage)][modality]);
+    if (stage->release != NULL && run.state != NULL)
+        stage->release(&run);
+    tl_arena_destroy(run.arena);
+    return status;
+}
+
+static tl_status finish_stage(tl_study *study, const tl_stage *stage,
+                              tl_modality modality, tl_error *err)
+{
+    char name[NAME];
+    bool over = false;
+    name_of(stage, modality, name);
+    tl_status status = tl_study_db_has_stage(study->db, name, &over, err);
+    if (status == TL_OK && over)
+        tl_stage_resize(study, stage, modality, 0);
+    else if (status == TL_OK)
+        status = run_stage(study, stage, modality, name, err);
+    return status == TL_OK && stage->after != NULL ? stage->after(study, modality, err)
+                                                   : status;
+}
+
+tl_status tl_stages_run(tl_study *study, tl_error *err)
+{
+    tl_status status = TL_OK;
+    if (!study->modalities[TL_TEXT] || !study->modalities[TL_IMAGE])
+        tl_log(TL_LOG_INFO, "one modality only: no overlap, interchange, alignment or "
+                            "back-patching");
+    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
+        for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+            if (tl_stage_is_of(tl_stages[s], study->modalities, (tl_modality)m))
+                status = finish_stage(study, tl_stages[s], (tl_modality)m, err);
+    return status;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stage.h - a stage of a study is a row of a table: units of work that are done in order,
+ * and what a unit does. One loop runs all stages: it looks up which are over, makes what
+ * the units of a stage share, runs those that an earlier run has not done, puts their rows
+ * into the store and says how far it is.
+ *
+ *     const tl_stage tl_stage_evaluate = {
+ *         .name = "evaluate",
+ *         .of = TL_STAGE_EACH,
+ *         .guess = guess,
+ *         .begin = begin,
+ *         .run = evaluate_pair,
+ *         .end = summarise,
+ *         .release = release,
+ *     };
+ */
+#ifndef TWINLENS_STUDY_STAGE_H
+#define TWINLENS_STUDY_STAGE_H
+
+#include "study/study_private.h"
+
+/* Rows of one transaction. */
+typedef struct tl_stage_rows {
+    tl_rows kinds[4];
+    size_t n;
+} tl_stage_rows;
+
+/* A stage under way. */
+typedef struct tl_stage_run {
+    tl_study *study;
+    tl_modality modality; /* TL_IMAGE in a stage of both */
+    tl_arena *arena; /* of the stage; what a unit puts there is taken back after it */
+    size_t n_units;
+    size_t n_done;     /* by an earlier run: the first units */
+    size_t n_together; /* units that one call may do; 0: one */
+    void *state;       /* what the units share, in `arena` */
+} tl_stage_run;
+
+typedef enum tl_stage_of {
+    TL_STAGE_EACH,         /* each modality that is studied, by itself */
+    TL_STAGE_IMAGE,        /* image prompts, when they are studied */
+    TL_STAGE_EACH_OF_BOTH, /* each modality, when both are studied */
+    TL_STAGE_BOTH          /* once, when both are studied */
+} tl_stage_of;
+
+/* What a stage is expected to do, and the forward passes that a unit takes, more or less. */
+typedef struct tl_stage_guess {
+    size_t n_units;
+    double forwards;
+} tl_stage_guess;
+
+/* From which that follows. */
+typedef struct tl_stage_sizes {
+    const tl_settings *settings;
+    size_t n_layers, n_rows;          /* of the model, of the modality in the dataset */
+    size_t n_discovery, n_evaluation; /* pairs */
+    size_t n_fractions;               /* of the curve */
+} tl_stage_sizes;
+
+typedef struct tl_stage {
+    const char *name; /* with that of a modality behind it, but in a stage of both */
+    tl_stage_of of;
+
+    /* NULL: a moment, nobody needs to see it pass. */
+    tl_stage_guess (*guess)(const tl_stage_sizes *sizes);
+
+    /* The least memory that it can do with for prompts like these; NULL: not more than
+     * other stages. */
+    tl_status (*bytes)(const tl_study *study, tl_modality modality, size_t *out,
+                       tl_error *err);
+
+    /* Fills in n_units, n_done, n_together and state; no units: there is nothing to do,
+     * and `end` is not called. Rows that the units' rows need. */
+    tl_status (*begin)(tl_stage_run *run, tl_stage_rows *rows, tl_error *err);
+
+    /* Units [first, first + n), n at most n_together; their rows, in the arena. */
+    tl_status (*run)(tl_stage_run *run, size_t first, size_t n, tl_stage_rows *rows,
+                     tl_error *err);
+
+    /* Rows of the whole; NULL: there are none. */
+    tl_status (*end)(tl_stage_run *run, tl_stage_rows *rows, tl_error *err);
+
+    /* Of the state, also when `begin` failed half-way; NULL: the arena is all of it. */
+    void (*release)(tl_stage_run *run);
+
+    /* What the stage is known to leave behind when it is over, in this run or in an
+     * earlier one; NULL: nothing. */
+    tl_status (*after)(tl_study *study, tl_modality modality, tl_error *err);
+} tl_stage;
+
+extern const tl_stage tl_stage_predict, tl_stage_split, tl_stage_tokens,
+    tl_stage_attribute, tl_stage_evaluate, tl_stage_validate, tl_stage_pictures,
+    tl_stage_overlap, tl_stage_interchange, tl_stage_align, tl_stage_backpatch,
+    tl_stage_iterate;
+
+/* All of them, in the order in which they run. */
+enum { TL_STAGE_COUNT = 12 };
+extern const tl_stage *const tl_stages[TL_STAGE_COUNT];
+
+/* Adds rows of a kind to those of a transaction. */
+static inline void tl_stage_put(tl_stage_rows *rows, tl_row_kind kind, const void *of,
+                                size_t n)
+{
+    rows->kinds[rows->n++] = (tl_rows){kind, of, n};
+}
+
+/* Whether the stage has something to do in a study of these modalities. */
+bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COUNT],
+                    tl_modality modality);
+
+/* The sizes of a study of so many rows of one modality. */
+tl_stage_sizes tl_stage_sizes_of(const tl_settings *settings, size_t n_fractions,
+                                 size_t n_layers, size_t n_rows);
+
+/* Announces all stages to the progress line. */
+void tl_stages_announce(tl_study *study);
+
+/* A better guess of how many units a stage has. */
+void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modality,
+                     size_t n_units);
+
+/* Runs what is left of the study. */
+tl_status tl_stages_run(tl_study *study, tl_error *err);
+
+#endif

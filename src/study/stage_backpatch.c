@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT
+ * stage_backpatch.c - what late states are good for in early layers: every cell of the grid
+ * for the prompts of both modalities (those of text as control), then the best cell again
+ * and again. See stage.h. */
+#include "study/stage.h"
+
+#include <string.h>
+
+#include "study/answers.h"
+#include "study/cells.h"
+#include "study/row_pairs.h"
+#include "twinlens/log.h"
+
+enum { ITERATIONS = 10 /* without patching, and patched one to nine times */ };
+
+/* The order in which the best cell is looked for. */
+static const size_t windows[] = {5, 3, 1};
+
+/* Of both stages. */
+typedef struct patch_stage {
+    tl_row_pairs pairs;
+    tl_backpatch_cell *cells;
+    size_t n_cells;
+    tl_backpatcher *backpatcher;
+    size_t best; /* the cell that is iterated */
+    const tl_labels
+        *labels; /* that answers are chosen among; NULL: each prompt's own */
+} patch_stage;
+
+static tl_status make_cells(tl_stage_run *run, tl_error *err)
+{
+    const tl_study *study = run->study;
+    patch_stage *p = run->state;
+    const tl_cell_options options = {.grid = (tl_bp_grid)study->settings.bp_grid,
+                                     .windows = {windows, 3},
+                                     .times = 1,
+                                     .restore =
+                                         study->settings.bp_repeat == TL_BP_REPEAT_OFF};
+    return tl_cells_make(&options, tl_model_dims(study->session.model)->n_layers,
+                         run->arena, &p->cells, &p->n_cells, err);
+}
+
+/* Pairs whose prompts have labels to choose from; none when some have not. */
+static tl_status find_pairs(tl_stage_run *run, tl_error *err)
+{
+    tl_study *study = run->study;
+    patch_stage *p = run->state;
+    const tl_dataset *dataset = study->session.dataset;
+    if (study->settings.bp_grid == TL_BP_NONE || !tl_row_pairs_named(dataset) ||
+        tl_model_dims(study->session.model)->n_layers < 2)
+        return TL_OK;
+    const tl_status status = tl_session_row_pairs(
+        &study->session, (tl_bp_filter)study->settings.bp_filter, &p->pairs, err);
+    for (size_t i = 0; status == TL_OK && i < p->pairs.n; i++)
+        if (dataset->rows[p->pairs.rows[i].text].n_labels == 0 ||
+            dataset->rows[p->pairs.rows[i].image].n_labels == 0) {
+            if (run->modality == TL_TEXT) /* said once */
+                tl_log(TL_LOG_INFO, "%s: not all prompts have labels: no back-patching",
+                       dataset->path);
+            p->pairs.n = 0;
+        }
+    return status;
+}
+
+static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
+                       tl_error *err)
+{
+    const tl_span *span = &study->spans[modality];
+    const tl_status status =
+        tl_backpatcher_bytes(study->session.model, span->n_pos,
+                             span->data_end - span->data_begin, windows[0], out, err);
+    *out += tl_study_input_bytes(study, modality, span->n_pos, 1);
+    return status;
+}
+
+/* What both stages begin with; no cells: there is nothing to do. */
+static tl_status begin_patching(tl_stage_run *run, tl_error *err)
+{
+    const tl_study *study = run->study;
+    patch_stage *p = run->state = tl_arena_alloc_zero(run->arena, 1, sizeof *p);
+    if (p == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
+    const size_t input = tl_study_input_bytes(study, run->modality,
+                                              study->spans[run->modality].n_pos, 1);
+    tl_status status = find_pairs(run, err);
+    if (status != TL_OK || p->pairs.n == 0)
+        return status;
+    status = make_cells(run, err);
+    run->n_units = p->n_cells > 0 ? p->pairs.n : 0;
+    return status == TL_OK ? tl_backpatcher_create(study->session.model,
+                                                   tl_study_budget(study, input),
+                                                   &p->backpatcher, err)
+                           : status;
+}
+
+static void release(tl_stage_run *run)
+{
+    patch_stage *p = run->state;
+    tl_backpatcher_destroy(p->backpatcher);
+}
+
+/* A prompt under cells, or under one of them again and again: a character per run. */
+static tl_status patch_prompt(tl_stage_run *run, size_t row,
+                              const tl_backpatch_cell *cells, size_t n_cells,
+                              size_t times, bool *is_right, const char **runs,
+                              tl_error *err)
+{
+    const patch_stage *p = run->state;
+    tl_session *s = &run->study->session;
+    tl_arena *arena = run->arena;
+    tl_encoding e;
+    tl_input input;
+    tl_answers w;
+    tl_status status = tl_session_input(s, row, arena, &e, &input, err);
+    if (status == TL_OK)
+        status = tl_answers_find(s, row, p->labels, arena, &w, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n_runs = n_cells * times;
+    double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
+           *patched = tl_arena_alloc(arena, n_runs * w.n_ids, sizeof *patched);
+    char *text = tl_arena_alloc(arena, n_runs + 2, 1);
+    if (clean == NULL || patched == NULL || text == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n_runs);
+    status = tl_backpatcher_run(p->backpatcher, &input, e.data_begin, e.data_end, cells,
+                                n_cells, w.ids, w.n_ids, clean, patched, err);
+    bool right = false;
+    if (status == TL_OK)
+        status = tl_fail_while(err, tl_answers_is_right(&w, clean, is_right, err),
+                               "prompt '%s'", s->dataset->rows[row].id);
+    char *at = text;
+    if (status == TL_OK && times > 1)
+        *at++ = *is_right ? '1' : '0';
+    for (size_t i = 0; i < n_runs && status == TL_OK; i++) {
+        const tl_backpatch_cell *cell = &cells[i / times];
+        status = tl_fail_while(
+            err, tl_answers_is_right(&w, patched + i * w.n_ids, &right, err),
+            "prompt '%s', layer %zu written into layer %zu", s->dataset->rows[row].id,
+            cell->source, cell->destination);
+        *at++ = right ? '1' : '0';
+    }
+    *at = '\0';
+    *runs = text;
+    return status;
+}
+
+/* ---- every cell ------------------------------------------------------------------ */
+
+static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    const tl_study_patched like = {.modality = run->modality};
+    tl_rows known = {0};
+    tl_status status = begin_patching(run, err);
+    const patch_stage *p = run->state;
+    if (status != TL_OK || run->n_units == 0)
+        return status;
+    status = tl_study_db_get(run->study->db, TL_ROW_PATCHED, &like, 1, run->arena,
+                             &known, err);
+    run->n_done = known.n;
+    tl_study_cell *cells = tl_arena_alloc(run->arena, p->n_cells, sizeof *cells);
+    if (cells == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", p->n_cells);
+    for (size_t i = 0; i < p->n_cells; i++)
+        cells[i] = (tl_study_cell){i, p->cells[i].window, p->cells[i].source,
+                                   p->cells[i].destination};
+    tl_stage_put(rows, TL_ROW_CELL, cells, p->n_cells);
+    return status;
+}
+
+static tl_status patch_cells(tl_stage_run *run, size_t first, size_t n,
+                             tl_stage_rows *rows, tl_error *err)
+{
+    (void)n;
+    const patch_stage *p = run->state;
+    const tl_row_pair *pair = &p->pairs.rows[first];
+    tl_study_patched *row = tl_arena_alloc(run->arena, 1, sizeof *row);
+    if (row == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
+    *row =
+        (tl_study_patched){.modality = run->modality,
+                           .pair = first,
+                           .row = run->modality == TL_TEXT ? pair->text : pair->image};
+    tl_stage_put(rows, TL_ROW_PATCHED, row, 1);
+    return patch_prompt(run, row->row, p->cells, p->n_cells, 1, &row->is_right,
+                        &row->cells, err);
+}
+
+static tl_stage_guess guess(const tl_stage_sizes *sizes)
+{
+    const double layers = (double)sizes->n_layers;
+    return (tl_stage_guess){sizes->n_rows, 3.0 * layers * layers / 6.0};
+}
+
+const tl_stage tl_stage_backpatch = {.name = "back-patch",
+                                     .of = TL_STAGE_EACH_OF_BOTH,
+                                     .guess = guess,
+                                     .bytes = bytes,
+                                     .begin = begin,
+                                     .run = patch_cells,
+                                     .release = release};
+
+/* ---- the best cell again and again ------------------------------------------------- */
+
+/* The first cell that leaves most image prompts right. */
+static size_t best_cell(const tl_study_patched *prompts, size_t n, size_t n_cells)
+{
+    size_t best = 0, most = 0;
+    for (size_t c = 0; c < n_cells; c++) {
+        size_t right = 0;
+        for (size_t i = 0; i < n; i++)
+            right += prompts[i].cells[c] == '1';
+        if (right > most) {
+            most = right;
+            best = c;
+        }
+    }
+    return best;
+}
+
+/* Of the image prompts of all pairs. */
+static tl_status unite_labels(tl_stage_run *run, tl_labels *out, tl_error *err)
+{
+    const patch_stage *p = run->state;
+    const size_t n = p->pairs.n;
+    size_t *rows = tl_arena_alloc(run->arena, n, sizeof *rows);
+    if (rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", n);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = p->pairs.rows[i].image;
+    return tl_labels_unite(&run->study->session, rows, n, run->arena, out, err);
+}
+
+static tl_status find_best(tl_stage_run *run, tl_error *err)
+{
+    patch_stage *p = run->state;
+    const tl_study_patched like = {.modality = TL_IMAGE};
+    tl_rows patched = {0};
+    const tl_status status = tl_study_db_get(run->study->db, TL_ROW_PATCHED, &like, 1,
+                                             run->arena, &patched, err);
+    if (status != TL_OK)
+        return status;
+    const tl_study_patched *rows = patched.rows;
+    for (size_t i = 0; i < patched.n; i++)
+        if (strlen(rows[i].cells) != p->n_cells)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "%s/" TL_STUDY_DB_NAME
+                           ": table backpatch, pair %zu: wanted %zu cells",
+                           run->study->settings.out, i, p->n_cells);
+    p->best = best_cell(rows, patched.n, p->n_cells);
+    return TL_OK;
+}
+
+static tl_status begin_again(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    (void)rows;
+    tl_rows known = {0};
+    tl_status status = begin_patching(run, err);
+    if (status != TL_OK || run->n_units == 0)
+        return status;
+    patch_stage *p = run->state;
+    status = tl_study_db_get(run->study->db, TL_ROW_ITERATION, NULL, 0, run->arena,
+                             &known, err);
+    run->n_done = known.n;
+    if (status == TL_OK)
+        status = find_best(run, err);
+    if (status != TL_OK || run->study->settings.iter_labels == TL_ITER_LABELS_QUESTION)
+        return status;
+    tl_labels *all = tl_arena_alloc(run->arena, 1, sizeof *all);
+    p->labels = all;
+    return all != NULL ? unite_labels(run, all, err)
+                       : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for labels");
+}
+
+static tl_status patch_again(tl_stage_run *run, size_t first, size_t n,
+                             tl_stage_rows *rows, tl_error *err)
+{
+    (void)n;
+    const patch_stage *p = run->state;
+    tl_backpatch_cell again = p->cells[p->best];
+    again.times = ITERATIONS - 1;
+    bool is_right = false;
+    tl_study_iteration *row = tl_arena_alloc(run->arena, 1, sizeof *row);
+    if (row == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
+    *row = (tl_study_iteration){
+        .pair = first, .cell = p->best, .row = p->pairs.rows[first].image};
+    tl_stage_put(rows, TL_ROW_ITERATION, row, 1);
+    return patch_prompt(run, row->row, &again, 1, again.times, &is_right, &row->times,
+                        err);
+}
+
+/* Layers below the cell are not run again. */
+static tl_stage_guess guess_again(const tl_stage_sizes *sizes)
+{
+    return (tl_stage_guess){sizes->n_rows, 1.0 + 0.5 * (ITERATIONS - 1)};
+}
+
+const tl_stage tl_stage_iterate = {.name = "iterate",
+                                   .of = TL_STAGE_BOTH,
+                                   .guess = guess_again,
+                                   .begin = begin_again,
+                                   .run = patch_again,
+                                   .release = release};

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * stage_interchange.c - whether parts of one modality's circuit do the other's job. See
+ * stage.h. */
+#include "study/stage.h"
+
+#include "study/swaps.h"
+
+typedef struct interchange_stage {
+    tl_part_pairs pairs; /* of the host */
+    tl_circuit *swapped; /* [n_swaps] */
+    size_t n_swaps;
+    tl_evaluator *evaluator;
+} interchange_stage;
+
+/* The circuits, and the rows that say what they are. */
+static tl_status make_swaps(tl_stage_run *run, const tl_both_circuits *both,
+                            tl_stage_rows *out, tl_error *err)
+{
+    interchange_stage *x = run->state;
+    tl_swap *swaps = tl_arena_alloc(run->arena, x->n_swaps, sizeof *swaps);
+    tl_study_swap *rows = tl_arena_alloc(run->arena, x->n_swaps, sizeof *rows);
+    x->swapped = tl_arena_alloc(run->arena, x->n_swaps, sizeof *x->swapped);
+    if (swaps == NULL || rows == NULL || x->swapped == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", x->n_swaps);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < x->n_swaps && status == TL_OK; i++) {
+        const tl_swap *s = &swaps[i];
+        status = tl_swap_make(both, run->modality, i, &run->study->settings, run->arena,
+                              &swaps[i], err);
+        if (status != TL_OK)
+            break;
+        rows[i] = (tl_study_swap){.host = run->modality,
+                                  .swap = i,
+                                  .swapped = tl_swap_name(s),
+                                  .is_random = s->is_random,
+                                  .draw = s->draw,
+                                  .n_heads = s->n_heads,
+                                  .n_neurons = s->n_neurons};
+        x->swapped[i] = (tl_circuit){.set = &s->set};
+    }
+    tl_stage_put(out, TL_ROW_SWAP, rows, x->n_swaps);
+    return status;
+}
+
+/* A byte for each component of every circuit and of the two that they are made of, and the
+ * inputs of a pair. */
+static size_t held(const tl_study *study, tl_modality host)
+{
+    const size_t n_pos = study->spans[host].n_pos;
+    const size_t n_sets =
+        tl_swap_count(study->settings.inter_draws) + TL_MODALITY_COUNT;
+    return n_sets * tl_study_components(study, n_pos) +
+           tl_study_input_bytes(study, host, n_pos, 2);
+}
+
+/* A study that goes on makes rankings first, with scores and two orders beside each. */
+static tl_status bytes(const tl_study *study, tl_modality host, size_t *out,
+                       tl_error *err)
+{
+    const size_t n_pos = study->spans[host].n_pos,
+                 made = 4 * tl_study_components(study, n_pos) * sizeof(uint32_t);
+    size_t run = 0;
+    const tl_status status = tl_evaluator_bytes(study->session.model, n_pos, &run, err);
+    run += held(study, host);
+    *out = made > run ? made : run;
+    return status;
+}
+
+static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    tl_study *study = run->study;
+    const tl_both_circuits *both = NULL;
+    const tl_study_swap_run like = {.host = run->modality};
+    tl_rows known = {0};
+    tl_status status = tl_study_both_circuits(study, &both, err);
+    if (status != TL_OK || both == NULL)
+        return status;
+    interchange_stage *x = run->state = tl_arena_alloc_zero(run->arena, 1, sizeof *x);
+    if (x == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to interchange circuits");
+    x->n_swaps = tl_swap_count(study->settings.inter_draws);
+    status = tl_study_find_pairs(study, run->modality, TL_STUDY_EVALUATION, run->arena,
+                                 &x->pairs, err);
+    if (status == TL_OK)
+        status = tl_study_db_get(study->db, TL_ROW_SWAP_RUN, &like, 1, run->arena,
+                                 &known, err);
+    if (status == TL_OK)
+        status = make_swaps(run, both, rows, err);
+    if (status != TL_OK)
+        return status;
+    run->n_units = x->pairs.n;
+    run->n_done = known.n / x->n_swaps;
+    const tl_evaluate_options options = {
+        .memory_budget = tl_study_budget(study, held(study, run->modality))};
+    return tl_evaluator_create(study->session.model, &options, &x->evaluator, err);
+}
+
+static tl_status swap_pair(tl_stage_run *run, size_t first, size_t n,
+                           tl_stage_rows *rows, tl_error *err)
+{
+    (void)n;
+    interchange_stage *x = run->state;
+    const tl_study_pair *pair = &x->pairs.pairs[first];
+    tl_pair *made = NULL;
+    tl_evaluation result = {.circuit =
+                                tl_arena_alloc(run->arena, x->n_swaps, sizeof(double))};
+    tl_study_swap_run *found = tl_arena_alloc(run->arena, x->n_swaps, sizeof *found);
+    if (result.circuit == NULL || found == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", x->n_swaps);
+    tl_status status = tl_study_make_pairs(run->study, pair, 1, run->arena, &made, err);
+    if (status == TL_OK)
+        status = tl_evaluator_run(x->evaluator, made, 1, x->swapped, x->n_swaps,
+                                  &result, err);
+    for (size_t i = 0; i < x->n_swaps && status == TL_OK; i++)
+        found[i] = (tl_study_swap_run){run->modality, pair->pair, i, result.circuit[i]};
+    tl_stage_put(rows, TL_ROW_SWAP_RUN, found, x->n_swaps);
+    return status;
+}
+
+static void release(tl_stage_run *run)
+{
+    interchange_stage *x = run->state;
+    tl_evaluator_destroy(x->evaluator);
+}
+
+static tl_stage_guess guess(const tl_stage_sizes *sizes)
+{
+    return (tl_stage_guess){sizes->n_evaluation,
+                            2.0 + (double)tl_swap_count(sizes->settings->inter_draws)};
+}
+
+const tl_stage tl_stage_interchange = {.name = "interchange",
+                                       .of = TL_STAGE_EACH_OF_BOTH,
+                                       .guess = guess,
+                                       .bytes = bytes,
+                                       .begin = begin,
+                                       .run = swap_pair,
+                                       .release = release};

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * stage_pictures.c - some image prompts for the reader to look at, each with the scores of
+ * its own. See stage.h. */
+#include "study/stage.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/file.h"
+
+static const char *type_of(const unsigned char *bytes, size_t n)
+{
+    if (n > 3 && bytes[0] == 0xff && bytes[1] == 0xd8)
+        return "image/jpeg";
+    if (n > 12 && memcmp(bytes, "RIFF", 4) == 0 && memcmp(bytes + 8, "WEBP", 4) == 0)
+        return "image/webp";
+    return "image/png";
+}
+
+static double sum_of(const float *scores, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += fabs((double)scores[i]);
+    return sum;
+}
+
+/* A row for each layer and image feature. Other tokens may stand between those of the
+ * picture, and before them. */
+static tl_status make_rows(const tl_scores *s, const tl_input *input, size_t pair,
+                           tl_arena *arena, tl_rows *out, tl_error *err)
+{
+    tl_study_picture_score *rows =
+        tl_arena_alloc(arena, s->n_layers * s->n_pos, sizeof *rows);
+    size_t n = 0;
+    if (rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+    for (size_t l = 0; l < s->n_layers; l++) {
+        size_t feature = 0;
+        for (size_t t = 0; t < s->n_pos; t++) {
+            const size_t at = l * s->n_pos + t;
+            if (input->is_image[t])
+                rows[n++] = (tl_study_picture_score){
+                    .pair = pair,
+                    .layer = l,
+                    .pos = feature++,
+                    .heads = sum_of(s->heads + at * s->n_heads, s->n_heads),
+                    .neurons = sum_of(s->neurons + at * s->d_mlp, s->d_mlp)};
+        }
+    }
+    *out = (tl_rows){TL_ROW_PICTURE_SCORE, rows, n};
+    return TL_OK;
+}
+
+/* The inputs of a pair and its scores; magnitudes and the other pairs, which attribution
+ * holds in their place, are more than the file of an image. */
+static size_t held(const tl_study *study)
+{
+    const size_t n_pos = study->spans[TL_IMAGE].n_pos;
+    return tl_study_input_bytes(study, TL_IMAGE, n_pos, 2) +
+           tl_study_components(study, n_pos) * sizeof(float);
+}
+
+/* The scores of one pair alone, attributed as the study does it. */
+static tl_status attribute_one(tl_stage_run *run, const tl_study_pair *pair,
+                               size_t n_pos, tl_rows *out, tl_error *err)
+{
+    tl_study *study = run->study;
+    tl_pair *made = NULL;
+    tl_attribution *attribution = NULL;
+    tl_scores s;
+    const tl_attribution_options options =
+        tl_settings_attribution(&study->settings, tl_study_budget(study, held(study)));
+    tl_status status = tl_study_make_pairs(study, pair, 1, run->arena, &made, err);
+    if (status == TL_OK)
+        status = tl_attribution_create(study->session.model, n_pos, &options,
+                                       &attribution, err);
+    if (status == TL_OK)
+        status = tl_attribution_add(attribution, made, 1, err);
+    if (status == TL_OK)
+        status = tl_attribution_scores(attribution, run->arena, &s, err);
+    tl_attribution_destroy(attribution);
+    return status == TL_OK
+               ? make_rows(&s, &made->clean, pair->pair, run->arena, out, err)
+               : status;
+}
+
+/* A unit's pair is the discovery pair of its number. */
+static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_rows *rows,
+                         tl_error *err)
+{
+    (void)n;
+    const tl_session *s = &run->study->session;
+    const tl_part_pairs *pairs = run->state;
+    const tl_study_pair *pair = &pairs->pairs[first];
+    const tl_dataset_row *row = &s->dataset->rows[pair->row];
+    tl_study_picture *p = tl_arena_alloc(run->arena, 1, sizeof *p);
+    tl_encoding e;
+    tl_rows scores = {0};
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    if (p == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a picture");
+    tl_status status =
+        tl_dataset_encode(s->dataset, pair->row, s->processor, run->arena, &e, err);
+    if (status == TL_OK)
+        status = tl_file_read(row->image_path, run->arena, &bytes, &n_bytes, err);
+    if (status == TL_OK)
+        status = attribute_one(run, pair, e.n_pos, &scores, err);
+    if (status != TL_OK)
+        return status;
+    *p = (tl_study_picture){.pair = pair->pair,
+                            .row = pair->row,
+                            .id = row->id,
+                            .query = row->query,
+                            .answer = row->answer,
+                            .counterfactual =
+                                s->dataset->rows[pair->counterfactual].answer,
+                            .n_rows = e.pixels.n_rows,
+                            .n_columns = e.pixels.n_columns,
+                            .type = type_of((const unsigned char *)bytes, n_bytes),
+                            .bytes = bytes,
+                            .n_bytes = n_bytes};
+    tl_stage_put(rows, TL_ROW_PICTURE, p, 1);
+    tl_stage_put(rows, TL_ROW_PICTURE_SCORE, scores.rows, scores.n);
+    return TL_OK;
+}
+
+static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    (void)rows;
+    const tl_study *study = run->study;
+    tl_rows known = {0};
+    tl_part_pairs *pairs = run->state =
+        tl_arena_alloc_zero(run->arena, 1, sizeof *pairs);
+    if (pairs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for pictures");
+    tl_status status =
+        tl_study_db_get(study->db, TL_ROW_PICTURE, NULL, 0, run->arena, &known, err);
+    if (status == TL_OK)
+        status = tl_study_find_pairs(study, TL_IMAGE, TL_STUDY_DISCOVERY, run->arena,
+                                     pairs, err);
+    const size_t wanted = study->settings.pictures;
+    run->n_units = pairs->n < wanted ? pairs->n : wanted;
+    run->n_done = known.n;
+    return status;
+}
+
+static tl_stage_guess guess(const tl_stage_sizes *sizes)
+{
+    return (tl_stage_guess){sizes->settings->pictures,
+                            1.0 + 3.0 * (double)sizes->settings->ig_steps};
+}
+
+const tl_stage tl_stage_pictures = {.name = "pictures",
+                                    .of = TL_STAGE_IMAGE,
+                                    .guess = guess,
+                                    .begin = begin,
+                                    .run = look_at};

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ * stage_predict.c - what the model says to each row. See stage.h. */
+#include "study/stage.h"
+
+#include <math.h>
+
+#include "study/answers.h"
+#include "twinlens/pass.h"
+
+/* Prompts of one pass: enough rows to keep a matrix product busy. */
+enum { BATCH_POSITIONS = 1024, BATCH_PROMPTS = 64 };
+
+typedef struct predict_stage {
+    tl_pass *pass;
+    size_t *rows;      /* of the modality, [n_units]: a unit each */
+    tl_encoding first; /* has the length that all compared rows must have; n_pos 0: none
+                           was seen yet */
+    size_t first_row;
+    size_t one_input; /* bytes */
+} predict_stage;
+
+/* As soon as one row of a modality has a part, the others are not compared. */
+static bool is_compared(const tl_dataset *dataset, size_t row)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    bool given = false;
+    for (size_t i = 0; i < dataset->n_rows && !given; i++)
+        given = dataset->rows[i].modality == r->modality &&
+                dataset->rows[i].part != TL_PART_NONE;
+    return !given || r->part != TL_PART_NONE;
+}
+
+tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
+                          size_t *first_row, tl_arena *arena, tl_encoding *out,
+                          tl_error *err)
+{
+    tl_status status = tl_dataset_encode(study->session.dataset, row,
+                                         study->session.processor, arena, out, err);
+    if (status != TL_OK || !is_compared(study->session.dataset, row))
+        return status;
+    if (first->n_pos == 0) {
+        *first = (tl_encoding){.n_pos = out->n_pos,
+                               .data_begin = out->data_begin,
+                               .data_end = out->data_end};
+        *first_row = row;
+    }
+    const size_t rows[] = {*first_row, row};
+    const tl_encoding encodings[] = {*first, *out};
+    return tl_dataset_check_lengths(study->session.dataset, rows, encodings, 2, "study",
+                                    err);
+}
+
+static tl_status read_prediction(const tl_study *study, size_t row,
+                                 const tl_encoding *encoding, const float *logits,
+                                 tl_arena *arena, tl_study_prompt *out, tl_error *err)
+{
+    const tl_dataset_row *r = &study->session.dataset->rows[row];
+    const tl_tokenizer *tokenizer = tl_processor_tokenizer(study->session.processor);
+    const int32_t *labels = NULL;
+    size_t n_labels = 0;
+    int32_t answer = -1;
+    tl_status status = tl_dataset_answer_id(study->session.dataset, row,
+                                            study->session.processor, &answer, err);
+    if (status == TL_OK)
+        status =
+            tl_dataset_label_ids(study->session.dataset, row, study->session.processor,
+                                 arena, &labels, &n_labels, err);
+    size_t best = 0, best_label = 0;
+    if (status == TL_OK)
+        status = tl_answers_best_of_all(
+            logits, NULL, tl_model_dims(study->session.model)->n_vocab, &best, err);
+    if (status == TL_OK)
+        status = tl_answers_best_of_all(logits, labels, n_labels, &best_label, err);
+    if (status != TL_OK)
+        return tl_fail_while(err, status, "prompt '%s'", r->id);
+    const int32_t top = (int32_t)best, label = n_labels > 0 ? labels[best_label] : -1;
+    *out = (tl_study_prompt){
+        .row = row,
+        .id = r->id,
+        .modality = r->modality,
+        .n_pos = encoding->n_pos,
+        .data_begin = encoding->data_begin,
+        .data_end = encoding->data_end,
+        .answer_id = answer,
+        .label_id = label,
+        .top_id = top,
+        .answer = r->answer,
+        .label = label >= 0 ? tl_tokenizer_text(tokenizer, label, arena) : NULL,
+        .top = tl_tokenizer_text(tokenizer, top, arena),
+        .answer_logit = (double)logits[answer],
+        .label_logit = label >= 0 ? (double)logits[label] : NAN,
+        .top_logit = (double)logits[top],
+        .correct_limited = label >= 0 ? label == answer : top == answer,
+        .correct_full = top == answer,
+    };
+    return TL_OK;
+}
+
+/* One pass over a batch of rows. */
+static tl_status predict_rows(tl_stage_run *run, size_t first, size_t n,
+                              tl_stage_rows *out, tl_error *err)
+{
+    const tl_study *study = run->study;
+    predict_stage *p = run->state;
+    const size_t *rows = p->rows + first,
+                 n_vocab = tl_model_dims(study->session.model)->n_vocab;
+    tl_encoding *encodings = tl_arena_alloc_zero(run->arena, n, sizeof *encodings);
+    tl_pass_prompt *prompts = tl_arena_alloc_zero(run->arena, n, sizeof *prompts);
+    tl_study_prompt *found = tl_arena_alloc_zero(run->arena, n, sizeof *found);
+    float *logits = tl_arena_alloc(run->arena, n_vocab, sizeof *logits);
+    if (encodings == NULL || prompts == NULL || found == NULL || logits == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
+    const tl_pass_options options = {
+        .last_only = true, .memory_budget = tl_study_budget(study, p->one_input * n)};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        status = tl_study_encode(study, rows[i], &p->first, &p->first_row, run->arena,
+                                 &encodings[i], err);
+        if (status == TL_OK)
+            status = tl_model_input(study->session.model, &encodings[i],
+                                    (tl_rope)study->settings.rope, run->arena,
+                                    &prompts[i].input, err);
+    }
+    if (status == TL_OK)
+        status = tl_pass_forward(p->pass, prompts, n, &options, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        status = tl_pass_logits_last(p->pass, i, logits, err);
+        if (status == TL_OK)
+            status = read_prediction(study, rows[i], &encodings[i], logits, run->arena,
+                                     &found[i], err);
+    }
+    tl_stage_put(out, TL_ROW_PROMPT, found, n);
+    return status;
+}
+
+/* How many prompts as long as the first fit into one pass. */
+static tl_status batch_size(tl_stage_run *run, size_t *out, tl_error *err)
+{
+    const tl_study *study = run->study;
+    predict_stage *p = run->state;
+    const tl_pass_options options = {.last_only = true};
+    size_t n_pos = p->first.n_pos, one = 0;
+    tl_encoding encoding;
+    tl_status status = TL_OK;
+    if (n_pos == 0) {
+        const tl_arena_mark mark = tl_arena_get_mark(run->arena);
+        status =
+            tl_dataset_encode(study->session.dataset, p->rows[run->n_done],
+                              study->session.processor, run->arena, &encoding, err);
+        n_pos = encoding.n_pos;
+        tl_arena_rewind(run->arena, mark);
+    }
+    if (status == TL_OK)
+        status =
+            tl_pass_bytes(study->session.model, &n_pos, NULL, 1, &options, &one, err);
+    if (status != TL_OK)
+        return status;
+    p->one_input = tl_study_input_bytes(study, run->modality, n_pos, 1);
+    one += p->one_input;
+    size_t n = BATCH_POSITIONS / n_pos;
+    n = n > BATCH_PROMPTS ? BATCH_PROMPTS : n;
+    if (study->memory > 0 && n * one > study->memory)
+        n = study->memory / one;
+    *out = n > 0 ? n : 1;
+    return TL_OK;
+}
+
+/* The length of the rows that are done, which are the first ones. */
+static tl_status find_first(tl_stage_run *run, tl_error *err)
+{
+    const tl_study *study = run->study;
+    predict_stage *p = run->state;
+    const tl_study_prompt *done = NULL;
+    const tl_status status = tl_study_db_get_prompts(
+        study->db, run->modality, run->arena, &done, &run->n_done, err);
+    for (size_t i = 0; i < run->n_done && status == TL_OK && p->first.n_pos == 0; i++)
+        if (is_compared(study->session.dataset, done[i].row)) {
+            p->first = (tl_encoding){.n_pos = done[i].n_pos,
+                                     .data_begin = done[i].data_begin,
+                                     .data_end = done[i].data_end};
+            p->first_row = done[i].row;
+        }
+    return status;
+}
+
+static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    (void)rows;
+    const tl_dataset *dataset = run->study->session.dataset;
+    predict_stage *p = run->state = tl_arena_alloc_zero(run->arena, 1, sizeof *p);
+    if (p == NULL || (p->rows = tl_arena_alloc(run->arena, dataset->n_rows,
+                                               sizeof *p->rows)) == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to predict");
+    for (size_t row = 0; row < dataset->n_rows; row++)
+        if (dataset->rows[row].modality == run->modality)
+            p->rows[run->n_units++] = row;
+    tl_status status = find_first(run, err);
+    if (status == TL_OK && run->n_done < run->n_units)
+        status = batch_size(run, &run->n_together, err);
+    return status == TL_OK ? tl_pass_create(run->study->session.model, &p->pass, err)
+                           : status;
+}
+
+static void release(tl_stage_run *run)
+{
+    predict_stage *p = run->state;
+    tl_pass_destroy(p->pass);
+}
+
+static tl_stage_guess guess(const tl_stage_sizes *sizes)
+{
+    return (tl_stage_guess){sizes->n_rows, 1.0};
+}
+
+static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
+                       tl_error *err)
+{
+    const tl_pass_options options = {.last_only = true};
+    const size_t n_pos = study->spans[modality].n_pos;
+    const tl_status status =
+        tl_pass_least_bytes(study->session.model, n_pos, &options, out, err);
+    *out += tl_study_input_bytes(study, modality, n_pos, 1);
+    return status;
+}
+
+const tl_stage tl_stage_predict = {.name = "predict",
+                                   .of = TL_STAGE_EACH,
+                                   .guess = guess,
+                                   .bytes = bytes,
+                                   .begin = begin,
+                                   .run = predict_rows,
+                                   .release = release};

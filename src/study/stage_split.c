@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * stage_split.c - which rows the study uses, as pairs of a clean prompt and its
+ * counterfactual. See stage.h. */
+#include "study/stage.h"
+
+#include <string.h>
+
+#include "twinlens/split.h"
+
+static bool is_stored_right(const tl_dataset *dataset, size_t row)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    return r->predicted != NULL && strcmp(r->predicted, r->answer) == 0;
+}
+
+static bool is_kept(const tl_study *study, const tl_study_prompt *prompt)
+{
+    switch ((tl_keep)study->settings.keep) {
+    case TL_KEEP_CORRECT:
+        return study->settings.accuracy == TL_ACCURACY_LIMITED ? prompt->correct_limited
+                                                               : prompt->correct_full;
+    case TL_KEEP_STORED: return is_stored_right(study->session.dataset, prompt->row);
+    case TL_KEEP_ALL: break;
+    }
+    return true;
+}
+
+static tl_status name_answers(tl_stage_run *run, tl_study_part part,
+                              const tl_split_pair *pairs, size_t n, tl_study_pair **out,
+                              tl_error *err)
+{
+    const tl_study *study = run->study;
+    tl_study_pair *named = tl_arena_alloc(run->arena, n, sizeof *named);
+    if (named == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        named[i] = (tl_study_pair){.modality = run->modality,
+                                   .part = part,
+                                   .pair = i,
+                                   .row = pairs[i].row,
+                                   .counterfactual = pairs[i].counterfactual};
+        status = tl_dataset_pair_ids(study->session.dataset, pairs[i].row,
+                                     pairs[i].counterfactual, study->session.processor,
+                                     &named[i].answer_id,
+                                     &named[i].counterfactual_answer_id, err);
+    }
+    *out = named;
+    return status;
+}
+
+/* A row may name a counterfactual that was not compared with the others before. */
+static tl_status check_pairs(const tl_study *study, const tl_study_prompt *by_row,
+                             const tl_study_pair *pairs, size_t n, tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        const size_t rows[] = {pairs[0].row, pairs[i].row, pairs[i].counterfactual};
+        tl_encoding encodings[3] = {{0}};
+        for (size_t j = 0; j < 3; j++)
+            encodings[j] = (tl_encoding){.n_pos = by_row[rows[j]].n_pos,
+                                         .data_begin = by_row[rows[j]].data_begin,
+                                         .data_end = by_row[rows[j]].data_end};
+        status = tl_dataset_check_lengths(study->session.dataset, rows, encodings, 3,
+                                          "study", err);
+    }
+    return status;
+}
+
+/* The rows that are kept, [n_rows] each. */
+static tl_status read_predictions(const tl_stage_run *run, bool **correct,
+                                  tl_study_prompt **by_row, tl_error *err)
+{
+    const tl_study *study = run->study;
+    const size_t n_rows = study->session.dataset->n_rows;
+    const tl_study_prompt *prompts = NULL;
+    size_t n = 0;
+    bool *is_correct = tl_arena_alloc_zero(run->arena, n_rows, sizeof *is_correct);
+    tl_study_prompt *rows = tl_arena_alloc_zero(run->arena, n_rows, sizeof *rows);
+    if (is_correct == NULL || rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to split %zu rows", n_rows);
+    const tl_status status = tl_study_db_get_prompts(study->db, run->modality,
+                                                     run->arena, &prompts, &n, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        is_correct[prompts[i].row] = is_kept(study, &prompts[i]);
+        rows[prompts[i].row] = prompts[i];
+    }
+    *correct = is_correct;
+    *by_row = rows;
+    return status;
+}
+
+static tl_status split_rows(tl_stage_run *run, size_t first, size_t n,
+                            tl_stage_rows *out, tl_error *err)
+{
+    (void)first;
+    (void)n;
+    const tl_study *study = run->study;
+    const tl_split_options options = {.n_prompts = study->settings.prompts,
+                                      .n_answers =
+                                          tl_split_answers(study->session.dataset),
+                                      .seed = study->settings.seed};
+    tl_study_prompt *by_row = NULL;
+    bool *correct = NULL;
+    tl_split split = {0};
+    tl_status status = read_predictions(run, &correct, &by_row, err);
+    if (status == TL_OK)
+        status =
+            tl_dataset_split(study->session.dataset, run->modality, correct, &options,
+                             study->session.processor, run->arena, &split, err);
+    if (status == TL_OK && (split.n_discovery == 0 || split.n_evaluation == 0))
+        status = tl_fail(
+            err, TL_ERR_DATA,
+            "%s: %s prompts: %zu of %zu are usable, which leaves %zu for "
+            "discovery and %zu for evaluation; wanted at least one of each",
+            study->session.dataset->path, tl_modality_name(run->modality),
+            split.n_correct, split.n_rows, split.n_discovery, split.n_evaluation);
+    const tl_split_pair *const parts[] = {split.discovery, split.evaluation};
+    const size_t counts[] = {split.n_discovery, split.n_evaluation};
+    for (size_t part = 0; part < 2 && status == TL_OK; part++) {
+        tl_study_pair *pairs = NULL;
+        status = name_answers(run, (tl_study_part)part, parts[part], counts[part],
+                              &pairs, err);
+        if (status == TL_OK)
+            status = check_pairs(study, by_row, pairs, counts[part], err);
+        tl_stage_put(out, TL_ROW_PAIR, pairs, counts[part]);
+    }
+    return status;
+}
+
+static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    (void)rows;
+    (void)err;
+    run->n_units = 1;
+    return TL_OK;
+}
+
+/* The stages to come know now how much they have to do. */
+static tl_status count_pairs(tl_study *study, tl_modality modality, tl_error *err)
+{
+    static const tl_stage *const stages[] = {&tl_stage_attribute, &tl_stage_evaluate};
+    tl_status status = TL_OK;
+    for (size_t part = 0; part < 2 && status == TL_OK; part++) {
+        const tl_study_pair *pairs = NULL;
+        size_t n = 0;
+        status = tl_study_db_get_pairs(study->db, modality, (tl_study_part)part,
+                                       study->session.arena, &pairs, &n, err);
+        if (status == TL_OK)
+            tl_stage_resize(study, stages[part], modality, n);
+    }
+    return status;
+}
+
+const tl_stage tl_stage_split = {.name = "split",
+                                 .of = TL_STAGE_EACH,
+                                 .begin = begin,
+                                 .run = split_rows,
+                                 .after = count_pairs};
