@@ -17,7 +17,7 @@
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 
-#include "backend/backend.h"
+#include "backend/backends.h"
 #include "twinlens/alloc.h"
 
 static double now(void)

@@ -12,7 +12,7 @@
 
 #include <omp.h>
 
-#include "backend/backend.h"
+#include "backend/backends.h"
 #include "backend/cpu/cpu.h"
 #include "op/logits.h"
 #include "twinlens/alloc.h"

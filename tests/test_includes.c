@@ -21,9 +21,6 @@ enum { MOST = 512, WORD = 96 };
 static const struct {
     const char *file, *reason;
 } defended[] = {
-    {"backend/backend",
-     "backend.c chooses among the backends, which all fill its table"},
-    {"store/study_db", "row_sql.c is the part of it that moves rows"},
     {"study/study", "the manifest is made of the options that study.h declares"},
 };
 enum { DEFENDED = sizeof defended / sizeof defended[0] };

@@ -4,6 +4,7 @@
  */
 #include "testing.h"
 
+#include "backend/backends.h"
 #include "base/alloc_test.h"
 #include "model/weights.h"
 #include "twinlens/alloc.h"

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "backend/backend.h"
+#include "backend/backends.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/shared_options.h"

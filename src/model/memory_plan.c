@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "backend/backends.h"
 #include "model/model_private.h"
 
 /* What of this process is in memory; 0 when nobody tells. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "backend/backends.h"
 #include "base/file.h"
 #include "base/sized.h"
 #include "model/model_private.h"

@@ -98,15 +98,15 @@ static tl_status insert(const tl_sql *sql, const tl_rows *rows, tl_error *err)
     return status;
 }
 
-tl_status tl_study_db_put(tl_study_db *db, const tl_rows *units, size_t n,
-                          tl_error *err)
+tl_status tl_row_sql_put(const tl_sql *sql, const tl_rows *units, size_t n,
+                         tl_error *err)
 {
-    tl_status status = tl_sql_begin(&db->sql, err);
+    tl_status status = tl_sql_begin(sql, err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = insert(&db->sql, &units[i], err);
-    return tl_sql_end(&db->sql, status, err);
+        status = insert(sql, &units[i], err);
+    return tl_sql_end(sql, status, err);
 }
 
 /* ---- get ------------------------------------------------------------------------- */
@@ -276,25 +276,25 @@ static tl_status check_counts(const tl_sql *sql, const tl_rows *rows, const void
     return more ? miss(sql, table, like, n_like, at, err) : TL_OK;
 }
 
-tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *like,
-                          size_t n_like, tl_arena *arena, tl_rows *out, tl_error *err)
+tl_status tl_row_sql_get(const tl_sql *sql, tl_row_kind kind, const void *like,
+                         size_t n_like, tl_arena *arena, tl_rows *out, tl_error *err)
 {
     tl_rows rows = {0};
-    tl_status status = tl_row_sql_read(&db->sql, kind, like, n_like, arena, &rows, err);
+    tl_status status = tl_row_sql_read(sql, kind, like, n_like, arena, &rows, err);
     if (status == TL_OK)
-        status = check_counts(&db->sql, &rows, like, n_like, err);
+        status = check_counts(sql, &rows, like, n_like, err);
     if (status == TL_OK)
         *out = rows;
     return status;
 }
 
-tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
-                           tl_arena *arena, bool *found, tl_error *err)
+tl_status tl_row_sql_find(const tl_sql *sql, tl_row_kind kind, void *row,
+                          tl_arena *arena, bool *found, tl_error *err)
 {
     const tl_row_table *table = tl_row_table_get(kind);
     tl_rows rows = {0};
     const tl_status status =
-        tl_row_sql_read(&db->sql, kind, row, table->n_keys, arena, &rows, err);
+        tl_row_sql_read(sql, kind, row, table->n_keys, arena, &rows, err);
     if (status != TL_OK)
         return status;
     if (rows.n > 0)
@@ -302,6 +302,6 @@ tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
     if (found != NULL)
         *found = rows.n > 0;
     else if (rows.n == 0)
-        return miss(&db->sql, table, row, table->n_keys, NULL, err);
+        return miss(sql, table, row, table->n_keys, NULL, err);
     return TL_OK;
 }

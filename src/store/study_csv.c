@@ -5,6 +5,7 @@
 
 #include "base/csv_write.h"
 #include "store/row_sql.h"
+#include "store/study_db_private.h"
 
 static void write_value(const tl_value *v, FILE *out)
 {

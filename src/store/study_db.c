@@ -11,7 +11,7 @@
  * 3. A committed transaction survives a power cut: synchronous = full syncs the log
  *    at each commit (in WAL mode "normal" would not).
  */
-#include "store/row_sql.h"
+#include "store/study_db_private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "store/row_sql.h"
 #include "twinlens/alloc.h"
 
 enum {
@@ -392,6 +393,26 @@ tl_status tl_study_db_has_stage(const tl_study_db *db, const char *name, bool *o
         tl_study_db_find(db, TL_ROW_STAGE, &stage, arena, out, err);
     tl_arena_destroy(arena);
     return status;
+}
+
+/* ---- rows -------------------------------------------------------------------- */
+
+tl_status tl_study_db_put(tl_study_db *db, const tl_rows *units, size_t n,
+                          tl_error *err)
+{
+    return tl_row_sql_put(&db->sql, units, n, err);
+}
+
+tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *like,
+                          size_t n_like, tl_arena *arena, tl_rows *out, tl_error *err)
+{
+    return tl_row_sql_get(&db->sql, kind, like, n_like, arena, out, err);
+}
+
+tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
+                           tl_arena *arena, bool *found, tl_error *err)
+{
+    return tl_row_sql_find(&db->sql, kind, row, arena, found, err);
 }
 
 /* ---- rows that are often asked for ------------------------------------------- */

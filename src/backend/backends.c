@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * backend.c - see backend.h: choosing a backend by name. */
-#include "backend/backend.h"
+ * backends.c - see backends.h. */
+#include "backend/backends.h"
 
 #include <string.h>
 
