@@ -18,7 +18,6 @@ static const char *const exceptions[][2] = {
     {"tl_backpatch_check", "asks for no memory"},
     {"tl_dataset_check_lengths", "asks for no memory"},
     {"tl_model_unembedding", "asks for no memory"},
-    {"tl_study_run", "a whole study; what it is made of is tortured part by part"},
     {"tl_findings_gap", "test_finding_gap.c: numbers of findings that are there"},
 };
 

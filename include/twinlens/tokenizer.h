@@ -56,7 +56,8 @@ int32_t tl_tokenizer_id(const tl_tokenizer *tokenizer, const char *token);
 size_t tl_tokenizer_size(const tl_tokenizer *tokenizer);
 
 /* The text of one token, decoded (byte-level and metaspace undone), in `arena`;
- * bytes that are not valid UTF-8 alone become U+FFFD. NULL for an unused id. */
+ * bytes that are not valid UTF-8 alone become U+FFFD. "" for an unused id, NULL when there
+ * is no memory. */
 const char *tl_tokenizer_text(const tl_tokenizer *tokenizer, int32_t id,
                               tl_arena *arena);
 

@@ -135,7 +135,7 @@ static tl_status print_item(const tl_session *s, const options *o, const item *i
     const char *text =
         tl_tokenizer_text(tl_processor_tokenizer(s->processor), it->prediction, arena);
     if (text == NULL)
-        text = "";
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a token");
     if (o->json)
         return print_json(s, it, text, out, err);
     print_cell(row->id, out);

@@ -186,6 +186,6 @@ const char *tl_tokenizer_text(const tl_tokenizer *tokenizer, int32_t id,
     if (entry == NULL)
         entry = tl_vocabulary_get(tl_bpe_vocabulary(tokenizer->model), id);
     if (entry == NULL)
-        return NULL;
+        return "";
     return tl_token_decode(tokenizer->decoder, entry->text, entry->bytes, arena);
 }

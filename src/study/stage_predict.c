@@ -74,6 +74,12 @@ static tl_status read_prediction(const tl_study *study, size_t row,
     if (status != TL_OK)
         return tl_fail_while(err, status, "prompt '%s'", r->id);
     const int32_t top = (int32_t)best, label = n_labels > 0 ? labels[best_label] : -1;
+    const char *top_text = tl_tokenizer_text(tokenizer, top, arena),
+               *label_text =
+                   label >= 0 ? tl_tokenizer_text(tokenizer, label, arena) : NULL;
+    if (top_text == NULL || (label >= 0 && label_text == NULL))
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the answers to '%s'",
+                       r->id);
     *out = (tl_study_prompt){
         .row = row,
         .id = r->id,
@@ -85,8 +91,8 @@ static tl_status read_prediction(const tl_study *study, size_t row,
         .label_id = label,
         .top_id = top,
         .answer = r->answer,
-        .label = label >= 0 ? tl_tokenizer_text(tokenizer, label, arena) : NULL,
-        .top = tl_tokenizer_text(tokenizer, top, arena),
+        .label = label_text,
+        .top = top_text,
         .answer_logit = (double)logits[answer],
         .label_logit = label >= 0 ? (double)logits[label] : NAN,
         .top_logit = (double)logits[top],
