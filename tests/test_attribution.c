@@ -105,26 +105,6 @@ static void shared_positions_score_zero_and_others_do_not(void **unused)
     teardown(&f);
 }
 
-/* What attribution keeps of a pair; and a pass over one step with all layers kept. */
-static size_t buffer_bytes(const fixture *f, size_t rows)
-{
-    return 2 * f->dims->n_layers * rows *
-           (f->dims->n_heads * f->dims->d_head + f->dims->d_mlp) * sizeof(float);
-}
-
-static size_t step_bytes(const fixture *f, size_t rows, tl_method method)
-{
-    const tl_pass_options options = {.for_backward = true,
-                                     .last_only = true,
-                                     .backward_rule = method == TL_METHOD_RELP
-                                                          ? TL_BACKWARD_RELEVANCE
-                                                          : TL_BACKWARD_GRADIENT};
-    size_t bytes = 0;
-    assert_int_equal(tl_pass_bytes(f->model, &rows, NULL, 1, &options, &bytes, NULL),
-                     TL_OK);
-    return bytes;
-}
-
 static void how_pairs_are_grouped_changes_no_bit(void **unused)
 {
     (void)unused;
@@ -135,12 +115,10 @@ static void how_pairs_are_grouped_changes_no_bit(void **unused)
         const tl_scores together = attribute(&f, f.pairs, PAIRS, PAIRS, how);
         const tl_scores one_by_one = attribute(&f, f.pairs, PAIRS, 1, how);
         assert_same_scores(&f, &together, &one_by_one);
-        /* Room for the buffers of all pairs and for a pass over one step, but not with
-         * all its layers kept: one is computed again. test_budget.c goes further down. */
-        const size_t rows = T - tl_pair_shared_prefix(&f.pairs[0], f.dims->d_model);
+        /* One pair at a time and no layer kept; test_budget.c has what lies between. */
         tl_attribution_options tight = *how;
-        tight.memory_budget =
-            PAIRS * buffer_bytes(&f, rows) + step_bytes(&f, rows, how->method) - 1;
+        assert_int_equal(
+            tl_attribution_bytes(f.model, T, how, &tight.memory_budget, NULL), TL_OK);
         const tl_scores starved = attribute(&f, f.pairs, PAIRS, PAIRS, &tight);
         assert_same_scores(&f, &together, &starved);
         teardown(&f);

@@ -209,7 +209,8 @@ tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *option
 void tl_evaluator_destroy(tl_evaluator *evaluator);
 
 /* The least budget that an evaluator can do with for prompts of n_pos positions: the
- * counterfactual activations of a pair and a pass over one prompt. Not in it are weights
+ * counterfactual activations of a pair, a pass over one prompt, and the tables of 200
+ * circuits (more take 64 KiB, and 160 bytes each). Not in it are weights
  * and their cache, what products work with, pairs, circuits and results, which are the
  * caller's. With less, tl_evaluator_run() refuses. */
 tl_status tl_evaluator_bytes(const tl_model *model, size_t n_pos, size_t *out,

@@ -145,7 +145,7 @@ struct tl_backend {
                               size_t n_prompts, const tl_attention_prompt *prompts,
                               bool backward);
     /* Makes room for that many now, so that attention allocates nothing later. Without
-     * it attention makes room itself. TL_ERR_NO_MEMORY. */
+     * it attention makes room itself. 0: what is kept is given back. TL_ERR_NO_MEMORY. */
     tl_status (*reserve_attention)(tl_backend *self, size_t bytes, tl_error *err);
 
     void (*destroy)(tl_backend *self);

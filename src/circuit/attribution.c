@@ -48,6 +48,9 @@ struct tl_attribution {
      * magnitudes, are NULL if those are not wanted. */
     double *sums[TL_ATTRIBUTION_SUMS];
     size_t n_pairs;
+    size_t pass_budget; /* what the group under way leaves to passes; 0: no limit */
+    float *inputs;      /* [n_inputs, n_pos, d_model], interpolated, of the host */
+    size_t n_inputs;
 };
 
 /* One pair of the group under way. Addresses of `buffers`. */
@@ -66,6 +69,18 @@ typedef struct ig_step {
 enum { HEADS, NEURONS, HEAD_MAGNITUDES, NEURON_MAGNITUDES };
 static const char *const sum_names[TL_ATTRIBUTION_SUMS] = {
     "heads", "neurons", "head_magnitudes", "neuron_magnitudes"};
+
+static void release_inputs(tl_attribution *a)
+{
+    tl_free(a->inputs);
+    a->inputs = NULL;
+    a->n_inputs = 0;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 /* Whether head sums are kept for each of the d_head dimensions. */
 static bool keeps_dims(const tl_attribution_options *o)
@@ -127,7 +142,9 @@ static size_t pair_bytes(const tl_attribution *a, size_t n_rows)
 /* Bytes of an interpolated input. */
 static size_t input_bytes(const tl_attribution *a)
 {
-    return a->n_pos * a->dims.d_model * sizeof(float);
+    return a->options.method == TL_METHOD_RELP
+               ? 0
+               : a->n_pos * a->dims.d_model * sizeof(float);
 }
 
 static tl_pass_options step_options(const tl_attribution *a)
@@ -135,7 +152,7 @@ static tl_pass_options step_options(const tl_attribution *a)
     return (tl_pass_options){
         .for_backward = true,
         .last_only = true,
-        .memory_budget = a->options.memory_budget,
+        .memory_budget = a->pass_budget,
         .backward_rule = a->options.method == TL_METHOD_RELP ? TL_BACKWARD_RELEVANCE
                                                              : TL_BACKWARD_GRADIENT,
     };
@@ -171,7 +188,13 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
                                    tl_attribution **out, tl_error *err)
 {
     tl_attribution_options o;
-    const tl_status status = take_options(options, &o, err);
+    size_t least = 0;
+    tl_status status = take_options(options, &o, err);
+    if (status == TL_OK)
+        status = tl_attribution_bytes(model, n_pos, &o, &least, err);
+    if (status == TL_OK)
+        status =
+            tl_budget_check(o.memory_budget, least, "attributing a pair", n_pos, err);
     if (status != TL_OK)
         return status;
     tl_attribution *a = tl_alloc_zero(1, sizeof *a);
@@ -221,6 +244,7 @@ void tl_attribution_destroy(tl_attribution *a)
         return;
     tl_pass_destroy(a->own_pass);
     tl_array_release(&a->buffers);
+    release_inputs(a);
     tl_arena_destroy(a->arena);
     for (size_t i = 0; i < TL_ATTRIBUTION_SUMS; i++)
         tl_free(a->sums[i]);
@@ -243,15 +267,54 @@ void tl_attribution_set_count(tl_attribution *a, size_t n_pairs)
     a->n_pairs = n_pairs;
 }
 
+/* What one step takes beside its pass. */
+static tl_batch_prompt step_prompt(const tl_attribution *a, size_t n_prefix)
+{
+    return (tl_batch_prompt){.n_pos = a->n_pos,
+                             .n_prefix = n_prefix,
+                             .table_bytes = sizeof(tl_pass_prompt) +
+                                            2 * TL_NODE_SITES * sizeof(tl_reading) +
+                                            2 * sizeof(int32_t),
+                             .buffer_bytes = input_bytes(a)};
+}
+
+/* What the budget leaves to passes beside the sums and that many bytes; 0: no limit. */
+static tl_status room_beside(const tl_attribution *a, size_t bytes, size_t *out,
+                             tl_error *err)
+{
+    return tl_pass_room(a->pass, a->options.memory_budget, sums_bytes(a) + bytes, out,
+                        err);
+}
+
+/* Pairs whose buffers take no more than half of the budget, and leave enough for a pass over
+ * one step. */
+static size_t affordable_pairs(const tl_attribution *a)
+{
+    const size_t budget = a->options.memory_budget, one = pair_bytes(a, a->n_pos),
+                 kept = TL_EXPERIMENT_BYTES + sums_bytes(a) + one;
+    size_t least = 0;
+    if (budget == 0)
+        return SIZE_MAX;
+    if (tl_attribution_bytes(a->model, a->n_pos, &a->options, &least, NULL) != TL_OK ||
+        budget / 2 <= kept || budget <= least)
+        return 1;
+    const size_t half = (budget / 2 - kept) / one, rest = (budget - least) / one;
+    return 1 + (half < rest ? half : rest);
+}
+
 size_t tl_attribution_group(const tl_attribution *a)
 {
-    size_t steps = 1;
+    enum { MOST_PAIRS = 64 }; /* the tables of a call have room for so many */
+    const tl_batch_prompt step = step_prompt(a, 0);
     const tl_pass_options options = step_options(a);
-    if (tl_pass_batch_size(a->model, &options, a->n_pos, &steps, NULL) != TL_OK)
+    size_t steps = 1, room = 0;
+    if (room_beside(a, pair_bytes(a, a->n_pos), &room, NULL) != TL_OK ||
+        tl_experiment_batch(a->model, &options, &step, room, &steps, NULL) != TL_OK)
         return 1;
-    const size_t pairs = (steps + a->options.ig_steps - 1) / a->options.ig_steps;
-    const size_t fit = SMALL_GROUP_BYTES / pair_bytes(a, a->n_pos);
-    return pairs < fit ? pairs : fit > 0 ? fit : 1;
+    const size_t pairs = (steps + a->options.ig_steps - 1) / a->options.ig_steps,
+                 fit = SMALL_GROUP_BYTES / pair_bytes(a, a->n_pos),
+                 most = smaller(MOST_PAIRS, smaller(fit, affordable_pairs(a)));
+    return pairs < most ? pairs : most > 0 ? most : 1;
 }
 
 /* ---- one group of pairs ------------------------------------------------------------ */
@@ -268,6 +331,28 @@ static size_t buffers_count(const tl_attribution *a, const tl_pair_nodes *delta)
     return gradient_count(a, delta->n_rows) + tl_pair_nodes_count(delta, &a->dims);
 }
 
+/* Tables of the passes of a group. */
+typedef struct group_tables {
+    tl_pass_prompt *prompts;
+    tl_reading *readings; /* up to 2 TL_NODE_SITES of each prompt */
+    int32_t *answers;     /* two of each */
+} group_tables;
+
+static tl_status take_tables(tl_arena *arena, size_t n_prompts, group_tables *out,
+                             tl_error *err)
+{
+    const group_tables t = {
+        .prompts = tl_arena_alloc(arena, n_prompts, sizeof *t.prompts),
+        .readings =
+            tl_arena_alloc(arena, 2 * TL_NODE_SITES * n_prompts, sizeof *t.readings),
+        .answers = tl_arena_alloc(arena, 2 * n_prompts, sizeof *t.answers)};
+    if (t.prompts == NULL || t.readings == NULL || t.answers == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass over %zu prompts",
+                       n_prompts);
+    *out = t;
+    return TL_OK;
+}
+
 /* Checks the pairs and gives them their buffers, all 0. */
 static tl_status begin_pairs(tl_attribution *a, const tl_pair *pairs, size_t n,
                              pair_buffers *of, tl_error *err)
@@ -282,7 +367,12 @@ static tl_status begin_pairs(tl_attribution *a, const tl_pair *pairs, size_t n,
             (pair_buffers){.pair = &pairs[i], .delta = tl_pair_nodes_of(&pairs[i], d)};
         count += buffers_count(a, &of[i].delta);
     }
-    const tl_status status = tl_array_reset(&a->buffers, a->model, TL_F32, count, err);
+    const size_t bytes = count * sizeof(float);
+    tl_status status =
+        room_beside(a, bytes > a->buffers.capacity ? bytes : a->buffers.capacity,
+                    &a->pass_budget, err);
+    if (status == TL_OK)
+        status = tl_array_reset(&a->buffers, a->model, TL_F32, count, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the attribution of %zu pairs", n);
     for (size_t i = 0; i < n; i++) {
@@ -299,21 +389,21 @@ static tl_status begin_pairs(tl_attribution *a, const tl_pair *pairs, size_t n,
 /* Of the counterfactuals: leaves a' in delta, and keys and values of the shared positions.
  * Of the clean prompts, then: takes a from delta. */
 static tl_status run_values(tl_attribution *a, pair_buffers *of, size_t n, bool clean,
-                            tl_pass_prompt *prompts, tl_reading *readings,
-                            tl_error *err)
+                            const group_tables *t, tl_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         tl_pair_nodes *delta = &of[i].delta;
-        prompts[i] = clean ? tl_pair_rest_prompt(&of[i].pair->clean, delta)
-                           : tl_pair_whole_prompt(&of[i].pair->counterfactual, delta);
+        t->prompts[i] = clean
+                            ? tl_pair_rest_prompt(&of[i].pair->clean, delta)
+                            : tl_pair_whole_prompt(&of[i].pair->counterfactual, delta);
         tl_pair_nodes_read(delta, clean ? TL_READ_SUBTRACT : TL_READ_COPY, false, i,
-                           delta->z, delta->mlp_post, readings + i * TL_NODE_SITES);
+                           delta->z, delta->mlp_post, t->readings + i * TL_NODE_SITES);
     }
-    const tl_pass_options options = {.readings = readings,
+    const tl_pass_options options = {.readings = t->readings,
                                      .n_readings = n * TL_NODE_SITES,
                                      .last_only = true,
-                                     .memory_budget = a->options.memory_budget};
-    return tl_pass_forward(a->pass, prompts, n, &options, err);
+                                     .memory_budget = a->pass_budget};
+    return tl_pass_forward(a->pass, t->prompts, n, &options, err);
 }
 
 /* Whether x_k is the clean prompt. */
@@ -322,19 +412,15 @@ static bool is_clean(const tl_attribution *a, size_t step)
     return a->options.ig_rule == TL_IG_RIGHT && step == a->options.ig_steps;
 }
 
-/* x_k of a pair, at the positions behind the shared prefix. */
-static tl_status step_input(const tl_attribution *a, const ig_step *s, tl_arena *arena,
-                            tl_input *out, tl_error *err)
+/* x_k of a pair, at the positions behind the shared prefix, in `x`. */
+static tl_input step_input(const tl_attribution *a, const ig_step *s, float *x)
 {
     const tl_pair *pair = s->of->pair;
-    *out = pair->clean;
+    tl_input input = pair->clean;
     if (is_clean(a, s->step))
-        return TL_OK;
+        return input;
     const size_t d_model = a->dims.d_model;
     const float *clean = pair->clean.embeds, *other = pair->counterfactual.embeds;
-    float *x = tl_arena_alloc(arena, a->n_pos * d_model, sizeof *x);
-    if (x == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an interpolated input");
     const double back = a->options.ig_rule == TL_IG_MIDPOINT ? 0.5 : 0.0;
     const double t = ((double)s->step - back) / (double)a->options.ig_steps;
     for (size_t p = s->of->delta.n_prefix; p < a->n_pos; p++) {
@@ -345,45 +431,61 @@ static tl_status step_input(const tl_attribution *a, const ig_step *s, tl_arena 
                          : (float)((double)other[i] +
                                    t * ((double)clean[i] - (double)other[i]));
     }
-    out->embeds = x;
-    return TL_OK;
+    input.embeds = x;
+    return input;
 }
 
-/* Adds the gradients of n steps, and subtracts a of those that are the clean prompt. */
-static tl_status run_steps(tl_attribution *a, const ig_step *steps, size_t n,
-                           tl_pass_prompt *prompts, tl_reading *readings,
-                           int32_t *answers, tl_error *err)
+/* Step number i of a group; the clean step of each pair is the first. */
+static ig_step step_at(const tl_attribution *a, pair_buffers *of, size_t i)
+{
+    return (ig_step){&of[i / a->options.ig_steps],
+                     a->options.ig_steps - i % a->options.ig_steps};
+}
+
+/* Adds the gradients of n steps of a group, and subtracts a of those that are the clean
+ * prompt. */
+static tl_status run_steps(tl_attribution *a, pair_buffers *group, size_t first,
+                           size_t n, const group_tables *t, tl_error *err)
 {
     tl_pass_options options = step_options(a);
-    options.readings = readings;
-    const tl_arena_mark mark = tl_arena_get_mark(a->arena);
-    tl_status status = TL_OK;
+    options.readings = t->readings;
     size_t n_readings = 0;
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
-        const pair_buffers *of = steps[i].of;
-        tl_input input;
-        status = step_input(a, &steps[i], a->arena, &input, err);
-        if (status != TL_OK)
-            break;
-        prompts[i] = tl_pair_rest_prompt(&input, &of->delta);
-        answers[i] = of->pair->answer;
-        answers[n + i] = of->pair->counterfactual_answer;
+    for (size_t i = 0; i < n; i++) {
+        const ig_step s = step_at(a, group, first + i);
+        const pair_buffers *of = s.of;
+        const tl_input input =
+            step_input(a, &s, a->inputs + i * a->n_pos * a->dims.d_model);
+        t->prompts[i] = tl_pair_rest_prompt(&input, &of->delta);
+        t->answers[i] = of->pair->answer;
+        t->answers[n + i] = of->pair->counterfactual_answer;
         tl_pair_nodes_read(&of->delta, TL_READ_ADD, true, i, of->gradient_z,
-                           of->gradient_mlp, readings + n_readings);
+                           of->gradient_mlp, t->readings + n_readings);
         n_readings += TL_NODE_SITES;
-        if (is_clean(a, steps[i].step)) {
+        if (is_clean(a, s.step)) {
             tl_pair_nodes_read(&of->delta, TL_READ_SUBTRACT, false, i, of->delta.z,
-                               of->delta.mlp_post, readings + n_readings);
+                               of->delta.mlp_post, t->readings + n_readings);
             n_readings += TL_NODE_SITES;
         }
     }
     options.n_readings = n_readings;
-    if (status == TL_OK)
-        status = tl_pass_forward(a->pass, prompts, n, &options, err);
-    if (status == TL_OK)
-        status = tl_pass_backward(a->pass, answers, answers + n, err);
-    tl_arena_rewind(a->arena, mark);
-    return status;
+    if (options.memory_budget > 0)
+        options.memory_budget -= a->n_inputs * input_bytes(a);
+    const tl_status status = tl_pass_forward(a->pass, t->prompts, n, &options, err);
+    return status == TL_OK ? tl_pass_backward(a->pass, t->answers, t->answers + n, err)
+                           : status;
+}
+
+/* Room for n interpolated inputs, which the pass makes. */
+static tl_status reserve_inputs(tl_attribution *a, size_t n, tl_error *err)
+{
+    if (a->pass_budget > 0)
+        tl_pass_shrink(a->pass, a->pass_budget - n * input_bytes(a));
+    a->inputs = tl_alloc(n, input_bytes(a));
+    if (a->inputs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu interpolated inputs",
+                       n);
+    a->n_inputs = n;
+    return TL_OK;
 }
 
 /* ---- from delta and gradient to scores --------------------------------------------- */
@@ -509,43 +611,45 @@ static tl_status add_group(tl_attribution *a, const tl_pair *pairs, size_t n,
 {
     const size_t n_steps = n * a->options.ig_steps;
     pair_buffers *of = tl_arena_alloc(a->arena, n, sizeof *of);
-    ig_step *steps = tl_arena_alloc(a->arena, n_steps, sizeof *steps);
-    tl_pass_prompt *prompts = tl_arena_alloc(a->arena, n_steps, sizeof *prompts);
-    tl_reading *readings =
-        tl_arena_alloc(a->arena, 2 * TL_NODE_SITES * n_steps, sizeof *readings);
-    int32_t *answers = tl_arena_alloc(a->arena, 2 * n_steps, sizeof *answers);
-    if (of == NULL || steps == NULL || prompts == NULL || readings == NULL ||
-        answers == NULL)
+    if (of == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a group of %zu pairs", n);
     tl_status status = begin_pairs(a, pairs, n, of, err);
-    if (status == TL_OK)
-        status = run_values(a, of, n, false, prompts, readings, err);
-    if (status == TL_OK && a->options.ig_rule == TL_IG_MIDPOINT)
-        status = run_values(a, of, n, true, prompts, readings, err);
     if (status != TL_OK)
         return status;
-
-    size_t most_rows = 0;
+    size_t least_prefix = a->n_pos;
     for (size_t i = 0; i < n; i++)
-        most_rows = of[i].delta.n_rows > most_rows ? of[i].delta.n_rows : most_rows;
-    tl_pass_options options = step_options(a);
-    const size_t buffers = a->buffers.count * sizeof(float);
-    if (options.memory_budget > buffers)
-        options.memory_budget -= buffers;
-    size_t per_pass = 1;
-    status = tl_pass_batch_size(a->model, &options, most_rows, &per_pass, err);
+        least_prefix = smaller(least_prefix, of[i].delta.n_prefix);
+    const tl_pass_options back = step_options(a), forward = {.last_only = true};
+    const tl_batch_prompt step = step_prompt(a, least_prefix),
+                          whole = {.n_pos = a->n_pos, .table_bytes = step.table_bytes};
+    size_t per_forward = 1, per_pass = 1;
+    status = tl_experiment_batch(a->model, &forward, &whole, a->pass_budget,
+                                 &per_forward, err);
+    if (status == TL_OK)
+        status =
+            tl_experiment_batch(a->model, &back, &step, a->pass_budget, &per_pass, err);
     if (status != TL_OK)
         return status;
-    /* Passes of even size; the clean step of each pair first. */
-    for (size_t i = 0; i < n_steps; i++)
-        steps[i] = (ig_step){&of[i / a->options.ig_steps],
-                             a->options.ig_steps - i % a->options.ig_steps};
+    per_forward = smaller(per_forward, n);
+    per_pass = smaller(per_pass, n_steps);
+    group_tables t = {0};
+    if ((status = take_tables(a->arena, per_pass > per_forward ? per_pass : per_forward,
+                              &t, err)) != TL_OK)
+        return status;
+    for (size_t i = 0; i < n && status == TL_OK; i += per_forward)
+        status = run_values(a, of + i, smaller(per_forward, n - i), false, &t, err);
+    const size_t n_clean = a->options.ig_rule == TL_IG_MIDPOINT ? n : 0;
+    for (size_t i = 0; i < n_clean && status == TL_OK; i += per_forward)
+        status = run_values(a, of + i, smaller(per_forward, n - i), true, &t, err);
+    if (status == TL_OK)
+        status = reserve_inputs(a, per_pass, err);
+    /* Passes of even size. */
     const size_t n_passes = (n_steps + per_pass - 1) / per_pass;
     for (size_t i = 0; i < n_passes && status == TL_OK; i++) {
         const size_t first = i * n_steps / n_passes, end = (i + 1) * n_steps / n_passes;
-        status =
-            run_steps(a, steps + first, end - first, prompts, readings, answers, err);
+        status = run_steps(a, of, first, end - first, &t, err);
     }
+    release_inputs(a);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         status = add_scores(a, &of[i], err);
         if (status == TL_OK && ++a->n_pairs % TL_ATTRIBUTION_BLOCK == 0)

@@ -26,8 +26,9 @@ typedef struct members {
 
 struct tl_evaluator {
     tl_experiment on;
-    bool run_none;    /* as in tl_evaluate_options */
-    tl_array buffers; /* of the pair under way */
+    bool run_none;      /* as in tl_evaluate_options */
+    tl_array buffers;   /* of the pair under way */
+    size_t pass_budget; /* what that leaves to passes; 0: no limit */
 };
 
 /* The runs of the clean prompt of one pair: whole, under every circuit, and under none if
@@ -36,12 +37,25 @@ typedef struct runs {
     const tl_pair *pair;
     tl_pair_nodes counterfactual;
     size_t n;
+    size_t table_bytes;   /* what tables take beside a chunk of the arena */
     tl_circuit *circuits; /* {0}: the whole model */
     members *members;
+    double *logit_diffs;
+    /* Of the pass under way. */
     tl_pass_prompt *prompts;
     tl_edit *edits; /* up to TL_NODE_SITES for each */
-    double *logit_diffs;
 } runs;
+
+/* So many circuits have room in the first chunk of the arena; more take that many bytes
+ * each, and a chunk. */
+enum { FREE_CIRCUITS = 200, CIRCUIT_BYTES = 160, CHUNK_BYTES = 64 << 10 };
+
+static size_t table_bytes(size_t n_circuits)
+{
+    return n_circuits > FREE_CIRCUITS
+               ? CHUNK_BYTES + (n_circuits - FREE_CIRCUITS) * CIRCUIT_BYTES
+               : 0;
+}
 
 tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *options,
                               tl_evaluator **out, tl_error *err)
@@ -112,6 +126,26 @@ static tl_status check_circuits(const tl_model *model, const tl_pair *pairs,
                                n_pos, pairs[p].clean.n_pos);
     }
     return TL_OK;
+}
+
+static tl_status check_budget(const tl_evaluator *e, const tl_pair *pairs,
+                              size_t n_pairs, size_t n_circuits, tl_error *err)
+{
+    tl_status status = TL_OK;
+    size_t least = 0;
+    for (size_t p = 0; p < n_pairs && e->on.memory_budget > 0; p++) {
+        const size_t n_pos = pairs[p].clean.n_pos;
+        if (p > 0 && n_pos == pairs[p - 1].clean.n_pos)
+            continue;
+        status = tl_evaluator_bytes(e->on.model, n_pos, &least, err);
+        if (status == TL_OK)
+            status =
+                tl_budget_check(e->on.memory_budget, least + table_bytes(n_circuits),
+                                "evaluating a circuit", n_pos, err);
+        if (status != TL_OK)
+            break;
+    }
+    return status;
 }
 
 static tl_status find_members(tl_evaluator *e, const tl_circuit *c, members *out,
@@ -186,7 +220,7 @@ static tl_status run_some(tl_evaluator *e, runs *r, size_t first, size_t n,
     const tl_pass_options options = {.edits = r->edits,
                                      .n_edits = n_edits,
                                      .last_only = true,
-                                     .memory_budget = e->on.memory_budget};
+                                     .memory_budget = e->pass_budget};
     tl_status status = tl_pass_forward(e->on.pass, r->prompts, n, &options, err);
     for (size_t i = 0; i < n && status == TL_OK; i++)
         status =
@@ -202,8 +236,9 @@ static tl_status run_counterfactual(tl_evaluator *e, runs *r, double *none,
     tl_pair_nodes *nodes = &r->counterfactual;
     tl_reading readings[TL_NODE_SITES];
     *nodes = tl_pair_nodes_of(r->pair, e->on.d);
-    tl_status status = tl_array_reset(&e->buffers, e->on.model, TL_F32,
-                                      tl_pair_nodes_count(nodes, e->on.d), err);
+    tl_status status =
+        tl_experiment_reset(&e->on, &e->buffers, tl_pair_nodes_count(nodes, e->on.d),
+                            r->table_bytes, &e->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
     tl_pair_nodes_place(nodes, e->on.d, &e->buffers, 0);
@@ -212,7 +247,7 @@ static tl_status run_counterfactual(tl_evaluator *e, runs *r, double *none,
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = TL_NODE_SITES,
                                      .last_only = true,
-                                     .memory_budget = e->on.memory_budget};
+                                     .memory_budget = e->pass_budget};
     const tl_pass_prompt prompt = tl_pair_whole_prompt(&r->pair->counterfactual, nodes);
     status = tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
     return status != TL_OK
@@ -229,12 +264,34 @@ static bool same_last_input(const tl_pair *pair, size_t d_model)
                   d_model * sizeof(float)) == 0;
 }
 
+/* All runs, as many in a pass as is good. */
+static tl_status run_all(tl_evaluator *e, runs *r, tl_error *err)
+{
+    const tl_pass_options plain = {.last_only = true};
+    const tl_batch_prompt one = {.n_pos = r->pair->clean.n_pos,
+                                 .n_prefix = r->counterfactual.n_prefix,
+                                 .table_bytes = sizeof *r->prompts +
+                                                TL_NODE_SITES * sizeof *r->edits};
+    size_t per_pass = 1;
+    tl_status status =
+        tl_experiment_batch(e->on.model, &plain, &one, e->pass_budget, &per_pass, err);
+    if (status != TL_OK)
+        return status;
+    per_pass = per_pass < r->n ? per_pass : r->n;
+    r->prompts = tl_arena_alloc(e->on.arena, per_pass, sizeof *r->prompts);
+    r->edits = tl_arena_alloc(e->on.arena, TL_NODE_SITES * per_pass, sizeof *r->edits);
+    if (r->prompts == NULL || r->edits == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", per_pass);
+    for (size_t i = 0; i < r->n && status == TL_OK; i += per_pass)
+        status = run_some(e, r, i, r->n - i < per_pass ? r->n - i : per_pass, err);
+    return status;
+}
+
 /* `r` has room for two more runs than circuits, which are its runs 1 ... n_circuits. */
 static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
                                size_t n_circuits, tl_evaluation *result, tl_error *err)
 {
     double none = 0.0;
-    size_t per_pass = 1;
     tl_status status = tl_pair_check(pair, pair->clean.n_pos, err);
     r->pair = pair;
     if (status == TL_OK)
@@ -243,12 +300,9 @@ static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
         return status;
     const bool run_none = e->run_none || !same_last_input(pair, e->on.d->d_model);
     r->n = 1 + n_circuits + (run_none ? 1 : 0);
-    const tl_pass_options plain = {.last_only = true,
-                                   .memory_budget = e->on.memory_budget};
-    status = tl_pass_batch_size(e->on.model, &plain, r->counterfactual.n_rows,
-                                &per_pass, err);
-    for (size_t i = 0; i < r->n && status == TL_OK; i += per_pass)
-        status = run_some(e, r, i, r->n - i < per_pass ? r->n - i : per_pass, err);
+    const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
+    status = run_all(e, r, err);
+    tl_arena_rewind(e->on.arena, mark);
     if (status != TL_OK)
         return status;
     result->clean = r->logit_diffs[0];
@@ -266,18 +320,18 @@ tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs
     const size_t most = n_circuits + 2;
     tl_status status =
         check_circuits(e->on.model, pairs, n_pairs, circuits, n_circuits, err);
+    if (status == TL_OK)
+        status = check_budget(e, pairs, n_pairs, n_circuits, err);
     if (status != TL_OK)
         return status;
     const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
     runs r = {
+        .table_bytes = table_bytes(n_circuits),
         .circuits = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.circuits),
         .members = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.members),
-        .prompts = tl_arena_alloc(e->on.arena, most, sizeof *r.prompts),
-        .edits = tl_arena_alloc(e->on.arena, TL_NODE_SITES * most, sizeof *r.edits),
         .logit_diffs = tl_arena_alloc(e->on.arena, most, sizeof *r.logit_diffs),
     };
-    if (r.circuits == NULL || r.members == NULL || r.prompts == NULL ||
-        r.edits == NULL || r.logit_diffs == NULL)
+    if (r.circuits == NULL || r.members == NULL || r.logit_diffs == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", most);
     for (size_t i = 0; i < n_circuits && status == TL_OK; i++) {
         r.circuits[1 + i] = circuits[i];

@@ -11,7 +11,8 @@
 
 struct tl_validator {
     tl_experiment on;
-    tl_array buffers; /* of the pair under way */
+    tl_array buffers;   /* of the pair under way */
+    size_t pass_budget; /* what that leaves to passes; 0: no limit */
 };
 
 tl_status tl_validator_create(tl_model *model, size_t memory_budget, tl_validator **out,
@@ -44,6 +45,11 @@ static tl_attribution_options attribution_options(size_t ig_steps, size_t budget
         .ig_steps = ig_steps, .raw_sign = true, .memory_budget = budget};
 }
 
+static size_t scores_bytes(const tl_dims *d, size_t n_pos)
+{
+    return d->n_layers * n_pos * (d->n_heads + d->d_mlp) * sizeof(float);
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -68,14 +74,26 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
         status = tl_pass_least_bytes(model, n_pos, &back, &backward, err);
     if (status != TL_OK)
         return status;
-    const size_t scores = d->n_layers * n_pos * (d->n_heads + d->d_mlp) * sizeof(float),
-                 gradients = 2 * n_pos * d->d_model * sizeof(float),
+    const size_t gradients = 2 * n_pos * d->d_model * sizeof(float),
                  effects = tl_pair_nodes_most_bytes(d, n_pos) +
                            TL_KIND_COUNT * o.n_components * sizeof(double);
     *out =
-        TL_EXPERIMENT_BYTES +
-        larger(attribution + scores, larger(gradients + backward, effects + forward));
+        TL_EXPERIMENT_BYTES + larger(attribution + scores_bytes(d, n_pos),
+                                     larger(gradients + backward, effects + forward));
     return TL_OK;
+}
+
+static tl_status check_budget(const tl_validator *v, size_t n_pos,
+                              const tl_validate_options *options, tl_error *err)
+{
+    size_t least = 0;
+    if (v->on.memory_budget == 0)
+        return TL_OK;
+    const tl_status status =
+        tl_validator_bytes(v->on.model, n_pos, options, &least, err);
+    return status == TL_OK ? tl_budget_check(v->on.memory_budget, least,
+                                             "validating a pair", n_pos, err)
+                           : status;
 }
 
 /* ---- exact effects --------------------------------------------------------------- */
@@ -136,7 +154,7 @@ static tl_status run_patched(tl_validator *v, const tl_pair *pair,
     const tl_pass_options options = {.edits = edits,
                                      .n_edits = n_edits,
                                      .last_only = true,
-                                     .memory_budget = v->on.memory_budget};
+                                     .memory_budget = v->pass_budget};
     tl_status status = tl_pass_forward(v->on.pass, prompts, n_runs, &options, err);
     for (size_t i = 0; i < n_runs && status == TL_OK; i++)
         status = tl_pass_logit_diff(v->on.pass, i, pair->answer,
@@ -144,14 +162,15 @@ static tl_status run_patched(tl_validator *v, const tl_pair *pair,
     return status;
 }
 
-/* Leaves the counterfactual values. */
-static tl_status run_counterfactual(tl_validator *v, const tl_pair *pair,
+/* Leaves the counterfactual values, beside which n effects are kept. */
+static tl_status run_counterfactual(tl_validator *v, const tl_pair *pair, size_t n,
                                     tl_pair_nodes *nodes, tl_error *err)
 {
     tl_reading readings[TL_NODE_SITES];
     *nodes = tl_pair_nodes_of(pair, v->on.d);
-    tl_status status = tl_array_reset(&v->buffers, v->on.model, TL_F32,
-                                      tl_pair_nodes_count(nodes, v->on.d), err);
+    tl_status status =
+        tl_experiment_reset(&v->on, &v->buffers, tl_pair_nodes_count(nodes, v->on.d),
+                            n * sizeof(double), &v->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
     tl_pair_nodes_place(nodes, v->on.d, &v->buffers, 0);
@@ -160,7 +179,7 @@ static tl_status run_counterfactual(tl_validator *v, const tl_pair *pair,
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = TL_NODE_SITES,
                                      .last_only = true,
-                                     .memory_budget = v->on.memory_budget};
+                                     .memory_budget = v->pass_budget};
     const tl_pass_prompt prompt = tl_pair_whole_prompt(&pair->counterfactual, nodes);
     return tl_pass_forward(v->on.pass, &prompt, 1, &options, err);
 }
@@ -170,17 +189,25 @@ tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
                                double *effects, double *clean, tl_error *err)
 {
     const size_t n_pos = pair->clean.n_pos;
+    const tl_validate_options few = {.n_components = (n + 1) / TL_KIND_COUNT};
     tl_pair_nodes nodes;
     size_t per_pass = 1;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK)
         status = check_components(v->on.d, n_pos, components, n, err);
     if (status == TL_OK)
-        status = run_counterfactual(v, pair, &nodes, err);
-    const tl_pass_options plain = {.last_only = true,
-                                   .memory_budget = v->on.memory_budget};
+        status = check_budget(v, n_pos, &few, err);
     if (status == TL_OK)
-        status = tl_pass_batch_size(v->on.model, &plain, nodes.n_rows, &per_pass, err);
+        status = run_counterfactual(v, pair, n, &nodes, err);
+    if (status != TL_OK)
+        return status;
+    const tl_pass_options plain = {.last_only = true};
+    const tl_batch_prompt one = {.n_pos = n_pos,
+                                 .n_prefix = nodes.n_prefix,
+                                 .table_bytes =
+                                     sizeof(tl_pass_prompt) + sizeof(tl_edit)};
+    status =
+        tl_experiment_batch(v->on.model, &plain, &one, v->pass_budget, &per_pass, err);
     if (status != TL_OK)
         return status;
     const tl_arena_mark mark = tl_arena_get_mark(v->on.arena);
@@ -224,11 +251,13 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
     if (status == TL_OK && ig_steps == 0)
         status = tl_fail(err, TL_ERR_ARGUMENT, "0 steps, wanted at least 1");
     if (status == TL_OK)
-        status = tl_array_reset(&v->buffers, v->on.model, TL_F32, count, err);
+        status = check_budget(v, n_pos, NULL, err);
+    if (status == TL_OK)
+        status = tl_experiment_reset(&v->on, &v->buffers, count, count * sizeof(float),
+                                     &v->pass_budget, err);
     if (status != TL_OK)
         return status;
-    const tl_arena_mark mark = tl_arena_get_mark(v->on.arena);
-    float *x = tl_arena_alloc(v->on.arena, count, sizeof *x);
+    float *x = tl_alloc(count, sizeof *x);
     if (x == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
     const tl_reading reading = {
@@ -239,7 +268,7 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
                                      .n_readings = 1,
                                      .for_backward = true,
                                      .last_only = true,
-                                     .memory_budget = v->on.memory_budget};
+                                     .memory_budget = v->pass_budget};
     double sum = 0.0, ends[2] = {0.0, 0.0}; /* LD at e' and at e */
     for (size_t k = 0; k <= ig_steps && status == TL_OK; k++) {
         const double t = (double)k / (double)ig_steps;
@@ -265,7 +294,7 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
             sum = path_sum(pair, gradient, count, sum);
         tl_arena_rewind(v->on.arena, step);
     }
-    tl_arena_rewind(v->on.arena, mark);
+    tl_free(x);
     if (status == TL_OK) {
         *attributed = sum / (double)ig_steps;
         *difference = ends[1] - ends[0];
@@ -278,11 +307,15 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
 static tl_status attribute(tl_validator *v, const tl_pair *pair, size_t steps,
                            tl_arena *arena, tl_scores *out, tl_error *err)
 {
-    const tl_attribution_options how = {
-        .ig_steps = steps, .raw_sign = true, .memory_budget = v->on.memory_budget};
+    const size_t n_pos = pair->clean.n_pos;
+    size_t budget = 0;
     tl_attribution *attribution = NULL;
-    tl_status status = tl_attribution_create_on(
-        v->on.model, v->on.pass, pair->clean.n_pos, &how, &attribution, err);
+    tl_status status =
+        tl_experiment_room(&v->on, scores_bytes(v->on.d, n_pos), &budget, err);
+    const tl_attribution_options how = attribution_options(steps, budget);
+    if (status == TL_OK)
+        status = tl_attribution_create_on(v->on.model, v->on.pass, n_pos, &how,
+                                          &attribution, err);
     if (status == TL_OK)
         status = tl_attribution_add(attribution, pair, 1, err);
     if (status == TL_OK)
@@ -307,10 +340,13 @@ static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
 {
     const size_t n = TL_KIND_COUNT * o->n_components;
     tl_status status = TL_OK;
+    tl_array_release(&v->buffers); /* the attribution has its own */
     for (size_t m = o->n_ig_steps; m-- > 0 && status == TL_OK;) {
         tl_scores scores;
-        const tl_arena_mark mark = tl_arena_get_mark(v->on.arena);
-        status = attribute(v, pair, o->ig_steps[m], v->on.arena, &scores, err);
+        tl_arena *arena = tl_arena_create();
+        if (arena == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+        status = attribute(v, pair, o->ig_steps[m], arena, &scores, err);
         for (size_t k = 0; k < TL_KIND_COUNT && m + 1 == o->n_ig_steps; k++)
             if (status == TL_OK)
                 status =
@@ -318,7 +354,7 @@ static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
                                        seed + k, components + k * o->n_components, err);
         for (size_t i = 0; i < n && status == TL_OK; i++)
             attributed[m * n + i] = score_of(&scores, &components[i]);
-        tl_arena_rewind(v->on.arena, mark);
+        tl_arena_destroy(arena);
     }
     return status;
 }
@@ -331,6 +367,8 @@ tl_status tl_validator_pair(tl_validator *v, const tl_pair *pair,
     const tl_validate_options *o = &copy;
     tl_status status =
         tl_sized_copy(options, &copy, sizeof copy, "tl_validate_options", err);
+    if (status == TL_OK)
+        status = check_budget(v, pair->clean.n_pos, o, err);
     if (status != TL_OK)
         return status;
     const size_t n = TL_KIND_COUNT * o->n_components, n_steps = o->n_ig_steps;

@@ -6,6 +6,7 @@
 #include "model/pass_private.h"
 
 #include "model/rope.h"
+#include "twinlens/alloc.h"
 
 size_t tl_batch_query_rows(const tl_pass *pass, size_t l)
 {
@@ -139,11 +140,10 @@ static size_t staging_count(const tl_pass *pass, size_t n_rows)
     return n_rows * width;
 }
 
-tl_status tl_batch_begin(tl_pass *pass, tl_error *err)
+/* Gives every table its place. On a measuring arena they are NULL. */
+static void take_tables(tl_pass *pass, tl_arena *arena, size_t n_staged)
 {
     const size_t P = pass->n_prompts, L = pass->model->spec.dims.n_layers;
-    tl_arena *arena = pass->tables;
-    tl_arena_rewind(arena, (tl_arena_mark){0});
     pass->rows = tl_arena_alloc(arena, P, sizeof *pass->rows);
     pass->last_rows = tl_arena_alloc(arena, P, sizeof *pass->last_rows);
     pass->final_rows = tl_arena_alloc(arena, P, sizeof *pass->final_rows);
@@ -151,29 +151,97 @@ tl_status tl_batch_begin(tl_pass *pass, tl_error *err)
     pass->pair_scores = tl_arena_alloc(arena, 2 * P, sizeof *pass->pair_scores);
     pass->resid = tl_arena_alloc(arena, L + 1, sizeof *pass->resid);
     pass->layers = tl_arena_alloc(arena, L, sizeof *pass->layers);
+    pass->staging = tl_arena_alloc(arena, n_staged, sizeof *pass->staging);
+}
+
+void tl_batch_release(tl_pass *pass)
+{
+    tl_arena_destroy(pass->tables);
+    tl_free(pass->table_memory);
+    pass->tables = NULL;
+    pass->table_memory = NULL;
+    pass->table_capacity = 0;
+}
+
+static size_t row_count(const tl_pass_prompt *prompt)
+{
+    return prompt->input.n_pos - (prompt->prefix != NULL ? prompt->prefix->n_pos : 0);
+}
+
+/* Rows of the batch, and of its longest prompt. */
+static size_t count_rows(tl_pass *pass)
+{
     size_t most = 0;
     pass->n_rows = 0;
-    for (size_t p = 0; p < P && pass->rows != NULL; p++) {
-        const tl_pass_prompt *prompt = &pass->prompts[p];
-        const size_t prefix = prompt->prefix != NULL ? prompt->prefix->n_pos : 0,
-                     n = prompt->input.n_pos - prefix;
-        pass->rows[p] = (tl_prompt_rows){pass->n_rows, n, prompt->input.n_pos, prefix};
+    for (size_t p = 0; p < pass->n_prompts; p++) {
+        const size_t n = row_count(&pass->prompts[p]);
         pass->n_rows += n;
         most = n > most ? n : most;
     }
-    const size_t count = staging_count(pass, most);
-    pass->staging = tl_arena_alloc(arena, count, sizeof *pass->staging);
-    if (pass->rows == NULL || pass->last_rows == NULL || pass->final_rows == NULL ||
-        pass->attention == NULL || pass->pair_scores == NULL || pass->resid == NULL ||
-        pass->layers == NULL || pass->staging == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
-                       P);
-    for (size_t p = 0; p < P; p++) {
-        const tl_prompt_rows *r = &pass->rows[p];
-        pass->last_rows[p] = (uint32_t)(r->first + r->n - 1);
+    return most;
+}
+
+static void place_rows(tl_pass *pass)
+{
+    for (size_t p = 0, first = 0; p < pass->n_prompts; p++) {
+        const size_t n = row_count(&pass->prompts[p]),
+                     n_pos = pass->prompts[p].input.n_pos;
+        pass->rows[p] = (tl_prompt_rows){first, n, n_pos, n_pos - n};
+        first += n;
+        pass->last_rows[p] = (uint32_t)(first - 1);
         pass->final_rows[p] =
             pass->options.last_only ? (uint32_t)p : pass->last_rows[p];
     }
+}
+
+/* Bytes of the tables, and how much memory an arena needs for them. */
+static tl_status measure_tables(tl_pass *pass, size_t n_staged, size_t *bytes,
+                                size_t *to_borrow, tl_error *err)
+{
+    tl_arena *measuring = tl_arena_create_measuring();
+    if (measuring == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
+    take_tables(pass, measuring, n_staged);
+    *bytes = tl_arena_peak(measuring);
+    *to_borrow = tl_arena_bytes_to_borrow(measuring);
+    tl_arena_destroy(measuring);
+    return TL_OK;
+}
+
+/* An arena that just holds the tables; its memory is kept while it is enough, and within a
+ * budget no more than enough. */
+static tl_status reserve_tables(tl_pass *pass, size_t bytes, tl_error *err)
+{
+    if (bytes > pass->table_capacity ||
+        (pass->options.memory_budget > 0 && bytes < pass->table_capacity)) {
+        tl_batch_release(pass);
+        pass->table_memory = tl_alloc(bytes, 1);
+        pass->table_capacity = pass->table_memory != NULL ? bytes : 0;
+    }
+    if (pass->tables == NULL && pass->table_memory != NULL)
+        pass->tables = tl_arena_create_over(pass->table_memory, pass->table_capacity);
+    if (pass->tables == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
+                       pass->n_prompts);
+    tl_arena_rewind(pass->tables, (tl_arena_mark){0});
+    return TL_OK;
+}
+
+tl_status tl_batch_begin(tl_pass *pass, bool plan_only, tl_error *err)
+{
+    const size_t n_staged = staging_count(pass, count_rows(pass)),
+                 n_taken = plan_only ? 0 : n_staged;
+    size_t to_borrow = 0, bytes = 0;
+    tl_status status =
+        measure_tables(pass, n_staged, &pass->table_bytes, &to_borrow, err);
+    if (status == TL_OK)
+        status = measure_tables(pass, n_taken, &bytes, &to_borrow, err);
+    if (status == TL_OK)
+        status = reserve_tables(pass, to_borrow, err);
+    if (status != TL_OK)
+        return status;
+    take_tables(pass, pass->tables, n_taken);
+    place_rows(pass);
     return TL_OK;
 }
 

@@ -158,7 +158,7 @@ static tl_status make_plan(tl_pass *pass, size_t most_kept, pass_plan *out,
                            tl_error *err)
 {
     const size_t budget = pass->options.memory_budget,
-                 others = tl_arena_used(pass->tables) + attention_bytes(pass);
+                 others = pass->table_bytes + attention_bytes(pass);
     size_t all = 0;
     for (size_t kept = pass->options.for_backward ? most_kept : 0;; kept--) {
         tl_arena *arena = tl_arena_create_measuring();
@@ -171,7 +171,7 @@ static tl_status make_plan(tl_pass *pass, size_t most_kept, pass_plan *out,
         tl_arena_destroy(arena);
         all = slab > SIZE_MAX - others ? SIZE_MAX : slab + others;
         if (budget == 0 || all <= budget) {
-            *out = (pass_plan){all, real, others - tl_arena_used(pass->tables)};
+            *out = (pass_plan){all, real, others - pass->table_bytes};
             return TL_OK;
         }
         if (kept == 0)
@@ -183,7 +183,20 @@ static tl_status make_plan(tl_pass *pass, size_t most_kept, pass_plan *out,
                    pass->n_rows, pass->n_prompts, mebibytes(all), mebibytes(budget));
 }
 
-static void release_slab(tl_pass *pass)
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What the pass has of the backend and of the host, with that much scratch at least. */
+static size_t held_bytes(const tl_pass *pass, size_t attention)
+{
+    return pass->slab_bytes + pass->table_capacity +
+           larger(attention, pass->attention_kept);
+}
+
+/* All but the tables. */
+static void give_back(tl_pass *pass)
 {
     tl_backend *b = pass->model->backend;
     tl_arena_destroy(pass->activations);
@@ -191,14 +204,20 @@ static void release_slab(tl_pass *pass)
     pass->activations = NULL;
     pass->slab = NULL;
     pass->slab_bytes = 0;
+    if (pass->attention_kept > 0)
+        b->reserve_attention(b, 0, NULL);
+    pass->attention_kept = 0;
 }
 
 /* The slab is kept from batch to batch as long as it is big enough. */
 static tl_status reserve(tl_pass *pass, const pass_plan *plan, tl_error *err)
 {
     tl_backend *b = pass->model->backend;
-    if (plan->slab > pass->slab_bytes) {
-        release_slab(pass);
+    const size_t budget = pass->options.memory_budget;
+    const bool too_large =
+        budget > 0 && held_bytes(pass, plan->attention) > larger(budget, plan->all);
+    if (plan->slab > pass->slab_bytes || too_large) {
+        give_back(pass);
         const tl_status status = b->allocate(b, plan->slab, &pass->slab, err);
         if (status != TL_OK)
             return tl_fail_while(err, status, "a pass of %.1f MiB",
@@ -214,11 +233,12 @@ static tl_status reserve(tl_pass *pass, const pass_plan *plan, tl_error *err)
     const tl_status status = b->reserve_attention(b, plan->attention, err);
     if (status != TL_OK)
         return status;
+    pass->attention_kept = larger(plan->attention, pass->attention_kept);
     if (!lay_out(pass, pass->activations))
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass of %.1f MiB",
                        mebibytes(plan->all));
-    const size_t used = tl_arena_used(pass->activations) + tl_arena_used(pass->tables) +
-                        plan->attention;
+    const size_t used =
+        tl_arena_used(pass->activations) + pass->table_bytes + plan->attention;
     pass->peak = used > pass->peak ? used : pass->peak;
     return TL_OK;
 }
@@ -226,14 +246,9 @@ static tl_status reserve(tl_pass *pass, const pass_plan *plan, tl_error *err)
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err)
 {
     tl_pass *pass = tl_alloc_zero(1, sizeof *pass);
-    tl_arena *tables = tl_arena_create();
-    if (pass == NULL || tables == NULL) {
-        tl_arena_destroy(tables);
-        tl_free(pass);
+    if (pass == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pass");
-    }
     pass->model = model;
-    pass->tables = tables;
     *out = pass;
     return TL_OK;
 }
@@ -242,8 +257,8 @@ void tl_pass_destroy(tl_pass *pass)
 {
     if (pass == NULL)
         return;
-    release_slab(pass);
-    tl_arena_destroy(pass->tables);
+    give_back(pass);
+    tl_batch_release(pass);
     tl_free(pass);
 }
 
@@ -252,12 +267,12 @@ static tl_status plan_bytes(const tl_model *model, const size_t *n_pos,
                             const tl_pass_options *options, size_t budget,
                             size_t most_kept, size_t *out, tl_error *err)
 {
-    tl_pass pass = {.n_prompts = n_prompts, .tables = tl_arena_create()};
+    tl_pass pass = {.n_prompts = n_prompts};
     tl_pass_prompt *prompts = tl_alloc_zero(n_prompts, sizeof *prompts);
     tl_prefix *prefixes = tl_alloc_zero(n_prompts, sizeof *prefixes);
     pass_plan plan = {0};
     tl_status status = TL_OK;
-    if (pass.tables == NULL || prompts == NULL || prefixes == NULL) {
+    if (prompts == NULL || prefixes == NULL) {
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
         goto done;
     }
@@ -270,14 +285,14 @@ static tl_status plan_bytes(const tl_model *model, const size_t *n_pos,
     pass.prompts = prompts;
     pass.options = *options;
     pass.options.memory_budget = budget;
-    if ((status = tl_batch_begin(&pass, err)) == TL_OK)
+    if ((status = tl_batch_begin(&pass, true, err)) == TL_OK)
         status = make_plan(&pass, most_kept, &plan, err);
     if (status == TL_OK)
         *out = plan.all;
 done:
     tl_free(prefixes);
     tl_free(prompts);
-    tl_arena_destroy(pass.tables);
+    tl_batch_release(&pass);
     return status;
 }
 
@@ -307,9 +322,10 @@ tl_status tl_pass_least_bytes(const tl_model *model, size_t n_pos,
 
 void tl_pass_shrink(tl_pass *pass, size_t bytes)
 {
-    if (pass->slab_bytes + tl_arena_used(pass->tables) <= bytes)
+    if (held_bytes(pass, 0) <= bytes)
         return;
-    release_slab(pass);
+    give_back(pass);
+    tl_batch_release(pass);
     pass->ready = pass->can_go_back = false;
 }
 
@@ -341,7 +357,7 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     pass_plan plan;
     if ((status = tl_readings_check(pass->model, prompts, n_prompts, &pass->options,
                                     err)) != TL_OK ||
-        (status = tl_batch_begin(pass, err)) != TL_OK ||
+        (status = tl_batch_begin(pass, false, err)) != TL_OK ||
         (status = make_plan(pass, pass->model->spec.dims.n_layers, &plan, err)) !=
             TL_OK ||
         (status = reserve(pass, &plan, err)) != TL_OK ||

@@ -41,7 +41,11 @@ struct tl_pass {
     void *slab; /* memory of the backend, kept from batch to batch while it suffices */
     size_t slab_bytes;
     tl_arena *activations; /* over the slab */
-    tl_arena *tables;      /* of the host */
+    void *table_memory;    /* of the host, kept like the slab */
+    size_t table_capacity;
+    size_t table_bytes;    /* that the batch under way takes of it */
+    tl_arena *tables;      /* over it */
+    size_t attention_kept; /* the most that the backend was asked for */
     size_t peak;
     bool ready, can_go_back;
 
@@ -116,8 +120,11 @@ void tl_batch_collect(const tl_pass *pass, size_t l, const tl_layer *y);
 tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts,
                          tl_error *err);
 
-/* Tables of the host for pass->prompts, and the rows of each. TL_ERR_NO_MEMORY. */
-tl_status tl_batch_begin(tl_pass *pass, tl_error *err);
+/* Tables of the host for pass->prompts, and the rows of each; for a plan without what is
+ * staged, which only counts. TL_ERR_NO_MEMORY. */
+tl_status tl_batch_begin(tl_pass *pass, bool plan_only, tl_error *err);
+/* Frees the tables. */
+void tl_batch_release(tl_pass *pass);
 
 /* Rotary tables and the first residual stream. TL_ERR_BACKEND. */
 tl_status tl_batch_fill(tl_pass *pass, tl_error *err);

@@ -80,7 +80,7 @@ static bool runs_text(tl_align with)
 
 static size_t data_of(const tl_span *span)
 {
-    return span->data_end - span->data_begin;
+    return span->data_end > span->data_begin ? span->data_end - span->data_begin : 0;
 }
 
 /* Room for the pairs that have been added: the list doubles when it is full. */
@@ -105,6 +105,12 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Rows of the unembedding, of the host, until they are where they are wanted. */
+static size_t looked_up_bytes(tl_align with, const tl_dims *d, size_t n_text)
+{
+    return runs_text(with) ? 0 : n_text * d->d_model * sizeof(float);
+}
+
 /* Bytes of states to unit length, and of the products of one with those of either text. */
 static size_t unit_bytes(const tl_dims *d, size_t n_image, size_t n_text,
                          size_t n_other)
@@ -123,7 +129,7 @@ tl_status tl_alignment_bytes(const tl_model *model, tl_align with, const tl_span
                  n_image = data_of(image),
                  text_states = (runs_text(with) ? d->n_layers : 1) * n_text * row,
                  image_states = d->n_layers * n_image * row,
-                 looked_up = runs_text(with) ? 0 : n_text * row;
+                 looked_up = looked_up_bytes(with, d, n_text);
     size_t both = 0, alone = 0;
     tl_status status =
         tl_pass_bytes(model, n_pos, NULL, runs_text(with) ? 2 : 1, NULL, &both, err);
@@ -186,18 +192,20 @@ static tl_status look_up_text(tl_alignment *a, const tl_parallel *pair, pair_sta
 {
     const prompt_states *text = &s->of[TL_TEXT];
     const size_t count = text->n * a->on.d->d_model;
-    float *rows = tl_arena_alloc(a->on.arena, count, sizeof *rows);
+    float *rows = tl_alloc(count, sizeof *rows);
     if (rows == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu tokens", text->n);
-    const tl_status status = tl_model_unembedding(
+    tl_status status = tl_model_unembedding(
         a->on.model, pair->text_ids + pair->text_span.data_begin, text->n, rows, err);
-    return status != TL_OK ? status
-                           : tl_array_upload(&s->values, text->first, count, rows, err);
+    if (status == TL_OK)
+        status = tl_array_upload(&s->values, text->first, count, rows, err);
+    tl_free(rows);
+    return status;
 }
 
 /* Runs what has to be run, and fills s->values. */
-static tl_status run_pair(tl_alignment *a, const tl_parallel *pair, pair_states *s,
-                          tl_error *err)
+static tl_status run_pair(tl_alignment *a, const tl_parallel *pair, size_t budget,
+                          pair_states *s, tl_error *err)
 {
     tl_pass_prompt prompts[TL_MODALITY_COUNT];
     tl_reading readings[TL_MODALITY_COUNT];
@@ -214,7 +222,8 @@ static tl_status run_pair(tl_alignment *a, const tl_parallel *pair, pair_states 
                                    .to = tl_array_f32(&s->values, s->of[m].first)};
         n++;
     }
-    const tl_pass_options options = {.readings = readings, .n_readings = n};
+    const tl_pass_options options = {
+        .readings = readings, .n_readings = n, .memory_budget = budget};
     tl_status status =
         n > 0 ? tl_pass_forward(a->on.pass, prompts, n, &options, err) : TL_OK;
     if (status == TL_OK && !is_run(a, TL_TEXT))
@@ -222,56 +231,78 @@ static tl_status run_pair(tl_alignment *a, const tl_parallel *pair, pair_states 
     return status;
 }
 
-/* Bytes of the pass that runs them. */
+/* Bytes of the pass that runs them, and of the tokens that are looked up after it. */
 static tl_status pass_bytes(const tl_alignment *a, const tl_parallel *pair,
                             const pair_states *s, size_t *out, tl_error *err)
 {
-    size_t n_pos[TL_MODALITY_COUNT], n = 0;
+    size_t n_pos[TL_MODALITY_COUNT], n = 0, bytes = 0;
     for (int m = 0; m < TL_MODALITY_COUNT; m++)
         if (s->of[m].n > 0 && is_run(a, (tl_modality)m))
             n_pos[n++] = input_of(pair, (tl_modality)m)->n_pos;
-    *out = 0;
-    return n > 0 ? tl_pass_bytes(a->on.model, n_pos, NULL, n, NULL, out, err) : TL_OK;
+    const tl_status status =
+        n > 0 ? tl_pass_bytes(a->on.model, n_pos, NULL, n, NULL, &bytes, err) : TL_OK;
+    if (status == TL_OK)
+        *out = bytes + looked_up_bytes(a->with, a->on.d, s->of[TL_TEXT].n);
+    return status;
 }
 
-/* Drops kept states, but not those of pairs i and j, until so many bytes fit. */
-static tl_status make_room(tl_alignment *a, size_t bytes, size_t i, size_t j,
-                           tl_error *err)
+/* Bytes that stay from the first pair to the last, with the states that are kept. */
+static size_t held_bytes(const tl_alignment *a)
+{
+    return sums_bytes(a->on.d) + a->room * sizeof *a->pairs + a->kept_bytes;
+}
+
+static void drop(tl_alignment *a, size_t k)
+{
+    a->kept_bytes -= a->pairs[k].values.capacity;
+    tl_array_release(&a->pairs[k].values);
+}
+
+/* Makes room for `others` bytes and a pass of so many: drops kept states, but not those of
+ * pairs i and j, until they fit. *room receives what the pass may use; with a pass of 0 there
+ * is none. */
+static tl_status make_room(tl_alignment *a, size_t others, size_t pass, size_t i,
+                           size_t j, size_t *room, tl_error *err)
 {
     const size_t budget = a->on.memory_budget;
+    size_t bytes = TL_EXPERIMENT_BYTES;
+    if (!tl_size_muladd(others, 1, &bytes) || !tl_size_muladd(pass, 1, &bytes))
+        bytes = SIZE_MAX / 2;
     for (size_t k = a->n_pairs;
-         k-- > 0 && budget > 0 && a->kept_bytes + bytes > budget;)
-        if (k != i && k != j) {
-            a->kept_bytes -= a->pairs[k].values.capacity;
-            tl_array_release(&a->pairs[k].values);
-        }
-    return budget == 0 || a->kept_bytes + bytes <= budget
-               ? TL_OK
-               : tl_fail(err, TL_ERR_NO_MEMORY,
-                         "aligning a pair needs %.1f MiB, the budget is %.1f MiB",
-                         (double)(a->kept_bytes + bytes) / (1 << 20),
-                         (double)budget / (1 << 20));
+         k-- > 0 && budget > 0 && held_bytes(a) + bytes > budget;)
+        if (k != i && k != j)
+            drop(a, k);
+    const size_t need = held_bytes(a) + bytes;
+    if (budget > 0 && need > budget)
+        return tl_fail(err, TL_ERR_NO_MEMORY,
+                       "aligning a pair needs %.3f MiB, the budget is %.3f MiB",
+                       (double)need / (1 << 20), (double)budget / (1 << 20));
+    if (pass > 0)
+        return tl_experiment_room(&a->on, held_bytes(a) + others, room, err);
+    if (budget > 0)
+        tl_pass_shrink(a->on.pass, budget - need);
+    return TL_OK;
 }
 
-/* Runs a pair, or its text alone; `others` bytes are needed at the same time. */
+/* Runs a pair, or its text alone; `others` bytes are there at the same time. */
 static tl_status make_states(tl_alignment *a, const tl_parallel *pair, bool with_image,
                              size_t others, size_t i, size_t j, pair_states *out,
                              tl_error *err)
 {
     pair_states s;
-    size_t count = 0, bytes = 0;
+    size_t count = 0, bytes = 0, room = 0;
     tl_status status = place_states(a, pair, with_image, &s, &count, err);
     if (status == TL_OK)
         status = pass_bytes(a, pair, &s, &bytes, err);
     if (status == TL_OK)
-        status = make_room(a, bytes + count * sizeof(float) + others, i, j, err);
+        status = make_room(a, count * sizeof(float) + others, bytes, i, j, &room, err);
     if (status == TL_OK)
         status = tl_array_init(a->on.model, TL_F32, count, &s.values, err);
     if (status != TL_OK)
         return status;
-    const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
-    status = run_pair(a, pair, &s, err);
-    tl_arena_rewind(a->on.arena, mark);
+    if (room > 0) /* after the pass, its memory is still there */
+        room -= looked_up_bytes(a->with, a->on.d, s.of[TL_TEXT].n);
+    status = run_pair(a, pair, room, &s, err);
     if (status == TL_OK)
         *out = s;
     else
@@ -312,18 +343,49 @@ static tl_status add_to_means(tl_alignment *a, const pair_states *s, tl_error *e
     return status;
 }
 
+static tl_status check_budget(const tl_alignment *a, const tl_parallel *pair,
+                              tl_error *err)
+{
+    const tl_span text = {pair->text.n_pos, pair->text_span.data_begin,
+                          pair->text_span.data_end},
+                  image = {pair->image.n_pos, pair->image_span.data_begin,
+                           pair->image_span.data_end};
+    size_t least = 0;
+    if (a->on.memory_budget == 0)
+        return TL_OK;
+    const tl_status status = tl_alignment_bytes(a->on.model, a->with, &text, &image,
+                                                a->n_pairs + 1, &least, err);
+    return status == TL_OK ? tl_budget_check(a->on.memory_budget, least,
+                                             "aligning an image", image.n_pos, err)
+                           : status;
+}
+
+/* Twice the room for pairs; for a moment the old list is there as well. */
+static tl_status grow_list(tl_alignment *a, tl_error *err)
+{
+    const size_t room = a->room > 0 ? 2 * a->room : FIRST_ROOM;
+    size_t rest = 0;
+    const tl_status status =
+        make_room(a, room * sizeof *a->pairs, 0, SIZE_MAX, SIZE_MAX, &rest, err);
+    if (status != TL_OK)
+        return status;
+    pair_states *pairs = tl_realloc(a->pairs, a->n_pairs, room, sizeof *pairs);
+    if (pairs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", room);
+    a->pairs = pairs;
+    a->room = room;
+    return TL_OK;
+}
+
 tl_status tl_alignment_add(tl_alignment *a, const tl_parallel *pair, tl_error *err)
 {
-    if (a->n_pairs == a->room) {
-        const size_t room = a->room > 0 ? 2 * a->room : FIRST_ROOM;
-        pair_states *pairs = tl_realloc(a->pairs, a->n_pairs, room, sizeof *pairs);
-        if (pairs == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", room);
-        a->pairs = pairs;
-        a->room = room;
-    }
+    tl_status status = check_budget(a, pair, err);
+    if (status == TL_OK && a->n_pairs == a->room)
+        status = grow_list(a, err);
+    if (status != TL_OK)
+        return status;
     pair_states *s = &a->pairs[a->n_pairs];
-    tl_status status = make_states(a, pair, true, 0, SIZE_MAX, SIZE_MAX, s, err);
+    status = make_states(a, pair, true, 0, SIZE_MAX, SIZE_MAX, s, err);
     if (status != TL_OK)
         return status;
     a->kept_bytes += s->values.capacity;
@@ -427,21 +489,22 @@ static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t
     return TL_OK;
 }
 
+/* `u` has no rows yet, and has none when this is over. */
 static tl_status compare(tl_alignment *a, unit_rows *u, tl_alignment_values *out,
                          tl_error *err)
 {
-    const size_t n_text = count_of(u, TEXT), n_other = count_of(u, OTHER);
-    u->products = tl_arena_alloc(a->on.arena, n_text > n_other ? n_text : n_other,
-                                 sizeof *u->products);
-    bool whole = u->products != NULL;
-    for (size_t p = 0; p < COMPARED; p++) {
-        u->rows[p] = tl_arena_alloc(a->on.arena, count_of(u, p) * a->on.d->d_model,
-                                    sizeof *u->rows[p]);
-        whole = whole && u->rows[p] != NULL;
-    }
-    if (!whole)
+    const size_t width = a->on.d->d_model;
+    double *units = tl_alloc(
+        unit_bytes(a->on.d, count_of(u, IMAGE), count_of(u, TEXT), count_of(u, OTHER)),
+        1);
+    if (units == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare %zu tokens",
                        count_of(u, IMAGE));
+    u->products = units;
+    for (size_t p = 0; p < COMPARED; p++) {
+        u->rows[p] = u->products;
+        u->products += count_of(u, p) * width;
+    }
     tl_status status = TL_OK;
     for (size_t l = 0; l < a->on.d->n_layers && status == TL_OK; l++) {
         const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
@@ -451,6 +514,7 @@ static tl_status compare(tl_alignment *a, unit_rows *u, tl_alignment_values *out
                                    out->centred_other, err);
         tl_arena_rewind(a->on.arena, mark);
     }
+    tl_free(units);
     return status;
 }
 
@@ -465,26 +529,34 @@ tl_status tl_alignment_measure(tl_alignment *a, size_t i, const tl_parallel *pai
         (!tl_alignment_keeps(a, j) && other == NULL))
         return tl_fail(err, TL_ERR_ARGUMENT,
                        "pair %zu or %zu is not kept, and was not given", i, j);
-    const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
     pair_states of_pair = {0}, of_other = {0};
     unit_rows u = {.from = {&a->pairs[i], &a->pairs[i], &a->pairs[j]}};
     const size_t units =
         unit_bytes(a->on.d, a->pairs[i].of[TL_IMAGE].n, a->pairs[i].of[TL_TEXT].n,
                    a->pairs[j].of[TL_TEXT].n);
-    tl_status status = make_room(a, units, i, j, err);
-    if (status == TL_OK && !tl_alignment_keeps(a, i)) {
-        status = make_states(a, pair, true, units, i, j, &of_pair, err);
+    /* What is kept of the other pair can be dropped, and its text alone be run. */
+    const size_t j_if_needed = other == NULL || i == j ? j : SIZE_MAX;
+    tl_status status = TL_OK;
+    size_t room = 0;
+    if (!tl_alignment_keeps(a, i)) {
+        status = make_states(a, pair, true, 0, i, j_if_needed, &of_pair, err);
         u.from[IMAGE] = u.from[TEXT] = &of_pair;
     }
+    if (status == TL_OK)
+        status = make_room(a, of_pair.values.capacity + units, 0, i, j_if_needed, &room,
+                           err);
     if (status == TL_OK && !tl_alignment_keeps(a, j)) {
-        status = make_states(a, other, false, units + of_pair.values.capacity, i, j,
-                             &of_other, err);
+        status =
+            make_states(a, other, false, of_pair.values.capacity, i, j, &of_other, err);
         u.from[OTHER] = &of_other;
     }
+    if (status == TL_OK)
+        status =
+            make_room(a, of_pair.values.capacity + of_other.values.capacity + units, 0,
+                      i, j, &room, err);
     if (status == TL_OK)
         status = compare(a, &u, out, err);
     tl_array_release(&of_other.values);
     tl_array_release(&of_pair.values);
-    tl_arena_rewind(a->on.arena, mark);
     return status;
 }

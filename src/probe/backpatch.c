@@ -32,8 +32,9 @@ tl_status tl_backpatch_check(const tl_backpatch_cell *c, size_t n_layers, tl_err
 
 struct tl_backpatcher {
     tl_experiment on;
-    tl_array clean;  /* of the prompt under way: states, keys and values */
-    tl_array states; /* of the cells under way */
+    tl_array clean;     /* of the prompt under way: states, keys and values */
+    tl_array states;    /* of the cells under way */
+    size_t pass_budget; /* what these leave to passes; 0: no limit */
 };
 
 tl_status tl_backpatcher_create(tl_model *model, size_t memory_budget,
@@ -60,21 +61,47 @@ void tl_backpatcher_destroy(tl_backpatcher *b)
     tl_free(b);
 }
 
+/* What one cell reads and writes. */
+static size_t states_bytes(const tl_dims *d, size_t n_data, size_t window)
+{
+    const size_t layers = window < d->n_layers ? window : d->n_layers;
+    return 2 * layers * n_data * d->d_model * sizeof(float);
+}
+
+static size_t most_window(const tl_backpatch_cell *cells, size_t n_cells)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < n_cells; i++)
+        most = cells[i].window > most ? cells[i].window : most;
+    return most;
+}
+
 tl_status tl_backpatcher_bytes(const tl_model *model, size_t n_pos, size_t n_data,
                                size_t window, size_t *out, tl_error *err)
 {
     const tl_dims *d = tl_model_dims(model);
-    const size_t layers = window < d->n_layers ? window : d->n_layers,
-                 before = n_data < n_pos ? n_pos - n_data : 0;
+    const size_t before = n_data < n_pos ? n_pos - n_data : 0;
     size_t pass = 0;
     const tl_status status = tl_pass_least_bytes(model, n_pos, NULL, &pass, err);
     if (status == TL_OK)
         *out = TL_EXPERIMENT_BYTES +
-               (d->n_layers * n_pos * d->d_model + 2 * tl_prefix_count(d, before) +
-                2 * layers * n_data * d->d_model) *
+               (d->n_layers * n_pos * d->d_model + 2 * tl_prefix_count(d, before)) *
                    sizeof(float) +
-               pass;
+               states_bytes(d, n_data, window) + pass;
     return status;
+}
+
+static tl_status check_budget(const tl_backpatcher *b, size_t n_pos, size_t n_data,
+                              size_t window, tl_error *err)
+{
+    size_t least = 0;
+    if (b->on.memory_budget == 0)
+        return TL_OK;
+    const tl_status status =
+        tl_backpatcher_bytes(b->on.model, n_pos, n_data, window, &least, err);
+    return status == TL_OK ? tl_budget_check(b->on.memory_budget, least,
+                                             "back-patching a prompt", n_pos, err)
+                           : status;
 }
 
 /* ---- the clean run --------------------------------------------------------------- */
@@ -101,8 +128,9 @@ static tl_status run_clean(tl_backpatcher *b, patch_prompt *p, double *logits,
     const tl_dims *d = b->on.d;
     const size_t count = d->n_layers * p->input->n_pos * d->d_model,
                  prefix_count = tl_prefix_count(d, p->prefix.n_pos);
-    tl_status status =
-        tl_array_reset(&b->clean, b->on.model, TL_F32, count + 2 * prefix_count, err);
+    tl_array_release(&b->states);
+    tl_status status = tl_experiment_reset(&b->on, &b->clean, count + 2 * prefix_count,
+                                           0, &b->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the clean states");
     p->resid = tl_array_f32(&b->clean, 0);
@@ -110,7 +138,7 @@ static tl_status run_clean(tl_backpatcher *b, patch_prompt *p, double *logits,
     p->prefix.v = tl_array_f32(&b->clean, count + prefix_count);
     const tl_reading reading = {.at = {.site = TL_SITE_RESID_POST}, .to = p->resid};
     const tl_pass_options options = {
-        .readings = &reading, .n_readings = 1, .memory_budget = b->on.memory_budget};
+        .readings = &reading, .n_readings = 1, .memory_budget = b->pass_budget};
     const tl_pass_prompt prompt = {.input = *p->input,
                                    .collect = p->prefix.n_pos > 0 ? &p->prefix : NULL};
     status = tl_pass_forward(b->on.pass, &prompt, 1, &options, err);
@@ -172,7 +200,8 @@ static tl_status begin_runs(tl_backpatcher *b, const patch_prompt *p, patch_run 
         runs[i].written = all + layer_count(&runs[i]) * count;
         all += 2 * layer_count(&runs[i]) * count;
     }
-    const tl_status status = tl_array_reset(&b->states, b->on.model, TL_F32, all, err);
+    const tl_status status = tl_experiment_reset(
+        &b->on, &b->states, all, b->clean.capacity, &b->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "%zu back-patched runs", n);
     for (size_t i = 0; i < n; i++)
@@ -261,7 +290,7 @@ static tl_status run_once(tl_backpatcher *b, const patch_prompt *p, patch_run *r
                                .edits = edits,
                                .last_only = last_only,
                                .first_layer = runs[0].first + 1,
-                               .memory_budget = b->on.memory_budget};
+                               .memory_budget = b->pass_budget};
     for (size_t i = 0; i < n; i++) {
         keep_layers_below(b, p, &runs[i]);
         prompts[i] =
@@ -318,12 +347,19 @@ static tl_status run_cells(tl_backpatcher *b, const patch_prompt *p,
                            const tl_backpatch_cell *cells, size_t n_cells,
                            const double *clean, double *patched, tl_error *err)
 {
-    size_t most_times = 0, per_pass = 1;
+    size_t most_times = 0, per_pass = 1, room = 0;
     for (size_t i = 0; i < n_cells; i++)
         most_times = cells[i].times > most_times ? cells[i].times : most_times;
-    const tl_pass_options plain = {.memory_budget = b->on.memory_budget};
-    tl_status status = tl_pass_batch_size(
-        b->on.model, &plain, p->input->n_pos - p->prefix.n_pos, &per_pass, err);
+    const tl_pass_options plain = {.readings = NULL};
+    const tl_batch_prompt one = {
+        .n_pos = p->input->n_pos,
+        .n_prefix = p->prefix.n_pos,
+        .table_bytes = sizeof(patch_run) + sizeof(tl_pass_prompt) + sizeof(tl_reading) +
+                       b->on.d->n_layers * sizeof(tl_edit),
+        .buffer_bytes = states_bytes(b->on.d, p->n_data, most_window(cells, n_cells))};
+    tl_status status = tl_experiment_room(&b->on, b->clean.capacity, &room, err);
+    if (status == TL_OK)
+        status = tl_experiment_batch(b->on.model, &plain, &one, room, &per_pass, err);
     if (status != TL_OK)
         return status;
     patch_run *runs = tl_arena_alloc(b->on.arena, per_pass, sizeof *runs);
@@ -362,6 +398,9 @@ tl_status tl_backpatcher_run(tl_backpatcher *b, const tl_input *input,
                     "the data are positions %zu to %zu of %zu, wanted some, and not "
                     "the last",
                     data_begin, data_end, input->n_pos);
+    if (status == TL_OK)
+        status = check_budget(b, input->n_pos, data_end - data_begin,
+                              most_window(cells, n_cells), err);
     if (status != TL_OK)
         return status;
     patch_prompt p = {.input = input,

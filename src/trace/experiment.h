@@ -18,11 +18,13 @@
 #define TWINLENS_TRACE_EXPERIMENT_H
 
 #include "twinlens/arena.h"
+#include "twinlens/array.h"
 #include "twinlens/pass.h"
 
-/* What an experiment holds beside its buffers and what a pass says that it takes: itself,
- * and the tables of one call, which are a chunk of the arena. */
-enum { TL_EXPERIMENT_BYTES = 68 << 10 };
+/* What an experiment holds beside its buffers and what a pass says that it takes: itself, the
+ * tables of one call, which are a chunk of the arena, and what the plan of a pass takes
+ * for a moment. */
+enum { TL_EXPERIMENT_BYTES = 112 << 10 };
 
 typedef struct tl_experiment {
     tl_model *model;
@@ -51,5 +53,24 @@ tl_status tl_experiment_room(tl_experiment *experiment, size_t buffers, size_t *
 /* The same for a pass and a budget. */
 tl_status tl_pass_room(tl_pass *pass, size_t budget, size_t buffers, size_t *out,
                        tl_error *err);
+
+/* tl_array_reset() to so many numbers of f32, beside `others` bytes of the experiment; *room
+ * receives what a pass may use beside both, as above. */
+tl_status tl_experiment_reset(tl_experiment *experiment, tl_array *buffers,
+                              size_t count, size_t others, size_t *room, tl_error *err);
+
+/* One of the prompts of a pass: its length, how many of its leading positions are not
+ * computed, and the bytes that the experiment takes for it: of tables and of the host,
+ * and of other buffers. */
+typedef struct tl_batch_prompt {
+    size_t n_pos, n_prefix;
+    size_t table_bytes, buffer_bytes;
+} tl_batch_prompt;
+
+/* How many such prompts make a good pass within `room` bytes (0: no limit), their buffers
+ * included: 1 at least, and no more than there is room for in the tables of a call. */
+tl_status tl_experiment_batch(const tl_model *model, const tl_pass_options *options,
+                              const tl_batch_prompt *prompt, size_t room, size_t *out,
+                              tl_error *err);
 
 #endif

@@ -162,12 +162,12 @@ size_t tl_cpu_attention_units(size_t n_threads, const tl_attention *shape,
 
 tl_status tl_cpu_scratch_reserve(tl_cpu_scratch *scratch, size_t bytes, tl_error *err)
 {
-    if (scratch->bytes >= bytes)
+    if (bytes > 0 && scratch->bytes >= bytes)
         return TL_OK;
     tl_free(scratch->memory);
-    scratch->memory = tl_alloc(bytes, 1);
+    scratch->memory = bytes > 0 ? tl_alloc(bytes, 1) : NULL;
     scratch->bytes = scratch->memory != NULL ? bytes : 0;
-    return scratch->memory != NULL
+    return scratch->memory != NULL || bytes == 0
                ? TL_OK
                : tl_fail(err, TL_ERR_NO_MEMORY,
                          "no memory for attention, which works with %zu bytes", bytes);

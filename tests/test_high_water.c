@@ -1,0 +1,100 @@
+/*
+ * test_high_water.c - a budget is the truth: no experiment ever holds more than it, by the count
+ * of the allocator, and what an experiment says is the least that it can do with is enough and
+ * not much more than it takes.
+ *
+ * What is counted is what was allocated after a first run on the same model, which leaves the
+ * cache of the weights and the panels of products where they are: those are no part of a
+ * budget.
+ */
+#include "experiments.h"
+
+enum {
+    T = 32,
+    FIXED = 112 << 10, /* of tables and plans, the same for every model */
+};
+
+/* Runs once more; the most bytes that were there at a time beside what was there before. */
+static tl_status run_counted(fixture *f, experiment *run, size_t budget, outcome *out,
+                             size_t *most, tl_error *err)
+{
+    tl_alloc_reset_peak();
+    const size_t before = tl_alloc_bytes();
+    const tl_status status = run(f, budget, out, err);
+    *most = tl_alloc_peak_bytes() - before;
+    return status;
+}
+
+static void experiment_keeps_its_budget(fixture *f, size_t e)
+{
+    const char *what = experiments[e].what;
+    tl_error err = {0};
+    outcome want = {0};
+    size_t least = 0, most = 0;
+    tl_arena_rewind(f->run, (tl_arena_mark){0});
+    const tl_arena_mark empty = tl_arena_get_mark(f->run);
+    if (experiments[e].run(f, 0, &want, &err) != TL_OK ||
+        experiments[e].least(f, &least, &err) != TL_OK)
+        fail_msg("%s: %s", what, err.text);
+    unsigned char *bytes = malloc(want.n);
+    assert_non_null(bytes);
+    memcpy(bytes, want.bytes, want.n);
+    /* From exactly the least to five times as much. */
+    static const size_t eighths[] = {8, 9, 12, 20, 40};
+    for (size_t i = 0; i < sizeof eighths / sizeof *eighths; i++) {
+        const size_t budget = least / 8 * eighths[i] + least % 8;
+        outcome got = {0};
+        tl_arena_rewind(f->run, empty);
+        if (run_counted(f, experiments[e].run, budget, &got, &most, &err) != TL_OK)
+            fail_msg("%s within %zu: %s", what, budget, err.text);
+        if (got.n != want.n || memcmp(got.bytes, bytes, want.n) != 0)
+            fail_msg("%s: other bytes within a budget of %zu", what, budget);
+        if (most > budget)
+            fail_msg("%s: took %zu bytes of a budget of %zu", what, most, budget);
+        /* Beside the fixed part and what prompts may share, which the plan does not know,
+         * it is what is used. */
+        if (i == 0 && experiments[e].is_tight &&
+            (double)least > 1.15 * (double)most + FIXED)
+            fail_msg("%s: needs no less than %zu bytes and took %zu", what, least,
+                     most);
+    }
+    outcome none = {0};
+    if (run_counted(f, experiments[e].run, least - 1, &none, &most, &err) !=
+            TL_ERR_NO_MEMORY ||
+        strstr(err.text, "the budget is") == NULL || most > FIXED)
+        fail_msg("%s within %zu: %s, took %zu", what, least - 1, err.text, most);
+    free(bytes);
+}
+
+static void all_keep_their_budget(const char *folder, const char *backend, size_t side)
+{
+    fixture f = setup(folder, backend, T, DATA_BEGIN, side);
+    for (size_t e = 0; e < EXPERIMENTS; e++)
+        experiment_keeps_its_budget(&f, e);
+    teardown(&f);
+}
+
+static const char gemma[] = TWINLENS_SOURCE_DIR "/tests/data/families/gemma3";
+
+static void experiments_keep_their_budget_on_ref(void **unused)
+{
+    (void)unused;
+    all_keep_their_budget(tiny_checkpoint, "ref", SIDE);
+    all_keep_their_budget(gemma, "ref", 0);
+}
+
+static void experiments_keep_their_budget_by_default(void **unused)
+{
+    (void)unused;
+    all_keep_their_budget(tiny_checkpoint, NULL, SIDE);
+    all_keep_their_budget(gemma, NULL, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(experiments_keep_their_budget_on_ref),
+        cmocka_unit_test(experiments_keep_their_budget_by_default),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
