@@ -364,7 +364,7 @@ static void a_configuration_tells_what_the_file_has(void **unused)
     tl_error err = {0};
     tl_model *model = NULL, *without = NULL;
     assert_int_equal(tl_model_open(tiny_checkpoint, NULL, &model, &err), TL_OK);
-    assert_int_equal(tl_model_open_bare(tiny_checkpoint, &without, &err), TL_OK);
+    assert_int_equal(tl_model_open_bare(tiny_checkpoint, NULL, &without, &err), TL_OK);
     const tl_weights *w = tl_model_weights(model), *bare = tl_model_weights(without);
     assert_int_equal(bare->embed_size.parameters, w->embed_size.parameters);
     assert_int_equal(bare->decoder_size.parameters, w->decoder_size.parameters);

@@ -270,7 +270,7 @@ static tl_status add_memory(const tl_model *model, const options *o, size_t n_po
     tl_memory_plan p;
     size_t back = 0;
     const tl_pass_options pass = {.last_only = true, .for_backward = true};
-    tl_status status = tl_memory_plan_make(model, tl_backend_default(), n_pos, o->batch,
+    tl_status status = tl_memory_plan_make(model, o->settings.threads, n_pos, o->batch,
                                            pixels, &p, err);
     if (status == TL_OK)
         status = tl_memory_plan_pass(model, n_pos, o->batch, &pass, &back, err);
@@ -296,8 +296,7 @@ static tl_status add_memory(const tl_model *model, const options *o, size_t n_po
 static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_error *err)
 {
     double seconds = 0.0;
-    const double passes =
-        tl_study_forwards(tl_model_dims(model)->n_layers, STUDY_ROWS);
+    const double passes = tl_study_forwards(tl_model_dims(model)->n_layers, STUDY_ROWS);
     const tl_status status = time_forward(model, n_pos, &seconds, err);
     if (status != TL_OK)
         return status;
@@ -307,8 +306,9 @@ static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_erro
 }
 
 /* The model with its weights, if they are there; *opened is NULL if they are not. */
-static tl_status find_weights(const char *folder, tl_arena *arena, const tl_model *bare,
-                              tl_model **opened, facts *f, tl_error *err)
+static tl_status find_weights(const char *folder, const tl_model_options *how,
+                              tl_arena *arena, const tl_model *bare, tl_model **opened,
+                              facts *f, tl_error *err)
 {
     const tl_weights *w = tl_model_weights(bare);
     size_t n_files = 0, n_missing = 0;
@@ -323,7 +323,7 @@ static tl_status find_weights(const char *folder, tl_arena *arena, const tl_mode
     if (n_missing > 0 || n_files == 0)
         return TL_OK;
     /* Every tensor is found and checked. */
-    if ((status = tl_model_open(folder, NULL, opened, err)) != TL_OK)
+    if ((status = tl_model_open(folder, how, opened, err)) != TL_OK)
         return status;
     size_t parameters = 0, bytes = 0;
     count_tensors(tl_model_file(*opened), &parameters, &bytes);
@@ -361,12 +361,14 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     tl_pixels pixels = {0};
     size_t image_tokens = 0;
     const bool has_image = o->image_size != NULL;
-    tl_status status = tl_model_open_bare(folder, &bare, err);
+    const tl_model_options how = {.backend = o->settings.backend,
+                                  .n_threads = o->settings.threads};
+    tl_status status = tl_model_open_bare(folder, &how, &bare, err);
     if (status != TL_OK)
         return status;
     const tl_dims *d = tl_model_dims(bare);
     add_architecture(tl_model_spec(bare), &f);
-    status = find_weights(folder, arena, bare, &opened, &f, err);
+    status = find_weights(folder, &how, arena, bare, &opened, &f, err);
     const tl_model *model = opened != NULL ? opened : bare;
     if (status == TL_OK && has_image)
         status = add_image(o, folder, arena, &pixels, &image_tokens, &f, err);
@@ -390,7 +392,8 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     return status;
 }
 
-static const tl_taken settings[] = {{.name = "model"}, {0}};
+static const tl_taken settings[] = {
+    {.name = "model"}, {.name = "backend"}, {.name = "threads"}, {0}};
 static const tl_option own[] = {
     {.setting = {.name = "prompt-tokens",
                  .kind = TL_SETTING_COUNT,

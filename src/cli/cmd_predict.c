@@ -77,6 +77,9 @@ static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
                        n);
     tl_status status = TL_OK;
+    for (size_t i = 0; i < n; i++)
+        if (items[i].encoding.n_images > 0)
+            tl_pass_shrink(pass, 0); /* the tower wants memory as well */
     for (size_t i = 0; i < n && status == TL_OK; i++)
         status = tl_fail_while(err,
                                tl_model_input(s->model, &items[i].encoding,

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "backend/backends.h"
-#include "model/model_private.h"
+#include "model/pass_private.h"
+#include "twinlens/alloc.h"
+#include "vision/vision.h"
 
 /* What of this process is in memory; 0 when nobody tells. */
 static size_t resident_bytes(void)
@@ -62,26 +64,34 @@ static size_t pixel_count(const tl_pixels *pixels)
     return n;
 }
 
+/* Of one pass over them all bytes, and those of attention's scratch. */
+static tl_status plan_pass(const tl_model *model, size_t n_pos, size_t n_prompts,
+                           const tl_pass_options *options, size_t *all,
+                           size_t *attention, tl_error *err)
+{
+    size_t *each = tl_alloc(n_prompts, sizeof *each);
+    if (each == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan of %zu prompts",
+                       n_prompts);
+    for (size_t i = 0; i < n_prompts; i++)
+        each[i] = n_pos;
+    tl_status status = tl_pass_bytes(model, each, NULL, n_prompts, options, all, err);
+    if (status == TL_OK)
+        status =
+            tl_pass_attention_bytes(model, each, n_prompts, options, attention, err);
+    tl_free(each);
+    return status;
+}
+
 tl_status tl_memory_plan_pass(const tl_model *model, size_t n_pos, size_t n_prompts,
                               const tl_pass_options *options, size_t *out,
                               tl_error *err)
 {
-    tl_arena *arena = tl_arena_create();
-    size_t *each =
-        arena != NULL ? tl_arena_alloc(arena, n_prompts, sizeof *each) : NULL;
-    tl_status status = TL_OK;
-    if (each == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan of %zu prompts",
-                         n_prompts);
-    for (size_t i = 0; i < n_prompts && status == TL_OK; i++)
-        each[i] = n_pos;
-    if (status == TL_OK)
-        status = tl_pass_bytes(model, each, NULL, n_prompts, options, out, err);
-    tl_arena_destroy(arena);
-    return status;
+    size_t attention = 0;
+    return plan_pass(model, n_pos, n_prompts, options, out, &attention, err);
 }
 
-tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t n_pos,
+tl_status tl_memory_plan_make(const tl_model *model, size_t n_threads, size_t n_pos,
                               size_t n_prompts, const tl_pixels *pixels,
                               tl_memory_plan *out, tl_error *err)
 {
@@ -90,7 +100,8 @@ tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t
     tl_memory_plan p = {
         .weights = weight_bytes(model, has_image),
         .cache = cache_bytes(model, has_image),
-        .products = tl_memory_plan_products(model, backend, 0, has_image),
+        .products =
+            tl_memory_plan_products(model, model->backend->name, n_threads, has_image),
         .inputs =
             (n_prompts * (n_pos * d->d_model + (has_image ? pixel_count(pixels) : 0)) +
              d->n_vocab) *
@@ -98,14 +109,20 @@ tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t
         .process = resident_bytes(),
     };
     const tl_pass_options pass = {.last_only = true};
+    size_t of_pass = 0, of_tower = 0; /* attention's scratch */
     tl_status status =
-        tl_memory_plan_pass(model, n_pos, n_prompts, &pass, &p.forward, err);
+        plan_pass(model, n_pos, n_prompts, &pass, &p.forward, &of_pass, err);
     if (status == TL_OK && has_image)
         status = tl_model_vision_bytes(model, pixels, &p.vision, err);
+    if (status == TL_OK && has_image)
+        status = tl_vision_attention_bytes(model->backend, &model->spec.vision, pixels,
+                                           &of_tower, err);
     if (status != TL_OK)
         return status;
-    p.peak = p.weights + p.cache + p.products + p.inputs + p.process +
-             larger(p.vision, p.forward);
+    /* The tower and the pass do not overlap; the scratch stays, as large as the larger. */
+    p.attention = larger(of_pass, of_tower);
+    p.peak = p.weights + p.cache + p.products + p.inputs + p.process + p.attention +
+             larger(p.vision - of_tower, p.forward - of_pass);
     *out = p;
     return TL_OK;
 }

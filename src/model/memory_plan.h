@@ -10,22 +10,24 @@
 #include "twinlens/pass.h"
 
 typedef struct tl_memory_plan {
-    size_t weights;  /* mapped from the files, as far as they are read */
-    size_t cache;    /* converted weights */
-    size_t products; /* panels and tiles of a product */
-    size_t inputs;   /* pixels, and what enters the decoder */
-    size_t vision;   /* while an image becomes features */
-    size_t forward;  /* a pass over the batch */
-    size_t process;  /* the program, its libraries and tables, here and now */
-    size_t peak;     /* vision and forward do not overlap */
+    size_t weights;   /* mapped from the files, as far as they are read */
+    size_t cache;     /* converted weights */
+    size_t products;  /* panels and tiles of a product */
+    size_t inputs;    /* pixels, and what enters the decoder */
+    size_t vision;    /* while an image becomes features, with attention's scratch */
+    size_t forward;   /* a pass over the batch, with attention's scratch */
+    size_t attention; /* scratch of both, which is one memory: in the peak only once */
+    size_t process;   /* the program, its libraries and tables, here and now */
+    size_t peak;      /* vision and forward overlap in their scratch alone */
 } tl_memory_plan;
 
 /*
  * A batch of n_prompts prompts of n_pos positions, each with an image if `pixels` is not
  * NULL (its dimensions count, not its values). Of `model` the spec and the sizes of the
- * weights are read. Errors: TL_ERR_NO_MEMORY, TL_ERR_DATA.
+ * weights are read, and the backend that it was opened with. n_threads 0: all there are.
+ * Errors: TL_ERR_NO_MEMORY, TL_ERR_DATA.
  */
-tl_status tl_memory_plan_make(const tl_model *model, const char *backend, size_t n_pos,
+tl_status tl_memory_plan_make(const tl_model *model, size_t n_threads, size_t n_pos,
                               size_t n_prompts, const tl_pixels *pixels,
                               tl_memory_plan *out, tl_error *err);
 

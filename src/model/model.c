@@ -122,16 +122,21 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
     return status;
 }
 
-tl_status tl_model_open_bare(const char *path, tl_model **out, tl_error *err)
+tl_status tl_model_open_bare(const char *path, const tl_model_options *options,
+                             tl_model **out, tl_error *err)
 {
+    tl_model_options o;
     tl_model *model = NULL;
     const char *folder = NULL;
-    tl_status status = read_config(path, &model, &folder, err);
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_model_options", err);
+    if (status == TL_OK)
+        status = read_config(path, &model, &folder, err);
     if (status == TL_OK)
         status =
             tl_weights_find(&model->spec, NULL, model->arena, &model->weights, err);
     if (status == TL_OK) /* plans are made with what computes */
-        status = tl_backend_create(tl_backend_default(), 0, 0, &model->backend, err);
+        status = tl_backend_create(o.backend != NULL ? o.backend : tl_backend_default(),
+                                   o.n_threads, 0, &model->backend, err);
     if (status == TL_OK)
         *out = model;
     else

@@ -17,7 +17,8 @@ enum { TL_DEFAULT_CACHE_BYTES = 64 << 20 };
 /* A model without its weights, of a folder that need not have them: the sizes are those
  * that the configuration wants. It can be planned with and not run. Errors: those of
  * tl_model_open() but for the weights. */
-tl_status tl_model_open_bare(const char *path, tl_model **out, tl_error *err);
+tl_status tl_model_open_bare(const char *path, const tl_model_options *options,
+                             tl_model **out, tl_error *err);
 
 /* Valid as long as the model. */
 const tl_spec *tl_model_spec(const tl_model *model);

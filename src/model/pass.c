@@ -265,7 +265,7 @@ void tl_pass_destroy(tl_pass *pass)
 static tl_status plan_bytes(const tl_model *model, const size_t *n_pos,
                             const size_t *n_prefix, size_t n_prompts,
                             const tl_pass_options *options, size_t budget,
-                            size_t most_kept, size_t *out, tl_error *err)
+                            size_t most_kept, pass_plan *out, tl_error *err)
 {
     tl_pass pass = {.n_prompts = n_prompts};
     tl_pass_prompt *prompts = tl_alloc_zero(n_prompts, sizeof *prompts);
@@ -288,7 +288,7 @@ static tl_status plan_bytes(const tl_model *model, const size_t *n_pos,
     if ((status = tl_batch_begin(&pass, true, err)) == TL_OK)
         status = make_plan(&pass, most_kept, &plan, err);
     if (status == TL_OK)
-        *out = plan.all;
+        *out = plan;
 done:
     tl_free(prefixes);
     tl_free(prompts);
@@ -296,28 +296,55 @@ done:
     return status;
 }
 
-tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
-                        const size_t *n_prefix, size_t n_prompts,
-                        const tl_pass_options *options, size_t *out, tl_error *err)
+/* The plan of these prompts: that of the options' budget, or of the least that will do. */
+static tl_status plan_for(const tl_model *model, const size_t *n_pos,
+                          const size_t *n_prefix, size_t n_prompts,
+                          const tl_pass_options *options, bool least, pass_plan *out,
+                          tl_error *err)
 {
     tl_pass_options o;
     const tl_status status =
         tl_sized_copy(options, &o, sizeof o, "tl_pass_options", err);
-    return status == TL_OK
-               ? plan_bytes(model, n_pos, n_prefix, n_prompts, &o, o.memory_budget,
-                            model->spec.dims.n_layers, out, err)
-               : status;
+    return status == TL_OK ? plan_bytes(model, n_pos, n_prefix, n_prompts, &o,
+                                        least ? 0 : o.memory_budget,
+                                        least ? 0 : model->spec.dims.n_layers, out, err)
+                           : status;
+}
+
+tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
+                        const size_t *n_prefix, size_t n_prompts,
+                        const tl_pass_options *options, size_t *out, tl_error *err)
+{
+    pass_plan plan = {0};
+    const tl_status status =
+        plan_for(model, n_pos, n_prefix, n_prompts, options, false, &plan, err);
+    if (status == TL_OK)
+        *out = plan.all;
+    return status;
+}
+
+tl_status tl_pass_attention_bytes(const tl_model *model, const size_t *n_pos,
+                                  size_t n_prompts, const tl_pass_options *options,
+                                  size_t *out, tl_error *err)
+{
+    pass_plan plan = {0};
+    const tl_status status =
+        plan_for(model, n_pos, NULL, n_prompts, options, false, &plan, err);
+    if (status == TL_OK)
+        *out = plan.attention;
+    return status;
 }
 
 tl_status tl_pass_least_bytes(const tl_model *model, size_t n_pos,
                               const tl_pass_options *options, size_t *out,
                               tl_error *err)
 {
-    tl_pass_options o;
+    pass_plan plan = {0};
     const tl_status status =
-        tl_sized_copy(options, &o, sizeof o, "tl_pass_options", err);
-    return status == TL_OK ? plan_bytes(model, &n_pos, NULL, 1, &o, 0, 0, out, err)
-                           : status;
+        plan_for(model, &n_pos, NULL, 1, options, true, &plan, err);
+    if (status == TL_OK)
+        *out = plan.all;
+    return status;
 }
 
 void tl_pass_shrink(tl_pass *pass, size_t bytes)

@@ -78,6 +78,13 @@ struct tl_pass {
     float *d_z, *d_q, *d_k, *d_v;
 };
 
+/* ---- pass.c ---------------------------------------------------------------------- */
+
+/* Of tl_pass_bytes() the scratch of attention, which is the backend's. */
+tl_status tl_pass_attention_bytes(const tl_model *model, const size_t *n_pos,
+                                  size_t n_prompts, const tl_pass_options *options,
+                                  size_t *out, tl_error *err);
+
 /* ---- readings.c ------------------------------------------------------------------ */
 
 /* TL_ERR_ARGUMENT naming a reading, edit or tap of the options that makes no sense for

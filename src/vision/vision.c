@@ -155,6 +155,16 @@ tl_status tl_vision_features(tl_backend *b, const tl_vision_spec *v,
     return status;
 }
 
+tl_status tl_vision_attention_bytes(const tl_backend *b, const tl_vision_spec *v,
+                                    const tl_pixels *pixels, size_t *out, tl_error *err)
+{
+    size_t n = 0;
+    const tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n, err);
+    if (status == TL_OK)
+        *out = attention_bytes(b, v, pixels);
+    return status;
+}
+
 tl_status tl_vision_bytes(const tl_backend *b, const tl_vision_spec *v,
                           const tl_pixels *pixels, size_t *out, tl_error *err)
 {

@@ -26,5 +26,10 @@ tl_status tl_vision_features(tl_backend *backend, const tl_vision_spec *vision,
  * alone. Errors: TL_ERR_DATA, TL_ERR_NO_MEMORY. */
 tl_status tl_vision_bytes(const tl_backend *backend, const tl_vision_spec *vision,
                           const tl_pixels *pixels, size_t *out, tl_error *err);
+/* Of it the scratch of attention, which is the backend's. */
+tl_status tl_vision_attention_bytes(const tl_backend *backend,
+                                    const tl_vision_spec *vision,
+                                    const tl_pixels *pixels, size_t *out,
+                                    tl_error *err);
 
 #endif

@@ -326,5 +326,21 @@ check "and what they take" [ "$(value vision_bytes with.image)" -gt 1000 ]
 check "parts make the whole" [ "$(value predict_peak_bytes with.image)" -gt \
     $(($(value vision_bytes with.image) + $(value read_weight_bytes with.image))) ]
 
+sum_of() { for key in "${@:2}"; do value "$key" "$1"; done | awk '{ n += $1 } END { print n }'; }
+others="read_weight_bytes cache_bytes product_bytes input_bytes process_bytes"
+"$bin" inspect --model "$golden/checkpoint" --backend ref --image-size 150x61 > of.ref
+vision=$(value vision_bytes of.ref) forward=$(value forward_bytes of.ref)
+check "ref has no scratch: the larger of tower and pass is on top" [ "$(value predict_peak_bytes of.ref)" = \
+    $(($(sum_of of.ref $others) + (vision > forward ? vision : forward))) ]
+if "$bin" inspect --model "$golden/checkpoint" --backend cpu --threads 1 --image-size 150x61 > of.cpu; then
+    "$bin" inspect --model "$golden/checkpoint" --backend cpu --threads 4 --image-size 150x61 > of.four
+    check "scratch of the backend that is named" \
+        [ "$(value forward_bytes of.cpu)" -gt "$(value forward_bytes of.ref)" ]
+    check "and of its threads" [ "$(value vision_bytes of.four)" -gt "$(value vision_bytes of.cpu)" ]
+    tower=$(($(value vision_bytes of.four) - vision)) pass=$(($(value forward_bytes of.four) - forward))
+    check "one scratch for tower and pass" [ "$(value predict_peak_bytes of.four)" = \
+        $(($(sum_of of.four $others) + (vision > forward ? vision : forward) + (tower > pass ? tower : pass))) ]
+fi
+
 echo "$checked checks, $wrong wrong"
 [ $wrong -eq 0 ]
