@@ -165,8 +165,13 @@ static inline tl_status evaluate(fixture *f, size_t budget, outcome *out, tl_err
 static inline tl_status validate(fixture *f, size_t budget, outcome *out, tl_error *err)
 {
     static const size_t steps[] = {1, STEPS};
-    const tl_validate_options options = {
-        .ig_steps = steps, .n_ig_steps = 2, .n_components = COMPONENTS};
+    static const tl_attribution_options others[] = {
+        {.ig_steps = STEPS, .ig_rule = TL_IG_MIDPOINT}, {.method = TL_METHOD_RELP}};
+    const tl_validate_options options = {.ig_steps = steps,
+                                         .n_ig_steps = 2,
+                                         .n_components = COMPONENTS,
+                                         .others = others,
+                                         .n_others = 2};
     tl_validator *validator = NULL;
     tl_validation v;
     tl_status status = tl_validator_create(f->model, budget, &validator, err);
@@ -177,8 +182,8 @@ static inline tl_status validate(fixture *f, size_t budget, outcome *out, tl_err
     if (status != TL_OK)
         return status;
     keep(f, out, v.exact, v.n * sizeof *v.exact);
-    keep(f, out, v.attributed, 2 * v.n * sizeof *v.attributed);
-    keep(f, out, v.gradient, 2 * sizeof *v.gradient);
+    keep(f, out, v.attributed, 4 * v.n * sizeof *v.attributed);
+    keep(f, out, v.gradient, 4 * sizeof *v.gradient);
     keep(f, out, &v.difference, sizeof v.difference);
     return TL_OK;
 }

@@ -141,6 +141,8 @@ static void what_is_out_of_range_is_named_with_value_and_range(void **state)
         }
     }
     refused("ig-path", "half", "one of full, textonly");
+    refused("method", "lrp", "one of ig, relp");
+    refused("ig-rule", "left", "one of right, midpoint");
     refused("rope", "none", "one of mrope, sequential"); /* "seq" is not advertised */
     tl_settings settings;
     tl_error err = {0};
@@ -290,20 +292,34 @@ static void the_manifest_says_what_it_always_said(void **state)
     tl_settings_init(&settings);
     settings.backend = "cpu";
     settings.fractions = "0.05,0.5";
-    static const tl_study_key wanted[] = {
-        {"backend", "cpu"},          {"modality", "text,image"},
-        {"rope", "mrope"},           {"keep", "limited"},
-        {"prompts", "default"},      {"seed", "42"},
-        {"ig-steps", "5"},           {"ig-path", "full"},
-        {"head-reduce", "absdim"},   {"prompt-reduce", "abs"},
-        {"fractions", "0.05,0.5"},   {"pct", "exact"},
-        {"faith", "mean_ratio"},     {"threshold", "0.8"},
-        {"pictures", "4"},           {"validate", "4"},
-        {"rand-match", "whole"},     {"rand-draws", "20"},
-        {"niou", "correct"},         {"inter-rand", "valid"},
-        {"inter-draws", "5"},        {"align", "act"},
-        {"bp-filter", "none"},       {"bp-repeat", "on"},
-        {"iter-labels", "question"}, {"bp-grid", "triangle"}};
+    static const tl_study_key wanted[] = {{"backend", "cpu"},
+                                          {"modality", "text,image"},
+                                          {"rope", "mrope"},
+                                          {"keep", "limited"},
+                                          {"prompts", "default"},
+                                          {"seed", "42"},
+                                          {"method", "ig"},
+                                          {"ig-steps", "5"},
+                                          {"ig-rule", "right"},
+                                          {"ig-path", "full"},
+                                          {"head-reduce", "absdim"},
+                                          {"prompt-reduce", "abs"},
+                                          {"fractions", "0.05,0.5"},
+                                          {"pct", "exact"},
+                                          {"faith", "mean_ratio"},
+                                          {"threshold", "0.8"},
+                                          {"pictures", "4"},
+                                          {"validate", "4"},
+                                          {"rand-match", "whole"},
+                                          {"rand-draws", "20"},
+                                          {"niou", "correct"},
+                                          {"inter-rand", "valid"},
+                                          {"inter-draws", "5"},
+                                          {"align", "act"},
+                                          {"bp-filter", "none"},
+                                          {"bp-repeat", "on"},
+                                          {"iter-labels", "question"},
+                                          {"bp-grid", "triangle"}};
     assert_int_equal(tl_settings_write(&settings, arena, &keys, &n, NULL), TL_OK);
     assert_int_equal(n, sizeof wanted / sizeof *wanted);
     for (size_t i = 0; i < n; i++) {
@@ -321,13 +337,14 @@ static void score_files_say_what_scores_depend_on(void **state)
     tl_settings settings;
     const tl_study_key *keys = NULL;
     size_t n = 0;
-    static const tl_study_key wanted[] = {{"rope", "mrope"},
-                                          {"ig_steps", "5"},
-                                          {"ig_path", "textonly"},
-                                          {"head_reduce", "absdim"},
-                                          {"prompt_reduce", "abs"}};
+    static const tl_study_key wanted[] = {
+        {"rope", "mrope"},       {"method", "relp"},      {"ig_steps", "5"},
+        {"ig_rule", "midpoint"}, {"ig_path", "textonly"}, {"head_reduce", "absdim"},
+        {"prompt_reduce", "abs"}};
     tl_settings_init(&settings);
     settings.ig_path = TL_IG_TEXT_ONLY;
+    settings.method = TL_METHOD_RELP;
+    settings.ig_rule = TL_IG_MIDPOINT;
     assert_int_equal(tl_settings_write_scores(&settings, arena, &keys, &n, NULL),
                      TL_OK);
     assert_int_equal(n, sizeof wanted / sizeof *wanted);

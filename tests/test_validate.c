@@ -165,28 +165,47 @@ static void a_sample_has_the_largest_some_middling_and_some_of_all(void **state)
     assert_in_range(outside, 10, 45); /* of 80, a third */
 }
 
+/* Ways of every kind, the one that chooses the sample in the middle. */
 static void a_pair_s_validation_is_its_parts(void **state)
 {
     (void)state;
+    enum { N_WAYS = 5, N_RIGHT = 2 };
     tl_model *model = open_tiny("ref");
     tl_arena *arena = tl_arena_create();
     const tl_pair pair = make_pair(model, arena, SIDE);
     const tl_dims *d = tl_model_dims(model);
-    const size_t steps[] = {1, 3};
-    const tl_validate_options options = {
-        .ig_steps = steps, .n_ig_steps = 2, .n_components = 6};
-    tl_validation v;
+    const size_t steps[N_RIGHT] = {1, 3};
+    const tl_attribution_options ways[N_WAYS] = {
+        {.ig_steps = 1},
+        {.ig_steps = 3},
+        {.ig_steps = 3, .ig_rule = TL_IG_MIDPOINT},
+        {.method = TL_METHOD_RELP},
+        {.ig_steps = 2, .ig_rule = TL_IG_MIDPOINT}};
+    const tl_validate_options options = {.ig_steps = steps,
+                                         .n_ig_steps = N_RIGHT,
+                                         .n_components = 6,
+                                         .others = ways + N_RIGHT,
+                                         .n_others = N_WAYS - N_RIGHT},
+                              right = {.ig_steps = steps,
+                                       .n_ig_steps = N_RIGHT,
+                                       .n_components = 6},
+                              none = {.n_components = 6};
+    tl_validation v, fewer;
     tl_error err = {0};
     tl_validator *validator = make_validator(model);
-    if (tl_validator_pair(validator, &pair, &options, 11, arena, &v, &err) != TL_OK)
+    assert_int_equal(tl_validator_pair(validator, &pair, &none, 11, arena, &v, &err),
+                     TL_ERR_ARGUMENT);
+    if (tl_validator_pair(validator, &pair, &options, 11, arena, &v, &err) != TL_OK ||
+        tl_validator_pair(validator, &pair, &right, 11, arena, &fewer, &err) != TL_OK)
         fail_msg("%s", err.text);
     assert_int_equal(v.n, 12);
     double effects[12], clean, gradient, difference;
     assert_int_equal(
         tl_validator_effects(validator, &pair, v.components, 12, effects, &clean, NULL),
         TL_OK);
-    for (size_t m = 0; m < 2; m++) {
-        const tl_attribution_options how = {.ig_steps = steps[m], .raw_sign = true};
+    for (size_t m = 0; m < N_WAYS; m++) {
+        tl_attribution_options how = ways[m];
+        how.raw_sign = true;
         tl_attribution *attribution = NULL;
         tl_scores s;
         assert_int_equal(tl_attribution_create(model, T, &how, &attribution, NULL),
@@ -203,14 +222,52 @@ static void a_pair_s_validation_is_its_parts(void **state)
                              ? (double)s.heads[place * d->n_heads + c->index]
                              : (double)s.neurons[place * d->d_mlp + c->index],
                          0);
+            if (m < N_RIGHT) /* judged beside others, or not */
+                assert_close("alone", i, v.attributed[m * 12 + i],
+                             fewer.attributed[m * 12 + i], 0);
         }
         tl_attribution_destroy(attribution);
+        if (m >= N_RIGHT)
+            continue;
         assert_int_equal(tl_validator_completeness(validator, &pair, steps[m],
                                                    &gradient, &difference, NULL),
                          TL_OK);
         assert_close("gradient", m, v.gradient[m], gradient, 0);
         assert_close("difference", m, v.difference, difference, 0);
     }
+    tl_validator_destroy(validator);
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
+/* Midpoints add up with fewer steps than right ends: their error is of the second order. On
+ * a short way, since the whole way between random prompts is far from smooth. */
+static void midpoints_add_up_sooner(void **state)
+{
+    (void)state;
+    tl_model *model = open_tiny("ref");
+    tl_arena *arena = tl_arena_create();
+    tl_pair pair = make_pair(model, arena, 0);
+    const size_t count = T * tl_model_dims(model)->d_model;
+    float *near = tl_arena_alloc(arena, count, sizeof *near);
+    for (size_t i = 0; i < count; i++)
+        near[i] = pair.clean.embeds[i] +
+                  0.05f * (pair.counterfactual.embeds[i] - pair.clean.embeds[i]);
+    pair.counterfactual.embeds = near;
+    const tl_attribution_options ways[] = {{.ig_steps = 4},
+                                           {.ig_steps = 4, .ig_rule = TL_IG_MIDPOINT}};
+    const tl_validate_options options = {
+        .others = ways, .n_others = 2, .n_components = 3};
+    tl_validation v;
+    tl_error err = {0};
+    tl_validator *validator = make_validator(model);
+    if (tl_validator_pair(validator, &pair, &options, 1, arena, &v, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const double right = fabs(v.gradient[0] - v.difference),
+                 middle = fabs(v.gradient[1] - v.difference);
+    if (!(middle < right / 20.0))
+        fail_msg("midpoints miss %g by %g, right ends by %g", v.difference, middle,
+                 right);
     tl_validator_destroy(validator);
     tl_arena_destroy(arena);
     tl_model_close(model);
@@ -224,6 +281,7 @@ int main(void)
         cmocka_unit_test(components_that_are_not_there_are_refused),
         cmocka_unit_test(a_sample_has_the_largest_some_middling_and_some_of_all),
         cmocka_unit_test(a_pair_s_validation_is_its_parts),
+        cmocka_unit_test(midpoints_add_up_sooner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

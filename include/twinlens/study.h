@@ -107,7 +107,9 @@ typedef struct tl_settings {
     int rope;       /* tl_rope */
 
     /* Attribution. */
+    int method; /* tl_method; of relp the next three say nothing */
     size_t ig_steps;
+    int ig_rule;       /* tl_ig_rule */
     int ig_path;       /* tl_ig_path */
     int head_reduce;   /* tl_head_reduce */
     int prompt_reduce; /* tl_prompt_reduce */

@@ -61,19 +61,23 @@ tl_status tl_validator_completeness(tl_validator *validator, const tl_pair *pair
 tl_status tl_validate_sample(const tl_scores *scores, tl_component_kind kind, size_t n,
                              uint64_t seed, tl_component *out, tl_error *err);
 
+/* Ways to attribute: integrated gradients as published with so many steps, and others. All
+ * are judged on one sample, which the first of those with the most steps chooses. */
 typedef struct tl_validate_options {
-    size_t size;            /* sizeof(tl_validate_options); 0: that of today */
-    const size_t *ig_steps; /* ascending; the last choose the sample */
+    size_t size; /* sizeof(tl_validate_options); 0: that of today */
+    const size_t *ig_steps;
     size_t n_ig_steps;
-    size_t n_components; /* heads, and as many neurons */
+    size_t n_components;                  /* heads, and as many neurons */
+    const tl_attribution_options *others; /* their method, ig_steps and ig_rule */
+    size_t n_others;
 } tl_validate_options;
 
 typedef struct tl_validation {
     size_t n;                       /* heads, then neurons */
     const tl_component *components; /* [n] */
     const double *exact;            /* [n] */
-    const double *attributed;       /* [n_ig_steps, n], with sign */
-    const double *gradient;         /* [n_ig_steps], see tl_completeness */
+    const double *attributed;       /* [n_ig_steps + n_others, n], with sign */
+    const double *gradient;         /* [n_ig_steps + n_others], see tl_completeness */
     double difference;
 } tl_validation;
 

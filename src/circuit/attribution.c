@@ -106,8 +106,7 @@ static size_t sum_elements(const tl_attribution *a, size_t i)
     }
 }
 
-/* Relevance patching is one step, which is the clean prompt. */
-static tl_status take_options(const tl_attribution_options *given,
+tl_status tl_attribution_take(const tl_attribution_options *given,
                               tl_attribution_options *out, tl_error *err)
 {
     tl_attribution_options o;
@@ -127,6 +126,17 @@ static tl_status take_options(const tl_attribution_options *given,
     }
     *out = o;
     return TL_OK;
+}
+
+tl_backward_rule tl_attribution_rule(const tl_attribution_options *o)
+{
+    return o->method == TL_METHOD_RELP ? TL_BACKWARD_RELEVANCE : TL_BACKWARD_GRADIENT;
+}
+
+double tl_attribution_at(const tl_attribution_options *o, size_t step)
+{
+    const double back = o->ig_rule == TL_IG_MIDPOINT ? 0.5 : 0.0;
+    return ((double)step - back) / (double)o->ig_steps;
 }
 
 /* ---- how much at a time --------------------------------------------------------- */
@@ -153,8 +163,7 @@ static tl_pass_options step_options(const tl_attribution *a)
         .for_backward = true,
         .last_only = true,
         .memory_budget = a->pass_budget,
-        .backward_rule = a->options.method == TL_METHOD_RELP ? TL_BACKWARD_RELEVANCE
-                                                             : TL_BACKWARD_GRADIENT,
+        .backward_rule = tl_attribution_rule(&a->options),
     };
 }
 
@@ -173,7 +182,7 @@ tl_status tl_attribution_bytes(const tl_model *model, size_t n_pos,
 {
     tl_attribution a = {.dims = *tl_model_dims(model), .n_pos = n_pos};
     size_t pass = 0;
-    tl_status status = take_options(options, &a.options, err);
+    tl_status status = tl_attribution_take(options, &a.options, err);
     const tl_pass_options way_back = step_options(&a);
     if (status == TL_OK)
         status = tl_pass_least_bytes(model, n_pos, &way_back, &pass, err);
@@ -189,7 +198,7 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
 {
     tl_attribution_options o;
     size_t least = 0;
-    tl_status status = take_options(options, &o, err);
+    tl_status status = tl_attribution_take(options, &o, err);
     if (status == TL_OK)
         status = tl_attribution_bytes(model, n_pos, &o, &least, err);
     if (status == TL_OK)
@@ -406,23 +415,16 @@ static tl_status run_values(tl_attribution *a, pair_buffers *of, size_t n, bool 
     return tl_pass_forward(a->pass, t->prompts, n, &options, err);
 }
 
-/* Whether x_k is the clean prompt. */
-static bool is_clean(const tl_attribution *a, size_t step)
-{
-    return a->options.ig_rule == TL_IG_RIGHT && step == a->options.ig_steps;
-}
-
 /* x_k of a pair, at the positions behind the shared prefix, in `x`. */
 static tl_input step_input(const tl_attribution *a, const ig_step *s, float *x)
 {
     const tl_pair *pair = s->of->pair;
     tl_input input = pair->clean;
-    if (is_clean(a, s->step))
-        return input;
+    const double t = tl_attribution_at(&a->options, s->step);
+    if (t == 1.0)
+        return input; /* exactly the clean prompt */
     const size_t d_model = a->dims.d_model;
     const float *clean = pair->clean.embeds, *other = pair->counterfactual.embeds;
-    const double back = a->options.ig_rule == TL_IG_MIDPOINT ? 0.5 : 0.0;
-    const double t = ((double)s->step - back) / (double)a->options.ig_steps;
     for (size_t p = s->of->delta.n_prefix; p < a->n_pos; p++) {
         const bool fixed =
             a->options.ig_path == TL_IG_TEXT_ONLY && pair->clean.is_image[p];
@@ -461,7 +463,7 @@ static tl_status run_steps(tl_attribution *a, pair_buffers *group, size_t first,
         tl_pair_nodes_read(&of->delta, TL_READ_ADD, true, i, of->gradient_z,
                            of->gradient_mlp, t->readings + n_readings);
         n_readings += TL_NODE_SITES;
-        if (is_clean(a, s.step)) {
+        if (tl_attribution_at(&a->options, s.step) == 1.0) {
             tl_pair_nodes_read(&of->delta, TL_READ_SUBTRACT, false, i, of->delta.z,
                                of->delta.mlp_post, t->readings + n_readings);
             n_readings += TL_NODE_SITES;

@@ -40,6 +40,18 @@ void tl_pair_nodes_read(const tl_pair_nodes *nodes, tl_read_rule rule, bool grad
                         size_t prompt, float *z, float *mlp_post,
                         tl_reading readings[TL_NODE_SITES]);
 
+/* Options with their defaults; of relevance patching one step, the clean prompt.
+ * TL_ERR_ARGUMENT naming a method that does not exist. */
+tl_status tl_attribution_take(const tl_attribution_options *given,
+                              tl_attribution_options *out, tl_error *err);
+
+/* What the passes there and back of such options go by. */
+tl_backward_rule tl_attribution_rule(const tl_attribution_options *options);
+
+/* Where step number `step` is on the way from the counterfactual, 0, to the clean prompt,
+ * which is exactly 1. */
+double tl_attribution_at(const tl_attribution_options *options, size_t step);
+
 /* An attribution that runs on a pass of somebody else, which outlives it. */
 tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
                                    const tl_attribution_options *options,

@@ -39,10 +39,25 @@ void tl_validator_destroy(tl_validator *v)
 }
 
 /* The options of the attributions that are compared. */
-static tl_attribution_options attribution_options(size_t ig_steps, size_t budget)
+static tl_attribution_options attribution_options(const tl_attribution_options *way,
+                                                  size_t budget)
 {
-    return (tl_attribution_options){
-        .ig_steps = ig_steps, .raw_sign = true, .memory_budget = budget};
+    return (tl_attribution_options){.method = way->method,
+                                    .ig_steps = way->ig_steps,
+                                    .ig_rule = way->ig_rule,
+                                    .raw_sign = true,
+                                    .memory_budget = budget};
+}
+
+static size_t way_count(const tl_validate_options *o)
+{
+    return o->n_ig_steps + o->n_others;
+}
+
+static tl_attribution_options way_at(const tl_validate_options *o, size_t i)
+{
+    return i < o->n_ig_steps ? (tl_attribution_options){.ig_steps = o->ig_steps[i]}
+                             : o->others[i - o->n_ig_steps];
 }
 
 static size_t scores_bytes(const tl_dims *d, size_t n_pos)
@@ -60,7 +75,8 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
                              tl_error *err)
 {
     const tl_dims *d = tl_model_dims(model);
-    const tl_attribution_options attributed = attribution_options(0, 0);
+    const tl_attribution_options attributed =
+        attribution_options(&(tl_attribution_options){0}, 0);
     const tl_pass_options plain = {.last_only = true},
                           back = {.last_only = true, .for_backward = true};
     tl_validate_options o;
@@ -232,24 +248,79 @@ tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
 
 /* ---- completeness ---------------------------------------------------------------- */
 
-/* The sum of (e - e') times the gradient at one step. */
-static double path_sum(const tl_pair *pair, const float *gradient, size_t count,
-                       double sum)
+/* The way from a counterfactual to the clean prompt. */
+typedef struct path {
+    tl_validator *v;
+    const tl_pair *pair;
+    const tl_pass_options *options; /* whose reading is the gradient at the input */
+    size_t count;                   /* elements of an input */
+    float *x;                       /* [count], the input under way */
+    double sum;                     /* of (e - e') times the gradients so far */
+} path;
+
+static tl_status add_gradient(path *p, tl_error *err)
 {
-    const float *clean = pair->clean.embeds, *other = pair->counterfactual.embeds;
-    for (size_t i = 0; i < count; i++)
-        sum += ((double)clean[i] - (double)other[i]) * (double)gradient[i];
-    return sum;
+    const float *clean = p->pair->clean.embeds, *other = p->pair->counterfactual.embeds;
+    tl_arena *arena = p->v->on.arena;
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    const void *values = NULL;
+    tl_status status = tl_pass_backward(p->v->on.pass, &p->pair->answer,
+                                        &p->pair->counterfactual_answer, err);
+    if (status == TL_OK)
+        status = tl_array_get(&p->v->buffers, 0, p->count, arena, &values, err);
+    const float *gradient = values;
+    for (size_t i = 0; i < p->count && status == TL_OK; i++)
+        p->sum += ((double)clean[i] - (double)other[i]) * (double)gradient[i];
+    tl_arena_rewind(arena, mark);
+    return status;
 }
 
-tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
-                                    size_t ig_steps, double *attributed,
-                                    double *difference, tl_error *err)
+/* Runs the input at t, whose LD goes to `ld`. */
+static tl_status run_point(path *p, double t, bool back, double *ld, tl_error *err)
+{
+    const tl_pair *pair = p->pair;
+    tl_pass_prompt prompt = {.input = pair->clean};
+    for (size_t i = 0; i < p->count; i++) {
+        const double from = (double)pair->counterfactual.embeds[i];
+        p->x[i] = (float)(from + t * ((double)pair->clean.embeds[i] - from));
+    }
+    prompt.input.embeds = p->x;
+    tl_status status = tl_pass_forward(p->v->on.pass, &prompt, 1, p->options, err);
+    if (status == TL_OK)
+        status = tl_pass_logit_diff(p->v->on.pass, 0, pair->answer,
+                                    pair->counterfactual_answer, ld, err);
+    return status == TL_OK && back ? add_gradient(p, err) : status;
+}
+
+/* Both ends of the way, and the steps of `how`. */
+static tl_status run_path(path *p, const tl_attribution_options *how,
+                          double *attributed, double *difference, tl_error *err)
+{
+    double ends[2] = {0.0, 0.0}, between = 0.0; /* LD at e' and at e */
+    tl_status status = run_point(p, 0.0, false, &ends[0], err);
+    for (size_t k = 1; k <= how->ig_steps && status == TL_OK; k++) {
+        const double t = tl_attribution_at(how, k);
+        status = run_point(p, t, true, t == 1.0 ? &ends[1] : &between, err);
+    }
+    if (status == TL_OK && tl_attribution_at(how, how->ig_steps) != 1.0)
+        status = run_point(p, 1.0, false, &ends[1], err);
+    if (status == TL_OK) {
+        *attributed = p->sum / (double)how->ig_steps;
+        *difference = ends[1] - ends[0];
+    }
+    return status;
+}
+
+/* Of the gradients of one way to attribute, or of its relevance. */
+static tl_status complete(tl_validator *v, const tl_pair *pair,
+                          const tl_attribution_options *way, double *attributed,
+                          double *difference, tl_error *err)
 {
     const size_t n_pos = pair->clean.n_pos, count = n_pos * v->on.d->d_model;
+    tl_attribution_options how;
     tl_status status = tl_pair_check(pair, n_pos, err);
-    if (status == TL_OK && ig_steps == 0)
-        status = tl_fail(err, TL_ERR_ARGUMENT, "0 steps, wanted at least 1");
+    if (status == TL_OK)
+        status = tl_attribution_take(way, &how, err);
     if (status == TL_OK)
         status = check_budget(v, n_pos, NULL, err);
     if (status == TL_OK)
@@ -258,8 +329,6 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
     if (status != TL_OK)
         return status;
     float *x = tl_alloc(count, sizeof *x);
-    if (x == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
     const tl_reading reading = {
         .gradient = true,
         .at = {.site = TL_SITE_RESID_PRE, .n_layers = 1, .n_pos = n_pos},
@@ -268,51 +337,36 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
                                      .n_readings = 1,
                                      .for_backward = true,
                                      .last_only = true,
-                                     .memory_budget = v->pass_budget};
-    double sum = 0.0, ends[2] = {0.0, 0.0}; /* LD at e' and at e */
-    for (size_t k = 0; k <= ig_steps && status == TL_OK; k++) {
-        const double t = (double)k / (double)ig_steps;
-        for (size_t i = 0; i < count; i++) {
-            const double from = (double)pair->counterfactual.embeds[i];
-            x[i] = (float)(from + t * ((double)pair->clean.embeds[i] - from));
-        }
-        tl_pass_prompt prompt = {.input = pair->clean};
-        prompt.input.embeds = x;
-        status = tl_pass_forward(v->on.pass, &prompt, 1, &options, err);
-        if (status == TL_OK && (k == 0 || k == ig_steps))
-            status = tl_pass_logit_diff(v->on.pass, 0, pair->answer,
-                                        pair->counterfactual_answer, &ends[k > 0], err);
-        if (status != TL_OK || k == 0)
-            continue;
-        const void *gradient = NULL;
-        const tl_arena_mark step = tl_arena_get_mark(v->on.arena);
-        status = tl_pass_backward(v->on.pass, &pair->answer,
-                                  &pair->counterfactual_answer, err);
-        if (status == TL_OK)
-            status = tl_array_get(&v->buffers, 0, count, v->on.arena, &gradient, err);
-        if (status == TL_OK)
-            sum = path_sum(pair, gradient, count, sum);
-        tl_arena_rewind(v->on.arena, step);
-    }
+                                     .memory_budget = v->pass_budget,
+                                     .backward_rule = tl_attribution_rule(&how)};
+    path p = {v, pair, &options, count, x, 0.0};
+    status = x != NULL ? run_path(&p, &how, attributed, difference, err)
+                       : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
     tl_free(x);
-    if (status == TL_OK) {
-        *attributed = sum / (double)ig_steps;
-        *difference = ends[1] - ends[0];
-    }
     return status;
+}
+
+tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
+                                    size_t ig_steps, double *attributed,
+                                    double *difference, tl_error *err)
+{
+    const tl_attribution_options way = {.ig_steps = ig_steps};
+    return ig_steps > 0 ? complete(v, pair, &way, attributed, difference, err)
+                        : tl_fail(err, TL_ERR_ARGUMENT, "0 steps, wanted at least 1");
 }
 
 /* ---- a sample of one pair -------------------------------------------------------- */
 
-static tl_status attribute(tl_validator *v, const tl_pair *pair, size_t steps,
-                           tl_arena *arena, tl_scores *out, tl_error *err)
+static tl_status attribute(tl_validator *v, const tl_pair *pair,
+                           const tl_attribution_options *way, tl_arena *arena,
+                           tl_scores *out, tl_error *err)
 {
     const size_t n_pos = pair->clean.n_pos;
     size_t budget = 0;
     tl_attribution *attribution = NULL;
     tl_status status =
         tl_experiment_room(&v->on, scores_bytes(v->on.d, n_pos), &budget, err);
-    const tl_attribution_options how = attribution_options(steps, budget);
+    const tl_attribution_options how = attribution_options(way, budget);
     if (status == TL_OK)
         status = tl_attribution_create_on(v->on.model, v->on.pass, n_pos, &how,
                                           &attribution, err);
@@ -332,28 +386,49 @@ static double score_of(const tl_scores *s, const tl_component *c)
                 : (double)s->neurons[place * s->d_mlp + c->index];
 }
 
-/* The attributions last only as long as they are looked up. */
+/* The way that chooses the sample. */
+static tl_status find_chooser(const tl_validate_options *o, size_t *out, tl_error *err)
+{
+    size_t most = 0;
+    for (size_t m = 0; m < way_count(o); m++) {
+        const tl_attribution_options way = way_at(o, m);
+        tl_attribution_options how;
+        const tl_status status = tl_attribution_take(&way, &how, err);
+        if (status != TL_OK)
+            return status;
+        if (how.ig_steps > most) {
+            most = how.ig_steps;
+            *out = m;
+        }
+    }
+    return most > 0 ? TL_OK
+                    : tl_fail(err, TL_ERR_ARGUMENT, "no way to attribute is judged");
+}
+
+/* The way that chooses comes first. Scores last only as long as they are looked up. */
 static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
                                   const tl_validate_options *o, uint64_t seed,
                                   tl_component *components, double *attributed,
                                   tl_error *err)
 {
-    const size_t n = TL_KIND_COUNT * o->n_components;
-    tl_status status = TL_OK;
+    const size_t n = TL_KIND_COUNT * o->n_components, n_ways = way_count(o);
+    size_t chooser = 0;
+    tl_status status = find_chooser(o, &chooser, err);
     tl_array_release(&v->buffers); /* the attribution has its own */
-    for (size_t m = o->n_ig_steps; m-- > 0 && status == TL_OK;) {
+    for (size_t i = 0; i < n_ways && status == TL_OK; i++) {
+        const size_t m = (chooser + i) % n_ways;
+        const tl_attribution_options way = way_at(o, m);
         tl_scores scores;
         tl_arena *arena = tl_arena_create();
         if (arena == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
-        status = attribute(v, pair, o->ig_steps[m], arena, &scores, err);
-        for (size_t k = 0; k < TL_KIND_COUNT && m + 1 == o->n_ig_steps; k++)
-            if (status == TL_OK)
-                status =
-                    tl_validate_sample(&scores, (tl_component_kind)k, o->n_components,
-                                       seed + k, components + k * o->n_components, err);
-        for (size_t i = 0; i < n && status == TL_OK; i++)
-            attributed[m * n + i] = score_of(&scores, &components[i]);
+        status = attribute(v, pair, &way, arena, &scores, err);
+        for (size_t k = 0; k < TL_KIND_COUNT && i == 0 && status == TL_OK; k++)
+            status =
+                tl_validate_sample(&scores, (tl_component_kind)k, o->n_components,
+                                   seed + k, components + k * o->n_components, err);
+        for (size_t c = 0; c < n && status == TL_OK; c++)
+            attributed[m * n + c] = score_of(&scores, &components[c]);
         tl_arena_destroy(arena);
     }
     return status;
@@ -371,18 +446,19 @@ tl_status tl_validator_pair(tl_validator *v, const tl_pair *pair,
         status = check_budget(v, pair->clean.n_pos, o, err);
     if (status != TL_OK)
         return status;
-    const size_t n = TL_KIND_COUNT * o->n_components, n_steps = o->n_ig_steps;
+    const size_t n = TL_KIND_COUNT * o->n_components, n_ways = way_count(o);
     tl_component *components = tl_arena_alloc(arena, n, sizeof *components);
     double *exact = tl_arena_alloc(arena, n, sizeof *exact),
-           *attributed = tl_arena_alloc(arena, n * n_steps, sizeof *attributed),
-           *gradient = tl_arena_alloc(arena, n_steps, sizeof *gradient);
+           *attributed = tl_arena_alloc(arena, n * n_ways, sizeof *attributed),
+           *gradient = tl_arena_alloc(arena, n_ways, sizeof *gradient);
     double difference = 0.0, clean = 0.0;
     if (components == NULL || exact == NULL || attributed == NULL || gradient == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", n);
     status = attribute_sample(v, pair, o, seed, components, attributed, err);
-    for (size_t m = 0; m < n_steps && status == TL_OK; m++)
-        status = tl_validator_completeness(v, pair, o->ig_steps[m], &gradient[m],
-                                           &difference, err);
+    for (size_t m = 0; m < n_ways && status == TL_OK; m++) {
+        const tl_attribution_options way = way_at(o, m);
+        status = complete(v, pair, &way, &gradient[m], &difference, err);
+    }
     if (status == TL_OK)
         status = tl_validator_effects(v, pair, components, n, exact, &clean, err);
     if (status == TL_OK)

@@ -4,21 +4,23 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/word_list.h"
 #include "cli/command.h"
 #include "cli/json_result.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
+#include "twinlens/setting.h"
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"
 
-enum { MOST_STEPS = 8 };
+enum { MOST_STEPS = 8, MOST_METHODS = 2, MOST_WAYS = 2 * MOST_STEPS + 1 };
 
 typedef struct options {
     tl_settings settings;
     tl_selection selection;
-    const char *steps;
+    const char *steps, *methods, *rules;
     size_t sample, prompts;
     uint64_t seed;
     bool json;
@@ -28,35 +30,87 @@ typedef struct options {
 typedef struct observation {
     size_t prompt;
     tl_component component;
-    double exact, attributed[MOST_STEPS];
+    double exact, attributed[MOST_WAYS];
 } observation;
 
 typedef struct result {
-    size_t steps[MOST_STEPS], n_steps;
+    tl_attribution_options ways[MOST_WAYS];
+    size_t n_ways;
     observation *all;
     size_t n, n_prompts;
-    /* Of the integrated gradient, [n_prompts, n_steps]; and LD(e) - LD(e'). */
+    /* What the ways make of the input, [n_prompts, n_ways]; and LD(e) - LD(e'). */
     double *attributed, *difference;
 } result;
 
-static tl_status parse_steps(const char *text, tl_arena *arena, result *out,
-                             tl_error *err)
+static tl_status parse_steps(const char *text, tl_arena *arena,
+                             size_t steps[MOST_STEPS], size_t *n, tl_error *err)
 {
     const char *const *words = NULL;
-    const tl_status status =
-        tl_word_list_split(text, arena, &words, &out->n_steps, err);
+    const tl_status status = tl_word_list_split(text, arena, &words, n, err);
     if (status != TL_OK)
         return status;
-    if (out->n_steps > MOST_STEPS)
-        return tl_cli_misuse(err, "--ig-steps names %zu numbers, wanted at most %d",
-                             out->n_steps, MOST_STEPS);
-    for (size_t i = 0; i < out->n_steps; i++) {
+    if (*n > MOST_STEPS)
+        return tl_cli_misuse(err, "--ig-steps names %zu numbers, wanted at most %d", *n,
+                             MOST_STEPS);
+    for (size_t i = 0; i < *n; i++) {
         char *end = NULL;
-        out->steps[i] = strtoul(words[i], &end, 10);
-        if (words[i][0] < '1' || words[i][0] > '9' || *end != '\0' ||
-            out->steps[i] > 1000)
+        steps[i] = strtoul(words[i], &end, 10);
+        if (words[i][0] < '1' || words[i][0] > '9' || *end != '\0' || steps[i] > 1000)
             return tl_cli_misuse(
                 err, "--ig-steps has '%s', wanted numbers from 1 to 1000", words[i]);
+    }
+    return TL_OK;
+}
+
+/* Values of the setting `name`, each at most once. */
+static tl_status parse_choices(const char *name, const char *text, tl_arena *arena,
+                               int values[MOST_METHODS], size_t *n, tl_error *err)
+{
+    const tl_setting *setting = tl_settings_find(name);
+    const char *const *words = NULL;
+    size_t n_words = 0;
+    const tl_status status = tl_word_list_split(text, arena, &words, &n_words, err);
+    if (status != TL_OK)
+        return status;
+    *n = 0;
+    for (size_t i = 0; i < n_words; i++) {
+        const tl_choice *c = setting->choices;
+        while (c->name != NULL && strcmp(c->name, words[i]) != 0)
+            c++;
+        if (c->name == NULL)
+            return tl_cli_misuse(err, "--%s has '%s', wanted some of %s", name,
+                                 words[i], setting->argument);
+        for (size_t k = 0; k < *n; k++)
+            if (values[k] == c->value)
+                return tl_cli_misuse(err, "--%s names '%s' twice", name, words[i]);
+        values[(*n)++] = c->value;
+    }
+    return TL_OK;
+}
+
+/* Every rule with every number of steps, and what has no steps. */
+static tl_status parse_ways(const options *o, tl_arena *arena, result *out,
+                            tl_error *err)
+{
+    size_t steps[MOST_STEPS], n_steps = 0, n_methods = 0, n_rules = 0;
+    int methods[MOST_METHODS], rules[MOST_METHODS];
+    tl_status status = parse_steps(o->steps, arena, steps, &n_steps, err);
+    if (status == TL_OK)
+        status = parse_choices("method", o->methods, arena, methods, &n_methods, err);
+    if (status == TL_OK)
+        status = parse_choices("ig-rule", o->rules, arena, rules, &n_rules, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t m = 0; m < n_methods; m++) {
+        if (methods[m] == TL_METHOD_RELP) {
+            out->ways[out->n_ways++] =
+                (tl_attribution_options){.method = TL_METHOD_RELP};
+            continue;
+        }
+        for (size_t i = 0; i < n_rules * n_steps; i++)
+            out->ways[out->n_ways++] =
+                (tl_attribution_options){.ig_rule = (tl_ig_rule)rules[i / n_steps],
+                                         .ig_steps = steps[i % n_steps]};
     }
     return TL_OK;
 }
@@ -67,20 +121,20 @@ static tl_status observe(tl_validator *validator, const options *o, const tl_pai
                          size_t prompt, result *r, tl_arena *arena, tl_error *err)
 {
     const tl_validate_options how = {
-        .ig_steps = r->steps, .n_ig_steps = r->n_steps, .n_components = o->sample};
+        .others = r->ways, .n_others = r->n_ways, .n_components = o->sample};
     tl_validation v;
     const tl_status status =
         tl_validator_pair(validator, pair, &how, o->seed + 2 * prompt, arena, &v, err);
     if (status != TL_OK)
         return status;
     r->difference[prompt] = v.difference;
-    for (size_t m = 0; m < r->n_steps; m++)
-        r->attributed[prompt * r->n_steps + m] = v.gradient[m];
+    for (size_t m = 0; m < r->n_ways; m++)
+        r->attributed[prompt * r->n_ways + m] = v.gradient[m];
     for (size_t i = 0; i < v.n; i++) {
         observation *seen = &r->all[r->n++];
         *seen = (observation){
             .prompt = prompt, .component = v.components[i], .exact = v.exact[i]};
-        for (size_t m = 0; m < r->n_steps; m++)
+        for (size_t m = 0; m < r->n_ways; m++)
             seen->attributed[m] = v.attributed[m * v.n + i];
     }
     return TL_OK;
@@ -120,8 +174,8 @@ static double gap_of(const result *r, size_t m)
     size_t n = 0;
     for (size_t p = 0; p < r->n_prompts; p++) {
         const double gap =
-            tl_completeness_gap(r->attributed[p * r->n_steps + m], r->difference[p]);
-        if (!isnan(gap) || isnan(r->attributed[p * r->n_steps + m])) {
+            tl_completeness_gap(r->attributed[p * r->n_ways + m], r->difference[p]);
+        if (!isnan(gap) || isnan(r->attributed[p * r->n_ways + m])) {
             sum += gap;
             n++;
         }
@@ -129,11 +183,46 @@ static double gap_of(const result *r, size_t m)
     return n > 0 ? sum / (double)n : NAN;
 }
 
+/* What a way is called, in the words of the settings. */
+typedef struct way_names {
+    const char *method, *rule; /* no rule: NULL */
+    size_t steps;
+} way_names;
+
+static way_names names_of(const tl_attribution_options *way)
+{
+    const char *method =
+        tl_choice_name(tl_settings_find("method")->choices, (int)way->method);
+    return way->method == TL_METHOD_RELP
+               ? (way_names){method, NULL, 0}
+               : (way_names){method,
+                             tl_choice_name(tl_settings_find("ig-rule")->choices,
+                                            (int)way->ig_rule),
+                             way->ig_steps};
+}
+
+static json_t *way_json(const tl_attribution_options *way)
+{
+    const way_names n = names_of(way);
+    return json_pack("{s:s, s:s?, s:o}", "method", n.method, "ig_rule", n.rule,
+                     "ig_steps",
+                     n.rule != NULL ? json_integer((json_int_t)n.steps) : json_null());
+}
+
+static void print_way(const tl_attribution_options *way, FILE *out)
+{
+    const way_names n = names_of(way);
+    if (n.rule != NULL)
+        fprintf(out, "%s\t%s\t%zu", n.method, n.rule, n.steps);
+    else
+        fprintf(out, "%s\t-\t-", n.method);
+}
+
 static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
                             FILE *out, json_t *list, tl_error *err)
 {
     tl_status status = TL_OK;
-    for (size_t m = 0; m < r->n_steps; m++)
+    for (size_t m = 0; m < r->n_ways; m++)
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
             for (int layer = ALL_LAYERS; layer < (int)n_layers; layer++) {
                 size_t n = 0;
@@ -143,21 +232,24 @@ static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
                                    &pearson, &spearman, err);
                 if (status != TL_OK)
                     return status;
-                if (list != NULL)
-                    json_array_append_new(
-                        list, json_pack("{s:I, s:s, s:o, s:I, s:o, s:o}", "ig_steps",
-                                        (json_int_t)r->steps[m], "kind", kind, "layer",
-                                        layer == ALL_LAYERS ? json_null()
-                                                            : json_integer(layer),
-                                        "n", (json_int_t)n, "pearson",
-                                        tl_json_number(pearson), "spearman",
-                                        tl_json_number(spearman)));
-                else if (layer == ALL_LAYERS)
-                    fprintf(out, "%zu\t%s\tall\t%zu\t%.4f\t%.4f\n", r->steps[m], kind,
-                            n, pearson, spearman);
+                if (list != NULL) {
+                    json_t *row = way_json(&r->ways[m]);
+                    json_object_update_new(
+                        row,
+                        json_pack(
+                            "{s:s, s:o, s:I, s:o, s:o}", "kind", kind, "layer",
+                            layer == ALL_LAYERS ? json_null() : json_integer(layer),
+                            "n", (json_int_t)n, "pearson", tl_json_number(pearson),
+                            "spearman", tl_json_number(spearman)));
+                    json_array_append_new(list, row);
+                    continue;
+                }
+                print_way(&r->ways[m], out);
+                if (layer == ALL_LAYERS)
+                    fprintf(out, "\t%s\tall", kind);
                 else
-                    fprintf(out, "%zu\t%s\t%d\t%zu\t%.4f\t%.4f\n", r->steps[m], kind,
-                            layer, n, pearson, spearman);
+                    fprintf(out, "\t%s\t%d", kind, layer);
+                fprintf(out, "\t%zu\t%.4f\t%.4f\n", n, pearson, spearman);
             }
     return status;
 }
@@ -168,7 +260,7 @@ static json_t *observations_json(const result *r)
     for (size_t i = 0; i < r->n; i++) {
         const observation *seen = &r->all[i];
         json_t *attributed = json_array();
-        for (size_t m = 0; m < r->n_steps; m++)
+        for (size_t m = 0; m < r->n_ways; m++)
             json_array_append_new(attributed, json_real(seen->attributed[m]));
         json_array_append_new(list,
                               json_pack("{s:I, s:s, s:I, s:I, s:I, s:f, s:o}", "prompt",
@@ -186,19 +278,22 @@ static tl_status print(const result *r, size_t n_layers, bool as_json, tl_arena 
                        FILE *out, tl_error *err)
 {
     if (!as_json) {
-        fprintf(out, "ig_steps\tkind\tlayer\tn\tpearson\tspearman\n");
+        fprintf(out, "method\tig_rule\tig_steps\tkind\tlayer\tn\tpearson\tspearman\n");
         const tl_status status = write_rows(r, n_layers, arena, out, NULL, err);
-        fprintf(out, "\nig_steps\tcompleteness_gap\tprompts\n");
-        for (size_t m = 0; m < r->n_steps; m++)
-            fprintf(out, "%zu\t%.4f\t%zu\n", r->steps[m], gap_of(r, m), r->n_prompts);
+        fprintf(out, "\nmethod\tig_rule\tig_steps\tcompleteness_gap\tprompts\n");
+        for (size_t m = 0; m < r->n_ways; m++) {
+            print_way(&r->ways[m], out);
+            fprintf(out, "\t%.4f\t%zu\n", gap_of(r, m), r->n_prompts);
+        }
         return status;
     }
     json_t *rows = json_array(), *gaps = json_array();
     const tl_status status = write_rows(r, n_layers, arena, out, rows, err);
-    for (size_t m = 0; m < r->n_steps; m++)
-        json_array_append_new(gaps, json_pack("{s:I, s:o}", "ig_steps",
-                                              (json_int_t)r->steps[m], "gap",
-                                              tl_json_number(gap_of(r, m))));
+    for (size_t m = 0; m < r->n_ways; m++) {
+        json_t *gap = way_json(&r->ways[m]);
+        json_object_set_new(gap, "gap", tl_json_number(gap_of(r, m)));
+        json_array_append_new(gaps, gap);
+    }
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "prompts", (json_int_t)r->n_prompts,
                             "correlations", rows, "completeness", gaps, "components",
                             observations_json(r));
@@ -218,7 +313,7 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     const options *o = options_given;
     result r = {0};
     tl_pair *pairs = NULL;
-    tl_status status = parse_steps(o->steps, s->arena, &r, err);
+    tl_status status = parse_ways(o, s->arena, &r, err);
     if (status == TL_OK)
         status =
             tl_session_pairs(s, &o->selection, "validate", &pairs, &r.n_prompts, err);
@@ -229,7 +324,7 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     r.all = tl_arena_alloc(s->arena, r.n_prompts * TL_KIND_COUNT * o->sample,
                            sizeof *r.all);
     r.attributed =
-        tl_arena_alloc(s->arena, r.n_prompts * r.n_steps, sizeof *r.attributed);
+        tl_arena_alloc(s->arena, r.n_prompts * r.n_ways, sizeof *r.attributed);
     r.difference = tl_arena_alloc(s->arena, r.n_prompts, sizeof *r.difference);
     tl_arena *arena = tl_arena_create();
     if (r.all == NULL || r.attributed == NULL || r.difference == NULL || arena == NULL)
@@ -260,7 +355,19 @@ static const tl_option own[] = {
                  .offset = offsetof(options, steps),
                  .value = "1,5,20",
                  .argument = "M,N",
-                 .help = "interpolation steps to judge; the last choose the sample"}},
+                 .help = "interpolation steps to judge; the most choose the sample"}},
+    {.setting = {.name = "method",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, methods),
+                 .value = "ig,relp",
+                 .argument = "A,B",
+                 .help = "methods to judge: ig, relp"}},
+    {.setting = {.name = "ig-rule",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, rules),
+                 .value = "right,midpoint",
+                 .argument = "A,B",
+                 .help = "rules of ig's steps to judge: right, midpoint"}},
     {.setting =
          {.name = "sample",
           .kind = TL_SETTING_COUNT,

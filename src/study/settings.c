@@ -33,7 +33,9 @@ tl_attribution_options tl_settings_attribution(const tl_settings *s,
                                                size_t memory_budget)
 {
     return (tl_attribution_options){
+        .method = (tl_method)s->method,
         .ig_steps = s->ig_steps,
+        .ig_rule = (tl_ig_rule)s->ig_rule,
         .ig_path = (tl_ig_path)s->ig_path,
         .head_reduce = (tl_head_reduce)s->head_reduce,
         .prompt_reduce = (tl_prompt_reduce)s->prompt_reduce,

@@ -477,6 +477,10 @@ data longer '/"id": "text-0"/s/"data": "/& dog dog/'
 fails 1 "--bp-filter modal leaves no prompt: none is in a pair whose text has 45 tokens" \
     -- backpatch "${M[@]}" --dataset longer "${B[@]}" --ids image-0 --src 2 --dst 0 --bp-filter modal
 fails 2 "--ig-steps has '0'" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --ig-steps 5,0
+fails 2 "--method has 'lrp', wanted some of ig|relp" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --method ig,lrp
+fails 2 "--ig-rule names 'right' twice" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --ig-rule right,right
+fails 2 "--method is 'lrp', wanted one of ig, relp" -- attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --method lrp
+fails 2 "--ig-rule is 'left', wanted one of right, midpoint" -- attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --ig-rule left
 fails 2 "--ig-steps names 9 numbers" -- validate "${M[@]}" "${D[@]}" "${B[@]}" --ig-steps 1,2,3,4,5,6,7,8,9
 
 # ---- output ------------------------------------------------------------------------------

@@ -46,6 +46,12 @@ rows()
     [ "$(wc -l < "$1")" -eq "$2" ]
 }
 
+# scores FILE: the tensors of a score file, without what they were made by.
+scores()
+{
+    tail -c +$((9 + $(od -A n -t u8 -N 8 "$1"))) "$1"
+}
+
 # ---- help ----------------------------------------------------------------------------
 "$bin" help > help
 for command in study inspect predict attribute evaluate trace overlap interchange align \
@@ -116,12 +122,31 @@ check "--compat published" cmp published same
 check "which is something else" differ default published
 run /dev/null attribute --modality image --out same --compat published --ig-path full --rope mrope
 check "a switch of its own goes first" cmp default same
-for option in "--ig-steps 3" "--head-reduce dot" "--prompt-reduce signed" "--signed" \
+run /dev/null attribute --modality image --out same --method ig --ig-rule right
+check "and of methods and rules" cmp default same
+run /dev/null attribute --modality image --out relp --method relp
+run /dev/null attribute --modality image --out same --method relp --ig-path textonly
+check "relevance has no path" cmp <(scores relp) <(scores same)
+for option in "--method relp" "--ig-rule midpoint" "--ig-steps 3" "--head-reduce dot" "--prompt-reduce signed" "--signed" \
     "--ids image-0"; do
     # shellcheck disable=SC2086
     run /dev/null attribute --modality image --out other $option
     check "$option changes the scores" differ default other
 done
+
+# ---- validate ------------------------------------------------------------------------
+few=(--modality text --prompts 1 --sample 6 --ig-steps 1,2)
+run table validate "${few[@]}"
+check "five ways, of two kinds, over all and four layers" rows table 58
+check "named" cmp <(head -n 1 table) \
+    <(printf 'method\tig_rule\tig_steps\tkind\tlayer\tn\tpearson\tspearman\n')
+check "each method, rule and number of steps" cmp <(grep '	heads	all	' table | cut -f1-3) \
+    <(printf 'ig\tright\t1\nig\tright\t2\nig\tmidpoint\t1\nig\tmidpoint\t2\nrelp\t-\t-\n')
+run same validate "${few[@]}" --method ig --ig-rule right
+check "one way beside others, on the same sample" cmp <(grep '^ig	right' table) <(grep '^ig' same)
+run json validate "${few[@]}" --method relp,ig --ig-rule midpoint --json
+check "the same in JSON" grep -q '"method":"relp","ig_rule":null,"ig_steps":null' json
+check "in the order asked for" grep -q '"completeness":\[{"method":"relp"' json
 
 # ---- evaluate ------------------------------------------------------------------------
 run /dev/null attribute --modality text --out text

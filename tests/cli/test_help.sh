@@ -69,7 +69,7 @@ offers() {
     [ "$got" = "$wanted" ] || fail "'$*' is completed by '$got', wanted '$wanted'"
 }
 offers "align attribute" a
-offers "--ig-path --ig-steps" attribute --ig
+offers "--ig-path --ig-rule --ig-steps" attribute --ig
 offers "full textonly" attribute --ig-path ""
 offers "paper" study --bp-grid p
 offers "sentiment" task import-published --task s
