@@ -90,11 +90,49 @@ static void experiments_keep_their_budget_by_default(void **unused)
     all_keep_their_budget(gemma, NULL, 0);
 }
 
+/* The allocator's count of a batch, as predict makes them and there and back, against its
+ * plan. The pass itself, and an arena over each of its two pieces, are beside it. */
+static void a_batch_takes_what_its_plan_says(void **unused)
+{
+    (void)unused;
+    enum { SMALL = 4096 };
+    static const char *const backends[] = {"ref", NULL};
+    for (size_t run = 0; run < 8; run++) {
+        fixture f = setup(run & 4 ? gemma : tiny_checkpoint, backends[run & 1], T,
+                          DATA_BEGIN, 0);
+        const size_t n_pos[] = {T, T};
+        const tl_pass_prompt prompts[] = {{.input = f.pairs[0].clean},
+                                          {.input = f.pairs[1].clean}};
+        const int32_t a[] = {20, 21}, b[] = {50, 51};
+        tl_pass_options options = {.last_only = true, .for_backward = (run & 2) != 0};
+        tl_error err = {0};
+        for (size_t time = 0; time < 2; time++) { /* the first fills caches */
+            size_t plan = 0, most;
+            tl_pass *pass = NULL;
+            assert_int_equal(
+                tl_pass_bytes(f.model, n_pos, NULL, 2, &options, &plan, &err), TL_OK);
+            tl_alloc_reset_peak();
+            const size_t before = tl_alloc_bytes();
+            assert_int_equal(tl_pass_create(f.model, &pass, &err), TL_OK);
+            if (tl_pass_forward(pass, prompts, 2, &options, &err) != TL_OK ||
+                (options.for_backward && tl_pass_backward(pass, a, b, &err) != TL_OK))
+                fail_msg("%s", err.text);
+            most = tl_alloc_peak_bytes() - before;
+            tl_pass_destroy(pass);
+            if (time > 0 && (most > plan + SMALL || plan > most))
+                fail_msg("batch %zu: took %zu bytes, the plan says %zu", run, most,
+                         plan);
+        }
+        teardown(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(experiments_keep_their_budget_on_ref),
         cmocka_unit_test(experiments_keep_their_budget_by_default),
+        cmocka_unit_test(a_batch_takes_what_its_plan_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

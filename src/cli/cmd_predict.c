@@ -11,6 +11,7 @@
 #include "study/answers.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
+#include "trace/experiment.h"
 #include "twinlens/alloc.h"
 
 /* Tokens in a pass: enough for full speed, little memory. */
@@ -65,18 +66,37 @@ static tl_status finish_item(tl_session *s, const options *o, tl_pass *pass, siz
 
 static const tl_pass_options pass_options = {.last_only = true};
 
+/* What a batch holds beside its pass: pixels, embeddings with their positions, and the
+ * logits of one prompt twice, the backend's and ours. */
+static size_t batch_bytes(const tl_session *s, const item *items, size_t n)
+{
+    const tl_dims *d = tl_model_dims(s->model);
+    size_t bytes = 2 * d->n_vocab * sizeof(float);
+    for (size_t i = 0; i < n; i++) {
+        const tl_encoding *e = &items[i].encoding;
+        size_t n_pixels = e->n_images > 0 ? 1 : 0;
+        for (size_t k = 0; k < e->pixels.n_dims && e->n_images > 0; k++)
+            n_pixels *= e->pixels.dims[k];
+        bytes += n_pixels * sizeof(float) +
+                 e->n_pos * (d->d_model * sizeof(float) + 5 * sizeof(int32_t));
+    }
+    return bytes;
+}
+
 static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
                                tl_arena *arena, item *items, size_t n, tl_error *err)
 {
     tl_pass_options limited = pass_options;
-    limited.memory_budget = s->settings.memory;
+    tl_status status = tl_pass_room(pass, s->settings.memory, batch_bytes(s, items, n),
+                                    &limited.memory_budget, err);
+    if (status != TL_OK)
+        return status;
     tl_pass_prompt *prompts = tl_arena_alloc_zero(arena, n, sizeof *prompts);
     float *logits =
         tl_arena_alloc(arena, tl_model_dims(s->model)->n_vocab, sizeof *logits);
     if (prompts == NULL || logits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
                        n);
-    tl_status status = TL_OK;
     for (size_t i = 0; i < n; i++)
         if (items[i].encoding.n_images > 0)
             tl_pass_shrink(pass, 0); /* the tower wants memory as well */
@@ -171,7 +191,7 @@ static tl_status prepare(const tl_session *s, size_t row, tl_arena *arena, item 
     return status;
 }
 
-/* Whether one pass over these prompts stays within the memory budget. */
+/* Whether these prompts and one pass over them stay within the memory budget. */
 static bool fits(const tl_session *s, const item *items, size_t n)
 {
     size_t n_pos[BATCH_TOKENS], bytes = 0;
@@ -180,7 +200,8 @@ static bool fits(const tl_session *s, const item *items, size_t n)
     return s->settings.memory == 0 ||
            (tl_pass_bytes(s->model, n_pos, NULL, n, &pass_options, &bytes, NULL) ==
                 TL_OK &&
-            bytes <= s->settings.memory);
+            TL_EXPERIMENT_BYTES + batch_bytes(s, items, n) + bytes <=
+                s->settings.memory);
 }
 
 /* Takes rows from *next on for one pass: one at least, and as many as it likes. */

@@ -98,7 +98,8 @@ static const tl_setting table[] = {
      AT(memory),
      .unset = "as needed; of a study what the machine has free",
      .argument = "BYTES",
-     .help = "budget for activations, such as 4G; changes no bit"},
+     .help =
+         "budget for all that is held beside the weights, such as 4G; changes no bit"},
     {.name = "cache",
      .group = "model and machine",
      .kind = TL_SETTING_BYTES,
