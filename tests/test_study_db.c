@@ -21,24 +21,17 @@
 #include "store/study_db.h"
 #include "twinlens/alloc.h"
 
-static char root[64], folder[128], path[192];
+static test_folder root;
+static char folder[300], path[320];
 static tl_arena *arena;
 static tl_error err;
-
-static void remove_tree(const char *name)
-{
-    char command[256];
-    snprintf(command, sizeof command, "rm -rf '%s'", name);
-    assert_int_equal(system(command), 0);
-}
 
 static int begin(void **state)
 {
     (void)state;
-    snprintf(root, sizeof root, "/tmp/test_study_db.XXXXXX");
     umask(022);
-    assert_non_null(mkdtemp(root));
-    snprintf(folder, sizeof folder, "%s/runs/a", root);
+    root = test_folder_create();
+    snprintf(folder, sizeof folder, "%s/runs/a", root.path);
     snprintf(path, sizeof path, "%s/study.db", folder);
     arena = tl_arena_create();
     err = (tl_error){0};
@@ -49,7 +42,7 @@ static int end(void **state)
 {
     (void)state;
     tl_arena_destroy(arena);
-    remove_tree(root);
+    test_folder_remove(root.path);
     return 0;
 }
 
@@ -96,14 +89,14 @@ static void run_sql(const char *text)
 
 static void make_folder(void)
 {
-    char command[256];
+    char command[400];
     snprintf(command, sizeof command, "mkdir -p '%s'", folder);
     assert_int_equal(system(command), 0);
 }
 
 static void write_file(const char *name, const char *text)
 {
-    char file_path[256];
+    char file_path[400];
     make_folder();
     snprintf(file_path, sizeof file_path, "%s/%s", folder, name);
     FILE *file = fopen(file_path, "w");
@@ -192,7 +185,7 @@ static void prompts_come_back_bit_for_bit_in_order_of_rows(void **state)
     assert_int_equal(n, 1);
     assert_string_equal(got[0].id, "image \"1\"");
     tl_study_db_close(db);
-    char log[256];
+    char log[400];
     snprintf(log, sizeof log, "%s-wal", path);
     assert_int_not_equal(access(log, F_OK), 0); /* a reader leaves nothing behind */
 }
@@ -356,22 +349,22 @@ static void folders_that_are_no_study_are_refused_and_left_alone(void **state)
     write_file("notes.txt", "mine");
     expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA, "holds 'notes.txt' and no study.db");
     expect_refusal(TL_STUDY_READ, TL_ERR_NOT_FOUND, "no study.db there");
-    char lock[256];
+    char lock[400];
     snprintf(lock, sizeof lock, "%s/study.lock", folder);
     assert_int_not_equal(access(lock, F_OK), 0);
 
-    remove_tree(folder);
+    test_folder_remove(folder);
     write_file("study.db", "this is certainly no database, just a text of some length");
     expect_refusal(TL_STUDY_WRITE, TL_ERR_FORMAT, "not a sound SQLite file");
     expect_refusal(TL_STUDY_READ, TL_ERR_FORMAT, "not a sound SQLite file");
 
-    remove_tree(folder);
+    test_folder_remove(folder);
     make_folder();
     run_sql("create table t(a)");
     expect_refusal(TL_STUDY_WRITE, TL_ERR_FORMAT, "not of a study");
     expect_refusal(TL_STUDY_READ, TL_ERR_FORMAT, "not of a study");
 
-    remove_tree(folder);
+    test_folder_remove(folder);
     FILE *file = fopen(folder, "w");
     assert_non_null(file);
     fclose(file);
@@ -493,7 +486,7 @@ static void a_finished_study_can_be_read_where_nothing_can_be_written(void **sta
 {
     (void)state;
     tl_study_db_close(open_adopted());
-    assert_int_equal(chmod(root, 0755), 0);
+    assert_int_equal(chmod(root.path, 0755), 0);
     assert_int_equal(chmod(folder, 0555), 0);
     const pid_t child = fork();
     assert_true(child >= 0);

@@ -252,7 +252,7 @@ expect_refusal "no such modality" 1 "has no image prompts"
 
 # ---- the trained model --------------------------------------------------------------------
 trained=(--model "$organism" --dataset "$tmp/color-data" --prompts 24
-         --fractions 0,0.01,0.05,0.1,0.2)
+         --fractions 0,0.01,0.05,0.1,0.2 --bp-grid none --validate 1)
 study "${trained[@]}" --out "$tmp/color"
 expect_done "trained model"
 expect_in "$tmp/out" "discovery / evaluation                                  18 / 6                    18 / 6" "trained model"
@@ -270,16 +270,16 @@ expect_in "$tmp/out" '"fraction": "0.05"' "json"
 (
     trap '' XFSZ
     ulimit -f 96
-    exec "$bin" study "${trained[@]}" --out "$tmp/full" --threads 1
+    exec "$bin" study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/full" --threads 1
 ) > "$tmp/out" 2> "$tmp/err"
 code=$?
 expect_refusal "full disk" 1 "$tmp/full/"
-study "${trained[@]}" --out "$tmp/full"
+study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/full"
 expect_done "after the disk was full"
 for file in scores.text.safetensors scores.image.safetensors; do
-    cmp -s "$tmp/color/$file" "$tmp/full/$file" || fail "$file differs after a full disk"
+    cmp -s "$run/$file" "$tmp/full/$file" || fail "$file differs after a full disk"
 done
-"$bin" summary "$tmp/color" --json > "$tmp/a"
+"$bin" summary "$run" --json > "$tmp/a"
 "$bin" summary "$tmp/full" --json > "$tmp/b"
 cmp -s "$tmp/a" "$tmp/b" || fail "the numbers differ after a full disk"
 
