@@ -248,6 +248,48 @@ static size_t make_pairs(const fixture *f, tl_modality modality, tl_pair *pairs)
     return n;
 }
 
+static tl_status attribute(fixture *f, const tl_attribution_options *options,
+                           const tl_pair *pairs, size_t n, tl_scores *out,
+                           tl_error *err)
+{
+    tl_attribution *a = NULL;
+    tl_status status =
+        tl_attribution_create(f->model, pairs[0].clean.n_pos, options, &a, err);
+    if (status == TL_OK)
+        status = tl_attribution_add(a, pairs, n, err);
+    if (status == TL_OK)
+        status = tl_attribution_scores(a, f->arena, out, err);
+    tl_attribution_destroy(a);
+    return status;
+}
+
+/* With the least memory that is not refused, to a KiB, the same bits. */
+static void check_least_memory(fixture *f, const char *name,
+                               tl_attribution_options options, const tl_pair *pairs,
+                               size_t n, const tl_scores *want)
+{
+    enum { KIB = 1 << 10 };
+    tl_scores got;
+    tl_error err = {0};
+    size_t refused = 0, enough = (1 << 16) * (size_t)KIB;
+    while (enough - refused > KIB) {
+        const size_t middle = refused + (enough - refused) / 2 / KIB * KIB;
+        options.memory_budget = middle > refused ? middle : refused + KIB;
+        const tl_status status = attribute(f, &options, pairs, 1, &got, &err);
+        if (status != TL_OK && status != TL_ERR_NO_MEMORY)
+            fail_msg("%s, %zu bytes: %s", name, options.memory_budget, err.text);
+        *(status == TL_OK ? &enough : &refused) = options.memory_budget;
+    }
+    assert_in_range(refused, 1, enough);
+    options.memory_budget = enough;
+    MUST(attribute(f, &options, pairs, n, &got, &err));
+    const size_t places = want->n_layers * want->n_pos;
+    assert_memory_equal(got.heads, want->heads,
+                        places * want->n_heads * sizeof *got.heads);
+    assert_memory_equal(got.neurons, want->neurons,
+                        places * want->d_mlp * sizeof *got.neurons);
+}
+
 static void scores_agree_in_every_mode(void **state)
 {
     const subject *files = *state;
@@ -291,13 +333,11 @@ static void scores_agree_in_every_mode(void **state)
             if (modes[m].rope == TL_ROPE_SEQUENTIAL &&
                 tl_safetensors_find(golden, name) == NULL)
                 continue;
-            tl_attribution *a = NULL;
             tl_scores scores;
-            MUST(tl_attribution_create(f.model, pairs[0].clean.n_pos, &modes[m].options,
-                                       &a, &err));
-            MUST(tl_attribution_add(a, pairs, modes[m].n, &err));
-            MUST(tl_attribution_scores(a, f.arena, &scores, &err));
-            tl_attribution_destroy(a);
+            MUST(attribute(&f, &modes[m].options, pairs, modes[m].n, &scores, &err));
+            if (strstr(name, ".full") != NULL || strstr(name, ".relp") != NULL)
+                check_least_memory(&f, name, modes[m].options, pairs, modes[m].n,
+                                   &scores);
             const size_t places = scores.n_layers * scores.n_pos;
             assert_near(name, scores.heads, places * scores.n_heads,
                         tl_safetensors_find(golden, name), ATTRIBUTION);
