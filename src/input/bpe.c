@@ -270,9 +270,9 @@ struct candidate {
     size_t at; /* the left symbol */
 };
 
-/* The work on one word at a time; room for the longest. A heap never holds more
+/* One word under its merges; room for the longest. A heap never holds more
  * than 2 n candidates: n - 1 at the start, and each merge takes one and adds two. */
-struct work {
+struct merging {
     struct symbol *symbols;
     size_t n_symbols;
     struct candidate *heap;
@@ -284,53 +284,52 @@ static bool goes_first(const struct candidate *a, const struct candidate *b)
     return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
 }
 
-static void heap_push(struct work *work, struct candidate added)
+static void heap_push(struct merging *m, struct candidate added)
 {
-    size_t at = work->n_heap++;
-    while (at > 0 && goes_first(&added, &work->heap[(at - 1) / 2])) {
-        work->heap[at] = work->heap[(at - 1) / 2];
+    size_t at = m->n_heap++;
+    while (at > 0 && goes_first(&added, &m->heap[(at - 1) / 2])) {
+        m->heap[at] = m->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
-    work->heap[at] = added;
+    m->heap[at] = added;
 }
 
-static struct candidate heap_pop(struct work *work)
+static struct candidate heap_pop(struct merging *m)
 {
-    assert(work->n_heap > 0);
-    const struct candidate top = work->heap[0];
-    const struct candidate moved = work->heap[--work->n_heap];
+    assert(m->n_heap > 0);
+    const struct candidate top = m->heap[0];
+    const struct candidate moved = m->heap[--m->n_heap];
     size_t at = 0;
-    for (size_t child = 1; child < work->n_heap; child = 2 * at + 1) {
-        if (child + 1 < work->n_heap &&
-            goes_first(&work->heap[child + 1], &work->heap[child]))
+    for (size_t child = 1; child < m->n_heap; child = 2 * at + 1) {
+        if (child + 1 < m->n_heap && goes_first(&m->heap[child + 1], &m->heap[child]))
             child++;
-        if (!goes_first(&work->heap[child], &moved))
+        if (!goes_first(&m->heap[child], &moved))
             break;
-        work->heap[at] = work->heap[child];
+        m->heap[at] = m->heap[child];
         at = child;
     }
-    work->heap[at] = moved;
+    m->heap[at] = moved;
     return top;
 }
 
-static void add_symbol(struct work *work, int32_t id, size_t bytes)
+static void add_symbol(struct merging *m, int32_t id, size_t bytes)
 {
-    const size_t at = work->n_symbols++;
-    work->symbols[at] = (struct symbol){id, bytes, at > 0 ? at - 1 : NOWHERE, NOWHERE};
+    const size_t at = m->n_symbols++;
+    m->symbols[at] = (struct symbol){id, bytes, at > 0 ? at - 1 : NOWHERE, NOWHERE};
     if (at > 0)
-        work->symbols[at - 1].next = at;
+        m->symbols[at - 1].next = at;
 }
 
 /* One symbol per byte of a character; false if the vocabulary lacks one. */
 static bool add_bytes(const tl_bpe *bpe, const char *text, size_t bytes,
-                      struct work *work)
+                      struct merging *m)
 {
     for (size_t i = 0; i < bytes; i++) {
         if (bpe->byte_ids[(unsigned char)text[i]] == NO_ID)
             return false;
     }
     for (size_t i = 0; i < bytes; i++)
-        add_symbol(work, bpe->byte_ids[(unsigned char)text[i]], 1);
+        add_symbol(m, bpe->byte_ids[(unsigned char)text[i]], 1);
     return true;
 }
 
@@ -339,56 +338,56 @@ static bool add_bytes(const tl_bpe *bpe, const char *text, size_t bytes,
  * that bytes written meanwhile go in front of it, and that an unknown character
  * without an unk_token vanishes and shifts what follows, is what tokenizers does.
  */
-static void spell(const tl_bpe *bpe, const char *word, size_t bytes, struct work *work)
+static void spell(const tl_bpe *bpe, const char *word, size_t bytes, struct merging *m)
 {
     size_t unknown_bytes = 0;
-    work->n_symbols = 0;
+    m->n_symbols = 0;
     for (size_t at = 0, n; at < bytes; at += n) {
         n = tl_utf8_length(word + at);
         const tl_vocabulary_entry *entry =
             tl_vocabulary_find(&bpe->vocabulary, word + at, n);
         if (entry != NULL) {
             if (unknown_bytes > 0)
-                add_symbol(work, bpe->unknown, unknown_bytes);
+                add_symbol(m, bpe->unknown, unknown_bytes);
             unknown_bytes = 0;
-            add_symbol(work, entry->id, n);
-        } else if (bpe->byte_fallback && add_bytes(bpe, word + at, n, work)) {
+            add_symbol(m, entry->id, n);
+        } else if (bpe->byte_fallback && add_bytes(bpe, word + at, n, m)) {
             continue;
         } else if (bpe->unknown != NO_ID) {
             if (unknown_bytes > 0 && !bpe->fuse_unknown) {
-                add_symbol(work, bpe->unknown, unknown_bytes);
+                add_symbol(m, bpe->unknown, unknown_bytes);
                 unknown_bytes = 0;
             }
             unknown_bytes += n;
         }
     }
     if (unknown_bytes > 0)
-        add_symbol(work, bpe->unknown, unknown_bytes);
+        add_symbol(m, bpe->unknown, unknown_bytes);
 }
 
 /* Queues the merge of the symbol at `left` with its right neighbour, if any. */
-static void consider(const tl_bpe *bpe, size_t left, struct work *work)
+static void consider(const tl_bpe *bpe, size_t left, struct merging *m)
 {
-    const struct symbol *symbol = &work->symbols[left];
+    const struct symbol *symbol = &m->symbols[left];
     if (symbol->next == NOWHERE)
         return;
     const struct merge *merge =
-        find_merge(bpe, symbol->id, work->symbols[symbol->next].id);
+        find_merge(bpe, symbol->id, m->symbols[symbol->next].id);
     if (merge != NULL)
-        heap_push(work, (struct candidate){merge->rank, merge->joined, left});
+        heap_push(m, (struct candidate){merge->rank, merge->joined, left});
 }
 
-static void merge_all(const tl_bpe *bpe, struct work *work)
+static void merge_all(const tl_bpe *bpe, struct merging *m)
 {
-    work->n_heap = 0;
-    for (size_t i = 0; i < work->n_symbols; i++)
-        consider(bpe, i, work);
-    while (work->n_heap > 0) {
-        const struct candidate best = heap_pop(work);
-        struct symbol *left = &work->symbols[best.at];
+    m->n_heap = 0;
+    for (size_t i = 0; i < m->n_symbols; i++)
+        consider(bpe, i, m);
+    while (m->n_heap > 0) {
+        const struct candidate best = heap_pop(m);
+        struct symbol *left = &m->symbols[best.at];
         if (left->bytes == 0 || left->next == NOWHERE)
             continue;
-        struct symbol *right = &work->symbols[left->next];
+        struct symbol *right = &m->symbols[left->next];
         const struct merge *merge = find_merge(bpe, left->id, right->id);
         if (merge == NULL || merge->joined != best.joined)
             continue;
@@ -397,15 +396,15 @@ static void merge_all(const tl_bpe *bpe, struct work *work)
         left->next = right->next;
         right->bytes = 0;
         if (left->next != NOWHERE)
-            work->symbols[left->next].previous = best.at;
+            m->symbols[left->next].previous = best.at;
         if (left->previous != NOWHERE)
-            consider(bpe, left->previous, work);
-        consider(bpe, best.at, work);
+            consider(bpe, left->previous, m);
+        consider(bpe, best.at, m);
     }
 }
 
 static void apply_to_word(const tl_bpe *bpe, const tl_pieces *in, tl_span span,
-                          struct work *work, tl_pieces *out)
+                          struct merging *m, tl_pieces *out)
 {
     const char *word = in->text + span.begin;
     const size_t bytes = span.end - span.begin;
@@ -417,11 +416,11 @@ static void apply_to_word(const tl_bpe *bpe, const tl_pieces *in, tl_span span,
             return;
         }
     }
-    spell(bpe, word, bytes, work);
-    merge_all(bpe, work);
+    spell(bpe, word, bytes, m);
+    merge_all(bpe, m);
     size_t at = span.begin;
-    for (size_t i = 0; i < work->n_symbols; i++) {
-        const struct symbol *symbol = &work->symbols[i];
+    for (size_t i = 0; i < m->n_symbols; i++) {
+        const struct symbol *symbol = &m->symbols[i];
         tl_pieces_cut(out, (tl_span){at, at + symbol->bytes}, symbol->id);
         at += symbol->bytes;
     }
@@ -436,17 +435,17 @@ tl_status tl_bpe_apply(const tl_bpe *bpe, const tl_pieces *in, tl_pieces *out,
         if (in->list[i].id == TL_PIECE_OPEN && at.end - at.begin > longest)
             longest = at.end - at.begin;
     }
-    struct work work = {
-        .symbols = tl_arena_alloc(in->arena, longest, sizeof *work.symbols),
-        .heap = tl_arena_alloc(in->arena, longest, 2 * sizeof *work.heap),
+    struct merging m = {
+        .symbols = tl_arena_alloc(in->arena, longest, sizeof *m.symbols),
+        .heap = tl_arena_alloc(in->arena, longest, 2 * sizeof *m.heap),
     };
     tl_pieces made = tl_pieces_recut(in);
-    if (work.symbols == NULL || work.heap == NULL)
+    if (m.symbols == NULL || m.heap == NULL)
         made.no_memory = true;
     for (size_t i = 0; !made.no_memory && i < in->count; i++) {
         const tl_piece piece = in->list[i];
         if (piece.id == TL_PIECE_OPEN)
-            apply_to_word(bpe, in, piece.at, &work, &made);
+            apply_to_word(bpe, in, piece.at, &m, &made);
         else
             tl_pieces_cut(&made, piece.at, piece.id);
     }

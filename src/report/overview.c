@@ -298,7 +298,7 @@ static tl_status alignments(const maker *m, tl_table *t)
                                         "peak",
                                         "at layer",
                                         "last layer",
-                                        "less other content",
+                                        "minus other content",
                                         "the same, centred",
                                         "n"};
     *t = (tl_table){.name = "alignment",
@@ -306,7 +306,7 @@ static tl_status alignments(const maker *m, tl_table *t)
                     .heads = heads,
                     .n_columns = 9,
                     .note =
-                        "Mean largest cosine; less other content: at the peak, minus "
+                        "Mean largest cosine; minus other content: at the peak, minus "
                         "the same with the text of another pair."};
     tl_status status = TL_OK;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {

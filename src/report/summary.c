@@ -304,7 +304,7 @@ static void print_alignment(const tl_findings *f, FILE *out)
     fprintf(out,
             "\nalignment of image tokens with text tokens, %zu pairs: mean largest "
             "cosine\n%-8s%26s%26s%26s\n",
-            f->layers[0].matched.n, "layer", "same content", "less other content",
+            f->layers[0].matched.n, "layer", "same content", "minus other content",
             "the same, centred");
     for (size_t l = 0; l < f->n_layers; l++)
         fprintf(out, "%-8zu%26s%26s%26s\n", l, interval_text(&f->layers[l].matched, a),

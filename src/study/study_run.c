@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * study.c - before the stages (stage.c): take the settings, open model and dataset, plan
+ * study_run.c - before the stages (stage.c): take the settings, open model and dataset, plan
  * the memory, open the folder.
  */
 #include "study/stage.h"
