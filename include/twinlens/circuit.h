@@ -138,6 +138,9 @@ typedef struct tl_attribution_state {
 tl_attribution_state tl_attribution_get_state(tl_attribution *attribution);
 void tl_attribution_set_count(tl_attribution *attribution, size_t n_pairs);
 
+/* Begins again with no pair, in the same memory. */
+void tl_attribution_clear(tl_attribution *attribution);
+
 /* ---- circuits (docs/math.md eq. 4) ---------------------------------------------------- */
 
 /* rank[i] = place of component i by descending score; ties: lower index first. */

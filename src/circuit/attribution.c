@@ -276,6 +276,14 @@ void tl_attribution_set_count(tl_attribution *a, size_t n_pairs)
     a->n_pairs = n_pairs;
 }
 
+void tl_attribution_clear(tl_attribution *a)
+{
+    const tl_attribution_state state = tl_attribution_get_state(a);
+    for (size_t i = 0; i < state.n_sums; i++)
+        memset(state.sums[i].values, 0, state.sums[i].n * sizeof *state.sums[i].values);
+    a->n_pairs = 0;
+}
+
 /* What one step takes beside its pass. */
 static tl_batch_prompt step_prompt(const tl_attribution *a, size_t n_prefix)
 {

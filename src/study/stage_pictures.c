@@ -8,6 +8,11 @@
 
 #include "base/file.h"
 
+typedef struct pictures_stage {
+    tl_part_pairs pairs;
+    tl_attribution *attribution; /* of one pair after the other */
+} pictures_stage;
+
 static const char *type_of(const unsigned char *bytes, size_t n)
 {
     if (n > 3 && bytes[0] == 0xff && bytes[1] == 0xd8)
@@ -63,23 +68,17 @@ static size_t held(const tl_study *study)
 
 /* The scores of one pair alone, attributed as the study does it. */
 static tl_status attribute_one(tl_stage_run *run, const tl_study_pair *pair,
-                               size_t n_pos, tl_rows *out, tl_error *err)
+                               tl_rows *out, tl_error *err)
 {
-    tl_study *study = run->study;
+    const pictures_stage *p = run->state;
     tl_pair *made = NULL;
-    tl_attribution *attribution = NULL;
     tl_scores s;
-    const tl_attribution_options options =
-        tl_settings_attribution(&study->settings, tl_study_budget(study, held(study)));
-    tl_status status = tl_study_make_pairs(study, pair, 1, run->arena, &made, err);
+    tl_attribution_clear(p->attribution);
+    tl_status status = tl_study_make_pairs(run->study, pair, 1, run->arena, &made, err);
     if (status == TL_OK)
-        status = tl_attribution_create(study->session.model, n_pos, &options,
-                                       &attribution, err);
+        status = tl_attribution_add(p->attribution, made, 1, err);
     if (status == TL_OK)
-        status = tl_attribution_add(attribution, made, 1, err);
-    if (status == TL_OK)
-        status = tl_attribution_scores(attribution, run->arena, &s, err);
-    tl_attribution_destroy(attribution);
+        status = tl_attribution_scores(p->attribution, run->arena, &s, err);
     return status == TL_OK
                ? make_rows(&s, &made->clean, pair->pair, run->arena, out, err)
                : status;
@@ -91,8 +90,8 @@ static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_row
 {
     (void)n;
     const tl_session *s = &run->study->session;
-    const tl_part_pairs *pairs = run->state;
-    const tl_study_pair *pair = &pairs->pairs[first];
+    const pictures_stage *state = run->state;
+    const tl_study_pair *pair = &state->pairs.pairs[first];
     const tl_dataset_row *row = &s->dataset->rows[pair->row];
     tl_study_picture *p = tl_arena_alloc(run->arena, 1, sizeof *p);
     tl_encoding e;
@@ -106,7 +105,7 @@ static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_row
     if (status == TL_OK)
         status = tl_file_read(row->image_path, run->arena, &bytes, &n_bytes, err);
     if (status == TL_OK)
-        status = attribute_one(run, pair, e.n_pos, &scores, err);
+        status = attribute_one(run, pair, &scores, err);
     if (status != TL_OK)
         return status;
     *p = (tl_study_picture){.pair = pair->pair,
@@ -131,19 +130,29 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     (void)rows;
     const tl_study *study = run->study;
     tl_rows known = {0};
-    tl_part_pairs *pairs = run->state =
-        tl_arena_alloc_zero(run->arena, 1, sizeof *pairs);
-    if (pairs == NULL)
+    pictures_stage *p = run->state = tl_arena_alloc_zero(run->arena, 1, sizeof *p);
+    if (p == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for pictures");
     tl_status status =
         tl_study_db_get(study->db, TL_ROW_PICTURE, NULL, 0, run->arena, &known, err);
     if (status == TL_OK)
         status = tl_study_find_pairs(study, TL_IMAGE, TL_STUDY_DISCOVERY, run->arena,
-                                     pairs, err);
+                                     &p->pairs, err);
+    if (status != TL_OK)
+        return status;
     const size_t wanted = study->settings.pictures;
-    run->n_units = pairs->n < wanted ? pairs->n : wanted;
+    run->n_units = p->pairs.n < wanted ? p->pairs.n : wanted;
     run->n_done = known.n;
-    return status;
+    const tl_attribution_options options =
+        tl_settings_attribution(&study->settings, tl_study_budget(study, held(study)));
+    return tl_attribution_create(study->session.model, p->pairs.span.n_pos, &options,
+                                 &p->attribution, err);
+}
+
+static void release(tl_stage_run *run)
+{
+    pictures_stage *p = run->state;
+    tl_attribution_destroy(p->attribution);
 }
 
 static tl_stage_guess guess(const tl_stage_sizes *sizes)
@@ -156,4 +165,5 @@ const tl_stage tl_stage_pictures = {.name = "pictures",
                                     .of = TL_STAGE_IMAGE,
                                     .guess = guess,
                                     .begin = begin,
-                                    .run = look_at};
+                                    .run = look_at,
+                                    .release = release};
