@@ -17,14 +17,6 @@
 #define ROOT TWINLENS_SOURCE_DIR
 enum { MOST = 512, WORD = 96 };
 
-/* Circles that are left: a file of it, and why. */
-static const struct {
-    const char *file, *reason;
-} defended[] = {
-    {"study/study", "the manifest is made of the options that study.h declares"},
-};
-enum { DEFENDED = sizeof defended / sizeof defended[0] };
-
 static char text[1 << 20];
 
 static void read_text(const char *path)
@@ -242,17 +234,6 @@ static void no_files_include_each_other_in_a_circle(void **unused)
         for (size_t i = 0; i < n_units; i++)
             for (size_t j = 0; reaches[i][k] && j < n_units; j++)
                 reaches[i][j] |= reaches[k][j];
-    for (size_t d = 0; d < DEFENDED; d++) {
-        size_t i = 0;
-        while (i < n_units && strcmp(units[i], defended[d].file) != 0)
-            i++;
-        if (i == n_units || !reaches[i][i])
-            fail_msg("%s is in no circle any more", defended[d].file);
-        for (size_t j = 0; j < n_units; j++)
-            if (j != i && reaches[i][j] && reaches[j][i])
-                reaches[j][j] = false;
-        reaches[i][i] = false;
-    }
     for (size_t i = 0; i < n_units; i++)
         for (size_t j = 0; reaches[i][i] && j < n_units; j++)
             if (j != i && reaches[i][j] && reaches[j][i])

@@ -280,7 +280,8 @@ void tl_attribution_clear(tl_attribution *a)
 {
     const tl_attribution_state state = tl_attribution_get_state(a);
     for (size_t i = 0; i < state.n_sums; i++)
-        memset(state.sums[i].values, 0, state.sums[i].n * sizeof *state.sums[i].values);
+        for (size_t k = 0; k < state.sums[i].n; k++)
+            state.sums[i].values[k] = 0.0;
     a->n_pairs = 0;
 }
 

@@ -7,9 +7,11 @@
  * Weights are mapped from their files and are not counted: the system can drop and
  * read them again.
  */
-#include "study/stage.h"
+#include "study/plan.h"
 
 #include "model/model_parts.h"
+#include "study/stage.h"
+
 size_t tl_study_cache_bytes(const tl_settings *settings, size_t all)
 {
     if (settings->cache > 0)

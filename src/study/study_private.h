@@ -7,7 +7,6 @@
 
 #include "store/study_db.h"
 #include "study/both_circuits.h"
-#include "study/plan.h"
 #include "study/progress.h"
 #include "study/session.h"
 #include "twinlens/circuit.h"
