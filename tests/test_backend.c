@@ -399,6 +399,34 @@ static void parts_of_layers_agree_and_rows_are_alone(void **unused)
     assert_bits("no inputs", 3, y, constant(3, 0.0f));
 }
 
+/* Whole layers and parts of them, by what is multiplied. */
+static void products_are_counted(void **unused)
+{
+    (void)unused;
+    enum { ROWS = 3, PART = 20 };
+    const tl_linear *layer = &layers[7]; /* [192,512] */
+    const size_t n_out = layer->weight.dims[0], n_in = layer->weight.dims[1];
+    const float *x = floats(ROWS * n_in, 1);
+    float *y = floats(ROWS * n_in, 2);
+    for (size_t k = 0; k <= BACKENDS; k++) {
+        tl_backend *b = k < BACKENDS ? cpus[k] : ref;
+        uint64_t count[5];
+        count[0] = atomic_load(&b->multiply_adds);
+        product(b, layer, false, ROWS, x, y, false);
+        count[1] = atomic_load(&b->multiply_adds);
+        product(b, layer, true, ROWS, x, y, true);
+        count[2] = atomic_load(&b->multiply_adds);
+        part(b, layer, false, PART, some_of(PART, n_out), ROWS, x, y, false);
+        count[3] = atomic_load(&b->multiply_adds);
+        part(b, layer, true, PART, some_of(PART, n_in), ROWS, x, y, false);
+        count[4] = atomic_load(&b->multiply_adds);
+        assert_true(count[1] - count[0] == ROWS * n_out * n_in);
+        assert_true(count[2] - count[1] == ROWS * n_out * n_in);
+        assert_true(count[3] - count[2] == ROWS * PART * n_in);
+        assert_true(count[4] - count[3] == ROWS * PART * n_out);
+    }
+}
+
 /* A part is filled up to a size that there is a product for. What an earlier call has left
  * in that memory is not seen. */
 static void what_fills_up_a_part_is_no_number_of_an_earlier_one(void **unused)
@@ -1420,6 +1448,7 @@ int main(void)
         TEST(the_first_rows_of_a_weight_are_a_weight_of_their_own),
         TEST(a_row_of_a_product_is_the_same_bits_everywhere),
         TEST(parts_of_layers_agree_and_rows_are_alone),
+        TEST(products_are_counted),
         TEST(what_fills_up_a_part_is_no_number_of_an_earlier_one),
         TEST(rms_norms_agree_and_rows_are_alone),
         TEST(layer_norms_agree_and_rows_are_alone),

@@ -255,6 +255,17 @@ static tl_status plan_pass(void *state, tl_error *err)
     return status;
 }
 
+static tl_status count_pass(void *state, tl_error *err)
+{
+    bench *b = state;
+    uint64_t flops = 0;
+    const tl_status status =
+        tl_pass_flops(b->model, (size_t[]){T, 9}, NULL, 2,
+                      &(tl_pass_options){.for_backward = true}, &flops, err);
+    b->values[0] = status == TL_OK ? (double)flops : 0.0;
+    return status;
+}
+
 static tl_status choose_batch(void *state, tl_error *err)
 {
     bench *b = state;
@@ -346,6 +357,7 @@ static void models(void **unused)
                   make_array, NULL);
     torture_model("tl_pass_create", create_pass, NULL);
     torture_model("tl_pass_bytes", plan_pass, NULL);
+    torture_model("tl_pass_flops", count_pass, NULL);
     torture_model("tl_pass_batch_size", choose_batch, NULL);
     torture_model("tl_pass_least_bytes tl_attribution_bytes tl_evaluator_bytes "
                   "tl_validator_bytes tl_backpatcher_bytes tl_alignment_bytes",

@@ -85,6 +85,11 @@ void tl_model_keep_features(tl_model *model, size_t bytes);
 /* How often the vision tower has run, and for how many different images. */
 void tl_model_count_images(const tl_model *model, size_t *n_runs, size_t *n_images);
 
+/* Floating-point operations of products with weights that were made with this model so far,
+ * two for each multiplication and addition: decoder, vision tower, logits. Any thread may
+ * ask at any time. */
+uint64_t tl_model_product_flops(const tl_model *model);
+
 /* Rows of the unembedding, `out` [n_ids, d_model]. TL_ERR_ARGUMENT when there is no such
  * token. */
 tl_status tl_model_unembedding(const tl_model *model, const int32_t *ids, size_t n_ids,

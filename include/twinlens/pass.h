@@ -113,6 +113,13 @@ tl_status tl_pass_least_bytes(const tl_model *model, size_t n_pos,
                               const tl_pass_options *options, size_t *out,
                               tl_error *err);
 
+/* What tl_model_product_flops() grows by in a pass over these prompts, and for the way back
+ * in its way back, with the layers that the budget makes it compute again. The towers of
+ * their images and logits of all tokens are not in it. */
+tl_status tl_pass_flops(const tl_model *model, const size_t *n_pos,
+                        const size_t *n_prefix, size_t n_prompts,
+                        const tl_pass_options *options, uint64_t *out, tl_error *err);
+
 /* Gives back what the pass keeps from batch to batch, if that is more than `bytes`; the
  * results of the last forward are gone then. */
 void tl_pass_shrink(tl_pass *pass, size_t bytes);

@@ -23,6 +23,7 @@
 #ifndef TWINLENS_BACKEND_H
 #define TWINLENS_BACKEND_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,7 @@ typedef struct tl_backend tl_backend;
 struct tl_backend {
     const char *name;
     bool host_memory; /* an address of the backend is a pointer of the host */
+    _Atomic(uint64_t) multiply_adds; /* of all products so far: tl_backend_count() */
 
     /* y[R,n_out] = x[R,n_in] W^T + bias; `add`: y += instead of y =. A backend may
      * remember weights by their address: they stay where and what they are for as long
@@ -150,6 +152,21 @@ struct tl_backend {
 
     void (*destroy)(tl_backend *self);
 };
+
+/* Every product tells here what it multiplies: [rows, n_in] by [n_in, n_out]. */
+static inline void tl_backend_count(tl_backend *self, size_t rows, size_t n_in,
+                                    size_t n_out)
+{
+    atomic_fetch_add_explicit(&self->multiply_adds, (uint64_t)rows * n_in * n_out,
+                              memory_order_relaxed);
+}
+
+/* With a whole layer. */
+static inline void tl_backend_count_layer(tl_backend *self, const tl_linear *layer,
+                                          size_t rows)
+{
+    tl_backend_count(self, rows, layer->weight.dims[1], layer->weight.dims[0]);
+}
 
 /* Plain C with double sums: the definition. */
 tl_status tl_backend_create_ref(tl_backend **out, tl_error *err);

@@ -155,7 +155,7 @@ tl_status tl_host_linear_rows(tl_backend *self, const tl_linear *layer, size_t n
                               const uint32_t *index, size_t rows, const float *x,
                               float *y, bool add, tl_error *err)
 {
-    (void)self;
+    tl_backend_count(self, rows, layer->weight.dims[1], n);
     const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
         tl_linear_rows(&layer->weight, layer->bias, n, index, rows, x, y, add);
@@ -166,7 +166,7 @@ tl_status tl_host_linear_columns(tl_backend *self, const tl_linear *layer, size_
                                  const uint32_t *index, size_t rows, const float *x,
                                  float *y, bool add, tl_error *err)
 {
-    (void)self;
+    tl_backend_count(self, rows, n, layer->weight.dims[0]);
     const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
         tl_linear_columns(&layer->weight, n, index, rows, x, y, add);

@@ -16,7 +16,7 @@
 static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
                         const float *x, float *y, bool add, tl_error *err)
 {
-    (void)self;
+    tl_backend_count_layer(self, layer, rows);
     const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
         tl_linear_forward(&layer->weight, layer->bias, rows, x, y, add);
@@ -26,7 +26,7 @@ static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
 static tl_status linear_backward(tl_backend *self, const tl_linear *layer, size_t rows,
                                  const float *dy, float *dx, bool add, tl_error *err)
 {
-    (void)self;
+    tl_backend_count_layer(self, layer, rows);
     const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
         tl_linear_backward(&layer->weight, rows, dy, dx, add);

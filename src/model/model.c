@@ -186,6 +186,12 @@ const tl_dims *tl_model_dims(const tl_model *model)
     return &model->spec.dims;
 }
 
+uint64_t tl_model_product_flops(const tl_model *model)
+{
+    return 2 *
+           atomic_load_explicit(&model->backend->multiply_adds, memory_order_relaxed);
+}
+
 tl_status tl_model_begin(tl_model *model, tl_error *err)
 {
     return atomic_exchange(&model->in_use, true)

@@ -22,6 +22,7 @@ typedef struct pass_plan {
     size_t all;       /* activations, tables and scratch */
     size_t slab;      /* activations, with the gaps of a build with AddressSanitizer */
     size_t attention; /* the backend's scratch */
+    uint64_t multiply_adds; /* of products, there and back */
 } pass_plan;
 
 /* ---- memory ------------------------------------------------------------------ */
@@ -73,6 +74,13 @@ static tl_layer take_layer(taker *t, const tl_spec *spec, size_t n_rows, size_t 
         y.mlp_raw_inv_rms = take_floats(t, n_query, 1);
     }
     return y;
+}
+
+/* Of the layers that share one tl_layer, the last is still there on the way back. */
+static bool is_computed_again(const tl_pass *pass, size_t l)
+{
+    const size_t L = pass->model->spec.dims.n_layers;
+    return l + pass->n_kept < L && l + 1 < L;
 }
 
 /* Gives every activation its place; false if the arena ran out. On a measuring arena
@@ -152,6 +160,30 @@ static size_t attention_bytes(tl_pass *pass)
     return most;
 }
 
+/* Of all products of a planned pass; layer.c has them in the same order. */
+static uint64_t multiply_adds_of(const tl_pass *pass)
+{
+    const tl_pass_options *o = &pass->options;
+    const tl_dims *d = &pass->model->spec.dims;
+    const uint64_t q = (uint64_t)d->d_model * d->n_heads * d->d_head,
+                   kv = (uint64_t)d->d_model * d->n_kv_heads * d->d_head,
+                   mlp = (uint64_t)d->d_model * d->d_mlp;
+    uint64_t sum = 0;
+    for (size_t l = o->first_layer; l < d->n_layers; l++) {
+        const uint64_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l);
+        const uint64_t forward = Q * q + 2 * R * kv + Q * q + 3 * Q * mlp;
+        sum += forward;
+        if (!o->for_backward)
+            continue;
+        sum += forward;
+        if (o->backward_rule == TL_BACKWARD_RELEVANCE)
+            sum -= Q * q + R * kv; /* nothing at queries and keys */
+        if (is_computed_again(pass, l))
+            sum += forward - (pass->model->spec.post_norms ? 0 : Q * mlp);
+    }
+    return sum;
+}
+
 /* No more than `most_kept` kept layers, as many as the budget allows, and the bytes that this
  * takes. */
 static tl_status make_plan(tl_pass *pass, size_t most_kept, pass_plan *out,
@@ -171,7 +203,8 @@ static tl_status make_plan(tl_pass *pass, size_t most_kept, pass_plan *out,
         tl_arena_destroy(arena);
         all = slab > SIZE_MAX - others ? SIZE_MAX : slab + others;
         if (budget == 0 || all <= budget) {
-            *out = (pass_plan){all, real, others - pass->table_bytes};
+            *out = (pass_plan){all, real, others - pass->table_bytes,
+                               multiply_adds_of(pass)};
             return TL_OK;
         }
         if (kept == 0)
@@ -323,6 +356,18 @@ tl_status tl_pass_bytes(const tl_model *model, const size_t *n_pos,
     return status;
 }
 
+tl_status tl_pass_flops(const tl_model *model, const size_t *n_pos,
+                        const size_t *n_prefix, size_t n_prompts,
+                        const tl_pass_options *options, uint64_t *out, tl_error *err)
+{
+    pass_plan plan = {0};
+    const tl_status status =
+        plan_for(model, n_pos, n_prefix, n_prompts, options, false, &plan, err);
+    if (status == TL_OK)
+        *out = 2 * plan.multiply_adds;
+    return status;
+}
+
 tl_status tl_pass_attention_bytes(const tl_model *model, const size_t *n_pos,
                                   size_t n_prompts, const tl_pass_options *options,
                                   size_t *out, tl_error *err)
@@ -427,7 +472,7 @@ static tl_status run_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
         return status;
     const size_t L = pass->model->spec.dims.n_layers;
     for (size_t l = L; l-- > pass->options.first_layer;) {
-        if (l + pass->n_kept < L && l + 1 < L)
+        if (is_computed_again(pass, l))
             status = tl_layer_recompute(pass, l, err); /* into the shared buffers */
         if (status == TL_OK)
             status = tl_layer_backward(pass, l, err);

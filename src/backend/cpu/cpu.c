@@ -22,12 +22,14 @@ static size_t threads(const tl_backend *self)
 static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
                         const float *x, float *y, bool add, tl_error *err)
 {
+    tl_backend_count_layer(self, layer, rows);
     return tl_cpu_linear_forward(((cpu *)self)->linear, layer, rows, x, y, add, err);
 }
 
 static tl_status linear_backward(tl_backend *self, const tl_linear *layer, size_t rows,
                                  const float *dy, float *dx, bool add, tl_error *err)
 {
+    tl_backend_count_layer(self, layer, rows);
     return tl_cpu_linear_backward(((cpu *)self)->linear, layer, rows, dy, dx, add, err);
 }
 
@@ -35,6 +37,7 @@ static tl_status linear_rows(tl_backend *self, const tl_linear *layer, size_t n,
                              const uint32_t *index, size_t rows, const float *x,
                              float *y, bool add, tl_error *err)
 {
+    tl_backend_count(self, rows, layer->weight.dims[1], n);
     return tl_cpu_linear_rows(((cpu *)self)->linear, layer, n, index, rows, x, y, add,
                               err);
 }
@@ -43,6 +46,7 @@ static tl_status linear_columns(tl_backend *self, const tl_linear *layer, size_t
                                 const uint32_t *index, size_t rows, const float *x,
                                 float *y, bool add, tl_error *err)
 {
+    tl_backend_count(self, rows, n, layer->weight.dims[0]);
     return tl_cpu_linear_columns(((cpu *)self)->linear, layer, n, index, rows, x, y,
                                  add, err);
 }
