@@ -31,6 +31,7 @@
 #include "op/activation.h"
 #include "op/attention.h"
 #include "op/edit.h"
+#include "op/neurons.h"
 #include "tensor/parameters.h"
 #include "twinlens/status.h"
 
@@ -139,7 +140,18 @@ struct tl_backend {
                                 const uint32_t *index, size_t rows, const float *x,
                                 float *y, bool add, tl_error *err);
 
-    /* ---- scratch of attention, kept from call to call ---- */
+    /* op/attention.h, op/neurons.h: lists are of the host. Queries that read the same
+     * keys and values stand together. */
+    tl_status (*attention_some)(tl_backend *self, const tl_attention *shape,
+                                size_t n_prompts, const tl_attention_prompt *prompts,
+                                size_t n, const tl_attention_query *queries,
+                                const float *q, const float *k, const float *v,
+                                float *z, tl_error *err);
+    tl_status (*neurons)(tl_backend *self, const tl_gated_mlp *mlp, size_t n_groups,
+                         const tl_neuron_group *groups, const float *x, float *y,
+                         tl_error *err);
+
+    /* ---- scratch of attention and of neurons, kept from call to call ---- */
 
     /* Bytes that `attention` (or attention_backward) works with for these prompts, for a
      * memory plan. Only the counts of `prompts` are read. */
@@ -149,6 +161,12 @@ struct tl_backend {
     /* Makes room for that many now, so that attention allocates nothing later. Without
      * it attention makes room itself. 0: what is kept is given back. TL_ERR_NO_MEMORY. */
     tl_status (*reserve_attention)(tl_backend *self, size_t bytes, tl_error *err);
+    /* The same of `neurons` for groups of at most so many rows; `turn`: with a copy of
+     * `down` that makes it fast. As much as is reserved decides, and changes no bit.
+     * To reserve 0 gives it back. */
+    size_t (*neurons_bytes)(const tl_backend *self, const tl_linear *down,
+                            size_t most_rows, bool turn);
+    tl_status (*reserve_neurons)(tl_backend *self, size_t bytes, tl_error *err);
 
     void (*destroy)(tl_backend *self);
 };

@@ -23,6 +23,29 @@ tl_status tl_linear_check(const tl_linear *layer, tl_error *err)
     return TL_OK;
 }
 
+static bool has_shape(const tl_linear *layer, size_t n_out, size_t n_in)
+{
+    return layer->weight.dims[0] == n_out && layer->weight.dims[1] == n_in;
+}
+
+tl_status tl_gated_mlp_check(const tl_gated_mlp *mlp, tl_error *err)
+{
+    tl_status status = tl_linear_check(mlp->gate, err);
+    if (status == TL_OK)
+        status = tl_linear_check(mlp->up, err);
+    if (status == TL_OK)
+        status = tl_linear_check(mlp->down, err);
+    if (status != TL_OK)
+        return status;
+    const size_t d_model = mlp->down->weight.dims[0], d_mlp = mlp->down->weight.dims[1];
+    return has_shape(mlp->gate, d_mlp, d_model) && has_shape(mlp->up, d_mlp, d_model)
+               ? TL_OK
+               : tl_fail(err, TL_ERR_ARGUMENT,
+                         "an MLP whose gate is [%zu,%zu] and whose down is [%zu,%zu]",
+                         mlp->gate->weight.dims[0], mlp->gate->weight.dims[1], d_model,
+                         d_mlp);
+}
+
 /* ---- memory -------------------------------------------------------------------- */
 
 tl_status tl_host_allocate(tl_backend *self, size_t bytes, void **out, tl_error *err)

@@ -43,5 +43,6 @@ tl_status tl_host_linear_columns(tl_backend *self, const tl_linear *layer, size_
 /* What the ops assert of a weight and a file may break: two dimensions of f32, f16 or
  * bf16. Errors: TL_ERR_ARGUMENT, TL_ERR_UNSUPPORTED. */
 tl_status tl_linear_check(const tl_linear *layer, tl_error *err);
+tl_status tl_gated_mlp_check(const tl_gated_mlp *mlp, tl_error *err);
 
 #endif

@@ -123,10 +123,39 @@ static size_t attention_bytes(const tl_backend *self, const tl_attention *shape,
     return 0;
 }
 
-static tl_status reserve_attention(tl_backend *self, size_t bytes, tl_error *err)
+static tl_status reserve_scratch(tl_backend *self, size_t bytes, tl_error *err)
 {
     (void)self, (void)bytes, (void)err;
     return TL_OK;
+}
+
+static tl_status attention_some(tl_backend *self, const tl_attention *shape,
+                                size_t n_prompts, const tl_attention_prompt *prompts,
+                                size_t n, const tl_attention_query *queries,
+                                const float *q, const float *k, const float *v,
+                                float *z, tl_error *err)
+{
+    (void)self, (void)n_prompts, (void)err;
+    tl_attention_some(shape, prompts, n, queries, q, k, v, z);
+    return TL_OK;
+}
+
+static tl_status neurons(tl_backend *self, const tl_gated_mlp *mlp, size_t n_groups,
+                         const tl_neuron_group *groups, const float *x, float *y,
+                         tl_error *err)
+{
+    (void)self;
+    const tl_status status = tl_gated_mlp_check(mlp, err);
+    if (status == TL_OK)
+        tl_neurons_add(mlp, n_groups, groups, x, y);
+    return status;
+}
+
+static size_t neurons_bytes(const tl_backend *self, const tl_linear *down,
+                            size_t most_rows, bool turn)
+{
+    (void)self, (void)down, (void)most_rows, (void)turn;
+    return 0;
 }
 
 static void destroy(tl_backend *self)
@@ -169,7 +198,11 @@ tl_status tl_backend_create_ref(tl_backend **out, tl_error *err)
         .linear_rows = tl_host_linear_rows,
         .linear_columns = tl_host_linear_columns,
         .attention_bytes = attention_bytes,
-        .reserve_attention = reserve_attention,
+        .reserve_attention = reserve_scratch,
+        .attention_some = attention_some,
+        .neurons = neurons,
+        .neurons_bytes = neurons_bytes,
+        .reserve_neurons = reserve_scratch,
         .destroy = destroy,
     };
     *out = backend;

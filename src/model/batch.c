@@ -27,6 +27,19 @@ void tl_batch_scatter_last(const tl_pass *pass, size_t width, const float *y, fl
     b->copy_rows(b, pass->n_prompts, width, NULL, y, pass->last_rows, x);
 }
 
+tl_attention tl_layer_attention(const tl_spec *spec, size_t l)
+{
+    return (tl_attention){
+        .n_heads = spec->dims.n_heads,
+        .n_kv_heads = spec->dims.n_kv_heads,
+        .d_head = spec->dims.d_head,
+        .scale = spec->attention_scale,
+        .softcap = spec->attention_softcap,
+        .window = tl_spec_is_sliding(spec, l) ? spec->window : 0,
+        .causal = !spec->bidirectional,
+    };
+}
+
 tl_attention tl_batch_attention(tl_pass *pass, size_t l)
 {
     const tl_spec *spec = &pass->model->spec;
@@ -49,15 +62,7 @@ tl_attention tl_batch_attention(tl_pass *pass, size_t l)
             .block = spec->bidirectional ? NULL : pass->prompts[p].input.block,
         };
     }
-    return (tl_attention){
-        .n_heads = d->n_heads,
-        .n_kv_heads = d->n_kv_heads,
-        .d_head = d->d_head,
-        .scale = spec->attention_scale,
-        .softcap = spec->attention_softcap,
-        .window = tl_spec_is_sliding(spec, l) ? spec->window : 0,
-        .causal = !spec->bidirectional,
-    };
+    return tl_layer_attention(spec, l);
 }
 
 tl_rotary_tables tl_batch_tables(const tl_pass *pass, size_t l)

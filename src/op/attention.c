@@ -50,8 +50,8 @@ static const float *key_at(const tl_attention *shape, const tl_attention_prompt 
     return row + g * shape->d_head;
 }
 
-static bool visible(const tl_attention *shape, const tl_attention_prompt *p, size_t i,
-                    size_t j)
+bool tl_attention_sees(const tl_attention *shape, const tl_attention_prompt *p,
+                       size_t i, size_t j)
 {
     if (p->block != NULL && p->block[i] >= 0 && p->block[i] == p->block[j])
         return true;
@@ -86,14 +86,14 @@ static void forward_query(const tl_attention *shape, const tl_attention_prompt *
     const size_t D = shape->d_head, n_pos = p->n_prefix + p->n_key;
     double max = -INFINITY; /* taken out of every exp, which then stays in [0, 1] */
     for (size_t j = 0; j < n_pos; j++)
-        if (visible(shape, p, i, j))
+        if (tl_attention_sees(shape, p, i, j))
             max = fmax(max, score(shape, q, key_at(shape, p, p->prefix_k, k, j, g)));
 
     for (size_t c0 = 0; c0 < D; c0 += CHANNELS) {
         const size_t n = smaller(CHANNELS, D - c0);
         double sum = 0.0, weighted[CHANNELS] = {0.0};
         for (size_t j = 0; j < n_pos; j++) {
-            if (!visible(shape, p, i, j))
+            if (!tl_attention_sees(shape, p, i, j))
                 continue;
             const float *k_row = key_at(shape, p, p->prefix_k, k, j, g);
             const float *v_row = key_at(shape, p, p->prefix_v, v, j, g) + c0;
@@ -122,6 +122,19 @@ void tl_attention_forward(const tl_attention *shape, size_t n_prompts,
                               q + at * shape->d_head, k, v, z + at * shape->d_head,
                               lse + at);
             }
+    }
+}
+
+void tl_attention_some(const tl_attention *shape, const tl_attention_prompt *prompts,
+                       size_t n, const tl_attention_query *queries, const float *q,
+                       const float *k, const float *v, float *z)
+{
+    const size_t D = shape->d_head, group = shape->n_heads / shape->n_kv_heads;
+    for (const tl_attention_query *i = queries; i < queries + n; i++) {
+        float lse;
+        check(shape, &prompts[i->prompt]);
+        forward_query(shape, &prompts[i->prompt], i->position, i->head / group,
+                      q + i->at * D, k, v, z + i->at * D, &lse);
     }
 }
 
@@ -167,7 +180,7 @@ static void backward_query(const tl_attention *shape, const tl_attention_prompt 
         const size_t n = smaller(CHANNELS, D - c0);
         double sum[CHANNELS] = {0.0};
         for (size_t j = 0; j < p->n_prefix + p->n_key; j++) {
-            if (!visible(shape, p, query_position(p, a), j))
+            if (!tl_attention_sees(shape, p, query_position(p, a), j))
                 continue;
             const float *k_row = key_at(shape, p, p->prefix_k, x->k, j, g);
             const float *v_row = key_at(shape, p, p->prefix_v, x->v, j, g);
@@ -192,7 +205,7 @@ static void backward_key(const tl_attention *shape, const tl_attention_prompt *p
         const size_t n = smaller(CHANNELS, D - c0);
         double sum_k[CHANNELS] = {0.0}, sum_v[CHANNELS] = {0.0};
         for (size_t a = 0; a < p->n_query; a++) {
-            if (!visible(shape, p, query_position(p, a), j))
+            if (!tl_attention_sees(shape, p, query_position(p, a), j))
                 continue;
             for (size_t h = g * group; h < (g + 1) * group; h++) {
                 const size_t at = query_at(shape, p, a, h);

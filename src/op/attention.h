@@ -55,6 +55,24 @@ void tl_attention_forward(const tl_attention *shape, size_t n_prompts,
                           const tl_attention_prompt *prompts, const float *q,
                           const float *k, const float *v, float *z, float *lse);
 
+/* Whether position i of a prompt sees position j: visible(i,j). */
+bool tl_attention_sees(const tl_attention *shape, const tl_attention_prompt *prompt,
+                       size_t i, size_t j);
+
+/* One head of one query. `at`: its row in q and z, which are [.., D] here. */
+typedef struct tl_attention_query {
+    uint32_t prompt, position, head, at;
+} tl_attention_query;
+
+/*
+ * The same z for some heads of some queries alone. Of a prompt's keys and values, those
+ * that no query sees may be anything finite.
+ * Requires  no two queries have one `at`; n_query and q_row are not read
+ */
+void tl_attention_some(const tl_attention *shape, const tl_attention_prompt *prompts,
+                       size_t n, const tl_attention_query *queries, const float *q,
+                       const float *k, const float *v, float *z);
+
 /*
  * The gradient. With p recomputed from q, k and lse, dp[i,h,j] = dz[i,h,:] . v[j,:] and
  * delta[i,h] = dz[i,h,:] . z[i,h,:] = sum_j p dp:

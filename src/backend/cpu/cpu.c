@@ -11,7 +11,7 @@ typedef struct cpu {
     tl_backend table; /* first: a tl_backend * is a cpu * */
     size_t n_threads;
     tl_cpu_linear *linear;
-    tl_cpu_scratch attention; /* what it works with, kept from call to call */
+    tl_cpu_scratch attention, neurons; /* what they work with, kept from call to call */
 } cpu;
 
 static size_t threads(const tl_backend *self)
@@ -98,6 +98,41 @@ static tl_status attention_backward(tl_backend *self, tl_backward_rule rule,
                                      dk, dv, err);
 }
 
+static tl_status attention_some(tl_backend *self, const tl_attention *shape,
+                                size_t n_prompts, const tl_attention_prompt *prompts,
+                                size_t n, const tl_attention_query *queries,
+                                const float *q, const float *k, const float *v,
+                                float *z, tl_error *err)
+{
+    return tl_cpu_attention_some(threads(self), &((cpu *)self)->attention, shape,
+                                 n_prompts, prompts, n, queries, q, k, v, z, err);
+}
+
+static tl_status neurons(tl_backend *self, const tl_gated_mlp *mlp, size_t n_groups,
+                         const tl_neuron_group *groups, const float *x, float *y,
+                         tl_error *err)
+{
+    return tl_cpu_neurons(threads(self), &((cpu *)self)->neurons, mlp, n_groups, groups,
+                          x, y, err);
+}
+
+static size_t neurons_bytes(const tl_backend *self, const tl_linear *down,
+                            size_t most_rows, bool turn)
+{
+    return tl_cpu_neurons_bytes(threads(self), down, most_rows, turn);
+}
+
+static tl_status reserve_neurons(tl_backend *self, size_t bytes, tl_error *err)
+{
+    tl_cpu_scratch *scratch = &((cpu *)self)->neurons;
+    if (bytes == 0) {
+        tl_free(scratch->memory);
+        *scratch = (tl_cpu_scratch){0};
+        return TL_OK;
+    }
+    return tl_cpu_scratch_reserve(scratch, bytes, err);
+}
+
 static void activate(tl_backend *self, tl_activation kind, size_t count, float *x)
 {
     tl_cpu_activate(threads(self), kind, count, x);
@@ -170,6 +205,7 @@ static void destroy(tl_backend *self)
 {
     tl_cpu_linear_destroy(((cpu *)self)->linear);
     tl_free(((cpu *)self)->attention.memory);
+    tl_free(((cpu *)self)->neurons.memory);
     tl_free(self);
 }
 
@@ -217,6 +253,10 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
         .linear_columns = linear_columns,
         .attention_bytes = attention_bytes,
         .reserve_attention = reserve_attention,
+        .attention_some = attention_some,
+        .neurons = neurons,
+        .neurons_bytes = neurons_bytes,
+        .reserve_neurons = reserve_neurons,
         .destroy = destroy,
     };
     *out = &self->table;

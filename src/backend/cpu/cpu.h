@@ -66,6 +66,12 @@ tl_status tl_cpu_attention(size_t n_threads, tl_cpu_scratch *scratch,
                            const tl_attention_prompt *prompts, const float *q,
                            const float *k, const float *v, float *z, float *lse,
                            tl_error *err);
+tl_status tl_cpu_attention_some(size_t n_threads, tl_cpu_scratch *scratch,
+                                const tl_attention *shape, size_t n_prompts,
+                                const tl_attention_prompt *prompts, size_t n,
+                                const tl_attention_query *queries, const float *q,
+                                const float *k, const float *v, float *z,
+                                tl_error *err);
 tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *scratch,
                                     tl_backward_rule rule, const tl_attention *shape,
                                     size_t n_prompts,
@@ -73,6 +79,15 @@ tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *scratch,
                                     const float *k, const float *v, const float *z,
                                     const float *lse, const float *dz, float *dq,
                                     float *dk, float *dv, tl_error *err);
+
+/* See `neurons` in backend.h. With a scratch of tl_cpu_neurons_bytes(.., true) bytes the
+ * weights of `down` are turned round first, or else read as they lie, which is slow. */
+size_t tl_cpu_neurons_bytes(size_t n_threads, const tl_linear *down, size_t most_rows,
+                            bool turn);
+tl_status tl_cpu_neurons(size_t n_threads, tl_cpu_scratch *scratch,
+                         const tl_gated_mlp *mlp, size_t n_groups,
+                         const tl_neuron_group *groups, const float *x, float *y,
+                         tl_error *err);
 
 void tl_cpu_rmsnorm(size_t n_threads, size_t rows, size_t width, float eps,
                     const float *x, const float *weight, float *y, float *inv_rms);

@@ -247,15 +247,6 @@ static key_range visible_range(const tl_attention *shape,
     return r;
 }
 
-static bool visible(const tl_attention *shape, const tl_attention_prompt *prompt,
-                    size_t i, size_t j)
-{
-    if (prompt->block != NULL && prompt->block[i] >= 0 &&
-        prompt->block[i] == prompt->block[j])
-        return true;
-    return (!shape->causal || j <= i) && (shape->window == 0 || i < j + shape->window);
-}
-
 /* y[j] = sum_d x[d] m[d, j] over [first, end), four rows at a time. */
 TL_WIDE static void times_transposed(const float *restrict x, const float *restrict m,
                                      size_t D, size_t n, size_t first, size_t end,
@@ -345,7 +336,7 @@ static void scores(const tl_attention *shape, const tl_attention_prompt *prompt,
         }
     if (r.masked)
         for (size_t j = r.first; j < r.end; j++)
-            if (!visible(shape, prompt, i, j))
+            if (!tl_attention_sees(shape, prompt, i, j))
                 w->s[j] = -INFINITY;
 }
 
@@ -361,6 +352,23 @@ TL_WIDE static void score_gradients(const float *restrict p, float delta, float 
 
 /* ---- a part of a head ------------------------------------------------------------------- */
 
+/* Query i: writes z [D] and returns lse. */
+static float forward_query(const tl_attention *shape, const tl_attention_prompt *prompt,
+                           const head_panels *head, const attention_worker *w,
+                           const float *q, size_t i, float *z)
+{
+    const key_range r = visible_range(shape, prompt, i);
+    scores(shape, prompt, head, w, q, i, r);
+    float most = -INFINITY;
+    for (size_t j = r.first; j < r.end; j++)
+        most = w->s[j] > most ? w->s[j] : most;
+    const float sum = exponentials(w->s, most, r.first, r.end, w->p);
+    scale_row(r.first, r.end, 1.0f / sum, w->p);
+    memset(w->p, 0, r.first * sizeof *w->p);
+    times_rows(w->p, head->v_rows, shape->d_head, r.end, z);
+    return (float)((double)most + log((double)sum));
+}
+
 static void forward_part(const attention_call *c, const tl_attention_prompt *prompt,
                          size_t kv, const head_part *of, const head_panels *head,
                          const attention_worker *w)
@@ -371,16 +379,8 @@ static void forward_part(const attention_call *c, const tl_attention_prompt *pro
         for (size_t a = of->first_query; a < of->end_query; a++) {
             const size_t i = key_count(prompt) - prompt->n_query + a,
                          at = (prompt->q_row + a) * H + h;
-            const key_range r = visible_range(c->shape, prompt, i);
-            scores(c->shape, prompt, head, w, c->q + at * D, i, r);
-            float most = -INFINITY;
-            for (size_t j = r.first; j < r.end; j++)
-                most = w->s[j] > most ? w->s[j] : most;
-            const float sum = exponentials(w->s, most, r.first, r.end, w->p);
-            scale_row(r.first, r.end, 1.0f / sum, w->p);
-            memset(w->p, 0, r.first * sizeof *w->p);
-            times_rows(w->p, head->v_rows, D, r.end, c->z + at * D);
-            c->lse[at] = (float)((double)most + log((double)sum));
+            c->lse[at] = forward_query(c->shape, prompt, head, w, c->q + at * D, i,
+                                       c->z + at * D);
         }
 }
 
@@ -565,4 +565,54 @@ tl_status tl_cpu_attention_backward(size_t n_threads, tl_cpu_scratch *kept,
                               .dk = dk,
                               .dv = dv};
     return run(n_threads, kept, &c, err);
+}
+
+/* ---- some heads of some queries ---------------------------------------------------------- */
+
+/* Both read the same keys and values: neighbours that do make a run. */
+static bool same_head(const tl_attention_query *a, const tl_attention_query *b,
+                      size_t group)
+{
+    return a->prompt == b->prompt && a->head / group == b->head / group;
+}
+
+tl_status tl_cpu_attention_some(size_t n_threads, tl_cpu_scratch *kept,
+                                const tl_attention *shape, size_t n_prompts,
+                                const tl_attention_prompt *prompts, size_t n,
+                                const tl_attention_query *queries, const float *q,
+                                const float *k, const float *v, float *z, tl_error *err)
+{
+    const size_t D = shape->d_head, group = shape->n_heads / shape->n_kv_heads;
+    attention_cut how = make_cut(n_threads, shape, n_prompts, prompts, false);
+    const size_t n_workers = n_threads < how.n_heads ? n_threads : how.n_heads;
+    if (n == 0)
+        return TL_OK;
+    how.n_panels = n_workers;
+    const tl_status status =
+        tl_cpu_scratch_reserve(kept, floats_of(&how, n_workers) * sizeof(float), err);
+    if (status != TL_OK)
+        return status;
+    const attention_call c = {.shape = shape, .k = k, .v = v};
+    float *panels = kept->memory, *workers = panels + n_workers * how.panel_floats;
+#pragma omp parallel num_threads((int)n_workers)
+    {
+        const size_t thread = (size_t)omp_get_thread_num();
+        const attention_worker w =
+            worker_at(workers + thread * worker_floats(&how), &how);
+#pragma omp for schedule(dynamic, 16)
+        for (size_t first = 0; first < n; first++) {
+            if (first > 0 && same_head(&queries[first - 1], &queries[first], group))
+                continue; /* in the middle of a run */
+            const tl_attention_prompt *prompt = &prompts[queries[first].prompt];
+            const size_t n_keys = key_count(prompt);
+            const head_panels head =
+                panels_at(&c, panels + thread * how.panel_floats, n_keys * D);
+            lay_out_head(&c, prompt, queries[first].head / group, 0, n_keys, &head);
+            for (size_t i = first;
+                 i < n && same_head(&queries[first], &queries[i], group); i++)
+                forward_query(shape, prompt, &head, &w, q + queries[i].at * D,
+                              queries[i].position, z + queries[i].at * D);
+        }
+    }
+    return TL_OK;
 }
