@@ -1,6 +1,7 @@
 /*
  * test_faithfulness.c - the identities of ablation: nothing and everything,
- * the run that need not be made; and the ablation against one written out plainly.
+ * the run that need not be made; and the dense ablation, by which tests/test_sparse.c judges
+ * the other one, against one written out plainly.
  */
 #include "random_inputs.h"
 
@@ -76,8 +77,10 @@ static void nothing_is_the_counterfactual_and_everything_the_clean_run(void **un
         cut(&f);
         tl_evaluation r[PAIRS], real[PAIRS];
         double ld[PAIRS][CIRCUITS], real_ld[PAIRS][CIRCUITS];
-        evaluate(&f, NULL, r, ld);
-        const tl_evaluate_options run_none = {.run_none = true};
+        const tl_evaluate_options dense = {.how = TL_EVALUATE_DENSE},
+                                  run_none = {.how = TL_EVALUATE_DENSE,
+                                              .run_none = true};
+        evaluate(&f, &dense, r, ld);
         evaluate(&f, &run_none, real, real_ld);
         for (size_t i = 0; i < PAIRS; i++) {
             assert_true(ld[i][CIRCUITS - 1] == r[i].clean); /* the same bits */
@@ -156,7 +159,8 @@ static void a_circuit_run_is_the_ablation_as_defined(void **unused)
         cut(&f);
         tl_evaluation r[PAIRS];
         double ld[PAIRS][CIRCUITS];
-        evaluate(&f, NULL, r, ld);
+        const tl_evaluate_options dense = {.how = TL_EVALUATE_DENSE};
+        evaluate(&f, &dense, r, ld);
         for (size_t i = 0; i < PAIRS; i++) {
             plain p = {.dims = f.dims, .arena = f.arena, .recording = true};
             plain_run(&f, &p, &f.pairs[i].counterfactual, &f.pairs[i]);

@@ -190,11 +190,19 @@ tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
 
 /* ---- faithfulness (docs/math.md eq. 6) ---------------------------------------------- */
 
+/* How the clean prompt is run under a circuit. */
+typedef enum tl_evaluate_how {
+    TL_EVALUATE_AUTO, /* for each circuit what is cheaper, by its size and the model's */
+    TL_EVALUATE_DENSE,  /* everything is computed, and then ablated */
+    TL_EVALUATE_SPARSE, /* the heads and neurons of the circuit alone are computed */
+} tl_evaluate_how;
+
 typedef struct tl_evaluate_options {
     size_t size;          /* sizeof(tl_evaluate_options); 0: that of today */
     size_t memory_budget; /* bytes for all that it holds; 0: no limit */
     bool run_none;        /* run the all-ablated model instead of the identity that
                              its logit difference is the counterfactual run's */
+    tl_evaluate_how how;
 } tl_evaluate_options;
 
 /* Results of one pair: logit_diff of the clean run, of everything ablated, and of
@@ -223,6 +231,17 @@ tl_status tl_evaluator_bytes(const tl_model *model, size_t n_pos, size_t *out,
 tl_status tl_evaluator_run(tl_evaluator *evaluator, const tl_pair *pairs,
                            size_t n_pairs, const tl_circuit *circuits,
                            size_t n_circuits, tl_evaluation *results, tl_error *err);
+
+/* The work of an evaluator so far. The unit is one forward pass over the clean prompt: the
+ * multiply-adds of its products, all positions, of the last layer the last position alone. */
+typedef struct tl_evaluation_work {
+    size_t n_pairs;
+    double counterfactual, clean, dense,
+        sparse;      /* forward passes; `clean` with `none` */
+    double gathered; /* weights fetched for single heads and neurons, by as many */
+    size_t n_dense, n_sparse, n_known; /* circuits; `known` needed no run */
+} tl_evaluation_work;
+tl_evaluation_work tl_evaluator_work(const tl_evaluator *evaluator);
 
 /* The same with an evaluator of its own. */
 tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,

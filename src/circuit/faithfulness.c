@@ -10,11 +10,14 @@
  * is outside the circuit. The all-ablated model needs no run: every head and neuron
  * being the counterfactual's, so is the last residual stream, but for the
  * difference of the two embeddings at the last position, which is the same token.
+ *
+ * A circuit that leaves out most of the model is not run whole and then ablated: its own
+ * heads and neurons alone are computed (sparse_evaluation.h).
  */
 #include <string.h>
 
 #include "base/sized.h"
-#include "circuit/pair.h"
+#include "circuit/sparse_evaluation.h"
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
 
@@ -26,9 +29,11 @@ typedef struct members {
 
 struct tl_evaluator {
     tl_experiment on;
-    bool run_none;      /* as in tl_evaluate_options */
+    tl_evaluate_options options;
     tl_array buffers;   /* of the pair under way */
     size_t pass_budget; /* what that leaves to passes; 0: no limit */
+    tl_sparse_pass *sparse;
+    tl_evaluation_work work;
 };
 
 /* The runs of the clean prompt of one pair: whole, under every circuit, and under none if
@@ -36,11 +41,16 @@ struct tl_evaluator {
 typedef struct runs {
     const tl_pair *pair;
     tl_pair_nodes counterfactual;
-    size_t n;
+    size_t n_circuits;
     size_t table_bytes;   /* what tables take beside a chunk of the arena */
     tl_circuit *circuits; /* {0}: the whole model */
     members *members;
     double *logit_diffs;
+    uint8_t *ways; /* tl_circuit_way */
+    bool any_sparse;
+    /* Of the pair under way: first the dense ones, the sparse ones from the end. */
+    size_t *order, n_dense, n_sparse;
+    tl_outputs outputs;
     /* Of the pass under way. */
     tl_pass_prompt *prompts;
     tl_edit *edits; /* up to TL_NODE_SITES for each */
@@ -48,7 +58,7 @@ typedef struct runs {
 
 /* So many circuits have room in the first chunk of the arena; more take that many bytes
  * each, and a chunk. */
-enum { FREE_CIRCUITS = 200, CIRCUIT_BYTES = 160, CHUNK_BYTES = 64 << 10 };
+enum { FREE_CIRCUITS = 200, CIRCUIT_BYTES = 176, CHUNK_BYTES = 64 << 10 };
 
 static size_t table_bytes(size_t n_circuits)
 {
@@ -67,11 +77,13 @@ tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *option
     tl_evaluator *e = tl_alloc_zero(1, sizeof *e);
     status = e != NULL ? tl_experiment_init(&e->on, model, o.memory_budget, err)
                        : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
+    if (status == TL_OK)
+        status = tl_sparse_pass_create(model, &e->sparse, err);
     if (status != TL_OK) {
-        tl_free(e);
+        tl_evaluator_destroy(e);
         return status;
     }
-    e->run_none = o.run_none;
+    e->options = o;
     *out = e;
     return TL_OK;
 }
@@ -80,6 +92,7 @@ void tl_evaluator_destroy(tl_evaluator *e)
 {
     if (e == NULL)
         return;
+    tl_sparse_pass_destroy(e->sparse);
     tl_array_release(&e->buffers);
     tl_experiment_release(&e->on);
     tl_free(e);
@@ -89,11 +102,15 @@ tl_status tl_evaluator_bytes(const tl_model *model, size_t n_pos, size_t *out,
                              tl_error *err)
 {
     const tl_pass_options options = {.last_only = true};
-    size_t pass = 0;
-    const tl_status status = tl_pass_least_bytes(model, n_pos, &options, &pass, err);
+    size_t dense = 0, sparse = 0;
+    tl_status status = tl_pass_least_bytes(model, n_pos, &options, &dense, err);
+    if (status == TL_OK)
+        status = tl_sparse_pass_least_bytes(model, n_pos, &sparse, err);
     if (status == TL_OK)
         *out = TL_EXPERIMENT_BYTES +
-               tl_pair_nodes_most_bytes(tl_model_dims(model), n_pos) + pass;
+               tl_pair_nodes_most_bytes(tl_model_dims(model), n_pos) +
+               tl_outputs_count(model, n_pos) * sizeof(float) +
+               (dense > sparse ? dense : sparse);
     return status;
 }
 
@@ -203,19 +220,19 @@ static tl_edit ablation(const runs *r, size_t i, size_t prompt, tl_site site)
                      .cut = heads ? circuit->n_heads : circuit->n_neurons};
 }
 
-/* Runs number first ... first + n - 1, in one pass. */
-static tl_status run_some(tl_evaluator *e, runs *r, size_t first, size_t n,
+/* Some dense runs, in one pass. */
+static tl_status run_some(tl_evaluator *e, runs *r, const size_t *which, size_t n,
                           tl_error *err)
 {
     const tl_pair *pair = r->pair;
     size_t n_edits = 0;
     for (size_t i = 0; i < n; i++) {
-        const tl_circuit *circuit = &r->circuits[first + i];
+        const tl_circuit *circuit = &r->circuits[which[i]];
         r->prompts[i] = tl_pair_rest_prompt(&pair->clean, &r->counterfactual);
         if (circuit->ranking == NULL && circuit->set == NULL)
             continue;
-        r->edits[n_edits++] = ablation(r, first + i, i, TL_SITE_Z);
-        r->edits[n_edits++] = ablation(r, first + i, i, TL_SITE_MLP_POST);
+        r->edits[n_edits++] = ablation(r, which[i], i, TL_SITE_Z);
+        r->edits[n_edits++] = ablation(r, which[i], i, TL_SITE_MLP_POST);
     }
     const tl_pass_options options = {.edits = r->edits,
                                      .n_edits = n_edits,
@@ -225,7 +242,7 @@ static tl_status run_some(tl_evaluator *e, runs *r, size_t first, size_t n,
     for (size_t i = 0; i < n && status == TL_OK; i++)
         status =
             tl_pass_logit_diff(e->on.pass, i, pair->answer, pair->counterfactual_answer,
-                               &r->logit_diffs[first + i], err);
+                               &r->logit_diffs[which[i]], err);
     return status;
 }
 
@@ -234,18 +251,26 @@ static tl_status run_counterfactual(tl_evaluator *e, runs *r, double *none,
                                     tl_error *err)
 {
     tl_pair_nodes *nodes = &r->counterfactual;
-    tl_reading readings[TL_NODE_SITES];
+    tl_reading readings[TL_NODE_SITES + TL_OUTPUT_SITES];
     *nodes = tl_pair_nodes_of(r->pair, e->on.d);
+    const size_t nodes_count = tl_pair_nodes_count(nodes, e->on.d),
+                 outputs_count =
+                     r->any_sparse ? tl_outputs_count(e->on.model, nodes->n_rows) : 0;
     tl_status status =
-        tl_experiment_reset(&e->on, &e->buffers, tl_pair_nodes_count(nodes, e->on.d),
+        tl_experiment_reset(&e->on, &e->buffers, nodes_count + outputs_count,
                             r->table_bytes, &e->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
     tl_pair_nodes_place(nodes, e->on.d, &e->buffers, 0);
     tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
                        readings);
+    r->outputs = (tl_outputs){0};
+    const size_t n_outputs =
+        outputs_count > 0 ? tl_outputs_read(nodes, e->on.d, &e->buffers, nodes_count,
+                                            &r->outputs, readings + TL_NODE_SITES)
+                          : 0;
     const tl_pass_options options = {.readings = readings,
-                                     .n_readings = TL_NODE_SITES,
+                                     .n_readings = TL_NODE_SITES + n_outputs,
                                      .last_only = true,
                                      .memory_budget = e->pass_budget};
     const tl_pass_prompt prompt = tl_pair_whole_prompt(&r->pair->counterfactual, nodes);
@@ -264,8 +289,25 @@ static bool same_last_input(const tl_pair *pair, size_t d_model)
                   d_model * sizeof(float)) == 0;
 }
 
-/* All runs, as many in a pass as is good. */
-static tl_status run_all(tl_evaluator *e, runs *r, tl_error *err)
+/* Which of the runs 0 ... n_circuits + 1 are to be made of this pair, and how. */
+static void choose_runs(const tl_evaluator *e, runs *r, bool run_none, double none)
+{
+    const size_t last = r->n_circuits + 1;
+    r->n_dense = r->n_sparse = 0;
+    for (size_t i = 0; i <= last; i++) {
+        const bool nothing = r->ways[i] == TL_CIRCUIT_NOTHING;
+        if (nothing && !run_none)
+            r->logit_diffs[i] = none;
+        else if (r->ways[i] == TL_CIRCUIT_DENSE ||
+                 (i == last && (e->options.run_none || !r->any_sparse)))
+            r->order[r->n_dense++] = i;
+        else
+            r->order[last - r->n_sparse++] = i;
+    }
+}
+
+/* As many in a pass as is good. */
+static tl_status run_dense(tl_evaluator *e, runs *r, tl_error *err)
 {
     const tl_pass_options plain = {.last_only = true};
     const tl_batch_prompt one = {.n_pos = r->pair->clean.n_pos,
@@ -277,20 +319,96 @@ static tl_status run_all(tl_evaluator *e, runs *r, tl_error *err)
         tl_experiment_batch(e->on.model, &plain, &one, e->pass_budget, &per_pass, err);
     if (status != TL_OK)
         return status;
-    per_pass = per_pass < r->n ? per_pass : r->n;
+    per_pass = per_pass < r->n_dense ? per_pass : r->n_dense;
     r->prompts = tl_arena_alloc(e->on.arena, per_pass, sizeof *r->prompts);
     r->edits = tl_arena_alloc(e->on.arena, TL_NODE_SITES * per_pass, sizeof *r->edits);
     if (r->prompts == NULL || r->edits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", per_pass);
-    for (size_t i = 0; i < r->n && status == TL_OK; i += per_pass)
-        status = run_some(e, r, i, r->n - i < per_pass ? r->n - i : per_pass, err);
+    for (size_t i = 0; i < r->n_dense && status == TL_OK; i += per_pass)
+        status = run_some(e, r, r->order + i,
+                          r->n_dense - i < per_pass ? r->n_dense - i : per_pass, err);
     return status;
+}
+
+/* So many lanes have room where the prompts of dense runs were. */
+enum { MOST_LANES = 256 };
+
+static tl_status run_lanes(tl_evaluator *e, runs *r, const size_t *which, size_t n,
+                           tl_error *err)
+{
+    const tl_sparse_options options = {.no_dense_rows =
+                                           e->options.how == TL_EVALUATE_SPARSE,
+                                       .memory_budget = e->pass_budget};
+    tl_sparse_lane *lanes = tl_arena_alloc(e->on.arena, n, sizeof *lanes);
+    double *found = tl_arena_alloc(e->on.arena, n, sizeof *found);
+    if (lanes == NULL || found == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n);
+    for (size_t i = 0; i < n; i++)
+        lanes[i] = tl_circuit_lane(&r->circuits[which[i]], &r->members[which[i]].heads,
+                                   &r->members[which[i]].neurons);
+    const tl_status status =
+        tl_sparse_evaluate(e->sparse, r->pair, &r->counterfactual, &r->outputs, lanes,
+                           n, &options, found, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        r->logit_diffs[which[i]] = found[i];
+    return status;
+}
+
+/* Within a budget the passes take turns. */
+static tl_status run_sparse(tl_evaluator *e, runs *r, tl_error *err)
+{
+    const bool limited = e->pass_budget > 0;
+    const size_t *which = r->order + r->n_circuits + 2 - r->n_sparse;
+    tl_status status = TL_OK;
+    if (limited)
+        tl_pass_shrink(e->on.pass, 0);
+    for (size_t i = 0; i < r->n_sparse && status == TL_OK; i += MOST_LANES) {
+        const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
+        status =
+            run_lanes(e, r, which + i,
+                      r->n_sparse - i < MOST_LANES ? r->n_sparse - i : MOST_LANES, err);
+        tl_arena_rewind(e->on.arena, mark);
+    }
+    if (limited)
+        tl_sparse_pass_shrink(e->sparse);
+    return status;
+}
+
+/* In forward passes over the clean prompt. */
+static void count_work(tl_evaluator *e, const runs *r, tl_sparse_work before)
+{
+    const tl_sparse_work now = tl_sparse_pass_work(e->sparse);
+    tl_evaluation_work *w = &e->work;
+    const size_t n_pos = r->pair->clean.n_pos, n_prefix = r->counterfactual.n_prefix;
+    const double whole = tl_forward_multiply_adds(e->on.model, n_pos, 0),
+                 rest = tl_forward_multiply_adds(e->on.model, n_pos, n_prefix) / whole;
+    size_t n_dense = r->n_dense - 1, n_sparse = r->n_sparse;
+    if (r->n_dense > 1 && r->order[r->n_dense - 1] == r->n_circuits + 1)
+        n_dense--;
+    else if (r->n_sparse > 0 &&
+             r->order[r->n_circuits + 2 - r->n_sparse] == r->n_circuits + 1)
+        n_sparse--;
+    w->n_pairs++;
+    w->counterfactual += 1.0;
+    w->clean += rest * (double)(r->n_dense - n_dense);
+    w->dense += rest * (double)n_dense;
+    w->sparse += (now.multiply_adds - before.multiply_adds) / whole;
+    w->gathered += (now.gathered - before.gathered) / whole;
+    w->n_dense += n_dense;
+    w->n_sparse += n_sparse;
+    w->n_known += r->n_circuits - n_dense - n_sparse;
+}
+
+tl_evaluation_work tl_evaluator_work(const tl_evaluator *e)
+{
+    return e->work;
 }
 
 /* `r` has room for two more runs than circuits, which are its runs 1 ... n_circuits. */
 static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
-                               size_t n_circuits, tl_evaluation *result, tl_error *err)
+                               tl_evaluation *result, tl_error *err)
 {
+    const tl_sparse_work before = tl_sparse_pass_work(e->sparse);
     double none = 0.0;
     tl_status status = tl_pair_check(pair, pair->clean.n_pos, err);
     r->pair = pair;
@@ -298,16 +416,19 @@ static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
         status = run_counterfactual(e, r, &none, err);
     if (status != TL_OK)
         return status;
-    const bool run_none = e->run_none || !same_last_input(pair, e->on.d->d_model);
-    r->n = 1 + n_circuits + (run_none ? 1 : 0);
+    choose_runs(e, r, e->options.run_none || !same_last_input(pair, e->on.d->d_model),
+                none);
     const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
-    status = run_all(e, r, err);
+    status = run_dense(e, r, err);
     tl_arena_rewind(e->on.arena, mark);
+    if (status == TL_OK && r->n_sparse > 0)
+        status = run_sparse(e, r, err);
     if (status != TL_OK)
         return status;
+    count_work(e, r, before);
     result->clean = r->logit_diffs[0];
-    result->none = run_none ? r->logit_diffs[r->n - 1] : none;
-    for (size_t i = 0; i < n_circuits; i++)
+    result->none = r->logit_diffs[r->n_circuits + 1];
+    for (size_t i = 0; i < r->n_circuits; i++)
         result->circuit[i] = r->logit_diffs[1 + i];
     return TL_OK;
 }
@@ -326,24 +447,33 @@ tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs
         return status;
     const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
     runs r = {
+        .n_circuits = n_circuits,
         .table_bytes = table_bytes(n_circuits),
         .circuits = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.circuits),
         .members = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.members),
         .logit_diffs = tl_arena_alloc(e->on.arena, most, sizeof *r.logit_diffs),
+        .ways = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.ways),
+        .order = tl_arena_alloc(e->on.arena, most, sizeof *r.order),
     };
-    if (r.circuits == NULL || r.members == NULL || r.logit_diffs == NULL)
+    if (r.circuits == NULL || r.members == NULL || r.logit_diffs == NULL ||
+        r.ways == NULL || r.order == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", most);
     for (size_t i = 0; i < n_circuits && status == TL_OK; i++) {
         r.circuits[1 + i] = circuits[i];
+        r.ways[1 + i] =
+            (uint8_t)tl_circuit_choose(e->on.model, &circuits[i], e->options.how);
+        r.any_sparse |= r.ways[1 + i] != TL_CIRCUIT_DENSE;
         if (same_members(&r.circuits[i], &circuits[i]))
             r.members[1 + i] = r.members[i];
         else
             status = find_members(e, &circuits[i], &r.members[1 + i], err);
     }
-    if (status == TL_OK)
+    if (status == TL_OK) {
         r.circuits[most - 1] = (tl_circuit){.ranking = &nothing};
+        r.ways[most - 1] = TL_CIRCUIT_NOTHING;
+    }
     for (size_t p = 0; p < n_pairs && status == TL_OK; p++)
-        status = evaluate_pair(e, &pairs[p], &r, n_circuits, &results[p], err);
+        status = evaluate_pair(e, &pairs[p], &r, &results[p], err);
     if (r.circuits != NULL && r.members != NULL)
         release_members(r.members, r.circuits, 1 + n_circuits);
     tl_arena_rewind(e->on.arena, mark);
