@@ -293,6 +293,32 @@ static tl_status add_memory(const tl_model *model, const options *o, size_t n_po
     return status;
 }
 
+/* What products cost: of one prompt forward, and of one pair attributed by each method, when
+ * its prompts share no prefix. */
+static tl_status add_products(const tl_model *model, size_t n_pos, facts *f,
+                              tl_error *err)
+{
+    const tl_pass_options forward = {.last_only = true},
+                          gradient = {.last_only = true, .for_backward = true},
+                          relevance = {.last_only = true,
+                                       .for_backward = true,
+                                       .backward_rule = TL_BACKWARD_RELEVANCE};
+    const tl_pass_options *const passes[] = {&forward, &gradient, &relevance};
+    uint64_t flops[3] = {0};
+    for (size_t i = 0; i < 3; i++) {
+        const tl_status status =
+            tl_pass_flops(model, &n_pos, NULL, 1, passes[i], &flops[i], err);
+        if (status != TL_OK)
+            return status;
+    }
+    tl_settings defaults;
+    tl_settings_init(&defaults);
+    add_number(f, "forward_flops", flops[0]);
+    add_number(f, "ig_flops", flops[0] + defaults.ig_steps * flops[1]);
+    add_number(f, "relp_flops", flops[0] + flops[2]);
+    return TL_OK;
+}
+
 static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_error *err)
 {
     double seconds = 0.0;
@@ -349,6 +375,8 @@ static tl_status add_memory_beside_tokenizer(const tl_model *model, const option
             tl_processor_open(folder, tl_model_dims(model)->n_vocab, &processor, err);
     if (status == TL_OK)
         status = add_memory(model, o, n_pos, pixels, f, err);
+    if (status == TL_OK)
+        status = add_products(model, n_pos, f, err);
     tl_processor_close(processor);
     return status;
 }

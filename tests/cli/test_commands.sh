@@ -71,7 +71,7 @@ check "a version" grep -qE '^twinlens [0-9]+\.[0-9]+\.[0-9]+$' <("$bin" --versio
 run all predict
 check "a line for each prompt, and a head" rows all 13
 check "accuracy, in words, elsewhere" grep -q '^text: 1 of 6 right' stderr
-run same predict --threads=1 --memory=300K
+run same predict --threads=1 --memory=340K
 check "batches change no bit" cmp all same
 run one predict --ids text-3,image-1
 check "rows of --ids, in the order of the file" cmp one <(grep -E '^(id|text-3|image-1)	' all)
@@ -350,6 +350,18 @@ check "tokens of an image" [ "$(value prompt_tokens with.image)" = \
 check "and what they take" [ "$(value vision_bytes with.image)" -gt 1000 ]
 check "parts make the whole" [ "$(value predict_peak_bytes with.image)" -gt \
     $(($(value vision_bytes with.image) + $(value read_weight_bytes with.image))) ]
+
+# Of the last layer at the last position: queries, the output of attention, the MLP.
+"$bin" inspect --model "$golden/checkpoint" > inspect
+n() { value "$1" inspect; }
+q=$(($(n d_model) * $(n heads) * $(n d_head))) kv=$(($(n d_model) * $(n kv_heads) * $(n d_head)))
+mlp=$(($(n d_model) * $(n d_mlp))) T=$(n prompt_tokens)
+rows=$((T * ($(n layers) - 1) + 1)) all=$((T * $(n layers)))
+forward=$((2 * (rows * (2 * q + 3 * mlp) + all * 2 * kv)))
+check "products of a forward pass" [ "$(n forward_flops)" = $forward ]
+check "of five steps" [ "$(n ig_flops)" = $((11 * forward)) ]
+check "of relevance, where nothing goes back to queries and keys" \
+    [ "$(n relp_flops)" = $((3 * forward - 2 * (rows * q + all * kv))) ]
 
 sum_of() { for key in "${@:2}"; do value "$key" "$1"; done | awk '{ n += $1 } END { print n }'; }
 others="read_weight_bytes cache_bytes product_bytes input_bytes process_bytes"
