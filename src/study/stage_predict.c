@@ -102,6 +102,11 @@ static tl_status read_prediction(const tl_study *study, size_t row,
     return TL_OK;
 }
 
+static size_t logits_bytes(const tl_study *study)
+{
+    return tl_model_dims(study->session.model)->n_vocab * sizeof(float);
+}
+
 /* One pass over a batch of rows. */
 static tl_status predict_rows(tl_stage_run *run, size_t first, size_t n,
                               tl_stage_rows *out, tl_error *err)
@@ -117,7 +122,9 @@ static tl_status predict_rows(tl_stage_run *run, size_t first, size_t n,
     if (encodings == NULL || prompts == NULL || found == NULL || logits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
     const tl_pass_options options = {
-        .last_only = true, .memory_budget = tl_study_budget(study, p->one_input * n)};
+        .last_only = true,
+        .memory_budget =
+            tl_study_budget(study, p->one_input * n + logits_bytes(study))};
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         status = tl_study_encode(study, rows[i], &p->first, &p->first_row, run->arena,
@@ -139,7 +146,7 @@ static tl_status predict_rows(tl_stage_run *run, size_t first, size_t n,
     return status;
 }
 
-/* How many prompts as long as the first fit into one pass. */
+/* How many prompts as long as the first fit into one pass, beside the logits of one. */
 static tl_status batch_size(tl_stage_run *run, size_t *out, tl_error *err)
 {
     const tl_study *study = run->study;
@@ -165,8 +172,9 @@ static tl_status batch_size(tl_stage_run *run, size_t *out, tl_error *err)
     one += p->one_input;
     size_t n = BATCH_POSITIONS / n_pos;
     n = n > BATCH_PROMPTS ? BATCH_PROMPTS : n;
-    if (study->memory > 0 && n * one > study->memory)
-        n = study->memory / one;
+    const size_t room = tl_study_budget(study, logits_bytes(study));
+    if (room > 0 && n * one > room)
+        n = room / one;
     *out = n > 0 ? n : 1;
     return TL_OK;
 }
@@ -225,7 +233,7 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
     const size_t n_pos = study->spans[modality].n_pos;
     const tl_status status =
         tl_pass_least_bytes(study->session.model, n_pos, &options, out, err);
-    *out += tl_study_input_bytes(study, modality, n_pos, 1);
+    *out += tl_study_input_bytes(study, modality, n_pos, 1) + logits_bytes(study);
     return status;
 }
 
