@@ -180,6 +180,9 @@ tl_status tl_findings_read(const char *folder, tl_arena *arena, tl_findings *out
 /* The manifest's value of a key; "" when it has none. */
 const char *tl_findings_key(const tl_findings *findings, const char *key);
 
+/* What the study means by faithfulness: the ratio of means, or the mean of ratios. */
+bool tl_findings_ratio_of_means(const tl_findings *findings);
+
 /* The measure of faithfulness that the study chooses its circuit by. */
 const tl_interval *tl_findings_chosen(const tl_findings *findings,
                                       const tl_finding_point *point);

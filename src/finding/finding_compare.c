@@ -100,9 +100,10 @@ typedef struct swap_data {
     size_t n_swaps, n_pairs;
     size_t first; /* number of its first pair where two hosts are counted through */
     const char *segment;
+    bool ratio_of_means; /* of the two kinds of faithfulness; else the mean of ratios */
 } swap_data;
 
-/* Faithfulness of swap s as ratio of means over the chosen pairs. */
+/* Faithfulness of swap s over the chosen pairs. */
 static double faithfulness(const swap_data *d, size_t s, const size_t *chosen, size_t n)
 {
     tl_faithfulness_sums sums = {0};
@@ -113,7 +114,8 @@ static double faithfulness(const swap_data *d, size_t s, const size_t *chosen, s
         tl_faithfulness_add(&sums, d->base[pair].clean, d->base[pair].none,
                             d->runs[pair * d->n_swaps + s].logit_diff);
     }
-    return tl_faithfulness_ratio_of_means(&sums);
+    return d->ratio_of_means ? tl_faithfulness_ratio_of_means(&sums)
+                             : tl_faithfulness_mean_of_ratios(&sums);
 }
 
 /* Faithfulness with the other modality's segment, with a random one (mean over draws), and
@@ -220,9 +222,11 @@ tl_status tl_findings_swaps(const tl_study_db *db, tl_arena *arena, tl_findings 
                             tl_error *err)
 {
     swap_data hosts[TL_MODALITY_COUNT] = {{0}};
+    const bool ratio_of_means = tl_findings_ratio_of_means(out);
     tl_status status = TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
         status = read_host(db, (tl_modality)m, arena, &hosts[m], err);
+        hosts[m].ratio_of_means = ratio_of_means;
         out->has_swaps[m] = hosts[m].n_pairs > 0;
     }
     for (size_t s = 0; s < TL_SEGMENT_COUNT && status == TL_OK; s++) {

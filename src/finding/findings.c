@@ -18,12 +18,16 @@ const char *tl_findings_key(const tl_findings *findings, const char *key)
     return "";
 }
 
+bool tl_findings_ratio_of_means(const tl_findings *findings)
+{
+    return strcmp(tl_findings_key(findings, "faith"), "ratio_mean") == 0;
+}
+
 const tl_interval *tl_findings_chosen(const tl_findings *findings,
                                       const tl_finding_point *point)
 {
-    return strcmp(tl_findings_key(findings, "faith"), "ratio_mean") == 0
-               ? &point->ratio_of_means
-               : &point->mean_of_ratios;
+    return tl_findings_ratio_of_means(findings) ? &point->ratio_of_means
+                                                : &point->mean_of_ratios;
 }
 
 const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,

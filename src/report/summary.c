@@ -28,6 +28,11 @@ static const char *number_text(double value, char text[32])
 }
 
 /* "0.873 (0.811 to 0.912)" */
+static const char *faithfulness_name(const tl_findings *f)
+{
+    return tl_findings_ratio_of_means(f) ? "ratio of means" : "mean of ratios";
+}
+
 static const char *interval_text(const tl_interval *i, char text[64])
 {
     char value[32], low[32], high[32];
@@ -172,10 +177,7 @@ static void print_curves(const tl_findings *f, FILE *out)
     const part *longest = text->n_points > image->n_points ? text : image;
     if (longest->n_points == 0)
         return;
-    fprintf(out, "\nfaithfulness (%s) by size\n%-8s",
-            strcmp(tl_findings_key(f, "faith"), "ratio_mean") == 0 ? "ratio of means"
-                                                                   : "mean of ratios",
-            "size");
+    fprintf(out, "\nfaithfulness (%s) by size\n%-8s", faithfulness_name(f), "size");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].present)
             fprintf(out, "%*s%10s%9s", COLUMN, modality_names[m], "magnitude",
@@ -275,8 +277,9 @@ static void print_comparison(const tl_findings *f, FILE *out)
         return;
     fprintf(out,
             "\ninterchange: a circuit with a segment of the other's (faithfulness, "
-            "ratio of means)\n%-22s%26s%26s%26s%26s\n",
-            "segment, on", "swapped", "random", "own", "normalised");
+            "%s)\n%-22s%26s%26s%26s%26s\n",
+            faithfulness_name(f), "segment, on", "swapped", "random", "own",
+            "normalised");
     for (size_t seg = 0; seg < TL_SEGMENT_COUNT; seg++) {
         const char *segment = tl_segment_name((tl_segment)seg);
         char label[32];
