@@ -224,6 +224,8 @@ static void check_pair(fixture *f, const char *folder)
     assert_int_equal(work[1].n_sparse, CIRCUITS);
     assert_int_equal(work[2].n_dense + work[2].n_sparse + work[2].n_known, CIRCUITS);
     assert_true(work[2].n_dense > 0 && work[2].n_sparse > 0 && work[2].n_known > 0);
+    assert_true(work[2].n_full_rows > 0);
+    assert_int_equal(work[0].n_full_rows + work[1].n_full_rows, 0);
     assert_true(work[1].dense == 0.0 && work[1].sparse > 0.0 && work[0].sparse == 0.0);
 }
 

@@ -240,6 +240,7 @@ typedef struct tl_evaluation_work {
         sparse;      /* forward passes; `clean` with `none` */
     double gathered; /* weights fetched for single heads and neurons, by as many */
     size_t n_dense, n_sparse, n_known; /* circuits; `known` needed no run */
+    size_t n_full_rows; /* of MLPs, computed in full under sparse circuits */
 } tl_evaluation_work;
 tl_evaluation_work tl_evaluator_work(const tl_evaluator *evaluator);
 

@@ -394,6 +394,7 @@ static void count_work(tl_evaluator *e, const runs *r, tl_sparse_work before)
     w->dense += rest * (double)n_dense;
     w->sparse += (now.multiply_adds - before.multiply_adds) / whole;
     w->gathered += (now.gathered - before.gathered) / whole;
+    w->n_full_rows += now.dense_rows - before.dense_rows;
     w->n_dense += n_dense;
     w->n_sparse += n_sparse;
     w->n_known += r->n_circuits - n_dense - n_sparse;

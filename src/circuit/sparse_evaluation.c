@@ -8,35 +8,63 @@
  * what a sparse pass does beside its products is not in the estimate. */
 static const double worth = 0.8;
 
-/* Components of each kind that are in a circuit, as a part of all there are. */
-static void shares_of(const tl_circuit *c, double *heads, double *neurons)
+/* What a choice is made by. */
+typedef struct circuit_size {
+    double heads; /* as a part of all there are */
+    double mlp;   /* mean cost of a row's MLP */
+    bool empty;
+} circuit_size;
+
+static size_t count_members(const uint8_t *in, size_t n)
 {
-    const size_t n_layers = c->set != NULL ? c->set->n_layers : c->ranking->n_layers,
-                 n_pos = c->set != NULL ? c->set->n_pos : c->ranking->n_pos,
-                 n_heads = c->set != NULL ? c->set->n_heads : c->ranking->n_heads,
-                 d_mlp = c->set != NULL ? c->set->d_mlp : c->ranking->d_mlp;
-    const double places = (double)n_layers * (double)n_pos;
-    const size_t some_heads =
-                     c->set != NULL ? tl_set_count(c->set, TL_KIND_HEADS) : c->n_heads,
-                 some_neurons = c->set != NULL ? tl_set_count(c->set, TL_KIND_NEURONS)
-                                               : c->n_neurons;
-    *heads = some_heads > 0 ? (double)some_heads / (places * (double)n_heads) : 0.0;
-    *neurons = some_neurons > 0 ? (double)some_neurons / (places * (double)d_mlp) : 0.0;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += in[i] != 0;
+    return count;
+}
+
+/* Of a set row by row: a part of it may fill some positions, and leave others empty. */
+static circuit_size size_of_set(const tl_component_set *set)
+{
+    const size_t places = set->n_layers * set->n_pos;
+    size_t n_heads = tl_set_count(set, TL_KIND_HEADS), n_neurons = 0;
+    double sum = 0.0;
+    for (size_t i = 0; i < places; i++) {
+        const size_t n = count_members(set->neurons + i * set->d_mlp, set->d_mlp);
+        sum += tl_sparse_mlp_cost((double)n / (double)set->d_mlp);
+        n_neurons += n;
+    }
+    return (circuit_size){.heads =
+                              (double)n_heads / ((double)places * (double)set->n_heads),
+                          .mlp = sum / (double)places,
+                          .empty = n_heads == 0 && n_neurons == 0};
+}
+
+/* Of a ranking as if all rows were alike. */
+static circuit_size size_of_cut(const tl_circuit *c)
+{
+    const tl_ranking *r = c->ranking;
+    const double places = (double)r->n_layers * (double)r->n_pos;
+    if (c->n_heads == 0 && c->n_neurons == 0)
+        return (circuit_size){.empty = true};
+    return (circuit_size){
+        .heads = (double)c->n_heads / (places * (double)r->n_heads),
+        .mlp = tl_sparse_mlp_cost((double)c->n_neurons / (places * (double)r->d_mlp))};
 }
 
 tl_circuit_way tl_circuit_choose(const tl_model *model, const tl_circuit *circuit,
                                  tl_evaluate_how how)
 {
-    double heads, neurons;
     if (how == TL_EVALUATE_DENSE || (circuit->ranking == NULL && circuit->set == NULL))
         return TL_CIRCUIT_DENSE;
     if (how == TL_EVALUATE_SPARSE)
         return TL_CIRCUIT_SPARSE;
-    shares_of(circuit, &heads, &neurons);
-    if (heads == 0.0 && neurons == 0.0)
+    const circuit_size size =
+        circuit->set != NULL ? size_of_set(circuit->set) : size_of_cut(circuit);
+    if (size.empty)
         return TL_CIRCUIT_NOTHING;
-    return tl_sparse_cost(model, heads, neurons) <= worth ? TL_CIRCUIT_SPARSE
-                                                          : TL_CIRCUIT_DENSE;
+    return tl_sparse_cost(model, size.heads, size.mlp) <= worth ? TL_CIRCUIT_SPARSE
+                                                                : TL_CIRCUIT_DENSE;
 }
 
 tl_sparse_lane tl_circuit_lane(const tl_circuit *c, const tl_array *heads,

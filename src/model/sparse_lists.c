@@ -19,6 +19,11 @@
  * rows with a whole weight run several times as fast as those with single neurons. */
 enum { DENSE_OF = 2, DENSE_FROM = 5 };
 
+double tl_sparse_dense_from(void)
+{
+    return (double)DENSE_OF / (double)DENSE_FROM;
+}
+
 size_t tl_sparse_prompt_rows(const tl_sparse_prompt *prompt)
 {
     return prompt->input.n_pos - (prompt->prefix != NULL ? prompt->prefix->n_pos : 0);

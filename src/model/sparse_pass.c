@@ -28,7 +28,7 @@ enum {
     SOME_LANES = 64, /* give all threads something to do: more take no more scratch */
 };
 
-/* Of one neuron alone against one of many, in time: see tl_sparse_cost(). */
+/* Of one neuron alone against one of many, in time: see tl_sparse_mlp_cost(). */
 static const double neuron_factor = 2.0;
 
 tl_status tl_sparse_pass_create(tl_model *model, tl_sparse_pass **out, tl_error *err)
@@ -715,11 +715,14 @@ double tl_forward_multiply_adds(const tl_model *model, size_t n_pos, size_t n_pr
     return all;
 }
 
-double tl_sparse_cost(const tl_model *model, double heads, double neurons)
+double tl_sparse_mlp_cost(double neurons)
+{
+    return neurons > tl_sparse_dense_from() ? 1.0 : neuron_factor * neurons;
+}
+
+double tl_sparse_cost(const tl_model *model, double heads, double mlp)
 {
     const row_cost cost = cost_of_row(&model->spec.dims);
-    const double single = neuron_factor * neurons;
-    return (cost.keys + heads * cost.heads +
-            (single < 1.0 ? single : 1.0) * cost.neurons) /
+    return (cost.keys + heads * cost.heads + mlp * cost.neurons) /
            (cost.keys + cost.heads + cost.neurons);
 }

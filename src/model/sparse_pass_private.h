@@ -126,6 +126,9 @@ struct tl_sparse_pass {
     float *dense_in, *dense_gate, *dense_up, *dense_mlp, *dense_base, *dense_out;
 };
 
+/* The share of its neurons above which a row is computed in full. */
+double tl_sparse_dense_from(void);
+
 /* Positions of a prompt behind its prefix. */
 size_t tl_sparse_prompt_rows(const tl_sparse_prompt *prompt);
 
