@@ -119,6 +119,14 @@ static tl_status run_units(const tl_stage *stage, tl_stage_run *run, tl_error *e
     return status;
 }
 
+/* What it took, for those who want to know what a study costs elsewhere. */
+static void log_products(const tl_study *study, const char *name, uint64_t before)
+{
+    const uint64_t flops = tl_model_product_flops(study->session.model) - before;
+    if (flops > 0)
+        tl_log(TL_LOG_INFO, "%s: %.4g GFLOP in products", name, (double)flops / 1e9);
+}
+
 /* The rows of the whole stage, and that it is over. */
 static tl_status end_stage(const tl_stage *stage, tl_stage_run *run, const char *name,
                            tl_error *err)
@@ -138,6 +146,7 @@ static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality m
     tl_stage_run run = {
         .study = study, .modality = modality, .arena = tl_arena_create()};
     tl_stage_rows rows = {0};
+    const uint64_t products = tl_model_product_flops(study->session.model);
     tl_status status = run.arena != NULL
                            ? stage->begin(&run, &rows, err)
                            : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", name);
@@ -151,6 +160,8 @@ static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality m
         status = end_stage(stage, &run, name, err);
     if (status == TL_OK && run.n_units > 0 && stage->guess != NULL)
         tl_progress_end(study->progress, study->progress_of[place_of(stage)][modality]);
+    if (status == TL_OK && stage->guess != NULL)
+        log_products(study, name, products);
     if (stage->release != NULL && run.state != NULL)
         stage->release(&run);
     tl_arena_destroy(run.arena);

@@ -256,7 +256,7 @@ static tl_status remove_sums(tl_study *study, tl_modality modality, tl_error *er
 static tl_stage_guess guess(const tl_stage_sizes *sizes)
 {
     return (tl_stage_guess){sizes->n_discovery,
-                            1.0 + 3.0 * (double)sizes->settings->ig_steps};
+                            tl_settings_attribution_forwards(sizes->settings)};
 }
 
 const tl_stage tl_stage_attribute = {.name = "attribute",

@@ -158,7 +158,7 @@ static void release(tl_stage_run *run)
 static tl_stage_guess guess(const tl_stage_sizes *sizes)
 {
     return (tl_stage_guess){sizes->settings->pictures,
-                            1.0 + 3.0 * (double)sizes->settings->ig_steps};
+                            tl_settings_attribution_forwards(sizes->settings)};
 }
 
 const tl_stage tl_stage_pictures = {.name = "pictures",

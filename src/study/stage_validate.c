@@ -111,7 +111,7 @@ static tl_stage_guess guess(const tl_stage_sizes *sizes)
 {
     double forwards = 2.0 + TL_KIND_COUNT * COMPONENTS;
     for (size_t i = 0; i < STEPS; i++)
-        forwards += 2.0 * (1.0 + 3.0 * (double)ig_steps[i]);
+        forwards += 2.0 * (1.0 + 2.0 * (double)ig_steps[i]);
     return (tl_stage_guess){sizes->settings->validate, forwards};
 }
 
