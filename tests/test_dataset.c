@@ -5,11 +5,6 @@
  */
 #include "testing.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "base/file.h"
 #include "base/json.h"
 #include "twinlens/dataset.h"
@@ -20,52 +15,24 @@
 
 /* ---- folders made for a test --------------------------------------------------- */
 
-typedef struct folder {
-    char path[64];
-} folder;
-
-static void write_file(const char *path, const char *text)
+static test_folder make_folder(const char *rows, const char *task)
 {
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static folder make_folder(const char *rows, const char *task)
-{
-    folder f = {"/tmp/twinlens-dataset-XXXXXX"};
-    char path[128];
-    assert_non_null(mkdtemp(f.path));
-    if (rows != NULL) {
-        snprintf(path, sizeof path, "%s/dataset.jsonl", f.path);
-        write_file(path, rows);
-    }
-    if (task != NULL) {
-        snprintf(path, sizeof path, "%s/task.json", f.path);
-        write_file(path, task);
-    }
+    test_folder f = test_folder_create();
+    if (rows != NULL)
+        test_file(&f, "dataset.jsonl", rows, strlen(rows));
+    if (task != NULL)
+        test_file(&f, "task.json", task, strlen(task));
     return f;
-}
-
-static void remove_folder(const folder *f)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/dataset.jsonl", f->path);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/task.json", f->path);
-    unlink(path);
-    assert_int_equal(rmdir(f->path), 0);
 }
 
 static tl_dataset *open_text(const char *rows, const char *task)
 {
-    const folder f = make_folder(rows, task);
+    const test_folder f = make_folder(rows, task);
     tl_error err = {0};
     tl_dataset *dataset = NULL;
     if (tl_dataset_open(f.path, &dataset, &err) != TL_OK)
         fail_msg("%s", err.text);
-    remove_folder(&f);
+    test_folder_remove(f.path);
     return dataset;
 }
 
@@ -249,7 +216,7 @@ static void bad_datasets_are_explained(void **state)
          "/task.json: 'image_size' is not [width, height], each in 1..16384"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const folder f = make_folder(cases[i].rows, cases[i].task);
+        const test_folder f = make_folder(cases[i].rows, cases[i].task);
         tl_error err = {0};
         tl_dataset *dataset = NULL;
         assert_int_equal(tl_dataset_open(f.path, &dataset, &err), TL_ERR_FORMAT);
@@ -259,12 +226,12 @@ static void bad_datasets_are_explained(void **state)
             fail_msg("case %zu: %s, wanted %s", i, err.text, cases[i].message);
         assert_null(strchr(err.text, '\n'));
         assert_null(dataset);
-        remove_folder(&f);
+        test_folder_remove(f.path);
     }
-    const folder f = make_folder(NULL, NULL);
+    const test_folder f = make_folder(NULL, NULL);
     tl_dataset *dataset = NULL;
     assert_int_equal(tl_dataset_open(f.path, &dataset, NULL), TL_ERR_NOT_FOUND);
-    remove_folder(&f);
+    test_folder_remove(f.path);
     assert_int_equal(tl_dataset_open(f.path, &dataset, NULL), TL_ERR_NOT_FOUND);
 }
 

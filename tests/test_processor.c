@@ -5,11 +5,7 @@
  */
 #include "testing.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -330,28 +326,9 @@ static void bad_prompts_are_explained(void **state)
 
 /* ---- model folders ------------------------------------------------------------------ */
 
-static void write_file(const char *folder, const char *name, const char *text)
+static void write_file(const test_folder *folder, const char *name, const char *text)
 {
-    tl_arena *arena = tl_arena_create();
-    tl_file_writer writer = {0};
-    tl_error err = {0};
-    if (tl_file_writer_open(&writer, tl_path_join(arena, folder, name), &err) !=
-            TL_OK ||
-        tl_file_writer_put(&writer, text, strlen(text), &err) != TL_OK ||
-        tl_file_writer_commit(&writer, &err) != TL_OK)
-        fail_msg("%s", err.text);
-    tl_arena_destroy(arena);
-}
-
-static void remove_folder(const char *folder)
-{
-    static const char *const names[] = {"config.json", "tokenizer.json",
-                                        "preprocessor_config.json"};
-    tl_arena *arena = tl_arena_create();
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unlink(tl_path_join(arena, folder, names[i]));
-    assert_int_equal(rmdir(folder), 0);
-    tl_arena_destroy(arena);
+    test_file(folder, name, text, strlen(text));
 }
 
 static char *tiny_tokenizer(tl_arena *arena)
@@ -393,22 +370,21 @@ static void bad_folders_are_explained(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
-        char folder[] = "/tmp/twinlens-processor-XXXXXX";
-        assert_non_null(mkdtemp(folder));
+        const test_folder folder = test_folder_create();
         if (cases[i].config != NULL)
-            write_file(folder, "config.json", cases[i].config);
+            write_file(&folder, "config.json", cases[i].config);
         if (cases[i].tokenizer != NULL)
-            write_file(folder, "tokenizer.json",
+            write_file(&folder, "tokenizer.json",
                        *cases[i].tokenizer != '\0' ? cases[i].tokenizer
                                                    : tiny_tokenizer(arena));
-        write_file(folder, "preprocessor_config.json", cases[i].images);
+        write_file(&folder, "preprocessor_config.json", cases[i].images);
         tl_error err = {0};
         tl_processor *processor = NULL;
-        const tl_status status = tl_processor_open(folder, 0, &processor, &err);
+        const tl_status status = tl_processor_open(folder.path, 0, &processor, &err);
         if (status != cases[i].status || strstr(err.text, cases[i].message) == NULL)
             fail_msg("case %zu: %s: %s", i, tl_status_name(status), err.text);
         assert_null(processor);
-        remove_folder(folder);
+        test_folder_remove(folder.path);
         tl_arena_destroy(arena);
     }
 }
@@ -417,11 +393,10 @@ static void text_does_without_an_image_processor(void **state)
 {
     (void)state;
     tl_arena *arena = tl_arena_create();
-    char folder[] = "/tmp/twinlens-processor-XXXXXX";
-    assert_non_null(mkdtemp(folder));
-    write_file(folder, "config.json", "{\"model_type\": \"qwen2_vl\"}");
-    write_file(folder, "tokenizer.json", tiny_tokenizer(arena));
-    tl_processor *processor = open_processor(folder);
+    const test_folder folder = test_folder_create();
+    write_file(&folder, "config.json", "{\"model_type\": \"qwen2_vl\"}");
+    write_file(&folder, "tokenizer.json", tiny_tokenizer(arena));
+    tl_processor *processor = open_processor(folder.path);
     const tl_prompt_text text = {.data = "apple"};
     const tl_prompt_text image = {.image_path = TINY "/goldens/images/0.png"};
     tl_encoding encoding;
@@ -433,7 +408,7 @@ static void text_does_without_an_image_processor(void **state)
     assert_non_null(
         strstr(err.text, "preprocessor_config.json: not there, and images need it"));
     tl_processor_close(processor);
-    remove_folder(folder);
+    test_folder_remove(folder.path);
     tl_arena_destroy(arena);
 }
 

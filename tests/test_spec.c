@@ -4,39 +4,28 @@
  */
 #include "testing.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "model/spec.h"
 
-static char folder[] = "/tmp/twinlens-spec-XXXXXX";
+static test_folder folder;
 
 static int make_folder(void **unused)
 {
     (void)unused;
-    return mkdtemp(folder) == NULL;
+    folder = test_folder_create();
+    return 0;
 }
 
 static int remove_folder(void **unused)
 {
     (void)unused;
-    char path[64];
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    unlink(path);
-    return rmdir(folder);
+    test_folder_remove(folder.path);
+    return 0;
 }
 
 static tl_status read_text(const char *text, tl_spec *spec, tl_error *err)
 {
-    char path[64];
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-    return tl_spec_read(folder, spec, err);
+    test_file(&folder, "config.json", text, strlen(text));
+    return tl_spec_read(folder.path, spec, err);
 }
 
 #define ROPE "\"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [16, 24, 24]}"

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_study_kill.c - a study that was killed (SIGKILL) at any moment and is started again
+ * ends with the same rows and the same files as one that was left alone.
+ *
+ * A moment is no time: a study that runs counts its steps, and dies at the one that the
+ * test chose, on any machine the same. Steps are the reports of progress, and whatever
+ * lasts when the process is gone: writes, synchronisations, new names of files. For that,
+ * the functions of the C library by which this program and SQLite do it are replaced below
+ * by the same with a step before.
+ */
+#define _GNU_SOURCE /* syscall() */
+#include "testing.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+#include "base/file.h"
+#include "twinlens/arena.h"
+#include "twinlens/report.h"
+#include "twinlens/study.h"
+
+enum { STAGES = 32 };
+
+/* What a study tells the test, from a process that may be dead. */
+typedef struct told {
+    size_t n_steps, n_writes;
+    char stages[STAGES][48];  /* in the order of their first reports */
+    size_t n_reports[STAGES]; /* of each */
+    size_t n_stages;
+} told;
+
+/* When a study dies: at a step, counted from 1, or when a stage has done that. */
+typedef enum deed { FIRST_UNIT, LAST_UNIT, END } deed;
+typedef struct moment {
+    size_t step;
+    const char *stage;
+    deed deed;
+} moment;
+
+static told *heard;
+static moment until;
+static bool is_study; /* not in the process of the test itself */
+
+/* ---- steps ----------------------------------------------------------------------- */
+
+static bool is_last_step(void)
+{
+    return is_study && ++heard->n_steps == until.step;
+}
+
+static void step(void)
+{
+    if (is_last_step())
+        raise(SIGKILL);
+}
+
+#pragma GCC visibility push(default)
+
+int fsync(int fd)
+{
+    step();
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    step();
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+int rename(const char *from, const char *to)
+{
+    step();
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+int unlink(const char *path)
+{
+    step();
+    return unlinkat(AT_FDCWD, path, 0);
+}
+
+/* The last write of a study is torn. */
+ssize_t write(int fd, const void *data, size_t bytes)
+{
+    if (fd > STDERR_FILENO && is_last_step()) {
+        syscall(SYS_write, fd, data, bytes / 2);
+        raise(SIGKILL);
+    }
+    return syscall(SYS_write, fd, data, bytes);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset)
+{
+    if (is_last_step()) {
+        syscall(SYS_pwrite64, fd, data, bytes / 2, offset);
+        raise(SIGKILL);
+    }
+    heard->n_writes++;
+    return syscall(SYS_pwrite64, fd, data, bytes, offset);
+}
+
+#pragma GCC visibility pop
+
+static void on_progress(void *user, const tl_progress_report *report)
+{
+    (void)user;
+    size_t i = 0;
+    while (i < heard->n_stages && strcmp(heard->stages[i], report->stage) != 0)
+        i++;
+    if (i == heard->n_stages && i < STAGES)
+        snprintf(heard->stages[heard->n_stages++], sizeof *heard->stages, "%s",
+                 report->stage);
+    if (i < STAGES)
+        heard->n_reports[i]++;
+    const bool is_deed = until.deed == END ? report->event == TL_PROGRESS_END
+                                           : report->event == TL_PROGRESS_STEP &&
+                                                 (until.deed == FIRST_UNIT ||
+                                                  report->n_done == report->n_units);
+    if (until.stage != NULL && is_deed && strcmp(until.stage, report->stage) == 0)
+        raise(SIGKILL);
+    step();
+}
+
+/* ---- studies --------------------------------------------------------------------- */
+
+static test_folder root;
+static char alone[300]; /* the study that is left alone */
+static char *wanted;    /* all its rows */
+static told whole;      /* what it told */
+
+/* As the program does it, in this process. */
+static tl_status study_and_report(const char *folder, tl_error *err)
+{
+    tl_settings s;
+    char page[400];
+    tl_settings_init(&s);
+    s.model = "tests/data/qwen2vl-tiny/checkpoint";
+    s.dataset = "tests/data/qwen2vl-tiny/goldens";
+    s.out = folder;
+    s.threads = 1;
+    s.memory = (size_t)6 << 20; /* so little that pairs are attributed one by one */
+    s.keep = TL_KEEP_ALL;
+    s.fractions = "0,0.1,0.5";
+    s.bp_grid = TL_BP_PAPER;
+    s.pictures = 2;
+    s.validate = 1;
+    s.rand_draws = s.inter_draws = 2;
+    const tl_status status = tl_study_run(&s, on_progress, NULL, err);
+    snprintf(page, sizeof page, "%s/report.html", folder);
+    return status != TL_OK || tl_file_exists(page)
+               ? status
+               : tl_report_write(&folder, 1, page, err);
+}
+
+/* Runs a study in a process of its own; whether it was killed. If not, it must have
+ * ended well. */
+static bool is_killed(const char *folder, moment last)
+{
+    *heard = (told){0};
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        tl_error err = {0};
+        is_study = true;
+        until = last;
+        const tl_status status = study_and_report(folder, &err);
+        is_study = false;
+        if (status != TL_OK)
+            fprintf(stderr, "%s: %s\n", folder, err.text);
+        _exit(status != TL_OK);
+    }
+    int how = 0;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    if (WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL)
+        return true;
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+    return false;
+}
+
+/* ---- what is left ---------------------------------------------------------------- */
+
+static void add_rows(sqlite3 *db, FILE *out, const char *sql)
+{
+    sqlite3_stmt *rows = NULL;
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &rows, NULL), SQLITE_OK);
+    while (sqlite3_step(rows) == SQLITE_ROW) {
+        for (int i = 0; i < sqlite3_column_count(rows); i++)
+            if (sqlite3_column_type(rows, i) == SQLITE_FLOAT)
+                fprintf(out, "%a,", sqlite3_column_double(rows, i));
+            else if (sqlite3_column_type(rows, i) == SQLITE_BLOB)
+                for (int k = 0; k < sqlite3_column_bytes(rows, i); k++)
+                    fprintf(out, "%02x",
+                            ((const uint8_t *)sqlite3_column_blob(rows, i))[k]);
+            else
+                fprintf(out, "%s,", (const char *)sqlite3_column_text(rows, i));
+        fputc('\n', out);
+    }
+    assert_int_equal(sqlite3_finalize(rows), SQLITE_OK);
+}
+
+/* All rows of all tables, in the order of their primary keys; the caller's. */
+static char *rows_of(const char *folder)
+{
+    char path[400], *text = NULL, *tables = NULL, *rest = NULL;
+    size_t bytes = 0;
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/study.db", folder);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL),
+                     SQLITE_OK);
+    FILE *out = open_memstream(&tables, &bytes);
+    add_rows(
+        db, out,
+        "select name, (select group_concat(name) from (select name from "
+        "pragma_table_info(s.name) where pk > 0 order by pk)) from sqlite_schema s "
+        "where type = 'table' order by name");
+    fclose(out);
+    out = open_memstream(&text, &bytes);
+    for (char *line = strtok_r(tables, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char sql[400];
+        line[strlen(line) - 1] = '\0';
+        const size_t name = strcspn(line, ",");
+        snprintf(sql, sizeof sql, "select * from \"%.*s\" order by %s", (int)name, line,
+                 line + name + 1);
+        fprintf(out, "[%.*s]\n", (int)name, line);
+        add_rows(db, out, sql);
+    }
+    fclose(out);
+    free(tables);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return text;
+}
+
+static size_t count_files(const char *folder)
+{
+    size_t n = 0;
+    DIR *stream = opendir(folder);
+    assert_non_null(stream);
+    while (readdir(stream) != NULL)
+        n++;
+    closedir(stream);
+    return n;
+}
+
+static void expect_same_file(const char *folder, const char *name)
+{
+    const char *const folders[] = {alone, folder};
+    char *data[2] = {NULL, NULL};
+    size_t bytes[2] = {0, 0};
+    tl_arena *arena = tl_arena_create();
+    for (size_t i = 0; i < 2; i++) {
+        tl_error err = {0};
+        if (tl_file_read(tl_path_join(arena, folders[i], name), arena, &data[i],
+                         &bytes[i], &err) != TL_OK)
+            fail_msg("%s", err.text);
+    }
+    if (bytes[0] != bytes[1] || memcmp(data[0], data[1], bytes[0]) != 0)
+        fail_msg("%s/%s differs", folder, name);
+    tl_arena_destroy(arena);
+}
+
+/* Goes on with a study that was killed, to its end, which is that of the other. */
+static void expect_same_end(const char *folder)
+{
+    static const char *const names[] = {"scores.text.safetensors",
+                                        "scores.image.safetensors", "report.html"};
+    assert_false(is_killed(folder, (moment){0}));
+    char *rows = rows_of(folder);
+    size_t same = 0;
+    while (rows[same] != '\0' && rows[same] == wanted[same])
+        same++;
+    if (rows[same] != wanted[same])
+        fail_msg("%s: other rows: %.300s\nwanted: %.300s", folder, rows + same,
+                 wanted + same);
+    free(rows);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        expect_same_file(folder, names[i]);
+    assert_int_equal(count_files(folder), count_files(alone));
+}
+
+static const char *folder_of(const char *name)
+{
+    static char folder[300];
+    snprintf(folder, sizeof folder, "%s/%s", root.path, name);
+    return folder;
+}
+
+/* ---- tests ----------------------------------------------------------------------- */
+
+static int leave_one_alone(void **unused)
+{
+    (void)unused;
+    heard = mmap(NULL, sizeof *heard, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(heard, MAP_FAILED);
+    root = test_folder_create();
+    snprintf(alone, sizeof alone, "%s/alone", root.path);
+    assert_false(is_killed(alone, (moment){0}));
+    whole = *heard;
+    wanted = rows_of(alone);
+    return 0;
+}
+
+static int remove_all(void **unused)
+{
+    (void)unused;
+    free(wanted);
+    munmap(heard, sizeof *heard);
+    test_folder_remove(root.path);
+    return 0;
+}
+
+/* Of every table a row, of every stage a report; SQLite's writes are counted. */
+static void the_study_left_alone_has_everything(void **unused)
+{
+    (void)unused;
+    size_t n_tables = 0;
+    for (const char *line = wanted; *line != '\0'; line = strchr(line, '\n') + 1) {
+        const char *next = strchr(line, '\n') + 1;
+        if (*line == '[' && (*next == '[' || *next == '\0'))
+            fail_msg("%.*s has no rows", (int)(next - line - 1), line);
+        n_tables += *line == '[';
+    }
+    assert_true(n_tables > 20);
+    assert_in_range(whole.n_stages, 15, STAGES - 1);
+    assert_true(whole.n_writes > 100);
+    assert_true(whole.n_steps > whole.n_writes + 100);
+}
+
+static void a_study_killed_at_any_moment_ends_the_same(void **unused)
+{
+    (void)unused;
+    enum { MOMENTS = 8 };
+    for (size_t i = 0; i < MOMENTS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "moment-%zu", i);
+        const char *folder = folder_of(name);
+        assert_true(is_killed(
+            folder, (moment){.step = 1 + whole.n_steps * (2 * i + 1) / (2 * MOMENTS)}));
+        expect_same_end(folder);
+    }
+}
+
+/* Each time it comes a little farther, before it is killed again. */
+static void a_study_killed_again_and_again_ends_the_same(void **unused)
+{
+    (void)unused;
+    enum { STEPS = 25 };
+    const char *folder = folder_of("again");
+    size_t n_killed = 0;
+    while (is_killed(folder, (moment){.step = whole.n_steps / STEPS + n_killed}))
+        n_killed++;
+    assert_true(n_killed >= STEPS);
+    expect_same_end(folder);
+}
+
+static void die_when(const char *folder, const char *stage, deed what)
+{
+    if (!is_killed(folder, (moment){.stage = stage, .deed = what}))
+        fail_msg("'%s' did not come as far as %d", stage, (int)what);
+}
+
+/* With the first rows of the stage, with all of them but those of the whole stage, and when
+ * it has just ended. */
+static void a_study_killed_in_and_after_every_stage_ends_the_same(void **unused)
+{
+    (void)unused;
+    enum { OF_ONE = 3 }; /* reports of a stage of one step: begin, step, end */
+    const char *folder = folder_of("stages");
+    size_t n_sums = 0;
+    for (size_t i = 0; i < whole.n_stages; i++) {
+        const char *stage = whole.stages[i];
+        if (whole.n_reports[i] > OF_ONE)
+            die_when(folder, stage, FIRST_UNIT);
+        if (whole.n_reports[i] > OF_ONE && strncmp(stage, "attribute ", 10) == 0) {
+            char sums[400]; /* of some pairs */
+            snprintf(sums, sizeof sums, "%s/partial.%s.safetensors", folder,
+                     stage + 10);
+            assert_true(tl_file_exists(sums));
+            n_sums++;
+        }
+        die_when(folder, stage, LAST_UNIT);
+        die_when(folder, stage, END);
+    }
+    assert_int_equal(n_sums, 2); /* text and image */
+    expect_same_end(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_study_left_alone_has_everything),
+        cmocka_unit_test(a_study_killed_at_any_moment_ends_the_same),
+        cmocka_unit_test(a_study_killed_again_and_again_ends_the_same),
+        cmocka_unit_test(a_study_killed_in_and_after_every_stage_ends_the_same),
+    };
+    return cmocka_run_group_tests(tests, leave_one_alone, remove_all);
+}
