@@ -95,7 +95,7 @@ static void experiments_keep_their_budget_by_default(void **unused)
 static void a_batch_takes_what_its_plan_says(void **unused)
 {
     (void)unused;
-    enum { SMALL = 4096 };
+    enum { SMALL = 4096 + TEST_GAPS };
     static const char *const backends[] = {"ref", NULL};
     for (size_t run = 0; run < 8; run++) {
         fixture f = setup(run & 4 ? gemma : tiny_checkpoint, backends[run & 1], T,
