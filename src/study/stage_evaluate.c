@@ -207,10 +207,13 @@ static void release(tl_stage_run *run)
     tl_evaluator_destroy(e->evaluator);
 }
 
+/* Of a circuit its own components alone are computed: over the sizes of a grid, a quarter of
+ * a forward pass. */
 static tl_stage_guess guess(const tl_stage_sizes *sizes)
 {
-    return (tl_stage_guess){sizes->n_evaluation,
-                            2.0 + (double)(TL_STUDY_KIND_COUNT * sizes->n_fractions)};
+    return (tl_stage_guess){
+        sizes->n_evaluation,
+        2.0 + 0.25 * (double)(TL_STUDY_KIND_COUNT * sizes->n_fractions)};
 }
 
 const tl_stage tl_stage_evaluate = {.name = "evaluate",

@@ -123,10 +123,12 @@ static void release(tl_stage_run *run)
     tl_evaluator_destroy(x->evaluator);
 }
 
+/* Foreign data parts are at every data position, and cost most of a layer there. */
 static tl_stage_guess guess(const tl_stage_sizes *sizes)
 {
-    return (tl_stage_guess){sizes->n_evaluation,
-                            2.0 + (double)tl_swap_count(sizes->settings->inter_draws)};
+    return (tl_stage_guess){
+        sizes->n_evaluation,
+        2.0 + 0.4 * (double)tl_swap_count(sizes->settings->inter_draws)};
 }
 
 const tl_stage tl_stage_interchange = {.name = "interchange",
