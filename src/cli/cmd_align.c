@@ -44,8 +44,9 @@ static tl_status print_json(const double *matched, const double *other,
     json_t *layers = json_array(), *others = json_array();
     for (size_t l = 0; l < n_layers; l++) {
         json_array_append_new(layers,
-                              json_real(mean_of_layer(matched, n, n_layers, l)));
-        json_array_append_new(others, json_real(mean_of_layer(other, n, n_layers, l)));
+                              tl_json_number(mean_of_layer(matched, n, n_layers, l)));
+        json_array_append_new(others,
+                              tl_json_number(mean_of_layer(other, n, n_layers, l)));
     }
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)n, "left_out",
                             tl_json_pairing(pairs->counts), "layers", layers,
@@ -92,10 +93,13 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
     if (o->json)
         return print_json(matched, other, &rows, n_layers, out, err);
     fprintf(out, "layer\tsimilarity\tother_pairs\tpairs\n");
-    for (size_t l = 0; l < n_layers; l++)
-        fprintf(out, "%zu\t%.4f\t%.4f\t%zu\n", l,
-                mean_of_layer(matched, n, n_layers, l),
-                mean_of_layer(other, n, n_layers, l), n);
+    for (size_t l = 0; l < n_layers; l++) {
+        const double numbers[] = {mean_of_layer(matched, n, n_layers, l),
+                                  mean_of_layer(other, n, n_layers, l)};
+        fprintf(out, "%zu\t", l);
+        tl_print_numbers(out, numbers, 2);
+        fprintf(out, "\t%zu\n", n);
+    }
     return TL_OK;
 }
 

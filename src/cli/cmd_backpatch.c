@@ -199,7 +199,7 @@ static json_t *outcomes_json(const experiment *x, const outcome *o)
             json_real((double)count_right(o, x->n_prompts) / (double)x->n_prompts));
     json_t *diff = json_array(), *right = json_array();
     for (size_t i = 0; i < x->n_prompts; i++) {
-        json_array_append_new(diff, json_real(o[i].logit_diff));
+        json_array_append_new(diff, tl_json_number(o[i].logit_diff));
         json_array_append_new(right, json_boolean(o[i].right));
     }
     json_object_set_new(json, "logit_diff", x->has_pairs ? diff : json_null());

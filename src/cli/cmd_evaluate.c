@@ -95,9 +95,12 @@ static void print_table(const curve *c, int faith, FILE *out)
                  "ratio_of_means\tmedian\tprompts\texcluded\n");
     for (size_t i = 0; i < c->n_fractions; i++) {
         const tl_faithfulness f = summarise(c, i);
-        fprintf(out, "%s\t%zu\t%zu\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\t%zu\n", c->texts[i],
-                c->circuits[i].n_heads, c->circuits[i].n_neurons, chosen(&f, faith),
-                f.mean_of_ratios, f.ratio_of_means, f.median, f.n, f.n_excluded);
+        const double numbers[] = {chosen(&f, faith), f.mean_of_ratios, f.ratio_of_means,
+                                  f.median};
+        fprintf(out, "%s\t%zu\t%zu\t", c->texts[i], c->circuits[i].n_heads,
+                c->circuits[i].n_neurons);
+        tl_print_numbers(out, numbers, 4);
+        fprintf(out, "\t%zu\t%zu\n", f.n, f.n_excluded);
     }
 }
 

@@ -201,13 +201,11 @@ static void print_table(const host hosts[TL_MODALITY_COUNT], const options *o,
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
         for (size_t i = 0; i < 3; i++) {
             const comparison v = compare_segment(hosts, of[i].n, of[i].first, s, o);
-            fprintf(out, "%s\t%s\t%.4f\t%.4f\t%.4f\t%.4f\t",
-                    tl_segment_name((tl_segment)s), of[i].name, v.value, v.random,
-                    v.deviation, v.ceiling);
-            if (isnan(v.normalised))
-                fputs("undefined\n", out);
-            else
-                fprintf(out, "%.4f\n", v.normalised);
+            const double numbers[] = {v.value, v.random, v.deviation, v.ceiling,
+                                      v.normalised};
+            fprintf(out, "%s\t%s\t", tl_segment_name((tl_segment)s), of[i].name);
+            tl_print_numbers(out, numbers, 5);
+            fputc('\n', out);
         }
 }
 

@@ -5,6 +5,7 @@
 
 #include "study/both_circuits.h"
 #include "cli/command.h"
+#include "cli/json_result.h"
 #include "cli/shared_options.h"
 #include "twinlens/statistics.h"
 
@@ -42,9 +43,10 @@ static line read_line(const tl_overlap *o, const tl_overlap_baseline *b, size_t 
 
 static json_t *line_json(const line *l)
 {
-    return json_pack("{s:f, s:{s:f, s:f}, s:f}", "iou", l->iou, "random", "mean",
-                     l->random.mean, "deviation", l->random.deviation, "normalised",
-                     l->normalised);
+    return json_pack("{s:o, s:{s:o, s:o}, s:o}", "iou", tl_json_number(l->iou),
+                     "random", "mean", tl_json_number(l->random.mean), "deviation",
+                     tl_json_number(l->random.deviation), "normalised",
+                     tl_json_number(l->normalised));
 }
 
 static json_t *segment_json(const tl_overlap *o, const tl_overlap_baseline *b, size_t s,
@@ -56,8 +58,9 @@ static json_t *segment_json(const tl_overlap *o, const tl_overlap_baseline *b, s
         const tl_iou *iou = &o->of[s][k];
         const line one = read_line(o, b, s, k, 1, niou);
         json_t *kind = line_json(&one),
-               *more = json_pack("{s:f, s:f, s:b}", "in_image", iou->in_image,
-                                 "in_text", iou->in_text, "empty", (int)iou->empty);
+               *more = json_pack(
+                   "{s:o, s:o, s:b}", "in_image", tl_json_number(iou->in_image),
+                   "in_text", tl_json_number(iou->in_text), "empty", (int)iou->empty);
         json_object_update(kind, more);
         json_decref(more);
         json_object_set_new(segment, tl_kind_name((tl_component_kind)k), kind);
@@ -69,24 +72,19 @@ static tl_status print_json(const tl_overlap *o, const tl_overlap_baseline *b,
                             tl_niou niou, FILE *out, tl_error *err)
 {
     json_t *all = json_object();
-    bool whole = all != NULL;
-    for (size_t s = 0; s < TL_SEGMENT_COUNT && whole; s++) {
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
         const char key[2] = {letters[s], 0};
-        json_t *segment = segment_json(o, b, s, niou);
-        whole = segment != NULL && json_object_set_new(all, key, segment) == 0;
+        json_object_set_new(all, key, segment_json(o, b, s, niou));
     }
-    if (whole) {
-        json_dumpf(all, out, JSON_COMPACT);
-        fputc('\n', out);
-    }
-    json_decref(all);
-    return whole ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    return tl_json_print(all, out, err);
 }
 
 static void print_line(const char *segment, const char *kind, line l, FILE *out)
 {
-    fprintf(out, "%s\t%s\t%.4f\t%.4f\t%.4f\t%.4f\n", segment, kind, l.iou,
-            l.random.mean, l.random.deviation, l.normalised);
+    const double numbers[] = {l.iou, l.random.mean, l.random.deviation, l.normalised};
+    fprintf(out, "%s\t%s\t", segment, kind);
+    tl_print_numbers(out, numbers, 4);
+    fputc('\n', out);
 }
 
 static void print_table(const tl_overlap *o, const tl_overlap_baseline *b, tl_niou niou,

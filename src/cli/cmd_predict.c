@@ -8,6 +8,7 @@
 
 #include "base/word_list.h"
 #include "cli/command.h"
+#include "cli/json_result.h"
 #include "study/answers.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
@@ -127,7 +128,8 @@ static tl_status print_json(const tl_session *s, const item *it, const char *pre
         (json_int_t)it->encoding.data_end, "input_ids", ids, "answer_id",
         (int)it->answer, "cf_answer_id",
         it->has_counterfactual ? json_integer(it->counterfactual) : json_null(),
-        "logit_diff", it->has_counterfactual ? json_real(it->logit_diff) : json_null(),
+        "logit_diff",
+        it->has_counterfactual ? tl_json_number(it->logit_diff) : json_null(),
         "prediction", prediction, "prediction_id", (int)it->prediction, "correct",
         it->prediction == it->answer);
     if (line == NULL || json_array_size(ids) != it->encoding.n_pos) {

@@ -249,7 +249,9 @@ static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
                     fprintf(out, "\t%s\tall", kind);
                 else
                     fprintf(out, "\t%s\t%d", kind, layer);
-                fprintf(out, "\t%zu\t%.4f\t%.4f\n", n, pearson, spearman);
+                fprintf(out, "\t%zu\t", n);
+                tl_print_numbers(out, (const double[]){pearson, spearman}, 2);
+                fputc('\n', out);
             }
     return status;
 }
@@ -261,15 +263,15 @@ static json_t *observations_json(const result *r)
         const observation *seen = &r->all[i];
         json_t *attributed = json_array();
         for (size_t m = 0; m < r->n_ways; m++)
-            json_array_append_new(attributed, json_real(seen->attributed[m]));
-        json_array_append_new(list,
-                              json_pack("{s:I, s:s, s:I, s:I, s:I, s:f, s:o}", "prompt",
-                                        (json_int_t)seen->prompt, "kind",
-                                        tl_kind_name(seen->component.kind), "layer",
-                                        (json_int_t)seen->component.layer, "position",
-                                        (json_int_t)seen->component.pos, "index",
-                                        (json_int_t)seen->component.index, "exact",
-                                        seen->exact, "attributed", attributed));
+            json_array_append_new(attributed, tl_json_number(seen->attributed[m]));
+        json_array_append_new(
+            list, json_pack("{s:I, s:s, s:I, s:I, s:I, s:o, s:o}", "prompt",
+                            (json_int_t)seen->prompt, "kind",
+                            tl_kind_name(seen->component.kind), "layer",
+                            (json_int_t)seen->component.layer, "position",
+                            (json_int_t)seen->component.pos, "index",
+                            (json_int_t)seen->component.index, "exact",
+                            tl_json_number(seen->exact), "attributed", attributed));
     }
     return list;
 }
@@ -283,7 +285,9 @@ static tl_status print(const result *r, size_t n_layers, bool as_json, tl_arena 
         fprintf(out, "\nmethod\tig_rule\tig_steps\tcompleteness_gap\tprompts\n");
         for (size_t m = 0; m < r->n_ways; m++) {
             print_way(&r->ways[m], out);
-            fprintf(out, "\t%.4f\t%zu\n", gap_of(r, m), r->n_prompts);
+            fputc('\t', out);
+            tl_print_numbers(out, (const double[]){gap_of(r, m)}, 1);
+            fprintf(out, "\t%zu\n", r->n_prompts);
         }
         return status;
     }

@@ -9,6 +9,17 @@ json_t *tl_json_number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+void tl_print_numbers(FILE *out, const double *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *tab = i > 0 ? "\t" : "";
+        if (isfinite(values[i]))
+            fprintf(out, "%s%.4f", tab, values[i]);
+        else
+            fprintf(out, "%sundefined", tab);
+    }
+}
+
 json_t *tl_json_pairing(const size_t counts[TL_PAIRING_COUNT])
 {
     return json_pack("{s:I, s:I}", "no_partner", (json_int_t)counts[TL_ALONE],

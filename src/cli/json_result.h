@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * json_result.h - parts of the results that commands print as JSON. */
+ * json_result.h - parts of the results that commands print: a number that is not there is
+ * null in JSON and "undefined" in a table, never NaN. */
 #ifndef TWINLENS_CLI_JSON_RESULT_H
 #define TWINLENS_CLI_JSON_RESULT_H
 
@@ -10,6 +11,9 @@
 
 /* null for what is not finite, which JSON has no number for. */
 json_t *tl_json_number(double value);
+
+/* In a table: tabs between fields, four decimals. */
+void tl_print_numbers(FILE *out, const double *values, size_t n);
 
 /* How many rows were left out, by what became of them. */
 json_t *tl_json_pairing(const size_t counts[TL_PAIRING_COUNT]);

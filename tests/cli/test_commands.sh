@@ -176,11 +176,17 @@ check "three logit differences for each prompt" \
     test "$(grep -oE '\[-?[0-9.e-]+,-?[0-9.e-]+,-?[0-9.e-]+\]' json | wc -l)" -eq 4
 
 # ---- overlap and interchange ---------------------------------------------------------
-both=(--text-scores text --image-scores default --text-fraction 0.1 --image-fraction 0.1)
+circuits=(--text-scores text --image-scores default)
+both=("${circuits[@]}" --text-fraction 0.1 --image-fraction 0.1)
 run default.overlap overlap "${both[@]}"
 check "a line for each segment and kind, and both" rows default.overlap 10
 run same overlap "${both[@]}" --rand-match whole --rand-draws 20 --niou correct --seed 0
 check "the defaults of overlap" cmp default.overlap same
+run whole overlap "${circuits[@]}" --text-fraction 1 --image-fraction 1
+check "an overlap that chance leaves no room for" grep -q 'both.*undefined$' whole
+run whole.json overlap "${circuits[@]}" --text-fraction 1 --image-fraction 1 --json
+check "is null in JSON" grep -q '"normalised":null' whole.json
+check "and never NaN" eval '! grep -qi nan whole whole.json'
 run published overlap "${both[@]}" --compat published
 run same overlap "${both[@]}" --niou ref --rand-draws 1 --pct f32
 check "overlap --compat published" cmp published same
