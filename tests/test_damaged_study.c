@@ -181,9 +181,11 @@ static void a_curve_without_one_kind_is_told_by_its_name(void **state)
 
 /* ---- a study that goes on ---------------------------------------------------------- */
 
-static tl_status run_study(void)
+static tl_status run_study_by(char *search)
 {
-    char *arguments[] = {(char[]){"--model"},
+    char *arguments[] = {(char[]){"--bp-search"},
+                         search,
+                         (char[]){"--model"},
                          (char[]){"tests/data/qwen2vl-tiny/checkpoint"},
                          (char[]){"--dataset"},
                          (char[]){"tests/data/qwen2vl-tiny/goldens"},
@@ -211,6 +213,11 @@ static tl_status run_study(void)
         sizeof arguments / sizeof *arguments - 1, arguments, out, &err);
     fclose(out);
     return status;
+}
+
+static tl_status run_study(void)
+{
+    return run_study_by((char[]){"full"});
 }
 
 /* Each damage to a finished study, which then has not ended any more. */
@@ -269,6 +276,51 @@ static void a_damaged_study_goes_on_or_says_why_not(void **state)
     }
 }
 
+/* The same of a search, which goes on from what its rows say. */
+static void a_damaged_search_goes_on_or_says_why_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *damage, *says; /* NULL: it goes on */
+    } cases[] = {
+        {"delete from iteration", NULL},
+        {"delete from backpatch where pair > 1; delete from iteration", NULL},
+        {"update backpatch set cells = replace(cells, '-', '0') where modality = "
+         "'image' and pair = 4",
+         "table backpatch, pair 4: cell "},
+        {"update backpatch set cells = '1' where modality = 'image' and pair = 0",
+         "table backpatch, pair 0: wanted 9 cells"},
+        {"delete from backpatch where modality = 'image'; delete from iteration; "
+         "insert "
+         "into stage values ('back-patch image')",
+         "table backpatch: the search ends after pair 0"},
+    };
+    char path[300], search[] = "halving";
+    sqlite3 *raw = NULL;
+    if (run_study_by(search) != TL_OK)
+        fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/study.db", folder.path);
+    FILE *file = fopen(path, "rb");
+    static char whole[1 << 20];
+    assert_non_null(file);
+    const size_t bytes = fread(whole, 1, sizeof whole, file);
+    fclose(file);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_file(&folder, "study.db", whole, bytes);
+        assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+        run_sql(raw, "delete from stage where name in ('back-patch text', 'back-patch "
+                     "image', 'iterate', 'all')");
+        run_sql(raw, cases[i].damage);
+        sqlite3_close(raw);
+        const tl_status status = run_study_by(search);
+        if (cases[i].says == NULL
+                ? status != TL_OK
+                : status != TL_ERR_FORMAT || strstr(err.text, cases[i].says) == NULL)
+            fail_msg("after '%s': status %d, '%s'", cases[i].damage, (int)status,
+                     err.text);
+    }
+}
+
 /* As on a disk that cannot be written: the lock cannot be had. */
 static void a_finished_study_needs_no_lock(void **state)
 {
@@ -318,6 +370,7 @@ int main(void)
         TEST(rows_of_a_kind_are_told_or_not_missed),
         TEST(a_curve_without_one_kind_is_told_by_its_name),
         TEST(a_damaged_study_goes_on_or_says_why_not),
+        TEST(a_damaged_search_goes_on_or_says_why_not),
         TEST(a_finished_study_needs_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -386,6 +386,128 @@ static void validation_is_of_the_steps_that_the_study_takes(void **state)
     assert_int_equal(f.validations[TL_TEXT].ig_steps, 20);
 }
 
+/* A search of two rounds, of six and of three cells on a prompt each; cell 4 is left, and
+ * judged on the other four, on two of which the control of cells 1 and 7 runs. */
+static void make_search(void)
+{
+    run_sql("update backpatch set cells = '---------';"
+            "update backpatch set is_right = pair % 2 where modality = 'text';"
+            "update backpatch set is_right = pair = 2 where modality = 'image';"
+            "update backpatch set cells = '001110000' where modality = 'image' and "
+            "pair = 0;"
+            "update backpatch set cells = '--0-10---' where modality = 'image' and "
+            "pair = 1;"
+            "update backpatch set cells = '-1--1--0-' where modality = 'image' and "
+            "pair = 2;"
+            "update backpatch set cells = '-0--1--1-' where modality = 'image' and "
+            "pair = 3;"
+            "update backpatch set cells = '----0----' where modality = 'image' and "
+            "pair in (4, 5);"
+            "update backpatch set cells = '-1-----0-' where modality = 'text' and pair "
+            "= 2;"
+            "update backpatch set cells = '-0-----0-' where modality = 'text' and pair "
+            "= 3");
+}
+
+static void a_search_says_what_it_ran(void **state)
+{
+    (void)state;
+    make_search();
+    const tl_findings f = read_findings();
+    const tl_finding_backpatch *b = &f.backpatch;
+    assert_int_equal(b->n, 6);
+    assert_int_equal(b->n_rounds, 2);
+    assert_int_equal(b->rounds[0].n_cells, 9);
+    assert_int_equal(b->rounds[0].n_prompts, 1);
+    assert_int_equal(b->rounds[1].n_cells, 3);
+    assert_int_equal(b->rounds[1].n_prompts, 1);
+    assert_int_equal(b->n_runs, 9 + 3 + 3 + 3 + 1 + 1 + 2 + 2);
+    for (size_t c = 0; c < b->n_cells; c++)
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_interval *accuracy = &b->cells[c].accuracy[m];
+            char where[200];
+            snprintf(where, sizeof where,
+                     "from backpatch where modality = '%s' and substr(cells, %zu, 1) "
+                     "<> '-'",
+                     modalities[m], c + 1);
+            assert_int_equal(accuracy->n, (size_t)ask("select count(*) %s", where));
+            assert_same(
+                "accuracy", c, accuracy->value,
+                ask("select avg(substr(cells, %zu, 1) = '1') %s", c + 1, where));
+            assert_same("gain", c, b->cells[c].gain[m],
+                        ask("select avg((substr(cells, %zu, 1) = '1') - is_right) %s",
+                            c + 1, where));
+        }
+    assert_true(isnan(b->cells[0].accuracy[TL_TEXT].value)); /* never run */
+    /* The cell that was left, over pairs 2 to 5: right in two, without it in one. */
+    assert_int_equal(b->best, 4);
+    assert_int_equal(b->best_accuracy.n, 4);
+    assert_same("best", 0, b->best_accuracy.value, 2.0 / 4);
+    assert_same("gain", 0, b->gain.value, 1.0 / 4);
+    assert_same("crossed", 0, b->crossed_gain.value, 1.0 / 4);
+    assert_same("closed", 0, b->closed.value,
+                ask("select 1.0 / nullif(max(sum(t.is_right) - sum(i.is_right), 0), 0) "
+                    "from backpatch t join backpatch i using (pair) where t.modality = "
+                    "'text' and i.modality = 'image' and pair > 1"));
+    /* One change of four prompts: either sign is as likely. */
+    assert_in_range((size_t)(1000 * b->p), 450, 550);
+    /* Cell 1 gains 0 on images and 0 on text; cell 7 gains 0 there and -1 here. */
+    assert_int_equal(b->n_control_cells, 2);
+    assert_int_equal(b->no_worse.n, 2);
+    assert_same("no worse", 0, b->no_worse.value,
+                ask("select avg(g >= h) from (select 1 k, 1 + 0 - 1 - 0 g, (select "
+                    "sum(substr(cells, 2, 1) = '1') - sum(is_right) from backpatch "
+                    "where modality = 'text' and pair in (2, 3)) h union select 7, 0 + "
+                    "1 - 1 - 0, (select sum(substr(cells, 8, 1) = '1') - sum(is_right) "
+                    "from backpatch where modality = 'text' and pair in (2, 3)))"));
+    assert_true(b->no_worse.high - b->no_worse.low > 0.3); /* two cells of nine */
+}
+
+static void a_search_that_contradicts_itself_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *damage, *says;
+    } cases[] = {
+        {"update backpatch set cells = '0011x0000' where modality = 'image' and pair = "
+         "0",
+         "a prompt with 'x' for a cell, wanted 0, 1 or -"},
+        {"update backpatch set cells = '----1----' where modality = 'image' and pair = "
+         "0",
+         "pair 1 is of a round, after one that judges"},
+        {"update backpatch set cells = '---------' where modality = 'image' and pair = "
+         "5",
+         "pair 5 judges without cell 4"},
+        {"update backpatch set cells = '11-------' where modality = 'image' and pair = "
+         "1",
+         "pair 2 judges without cell 0"},
+        {"update backpatch set cells = '0-1-1----' where modality = 'image' and pair > "
+         "1; update backpatch set cells = '---------' where modality = 'text'",
+         "without prompts that judge"},
+        {"update backpatch set cells = '----1----' where modality = 'image'",
+         "without rounds"},
+        {"update backpatch set cells = '111------' where modality = 'image' and pair = "
+         "0; update backpatch set cells = '---111---' where modality = 'image' and "
+         "pair = 1",
+         "without a cell that is left"},
+        {"update backpatch set cells = '-1-------' where modality = 'text' and pair = "
+         "3",
+         "pair 3 is without cell 7 of the control"},
+        {"update backpatch set cells = '-1--1----' where modality = 'image' and pair = "
+         "3",
+         "pair 3 is without cell 7 of the control"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_findings f;
+        make_search();
+        run_sql(cases[i].damage);
+        err = (tl_error){0};
+        if (tl_findings_read(folder.path, arena, &f, &err) != TL_ERR_FORMAT ||
+            strstr(err.text, cases[i].says) == NULL)
+            fail_msg("after '%s': '%s'", cases[i].damage, err.text);
+    }
+}
+
 /* ---- what is wrong --------------------------------------------------------------- */
 
 static void a_folder_without_a_study_is_refused(void **state)
@@ -435,6 +557,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(layers_are_means_over_pairs, begin, end),
         cmocka_unit_test_setup_teardown(cells_are_judged_by_what_they_repair, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(a_search_says_what_it_ran, begin, end),
+        cmocka_unit_test_setup_teardown(a_search_that_contradicts_itself_is_refused,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(pictures_add_up_layers_in_three_bands, begin,
                                         end),
         cmocka_unit_test_setup_teardown(validation_is_of_the_steps_that_the_study_takes,

@@ -319,7 +319,8 @@ static void the_manifest_says_what_it_always_said(void **state)
                                           {"bp-filter", "none"},
                                           {"bp-repeat", "on"},
                                           {"iter-labels", "question"},
-                                          {"bp-grid", "triangle"}};
+                                          {"bp-grid", "triangle"},
+                                          {"bp-search", "full"}};
     assert_int_equal(tl_settings_write(&settings, arena, &keys, &n, NULL), TL_OK);
     assert_int_equal(n, sizeof wanted / sizeof *wanted);
     for (size_t i = 0; i < n; i++) {

@@ -381,8 +381,8 @@ static void another_version_is_refused_with_both_numbers(void **state)
         snprintf(text, sizeof text, "pragma user_version = %d", versions[i]);
         run_sql(text);
         snprintf(text, sizeof text,
-                 "study.db: its layout has version %d, this program reads and writes"
-                 " version 3",
+                 "study.db: its layout has version %d, this program reads versions"
+                 " 3 to 4 and writes the last",
                  versions[i]);
         expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA, text);
         expect_refusal(TL_STUDY_READ, TL_ERR_DATA, text);

@@ -47,6 +47,7 @@ typedef struct moment {
 static told *heard;
 static moment until;
 static bool is_study; /* not in the process of the test itself */
+static tl_bp_search search;
 
 /* ---- steps ----------------------------------------------------------------------- */
 
@@ -150,6 +151,7 @@ static tl_status study_and_report(const char *folder, tl_error *err)
     s.keep = TL_KEEP_ALL;
     s.fractions = "0,0.1,0.5";
     s.bp_grid = TL_BP_PAPER;
+    s.bp_search = search;
     s.pictures = 2;
     s.validate = 1;
     s.rand_draws = s.inter_draws = 2;
@@ -396,6 +398,26 @@ static void a_study_killed_in_and_after_every_stage_ends_the_same(void **unused)
     expect_same_end(folder);
 }
 
+/* A search replays what it has done, after every prompt. */
+static void a_search_killed_after_every_prompt_ends_the_same(void **unused)
+{
+    (void)unused;
+    const char *const stages[] = {"back-patch text", "back-patch image", "iterate"};
+    enum { PAIRS = 6 };
+    char folder[300];
+    search = TL_BP_HALVING;
+    snprintf(folder, sizeof folder, "%s", folder_of("search"));
+    snprintf(alone, sizeof alone, "%s", folder_of("search-alone"));
+    assert_false(is_killed(alone, (moment){0}));
+    free(wanted);
+    wanted = rows_of(alone);
+    assert_non_null(strstr(wanted, ",---------,")); /* a text of a round */
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        for (size_t k = 0; k < PAIRS; k++)
+            die_when(folder, stages[i], FIRST_UNIT);
+    expect_same_end(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_study_killed_at_any_moment_ends_the_same),
         cmocka_unit_test(a_study_killed_again_and_again_ends_the_same),
         cmocka_unit_test(a_study_killed_in_and_after_every_stage_ends_the_same),
+        cmocka_unit_test(a_search_killed_after_every_prompt_ends_the_same),
     };
     return cmocka_run_group_tests(tests, leave_one_alone, remove_all);
 }

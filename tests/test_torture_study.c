@@ -48,6 +48,7 @@ static tl_status run_study(void *state, tl_error *err)
     s.rand_draws = 2;
     s.inter_draws = 1;
     s.bp_grid = TL_BP_PAPER;
+    s.bp_search = TL_BP_HALVING;
     return tl_study_run(&s, NULL, NULL, err);
 }
 

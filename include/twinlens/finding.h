@@ -127,25 +127,40 @@ typedef struct tl_finding_layer {
 /* ---- back-patching (docs/math.md eq. 15) ------------------------------------------- */
 
 /* Accuracy of image prompts when this cell is patched, and of the text prompts of the same
- * content as a control. The interval is Wilson's. */
+ * content as a control, over those that it was run on; NaN with n = 0 where there are none.
+ * The interval is Wilson's. */
 typedef struct tl_finding_cell {
     size_t window, source, destination;
     tl_interval accuracy[TL_MODALITY_COUNT]; /* among the labels */
-    double gain[TL_MODALITY_COUNT];          /* over no patching */
+    double gain[TL_MODALITY_COUNT];          /* over no patching, of the same prompts */
 } tl_finding_cell;
+
+/* A round of a search: so many cells on so many image prompts. */
+typedef struct tl_finding_round {
+    size_t n_cells, n_prompts;
+} tl_finding_round;
 
 typedef struct tl_finding_backpatch {
     const tl_finding_cell *cells;
     size_t n_cells; /* 0: the study has no back-patching */
     size_t n;       /* pairs of an image prompt and a text prompt */
     tl_interval clean[TL_MODALITY_COUNT]; /* accuracy without patching */
-    size_t best; /* the cell that leaves most image prompts right */
+    size_t
+        n_rounds; /* of a search (docs/math.md eq. 20); 0: all cells ran on all prompts */
+    const tl_finding_round *rounds;
+    size_t n_runs; /* of a cell on a prompt, of both modalities, without those clean */
+    size_t
+        best; /* the cell that leaves most image prompts right; that a search found */
     /* Of that cell on the prompts that it was chosen on; and of a cell chosen on one half
-     * of the prompts and judged on the other. */
+     * of the prompts and judged on the other. After a search both are of the cell that was
+     * found, on the prompts that no round saw, and so are p and `closed`. */
     tl_interval best_accuracy, gain, crossed_accuracy, crossed_gain;
-    double p;             /* that the best gain is chance (docs/math.md eq. 18) */
-    tl_interval closed;   /* gain / (text accuracy - image accuracy); NaN: no gap */
-    tl_interval no_worse; /* share of cells that gain no less on images than on text */
+    double p;           /* that the best gain is chance (docs/math.md eq. 18) */
+    tl_interval closed; /* gain / (text accuracy - image accuracy); NaN: no gap */
+    /* Share of cells that gain no less on images than on text. After a search of
+     * n_control_cells, a sample, on no_worse.n pairs; its interval is wider for that. */
+    tl_interval no_worse;
+    size_t n_control_cells;
     const tl_interval *iterations; /* accuracy after patching it 0, 1, ... times */
     size_t n_iterations;
 } tl_finding_backpatch;

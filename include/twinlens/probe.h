@@ -105,6 +105,9 @@ typedef struct tl_backpatch_cell {
 tl_status tl_backpatch_check(const tl_backpatch_cell *cell, size_t n_layers,
                              tl_error *err);
 
+/* Layers that a cell runs each time: those above its lowest destination. */
+size_t tl_backpatch_layers(const tl_backpatch_cell *cell, size_t n_layers);
+
 /* Patches prompts one after the other, with the same memory. memory_budget: bytes for all
  * that it holds; 0: no limit. */
 typedef struct tl_backpatcher tl_backpatcher;

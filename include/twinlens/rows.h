@@ -250,7 +250,8 @@ typedef struct tl_study_cell {
 } tl_study_cell;
 
 /* One prompt of a pair: was it right without patching, and under each cell? One
- * character each, "0" or "1". */
+ * character each, "0" or "1", or "-" where it was not run. After a search pairs are
+ * numbered in its order (docs/math.md eq. 20). */
 typedef struct tl_study_patched {
     tl_modality modality;
     size_t pair;

@@ -78,6 +78,12 @@ typedef enum tl_bp_grid {
     TL_BP_NONE,     /* no back-patching */
 } tl_bp_grid;
 
+/* How the best cell of the grid is looked for. */
+typedef enum tl_bp_search {
+    TL_BP_FULL,    /* all cells on all prompts */
+    TL_BP_HALVING, /* successive halving, at a tenth of the cost (docs/math.md eq. 20) */
+} tl_bp_search;
+
 /*
  * Everything that a study can be told; each field is the option of `twinlens study` with
  * its name. An `int` is one of the values of the enum that is named beside it. Strings are
@@ -103,7 +109,7 @@ typedef struct tl_settings {
     int accuracy;   /* tl_accuracy */
     int keep;       /* tl_keep */
     size_t prompts; /* of each modality; 0: 250, or all if they are fewer */
-    uint64_t seed;  /* of split, counterfactuals and random circuits */
+    uint64_t seed;  /* of split, counterfactuals, random circuits, searches */
     int rope;       /* tl_rope */
 
     /* Attribution. */
@@ -137,6 +143,7 @@ typedef struct tl_settings {
     int bp_repeat;   /* tl_bp_repeat */
     int iter_labels; /* tl_iter_labels */
     int bp_grid;     /* tl_bp_grid */
+    int bp_search;   /* tl_bp_search */
 } tl_settings;
 
 /* The default of every setting. */

@@ -6,6 +6,7 @@
 #ifndef TWINLENS_BASE_RANDOM_H
 #define TWINLENS_BASE_RANDOM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct tl_random {
@@ -31,6 +32,16 @@ static inline uint64_t tl_random_below(tl_random *random, uint64_t n)
         x = tl_random_next(random);
     while (x < reject);
     return x % n;
+}
+
+/* order[n] receives 0 ... n - 1 in any order: Fisher and Yates' shuffle, inside out. */
+static inline void tl_random_order(tl_random *random, size_t n, size_t *order)
+{
+    for (size_t i = 0; i < n; i++) {
+        const size_t j = (size_t)tl_random_below(random, i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
 }
 
 #endif

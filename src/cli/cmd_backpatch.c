@@ -91,7 +91,7 @@ static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena
  * and whether the best label is the answer. */
 typedef struct outcome {
     double logit_diff;
-    bool right;
+    bool right, is_run; /* a search leaves cells out */
 } outcome;
 
 typedef struct experiment {
@@ -104,18 +104,26 @@ typedef struct experiment {
     outcome *clean;          /* [n_prompts] */
     outcome *patched;        /* [n_cells, n_prompts], after the last time */
     bool has_labels, has_pairs;
+    bool is_search;
+    tl_cell_search search;
+    size_t *order;  /* of the prompts [n_prompts] */
+    size_t *place;  /* of a prompt in that order */
+    size_t *chosen; /* cells that a prompt is run under, [n_cells] */
+    double work;    /* layer runs */
 } experiment;
 
 static tl_status read_outcome(const tl_answers *w, const double *logits, outcome *out,
                               tl_error *err)
 {
+    out->is_run = true;
     out->logit_diff = tl_answers_logit_diff(w, logits);
     return tl_answers_is_right(w, logits, &out->right, err);
 }
 
+/* One prompt under the chosen cells. */
 static tl_status run_prompt(tl_session *s, tl_backpatcher *backpatcher,
-                            const experiment *x, size_t p, size_t times,
-                            tl_arena *arena, tl_error *err)
+                            const experiment *x, size_t p, size_t n_chosen,
+                            size_t times, tl_arena *arena, tl_error *err)
 {
     tl_encoding e;
     tl_input input;
@@ -127,32 +135,94 @@ static tl_status run_prompt(tl_session *s, tl_backpatcher *backpatcher,
         return status;
     double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
            *patched =
-               tl_arena_alloc(arena, x->n_cells * times * w.n_ids, sizeof *patched);
-    if (clean == NULL || patched == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", x->n_cells);
-    status = tl_backpatcher_run(backpatcher, &input, e.data_begin, e.data_end, x->cells,
-                                x->n_cells, w.ids, w.n_ids, clean, patched, err);
+               tl_arena_alloc(arena, n_chosen * times * w.n_ids + 1, sizeof *patched);
+    tl_backpatch_cell *cells = tl_arena_alloc(arena, n_chosen + 1, sizeof *cells);
+    if (clean == NULL || patched == NULL || cells == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n_chosen);
+    for (size_t i = 0; i < n_chosen; i++)
+        cells[i] = x->cells[x->chosen[i]];
+    status = tl_backpatcher_run(backpatcher, &input, e.data_begin, e.data_end, cells,
+                                n_chosen, w.ids, w.n_ids, clean, patched, err);
     if (status == TL_OK)
         status = tl_fail_while(err, read_outcome(&w, clean, &x->clean[p], err),
                                "prompt '%s'", s->dataset->rows[x->rows[p]].id);
-    for (size_t c = 0; c < x->n_cells && status == TL_OK; c++)
-        status =
-            tl_fail_while(err,
-                          read_outcome(&w, patched + (c * times + times - 1) * w.n_ids,
-                                       &x->patched[c * x->n_prompts + p], err),
-                          "prompt '%s', layer %zu written into layer %zu",
-                          s->dataset->rows[x->rows[p]].id, x->cells[c].source,
-                          x->cells[c].destination);
+    for (size_t i = 0; i < n_chosen && status == TL_OK; i++)
+        status = tl_fail_while(
+            err,
+            read_outcome(&w, patched + (i * times + times - 1) * w.n_ids,
+                         &x->patched[x->chosen[i] * x->n_prompts + p], err),
+            "prompt '%s', layer %zu written into layer %zu",
+            s->dataset->rows[x->rows[p]].id, cells[i].source, cells[i].destination);
     return status;
+}
+
+/* The outcomes of a prompt as a search takes them. */
+static tl_status add_to_search(experiment *x, size_t p, tl_arena *arena, tl_error *err)
+{
+    char *text = tl_arena_alloc_zero(arena, x->n_cells + 1, 1);
+    if (text == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", x->n_cells);
+    for (size_t c = 0; c < x->n_cells; c++) {
+        const outcome *o = &x->patched[c * x->n_prompts + p];
+        text[c] = !o->is_run ? '-' : o->right ? '1' : '0';
+    }
+    return tl_cell_search_add(&x->search, text, err);
+}
+
+/* The i-th prompt that is run: under all cells, or under those of the search. */
+static tl_status run_next(tl_session *s, tl_backpatcher *backpatcher, experiment *x,
+                          size_t i, size_t times, tl_arena *arena, tl_error *err)
+{
+    const size_t n_layers = tl_model_dims(s->model)->n_layers,
+                 p = x->is_search ? x->order[i] : i;
+    size_t n_chosen = 0;
+    x->work += (double)n_layers;
+    for (size_t c = 0; c < x->n_cells; c++)
+        if (!x->is_search || tl_cell_search_runs(&x->search, c)) {
+            x->chosen[n_chosen++] = c;
+            x->work += (double)(times * tl_backpatch_layers(&x->cells[c], n_layers));
+        }
+    tl_status status = run_prompt(s, backpatcher, x, p, n_chosen, times, arena, err);
+    if (status == TL_OK && x->is_search)
+        status = add_to_search(x, p, arena, err);
+    return status;
+}
+
+/* A search needs right and wrong. Of one prompt or one cell there is none. */
+static tl_status begin_search(tl_session *s, experiment *x, tl_error *err)
+{
+    tl_cell_plan plan;
+    for (size_t p = 0; p < x->n_prompts; p++)
+        if (s->dataset->rows[x->rows[p]].n_labels == 0)
+            return tl_fail(err, TL_ERR_DATA,
+                           "%s: prompt '%s' has no labels, wanted some for "
+                           "--bp-search halving",
+                           s->dataset->path, s->dataset->rows[x->rows[p]].id);
+    tl_status status =
+        tl_cells_plan(x->cells, x->n_cells, tl_model_dims(s->model)->n_layers,
+                      x->n_prompts, false, s->arena, &plan, err);
+    x->order = tl_arena_alloc(s->arena, x->n_prompts, sizeof *x->order);
+    x->place = tl_arena_alloc(s->arena, x->n_prompts, sizeof *x->place);
+    if (status == TL_OK && (x->order == NULL || x->place == NULL))
+        status =
+            tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", x->n_prompts);
+    if (status != TL_OK || plan.n_rounds == 0)
+        return status;
+    x->is_search = true;
+    tl_cell_search_order(x->n_prompts, s->settings.seed, x->order);
+    for (size_t i = 0; i < x->n_prompts; i++)
+        x->place[x->order[i]] = i;
+    return tl_cell_search_init(&x->search, &plan, s->settings.seed, s->arena, err);
 }
 
 static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_error *err)
 {
     x->clean = tl_arena_alloc(s->arena, x->n_prompts, sizeof *x->clean);
     x->patched =
-        tl_arena_alloc(s->arena, x->n_cells * x->n_prompts, sizeof *x->patched);
+        tl_arena_alloc_zero(s->arena, x->n_cells * x->n_prompts, sizeof *x->patched);
+    x->chosen = tl_arena_alloc(s->arena, x->n_cells, sizeof *x->chosen);
     tl_arena *arena = tl_arena_create();
-    if (x->clean == NULL || x->patched == NULL || arena == NULL) {
+    if (x->clean == NULL || x->patched == NULL || x->chosen == NULL || arena == NULL) {
         tl_arena_destroy(arena);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells of %zu prompts",
                        x->n_cells, x->n_prompts);
@@ -167,12 +237,14 @@ static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_erro
         status =
             tl_labels_unite(s, x->rows, x->n_prompts, s->arena, &x->all_labels, err);
     }
-    for (size_t p = 0; p < x->n_prompts && status == TL_OK; p++) {
+    if (status == TL_OK && o->settings.bp_search == TL_BP_HALVING)
+        status = begin_search(s, x, err);
+    for (size_t i = 0; i < x->n_prompts && status == TL_OK; i++) {
         const tl_arena_mark mark = tl_arena_get_mark(arena);
-        const tl_dataset_row *row = &s->dataset->rows[x->rows[p]];
+        const tl_dataset_row *row = &s->dataset->rows[x->rows[i]];
         x->has_labels = x->has_labels && row->n_labels > 0;
         x->has_pairs = x->has_pairs && row->counterfactual != TL_NO_ROW;
-        status = run_prompt(s, backpatcher, x, p, o->times, arena, err);
+        status = run_next(s, backpatcher, x, i, o->times, arena, err);
         tl_arena_rewind(arena, mark);
     }
     tl_backpatcher_destroy(backpatcher);
@@ -182,6 +254,43 @@ static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_erro
 
 /* ---- output ---------------------------------------------------------------------- */
 
+/* Whether a prompt is one that no round of the search saw. */
+static bool is_unseen(const experiment *x, size_t p)
+{
+    return x->is_search && x->place[p] >= x->search.plan.n_seen;
+}
+
+/* Of the prompts that were run: how many were right, and without patching; how many became
+ * right, how many wrong. */
+typedef struct tally {
+    size_t n, right, clean, fixed, broken;
+} tally;
+
+/* Over the prompts that a search chose its cell on (without one all), or the others. */
+static tally count_outcomes(const experiment *x, const outcome *o, bool unseen)
+{
+    tally t = {0};
+    for (size_t p = 0; p < x->n_prompts; p++)
+        if (o[p].is_run && is_unseen(x, p) == unseen) {
+            t.n++;
+            t.right += o[p].right;
+            t.clean += x->clean[p].right;
+            t.fixed += o[p].right && !x->clean[p].right;
+            t.broken += !o[p].right && x->clean[p].right;
+        }
+    return t;
+}
+
+static double accuracy_of(const tally *t)
+{
+    return (double)t->right / (double)t->n;
+}
+
+static double gain_of(const tally *t)
+{
+    return accuracy_of(t) - (double)t->clean / (double)t->n;
+}
+
 static size_t count_right(const outcome *o, size_t n)
 {
     size_t right = 0;
@@ -190,17 +299,18 @@ static size_t count_right(const outcome *o, size_t n)
     return right;
 }
 
-static json_t *outcomes_json(const experiment *x, const outcome *o)
+/* Null stands for a prompt that was not run. */
+static json_t *outcomes_json(const experiment *x, const outcome *o, double accuracy)
 {
     json_t *json = json_object();
     if (x->has_labels)
-        json_object_set_new(
-            json, "accuracy",
-            json_real((double)count_right(o, x->n_prompts) / (double)x->n_prompts));
+        json_object_set_new(json, "accuracy", json_real(accuracy));
     json_t *diff = json_array(), *right = json_array();
     for (size_t i = 0; i < x->n_prompts; i++) {
-        json_array_append_new(diff, tl_json_number(o[i].logit_diff));
-        json_array_append_new(right, json_boolean(o[i].right));
+        json_array_append_new(diff, o[i].is_run ? tl_json_number(o[i].logit_diff)
+                                                : json_null());
+        json_array_append_new(right,
+                              o[i].is_run ? json_boolean(o[i].right) : json_null());
     }
     json_object_set_new(json, "logit_diff", x->has_pairs ? diff : json_null());
     json_object_set_new(json, "right", x->has_labels ? right : json_null());
@@ -211,45 +321,74 @@ static json_t *outcomes_json(const experiment *x, const outcome *o)
     return json;
 }
 
+static json_t *search_json(const experiment *x)
+{
+    const tl_cell_search *s = &x->search;
+    const outcome *found = x->patched + s->found * x->n_prompts;
+    const tally t = count_outcomes(x, found, true);
+    json_t *rounds = json_array(), *unseen = json_array();
+    for (size_t r = 0; r < s->plan.n_rounds; r++)
+        json_array_append_new(rounds, json_pack("{s:I, s:I}", "cells",
+                                                (json_int_t)s->plan.cells[r], "prompts",
+                                                (json_int_t)s->plan.prompts[r]));
+    for (size_t p = 0; p < x->n_prompts; p++)
+        if (is_unseen(x, p))
+            json_array_append_new(unseen, json_integer((json_int_t)p));
+    return json_pack("{s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "found",
+                     (json_int_t)s->found, "rounds", rounds, "unseen", unseen,
+                     "accuracy", accuracy_of(&t), "gain", gain_of(&t), "layer_runs",
+                     x->work, "all_layer_runs", s->plan.full);
+}
+
 static tl_status print_json(const experiment *x, FILE *out, tl_error *err)
 {
     json_t *cells = json_array();
     for (size_t c = 0; c < x->n_cells; c++) {
         const tl_backpatch_cell *cell = &x->cells[c];
-        json_t *json = outcomes_json(x, x->patched + c * x->n_prompts);
+        const outcome *o = x->patched + c * x->n_prompts;
+        const tally t = count_outcomes(x, o, false);
+        json_t *json = outcomes_json(x, o, accuracy_of(&t));
         json_object_set_new(json, "src", json_integer((json_int_t)cell->source));
         json_object_set_new(json, "dst", json_integer((json_int_t)cell->destination));
         json_object_set_new(json, "window", json_integer((json_int_t)cell->window));
         json_object_set_new(json, "times", json_integer((json_int_t)cell->times));
         json_array_append_new(cells, json);
     }
+    const double clean =
+        (double)count_right(x->clean, x->n_prompts) / (double)x->n_prompts;
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)x->n_prompts,
                             "left_out", tl_json_pairing(x->pairings), "clean",
-                            outcomes_json(x, x->clean), "cells", cells);
+                            outcomes_json(x, x->clean, clean), "cells", cells);
+    if (x->is_search)
+        json_object_set_new(all, "search", search_json(x));
     return tl_json_print(all, out, err);
 }
 
 /* Of the prompts whose answer changed: how many became right, how many wrong. */
+static void print_cell(const experiment *x, size_t c, bool unseen, FILE *out)
+{
+    const tally t = count_outcomes(x, x->patched + c * x->n_prompts, unseen);
+    fprintf(out, "%zu\t%zu\t%zu\t%zu\t%.4f\t%+.4f\t%zu\t%zu\t%zu%s\n",
+            x->cells[c].source, x->cells[c].destination, x->cells[c].window,
+            x->cells[c].times, accuracy_of(&t), gain_of(&t), t.fixed, t.broken, t.n,
+            !x->is_search ? ""
+            : unseen      ? "\tunseen"
+                          : "\trounds");
+}
+
+/* Of a search: every cell on the prompts of its rounds, and the cell that is left on those
+ * that no round saw. */
 static void print_table(const experiment *x, FILE *out)
 {
-    fprintf(out, "src\tdst\twindow\ttimes\taccuracy\tgain\tfixed\tbroken\tprompts\n");
-    const double clean =
-        (double)count_right(x->clean, x->n_prompts) / (double)x->n_prompts;
-    fprintf(out, "-\t-\t-\t0\t%.4f\t0.0000\t0\t0\t%zu\n", clean, x->n_prompts);
-    for (size_t c = 0; c < x->n_cells; c++) {
-        const outcome *o = x->patched + c * x->n_prompts;
-        size_t fixed = 0, broken = 0;
-        for (size_t p = 0; p < x->n_prompts; p++) {
-            fixed += o[p].right && !x->clean[p].right;
-            broken += !o[p].right && x->clean[p].right;
-        }
-        const double accuracy =
-            (double)count_right(o, x->n_prompts) / (double)x->n_prompts;
-        fprintf(out, "%zu\t%zu\t%zu\t%zu\t%.4f\t%+.4f\t%zu\t%zu\t%zu\n",
-                x->cells[c].source, x->cells[c].destination, x->cells[c].window,
-                x->cells[c].times, accuracy, accuracy - clean, fixed, broken,
-                x->n_prompts);
-    }
+    fprintf(out, "src\tdst\twindow\ttimes\taccuracy\tgain\tfixed\tbroken\tprompts%s\n",
+            x->is_search ? "\tof" : "");
+    fprintf(out, "-\t-\t-\t0\t%.4f\t0.0000\t0\t0\t%zu%s\n",
+            (double)count_right(x->clean, x->n_prompts) / (double)x->n_prompts,
+            x->n_prompts, x->is_search ? "\tall" : "");
+    for (size_t c = 0; c < x->n_cells; c++)
+        print_cell(x, c, false, out);
+    if (x->is_search)
+        print_cell(x, x->search.found, true, out);
 }
 
 /* Those that are asked for; with --bp-filter those of them that are in a pair. */
@@ -310,6 +449,8 @@ static const tl_taken settings[] = {
     {.name = "bp-filter"},
     {.name = "bp-repeat"},
     {.name = "iter-labels"},
+    {.name = "bp-search"},
+    {.name = "seed"},
     {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options),

@@ -322,11 +322,16 @@ static tl_status add_products(const tl_model *model, size_t n_pos, facts *f,
 static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_error *err)
 {
     double seconds = 0.0;
-    const double passes = tl_study_forwards(tl_model_dims(model)->n_layers, STUDY_ROWS);
+    const size_t n_layers = tl_model_dims(model)->n_layers;
+    const double passes = tl_study_forwards(n_layers, STUDY_ROWS);
     const tl_status status = time_forward(model, n_pos, &seconds, err);
     if (status != TL_OK)
         return status;
     add_text(f, "study_forward_passes", "%.0f", passes);
+    add_text(f, "backpatch_full_forward_passes", "%.0f",
+             tl_study_backpatch_forwards(n_layers, STUDY_ROWS, TL_BP_FULL));
+    add_text(f, "backpatch_halving_forward_passes", "%.0f",
+             tl_study_backpatch_forwards(n_layers, STUDY_ROWS, TL_BP_HALVING));
     add_text(f, "study_hours_here", "%.2g", passes * seconds / 3600.0);
     return TL_OK;
 }

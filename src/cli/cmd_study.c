@@ -51,6 +51,7 @@ static const tl_taken settings[] = {
     {.name = "bp-repeat"},
     {.name = "iter-labels"},
     {.name = "bp-grid"},
+    {.name = "bp-search"},
     {0}};
 static const tl_option own[] = {
     {.setting =

@@ -10,10 +10,23 @@
 
 enum { PERMUTATIONS = 2000, SEED = 42 };
 
-/* Every cell of every prompt as 1 or 0, [n_cells, n]; `clean` [n]. */
+/* What became of the prompts: right or wrong; of cells NaN where they were not run. */
+typedef struct outcomes {
+    double *cells[TL_MODALITY_COUNT]; /* [n_cells, n] */
+    double *clean[TL_MODALITY_COUNT]; /* [n] */
+    size_t n_cells, n;
+    bool *is_seen, *is_control; /* [n]: by a round of the search, or runs its control */
+    size_t n_seen;
+} outcomes;
+
+static const double *cell_of(const outcomes *o, tl_modality modality, size_t cell)
+{
+    return o->cells[modality] + cell * o->n;
+}
+
+/* Fills in a modality; *n: of how many prompts. */
 static tl_status read_outcomes(const tl_study_db *db, tl_modality modality,
-                               size_t n_cells, tl_arena *arena, double **cells,
-                               double **clean, size_t *n, tl_error *err)
+                               tl_arena *arena, outcomes *o, size_t *n, tl_error *err)
 {
     const tl_study_patched like = {.modality = modality};
     tl_rows got = {0};
@@ -22,43 +35,132 @@ static tl_status read_outcomes(const tl_study_db *db, tl_modality modality,
     if (status != TL_OK || got.n == 0)
         return status;
     const tl_study_patched *rows = got.rows;
-    *cells = tl_arena_alloc(arena, n_cells * *n, sizeof **cells);
-    *clean = tl_arena_alloc(arena, *n, sizeof **clean);
-    if (*cells == NULL || *clean == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", *n);
-    for (size_t i = 0; i < *n; i++) {
-        if (strlen(rows[i].cells) != n_cells)
+    double *cells = tl_arena_alloc(arena, o->n_cells * got.n, sizeof *cells),
+           *clean = tl_arena_alloc(arena, got.n, sizeof *clean);
+    if (cells == NULL || clean == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", got.n);
+    for (size_t i = 0; i < got.n; i++) {
+        const char *text = rows[i].cells;
+        if (strlen(text) != o->n_cells)
             return tl_fail(err, TL_ERR_FORMAT, "a prompt of %zu cells, wanted %zu",
-                           strlen(rows[i].cells), n_cells);
-        (*clean)[i] = rows[i].is_right;
-        for (size_t c = 0; c < n_cells; c++)
-            (*cells)[c * *n + i] = rows[i].cells[c] == '1';
+                           strlen(text), o->n_cells);
+        if (strspn(text, "01-") != o->n_cells)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "a prompt with '%c' for a cell, wanted 0, 1 or -",
+                           text[strspn(text, "01-")]);
+        clean[i] = rows[i].is_right;
+        for (size_t c = 0; c < o->n_cells; c++)
+            cells[c * got.n + i] = text[c] == '-' ? NAN : text[c] == '1';
     }
+    o->cells[modality] = cells;
+    o->clean[modality] = clean;
     return TL_OK;
 }
 
-/* What every cell does to the prompts of a modality; `right` [n_cells, n]. */
-static void measure_cells(const tl_finding_backpatch *f, tl_modality modality,
-                          const double *right, tl_finding_cell *cells)
+/* What every cell does to the prompts of a modality that it was run on. */
+static void measure_cells(const outcomes *o, tl_modality modality,
+                          tl_finding_cell *cells)
 {
-    for (size_t c = 0; c < f->n_cells; c++) {
-        double sum = 0.0;
-        for (size_t i = 0; i < f->n; i++)
-            sum += right[c * f->n + i];
+    for (size_t c = 0; c < o->n_cells; c++) {
+        const double *right = cell_of(o, modality, c);
+        double sum = 0.0, clean = 0.0;
+        size_t n = 0;
+        for (size_t i = 0; i < o->n; i++)
+            if (!isnan(right[i])) {
+                sum += right[i];
+                clean += o->clean[modality][i];
+                n++;
+            }
         tl_interval *accuracy = &cells[c].accuracy[modality];
-        *accuracy = (tl_interval){.value = sum / (double)f->n, .n = f->n};
-        tl_wilson((size_t)sum, f->n, &accuracy->low, &accuracy->high);
-        cells[c].gain[modality] = accuracy->value - f->clean[modality].value;
+        *accuracy = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
+        cells[c].gain[modality] = NAN;
+        if (n == 0)
+            continue;
+        *accuracy = (tl_interval){.value = sum / (double)n, .n = n};
+        tl_wilson((size_t)sum, n, &accuracy->low, &accuracy->high);
+        cells[c].gain[modality] = accuracy->value - clean / (double)n;
     }
 }
 
-/* The best cell of image prompts: by how much, how surely, by how much elsewhere. */
-static tl_status measure_best(tl_finding_backpatch *f, const double *cells,
-                              const double *clean, tl_arena *arena, tl_error *err)
+/* ---- a search --------------------------------------------------------------------- */
+
+static size_t count_runs(const outcomes *o, tl_modality modality, size_t i)
 {
-    const size_t n = f->n;
-    double *change = tl_arena_alloc(arena, f->n_cells * n, sizeof *change);
-    if (change == NULL)
+    size_t n = 0;
+    for (size_t c = 0; c < o->n_cells; c++)
+        n += isnan(cell_of(o, modality, c)[i]) ? 0 : 1;
+    return n;
+}
+
+/* The rounds are the first pairs: several cells of the image, none of the text. */
+static tl_status find_rounds(outcomes *o, tl_arena *arena, tl_finding_backpatch *f,
+                             tl_error *err)
+{
+    tl_finding_round *rounds = tl_arena_alloc(arena, o->n, sizeof *rounds);
+    o->is_seen = tl_arena_alloc_zero(arena, o->n, sizeof *o->is_seen);
+    o->is_control = tl_arena_alloc_zero(arena, o->n, sizeof *o->is_control);
+    if (rounds == NULL || o->is_seen == NULL || o->is_control == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", o->n);
+    for (size_t i = 0; i < o->n; i++) {
+        const size_t image = count_runs(o, TL_IMAGE, i),
+                     text = count_runs(o, TL_TEXT, i);
+        f->n_runs += image + text;
+        o->is_control[i] = text > 0;
+        o->is_seen[i] = text == 0 && image > 1;
+        if (!o->is_seen[i])
+            continue;
+        if (o->n_seen++ != i)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "pair %zu is of a round, after one that judges", i);
+        if (f->n_rounds == 0 || rounds[f->n_rounds - 1].n_cells != image)
+            rounds[f->n_rounds++] = (tl_finding_round){.n_cells = image};
+        rounds[f->n_rounds - 1].n_prompts++;
+    }
+    f->rounds = rounds;
+    return TL_OK;
+}
+
+/* What a search left: of the cells that were run in all rounds the one with most right
+ * answers, the first of equal ones. It must have been run on all other prompts. */
+static tl_status find_found(const outcomes *o, tl_finding_backpatch *f, tl_error *err)
+{
+    double most = -1.0;
+    for (size_t c = 0; c < o->n_cells; c++) {
+        double right = 0.0; /* NaN when it left early */
+        for (size_t i = 0; i < o->n_seen; i++)
+            right += cell_of(o, TL_IMAGE, c)[i];
+        if (right > most) {
+            most = right;
+            f->best = c;
+        }
+    }
+    const char *missing = o->n_seen == 0      ? "rounds"
+                          : o->n_seen == o->n ? "prompts that judge"
+                          : most < 0.0        ? "a cell that is left"
+                                              : NULL;
+    if (missing != NULL)
+        return tl_fail(err, TL_ERR_FORMAT, "a search among %zu cells without %s",
+                       o->n_cells, missing);
+    for (size_t i = o->n_seen; i < o->n; i++)
+        if (isnan(cell_of(o, TL_IMAGE, f->best)[i]))
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "pair %zu judges without cell %zu, which the search left", i,
+                           f->best);
+    return TL_OK;
+}
+
+/* ---- the best cell ------------------------------------------------------------------ */
+
+/* Of all cells, which all ran on all prompts: by how much, how surely, by how much elsewhere. */
+static tl_status measure_best(tl_finding_backpatch *f, const outcomes *o,
+                              tl_arena *arena, tl_error *err)
+{
+    const size_t n = o->n;
+    const double *cells = o->cells[TL_IMAGE], *clean = o->clean[TL_IMAGE];
+    double *change = tl_arena_alloc(arena, f->n_cells * n, sizeof *change),
+           *judged = tl_arena_alloc(arena, n, sizeof *judged);
+    size_t halves[2];
+    if (change == NULL || judged == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", f->n_cells);
     for (size_t c = 0; c < f->n_cells; c++) {
         if (f->cells[c].accuracy[TL_IMAGE].value >
@@ -67,10 +169,6 @@ static tl_status measure_best(tl_finding_backpatch *f, const double *cells,
         for (size_t i = 0; i < n; i++)
             change[c * n + i] = cells[c * n + i] - clean[i];
     }
-    double *judged = tl_arena_alloc(arena, n, sizeof *judged);
-    size_t halves[2];
-    if (judged == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
     tl_status status = tl_findings_mean(cells + f->best * n, n, &f->best_accuracy, err);
     if (status == TL_OK)
         status = tl_findings_mean(change + f->best * n, n, &f->gain, err);
@@ -86,6 +184,28 @@ static tl_status measure_best(tl_finding_backpatch *f, const double *cells,
     f->crossed_accuracy.value += f->clean[TL_IMAGE].value;
     f->crossed_accuracy.low += f->clean[TL_IMAGE].value;
     f->crossed_accuracy.high += f->clean[TL_IMAGE].value;
+    return status;
+}
+
+/* Of the cell that a search found, on the prompts that no round saw. */
+static tl_status measure_found(tl_finding_backpatch *f, const outcomes *o,
+                               tl_arena *arena, tl_error *err)
+{
+    const size_t n = o->n - o->n_seen;
+    const double *right = cell_of(o, TL_IMAGE, f->best) + o->n_seen,
+                 *clean = o->clean[TL_IMAGE] + o->n_seen;
+    double *change = tl_arena_alloc(arena, n, sizeof *change);
+    if (change == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
+    for (size_t i = 0; i < n; i++)
+        change[i] = right[i] - clean[i];
+    tl_status status = tl_findings_mean(right, n, &f->best_accuracy, err);
+    if (status == TL_OK)
+        status = tl_findings_mean(change, n, &f->gain, err);
+    if (status == TL_OK)
+        status = tl_best_cell_test(change, 1, n, PERMUTATIONS, SEED, &f->p, err);
+    f->crossed_accuracy = f->best_accuracy;
+    f->crossed_gain = f->gain;
     return status;
 }
 
@@ -129,19 +249,21 @@ static double closed_of(const void *data, const size_t *chosen, size_t n)
     return gap > 0.0 ? gain / gap : NAN;
 }
 
+/* Cells and pairs that ran in both modalities. */
 typedef struct control_data {
-    const double *cells[TL_MODALITY_COUNT]; /* [n_cells, n] */
-    const double *clean[TL_MODALITY_COUNT]; /* [n] */
-    size_t n_cells, n;
+    const outcomes *o;
+    const size_t *cells, *pairs;
+    size_t n_cells;
 } control_data;
 
 /* Right answers more than without patching, summed over the chosen prompts. */
 static double gain_of(const control_data *d, tl_modality m, size_t cell,
                       const size_t *chosen, size_t n)
 {
+    const double *right = cell_of(d->o, m, cell);
     double gain = 0.0;
     for (size_t i = 0; i < n; i++)
-        gain += d->cells[m][cell * d->n + chosen[i]] - d->clean[m][chosen[i]];
+        gain += right[d->pairs[chosen[i]]] - d->o->clean[m][d->pairs[chosen[i]]];
     return gain;
 }
 
@@ -150,9 +272,58 @@ static double no_worse_of(const void *data, const size_t *chosen, size_t n)
     const control_data *d = data;
     size_t count = 0;
     for (size_t c = 0; c < d->n_cells; c++)
-        count +=
-            gain_of(d, TL_IMAGE, c, chosen, n) >= gain_of(d, TL_TEXT, c, chosen, n);
+        count += gain_of(d, TL_IMAGE, d->cells[c], chosen, n) >=
+                 gain_of(d, TL_TEXT, d->cells[c], chosen, n);
     return (double)count / (double)d->n_cells;
+}
+
+/* The interval of a share of n cells, which are a sample of n_all: what the prompts leave
+ * open and what the sample does, in quadrature; the latter is Wilson's interval, smaller
+ * where the sample is a large part of all. */
+static void widen(tl_interval *share, size_t n, size_t n_all)
+{
+    if (n == n_all || isnan(share->low) || isnan(share->high))
+        return;
+    double low = 0.0, high = 0.0;
+    tl_wilson((size_t)lround(share->value * (double)n), n, &low, &high);
+    const double part = sqrt((double)(n_all - n) / (double)(n_all - 1));
+    share->low = fmax(0.0, share->value - hypot(share->value - share->low,
+                                                part * (share->value - low)));
+    share->high = fmin(1.0, share->value + hypot(share->high - share->value,
+                                                 part * (high - share->value)));
+    share->deviation = hypot(
+        share->deviation, part * sqrt(share->value * (1.0 - share->value) / (double)n));
+}
+
+/* The share of cells that gain no less on images than on text, of those that ran on both. */
+static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
+                                 tl_arena *arena, tl_error *err)
+{
+    size_t *cells = tl_arena_alloc(arena, o->n_cells, sizeof *cells),
+           *pairs = tl_arena_alloc(arena, o->n, sizeof *pairs), n = 0;
+    if (cells == NULL || pairs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", o->n_cells);
+    for (size_t i = 0; i < o->n; i++)
+        if (f->n_rounds == 0 || o->is_control[i])
+            pairs[n++] = i;
+    f->no_worse = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
+    for (size_t c = 0; c < o->n_cells && n > 0; c++)
+        if (!isnan(cell_of(o, TL_TEXT, c)[pairs[0]]))
+            cells[f->n_control_cells++] = c;
+    const control_data data = {o, cells, pairs, f->n_control_cells};
+    for (size_t c = 0; c < data.n_cells; c++)
+        for (size_t i = 0; i < n; i++)
+            if (isnan(cell_of(o, TL_TEXT, cells[c])[pairs[i]]) ||
+                isnan(cell_of(o, TL_IMAGE, cells[c])[pairs[i]]))
+                return tl_fail(err, TL_ERR_FORMAT,
+                               "pair %zu is without cell %zu of the control", pairs[i],
+                               cells[c]);
+    if (data.n_cells == 0)
+        return TL_OK;
+    const tl_status status =
+        tl_bootstrap(no_worse_of, &data, n, NULL, &f->no_worse, err);
+    widen(&f->no_worse, data.n_cells, o->n_cells);
+    return status;
 }
 
 /* The cells of the study, without what they do. */
@@ -178,39 +349,53 @@ static tl_status read_cells(const tl_study_db *db, tl_arena *arena,
     return TL_OK;
 }
 
+/* Both modalities; *done is false while the study has not got through them. */
+static tl_status read_all(const tl_study_db *db, tl_arena *arena, outcomes *o,
+                          bool *done, tl_error *err)
+{
+    size_t n[TL_MODALITY_COUNT] = {0, 0};
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = read_outcomes(db, (tl_modality)m, arena, o, &n[m], err);
+    o->n = n[TL_IMAGE];
+    *done = n[TL_TEXT] == n[TL_IMAGE] && n[TL_IMAGE] > 0 && o->n_cells > 0;
+    return status;
+}
+
 tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
                                 tl_finding_backpatch *out, tl_error *err)
 {
     tl_finding_backpatch f = {0};
     tl_finding_cell *cells = NULL;
-    double *right[TL_MODALITY_COUNT] = {NULL, NULL}, *clean[TL_MODALITY_COUNT];
-    tl_status status = read_cells(db, arena, &cells, &f.n_cells, err);
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
-        size_t n = 0;
-        status = read_outcomes(db, (tl_modality)m, f.n_cells, arena, &right[m],
-                               &clean[m], &n, err);
-        if (status != TL_OK)
-            return status;
-        if (n == 0 || (m > 0 && n != f.n))
-            return TL_OK; /* the study has not got through back-patching yet */
-        f.n = n;
-        status = tl_findings_mean(clean[m], n, &f.clean[m], err);
-        measure_cells(&f, (tl_modality)m, right[m], cells);
-    }
-    if (status != TL_OK || f.n_cells == 0)
+    outcomes o = {0};
+    bool done = false;
+    tl_status status = read_cells(db, arena, &cells, &o.n_cells, err);
+    if (status == TL_OK)
+        status = read_all(db, arena, &o, &done, err);
+    if (status != TL_OK || !done)
         return status;
+    f.n = o.n;
+    f.n_cells = o.n_cells;
     f.cells = cells;
-    status = measure_best(&f, right[TL_IMAGE], clean[TL_IMAGE], arena, err);
-    const gap_data gap = {right[TL_IMAGE] + f.best * f.n, clean[TL_IMAGE],
-                          clean[TL_TEXT]};
-    const control_data control = {{right[TL_TEXT], right[TL_IMAGE]},
-                                  {clean[TL_TEXT], clean[TL_IMAGE]},
-                                  f.n_cells,
-                                  f.n};
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        status = tl_findings_mean(o.clean[m], o.n, &f.clean[m], err);
+        measure_cells(&o, (tl_modality)m, cells);
+    }
     if (status == TL_OK)
-        status = tl_bootstrap(closed_of, &gap, f.n, NULL, &f.closed, err);
+        status = find_rounds(&o, arena, &f, err);
+    const bool is_search = f.n_runs < TL_MODALITY_COUNT * o.n * o.n_cells;
+    if (status == TL_OK && is_search)
+        status = find_found(&o, &f, err);
     if (status == TL_OK)
-        status = tl_bootstrap(no_worse_of, &control, f.n, NULL, &f.no_worse, err);
+        status = is_search ? measure_found(&f, &o, arena, err)
+                           : measure_best(&f, &o, arena, err);
+    const size_t n_seen = o.n_seen;
+    const gap_data gap = {cell_of(&o, TL_IMAGE, f.best) + n_seen,
+                          o.clean[TL_IMAGE] + n_seen, o.clean[TL_TEXT] + n_seen};
+    if (status == TL_OK)
+        status = tl_bootstrap(closed_of, &gap, o.n - n_seen, NULL, &f.closed, err);
+    if (status == TL_OK)
+        status = measure_control(&f, &o, arena, err);
     if (status == TL_OK)
         status = read_iterations(db, arena, &f, err);
     if (status == TL_OK)

@@ -171,6 +171,13 @@ static void find_layers(patch_run *r, size_t n_layers)
     r->lowest_source = c->source - down;
 }
 
+size_t tl_backpatch_layers(const tl_backpatch_cell *cell, size_t n_layers)
+{
+    patch_run r = {.cell = cell};
+    find_layers(&r, n_layers);
+    return n_layers - 1 - r.first;
+}
+
 static size_t layer_count(const patch_run *r)
 {
     return r->last - r->first + 1;

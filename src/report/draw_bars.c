@@ -269,6 +269,7 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
+    const bool is_search = b->n_rounds > 0; /* its cell is chosen elsewhere anyway */
     const struct {
         const char *label;
         const tl_interval *value;
@@ -280,7 +281,7 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
         {"image",
          &b->clean[TL_IMAGE],
          {.color = TL_COLOR_IMAGE, .mark = TL_MARK_SQUARE, .radius = 4}},
-        {"best cell",
+        {is_search ? "cell found" : "best cell",
          &b->best_accuracy,
          {.color = TL_COLOR_OTHER, .mark = TL_MARK_DIAMOND, .radius = 4}},
         {"cell chosen elsewhere",
@@ -290,7 +291,7 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
           .radius = 4,
           .is_hollow = true}},
     };
-    enum { ROWS = sizeof rows / sizeof *rows };
+    const size_t n_rows = sizeof rows / sizeof *rows - is_search;
     tl_plot plot = {.name = tl_figure_panel(&figure, "gap"),
                     .title = "text, image, and images back-patched",
                     .description = "Accuracies of text, image and back-patched prompts",
@@ -299,15 +300,15 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
                     .height = 176,
                     .left = 140,
                     .x = {0, 1, TL_SCALE_LINEAR},
-                    .y = {ROWS, 0, TL_SCALE_LINEAR}};
+                    .y = {(double)n_rows, 0, TL_SCALE_LINEAR}};
     double low = 1.0;
-    for (size_t i = 0; i < ROWS; i++)
+    for (size_t i = 0; i < n_rows; i++)
         low = fmin(low, isnan(rows[i].value->low) ? rows[i].value->value
                                                   : rows[i].value->low);
     plot.x.low = floor(fmin(low, 0.9) * 10) / 10;
     fputs("prompts,accuracy,low,high,n\r\n", figure.csv);
     tl_plot_begin(&plot, figure.panels);
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = 0; i < n_rows; i++) {
         tl_svg_text(plot.out, plot.x0 - 8, tl_plot_y(&plot, (double)i + 0.5) + 4,
                     rows[i].label, &(tl_font){.anchor = TL_ANCHOR_END});
         tl_plot_level(&plot, rows[i].value, (double)i + 0.5, &rows[i].style);
@@ -315,12 +316,17 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
         tl_figure_interval(&figure, rows[i].value);
     }
     tl_plot_end(&plot);
-    fputs(
-        "Accuracies of the same pairs of prompts, with 95 % intervals. Best cell: "
-        "chosen "
-        "on these prompts; chosen elsewhere: on one half of them, judged on the other. "
-        "Share of the gap that the best cell closes: ",
-        figure.caption);
+    if (is_search)
+        fprintf(figure.caption,
+                "Accuracies with 95 %% intervals, of text and image over %zu pairs of "
+                "prompts. The cell that the search found: over those %zu that no round "
+                "of it saw. Share of the gap on these that it closes: ",
+                b->n, b->best_accuracy.n);
+    else
+        fputs("Accuracies of the same pairs of prompts, with 95 % intervals. Best "
+              "cell: chosen on these prompts; chosen elsewhere: on one half of them, "
+              "judged on the other. Share of the gap that the best cell closes: ",
+              figure.caption);
     tl_draw_interval(figure.caption, &b->closed);
     fputs(".", figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/csv_write.h"
 #include "report/draw.h"
 #include "report/figure.h"
 #include "report/plot.h"
@@ -39,6 +40,15 @@ static double y_of(const matrix *m, size_t destination)
     return TOP + (double)(m->n_layers - 1 - destination) * m->cell;
 }
 
+/* That no prompt was run under: a slanting line. */
+static void draw_skipped(const matrix *m, double x, double y, FILE *out)
+{
+    tl_svg_rect(out, x, y, m->cell, m->cell,
+                &(tl_ink){.stroke = TL_COLOR_GRID, .width = 0.5});
+    tl_svg_line(out, x, y + m->cell, x + m->cell, y,
+                &(tl_ink){.stroke = TL_COLOR_LINE, .width = 0.5});
+}
+
 static void draw_cell(const matrix *m, size_t i, FILE *out)
 {
     const tl_finding_cell *c = &m->b->cells[i];
@@ -46,6 +56,10 @@ static void draw_cell(const matrix *m, size_t i, FILE *out)
                  share = m->most > 0.0 ? gain / m->most : 0.0, x = x_of(m, c->source),
                  y = y_of(m, c->destination);
     char color[8], text[16];
+    if (c->accuracy[m->modality].n == 0) {
+        draw_skipped(m, x, y, out);
+        return;
+    }
     color_at(share, color);
     tl_svg_rect(out, x, y, m->cell, m->cell,
                 &(tl_ink){.stroke = TL_COLOR_GRID, .fill = color, .width = 0.5});
@@ -107,24 +121,26 @@ static void write_numbers(const matrix *m, size_t cell, tl_figure *figure)
 {
     const tl_finding_cell *c = &m->b->cells[cell];
     const tl_interval *accuracy = &c->accuracy[m->modality];
-    fprintf(figure->csv, "%zu,%zu,%zu,%s,%.9g,%.9g,%.9g,%zu,%.9g\r\n", c->window,
-            c->source, c->destination, tl_draw_modalities[m->modality], accuracy->value,
-            accuracy->low, accuracy->high, accuracy->n, c->gain[m->modality]);
+    const double numbers[] = {accuracy->value, accuracy->low, accuracy->high};
+    fprintf(figure->csv, "%zu,%zu,%zu,%s,", c->window, c->source, c->destination,
+            tl_draw_modalities[m->modality]);
+    for (size_t i = 0; i < 3; i++) {
+        tl_csv_write_number(figure->csv, 9, numbers[i]);
+        fputc(',', figure->csv);
+    }
+    fprintf(figure->csv, "%zu,", accuracy->n);
+    tl_csv_write_number(figure->csv, 9, c->gain[m->modality]);
+    fputs("\r\n", figure->csv);
 }
 
-static void write_caption(const tl_findings *f, FILE *out)
+/* What the best cell of all gains. */
+static void write_best(const tl_finding_backpatch *b, FILE *out)
 {
-    const tl_finding_backpatch *b = &f->backpatch;
     const tl_finding_cell *best = &b->cells[b->best];
-    fprintf(
-        out,
-        "Change of accuracy in percentage points when the states of image tokens (or, "
-        "as "
-        "a control, of the text tokens of the same content) of one layer are written "
-        "back into another; %zu pairs of prompts, %zu cells; the black frame: the "
-        "best, "
-        "layer %zu into %zu with a window of %zu, which gains ",
-        b->n, b->n_cells, best->source, best->destination, best->window);
+    fprintf(out,
+            "; the black frame: the best, layer %zu into %zu with a window of %zu, "
+            "which gains ",
+            best->source, best->destination, best->window);
     tl_draw_interval(out, &b->gain);
     fputs(" on the prompts it was chosen on and ", out);
     tl_draw_interval(out, &b->crossed_gain);
@@ -139,6 +155,52 @@ static void write_caption(const tl_findings *f, FILE *out)
         b->p);
     tl_draw_interval(out, &b->no_worse);
     fputs(".", out);
+}
+
+/* What a search ran, and what the cell gains that it found. */
+static void write_found(const tl_finding_backpatch *b, FILE *out)
+{
+    const tl_finding_cell *best = &b->cells[b->best];
+    const size_t all = TL_MODALITY_COUNT * b->n * b->n_cells;
+    fprintf(out,
+            ". Searched by successive halving: %zu of %zu runs of a cell on a "
+            "prompt were made, %zu were skipped. Image prompts: ",
+            b->n_runs, all, all - b->n_runs);
+    for (size_t i = 0; i < b->n_rounds; i++)
+        fprintf(out, "%zu cells on %zu, ", b->rounds[i].n_cells,
+                b->rounds[i].n_prompts);
+    fprintf(out,
+            "each on new prompts; the last cell (the black frame: layer %zu into %zu "
+            "with a window of %zu) on %zu prompts that no round saw, where it gains ",
+            best->source, best->destination, best->window, b->gain.n);
+    tl_draw_interval(out, &b->gain);
+    fputs(" and closes ", out);
+    tl_draw_interval(out, &b->closed);
+    fprintf(out,
+            " of the gap to text. Were that cell without effect on them, it would gain "
+            "as much with p = %.3f. A number in a cell is of the prompts it ran on, "
+            "which may be few; a slanting line: it ran on none. Share of cells that "
+            "gain no less on images than on text, of a sample of %zu cells on %zu "
+            "pairs: ",
+            b->p, b->n_control_cells, b->no_worse.n);
+    tl_draw_interval(out, &b->no_worse);
+    fputs(".", out);
+}
+
+static void write_caption(const tl_findings *f, FILE *out)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    fprintf(
+        out,
+        "Change of accuracy in percentage points when the states of image tokens (or, "
+        "as "
+        "a control, of the text tokens of the same content) of one layer are written "
+        "back into another; %zu pairs of prompts, %zu cells",
+        b->n, b->n_cells);
+    if (b->n_rounds > 0)
+        write_found(b, out);
+    else
+        write_best(b, out);
 }
 
 tl_status tl_draw_backpatch(const tl_findings *f, const char *prefix, FILE *page,

@@ -334,27 +334,37 @@ static tl_status alignments(const maker *m, tl_table *t)
     return status;
 }
 
+/* A cell that a search found is marked. */
 static const char *cell_text(const maker *m, size_t source, size_t destination,
-                             size_t window)
+                             size_t window, bool is_found)
 {
     char text[80];
-    snprintf(text, sizeof text, "%zu into %zu (%zu)", source, destination, window);
+    snprintf(text, sizeof text, "%zu into %zu (%zu)%s", source, destination, window,
+             is_found ? " *" : "");
     return tl_arena_strdup(m->arena, text);
 }
 
 static const char *gap_note(const maker *m)
 {
     tl_gap_closed g;
-    char text[320];
-    if (m->n < 2 || tl_findings_gap(m->studies, m->n, &g, NULL) != TL_OK || g.n == 0)
-        return "Cell: from layer into layer (window). Crossed: chosen on other "
-               "prompts.";
+    bool any_search = false;
+    char gaps[320] = "", text[640];
+    for (size_t i = 0; i < m->n; i++)
+        any_search = any_search || m->studies[i].backpatch.n_rounds > 0;
+    if (m->n >= 2 && tl_findings_gap(m->studies, m->n, &g, NULL) == TL_OK && g.n > 0)
+        snprintf(gaps, sizeof gaps,
+                 " Gap closed over %zu studies with a gap: mean %.3f, median %.3f, "
+                 "pooled %.3f, as published (mean of those in 0 to 1) %.3f; mean gain "
+                 "%.3f.",
+                 g.n, g.mean, g.median, g.pooled, g.published_way, g.mean_gain);
     snprintf(
         text, sizeof text,
-        "Cell: from layer into layer (window). Crossed: chosen on other prompts. Gap "
-        "closed over %zu studies with a gap: mean %.3f, median %.3f, pooled %.3f, as "
-        "published (mean of those in 0 to 1) %.3f; mean gain %.3f.",
-        g.n, g.mean, g.median, g.pooled, g.published_way, g.mean_gain);
+        "Cell: from layer into layer (window). Crossed: chosen on other prompts.%s%s",
+        any_search ? " With an asterisk: found by a search, all that is said of it "
+                     "on n prompts that no round saw, p of that cell alone, and no "
+                     "worse than text of a sample of cells."
+                   : "",
+        gaps);
     return tl_arena_strdup(m->arena, text);
 }
 
@@ -379,11 +389,12 @@ static tl_status backpatches(const maker *m, tl_table *t)
         if (b->n_cells == 0)
             continue;
         const tl_finding_cell *best = &b->cells[b->best];
-        snprintf(n, sizeof n, "%zu", b->n);
+        snprintf(n, sizeof n, "%zu", b->n_rounds > 0 ? b->gain.n : b->n);
         const char *const cells[] = {
             name_of(m, i),
             interval(m, &b->clean[TL_IMAGE]),
-            cell_text(m, best->source, best->destination, best->window),
+            cell_text(m, best->source, best->destination, best->window,
+                      b->n_rounds > 0),
             interval(m, &b->best_accuracy),
             interval(m, &b->gain),
             interval(m, &b->crossed_gain),
@@ -391,7 +402,7 @@ static tl_status backpatches(const maker *m, tl_table *t)
             interval(m, &b->closed),
             interval(m, &b->no_worse),
             n,
-            p ? cell_text(m, p->best.source, p->best.destination, p->best.window)
+            p ? cell_text(m, p->best.source, p->best.destination, p->best.window, false)
               : NULL,
             number(m, p ? p->backpatched : NAN)};
         status = add(m, t, cells);

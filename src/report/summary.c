@@ -315,6 +315,20 @@ static void print_alignment(const tl_findings *f, FILE *out)
                 interval_text(&f->layers[l].centred_difference, c));
 }
 
+/* What a search ran, and on what its cell is judged. */
+static void print_search(const tl_finding_backpatch *b, FILE *out)
+{
+    fprintf(out, "a search, %zu of %zu runs of a cell on a prompt: image ", b->n_runs,
+            TL_MODALITY_COUNT * b->n * b->n_cells);
+    for (size_t i = 0; i < b->n_rounds; i++)
+        fprintf(out, "%s%zu x %zu", i > 0 ? ", " : "", b->rounds[i].n_cells,
+                b->rounds[i].n_prompts);
+    fprintf(out,
+            " (cells x prompts); the last cell judged on %zu prompts that no round "
+            "saw; text: %zu cells, a sample, x %zu\n",
+            b->gain.n, b->n_control_cells, b->no_worse.n);
+}
+
 /* By how much late states help when early layers see them. */
 static void print_backpatch(const tl_findings *f, FILE *out)
 {
@@ -339,9 +353,12 @@ static void print_backpatch(const tl_findings *f, FILE *out)
             "\nback-patching of image states, %zu pairs, %zu cells: accuracy among the "
             "labels\n",
             b->n, b->n_cells);
+    if (b->n_rounds > 0)
+        print_search(b, out);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        fprintf(out, "%-*s%*s\n", LABEL, rows[i].label, COLUMN,
-                interval_text(rows[i].value, text));
+        if (b->n_rounds == 0 || rows[i].value != &b->crossed_gain)
+            fprintf(out, "%-*s%*s\n", LABEL, rows[i].label, COLUMN,
+                    interval_text(rows[i].value, text));
     fprintf(out, "%-*s%9s\n", LABEL, "p that the best is chance",
             number_text(b->p, number));
     for (size_t i = 0; i < b->n_iterations; i++) {

@@ -139,6 +139,23 @@ static json_t *layers_json(const tl_findings *f)
     return list;
 }
 
+/* Null: all cells ran on all prompts. */
+static json_t *search_json(const tl_finding_backpatch *b)
+{
+    if (b->n_rounds == 0)
+        return json_null();
+    json_t *rounds = json_array();
+    for (size_t i = 0; i < b->n_rounds; i++)
+        json_array_append_new(
+            rounds, json_pack("{s:I, s:I}", "cells", (json_int_t)b->rounds[i].n_cells,
+                              "prompts", (json_int_t)b->rounds[i].n_prompts));
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "rounds", rounds,
+                     "judging_prompts", (json_int_t)b->gain.n, "control_cells",
+                     (json_int_t)b->n_control_cells, "control_pairs",
+                     (json_int_t)b->no_worse.n, "runs", (json_int_t)b->n_runs,
+                     "all_runs", (json_int_t)(TL_MODALITY_COUNT * b->n * b->n_cells));
+}
+
 static json_t *backpatch_json(const tl_findings *f)
 {
     const tl_finding_backpatch *b = &f->backpatch;
@@ -147,22 +164,24 @@ static json_t *backpatch_json(const tl_findings *f)
     json_t *cells = json_array(), *iterations = json_array();
     for (size_t c = 0; c < b->n_cells; c++)
         json_array_append_new(
-            cells, json_pack("{s:I, s:I, s:I, s:f, s:f}", "window",
-                             (json_int_t)b->cells[c].window, "source",
-                             (json_int_t)b->cells[c].source, "destination",
-                             (json_int_t)b->cells[c].destination, "accuracy_image",
-                             b->cells[c].accuracy[TL_IMAGE].value, "accuracy_text",
-                             b->cells[c].accuracy[TL_TEXT].value));
+            cells,
+            json_pack("{s:I, s:I, s:I, s:o, s:o}", "window",
+                      (json_int_t)b->cells[c].window, "source",
+                      (json_int_t)b->cells[c].source, "destination",
+                      (json_int_t)b->cells[c].destination, "accuracy_image",
+                      number(b->cells[c].accuracy[TL_IMAGE].value), "accuracy_text",
+                      number(b->cells[c].accuracy[TL_TEXT].value)));
     for (size_t i = 0; i < b->n_iterations; i++)
         json_array_append_new(iterations, interval(&b->iterations[i]));
-    return json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "n", (json_int_t)b->n, "text", interval(&b->clean[TL_TEXT]),
-                     "image", interval(&b->clean[TL_IMAGE]), "best",
-                     (json_int_t)b->best, "best_accuracy", interval(&b->best_accuracy),
-                     "gain", interval(&b->gain), "crossed_gain",
-                     interval(&b->crossed_gain), "p", number(b->p), "gap_closed",
-                     interval(&b->closed), "cells_no_worse_than_on_text",
-                     interval(&b->no_worse), "iterations", iterations, "cells", cells);
+    return json_pack(
+        "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o}",
+        "n", (json_int_t)b->n, "search", search_json(b), "text",
+        interval(&b->clean[TL_TEXT]), "image", interval(&b->clean[TL_IMAGE]), "best",
+        (json_int_t)b->best, "best_accuracy", interval(&b->best_accuracy), "gain",
+        interval(&b->gain), "crossed_gain", interval(&b->crossed_gain), "p",
+        number(b->p), "gap_closed", interval(&b->closed), "cells_no_worse_than_on_text",
+        interval(&b->no_worse), "iterations", iterations, "cells", cells);
 }
 
 static json_t *study_json(const tl_findings *f)

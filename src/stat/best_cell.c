@@ -67,11 +67,7 @@ tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
     if (order == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
     tl_random random = {seed};
-    for (size_t i = 0; i < n; i++) { /* Fisher and Yates, inside out */
-        const size_t j = (size_t)tl_random_below(&random, i + 1);
-        order[i] = order[j];
-        order[j] = i;
-    }
+    tl_random_order(&random, n, order);
     for (size_t half = 0; half < 2; half++) {
         const size_t begin = half == 0 ? 0 : n / 2, end = half == 0 ? n / 2 : n,
                      other_begin = half == 0 ? n / 2 : 0,

@@ -25,7 +25,8 @@
 
 enum {
     APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
-    VERSION = 3,
+    VERSION = 4,
+    OLDEST = 3, /* without cells that were not run */
 };
 
 /* ---- the folder -------------------------------------------------------------- */
@@ -158,11 +159,11 @@ static tl_status check_schema(const tl_study_db *db, bool *fresh, tl_error *err)
     if (!*fresh && application != APPLICATION)
         return tl_fail(err, TL_ERR_FORMAT, "%s: a database, but not of a study",
                        db->sql.path);
-    if (!*fresh && version != VERSION)
+    if (!*fresh && (version < OLDEST || version > VERSION))
         return tl_fail(err, TL_ERR_DATA,
                        "%s: its layout has version %" PRId64
-                       ", this program reads and writes version %d",
-                       db->sql.path, version, VERSION);
+                       ", this program reads versions %d to %d and writes the last",
+                       db->sql.path, version, OLDEST, VERSION);
     return *fresh ? TL_OK : check_tables(db, err);
 }
 

@@ -55,3 +55,16 @@ tl_status tl_cells_make(const tl_cell_options *o, size_t n_layers, tl_arena *are
     *count = n;
     return TL_OK;
 }
+
+tl_status tl_cells_plan(const tl_backpatch_cell *cells, size_t n, size_t n_layers,
+                        size_t n_prompts, bool with_control, tl_arena *arena,
+                        tl_cell_plan *out, tl_error *err)
+{
+    size_t *costs = tl_arena_alloc(arena, n, sizeof *costs);
+    if (costs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n);
+    for (size_t i = 0; i < n; i++)
+        costs[i] = cells[i].times * tl_backpatch_layers(&cells[i], n_layers);
+    tl_cell_plan_make(costs, n, n_layers, n_prompts, with_control, out);
+    return TL_OK;
+}

@@ -3,6 +3,7 @@
 #ifndef TWINLENS_STUDY_CELLS_H
 #define TWINLENS_STUDY_CELLS_H
 
+#include "stat/cell_search.h"
 #include "twinlens/arena.h"
 #include "twinlens/probe.h"
 #include "twinlens/study.h"
@@ -28,5 +29,10 @@ typedef struct tl_cell_options {
 tl_status tl_cells_make(const tl_cell_options *options, size_t n_layers,
                         tl_arena *arena, tl_backpatch_cell **cells, size_t *n,
                         tl_error *err);
+
+/* The search among them, and what it takes beside all of them, in layer runs. */
+tl_status tl_cells_plan(const tl_backpatch_cell *cells, size_t n, size_t n_layers,
+                        size_t n_prompts, bool with_control, tl_arena *arena,
+                        tl_cell_plan *out, tl_error *err);
 
 #endif

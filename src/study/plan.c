@@ -106,13 +106,30 @@ tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scra
     return status;
 }
 
+/* Sizes of a study with both modalities and the default grid. */
+static tl_stage_sizes default_sizes(const tl_settings *settings, size_t n_layers,
+                                    size_t rows)
+{
+    enum { SIZES = 27 };
+    return tl_stage_sizes_of(settings, SIZES, n_layers, rows);
+}
+
+double tl_study_backpatch_forwards(size_t n_layers, size_t rows, tl_bp_search search)
+{
+    tl_settings settings;
+    tl_settings_init(&settings);
+    settings.bp_search = search;
+    const tl_stage_sizes sizes = default_sizes(&settings, n_layers, rows);
+    const tl_stage_guess guess = tl_stage_backpatch.guess(&sizes);
+    return TL_MODALITY_COUNT * (double)guess.n_units * guess.forwards;
+}
+
 double tl_study_forwards(size_t n_layers, size_t rows)
 {
-    enum { SIZES = 27 }; /* of the default grid */
     const bool both[TL_MODALITY_COUNT] = {true, true};
     tl_settings settings;
     tl_settings_init(&settings);
-    const tl_stage_sizes sizes = tl_stage_sizes_of(&settings, SIZES, n_layers, rows);
+    const tl_stage_sizes sizes = default_sizes(&settings, n_layers, rows);
     double sum = 0.0;
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         for (int m = 0; m < TL_MODALITY_COUNT; m++)

@@ -63,6 +63,8 @@ static const tl_choice labels[] = {
     {"question", TL_ITER_LABELS_QUESTION}, {"union", TL_ITER_LABELS_UNION}, {0}};
 static const tl_choice bp_grids[] = {
     {"triangle", TL_BP_TRIANGLE}, {"paper", TL_BP_PAPER}, {"none", TL_BP_NONE}, {0}};
+static const tl_choice bp_searches[] = {
+    {"full", TL_BP_FULL}, {"halving", TL_BP_HALVING}, {0}};
 
 #define AT(field) .offset = offsetof(tl_settings, field)
 enum { MANY = 1000000000 };
@@ -169,7 +171,7 @@ static const tl_setting table[] = {
      .value = "42",
      .in_manifest = true,
      .argument = "N",
-     .help = "of split, counterfactuals and random circuits"},
+     .help = "of split, counterfactuals, random circuits and the order of a search"},
 
     {.name = "method",
      .group = "attribution",
@@ -418,6 +420,16 @@ static const tl_setting table[] = {
      .argument = "triangle|paper|none",
      .help = "back-patching into all layers below the source, or from the upper half "
              "into the lower, or none"},
+    {.name = "bp-search",
+     .group = "alignment and back-patching",
+     .kind = TL_SETTING_CHOICE,
+     AT(bp_search),
+     .choices = bp_searches,
+     .value = "full",
+     .in_manifest = true,
+     .argument = "full|halving",
+     .help = "all cells on all prompts; or, at a tenth of the cost, fewer and fewer "
+             "cells on new prompts, and the one that is left on those that remain"},
 };
 
 const tl_setting *tl_settings_table(size_t *count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * stage_backpatch.c - what late states are good for in early layers: every cell of the grid
- * for the prompts of both modalities (those of text as control), then the best cell again
- * and again. See stage.h. */
+ * for the prompts of both modalities (those of text as control), or a search among the
+ * cells; then the best cell again and again. See stage.h. */
 #include "study/stage.h"
 
 #include <string.h>
@@ -22,22 +22,23 @@ typedef struct patch_stage {
     tl_backpatch_cell *cells;
     size_t n_cells;
     tl_backpatcher *backpatcher;
-    size_t best; /* the cell that is iterated */
+    bool is_search;
+    tl_cell_search search; /* of image prompts; pairs are then in its order */
+    size_t best;           /* the cell that is iterated */
     const tl_labels
         *labels; /* that answers are chosen among; NULL: each prompt's own */
 } patch_stage;
 
-static tl_status make_cells(tl_stage_run *run, tl_error *err)
+static tl_status grid_cells(const tl_settings *settings, size_t n_layers,
+                            tl_arena *arena, tl_backpatch_cell **cells, size_t *n,
+                            tl_error *err)
 {
-    const tl_study *study = run->study;
-    patch_stage *p = run->state;
-    const tl_cell_options options = {.grid = (tl_bp_grid)study->settings.bp_grid,
+    const tl_cell_options options = {.grid = (tl_bp_grid)settings->bp_grid,
                                      .windows = {windows, 3},
                                      .times = 1,
                                      .restore =
-                                         study->settings.bp_repeat == TL_BP_REPEAT_OFF};
-    return tl_cells_make(&options, tl_model_dims(study->session.model)->n_layers,
-                         run->arena, &p->cells, &p->n_cells, err);
+                                         settings->bp_repeat == TL_BP_REPEAT_OFF};
+    return tl_cells_make(&options, n_layers, arena, cells, n, err);
 }
 
 /* Pairs whose prompts have labels to choose from; none when some have not. */
@@ -73,6 +74,30 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
     return status;
 }
 
+/* Puts the pairs into the order of the search, in which they are numbered from then on. */
+static tl_status begin_search(tl_stage_run *run, tl_error *err)
+{
+    const tl_settings *settings = &run->study->settings;
+    patch_stage *p = run->state;
+    const size_t n = p->pairs.n;
+    tl_cell_plan plan;
+    const tl_status status = tl_cells_plan(
+        p->cells, p->n_cells, tl_model_dims(run->study->session.model)->n_layers, n,
+        true, run->arena, &plan, err);
+    if (status != TL_OK || plan.n_rounds == 0)
+        return status;
+    size_t *order = tl_arena_alloc(run->arena, n, sizeof *order);
+    tl_row_pair *pairs = tl_arena_alloc(run->arena, n, sizeof *pairs);
+    if (order == NULL || pairs == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    tl_cell_search_order(n, settings->seed, order);
+    for (size_t i = 0; i < n; i++)
+        pairs[i] = p->pairs.rows[order[i]];
+    p->pairs.rows = pairs;
+    p->is_search = true;
+    return tl_cell_search_init(&p->search, &plan, settings->seed, run->arena, err);
+}
+
 /* What both stages begin with; no cells: there is nothing to do. */
 static tl_status begin_patching(tl_stage_run *run, tl_error *err)
 {
@@ -85,8 +110,11 @@ static tl_status begin_patching(tl_stage_run *run, tl_error *err)
     tl_status status = find_pairs(run, err);
     if (status != TL_OK || p->pairs.n == 0)
         return status;
-    status = make_cells(run, err);
+    status = grid_cells(&study->settings, tl_model_dims(study->session.model)->n_layers,
+                        run->arena, &p->cells, &p->n_cells, err);
     run->n_units = p->n_cells > 0 ? p->pairs.n : 0;
+    if (status == TL_OK && study->settings.bp_search == TL_BP_HALVING)
+        status = begin_search(run, err);
     return status == TL_OK ? tl_backpatcher_create(study->session.model,
                                                    tl_study_budget(study, input),
                                                    &p->backpatcher, err)
@@ -118,7 +146,7 @@ static tl_status patch_prompt(tl_stage_run *run, size_t row,
         return status;
     const size_t n_runs = n_cells * times;
     double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
-           *patched = tl_arena_alloc(arena, n_runs * w.n_ids, sizeof *patched);
+           *patched = tl_arena_alloc(arena, n_runs * w.n_ids + 1, sizeof *patched);
     char *text = tl_arena_alloc(arena, n_runs + 2, 1);
     if (clean == NULL || patched == NULL || text == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n_runs);
@@ -144,7 +172,29 @@ static tl_status patch_prompt(tl_stage_run *run, size_t row,
     return status;
 }
 
-/* ---- every cell ------------------------------------------------------------------ */
+/* ---- every cell, or those of a search ---------------------------------------------- */
+
+/* Image prompts of earlier runs; the search, if there is one, is where they left it. */
+static tl_status read_patched(tl_stage_run *run, tl_rows *out, tl_error *err)
+{
+    patch_stage *p = run->state;
+    const tl_study_patched like = {.modality = TL_IMAGE};
+    tl_status status =
+        tl_study_db_get(run->study->db, TL_ROW_PATCHED, &like, 1, run->arena, out, err);
+    const tl_study_patched *rows = out->rows;
+    for (size_t i = 0; i < out->n && status == TL_OK; i++) {
+        if (p->is_search)
+            status = tl_cell_search_add(&p->search, rows[i].cells, err);
+        else if (strlen(rows[i].cells) != p->n_cells ||
+                 strspn(rows[i].cells, "01") != p->n_cells)
+            status = tl_fail(err, TL_ERR_FORMAT, "wanted %zu cells, each 0 or 1",
+                             p->n_cells);
+        status = tl_fail_while(err, status,
+                               "%s/" TL_STUDY_DB_NAME ": table backpatch, pair %zu",
+                               run->study->settings.out, i);
+    }
+    return status;
+}
 
 static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
 {
@@ -154,8 +204,12 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     const patch_stage *p = run->state;
     if (status != TL_OK || run->n_units == 0)
         return status;
-    status = tl_study_db_get(run->study->db, TL_ROW_PATCHED, &like, 1, run->arena,
-                             &known, err);
+    status = run->modality == TL_IMAGE
+                 ? read_patched(run, &known, err)
+                 : tl_study_db_get(run->study->db, TL_ROW_PATCHED, &like, 1, run->arena,
+                                   &known, err);
+    if (status != TL_OK)
+        return status;
     run->n_done = known.n;
     tl_study_cell *cells = tl_arena_alloc(run->arena, p->n_cells, sizeof *cells);
     if (cells == NULL)
@@ -164,31 +218,81 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         cells[i] = (tl_study_cell){i, p->cells[i].window, p->cells[i].source,
                                    p->cells[i].destination};
     tl_stage_put(rows, TL_ROW_CELL, cells, p->n_cells);
-    return status;
+    return TL_OK;
+}
+
+/* Whether a pair's prompt is run under a cell. */
+static bool is_run(const tl_stage_run *run, size_t pair, size_t cell)
+{
+    const patch_stage *p = run->state;
+    if (!p->is_search)
+        return true;
+    return run->modality == TL_IMAGE ? tl_cell_search_runs(&p->search, cell)
+                                     : tl_cell_search_controls(&p->search, pair, cell);
 }
 
 static tl_status patch_cells(tl_stage_run *run, size_t first, size_t n,
                              tl_stage_rows *rows, tl_error *err)
 {
     (void)n;
-    const patch_stage *p = run->state;
+    patch_stage *p = run->state;
     const tl_row_pair *pair = &p->pairs.rows[first];
     tl_study_patched *row = tl_arena_alloc(run->arena, 1, sizeof *row);
-    if (row == NULL)
+    tl_backpatch_cell *chosen = tl_arena_alloc(run->arena, p->n_cells, sizeof *chosen);
+    char *cells = tl_arena_alloc_zero(run->arena, p->n_cells + 1, 1);
+    if (row == NULL || chosen == NULL || cells == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
     *row =
         (tl_study_patched){.modality = run->modality,
                            .pair = first,
-                           .row = run->modality == TL_TEXT ? pair->text : pair->image};
+                           .row = run->modality == TL_TEXT ? pair->text : pair->image,
+                           .cells = cells};
+    size_t n_chosen = 0;
+    for (size_t c = 0; c < p->n_cells; c++)
+        if (is_run(run, first, c))
+            chosen[n_chosen++] = p->cells[c];
+    const char *outcomes = NULL;
+    const tl_status status = patch_prompt(run, row->row, chosen, n_chosen, 1,
+                                          &row->is_right, &outcomes, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t c = 0; c < p->n_cells; c++)
+        cells[c] = is_run(run, first, c) ? *outcomes++ : '-';
     tl_stage_put(rows, TL_ROW_PATCHED, row, 1);
-    return patch_prompt(run, row->row, p->cells, p->n_cells, 1, &row->is_right,
-                        &row->cells, err);
+    return p->is_search && run->modality == TL_IMAGE
+               ? tl_cell_search_add(&p->search, cells, err)
+               : TL_OK;
+}
+
+/* Forward passes of the grid on all prompts of both modalities. */
+static tl_status count_forwards(const tl_stage_sizes *sizes, tl_arena *arena,
+                                double *forwards)
+{
+    const bool is_search = sizes->settings->bp_search == TL_BP_HALVING;
+    tl_backpatch_cell *cells = NULL;
+    size_t n = 0;
+    tl_cell_plan plan;
+    tl_status status =
+        grid_cells(sizes->settings, sizes->n_layers, arena, &cells, &n, NULL);
+    if (status == TL_OK)
+        status = tl_cells_plan(cells, n, sizes->n_layers, sizes->n_rows, true, arena,
+                               &plan, NULL);
+    if (status == TL_OK)
+        *forwards = (is_search ? plan.most : plan.full) / (double)sizes->n_layers;
+    return status;
 }
 
 static tl_stage_guess guess(const tl_stage_sizes *sizes)
 {
-    const double layers = (double)sizes->n_layers;
-    return (tl_stage_guess){sizes->n_rows, 3.0 * layers * layers / 6.0};
+    tl_stage_guess out = {sizes->n_rows, 0.0};
+    double forwards = 0.0;
+    if (sizes->settings->bp_grid == TL_BP_NONE || sizes->n_rows == 0)
+        return out;
+    tl_arena *arena = tl_arena_create();
+    if (arena != NULL && count_forwards(sizes, arena, &forwards) == TL_OK)
+        out.forwards = forwards / (2.0 * (double)sizes->n_rows);
+    tl_arena_destroy(arena);
+    return out;
 }
 
 const tl_stage tl_stage_backpatch = {.name = "back-patch",
@@ -233,20 +337,17 @@ static tl_status unite_labels(tl_stage_run *run, tl_labels *out, tl_error *err)
 static tl_status find_best(tl_stage_run *run, tl_error *err)
 {
     patch_stage *p = run->state;
-    const tl_study_patched like = {.modality = TL_IMAGE};
     tl_rows patched = {0};
-    const tl_status status = tl_study_db_get(run->study->db, TL_ROW_PATCHED, &like, 1,
-                                             run->arena, &patched, err);
+    const tl_status status = read_patched(run, &patched, err);
     if (status != TL_OK)
         return status;
-    const tl_study_patched *rows = patched.rows;
-    for (size_t i = 0; i < patched.n; i++)
-        if (strlen(rows[i].cells) != p->n_cells)
-            return tl_fail(err, TL_ERR_FORMAT,
-                           "%s/" TL_STUDY_DB_NAME
-                           ": table backpatch, pair %zu: wanted %zu cells",
-                           run->study->settings.out, i, p->n_cells);
-    p->best = best_cell(rows, patched.n, p->n_cells);
+    if (p->is_search && p->search.round < p->search.plan.n_rounds)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s/" TL_STUDY_DB_NAME
+                       ": table backpatch: the search ends after pair %zu, wanted %zu",
+                       run->study->settings.out, patched.n, p->search.plan.n_seen);
+    p->best =
+        p->is_search ? p->search.found : best_cell(patched.rows, patched.n, p->n_cells);
     return TL_OK;
 }
 

@@ -473,6 +473,11 @@ fails 2 "--bp-filter is 'most', wanted one of none, modal" -- align "${M[@]}" "$
 fails 2 "--align is 'words', wanted one of act, unembed" -- align "${M[@]}" "${D[@]}" --align words
 fails 2 "--bp-repeat is 'no', wanted one of on, off" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --bp-repeat no
 fails 2 "--iter-labels is 'all', wanted one of question, union" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --iter-labels all
+fails 2 "--bp-search is 'half', wanted one of full, halving" -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --bp-search half
+mkdir bare
+ln -s "$golden/goldens/images" "$golden/goldens/dataset.jsonl" bare/
+fails 1 "prompt 'image-0' has no labels, wanted some for --bp-search halving" \
+    -- backpatch "${M[@]}" --dataset bare "${B[@]}" --bp-search halving
 data longer '/"id": "text-0"/s/"data": "/& dog dog/'
 fails 1 "--bp-filter modal leaves no prompt: none is in a pair whose text has 45 tokens" \
     -- backpatch "${M[@]}" --dataset longer "${B[@]}" --ids image-0 --src 2 --dst 0 --bp-filter modal

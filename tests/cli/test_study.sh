@@ -234,6 +234,55 @@ END
         fail "a study with --bp-repeat $repeat patches otherwise than the command"
 done
 
+# ---- a search of the best cell: the outcomes are those of all cells, and fewer ---------------------
+study "${small[@]}" --dataset "$tmp/two" --out "$tmp/search" --bp-search halving --bp-grid triangle
+expect_done "--bp-search halving"
+study "${small[@]}" --dataset "$tmp/two" --out "$tmp/all" --bp-grid triangle
+expect_done "--bp-search full"
+for name in search all; do
+    "$bin" export "$tmp/$name" --out "$tmp/$name.csv" > /dev/null 2>> "$tmp/err" || fail "export"
+done
+for modality in text image; do
+    "$bin" backpatch --model "$tiny/checkpoint" --dataset "$tmp/two" --modality $modality --window 5,3,1 \
+        --bp-search halving --json > "$tmp/$modality.json" || fail "backpatch --bp-search halving"
+done
+python3 - "$tmp/search.csv" "$tmp/all.csv" "$tmp/image.json" "$tmp/text.json" << 'END' || fail "a search is not of the same outcomes"
+import csv, json, sys
+search, everything, *commands = sys.argv[1:]
+table = lambda folder, name: list(csv.DictReader(open(f"{folder}/{name}.csv")))
+all_of = {(r["modality"], r["row"]): r for r in table(everything, "backpatch")}
+rows = sorted(table(search, "backpatch"), key=lambda r: int(r["pair"]))
+assert len(rows) == len(all_of) == 12
+for r in rows:
+    want = all_of[r["modality"], r["row"]]
+    assert r["is_right"] == want["is_right"]
+    assert all(c in ("-", w) for c, w in zip(r["cells"], want["cells"])), r
+ran = {m: [sum(c != "-" for c in r["cells"]) for r in rows if r["modality"] == m] for m in ("text", "image")}
+found = json.load(open(search + "/summary.json"))["backpatch"]
+n_seen = sum(r["prompts"] for r in found["search"]["rounds"])
+assert ran["image"][:n_seen] == [r["cells"] for r in found["search"]["rounds"] for _ in range(r["prompts"])], ran
+assert ran["image"][0] == 18 and 0 < n_seen < 6 and found["search"]["judging_prompts"] == 6 - n_seen
+assert ran["text"] == [0] * n_seen + [2] * found["search"]["control_pairs"] + [0] * (6 - n_seen - found["search"]["control_pairs"]), ran
+assert {r["cell"] for r in table(search, "iteration")} == {str(found["best"])}
+assert found["search"]["runs"] == sum(map(sum, ran.values())) and found["search"]["all_runs"] == 2 * 6 * 18
+judged = [r["cells"][found["best"]] for r in rows if r["modality"] == "image"][n_seen:]
+assert abs(found["gain"]["value"] + sum(int(r["is_right"]) for r in rows if r["modality"] == "image" and
+    int(r["pair"]) >= n_seen) / len(judged) - judged.count("1") / len(judged)) < 1e-12
+for file, modality in zip(commands, ("image", "text")):
+    got = json.load(open(file))
+    want = [all_of[m, r] for m, r in sorted(all_of, key=lambda k: int(k[1])) if m == modality]
+    assert len(got["cells"]) == 18
+    for c, cell in enumerate(got["cells"]):
+        assert all(right is None or right == (w["cells"][c] == "1") for right, w in zip(cell["right"], want)), cell
+    s = got["search"]
+    skipped = [p for p in range(6) if got["cells"][s["found"]]["right"][p] is None]
+    assert not skipped and sorted(s["unseen"]) == s["unseen"]
+    assert abs(s["accuracy"] - sum(got["cells"][s["found"]]["right"][p] for p in s["unseen"]) / len(s["unseen"])) < 1e-12
+    assert s["layer_runs"] < s["all_layer_runs"] / 2
+END
+grep -q "Searched by successive halving" "$tmp/search/report.html" || fail "the report says nothing of the search"
+"$bin" summary "$tmp/search" | grep -q "^a search, .* of 216 runs" || fail "the summary says nothing of the search"
+
 # ---- one modality -----------------------------------------------------------------------
 study "${small[@]}" --dataset "$tiny/goldens" --out "$tmp/text" --modality text
 expect_done "one modality"
