@@ -463,6 +463,24 @@ static void a_search_says_what_it_ran(void **state)
     assert_true(b->no_worse.high - b->no_worse.low > 0.3); /* two cells of nine */
 }
 
+/* Nothing changes under the control: prompts leave nothing open, two cells of nine do. */
+static void a_share_of_a_sample_is_as_sure_as_the_sample_is_large(void **state)
+{
+    (void)state;
+    double low, high;
+    make_search();
+    run_sql("update backpatch set is_right = 0 where pair in (2, 3);"
+            "update backpatch set cells = '-0--1--0-' where modality = 'image' and "
+            "pair in (2, 3);"
+            "update backpatch set cells = '-0-----0-' where modality = 'text' and pair "
+            "in (2, 3)");
+    const tl_interval share = read_findings().backpatch.no_worse;
+    tl_wilson(2, 2, &low, &high);
+    assert_same("share", 0, share.value, 1.0);
+    assert_same("high", 0, share.high, 1.0);
+    assert_same("low", 0, share.low, 1.0 - sqrt(7.0 / 8.0) * (1.0 - low));
+}
+
 static void a_search_that_contradicts_itself_is_refused(void **state)
 {
     (void)state;
@@ -558,6 +576,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(cells_are_judged_by_what_they_repair, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_search_says_what_it_ran, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_share_of_a_sample_is_as_sure_as_the_sample_is_large, begin, end),
         cmocka_unit_test_setup_teardown(a_search_that_contradicts_itself_is_refused,
                                         begin, end),
         cmocka_unit_test_setup_teardown(pictures_add_up_layers_in_three_bands, begin,

@@ -84,13 +84,16 @@ static double plan_rounds(tl_cell_plan *p, const size_t *costs, double budget)
     return rounds_cost(p, dear, one, steps, &p->n_seen);
 }
 
-/* As many cells as `budget` layer runs allow, at least two; what they take. */
+/* As many cells as `budget` layer runs allow, at least two; if these are too many, on fewer
+ * prompts. What they take. */
 static double plan_control(tl_cell_plan *p, const size_t *costs, double budget)
 {
     const size_t judging = p->n_prompts - p->n_seen,
-                 part = (p->n_prompts + CONTROL_PART - 1) / CONTROL_PART,
-                 n = judging < part ? judging : part;
-    size_t cells = 2;
+                 part = (p->n_prompts + CONTROL_PART - 1) / CONTROL_PART;
+    size_t cells = 2, n = judging < part ? judging : part;
+    const double two = 2.0 * (double)dearest(costs, p->n_cells, cells);
+    if (two * (double)n > budget)
+        n = budget > two ? (size_t)(budget / two) : 1;
     while (cells < p->n_cells &&
            2.0 * (double)n * (double)dearest(costs, p->n_cells, cells + 1) <= budget)
         cells++;

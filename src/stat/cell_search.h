@@ -38,7 +38,7 @@ typedef struct tl_cell_plan {
 /*
  * A tenth of what all cells on all prompts would take is the budget; a fifth of what clean
  * runs leave of it is for the control. It is kept unless it is too little for a prompt in
- * each round and two cells of the control.
+ * each round, judgement, and two cells of the control on one prompt.
  *
  * costs         layers that a cell runs on a prompt, [n_cells]
  * clean         those of a run without patching, which every prompt gets

@@ -335,6 +335,9 @@ check "once is not again" cmp once same
 # ---- inspect -------------------------------------------------------------------------
 "$bin" inspect --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect
+# 250 prompts twice, 4 layers and 49 more under the 18 cells, a pass has 4; and about a tenth of that.
+check "back-patching" grep -q '^backpatch_full_forward_passes	6625$' inspect
+check "a search" awk '$1 == "backpatch_halving_forward_passes" { n = $2 } END { exit !(n > 600 && n < 729) }' inspect
 check "sites" grep -q '^site z	\[T,6,8\]$' inspect
 mkdir bare
 cp "$golden/checkpoint/config.json" bare/
