@@ -2,6 +2,7 @@
  * alloc.c - see include/twinlens/alloc.h. */
 #include "twinlens/alloc.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,8 +15,13 @@ static atomic_llong countdown = -1; /* requests until the one that fails */
 static atomic_int fault_hit;
 static atomic_size_t live, used_bytes, peak_bytes;
 
-/* In front of a block lies its size. */
+/* Lies in front of a block. */
+typedef struct front {
+    size_t bytes;
+    void *memory; /* of the system, to be freed */
+} front;
 enum { FRONT = TL_ALIGN };
+static_assert(sizeof(front) <= FRONT, "a block begins behind its front");
 
 int tl_size_muladd(size_t a, size_t b, size_t *sum)
 {
@@ -42,28 +48,48 @@ static void count_block(size_t bytes)
         continue;
 }
 
-void *tl_alloc(size_t count, size_t size)
+/* The bytes of a block, and with its front and so many more; false: there are too many, or
+ * the request is to fail. */
+static bool take_request(size_t count, size_t size, size_t more, size_t *bytes,
+                         size_t *all)
 {
-    size_t bytes = 0;
-    if (!tl_size_muladd(count, size, &bytes) || tl_alloc_is_to_fail())
-        return NULL;
-    size_t with_front = FRONT;
-    void *front = NULL;
-    if (!tl_size_muladd(1, bytes > 0 ? bytes : 1, &with_front) ||
-        posix_memalign(&front, TL_ALIGN, with_front) != 0)
-        return NULL;
-    memcpy(front, &bytes, sizeof bytes);
-    TL_POISON(front, FRONT);
-    count_block(bytes);
-    return (char *)front + FRONT;
+    *bytes = 0;
+    *all = FRONT + more;
+    return tl_size_muladd(count, size, bytes) && !tl_alloc_is_to_fail() &&
+           tl_size_muladd(1, *bytes > 0 ? *bytes : 1, all);
 }
 
+/* Makes a block at `at`, which is aligned, in memory of the system. */
+static void *begin_block(void *at, void *memory, size_t bytes)
+{
+    const front f = {bytes, memory};
+    memcpy(at, &f, sizeof f);
+    TL_POISON(at, FRONT);
+    count_block(bytes);
+    return (char *)at + FRONT;
+}
+
+void *tl_alloc(size_t count, size_t size)
+{
+    size_t bytes, all;
+    void *memory = NULL;
+    if (!take_request(count, size, 0, &bytes, &all) ||
+        posix_memalign(&memory, TL_ALIGN, all) != 0)
+        return NULL;
+    return begin_block(memory, memory, bytes);
+}
+
+/* Pages of a large block take no memory until something is written there. */
 void *tl_alloc_zero(size_t count, size_t size)
 {
-    void *memory = tl_alloc(count, size);
-    if (memory != NULL)
-        memset(memory, 0, count * size);
-    return memory;
+    size_t bytes, all;
+    if (!take_request(count, size, TL_ALIGN - 1, &bytes, &all))
+        return NULL;
+    char *memory = calloc(1, all);
+    if (memory == NULL)
+        return NULL;
+    const size_t off = (uintptr_t)memory % TL_ALIGN;
+    return begin_block(memory + (off > 0 ? TL_ALIGN - off : 0), memory, bytes);
 }
 
 void *tl_realloc(void *memory, size_t old_count, size_t new_count, size_t size)
@@ -81,13 +107,13 @@ void tl_free(void *memory)
 {
     if (memory == NULL)
         return;
-    void *front = (char *)memory - FRONT;
-    size_t bytes;
-    TL_UNPOISON(front, FRONT);
-    memcpy(&bytes, front, sizeof bytes);
+    void *at = (char *)memory - FRONT;
+    front f;
+    TL_UNPOISON(at, FRONT);
+    memcpy(&f, at, sizeof f);
     atomic_fetch_sub(&live, 1);
-    atomic_fetch_sub(&used_bytes, bytes);
-    free(front);
+    atomic_fetch_sub(&used_bytes, f.bytes);
+    free(f.memory);
 }
 
 char *tl_strdup(const char *text)
