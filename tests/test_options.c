@@ -209,8 +209,9 @@ static void help_names_every_option(void **state)
         "  --json                      as JSON\n",
         "  --times N                   how often (3)\n",
         "  --ig-steps N                interpolation steps (5)\n",
-        "  --seed N                    of split, counterfactuals and random circuits "
-        "(0)",
+        "  --seed N                    of split, counterfactuals, random circuits and "
+        "the "
+        "order of a\n                              search (0)",
         "  --memory BYTES ",
         "what is interpolated (full) [published: textonly]\n",
         "  --draws N                   random parts of each segment of an interchange "
