@@ -209,13 +209,12 @@ static void help_names_every_option(void **state)
         "  --json                      as JSON\n",
         "  --times N                   how often (3)\n",
         "  --ig-steps N                interpolation steps (5)\n",
-        "  --seed N                    of split, counterfactuals, random circuits and "
-        "the "
-        "order of a\n                              search (0)",
+        "  --seed N                    of split, counterfactuals, random circuits and",
+        "\n                              search (0)",
         "  --memory BYTES ",
         "what is interpolated (full) [published: textonly]\n",
-        "  --draws N                   random parts of each segment of an interchange "
-        "(5)",
+        "  --draws N                   random parts of each segment of an",
+        " interchange (5)",
         "\nattribution\n",
         "  --compat published "};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)

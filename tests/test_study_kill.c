@@ -151,7 +151,7 @@ static tl_status study_and_report(const char *folder, tl_error *err)
     s.keep = TL_KEEP_ALL;
     s.fractions = "0,0.1,0.5";
     s.bp_grid = TL_BP_PAPER;
-    s.bp_search = search;
+    s.bp_search = (int)search;
     s.pictures = 2;
     s.validate = 1;
     s.rand_draws = s.inter_draws = 2;

@@ -118,7 +118,7 @@ double tl_study_backpatch_forwards(size_t n_layers, size_t rows, tl_bp_search se
 {
     tl_settings settings;
     tl_settings_init(&settings);
-    settings.bp_search = search;
+    settings.bp_search = (int)search;
     const tl_stage_sizes sizes = default_sizes(&settings, n_layers, rows);
     const tl_stage_guess guess = tl_stage_backpatch.guess(&sizes);
     return TL_MODALITY_COUNT * (double)guess.n_units * guess.forwards;
