@@ -220,13 +220,44 @@ static tl_status run_study(void)
     return run_study_by((char[]){"full"});
 }
 
+typedef struct damage_case {
+    const char *sql, *says; /* NULL: the study goes on */
+} damage_case;
+
+/* Each damage to a finished study, of which `reopened` makes one that has not ended. */
+static void check_damages(char *search, const char *reopened, const damage_case *cases,
+                          size_t n)
+{
+    char path[300];
+    sqlite3 *raw = NULL;
+    if (run_study_by(search) != TL_OK)
+        fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/study.db", folder.path);
+    FILE *file = fopen(path, "rb");
+    static char whole[1 << 20];
+    assert_non_null(file);
+    const size_t bytes = fread(whole, 1, sizeof whole, file);
+    fclose(file);
+    for (size_t i = 0; i < n; i++) {
+        test_file(&folder, "study.db", whole, bytes);
+        assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+        run_sql(raw, reopened);
+        run_sql(raw, cases[i].sql);
+        sqlite3_close(raw);
+        const tl_status status = run_study_by(search);
+        if (cases[i].says == NULL
+                ? status != TL_OK
+                : status != TL_ERR_FORMAT || strstr(err.text, cases[i].says) == NULL)
+            fail_msg("after '%s': status %d, '%s'", cases[i].sql, (int)status,
+                     err.text);
+    }
+}
+
 /* Each damage to a finished study, which then has not ended any more. */
 static void a_damaged_study_goes_on_or_says_why_not(void **state)
 {
     (void)state;
-    static const struct {
-        const char *damage, *says; /* NULL: it goes on */
-    } cases[] = {
+    static const damage_case cases[] = {
         {"delete from stage", NULL},
         {"delete from minimal; delete from curve; delete from scores", NULL},
         {"delete from iteration", NULL},
@@ -251,38 +282,15 @@ static void a_damaged_study_goes_on_or_says_why_not(void **state)
         {"delete from alignment where layer = 0 and pair = 2",
          "table alignment: no row for pair 2, layer 0"},
     };
-    char path[300];
-    sqlite3 *raw = NULL;
-    if (run_study() != TL_OK)
-        fail_msg("%s", err.text);
-    snprintf(path, sizeof path, "%s/study.db", folder.path);
-    FILE *file = fopen(path, "rb");
-    static char whole[1 << 20];
-    assert_non_null(file);
-    const size_t bytes = fread(whole, 1, sizeof whole, file);
-    fclose(file);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        test_file(&folder, "study.db", whole, bytes);
-        assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
-        run_sql(raw, "delete from stage");
-        run_sql(raw, cases[i].damage);
-        sqlite3_close(raw);
-        const tl_status status = run_study();
-        if (cases[i].says == NULL
-                ? status != TL_OK
-                : status != TL_ERR_FORMAT || strstr(err.text, cases[i].says) == NULL)
-            fail_msg("after '%s': status %d, '%s'", cases[i].damage, (int)status,
-                     err.text);
-    }
+    check_damages((char[]){"full"}, "delete from stage", cases,
+                  sizeof cases / sizeof *cases);
 }
 
 /* The same of a search, which goes on from what its rows say. */
 static void a_damaged_search_goes_on_or_says_why_not(void **state)
 {
     (void)state;
-    static const struct {
-        const char *damage, *says; /* NULL: it goes on */
-    } cases[] = {
+    static const damage_case cases[] = {
         {"delete from iteration", NULL},
         {"delete from backpatch where pair > 1; delete from iteration", NULL},
         {"update backpatch set cells = replace(cells, '-', '0') where modality = "
@@ -295,30 +303,10 @@ static void a_damaged_search_goes_on_or_says_why_not(void **state)
          "into stage values ('back-patch image')",
          "table backpatch: the search ends after pair 0"},
     };
-    char path[300], search[] = "halving";
-    sqlite3 *raw = NULL;
-    if (run_study_by(search) != TL_OK)
-        fail_msg("%s", err.text);
-    snprintf(path, sizeof path, "%s/study.db", folder.path);
-    FILE *file = fopen(path, "rb");
-    static char whole[1 << 20];
-    assert_non_null(file);
-    const size_t bytes = fread(whole, 1, sizeof whole, file);
-    fclose(file);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        test_file(&folder, "study.db", whole, bytes);
-        assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
-        run_sql(raw, "delete from stage where name in ('back-patch text', 'back-patch "
-                     "image', 'iterate', 'all')");
-        run_sql(raw, cases[i].damage);
-        sqlite3_close(raw);
-        const tl_status status = run_study_by(search);
-        if (cases[i].says == NULL
-                ? status != TL_OK
-                : status != TL_ERR_FORMAT || strstr(err.text, cases[i].says) == NULL)
-            fail_msg("after '%s': status %d, '%s'", cases[i].damage, (int)status,
-                     err.text);
-    }
+    check_damages((char[]){"halving"},
+                  "delete from stage where name in ('back-patch text', 'back-patch "
+                  "image', 'iterate', 'all')",
+                  cases, sizeof cases / sizeof *cases);
 }
 
 /* As on a disk that cannot be written: the lock cannot be had. */

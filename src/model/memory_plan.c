@@ -56,7 +56,7 @@ size_t tl_memory_plan_products(const tl_model *model, const char *backend,
     return tl_backend_scratch_bytes(backend, n_threads, widest, widest);
 }
 
-static size_t pixel_count(const tl_pixels *pixels)
+size_t tl_pixels_count(const tl_pixels *pixels)
 {
     size_t n = 1;
     for (size_t i = 0; i < pixels->n_dims; i++)
@@ -102,10 +102,10 @@ tl_status tl_memory_plan_make(const tl_model *model, size_t n_threads, size_t n_
         .cache = cache_bytes(model, has_image),
         .products =
             tl_memory_plan_products(model, model->backend->name, n_threads, has_image),
-        .inputs =
-            (n_prompts * (n_pos * d->d_model + (has_image ? pixel_count(pixels) : 0)) +
-             d->n_vocab) *
-            sizeof(float),
+        .inputs = (n_prompts * (n_pos * d->d_model +
+                                (has_image ? tl_pixels_count(pixels) : 0)) +
+                   d->n_vocab) *
+                  sizeof(float),
         .process = resident_bytes(),
     };
     const tl_pass_options pass = {.last_only = true};

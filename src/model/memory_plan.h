@@ -35,6 +35,9 @@ tl_status tl_memory_plan_make(const tl_model *model, size_t n_threads, size_t n_
 size_t tl_memory_plan_products(const tl_model *model, const char *backend,
                                size_t n_threads, bool has_image);
 
+/* Values of an image as it enters the tower. */
+size_t tl_pixels_count(const tl_pixels *pixels);
+
 /* Bytes of one pass over them. */
 tl_status tl_memory_plan_pass(const tl_model *model, size_t n_pos, size_t n_prompts,
                               const tl_pass_options *options, size_t *out,

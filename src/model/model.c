@@ -96,8 +96,9 @@ static tl_status read_config(const char *path, tl_model **out, const char **fold
     return status;
 }
 
-tl_status tl_model_open(const char *path, const tl_model_options *options,
-                        tl_model **out, tl_error *err)
+/* Without weights, which are only counted then, nothing is converted. */
+static tl_status open_model(const char *path, const tl_model_options *options,
+                            bool has_weights, tl_model **out, tl_error *err)
 {
     tl_model_options o;
     tl_model *model = NULL;
@@ -105,16 +106,17 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
     tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_model_options", err);
     if (status == TL_OK)
         status = read_config(path, &model, &folder, err);
-    if (status == TL_OK)
+    if (status == TL_OK && has_weights)
         status = tl_safetensors_open(folder, &model->file, err);
     if (status == TL_OK)
         status = tl_weights_find(&model->spec, model->file, model->arena,
                                  &model->weights, err);
-    if (status == TL_OK)
-        status = tl_backend_create(
-            o.backend != NULL ? o.backend : tl_backend_default(), o.n_threads,
-            o.cache_bytes > 0 ? o.cache_bytes : (size_t)TL_DEFAULT_CACHE_BYTES,
-            &model->backend, err);
+    if (status == TL_OK && o.cache_bytes == 0)
+        o.cache_bytes = TL_DEFAULT_CACHE_BYTES;
+    if (status == TL_OK) /* plans are made with what computes */
+        status = tl_backend_create(o.backend != NULL ? o.backend : tl_backend_default(),
+                                   o.n_threads, has_weights ? o.cache_bytes : 0,
+                                   &model->backend, err);
     if (status == TL_OK)
         *out = model;
     else
@@ -122,26 +124,16 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
     return status;
 }
 
+tl_status tl_model_open(const char *path, const tl_model_options *options,
+                        tl_model **out, tl_error *err)
+{
+    return open_model(path, options, true, out, err);
+}
+
 tl_status tl_model_open_bare(const char *path, const tl_model_options *options,
                              tl_model **out, tl_error *err)
 {
-    tl_model_options o;
-    tl_model *model = NULL;
-    const char *folder = NULL;
-    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_model_options", err);
-    if (status == TL_OK)
-        status = read_config(path, &model, &folder, err);
-    if (status == TL_OK)
-        status =
-            tl_weights_find(&model->spec, NULL, model->arena, &model->weights, err);
-    if (status == TL_OK) /* plans are made with what computes */
-        status = tl_backend_create(o.backend != NULL ? o.backend : tl_backend_default(),
-                                   o.n_threads, 0, &model->backend, err);
-    if (status == TL_OK)
-        *out = model;
-    else
-        tl_model_close(model);
-    return status;
+    return open_model(path, options, false, out, err);
 }
 
 void tl_model_close(tl_model *model)

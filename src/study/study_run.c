@@ -94,14 +94,6 @@ static tl_status open_inputs(tl_study *study, tl_error *err)
     return choose_modalities(study, err);
 }
 
-static size_t count_pixels(const tl_pixels *pixels)
-{
-    size_t n = 1;
-    for (size_t i = 0; i < pixels->n_dims; i++)
-        n *= pixels->dims[i];
-    return n;
-}
-
 /*
  * What can be known before anything is computed: text prompts of other lengths, a
  * missing image (the first). How long the longest is.
@@ -127,7 +119,7 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
                 (tl_span){encoding.n_pos, encoding.data_begin, encoding.data_end};
         if (status == TL_OK && is_image) {
             study->image_tokens = encoding.pixels.n_rows * encoding.pixels.n_columns;
-            study->pixel_bytes = count_pixels(&encoding.pixels) * sizeof(float);
+            study->pixel_bytes = tl_pixels_count(&encoding.pixels) * sizeof(float);
         }
         if (status == TL_OK && is_image)
             status = tl_fail_while(err, reserve_vision(study, &encoding.pixels, err),
