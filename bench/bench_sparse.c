@@ -3,17 +3,19 @@
  * bench_sparse.c - a faithfulness curve and an interchange, computed sparsely and densely
  * on the same pairs in one run: counted work, in forward passes of a prompt, and time.
  *
- *     bench_sparse [MODEL [POSITIONS [PAIRS [THREADS]]]]
+ *     bench_sparse [MODEL [DATASET | POSITIONS [PAIRS [THREADS]]]]
  *
- * Prompts are random tokens: a shared prefix, data that differ, a query. Circuits are those
- * of attribution by relevance on the first pair, and random ones. The unit of work counts
- * multiply-adds; clean and counterfactual runs are included.
+ * Prompts are those of a dataset that have a counterfactual, or random tokens: a shared
+ * prefix, data that differ, a query. Circuits are those of attribution by relevance, and
+ * random ones. The unit of work counts multiply-adds; clean and counterfactual runs are
+ * included.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "cli/cli.h"
+#include "study/session.h"
 #include "twinlens/circuit.h"
 #include "twinlens/interchange.h"
 
@@ -34,12 +36,14 @@ static void must(tl_status status, const tl_error *err)
     exit(EXIT_FAILURE);
 }
 
+/* The prompts of each modality; random tokens stand for both. */
 typedef struct bench {
+    tl_session session;
     tl_model *model;
     const tl_dims *d;
     tl_arena *arena;
-    tl_span span;
-    tl_pair pairs[MAX_PAIRS];
+    tl_span span[TL_MODALITY_COUNT];
+    tl_pair *pairs[TL_MODALITY_COUNT];
     size_t n_pairs;
 } bench;
 
@@ -54,16 +58,16 @@ static uint32_t next_random(uint32_t *state)
 static tl_input make_input(const bench *b, uint32_t data, uint32_t query)
 {
     tl_error err = {0};
-    const size_t n_pos = b->span.n_pos,
-                 most = b->d->n_vocab < 600 ? b->d->n_vocab : 600;
+    const tl_span *span = &b->span[TL_TEXT];
+    const size_t n_pos = span->n_pos, most = b->d->n_vocab < 600 ? b->d->n_vocab : 600;
     uint32_t shared = 1;
     int32_t *ids = tl_arena_alloc(b->arena, n_pos, sizeof *ids);
     if (ids == NULL)
         exit(EXIT_FAILURE);
     for (size_t t = 0; t < n_pos; t++) {
-        uint32_t *state = t < b->span.data_begin || t + 5 >= n_pos ? &shared
-                          : t < b->span.data_end                   ? &data
-                                                                   : &query;
+        uint32_t *state = t < span->data_begin || t + 5 >= n_pos ? &shared
+                          : t < span->data_end                   ? &data
+                                                                 : &query;
         ids[t] = (int32_t)(next_random(state) % most);
     }
     const tl_encoding e = {.n_pos = n_pos, .ids = ids};
@@ -72,42 +76,80 @@ static tl_input make_input(const bench *b, uint32_t data, uint32_t query)
     return input;
 }
 
-static void make_pairs(bench *b)
+static void make_pairs(bench *b, size_t n_pos)
 {
+    b->span[TL_TEXT] = (tl_span){n_pos, n_pos / 7, n_pos - n_pos / 6};
+    b->span[TL_IMAGE] = b->span[TL_TEXT];
+    tl_pair *pairs = tl_arena_alloc(b->arena, b->n_pairs, sizeof *pairs);
+    if (pairs == NULL)
+        exit(EXIT_FAILURE);
     for (size_t i = 0; i < b->n_pairs; i++) {
         const uint32_t seed = (uint32_t)(3 * i + 7) * 2654435761u;
-        b->pairs[i] = (tl_pair){.clean = make_input(b, seed, seed + 1),
-                                .counterfactual = make_input(b, seed + 2, seed + 1),
-                                .answer = 20,
-                                .counterfactual_answer = 50};
+        pairs[i] = (tl_pair){.clean = make_input(b, seed, seed + 1),
+                             .counterfactual = make_input(b, seed + 2, seed + 1),
+                             .answer = 20,
+                             .counterfactual_answer = 50};
     }
+    b->pairs[TL_TEXT] = b->pairs[TL_IMAGE] = pairs;
 }
 
-/* By attribution, or at random. */
-static tl_ranking rank(const bench *b, bool random, uint64_t seed)
+static void read_pairs(bench *b)
 {
     tl_error err = {0};
-    tl_ranking ranking = {b->d->n_layers, b->span.n_pos, b->d->n_heads,
-                          b->d->d_mlp,    NULL,          NULL};
-    if (random) {
-        const tl_ranking shape = ranking;
-        must(tl_ranking_random(&shape, seed, b->arena, &ranking, &err), &err);
-        return ranking;
+    size_t least = b->n_pairs;
+    for (int m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_selection selection = {.modality = m};
+        size_t n = 0, *rows;
+        tl_encoding e;
+        must(tl_session_pairs(&b->session, &selection, "bench_sparse", &b->pairs[m], &n,
+                              &err),
+             &err);
+        must(tl_session_rows(&b->session, &selection, &rows, &n, &err), &err);
+        must(tl_dataset_encode(b->session.dataset, rows[0], b->session.processor,
+                               b->arena, &e, &err),
+             &err);
+        b->span[m] = (tl_span){e.n_pos, e.data_begin, e.data_end};
+        least = n < least ? n : least;
     }
+    b->n_pairs = least;
+}
+
+static tl_ranking rank_random(const bench *b, tl_modality modality, uint64_t seed)
+{
+    tl_error err = {0};
+    tl_ranking ranking;
+    const tl_ranking shape = {.n_layers = b->d->n_layers,
+                              .n_pos = b->span[modality].n_pos,
+                              .n_heads = b->d->n_heads,
+                              .d_mlp = b->d->d_mlp};
+    must(tl_ranking_random(&shape, seed, b->arena, &ranking, &err), &err);
+    return ranking;
+}
+
+/* By attribution on some of the pairs. */
+static tl_ranking rank(const bench *b, tl_modality modality, const tl_pair *pairs,
+                       size_t n)
+{
+    tl_error err = {0};
     tl_attribution *a = NULL;
     tl_scores scores;
+    tl_ranking ranking;
     const tl_attribution_options options = {.method = TL_METHOD_RELP};
-    must(tl_attribution_create(b->model, b->span.n_pos, &options, &a, &err), &err);
-    must(tl_attribution_add(a, b->pairs + seed % b->n_pairs, 1, &err), &err);
+    must(tl_attribution_create(b->model, b->span[modality].n_pos, &options, &a, &err),
+         &err);
+    must(tl_attribution_add(a, pairs, n, &err), &err);
     must(tl_attribution_scores(a, b->arena, &scores, &err), &err);
     must(tl_ranking_from_scores(&scores, b->arena, &ranking, &err), &err);
     tl_attribution_destroy(a);
     return ranking;
 }
 
-static void measure(const bench *b, const char *what, tl_evaluate_how how,
-                    const tl_circuit *circuits, size_t n)
+static void measure(const bench *b, const char *what, tl_modality modality,
+                    tl_evaluate_how how, const tl_circuit *circuits, size_t n)
 {
+    static const char *const how_names[] = {[TL_EVALUATE_AUTO] = "auto",
+                                            [TL_EVALUATE_DENSE] = "dense",
+                                            [TL_EVALUATE_SPARSE] = "sparse"};
     tl_error err = {0};
     tl_evaluator *e = NULL;
     tl_evaluation results[MAX_PAIRS];
@@ -119,27 +161,32 @@ static void measure(const bench *b, const char *what, tl_evaluate_how how,
     }
     must(tl_evaluator_create(b->model, &options, &e, &err), &err);
     const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
-    must(tl_evaluator_run(e, b->pairs, b->n_pairs, circuits, n, results, &err), &err);
+    must(
+        tl_evaluator_run(e, b->pairs[modality], b->n_pairs, circuits, n, results, &err),
+        &err);
     const double pairs = (double)b->n_pairs;
     const double seconds = (now(CLOCK_MONOTONIC) - start) / pairs,
                  cpu_seconds = (now(CLOCK_PROCESS_CPUTIME_ID) - busy) / pairs;
     const tl_evaluation_work w = tl_evaluator_work(e);
     tl_evaluator_destroy(e);
-    printf("%s\t%s\t%.2f\tforward "
+    printf("%s\t%s\t%s\t%.2f\tforward "
            "passes/prompt\t%.2f\tgathered\t%.2f\ts/prompt\t%.2f\tCPU s/prompt\t"
            "%zu dense, %zu sparse, %zu known circuits\n",
-           what, how == TL_EVALUATE_DENSE ? "dense" : "auto",
+           what, tl_modality_name(modality), how_names[how],
            (w.counterfactual + w.clean + w.dense + w.sparse) / pairs,
            w.gathered / pairs, seconds, cpu_seconds, w.n_dense / b->n_pairs,
            w.n_sparse / b->n_pairs, w.n_known / b->n_pairs);
     fflush(stdout);
 }
 
-static void measure_both(const bench *b, const char *what, const tl_circuit *circuits,
-                         size_t n)
+/* Each circuit the way that is chosen for it, and all of them the other ways. */
+static void measure_all(const bench *b, const char *what, tl_modality modality,
+                        const tl_circuit *circuits, size_t n)
 {
-    measure(b, what, TL_EVALUATE_AUTO, circuits, n);
-    measure(b, what, TL_EVALUATE_DENSE, circuits, n);
+    static const tl_evaluate_how ways[] = {TL_EVALUATE_AUTO, TL_EVALUATE_SPARSE,
+                                           TL_EVALUATE_DENSE};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        measure(b, what, modality, ways[i], circuits, n);
 }
 
 static tl_circuit cut(const tl_ranking *ranking, const char *fraction)
@@ -150,7 +197,8 @@ static tl_circuit cut(const tl_ranking *ranking, const char *fraction)
     return tl_circuit_at(ranking, p, TL_FRACTION_EXACT);
 }
 
-static void measure_curve(const bench *b, const char *what, const tl_ranking *ranking)
+static void measure_curve(const bench *b, const char *what, tl_modality modality,
+                          const tl_ranking *ranking)
 {
     static const char *const fractions[FRACTIONS] = {
         "0",    "0.001", "0.005", "0.01", "0.02", "0.03", "0.04", "0.05", "0.06",
@@ -159,63 +207,87 @@ static void measure_curve(const bench *b, const char *what, const tl_ranking *ra
     tl_circuit circuits[FRACTIONS];
     for (size_t i = 0; i < FRACTIONS; i++)
         circuits[i] = cut(ranking, fractions[i]);
-    measure_both(b, what, circuits, FRACTIONS);
+    measure_all(b, what, modality, circuits, FRACTIONS);
 }
 
-/* All swaps of two circuits of 5 %, as if the other one were the other modality's. */
-static void measure_interchange(const bench *b, const char *what, const tl_ranking *own,
-                                const tl_ranking *foreign)
+/* All swaps of two circuits of 5 %. */
+static void measure_interchange(const bench *b, tl_modality host,
+                                const tl_ranking rankings[TL_MODALITY_COUNT])
 {
+    const tl_modality other = host == TL_TEXT ? TL_IMAGE : TL_TEXT;
     tl_error err = {0};
     tl_component_set sets[TL_MODALITY_COUNT];
     static tl_component_set swapped[SWAPS];
     tl_circuit circuits[SWAPS];
     tl_position_map map;
-    const tl_circuit both[TL_MODALITY_COUNT] = {cut(own, "0.05"), cut(foreign, "0.05")};
-    for (size_t i = 0; i < TL_MODALITY_COUNT; i++)
-        must(tl_set_from_circuit(&both[i], b->arena, &sets[i], &err), &err);
-    must(tl_position_map_init(&map, &b->span, &b->span, b->arena, &err), &err);
+    for (size_t i = 0; i < TL_MODALITY_COUNT; i++) {
+        const tl_circuit circuit = cut(&rankings[i], "0.05");
+        must(tl_set_from_circuit(&circuit, b->arena, &sets[i], &err), &err);
+    }
+    must(tl_position_map_init(&map, &b->span[TL_TEXT], &b->span[TL_IMAGE], b->arena,
+                              &err),
+         &err);
     for (size_t i = 0; i < SWAPS; i++) {
         const size_t segment = i == 0 ? TL_SEGMENT_NONE : (i - 1) % TL_SEGMENT_COUNT;
-        tl_component_set drawn = sets[TL_IMAGE];
+        tl_component_set drawn = sets[other];
         if (i > TL_SEGMENT_COUNT)
-            must(tl_interchange_draw(&sets[TL_IMAGE], &b->span, (tl_segment)segment,
+            must(tl_interchange_draw(&sets[other], &b->span[other], (tl_segment)segment,
                                      TL_RANDOM_VALID, i, b->arena, &drawn, &err),
                  &err);
-        must(tl_interchange_build(sets, TL_TEXT, segment, &drawn, &map, b->arena,
+        must(tl_interchange_build(sets, host, segment, &drawn, &map, b->arena,
                                   &swapped[i], &err),
              &err);
         circuits[i] = (tl_circuit){.set = &swapped[i]};
     }
-    measure_both(b, what, circuits, SWAPS);
+    measure_all(b, "interchange", host, circuits, SWAPS);
+}
+
+static void run(bench *b)
+{
+    const bool two = b->pairs[TL_TEXT] != b->pairs[TL_IMAGE];
+    tl_ranking found[TL_MODALITY_COUNT];
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        found[m] = two ? rank(b, (tl_modality)m, b->pairs[m], b->n_pairs)
+                       : rank(b, (tl_modality)m, b->pairs[m] + m % b->n_pairs, 1);
+    for (int m = two ? TL_TEXT : TL_IMAGE; m < TL_MODALITY_COUNT; m++) {
+        const tl_ranking drawn = rank_random(b, (tl_modality)m, 12);
+        measure_curve(b, "curve", (tl_modality)m, &found[m]);
+        measure_curve(b, "curve of random circuits", (tl_modality)m, &drawn);
+        measure_interchange(b, (tl_modality)m, found);
+    }
 }
 
 int main(int argc, char **argv)
 {
     tl_cli_wait_politely(argv);
     tl_error err = {0};
-    bench b = {.arena = tl_arena_create()};
-    const tl_model_options options = {.n_threads =
-                                          argc > 4 ? strtoul(argv[4], NULL, 10) : 0};
-    const size_t n_pos = argc > 2 ? strtoul(argv[2], NULL, 10) : 119;
+    bench b = {0};
+    tl_settings settings;
+    tl_settings_init(&settings);
+    char *rest = NULL;
+    const char *prompts = argc > 2 ? argv[2] : "119";
+    const size_t n_pos = strtoul(prompts, &rest, 10);
+    const bool random = *rest == '\0';
     b.n_pairs = argc > 3 ? strtoul(argv[3], NULL, 10) : 4;
-    if (b.arena == NULL || n_pos < 24 || b.n_pairs == 0 || b.n_pairs > MAX_PAIRS) {
+    if ((random && n_pos < 24) || b.n_pairs == 0 || b.n_pairs > MAX_PAIRS) {
         fprintf(stderr,
-                "usage: bench_sparse [MODEL [POSITIONS (24 or more) [PAIRS "
+                "usage: bench_sparse [MODEL [DATASET or POSITIONS (24 or more) [PAIRS "
                 "(up to %d) [THREADS]]]]\n",
                 MAX_PAIRS);
         return 2;
     }
-    must(tl_model_open(argc > 1 ? argv[1] : NULL, &options, &b.model, &err), &err);
+    settings.model = argc > 1 ? argv[1] : NULL;
+    settings.dataset = random ? NULL : prompts;
+    settings.threads = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
+    must(tl_session_open(&settings, &b.session, &err), &err);
+    b.model = b.session.model;
+    b.arena = b.session.arena;
     b.d = tl_model_dims(b.model);
-    b.span = (tl_span){n_pos, n_pos / 7, n_pos - n_pos / 6};
-    make_pairs(&b);
-    const tl_ranking found = rank(&b, false, 0), drawn = rank(&b, true, 12),
-                     other = rank(&b, false, 1);
-    measure_curve(&b, "curve", &found);
-    measure_curve(&b, "curve of random circuits", &drawn);
-    measure_interchange(&b, "interchange", &found, &other);
-    tl_model_close(b.model);
-    tl_arena_destroy(b.arena);
+    if (random)
+        make_pairs(&b, n_pos);
+    else
+        read_pairs(&b);
+    run(&b);
+    tl_session_close(&b.session);
     return EXIT_SUCCESS;
 }

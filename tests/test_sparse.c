@@ -19,7 +19,7 @@
             fail_msg("%s", err.text);                                                  \
     } while (0)
 
-enum { FRACTIONS = 6, SETS = 12, CIRCUITS = 2 * FRACTIONS + SETS };
+enum { FRACTIONS = 6, SETS = 15, CIRCUITS = 2 * FRACTIONS + SETS };
 
 /* Of the clean logit difference; the worst seen is 7.3e-6, where the clean one is a tenth of
  * the others. */
@@ -61,16 +61,45 @@ static void scatter(const fixture *f, tl_component_set *set, uint32_t seed, floa
         set->neurons[i] = test_uniform(&seed) < 2.0f * part - 1.0f;
 }
 
+/* As swaps of parts of a circuit make them: of two scattered sets, one up to some position,
+ * and the other behind it; and what is at one position at all in the middle. */
+static void exchange(fixture *f)
+{
+    const size_t T = f->pair.clean.n_pos, from = T / 3, to = 2 * T / 3,
+                 H = f->d->n_heads, d_mlp = f->d->d_mlp;
+    tl_set_add(&f->sets[10], 0, to, &f->sets[12]);
+    tl_set_add(&f->sets[9], to, T, &f->sets[12]);
+    tl_set_add(&f->sets[9], 0, from, &f->sets[13]);
+    tl_set_add(&f->sets[10], from, T, &f->sets[13]);
+    tl_set_add(&f->sets[9], to, T, &f->sets[14]);
+    for (size_t l = 0; l < f->d->n_layers; l++)
+        for (size_t t = from; t < to; t++) {
+            memcpy(f->sets[14].heads + (l * T + t) * H,
+                   f->sets[10].heads + (l * T + from) * H, H);
+            memcpy(f->sets[14].neurons + (l * T + t) * d_mlp,
+                   f->sets[10].neurons + (l * T + from) * d_mlp, d_mlp);
+        }
+}
+
 /* Sets that no ranking makes, and those at the edges. */
 static void make_sets(fixture *f)
 {
     static const char *const names[SETS] = {
-        "nothing",           "everything",
-        "one head",          "one neuron",
-        "one position",      "one layer",
-        "all heads",         "all neurons",
-        "the last position", "scattered",
-        "scattered again",   "half of it, and the last layer without heads"};
+        "nothing",
+        "everything",
+        "one head",
+        "one neuron",
+        "one position",
+        "one layer",
+        "all heads",
+        "all neurons",
+        "the last position",
+        "scattered",
+        "scattered again",
+        "half of it, and the last layer without heads",
+        "another end",
+        "another beginning",
+        "a part at every position"};
     const size_t T = f->pair.clean.n_pos, L = f->d->n_layers;
     tl_error err = {0};
     for (size_t i = 0; i < SETS; i++) {
@@ -84,7 +113,7 @@ static void make_sets(fixture *f)
                 if (i == 6 || i == 7)
                     put(f, set, l, t, i == 6, i == 7);
             }
-        if (i >= 9)
+        if (i >= 9 && i < 12)
             scatter(f, set, (uint32_t)i, i == 9 ? 0.15f : i == 10 ? 0.4f : 0.5f);
         f->circuits[i] = (tl_circuit){.set = set};
         f->names[i] = names[i];
@@ -93,6 +122,7 @@ static void make_sets(fixture *f)
     f->sets[3].neurons[((L - 1) * T + T - 1) * f->d->d_mlp + 3] = 1;
     for (size_t i = (L - 1) * T * f->d->n_heads; i < L * T * f->d->n_heads; i++)
         f->sets[11].heads[i] = 0;
+    exchange(f);
 }
 
 static void make_rankings(fixture *f)
@@ -348,12 +378,44 @@ static void a_circuit_has_its_own_bits(void **unused)
     }
 }
 
+/* The work of some circuits, clean and counterfactual left out. */
+static double sparse_work(const fixture *f, const tl_circuit *circuits, size_t n)
+{
+    tl_error err = {0};
+    double ld[CIRCUITS];
+    tl_evaluation result = {.circuit = ld};
+    tl_evaluator *e = NULL;
+    const tl_evaluate_options options = {.how = TL_EVALUATE_SPARSE};
+    MUST(tl_evaluator_create(f->model, &options, &e, &err));
+    MUST(tl_evaluator_run(e, &f->pair, 1, circuits, n, &result, &err));
+    const tl_evaluation_work work = tl_evaluator_work(e);
+    tl_evaluator_destroy(e);
+    return work.sparse;
+}
+
+static void what_circuits_share_is_computed_once(void **unused)
+{
+    (void)unused;
+    fixture f = open_model(tiny_checkpoint, NULL, 1);
+    tiny_pair(&f, 4, 0);
+    make_sets(&f);
+    const tl_circuit same_beginning[2] = {f.circuits[10], f.circuits[12]},
+                     same_end[2] = {f.circuits[10], f.circuits[13]};
+    const double one = sparse_work(&f, same_beginning, 1),
+                 beginning = sparse_work(&f, same_beginning + 1, 1),
+                 end = sparse_work(&f, same_end + 1, 1);
+    assert_true(sparse_work(&f, same_beginning, 2) < 0.8 * (one + beginning));
+    assert_true(fabs(sparse_work(&f, same_end, 2) - (one + end)) < 1e-9);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sparse_is_dense_on_all_families),
         cmocka_unit_test(so_it_is_by_definition),
         cmocka_unit_test(a_circuit_has_its_own_bits),
+        cmocka_unit_test(what_circuits_share_is_computed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,9 @@
  * A layer, for all lanes together:
  *
  *  1. Keys and values, key-value group by group, of the rows that a needed head of the
- *     group sees. The others in k and v are left over from earlier layers: nobody sees
- *     them, but they have to be finite, so both begin with 0.
+ *     group sees; lanes that share rows have copies. The others in k and v are left over
+ *     from earlier layers: nobody sees them, but they have to be finite, so both begin
+ *     with 0.
  *  2. Queries and z head by head: of all rows that need the head, one product.
  *  3. out = known attn_out + W_o (z - known z), head by head; the norm behind it; the
  *     stream is added. That is mid.
@@ -27,9 +28,6 @@ enum {
     MOST_BYTES = 512 << 20, /* of a run without a budget */
     SOME_LANES = 64, /* give all threads something to do: more take no more scratch */
 };
-
-/* Of one neuron alone against one of many, in time: see tl_sparse_mlp_cost(). */
-static const double neuron_factor = 2.0;
 
 tl_status tl_sparse_pass_create(tl_model *model, tl_sparse_pass **out, tl_error *err)
 {
@@ -343,9 +341,14 @@ static tl_status make_keys(tl_sparse_pass *s, size_t l, size_t group,
     turn_rows(s, l, n, heads->key_table, s->key);
     b->copy_rows(b, n, d->d_head, NULL, s->key, heads->key_to, s->k);
     status = project_head(s, &w->v, group, n, s->gathered, s->key, err);
-    if (status == TL_OK)
-        b->copy_rows(b, n, d->d_head, NULL, s->key, heads->key_to, s->v);
-    return status;
+    if (status != TL_OK)
+        return status;
+    b->copy_rows(b, n, d->d_head, NULL, s->key, heads->key_to, s->v);
+    b->copy_rows(b, heads->n_lent, d->d_head, heads->lent_from, s->k, heads->lent_to,
+                 s->k);
+    b->copy_rows(b, heads->n_lent, d->d_head, heads->lent_from, s->v, heads->lent_to,
+                 s->v);
+    return TL_OK;
 }
 
 static tl_status make_queries(tl_sparse_pass *s, size_t l, size_t group,
@@ -677,52 +680,4 @@ tl_status tl_sparse_pass_run(tl_sparse_pass *s, const tl_sparse_batch *batch,
     }
     tl_model_end(s->model);
     return status;
-}
-
-/* ---- cost ---------------------------------------------------------------------------- */
-
-/* Multiply-adds of one row through one layer. */
-typedef struct row_cost {
-    double keys, heads, neurons;
-} row_cost;
-
-static row_cost cost_of_row(const tl_dims *d)
-{
-    const double d_model = (double)d->d_model, D = (double)d->d_head;
-    return (row_cost){.keys = 2.0 * (double)d->n_kv_heads * D * d_model,
-                      .heads = 2.0 * (double)d->n_heads * D * d_model,
-                      .neurons = 3.0 * (double)d->d_mlp * d_model};
-}
-
-double tl_forward_multiply_adds(const tl_model *model, size_t n_pos, size_t n_prefix)
-{
-    const tl_spec *spec = &model->spec;
-    const tl_dims *d = &spec->dims;
-    const row_cost cost = cost_of_row(d);
-    double all = 0.0;
-    for (size_t l = 0; l < d->n_layers; l++) {
-        const tl_attention shape = tl_layer_attention(spec, l);
-        const tl_attention_prompt prompt = {.n_key = n_pos};
-        const size_t first = l + 1 < d->n_layers ? n_prefix : n_pos - 1;
-        double pairs = 0.0;
-        for (size_t i = first; i < n_pos; i++)
-            for (size_t j = 0; j < n_pos; j++)
-                pairs += tl_attention_sees(&shape, &prompt, i, j) ? 1.0 : 0.0;
-        all += (double)(n_pos - n_prefix) * cost.keys +
-               (double)(n_pos - first) * (cost.heads + cost.neurons) +
-               2.0 * pairs * (double)(d->n_heads * d->d_head);
-    }
-    return all;
-}
-
-double tl_sparse_mlp_cost(double neurons)
-{
-    return neurons > tl_sparse_dense_from() ? 1.0 : neuron_factor * neurons;
-}
-
-double tl_sparse_cost(const tl_model *model, double heads, double mlp)
-{
-    const row_cost cost = cost_of_row(&model->spec.dims);
-    return (cost.keys + heads * cost.heads + mlp * cost.neurons) /
-           (cost.keys + cost.heads + cost.neurons);
 }

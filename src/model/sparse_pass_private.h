@@ -2,8 +2,11 @@
  *
  * sparse_pass_private.h - the inside of a tl_sparse_pass, for the files that make it up:
  *
- *     sparse_pass.c   memory, the order of the layers, the products
- *     sparse_lists.c  what has to be computed: rows, queries, groups of neurons
+ *     sparse_pass.c     memory, the order of the layers, the products
+ *     sparse_rows.c     which rows have to be computed
+ *     sparse_lists.c    tables; the rows, keys and queries of a layer
+ *     sparse_neurons.c  the groups of neurons of a layer
+ *     sparse_cost.c     what a forward pass and a circuit cost
  *
  * A row is a position behind the prefix of a lane; rows of all lanes are laid end to end.
  */
@@ -15,6 +18,7 @@
 
 typedef struct tl_sparse_rows {
     size_t first, n;        /* rows of a lane */
+    size_t n_shared;        /* the first of them, which an earlier lane has as well */
     size_t n_pos, n_prefix; /* n = n_pos - n_prefix */
 } tl_sparse_rows;
 
@@ -25,6 +29,13 @@ typedef struct tl_sparse_source {
     size_t *lanes; /* by descending cut */
     size_t n_lanes;
 } tl_sparse_source;
+
+/* Neurons of a source at a position. */
+typedef struct tl_sparse_place {
+    uint64_t key; /* of a set: equal members have the same */
+    uint32_t source, position;
+    uint32_t n; /* members of a set */
+} tl_sparse_place;
 
 /* A list of rows. */
 typedef struct tl_row_list {
@@ -54,7 +65,9 @@ typedef struct tl_sparse_layer {
     size_t n_rows;
     uint32_t *index;
     size_t n_index, index_capacity;
-    size_t next_position, next_source; /* where the next ones begin */
+    tl_sparse_place *places;
+    size_t n_places, next_place; /* where the next groups begin */
+    bool has_places;             /* of this layer */
     tl_dense_row *dense;
     size_t n_dense;
     uint64_t *sorted; /* [d_mlp] */
@@ -66,6 +79,8 @@ typedef struct tl_sparse_heads {
     tl_row_list keys; /* indices into tl_sparse_layer.keys */
     uint32_t *key_to; /* [keys.n]: row * n_kv_heads + group, where they go */
     uint32_t *key_table;
+    uint32_t *lent_from, *lent_to; /* [n_lent], as key_to: keys of an earlier lane */
+    size_t n_lent;
     tl_attention_query *queries;
     size_t n;
     size_t *first;   /* [heads of the group + 1]: of each head, in order of `at` */
@@ -102,6 +117,7 @@ struct tl_sparse_pass {
     bool no_dense_rows;
     tl_sparse_rows *rows; /* [n_lanes] */
     uint32_t *lane_of;    /* [n_rows] */
+    uint32_t *owner;      /* [n_rows]: the row with the same numbers that is computed */
     uint32_t *last_rows;  /* [n_lanes] */
     size_t *first_table;  /* [prompts]: its first row of the rotary tables */
     size_t n_table_rows;
@@ -126,8 +142,23 @@ struct tl_sparse_pass {
     float *dense_in, *dense_gate, *dense_up, *dense_mlp, *dense_base, *dense_out;
 };
 
+static inline const tl_sparse_prompt *tl_sparse_prompt_of(const tl_sparse_pass *s,
+                                                          size_t lane)
+{
+    return &s->batch->prompts[s->lanes[lane].prompt];
+}
+
+static inline bool tl_sparse_is_kept(const tl_kept *kept, size_t i)
+{
+    return kept->in != NULL ? kept->in[i] != 0
+                            : kept->rank != NULL && kept->rank[i] < kept->cut;
+}
+
 /* The share of its neurons above which a row is computed in full. */
 double tl_sparse_dense_from(void);
+
+/* Neurons of a group at most. */
+size_t tl_sparse_most_neurons(const tl_sparse_pass *s);
 
 /* Positions of a prompt behind its prefix. */
 size_t tl_sparse_prompt_rows(const tl_sparse_prompt *prompt);
@@ -145,6 +176,9 @@ void tl_sparse_begin(tl_sparse_pass *s);
 /* Fills s->layer but for its groups of neurons, and s->heads for a key-value group. */
 void tl_sparse_list_layer(tl_sparse_pass *s, size_t l);
 void tl_sparse_list_heads(tl_sparse_pass *s, size_t l, size_t group);
+
+/* The row of the known arrays that a row of the run has in layer l. */
+size_t tl_sparse_known_row(const tl_sparse_pass *s, size_t l, size_t row);
 
 /* The next groups of neurons of layer l; false when there are none left. Rows that are
  * computed in full are added to `dense`. */
