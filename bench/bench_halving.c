@@ -107,7 +107,7 @@ static void search_cells(const table *t, const size_t *order, size_t n, uint64_t
     *work = 2.0 * (double)(n * t->n_layers); /* clean, of both modalities */
     for (size_t i = 0; i < n; i++) {
         for (size_t c = 0; c < t->n_cells; c++) {
-            const bool runs = tl_cell_search_runs(s, c);
+            const bool runs = tl_cell_search_runs(s, s->n_done, c);
             const size_t layers = tl_backpatch_layers(&t->cells[c], t->n_layers);
             seen[c] = runs ? t->rows[order[i]].cells[c] : '-';
             *work += runs ? (double)layers : 0.0;

@@ -12,16 +12,18 @@ packages=(
     libdnnl-dev libsqlite3-dev libpng-dev libjpeg62-turbo-dev libwebp-dev
     libjansson-dev libpcre2-dev libutf8proc-dev libcmocka-dev sqlite3
     libpango1.0-dev fonts-dejavu-core fonts-noto-color-emoji
+    libopenmpi-dev openmpi-bin
 )
 [[ ${1:-} != fuzz ]] || packages+=(clang libclang-rt-dev)
 [[ ${1:-} != races ]] || packages+=(clang libclang-rt-dev libomp-dev)
 # A tool that is there already need not come from a package.
 declare -A tool=([gcc]=gcc [g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config [sqlite3]=sqlite3
-    [clang]=clang)
+    [clang]=clang [openmpi-bin]=mpirun)
 # Elsewhere: what tells that a library is there.
 declare -A module=([libsqlite3-dev]=sqlite3 [libpng-dev]=libpng [libjpeg62-turbo-dev]=libjpeg
     [libwebp-dev]=libwebp [libjansson-dev]=jansson [libpcre2-dev]=libpcre2-8
-    [libutf8proc-dev]=libutf8proc [libcmocka-dev]=cmocka [libpango1.0-dev]=pangocairo)
+    [libutf8proc-dev]=libutf8proc [libcmocka-dev]=cmocka [libpango1.0-dev]=pangocairo
+    [libopenmpi-dev]=ompi-c)
 
 is_there() {
     local p=$1

@@ -54,7 +54,7 @@ static double search_table(tl_cell_search *s, char table[PROMPTS][CELLS], uint64
         char seen[CELLS + 1] = "";
         work += LAYERS * (control_too ? 2 : 1);
         for (size_t c = 0; c < CELLS; c++) {
-            const bool runs = tl_cell_search_runs(s, c);
+            const bool runs = tl_cell_search_runs(s, s->n_done, c);
             seen[c] = runs ? table[order[i]][c] : '-';
             work += runs ? (double)costs[c] : 0.0;
             if (tl_cell_search_controls(s, i, c))
@@ -198,7 +198,7 @@ static void rounds_run_what_is_left_and_the_rest_judges(void **state)
     for (size_t i = 0; i < PROMPTS; i++) {
         size_t runs = 0, controls = 0, extra = 0;
         for (size_t c = 0; c < CELLS; c++) {
-            runs += tl_cell_search_runs(&s, c);
+            runs += tl_cell_search_runs(&s, s.n_done, c);
             controls += tl_cell_search_controls(&s, i, c);
             extra += tl_cell_search_controls(&s, i, c) && !s.alive[c];
         }
@@ -209,7 +209,7 @@ static void rounds_run_what_is_left_and_the_rest_judges(void **state)
             assert_int_equal(
                 controls, i < p.n_seen + p.n_control_prompts ? p.n_control_cells : 0);
             assert_int_equal(runs, 1 + extra);
-            assert_true(tl_cell_search_runs(&s, s.found));
+            assert_true(tl_cell_search_runs(&s, s.n_done, s.found));
         }
         search_table(&s, table, 5, i + 1, true);
     }

@@ -614,6 +614,16 @@ static void sets(void **unused)
 
 /* ---- probes ---------------------------------------------------------------------------------------- */
 
+/* As if another process had run the pair. */
+static tl_status run_and_take(tl_alignment *alignment, const tl_parallel *pair,
+                              tl_error *err)
+{
+    tl_status status = tl_alignment_run(alignment, pair, err);
+    size_t n = 0;
+    const double *sums = tl_alignment_sums(alignment, &n);
+    return status == TL_OK ? tl_alignment_take(alignment, sums, err) : status;
+}
+
 static tl_status align_as(bench *b, tl_align with, tl_error *err)
 {
     tl_alignment *alignment = NULL;
@@ -623,7 +633,8 @@ static tl_status align_as(bench *b, tl_align with, tl_error *err)
     if (with == TL_ALIGN_UNEMBED)
         out.centred_matched = out.centred_other = NULL;
     for (size_t i = 0; i < PAIRS && status == TL_OK; i++)
-        status = tl_alignment_add(alignment, &b->parallel[i], err);
+        status = i == 0 ? run_and_take(alignment, &b->parallel[i], err)
+                        : tl_alignment_add(alignment, &b->parallel[i], err);
     if (status == TL_OK)
         status = tl_alignment_measure(alignment, 0, &b->parallel[0], 1, &b->parallel[1],
                                       &out, err);
@@ -689,7 +700,8 @@ static void probes(void **unused)
 {
     (void)unused;
     bench b = {.backend = NULL};
-    torture_model("tl_alignment_create tl_alignment_add tl_alignment_measure",
+    torture_model("tl_alignment_create tl_alignment_add tl_alignment_run "
+                  "tl_alignment_take tl_alignment_measure",
                   align_states, NULL);
     torture_model("tl_alignment_measure", align_unembedding, NULL);
     torture(&(torture_case){.covers = "tl_alignment_add",

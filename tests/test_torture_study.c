@@ -14,6 +14,7 @@
 typedef struct bench {
     test_folder folder;
     char out[300];
+    size_t n_runs;
 } bench;
 
 static void begin(void *state)
@@ -29,10 +30,11 @@ static void end(void *state)
     test_folder_remove(b->folder.path);
 }
 
-/* All stages, each with little to do. */
+/* All stages, each with little to do; by a process alone, and by a team of one. */
 static tl_status run_study(void *state, tl_error *err)
 {
     bench *b = state;
+    const tl_team one = {0};
     tl_settings s;
     tl_settings_init(&s);
     s.model = TINY "checkpoint";
@@ -49,7 +51,8 @@ static tl_status run_study(void *state, tl_error *err)
     s.inter_draws = 1;
     s.bp_grid = TL_BP_PAPER;
     s.bp_search = TL_BP_HALVING;
-    return tl_study_run(&s, NULL, NULL, err);
+    return b->n_runs++ % 2 == 0 ? tl_study_run(&s, NULL, NULL, err)
+                                : tl_study_run_team(&s, &one, NULL, NULL, err);
 }
 
 static uint64_t digest_file(uint64_t d, const bench *b, const char *name)
@@ -95,8 +98,8 @@ static uint64_t digest(const void *state)
 static void a_study_goes_on_after_it_had_no_memory(void **unused)
 {
     (void)unused;
-    bench b;
-    torture(&(torture_case){.covers = "tl_study_run",
+    bench b = {.n_runs = 0};
+    torture(&(torture_case){.covers = "tl_study_run tl_study_run_team",
                             .begin = begin,
                             .run = run_study,
                             .end = end,

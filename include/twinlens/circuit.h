@@ -138,6 +138,10 @@ typedef struct tl_attribution_state {
 tl_attribution_state tl_attribution_get_state(tl_attribution *attribution);
 void tl_attribution_set_count(tl_attribution *attribution, size_t n_pairs);
 
+/* Counts n_pairs pairs whose sums the caller has put into the block under way, which was
+ * empty: those of another attribution, where they were a block as well. */
+void tl_attribution_count_block(tl_attribution *attribution, size_t n_pairs);
+
 /* Begins again with no pair, in the same memory. */
 void tl_attribution_clear(tl_attribution *attribution);
 

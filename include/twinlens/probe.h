@@ -68,6 +68,16 @@ tl_status tl_alignment_add(tl_alignment *alignment, const tl_parallel *pair,
                            tl_error *err);
 bool tl_alignment_keeps(const tl_alignment *alignment, size_t i);
 
+/* The same in two steps, when several processes run pairs and all need the means: run() runs
+ * the pair that comes next of those that this process runs, sums() has what it adds up to,
+ * borrowed doubles, and take() gives a number to that pair (sums NULL), or to one that
+ * another process has run, with its sums. All take all pairs in one order. */
+tl_status tl_alignment_run(tl_alignment *alignment, const tl_parallel *pair,
+                           tl_error *err);
+double *tl_alignment_sums(tl_alignment *alignment, size_t *n);
+tl_status tl_alignment_take(tl_alignment *alignment, const double *sums, tl_error *err);
+
+
 /* Of one pair, [n_layers] each: the mean over the image's data positions of the cosine
  * that counts of its resid_post and a data position of the text. A zero vector has
  * cosine 0. */

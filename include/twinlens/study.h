@@ -23,6 +23,7 @@
 
 #include "twinlens/api.h"
 #include "twinlens/status.h"
+#include "twinlens/team.h"
 
 TL_BEGIN_DECLS
 
@@ -183,6 +184,19 @@ typedef void tl_progress_fn(void *user, const tl_progress_report *report);
  */
 tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void *user,
                        tl_error *err);
+
+/*
+ * The same by several processes, each of which makes this call with settings that differ in
+ * `threads`, `memory` and `cache` at most (both of these are of one rank). All read the model,
+ * the dataset and the study folder; rank 0 alone writes there. The bytes are those of one
+ * process, whatever the number of ranks, also when a study goes on with another number.
+ * Processors must be of one kind: another kind may round otherwise.
+ *
+ * A rank that fails, or that is gone, ends the call: at once at rank 0, elsewhere when the
+ * next message does not come or cannot be sent. What was done stays.
+ */
+tl_status tl_study_run_team(const tl_settings *settings, const tl_team *team,
+                            tl_progress_fn *report, void *user, tl_error *err);
 
 TL_END_DECLS
 

@@ -73,5 +73,6 @@
 #include "twinlens/rows.h"
 #include "twinlens/setting.h"
 #include "twinlens/study.h"
+#include "twinlens/team.h"
 
 #endif

@@ -581,6 +581,13 @@ static void end_block(tl_attribution *a)
     }
 }
 
+void tl_attribution_count_block(tl_attribution *a, size_t n_pairs)
+{
+    a->n_pairs += n_pairs;
+    if (a->n_pairs % TL_ATTRIBUTION_BLOCK == 0)
+        end_block(a);
+}
+
 /* Adds one pair's S to the block under way. */
 static tl_status add_scores(tl_attribution *a, const pair_buffers *of, tl_error *err)
 {

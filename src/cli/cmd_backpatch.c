@@ -178,7 +178,7 @@ static tl_status run_next(tl_session *s, tl_backpatcher *backpatcher, experiment
     size_t n_chosen = 0;
     x->work += (double)n_layers;
     for (size_t c = 0; c < x->n_cells; c++)
-        if (!x->is_search || tl_cell_search_runs(&x->search, c)) {
+        if (!x->is_search || tl_cell_search_runs(&x->search, x->search.n_done, c)) {
             x->chosen[n_chosen++] = c;
             x->work += (double)(times * tl_backpatch_layers(&x->cells[c], n_layers));
         }

@@ -8,8 +8,10 @@
 
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/mpi.h"
 #include "cli/progress_line.h"
 #include "cli/shared_options.h"
+#include "twinlens/log.h"
 #include "twinlens/report.h"
 
 typedef struct options {
@@ -116,20 +118,28 @@ static tl_status name_runs(const options *o, tl_arena *arena, const char **runs,
 
 /* ---- the command ------------------------------------------------------------------- */
 
-static tl_status study_all(const options *o, const char *const *runs, tl_error *err)
+/* Rank 0 speaks for all. */
+static tl_status study_all(const options *o, const char *const *runs,
+                           const tl_team *team, tl_error *err)
 {
-    const bool is_terminal = isatty(STDERR_FILENO) == 1;
+    const bool is_terminal = isatty(STDERR_FILENO) == 1, speaks = team->rank == 0;
     tl_settings one = o->settings;
     tl_status status = TL_OK;
+    if (!speaks)
+        tl_log_set(NULL, NULL);
+    if (team->n_here > 1 && one.threads == 0)
+        one.threads = tl_mpi_threads(team);
     for (size_t i = 0; i < o->datasets.n && status == TL_OK; i++) {
         tl_progress_line line;
         one.dataset = o->datasets.texts[i];
         one.out = runs[i];
-        if (o->datasets.n > 1)
+        if (o->datasets.n > 1 && speaks)
             fprintf(stderr, "== %s\n", runs[i]);
         tl_progress_line_init(&line, stderr, is_terminal, NULL, NULL);
-        status = tl_study_run(&one, tl_progress_line_report, &line, err);
-        tl_progress_line_clear(&line);
+        status = tl_study_run_team(&one, team, speaks ? tl_progress_line_report : NULL,
+                                   &line, err);
+        if (speaks)
+            tl_progress_line_clear(&line);
     }
     return status;
 }
@@ -170,13 +180,17 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the options");
-    status = name_runs(&o, arena, runs, err);
+    tl_team team;
+    status = tl_mpi_begin(&team, err);
     if (status == TL_OK)
-        status = study_all(&o, runs, err);
+        status = name_runs(&o, arena, runs, err);
     if (status == TL_OK)
+        status = study_all(&o, runs, &team, err);
+    if (status == TL_OK && team.rank == 0)
         status = write_report(&o, runs, arena, err);
-    if (status == TL_OK)
+    if (status == TL_OK && team.rank == 0)
         status = print(&o, runs, out, err);
+    tl_mpi_end(&team, status);
     tl_arena_destroy(arena);
     return status;
 }

@@ -34,12 +34,33 @@ typedef struct pair_states {
 struct tl_alignment {
     tl_experiment on;
     tl_align with;
-    double *sum[TL_MODALITY_COUNT]; /* [n_layers, d_model], over all pairs */
-    size_t n_summed[TL_MODALITY_COUNT];
+    /* Over all pairs: states [modalities, n_layers, d_model], then how many [modalities]. */
+    double *sums;
     pair_states *pairs; /* in the order in which they were added */
     size_t n_pairs, room;
+
+    /* Of the pair that was run last, until it is added. */
+    double *sums_of_one;
+    pair_states one;
     size_t kept_bytes;
 };
+
+/* Where the sum of a layer's states is among the sums, [d_model]. */
+static size_t sum_at(const tl_dims *d, tl_modality m, size_t layer)
+{
+    return ((size_t)m * d->n_layers + layer) * d->d_model;
+}
+
+/* Where the number of a modality's states is. */
+static size_t count_at(const tl_dims *d, tl_modality m)
+{
+    return (size_t)TL_MODALITY_COUNT * d->n_layers * d->d_model + (size_t)m;
+}
+
+static size_t sum_count(const tl_dims *d)
+{
+    return count_at(d, (tl_modality)TL_MODALITY_COUNT);
+}
 
 tl_status tl_alignment_create(tl_model *model, tl_align with, size_t memory_budget,
                               tl_alignment **out, tl_error *err)
@@ -49,10 +70,11 @@ tl_status tl_alignment_create(tl_model *model, tl_align with, size_t memory_budg
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an alignment");
     tl_status status = tl_experiment_init(&a->on, model, memory_budget, err);
     a->with = with;
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
-        if ((a->sum[m] = tl_alloc_zero(a->on.d->n_layers * a->on.d->d_model,
-                                       sizeof *a->sum[m])) == NULL)
-            status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the mean states");
+    const size_t n_sums = status == TL_OK ? sum_count(a->on.d) : 0;
+    a->sums = tl_alloc_zero(n_sums, sizeof *a->sums);
+    a->sums_of_one = tl_alloc_zero(n_sums, sizeof *a->sums_of_one);
+    if (status == TL_OK && (a->sums == NULL || a->sums_of_one == NULL))
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the mean states");
     if (status == TL_OK)
         *out = a;
     else
@@ -67,8 +89,9 @@ void tl_alignment_destroy(tl_alignment *a)
     for (size_t i = 0; i < a->n_pairs; i++)
         tl_array_release(&a->pairs[i].values);
     tl_free(a->pairs);
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
-        tl_free(a->sum[m]);
+    tl_array_release(&a->one.values);
+    tl_free(a->sums);
+    tl_free(a->sums_of_one);
     tl_experiment_release(&a->on);
     tl_free(a);
 }
@@ -95,9 +118,10 @@ static size_t list_bytes(size_t n_pairs)
     return (room > FIRST_ROOM ? room + room / 2 : room) * sizeof(pair_states);
 }
 
+/* Of all pairs and of one. */
 static size_t sums_bytes(const tl_dims *d)
 {
-    return TL_MODALITY_COUNT * d->n_layers * d->d_model * sizeof(double);
+    return 2 * sum_count(d) * sizeof(double);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -324,21 +348,26 @@ static tl_status get_layer(const tl_alignment *a, const pair_states *s, tl_modal
     return status;
 }
 
-static tl_status add_to_means(tl_alignment *a, const pair_states *s, tl_error *err)
+/* Adds up the states of the pair that was run, position after position. */
+static tl_status sum_one(tl_alignment *a, tl_error *err)
 {
-    const size_t width = a->on.d->d_model;
+    const tl_dims *d = a->on.d;
     tl_status status = TL_OK;
-    for (int m = 0; m < TL_MODALITY_COUNT; m++) {
-        for (size_t l = 0; l < a->on.d->n_layers && status == TL_OK; l++) {
+    for (size_t i = 0; i < sum_count(d); i++)
+        a->sums_of_one[i] = 0.0;
+    for (int i = 0; i < TL_MODALITY_COUNT; i++) {
+        const tl_modality m = (tl_modality)i;
+        const size_t n = a->one.of[m].n;
+        a->sums_of_one[count_at(d, m)] = (double)n;
+        for (size_t l = 0; l < d->n_layers && status == TL_OK; l++) {
             const float *rows = NULL;
-            double *sum = a->sum[m] + l * width;
+            double *sum = a->sums_of_one + sum_at(d, m, l);
             const tl_arena_mark mark = tl_arena_get_mark(a->on.arena);
-            status = get_layer(a, s, (tl_modality)m, l, &rows, err);
-            for (size_t i = 0; i < s->of[m].n * width && status == TL_OK; i++)
-                sum[i % width] += (double)rows[i];
+            status = get_layer(a, &a->one, m, l, &rows, err);
+            for (size_t k = 0; k < n * d->d_model && status == TL_OK; k++)
+                sum[k % d->d_model] += (double)rows[k];
             tl_arena_rewind(a->on.arena, mark);
         }
-        a->n_summed[m] += s->of[m].n;
     }
     return status;
 }
@@ -377,20 +406,51 @@ static tl_status grow_list(tl_alignment *a, tl_error *err)
     return TL_OK;
 }
 
-tl_status tl_alignment_add(tl_alignment *a, const tl_parallel *pair, tl_error *err)
+/* The pair that was run and not taken. */
+static void forget_one(tl_alignment *a)
+{
+    a->kept_bytes -= a->one.values.capacity;
+    tl_array_release(&a->one.values);
+    a->one = (pair_states){0};
+}
+
+tl_status tl_alignment_run(tl_alignment *a, const tl_parallel *pair, tl_error *err)
 {
     tl_status status = check_budget(a, pair, err);
     if (status == TL_OK && a->n_pairs == a->room)
         status = grow_list(a, err);
+    forget_one(a);
+    if (status == TL_OK)
+        status = make_states(a, pair, true, 0, SIZE_MAX, SIZE_MAX, &a->one, err);
     if (status != TL_OK)
         return status;
-    pair_states *s = &a->pairs[a->n_pairs];
-    status = make_states(a, pair, true, 0, SIZE_MAX, SIZE_MAX, s, err);
+    a->kept_bytes += a->one.values.capacity;
+    return sum_one(a, err);
+}
+
+double *tl_alignment_sums(tl_alignment *a, size_t *n)
+{
+    *n = sum_count(a->on.d);
+    return a->sums_of_one;
+}
+
+tl_status tl_alignment_take(tl_alignment *a, const double *sums, tl_error *err)
+{
+    const tl_status status = a->n_pairs == a->room ? grow_list(a, err) : TL_OK;
     if (status != TL_OK)
         return status;
-    a->kept_bytes += s->values.capacity;
-    a->n_pairs++;
-    return add_to_means(a, s, err);
+    for (size_t i = 0; i < sum_count(a->on.d); i++)
+        a->sums[i] += (sums != NULL ? sums : a->sums_of_one)[i];
+    a->pairs[a->n_pairs++] = sums == NULL ? a->one : (pair_states){0};
+    if (sums == NULL)
+        a->one = (pair_states){0};
+    return TL_OK;
+}
+
+tl_status tl_alignment_add(tl_alignment *a, const tl_parallel *pair, tl_error *err)
+{
+    const tl_status status = tl_alignment_run(a, pair, err);
+    return status == TL_OK ? tl_alignment_take(a, NULL, err) : status;
 }
 
 bool tl_alignment_keeps(const tl_alignment *a, size_t i)
@@ -479,8 +539,8 @@ static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t
         const tl_status status = get_layer(a, u->from[p], m, l, &rows, err);
         if (status != TL_OK)
             return status;
-        normalise(rows, count_of(u, p), width, a->sum[m] + l * width,
-                  centred ? a->n_summed[m] : 0, u->rows[p]);
+        normalise(rows, count_of(u, p), width, a->sums + sum_at(a->on.d, m, l),
+                  centred ? (size_t)a->sums[count_at(a->on.d, m)] : 0, u->rows[p]);
     }
     for (size_t p = TEXT; p < COMPARED; p++)
         out[p][l] =

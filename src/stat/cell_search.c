@@ -163,9 +163,16 @@ bool tl_cell_search_controls(const tl_cell_search *s, size_t i, size_t cell)
                                      i - s->plan.n_seen < s->plan.n_control_prompts);
 }
 
-bool tl_cell_search_runs(const tl_cell_search *s, size_t cell)
+bool tl_cell_search_runs(const tl_cell_search *s, size_t i, size_t cell)
 {
-    return s->alive[cell] || tl_cell_search_controls(s, s->n_done, cell);
+    return s->alive[cell] || tl_cell_search_controls(s, i, cell);
+}
+
+size_t tl_cell_search_reach(const tl_cell_search *s)
+{
+    return s->round < s->plan.n_rounds
+               ? s->n_done + s->plan.prompts[s->round] - s->n_of_round
+               : s->plan.n_prompts;
 }
 
 /* Those n with most right answers stay, the first of equal ones. */
@@ -203,7 +210,7 @@ tl_status tl_cell_search_add(tl_cell_search *s, const char *outcomes, tl_error *
     if (strlen(outcomes) != n_cells)
         return tl_fail(err, TL_ERR_FORMAT, "wanted %zu cells", n_cells);
     for (size_t c = 0; c < n_cells; c++) {
-        const bool runs = tl_cell_search_runs(s, c);
+        const bool runs = tl_cell_search_runs(s, s->n_done, c);
         if (strchr(runs ? "01" : "-", outcomes[c]) == NULL)
             return tl_fail(err, TL_ERR_FORMAT, "cell %zu is '%c', wanted %s", c,
                            outcomes[c], runs ? "0 or 1" : "-: it was not to be run");

@@ -64,8 +64,10 @@ tl_status tl_cell_search_init(tl_cell_search *search, const tl_cell_plan *plan,
 /* Whether prompt i runs a cell for the control, in both modalities. */
 bool tl_cell_search_controls(const tl_cell_search *search, size_t i, size_t cell);
 
-/* Whether the next prompt runs a cell. */
-bool tl_cell_search_runs(const tl_cell_search *search, size_t cell);
+/* Whether prompt i runs a cell: one of those from the next to tl_cell_search_reach(), the
+ * end of those that need not know each other's outcomes. */
+bool tl_cell_search_runs(const tl_cell_search *search, size_t i, size_t cell);
+size_t tl_cell_search_reach(const tl_cell_search *search);
 
 /* The outcomes of the next prompt: '0', '1', or '-' of a cell that it does not run.
  * TL_ERR_FORMAT naming the cell where they are not those that it runs. */

@@ -105,7 +105,8 @@ static tl_status check_kinds(const tl_study_db *db, tl_error *err)
 
 static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_error *err)
 {
-    const tl_status kinds = check_kinds(db, err);
+    const bool is_file = (flags & SQLITE_OPEN_MEMORY) == 0;
+    const tl_status kinds = is_file ? check_kinds(db, err) : TL_OK;
     if (kinds != TL_OK)
         return kinds;
     const int code = sqlite3_open_v2(name, &db->sql.handle, flags, NULL);
@@ -250,6 +251,15 @@ static tl_status open_readable(tl_study_db *db, const char *folder, tl_error *er
     return TL_OK;
 }
 
+static tl_status open_copy(tl_study_db *db, tl_error *err)
+{
+    db->is_copy = true;
+    const tl_status status = connect_to(
+        db, "copy",
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, err);
+    return status == TL_OK ? make_schema(db, err) : status;
+}
+
 tl_status tl_study_db_open(const char *folder, tl_study_access access,
                            tl_study_db **out, tl_error *err)
 {
@@ -259,8 +269,9 @@ tl_status tl_study_db_open(const char *folder, tl_study_access access,
         (db->sql.path = tl_path_join(db->arena, folder, TL_STUDY_DB_NAME)) == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
     if (status == TL_OK)
-        status = access == TL_STUDY_WRITE ? open_writable(db, folder, err)
-                                          : open_readable(db, folder, err);
+        status = access == TL_STUDY_WRITE  ? open_writable(db, folder, err)
+                 : access == TL_STUDY_READ ? open_readable(db, folder, err)
+                                           : open_copy(db, err);
     if (status == TL_OK)
         *out = db;
     else
@@ -348,7 +359,8 @@ static tl_status adopt(tl_study_db *db, const tl_rows *keys, const tl_rows *file
         all_known = hash != NULL && strcmp(hash, file->sha256) == 0;
     }
     const tl_rows both[] = {*files, *keys};
-    const bool is_reader = db->lock.descriptor == 0; /* which remembers nothing */
+    /* A reader remembers nothing. */
+    const bool is_reader = db->lock.descriptor == 0 && !db->is_copy;
     return status != TL_OK || all_known || is_reader
                ? status
                : tl_study_db_put(db, both, there.n == 0 ? 2 : 1, err);

@@ -36,6 +36,8 @@ typedef struct tl_study_db tl_study_db;
 typedef enum tl_study_access {
     TL_STUDY_READ,  /* the study must be there; it is read as it is now */
     TL_STUDY_WRITE, /* made when the folder is missing or empty; locked for others */
+    TL_STUDY_COPY,  /* in memory and empty, for the rows of a study that another process
+                       writes; of the folder the name alone is used */
 } tl_study_access;
 
 /*

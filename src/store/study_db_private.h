@@ -10,6 +10,7 @@
 struct tl_study_db {
     tl_sql sql;
     tl_study_lock lock; /* held by a writer */
+    bool is_copy;       /* no file, TL_STUDY_COPY */
     tl_arena *arena;    /* the path */
 };
 

@@ -91,28 +91,69 @@ void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modalit
 
 /* ---- the loop ---------------------------------------------------------------- */
 
-static tl_status put(tl_study *study, const tl_stage_rows *rows, tl_error *err)
+static tl_status put(tl_study *study, const tl_rows *rows, size_t n, tl_error *err)
 {
-    return rows->n > 0 ? tl_study_db_put(study->db, rows->kinds, rows->n, err) : TL_OK;
+    return n > 0 ? tl_study_db_put(study->db, rows, n, err) : TL_OK;
+}
+
+/* Units of one rank. */
+typedef struct share {
+    size_t first, n;
+} share;
+
+/* What one call can do of the units from `first` to `end`. */
+static share share_from(const tl_stage_run *run, size_t first, size_t end)
+{
+    const size_t together = run->n_together > 0 ? run->n_together : 1;
+    size_t n = end - first < together ? end - first : together;
+    if (run->n_block > 0 && n > run->n_block - first % run->n_block)
+        n = run->n_block - first % run->n_block;
+    return (share){first, n};
+}
+
+/* Every rank runs its share of the units from *next on, and all take all of them. */
+static tl_status run_round(const tl_stage *stage, tl_stage_run *run, size_t *next,
+                           tl_error *err)
+{
+    const tl_team *team = run->study->team;
+    const size_t end = stage->reach != NULL ? stage->reach(run, *next) : run->n_units;
+    tl_stage_rows found = {0};
+    tl_status own = TL_OK;
+    share s = {*next, 0};
+    for (size_t r = 0; r <= team->rank; r++)
+        s = share_from(run, s.first + s.n, end);
+    if (s.n > 0)
+        own = stage->run(run, s.first, s.n, &found, err);
+    s = (share){*next, 0};
+    for (size_t r = 0; r < tl_team_size(team) && s.first + s.n < end; r++) {
+        const tl_rows *rows = NULL;
+        size_t n = 0;
+        s = share_from(run, s.first + s.n, end);
+        tl_status status =
+            tl_team_rows(team, r, r == team->rank ? own : TL_OK, found.kinds, found.n,
+                         run->arena, &rows, &n, err);
+        if (status == TL_OK && stage->take != NULL)
+            status = stage->take(run, r, s.first, s.n, rows, n, err);
+        if (status == TL_OK)
+            status = put(run->study, rows, n, err);
+        if (status != TL_OK)
+            return status;
+    }
+    *next = s.first + s.n;
+    return TL_OK;
 }
 
 static tl_status run_units(const tl_stage *stage, tl_stage_run *run, tl_error *err)
 {
     tl_progress *progress = run->study->progress;
-    const size_t shown = run->study->progress_of[place_of(stage)][run->modality],
-                 together = run->n_together > 0 ? run->n_together : 1;
+    const size_t shown = run->study->progress_of[place_of(stage)][run->modality];
     const tl_arena_mark mark = tl_arena_get_mark(run->arena);
     tl_status status = TL_OK;
     if (stage->guess != NULL)
         tl_progress_begin(progress, shown, run->n_done);
     for (size_t i = run->n_done; i < run->n_units && status == TL_OK;) {
-        const size_t n = run->n_units - i < together ? run->n_units - i : together;
-        tl_stage_rows rows = {0};
-        status = stage->run(run, i, n, &rows, err);
-        if (status == TL_OK)
-            status = put(run->study, &rows, err);
+        status = run_round(stage, run, &i, err);
         tl_arena_rewind(run->arena, mark);
-        i += n;
         if (status == TL_OK && stage->guess != NULL)
             tl_progress_step(progress, shown, i);
     }
@@ -132,12 +173,17 @@ static tl_status end_stage(const tl_stage *stage, tl_stage_run *run, const char 
                            tl_error *err)
 {
     const tl_study_stage over = {name};
-    tl_stage_rows rows = {0};
+    const tl_rows *rows = NULL;
+    size_t n = 0;
+    tl_stage_rows found = {0};
     tl_status status = TL_OK;
     if (stage->end != NULL && run->n_units > 0)
-        status = stage->end(run, &rows, err);
-    tl_stage_put(&rows, TL_ROW_STAGE, &over, 1);
-    return status == TL_OK ? put(run->study, &rows, err) : status;
+        status = stage->end(run, &found, err);
+    tl_stage_put(&found, TL_ROW_STAGE, &over, 1);
+    const tl_team *team = run->study->team;
+    status = tl_team_rows(team, 0, team->rank == 0 ? status : TL_OK, found.kinds,
+                          found.n, run->arena, &rows, &n, err);
+    return status == TL_OK ? put(run->study, rows, n, err) : status;
 }
 
 static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality modality,
@@ -151,7 +197,9 @@ static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality m
                            ? stage->begin(&run, &rows, err)
                            : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", name);
     if (status == TL_OK)
-        status = put(study, &rows, err);
+        status = put(study, rows.kinds, rows.n, err);
+    if (status == TL_OK) /* of what is in files, rank 0 alone knows */
+        status = tl_team_number(study->team, &run.n_done, err);
     if (status == TL_OK)
         tl_stage_resize(study, stage, modality, run.n_units);
     if (status == TL_OK && run.n_units > 0)

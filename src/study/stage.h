@@ -5,6 +5,10 @@
  * the units of a stage share, runs those that an earlier run has not done, puts their rows
  * into the store and says how far it is.
  *
+ * In a team every rank runs this loop, over a store with the same rows. What comes next is
+ * handed out, a call of `run` for each rank; then the rows of rank 0 are put at all ranks,
+ * those of rank 1, and so on: the order is that of one process alone.
+ *
  *     const tl_stage tl_stage_evaluate = {
  *         .name = "evaluate",
  *         .of = TL_STAGE_EACH,
@@ -34,6 +38,7 @@ typedef struct tl_stage_run {
     size_t n_units;
     size_t n_done;     /* by an earlier run: the first units */
     size_t n_together; /* units that one call may do; 0: one */
+    size_t n_block;    /* no call does units of two blocks of so many; 0: there are none */
     void *state;       /* what the units share, in `arena` */
 } tl_stage_run;
 
@@ -78,7 +83,16 @@ typedef struct tl_stage {
     tl_status (*run)(tl_stage_run *run, size_t first, size_t n, tl_stage_rows *rows,
                      tl_error *err);
 
-    /* Rows of the whole; NULL: there are none. */
+    /* The end of the units from `first` on that can be run without knowing the rows of
+     * each other; NULL: of all. */
+    size_t (*reach)(const tl_stage_run *run, size_t first);
+
+    /* Takes what `run` found, besides the rows' being put: for all units in their order, at
+     * every rank, `from` is that which ran them. NULL: there is nothing to take. */
+    tl_status (*take)(tl_stage_run *run, size_t from, size_t first, size_t n,
+                      const tl_rows *rows, size_t n_rows, tl_error *err);
+
+    /* Rows of the whole, of which those of rank 0 are put; NULL: there are none. */
     tl_status (*end)(tl_stage_run *run, tl_stage_rows *rows, tl_error *err);
 
     /* Of the state, also when `begin` failed half-way; NULL: the arena is all of it. */

@@ -10,16 +10,23 @@
 typedef struct align_stage {
     tl_row_pairs pairs;
     size_t n_measured; /* by an earlier run: the first pairs */
+    double *sums;      /* of a pair that another rank has run */
     tl_alignment *alignment;
 } align_stage;
 
-/* The inputs of two pairs. */
+static size_t sums_bytes(const tl_study *study)
+{
+    const tl_dims *d = tl_model_dims(study->session.model);
+    return TL_MODALITY_COUNT * (d->n_layers * d->d_model + 1) * sizeof(double);
+}
+
+/* The inputs of two pairs, and what another rank has added up. */
 static size_t held(const tl_study *study)
 {
     size_t bytes = 0;
     for (int m = 0; m < TL_MODALITY_COUNT; m++)
         bytes += tl_study_input_bytes(study, (tl_modality)m, study->spans[m].n_pos, 2);
-    return bytes;
+    return bytes + (tl_team_size(study->team) > 1 ? sums_bytes(study) : 0);
 }
 
 static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
@@ -56,6 +63,9 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         tl_study_db_get(study->db, TL_ROW_ALIGNMENT, NULL, 0, run->arena, &known, err);
     a->n_measured = known.n / tl_model_dims(s->model)->n_layers;
     run->n_units = 2 * a->pairs.n;
+    if (status == TL_OK && tl_team_size(study->team) > 1 &&
+        (a->sums = tl_arena_alloc(run->arena, sums_bytes(study), 1)) == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the mean states");
     return status == TL_OK
                ? tl_alignment_create(s->model, (tl_align)study->settings.align,
                                      tl_study_budget(study, held(study)), &a->alignment,
@@ -123,7 +133,34 @@ static tl_status align_pair(tl_stage_run *run, size_t first, size_t n,
     tl_parallel pair;
     const tl_status status = tl_session_parallel(
         &run->study->session, &a->pairs.rows[first], run->arena, &pair, err);
-    return status == TL_OK ? tl_alignment_add(a->alignment, &pair, err) : status;
+    return status == TL_OK ? tl_alignment_run(a->alignment, &pair, err) : status;
+}
+
+/* A pair is measured by the rank that has its states. */
+static size_t reach(const tl_stage_run *run, size_t first)
+{
+    const align_stage *a = run->state;
+    return first < a->pairs.n ? a->pairs.n : run->n_units;
+}
+
+static tl_status take_pair(tl_stage_run *run, size_t from, size_t first, size_t n,
+                           const tl_rows *rows, size_t n_rows, tl_error *err)
+{
+    const align_stage *a = run->state;
+    const tl_team *team = run->study->team;
+    const bool is_own = from == team->rank;
+    (void)n;
+    (void)rows;
+    (void)n_rows;
+    if (first >= a->pairs.n)
+        return TL_OK;
+    size_t n_sums = 0;
+    double *own = tl_alignment_sums(a->alignment, &n_sums);
+    const tl_status status =
+        tl_team_doubles(team, from, is_own ? own : a->sums, n_sums, err);
+    return status == TL_OK
+               ? tl_alignment_take(a->alignment, is_own ? NULL : a->sums, err)
+               : status;
 }
 
 static void release(tl_stage_run *run)
@@ -143,5 +180,7 @@ const tl_stage tl_stage_align = {.name = "align",
                                  .guess = guess,
                                  .bytes = bytes,
                                  .begin = begin,
+                                 .reach = reach,
                                  .run = align_pair,
+                                 .take = take_pair,
                                  .release = release};

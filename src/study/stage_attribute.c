@@ -152,7 +152,7 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     const tl_attribution_options options = how(study, run->modality);
     status =
         tl_attribution_create(study->session.model, n_pos, &options, &a->sums, err);
-    if (status == TL_OK)
+    if (status == TL_OK && study->team->rank == 0)
         status = read_sums(a->partial, a->sums, a->pairs.n, err);
     if (status != TL_OK)
         return status;
@@ -160,22 +160,58 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     run->n_done = tl_attribution_get_state(a->sums).n_pairs;
     const size_t group = tl_attribution_group(a->sums);
     run->n_together = group < MOST_PAIRS ? group : MOST_PAIRS;
+    if (tl_team_size(study->team) > 1)
+        run->n_together = run->n_block = TL_ATTRIBUTION_BLOCK;
     a->written = seconds_now();
     return TL_OK;
 }
 
-/* Adds pairs to the sums, and saves the sums now and then. */
+/* Adds pairs to the sums; other ranks than 0 have those of these pairs alone. */
 static tl_status add_pairs(tl_stage_run *run, size_t first, size_t n,
                            tl_stage_rows *rows, tl_error *err)
 {
     (void)rows;
     attribute_stage *a = run->state;
     tl_pair *made = NULL;
-    tl_status status = tl_study_make_pairs(run->study, a->pairs.pairs + first, n,
-                                           run->arena, &made, err);
-    if (status == TL_OK)
-        status = tl_attribution_add(a->sums, made, n, err);
+    const tl_status status = tl_study_make_pairs(run->study, a->pairs.pairs + first, n,
+                                                 run->arena, &made, err);
     if (status != TL_OK)
+        return status;
+    if (run->study->team->rank != 0)
+        tl_attribution_clear(a->sums);
+    return tl_attribution_add(a->sums, made, n, err);
+}
+
+/* The sums of n pairs, which begin a block, from another rank to rank 0. */
+static tl_status carry_block(tl_stage_run *run, size_t from, size_t n, tl_error *err)
+{
+    const tl_team *team = run->study->team;
+    attribute_stage *a = run->state;
+    const tl_attribution_state state = tl_attribution_get_state(a->sums);
+    const bool is_whole = n == TL_ATTRIBUTION_BLOCK;
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < state.n_sums && status == TL_OK; i++) {
+        const size_t half = state.sums[i].n / 2, bytes = half * sizeof(double);
+        double *total = state.sums[i].values, *block = total + half;
+        if (team->rank == from)
+            status = team->send(team->user, 0, is_whole ? total : block, bytes, err);
+        else if (team->rank == 0)
+            status = team->receive(team->user, from, block, bytes, err);
+    }
+    if (status == TL_OK && team->rank == 0)
+        tl_attribution_count_block(a->sums, n);
+    return status;
+}
+
+/* Saves the sums now and then. */
+static tl_status take_pairs(tl_stage_run *run, size_t from, size_t first, size_t n,
+                            const tl_rows *rows, size_t n_rows, tl_error *err)
+{
+    (void)rows;
+    (void)n_rows;
+    attribute_stage *a = run->state;
+    tl_status status = from != 0 ? carry_block(run, from, n, err) : TL_OK;
+    if (status != TL_OK || run->study->team->rank != 0)
         return status;
     const double now = seconds_now();
     if ((now - a->written) * checkpoint_share < a->cost && first + n < run->n_units)
@@ -197,6 +233,8 @@ static tl_status write_scores(tl_stage_run *run, tl_stage_rows *rows, tl_error *
     char *hex = tl_arena_alloc(run->arena, TL_SHA256_HEX, 1);
     tl_study_scores *row = tl_arena_alloc(run->arena, 1, sizeof *row);
     tl_fingerprint made_from;
+    if (study->team->rank != 0)
+        return TL_OK;
     if (path == NULL || hex == NULL || row == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
     tl_status status = tl_fingerprint_take(&study->settings, study->session.dataset,
@@ -245,6 +283,8 @@ static void release(tl_stage_run *run)
 static tl_status remove_sums(tl_study *study, tl_modality modality, tl_error *err)
 {
     const char *path = tl_study_path(study, "partial", modality);
+    if (study->team->rank != 0)
+        return TL_OK;
     if (path == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     return unlink(path) == 0 || errno == ENOENT
@@ -265,6 +305,7 @@ const tl_stage tl_stage_attribute = {.name = "attribute",
                                      .bytes = bytes,
                                      .begin = begin,
                                      .run = add_pairs,
+                                     .take = take_pairs,
                                      .end = write_scores,
                                      .release = release,
                                      .after = remove_sums};

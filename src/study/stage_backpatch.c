@@ -227,7 +227,7 @@ static bool is_run(const tl_stage_run *run, size_t pair, size_t cell)
     const patch_stage *p = run->state;
     if (!p->is_search)
         return true;
-    return run->modality == TL_IMAGE ? tl_cell_search_runs(&p->search, cell)
+    return run->modality == TL_IMAGE ? tl_cell_search_runs(&p->search, pair, cell)
                                      : tl_cell_search_controls(&p->search, pair, cell);
 }
 
@@ -259,8 +259,29 @@ static tl_status patch_cells(tl_stage_run *run, size_t first, size_t n,
     for (size_t c = 0; c < p->n_cells; c++)
         cells[c] = is_run(run, first, c) ? *outcomes++ : '-';
     tl_stage_put(rows, TL_ROW_PATCHED, row, 1);
+    return TL_OK;
+}
+
+/* Of image prompts of a search, those of a round. */
+static size_t reach(const tl_stage_run *run, size_t first)
+{
+    const patch_stage *p = run->state;
+    (void)first;
+    return p->is_search && run->modality == TL_IMAGE ? tl_cell_search_reach(&p->search)
+                                                     : run->n_units;
+}
+
+static tl_status take_cells(tl_stage_run *run, size_t from, size_t first, size_t n,
+                            const tl_rows *rows, size_t n_rows, tl_error *err)
+{
+    patch_stage *p = run->state;
+    (void)from;
+    (void)first;
+    (void)n;
+    (void)n_rows;
     return p->is_search && run->modality == TL_IMAGE
-               ? tl_cell_search_add(&p->search, cells, err)
+               ? tl_cell_search_add(
+                     &p->search, ((const tl_study_patched *)rows->rows)->cells, err)
                : TL_OK;
 }
 
@@ -300,7 +321,9 @@ const tl_stage tl_stage_backpatch = {.name = "back-patch",
                                      .guess = guess,
                                      .bytes = bytes,
                                      .begin = begin,
+                                     .reach = reach,
                                      .run = patch_cells,
+                                     .take = take_cells,
                                      .release = release};
 
 /* ---- the best cell again and again ------------------------------------------------- */

@@ -179,13 +179,13 @@ static tl_status batch_size(tl_stage_run *run, size_t *out, tl_error *err)
     return TL_OK;
 }
 
-/* The length of the rows that are done, which are the first ones. */
+/* The length that all must have, that of the first row which is compared. */
 static tl_status find_first(tl_stage_run *run, tl_error *err)
 {
     const tl_study *study = run->study;
     predict_stage *p = run->state;
     const tl_study_prompt *done = NULL;
-    const tl_status status = tl_study_db_get_prompts(
+    tl_status status = tl_study_db_get_prompts(
         study->db, run->modality, run->arena, &done, &run->n_done, err);
     for (size_t i = 0; i < run->n_done && status == TL_OK && p->first.n_pos == 0; i++)
         if (is_compared(study->session.dataset, done[i].row)) {
@@ -193,6 +193,16 @@ static tl_status find_first(tl_stage_run *run, tl_error *err)
                                      .data_begin = done[i].data_begin,
                                      .data_end = done[i].data_end};
             p->first_row = done[i].row;
+        }
+    /* Every rank compares with the same one. */
+    for (size_t i = run->n_done;
+         i < run->n_units && status == TL_OK && p->first.n_pos == 0; i++)
+        if (is_compared(study->session.dataset, p->rows[i])) {
+            const tl_arena_mark mark = tl_arena_get_mark(run->arena);
+            tl_encoding encoding;
+            status = tl_study_encode(study, p->rows[i], &p->first, &p->first_row,
+                                     run->arena, &encoding, err);
+            tl_arena_rewind(run->arena, mark);
         }
     return status;
 }

@@ -9,12 +9,14 @@
 #include "study/both_circuits.h"
 #include "study/progress.h"
 #include "study/session.h"
+#include "study/team.h"
 #include "twinlens/circuit.h"
 
 enum { TL_STUDY_STAGES = 16 }; /* at most */
 
 typedef struct tl_study {
     tl_settings settings;
+    const tl_team *team; /* of this process alone, or of several */
     tl_progress *progress;
     size_t progress_of[TL_STUDY_STAGES]
                       [TL_MODALITY_COUNT]; /* stages of the progress line */

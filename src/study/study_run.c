@@ -37,7 +37,9 @@ static size_t available_memory(void)
 static tl_status open_session(tl_study *study, tl_error *err)
 {
     tl_settings settings = study->settings;
-    const size_t all = settings.memory > 0 ? settings.memory : available_memory();
+    const size_t n_here = study->team->n_here > 0 ? study->team->n_here : 1,
+                 all =
+                     settings.memory > 0 ? settings.memory : available_memory() / n_here;
     settings.cache = tl_study_cache_bytes(&settings, all);
     const tl_status status = tl_session_open(&settings, &study->session, err);
     if (status != TL_OK || all == 0)
@@ -299,6 +301,69 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
     return status;
 }
 
+/* ---- the folder, at the other ranks -------------------------------------------- */
+
+/* All rows of rank 0, which the others put into stores of their own. */
+static tl_status copy_rows(tl_study *study, tl_arena *arena, tl_error *err)
+{
+    const tl_team *team = study->team;
+    tl_rows all[TL_ROW_KIND_COUNT];
+    const tl_rows *units = NULL;
+    size_t n = 0;
+    tl_status status = TL_OK;
+    if (tl_team_size(team) == 1)
+        return TL_OK;
+    for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK && team->rank == 0; k++)
+        status = tl_study_db_get(study->db, (tl_row_kind)k, NULL, 0, arena, &all[k], err);
+    status =
+        tl_team_rows(team, 0, status, all, TL_ROW_KIND_COUNT, arena, &units, &n, err);
+    return status == TL_OK && team->rank != 0 ? tl_study_db_put(study->db, units, n, err)
+                                              : status;
+}
+
+/* That this is the study that this rank has been told of, and the bytes of model and dataset
+ * that it sees are the same. */
+static tl_status check_copy(tl_study *study, bool *finished, tl_error *err)
+{
+    tl_manifest manifest;
+    const char *db =
+        tl_path_join(study->session.arena, study->settings.out, TL_STUDY_DB_NAME);
+    if (db == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    if (!tl_file_exists(db))
+        return tl_fail(err, TL_ERR_NOT_FOUND,
+                       "%s: not here, although rank 0 has it; wanted a folder that all "
+                       "machines share",
+                       db);
+    tl_status status = tl_manifest_make(
+        &study->settings, &study->session, study->modalities, study->db,
+        study->progress, study->session.arena, &manifest, err);
+    if (status == TL_OK)
+        status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
+                                   manifest.files, manifest.n_files, err);
+    if (status == TL_OK)
+        status = tl_study_db_has_stage(study->db, "all", finished, err);
+    return status == TL_OK && !*finished ? check_all_prompts(study, err) : status;
+}
+
+/* Rank 0 opens the folder; the others have copies of its rows, in memory. */
+static tl_status open_stores(tl_study *study, bool *finished, tl_error *err)
+{
+    const tl_team *team = study->team;
+    tl_status status =
+        team->rank == 0
+            ? open_store(study, finished, err)
+            : tl_study_db_open(study->settings.out, TL_STUDY_COPY, &study->db, err);
+    status = tl_team_agree(team, status, err);
+    if (status == TL_OK)
+        status = copy_rows(study, study->session.arena, err);
+    if (status != TL_OK)
+        return status;
+    if (team->rank != 0)
+        status = check_copy(study, finished, err);
+    return tl_team_agree(team, status, err);
+}
+
 /* ---- the study --------------------------------------------------------------- */
 
 /* How often the vision tower ran is how well the features of images were kept. */
@@ -314,7 +379,7 @@ static void log_tower(const tl_study *study)
 static tl_status finish(tl_study *study, tl_error *err)
 {
     const tl_study_stage all = {"all"};
-    tl_status status = remove_page(study, err);
+    tl_status status = study->team->rank == 0 ? remove_page(study, err) : TL_OK;
     tl_stages_announce(study);
     if (status == TL_OK)
         status = tl_stages_run(study, err);
@@ -339,11 +404,14 @@ static tl_status take_settings(const tl_settings *given, tl_study *study,
                : status;
 }
 
-tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void *user,
-                       tl_error *err)
+tl_status tl_study_run_team(const tl_settings *settings, const tl_team *team,
+                            tl_progress_fn *report, void *user, tl_error *err)
 {
+    const tl_status checked = tl_team_check(team, err);
+    if (checked != TL_OK)
+        return checked;
     tl_progress progress;
-    tl_study study = {.progress = &progress};
+    tl_study study = {.team = team, .progress = &progress};
     bool finished = false;
     tl_progress_init(&progress, report, user, NULL, NULL);
     tl_arena *arena = tl_arena_create();
@@ -352,12 +420,19 @@ tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void
                            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a study");
     if (status == TL_OK)
         status = open_inputs(&study, err);
+    status = tl_team_agree(team, status, err);
     if (status == TL_OK)
-        status = open_store(&study, &finished, err);
+        status = open_stores(&study, &finished, err);
     if (status == TL_OK && !finished)
         status = finish(&study, err);
     tl_study_db_close(study.db);
     tl_session_close(&study.session);
     tl_arena_destroy(arena);
     return status;
+}
+
+tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void *user,
+                       tl_error *err)
+{
+    return tl_study_run_team(settings, &(tl_team){0}, report, user, err);
 }
