@@ -46,7 +46,7 @@ static inline char *rows_of(const char *folder)
         db, out,
         "select name, (select group_concat(name) from (select name from "
         "pragma_table_info(s.name) where pk > 0 order by pk)) from sqlite_schema s "
-        "where type = 'table' order by name");
+        "where type = 'table' and name <> 'memory' order by name");
     fclose(out);
     out = open_memstream(&text, &bytes);
     for (char *line = strtok_r(tables, "\n", &rest); line != NULL;

@@ -382,11 +382,35 @@ static void another_version_is_refused_with_both_numbers(void **state)
         run_sql(text);
         snprintf(text, sizeof text,
                  "study.db: its layout has version %d, this program reads versions"
-                 " 3 to 4 and writes the last",
+                 " 3 to 5 and writes the last",
                  versions[i]);
         expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA, text);
         expect_refusal(TL_STUDY_READ, TL_ERR_DATA, text);
     }
+}
+
+static void a_study_of_version_4_gets_what_it_has_not(void **state)
+{
+    (void)state;
+    tl_study_db_close(open_adopted());
+    run_sql("drop table work; drop table memory; pragma user_version = 4");
+    const tl_study_work work = {"predict text", INT64_C(1) << 40};
+    tl_rows rows = {0};
+    tl_study_db *db = open_for(TL_STUDY_READ);
+    assert_int_equal(tl_study_db_get(db, TL_ROW_WORK, NULL, 0, arena, &rows, &err),
+                     TL_OK);
+    assert_int_equal(rows.n, 0);
+    tl_study_db_close(db);
+    db = open_for(TL_STUDY_WRITE);
+    if (tl_study_db_put(db, &(tl_rows){TL_ROW_WORK, &work, 1}, 1, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_study_db_close(db);
+    db = open_for(TL_STUDY_READ);
+    assert_int_equal(tl_study_db_get(db, TL_ROW_WORK, NULL, 0, arena, &rows, &err),
+                     TL_OK);
+    assert_int_equal(rows.n, 1);
+    assert_true(((const tl_study_work *)rows.rows)->product_flops == INT64_C(1) << 40);
+    tl_study_db_close(db);
 }
 
 static void a_second_process_is_refused(void **state)
@@ -554,6 +578,7 @@ int main(void)
         TEST(a_hash_is_remembered_while_the_file_looks_the_same),
         TEST(folders_that_are_no_study_are_refused_and_left_alone),
         TEST(another_version_is_refused_with_both_numbers),
+        TEST(a_study_of_version_4_gets_what_it_has_not),
         TEST(a_second_process_is_refused),
         TEST(a_killed_process_leaves_committed_units_only),
         TEST(a_full_disk_is_told_and_takes_nothing),

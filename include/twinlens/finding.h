@@ -171,6 +171,10 @@ typedef struct tl_findings {
     const char *folder;       /* as it was given to tl_findings_read */
     const tl_study_key *keys; /* the manifest */
     size_t n_keys;
+    const tl_study_work *work; /* of the stages that made products */
+    size_t n_work;
+    const tl_study_memory *memory;
+    size_t n_memory;
     bool finished;
     tl_finding_part parts[TL_MODALITY_COUNT];
     tl_finding_validation validations[TL_MODALITY_COUNT];

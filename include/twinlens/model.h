@@ -90,6 +90,9 @@ void tl_model_count_images(const tl_model *model, size_t *n_runs, size_t *n_imag
  * ask at any time. */
 uint64_t tl_model_product_flops(const tl_model *model);
 
+/* Those of them that the vision tower made. */
+uint64_t tl_model_tower_flops(const tl_model *model);
+
 /* Rows of the unembedding, `out` [n_ids, d_model]. TL_ERR_ARGUMENT when there is no such
  * token. */
 tl_status tl_model_unembedding(const tl_model *model, const int32_t *ids, size_t n_ids,

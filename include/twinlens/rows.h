@@ -41,9 +41,11 @@ typedef enum tl_row_kind {
     TL_ROW_ALIGNMENT,
     TL_ROW_CELL,
     TL_ROW_PATCHED,
-    TL_ROW_ITERATION
+    TL_ROW_ITERATION,
+    TL_ROW_WORK,
+    TL_ROW_MEMORY
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_ITERATION + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_MEMORY + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -267,6 +269,22 @@ typedef struct tl_study_iteration {
     size_t row; /* in the dataset */
     const char *times;
 } tl_study_iteration;
+
+/* ---- what it took ------------------------------------------------------------- */
+
+/* What the units of a stage that are in the store took: floating-point operations of
+ * products with weights (tl_model_product_flops), without the vision tower. */
+typedef struct tl_study_work {
+    const char *stage;
+    int64_t product_flops;
+} tl_study_work;
+
+/* Bytes beside the weights: "planned", the least that the study can do with; "limit", what
+ * it was allowed; "peak", the most that it has held at a time, in any of its runs. */
+typedef struct tl_study_memory {
+    const char *what;
+    int64_t bytes;
+} tl_study_memory;
 
 TL_END_DECLS
 

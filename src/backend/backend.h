@@ -186,6 +186,18 @@ static inline void tl_backend_count_layer(tl_backend *self, const tl_linear *lay
     tl_backend_count(self, rows, layer->weight.dims[1], layer->weight.dims[0]);
 }
 
+/* With the neurons of each row. */
+static inline void tl_backend_count_neurons(tl_backend *self, const tl_gated_mlp *mlp,
+                                            size_t n_groups,
+                                            const tl_neuron_group *groups)
+{
+    size_t n = 0;
+    for (size_t g = 0; g < n_groups; g++)
+        for (size_t r = 0; r < groups[g].n_rows; r++)
+            n += groups[g].rows[r].n;
+    tl_backend_count(self, n, 3, mlp->down->weight.dims[0]);
+}
+
 /* Plain C with double sums: the definition. */
 tl_status tl_backend_create_ref(tl_backend **out, tl_error *err);
 

@@ -144,8 +144,8 @@ static tl_status neurons(tl_backend *self, const tl_gated_mlp *mlp, size_t n_gro
                          const tl_neuron_group *groups, const float *x, float *y,
                          tl_error *err)
 {
-    (void)self;
     const tl_status status = tl_gated_mlp_check(mlp, err);
+    tl_backend_count_neurons(self, mlp, n_groups, groups);
     if (status == TL_OK)
         tl_neurons_add(mlp, n_groups, groups, x, y);
     return status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * alloc_test.h - what tests ask of the allocator: a request that fails, how many blocks
- * there are, and how much memory they have taken. Not for the library itself.
+ * there are, and how much memory they have taken, which a study reports as well.
  *
  *     for (long long n = 0, hit = 1; hit; n++) {
  *         tl_alloc_fail_at(n);

@@ -36,10 +36,11 @@ static double mean_of_layer(const double *values, size_t n, size_t n_layers,
     return sum / (double)n;
 }
 
-static tl_status print_json(const double *matched, const double *other,
-                            const tl_row_pairs *pairs, size_t n_layers, FILE *out,
+static tl_status print_json(const tl_model *model, const double *matched,
+                            const double *other, const tl_row_pairs *pairs, FILE *out,
                             tl_error *err)
 {
+    const size_t n_layers = tl_model_dims(model)->n_layers;
     const size_t n = pairs->n;
     json_t *layers = json_array(), *others = json_array();
     for (size_t l = 0; l < n_layers; l++) {
@@ -51,7 +52,7 @@ static tl_status print_json(const double *matched, const double *other,
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)n, "left_out",
                             tl_json_pairing(pairs->counts), "layers", layers,
                             "other_pairs", others);
-    return tl_json_print(all, out, err);
+    return tl_json_print_work(all, model, out, err);
 }
 
 static tl_status align(tl_session *s, const void *options_given, FILE *out,
@@ -91,7 +92,7 @@ static tl_status align(tl_session *s, const void *options_given, FILE *out,
         return status;
     const double *matched = values + first, *other = values + first + count;
     if (o->json)
-        return print_json(matched, other, &rows, n_layers, out, err);
+        return print_json(s->model, matched, other, &rows, out, err);
     fprintf(out, "layer\tsimilarity\tother_pairs\tpairs\n");
     for (size_t l = 0; l < n_layers; l++) {
         const double numbers[] = {mean_of_layer(matched, n, n_layers, l),

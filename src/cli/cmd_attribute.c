@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/json_result.h"
 #include "study/fingerprint.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
@@ -16,7 +17,7 @@ typedef struct options {
     tl_settings settings;
     tl_selection selection;
     const char *out;
-    bool raw_sign;
+    bool raw_sign, json;
 } options;
 
 /* With what they were made from, and every setting that they depend on. */
@@ -56,7 +57,7 @@ static tl_status write_scores(tl_session *s, const options *o, const tl_scores *
                                OWN + n_keys, err);
 }
 
-static tl_status attribute(tl_session *s, const options *o, tl_error *err)
+static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error *err)
 {
     tl_pair *pairs = NULL;
     size_t n = 0;
@@ -82,7 +83,12 @@ static tl_status attribute(tl_session *s, const options *o, tl_error *err)
     if (status != TL_OK)
         return status;
 
-    return write_scores(s, o, &scores, &made_from, n, err);
+    status = write_scores(s, o, &scores, &made_from, n, err);
+    if (status != TL_OK || !o->json)
+        return status;
+    return tl_json_print_work(
+        json_pack("{s:s, s:I}", "scores", o->out, "prompts", (json_int_t)n), s->model,
+        out, err);
 }
 
 static const tl_taken settings[] = {TL_TAKEN_MODEL,
@@ -106,11 +112,11 @@ static const tl_option own[] = {TL_OPTIONS_SELECTION(options),
                                              .offset = offsetof(options, raw_sign),
                                              .help = "no absolute value anywhere"},
                                  .is_flag = true},
+                                TL_OPTION_JSON(options, "what it took, as JSON"),
                                 TL_OPTIONS_END};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
-    (void)out;
     options o;
     tl_status status =
         tl_options_read(&tl_command_attribute, argc, argv, &o, sizeof o, err);
@@ -121,7 +127,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         status = tl_session_open(&o.settings, &s, err);
     if (status != TL_OK)
         return status;
-    status = attribute(&s, &o, err);
+    status = attribute(&s, &o, out, err);
     tl_session_close(&s);
     return status;
 }

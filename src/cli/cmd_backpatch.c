@@ -340,7 +340,8 @@ static json_t *search_json(const experiment *x)
                      x->work, "all_layer_runs", s->plan.full);
 }
 
-static tl_status print_json(const experiment *x, FILE *out, tl_error *err)
+static tl_status print_json(const tl_model *model, const experiment *x, FILE *out,
+                            tl_error *err)
 {
     json_t *cells = json_array();
     for (size_t c = 0; c < x->n_cells; c++) {
@@ -361,7 +362,7 @@ static tl_status print_json(const experiment *x, FILE *out, tl_error *err)
                             outcomes_json(x, x->clean, clean), "cells", cells);
     if (x->is_search)
         json_object_set_new(all, "search", search_json(x));
-    return tl_json_print(all, out, err);
+    return tl_json_print_work(all, model, out, err);
 }
 
 /* Of the prompts whose answer changed: how many became right, how many wrong. */
@@ -431,7 +432,7 @@ static tl_status backpatch(tl_session *s, const void *options_given, FILE *out,
     if (status != TL_OK)
         return status;
     if (o->json)
-        return print_json(&x, out, err);
+        return print_json(s->model, &x, out, err);
     if (!x.has_labels)
         return tl_fail(err, TL_ERR_DATA,
                        "%s: accuracy is that among labels, and not all prompts have "

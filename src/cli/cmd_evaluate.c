@@ -56,7 +56,8 @@ static double chosen(const tl_faithfulness *f, int faith)
     return faith == TL_FAITH_MEAN_RATIO ? f->mean_of_ratios : f->ratio_of_means;
 }
 
-static tl_status print_json(const curve *c, int faith, FILE *out, tl_error *err)
+static tl_status print_json(const tl_model *model, const curve *c, int faith, FILE *out,
+                            tl_error *err)
 {
     json_t *list = json_array();
     bool whole = list != NULL;
@@ -79,14 +80,11 @@ static tl_status print_json(const curve *c, int faith, FILE *out, tl_error *err)
         whole = json_array_append_new(list, one) == 0 && whole;
     }
     json_t *all = json_pack("{s:o}", "fractions", list);
-    if (all != NULL && whole) {
-        json_dumpf(all, out, JSON_COMPACT);
-        fputc('\n', out);
+    if (!whole) {
+        json_decref(all);
+        all = NULL;
     }
-    json_decref(all);
-    return all != NULL && whole
-               ? TL_OK
-               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    return tl_json_print_work(all, model, out, err);
 }
 
 static void print_table(const curve *c, int faith, FILE *out)
@@ -158,7 +156,7 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     c.circuits = circuits;
     c.results = results;
     if (o->json)
-        return print_json(&c, o->settings.faith, out, err);
+        return print_json(s->model, &c, o->settings.faith, out, err);
     print_table(&c, o->settings.faith, out);
     return TL_OK;
 }

@@ -170,8 +170,8 @@ static json_t *comparison_json(const comparison *v)
         tl_json_number(v->ceiling), "normalised", tl_json_number(v->normalised));
 }
 
-static tl_status print_json(const host hosts[TL_MODALITY_COUNT], const options *o,
-                            FILE *out, tl_error *err)
+static tl_status print_json(const tl_model *model, const host hosts[TL_MODALITY_COUNT],
+                            const options *o, FILE *out, tl_error *err)
 {
     json_t *runs = json_array(), *segments = json_object();
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
@@ -187,7 +187,7 @@ static tl_status print_json(const host hosts[TL_MODALITY_COUNT], const options *
                                       comparison_json(&image)));
     }
     json_t *all = json_pack("{s:o, s:o}", "runs", runs, "segments", segments);
-    return tl_json_print(all, out, err);
+    return tl_json_print_work(all, model, out, err);
 }
 
 static void print_table(const host hosts[TL_MODALITY_COUNT], const options *o,
@@ -219,7 +219,7 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = run_host(s, o, &both, (tl_modality)m, &hosts[m], err);
     if (status == TL_OK && o->json)
-        status = print_json(hosts, o, out, err);
+        status = print_json(s->model, hosts, o, out, err);
     else if (status == TL_OK)
         print_table(hosts, o, out);
     return status;

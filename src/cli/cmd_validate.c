@@ -276,9 +276,10 @@ static json_t *observations_json(const result *r)
     return list;
 }
 
-static tl_status print(const result *r, size_t n_layers, bool as_json, tl_arena *arena,
-                       FILE *out, tl_error *err)
+static tl_status print(const tl_model *model, const result *r, bool as_json,
+                       tl_arena *arena, FILE *out, tl_error *err)
 {
+    const size_t n_layers = tl_model_dims(model)->n_layers;
     if (!as_json) {
         fprintf(out, "method\tig_rule\tig_steps\tkind\tlayer\tn\tpearson\tspearman\n");
         const tl_status status = write_rows(r, n_layers, arena, out, NULL, err);
@@ -301,14 +302,10 @@ static tl_status print(const result *r, size_t n_layers, bool as_json, tl_arena 
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "prompts", (json_int_t)r->n_prompts,
                             "correlations", rows, "completeness", gaps, "components",
                             observations_json(r));
-    if (status == TL_OK && all != NULL) {
-        json_dumpf(all, out, JSON_COMPACT);
-        fputc('\n', out);
-    }
+    if (status == TL_OK)
+        return tl_json_print_work(all, model, out, err);
     json_decref(all);
-    return status != TL_OK || all != NULL
-               ? status
-               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    return status;
 }
 
 static tl_status validate(tl_session *s, const void *options_given, FILE *out,
@@ -344,8 +341,7 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     }
     tl_validator_destroy(validator);
     if (status == TL_OK)
-        status =
-            print(&r, tl_model_dims(s->model)->n_layers, o->json, s->arena, out, err);
+        status = print(s->model, &r, o->json, s->arena, out, err);
     tl_arena_destroy(arena);
     return status;
 }

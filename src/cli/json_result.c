@@ -35,3 +35,15 @@ tl_status tl_json_print(json_t *result, FILE *out, tl_error *err)
     json_decref(result);
     return TL_OK;
 }
+
+tl_status tl_json_print_work(json_t *result, const tl_model *model, FILE *out,
+                             tl_error *err)
+{
+    const uint64_t flops = tl_model_product_flops(model);
+    if (result != NULL && json_object_set_new(result, "product_flops",
+                                              json_integer((json_int_t)flops)) != 0) {
+        json_decref(result);
+        result = NULL;
+    }
+    return tl_json_print(result, out, err);
+}

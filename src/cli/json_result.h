@@ -21,4 +21,8 @@ json_t *tl_json_pairing(const size_t counts[TL_PAIRING_COUNT]);
 /* Prints it as one line and gives it back; TL_ERR_NO_MEMORY when it is NULL. */
 tl_status tl_json_print(json_t *result, FILE *out, tl_error *err);
 
+/* The same, with "product_flops": tl_model_product_flops() of all that it took. */
+tl_status tl_json_print_work(json_t *result, const tl_model *model, FILE *out,
+                             tl_error *err);
+
 #endif

@@ -61,6 +61,20 @@ static tl_status read_modality(const tl_study_db *db, const char *folder,
     return status;
 }
 
+static tl_status read_cost(const tl_study_db *db, tl_arena *arena, tl_findings *f,
+                           tl_error *err)
+{
+    tl_rows work = {0}, memory = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_WORK, NULL, 0, arena, &work, err);
+    if (status == TL_OK)
+        status = tl_study_db_get(db, TL_ROW_MEMORY, NULL, 0, arena, &memory, err);
+    f->work = work.rows;
+    f->n_work = work.n;
+    f->memory = memory.rows;
+    f->n_memory = memory.n;
+    return status;
+}
+
 static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f,
                           tl_error *err)
 {
@@ -70,6 +84,8 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
     f->n_keys = keys.n;
     if (status == TL_OK && f->n_keys == 0)
         status = tl_fail(err, TL_ERR_NOT_FOUND, "the study there has not begun");
+    if (status == TL_OK)
+        status = read_cost(db, arena, f, err);
     if (status == TL_OK)
         status = tl_study_db_has_stage(db, "all", &f->finished, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)

@@ -178,10 +178,19 @@ const tl_dims *tl_model_dims(const tl_model *model)
     return &model->spec.dims;
 }
 
+static uint64_t multiply_adds(const tl_model *model)
+{
+    return atomic_load_explicit(&model->backend->multiply_adds, memory_order_relaxed);
+}
+
 uint64_t tl_model_product_flops(const tl_model *model)
 {
-    return 2 *
-           atomic_load_explicit(&model->backend->multiply_adds, memory_order_relaxed);
+    return 2 * multiply_adds(model);
+}
+
+uint64_t tl_model_tower_flops(const tl_model *model)
+{
+    return 2 * atomic_load_explicit(&model->tower_multiply_adds, memory_order_relaxed);
 }
 
 tl_status tl_model_begin(tl_model *model, tl_error *err)
@@ -251,9 +260,12 @@ static tl_status image_features(tl_model *model, const tl_pixels *pixels,
     *features = tl_feature_cache_find(&model->features, key, count);
     if (*features != NULL)
         return TL_OK;
+    const uint64_t before = multiply_adds(model);
     const tl_status status =
         tl_vision_features(model->backend, &model->spec.vision, model->weights.vision,
                            pixels, arena, &made, count, err);
+    atomic_fetch_add_explicit(&model->tower_multiply_adds,
+                              multiply_adds(model) - before, memory_order_relaxed);
     if (status != TL_OK)
         return status;
     tl_feature_cache_add(&model->features, key, made, *count, model->spec.dims.d_model);

@@ -18,7 +18,8 @@ struct tl_model {
     tl_backend *backend;
     tl_arena *arena; /* norm weights, biases, tables */
     tl_feature_cache features;
-    atomic_bool in_use; /* somebody computes with the backend */
+    _Atomic(uint64_t) tower_multiply_adds; /* of the backend's */
+    atomic_bool in_use;                    /* somebody computes with the backend */
 };
 
 /* The backend's scratch serves one computation at a time. `begin` refuses a second one,

@@ -121,7 +121,8 @@ static tl_status export_tables(const char *run, const char *folder, tl_arena *ar
     if (status == TL_OK)
         status = tl_file_make_folder(folder, err);
     for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK; k++)
-        if (k != TL_ROW_FILE && k != TL_ROW_STAGE) /* which are no findings */
+        if (k != TL_ROW_FILE && k != TL_ROW_STAGE && k != TL_ROW_WORK &&
+            k != TL_ROW_MEMORY) /* which are no findings */
             status = export_table(db, (tl_row_kind)k, folder, arena, err);
     tl_study_db_close(db);
     return status;

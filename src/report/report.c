@@ -167,6 +167,26 @@ static void write_manifest(const tl_findings *f, FILE *page)
     fputs("</dl></details>\n", page);
 }
 
+/* What each stage took. */
+static void write_work(const tl_findings *f, FILE *page)
+{
+    double sum = 0.0;
+    if (f->n_work == 0)
+        return;
+    fputs("<details><summary>What it took</summary>\n<p>Billions of floating-point "
+          "operations in products with the decoder's weights, two for each "
+          "multiplication and addition. A run that was interrupted is in it as far as "
+          "it was kept.</p>\n<dl>\n",
+          page);
+    for (size_t i = 0; i < f->n_work; i++) {
+        sum += (double)f->work[i].product_flops;
+        fputs("<dt>", page);
+        tl_xml_text(page, f->work[i].stage);
+        fprintf(page, "</dt><dd>%.4g</dd>\n", (double)f->work[i].product_flops / 1e9);
+    }
+    fprintf(page, "<dt>all</dt><dd>%.4g</dd>\n</dl></details>\n", sum / 1e9);
+}
+
 /* What is not there, and why. */
 static void write_missing(const tl_findings *f, FILE *page)
 {
@@ -208,6 +228,7 @@ static tl_status write_study(const tl_findings *f, size_t index, FILE *page,
     write_missing(f, page);
     write_numbers(f, page);
     write_manifest(f, page);
+    write_work(f, page);
     tl_status status = TL_OK;
     for (size_t i = 0; i < sizeof figures / sizeof *figures && status == TL_OK; i++)
         status = figures[i](f, prefix, page, err);

@@ -184,6 +184,24 @@ static json_t *backpatch_json(const tl_findings *f)
         interval(&b->no_worse), "iterations", iterations, "cells", cells);
 }
 
+/* Of each stage, and of all. */
+static void add_work(const tl_findings *f, json_t *root)
+{
+    json_t *stages = json_object(), *memory = json_object();
+    int64_t sum = 0;
+    for (size_t i = 0; i < f->n_work; i++) {
+        sum += f->work[i].product_flops;
+        json_object_set_new(stages, f->work[i].stage,
+                            json_integer(f->work[i].product_flops));
+    }
+    for (size_t i = 0; i < f->n_memory; i++)
+        json_object_set_new(memory, f->memory[i].what,
+                            json_integer(f->memory[i].bytes));
+    json_object_set_new(root, "product_flops", json_integer(sum));
+    json_object_set_new(root, "stage_product_flops", stages);
+    json_object_set_new(root, "memory_bytes", memory);
+}
+
 static json_t *study_json(const tl_findings *f)
 {
     json_t *root = json_object(), *parts = json_object();
@@ -198,6 +216,7 @@ static json_t *study_json(const tl_findings *f)
     json_object_set_new(root, "interchange", swaps_json(f));
     json_object_set_new(root, "alignment", layers_json(f));
     json_object_set_new(root, "backpatch", backpatch_json(f));
+    add_work(f, root);
     json_object_set_new(root, "finished", json_boolean(f->finished));
     return root;
 }

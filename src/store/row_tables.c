@@ -73,6 +73,16 @@ static const tl_column stage[] = {
     {COLUMN(stage, name)},
 };
 
+static const tl_column work[] = {
+    {COLUMN(work, stage)},
+    {COLUMN(work, product_flops)},
+};
+
+static const tl_column memory[] = {
+    {COLUMN(memory, what)},
+    {COLUMN(memory, bytes)},
+};
+
 static const tl_column pair[] = {
     {COLUMN(pair, modality), WORDS(modalities)},
     {COLUMN(pair, part), WORDS(parts)},
@@ -251,6 +261,8 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_KEY] = TABLE("manifest", key, 1),
     [TL_ROW_FILE] = TABLE("file", file, 1),
     [TL_ROW_STAGE] = TABLE("stage", stage, 1),
+    [TL_ROW_WORK] = TABLE("work", work, 1),
+    [TL_ROW_MEMORY] = TABLE("memory", memory, 1),
     [TL_ROW_PROMPT] = TABLE("prompt", prompt, 1),
     [TL_ROW_PAIR] = TABLE("pair", pair, 3),
     [TL_ROW_TOKEN] = TABLE("token", token, 2),

@@ -25,8 +25,8 @@
 
 enum {
     APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
-    VERSION = 4,
-    OLDEST = 3, /* without cells that were not run */
+    VERSION = 5,
+    OLDEST = 3, /* without cells that were not run; 4: without work and memory */
 };
 
 /* ---- the folder -------------------------------------------------------------- */
@@ -122,10 +122,17 @@ static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_err
     return TL_OK;
 }
 
+static bool is_of_version_5(size_t kind)
+{
+    return kind == TL_ROW_WORK || kind == TL_ROW_MEMORY;
+}
+
 /* Every table must be one: a view in its place could be anything. */
 static tl_status check_tables(const tl_study_db *db, tl_error *err)
 {
     for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
+        if (db->is_old && is_of_version_5(k))
+            continue;
         const char *name = tl_row_table_get((tl_row_kind)k)->name;
         char text[120];
         int64_t n = 0;
@@ -144,7 +151,7 @@ static tl_status check_tables(const tl_study_db *db, tl_error *err)
 }
 
 /* Tells whose database it is; *fresh: nobody's yet. */
-static tl_status check_schema(const tl_study_db *db, bool *fresh, tl_error *err)
+static tl_status check_schema(tl_study_db *db, bool *fresh, tl_error *err)
 {
     int64_t application = 0, version = 0, tables = 0;
     tl_status status =
@@ -165,10 +172,12 @@ static tl_status check_schema(const tl_study_db *db, bool *fresh, tl_error *err)
                        "%s: its layout has version %" PRId64
                        ", this program reads versions %d to %d and writes the last",
                        db->sql.path, version, OLDEST, VERSION);
+    db->is_old = !*fresh && version < VERSION;
     return *fresh ? TL_OK : check_tables(db, err);
 }
 
-static tl_status make_schema(const tl_study_db *db, tl_error *err)
+/* Makes the tables that are not there, all of a new file. */
+static tl_status make_schema(tl_study_db *db, tl_error *err)
 {
     char versions[80];
     snprintf(versions, sizeof versions,
@@ -178,10 +187,13 @@ static tl_status make_schema(const tl_study_db *db, tl_error *err)
     if (status != TL_OK)
         return status;
     for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK; k++)
-        status = tl_row_sql_create(&db->sql, tl_row_table_get((tl_row_kind)k), err);
+        if (!db->is_old || is_of_version_5(k))
+            status = tl_row_sql_create(&db->sql, tl_row_table_get((tl_row_kind)k), err);
     if (status == TL_OK)
         status = tl_sql_run(&db->sql, versions, err);
-    return tl_sql_end(&db->sql, status, err);
+    status = tl_sql_end(&db->sql, status, err);
+    db->is_old = db->is_old && status != TL_OK;
+    return status;
 }
 
 static tl_status open_writable(tl_study_db *db, const char *folder, tl_error *err)
@@ -201,7 +213,7 @@ static tl_status open_writable(tl_study_db *db, const char *folder, tl_error *er
         status = tl_sql_run(&db->sql, "pragma journal_mode = wal", err);
     if (status == TL_OK)
         status = tl_sql_run(&db->sql, "pragma synchronous = full", err);
-    if (status == TL_OK && fresh)
+    if (status == TL_OK && (fresh || db->is_old))
         status = make_schema(db, err);
     return status;
 }
@@ -255,8 +267,8 @@ static tl_status open_copy(tl_study_db *db, tl_error *err)
 {
     db->is_copy = true;
     const tl_status status = connect_to(
-        db, "copy",
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, err);
+        db, "copy", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY,
+        err);
     return status == TL_OK ? make_schema(db, err) : status;
 }
 
@@ -419,6 +431,10 @@ tl_status tl_study_db_put(tl_study_db *db, const tl_rows *units, size_t n,
 tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *like,
                           size_t n_like, tl_arena *arena, tl_rows *out, tl_error *err)
 {
+    if (db->is_old && is_of_version_5(kind)) {
+        *out = (tl_rows){.kind = kind};
+        return TL_OK;
+    }
     return tl_row_sql_get(&db->sql, kind, like, n_like, arena, out, err);
 }
 

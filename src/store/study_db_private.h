@@ -12,6 +12,7 @@ struct tl_study_db {
     tl_study_lock lock; /* held by a writer */
     bool is_copy;       /* no file, TL_STUDY_COPY */
     tl_arena *arena;    /* the path */
+    bool is_old;        /* without the tables of version 5; then it is only read */
 };
 
 #endif

@@ -91,9 +91,67 @@ void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modalit
 
 /* ---- the loop ---------------------------------------------------------------- */
 
+/* Products of the decoder. The tower is not counted with a stage: how often it runs depends
+ * on the features that there is room for. */
+static uint64_t count_products(const tl_study *study)
+{
+    return tl_model_product_flops(study->session.model) -
+           tl_model_tower_flops(study->session.model);
+}
+
+int64_t tl_stage_work(const tl_study *study, const tl_rows *rows, size_t n)
+{
+    int64_t sum = study->work.product_flops;
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].kind == TL_ROW_WORK)
+            sum += ((const tl_study_work *)rows[i].rows)->product_flops;
+    return sum;
+}
+
+void tl_stage_skip_work(tl_study *study)
+{
+    study->counted = count_products(study);
+}
+
+/* What an earlier run has taken for the units that are in the store. */
+static tl_status begin_work(tl_study *study, const char *name, tl_error *err)
+{
+    bool found = false;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", name);
+    study->work = study->more_work = (tl_study_work){.stage = name};
+    study->counted = count_products(study);
+    const tl_status status =
+        tl_study_db_find(study->db, TL_ROW_WORK, &study->work, arena, &found, err);
+    study->work.stage = name;
+    tl_arena_destroy(arena);
+    return status;
+}
+
+/* Adds to rows what they took. */
+static void add_work(tl_study *study, tl_stage_rows *rows)
+{
+    const uint64_t now = count_products(study);
+    study->more_work.product_flops = (int64_t)(now - study->counted);
+    study->counted = now;
+    if (study->more_work.product_flops > 0)
+        tl_stage_put(rows, TL_ROW_WORK, &study->more_work, 1);
+}
+
+/* With the rows the work so far; alone it waits for the next ones. */
 static tl_status put(tl_study *study, const tl_rows *rows, size_t n, tl_error *err)
 {
-    return n > 0 ? tl_study_db_put(study->db, rows, n, err) : TL_OK;
+    tl_stage_rows all = {.n = 0};
+    study->work.product_flops = tl_stage_work(study, rows, n);
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].kind != TL_ROW_WORK)
+            all.kinds[all.n++] = rows[i];
+    if (all.n == 0)
+        return TL_OK;
+    if (study->work.product_flops > 0)
+        tl_stage_put(&all, TL_ROW_WORK, &study->work, 1);
+    return tl_study_db_put(study->db, all.kinds, all.n, err);
 }
 
 /* Units of one rank. */
@@ -124,6 +182,7 @@ static tl_status run_round(const tl_stage *stage, tl_stage_run *run, size_t *nex
         s = share_from(run, s.first + s.n, end);
     if (s.n > 0)
         own = stage->run(run, s.first, s.n, &found, err);
+    add_work(run->study, &found);
     s = (share){*next, 0};
     for (size_t r = 0; r < tl_team_size(team) && s.first + s.n < end; r++) {
         const tl_rows *rows = NULL;
@@ -160,15 +219,7 @@ static tl_status run_units(const tl_stage *stage, tl_stage_run *run, tl_error *e
     return status;
 }
 
-/* What it took, for those who want to know what a study costs elsewhere. */
-static void log_products(const tl_study *study, const char *name, uint64_t before)
-{
-    const uint64_t flops = tl_model_product_flops(study->session.model) - before;
-    if (flops > 0)
-        tl_log(TL_LOG_INFO, "%s: %.4g GFLOP in products", name, (double)flops / 1e9);
-}
-
-/* The rows of the whole stage, and that it is over. */
+/* The rows of the whole stage, its work, and that it is over. */
 static tl_status end_stage(const tl_stage *stage, tl_stage_run *run, const char *name,
                            tl_error *err)
 {
@@ -179,11 +230,17 @@ static tl_status end_stage(const tl_stage *stage, tl_stage_run *run, const char 
     tl_status status = TL_OK;
     if (stage->end != NULL && run->n_units > 0)
         status = stage->end(run, &found, err);
+    add_work(run->study, &found);
     tl_stage_put(&found, TL_ROW_STAGE, &over, 1);
     const tl_team *team = run->study->team;
     status = tl_team_rows(team, 0, team->rank == 0 ? status : TL_OK, found.kinds,
                           found.n, run->arena, &rows, &n, err);
-    return status == TL_OK ? put(run->study, rows, n, err) : status;
+    if (status == TL_OK)
+        status = put(run->study, rows, n, err);
+    if (status == TL_OK && run->study->work.product_flops > 0)
+        tl_log(TL_LOG_INFO, "%s: %.4g GFLOP in products", name,
+               (double)run->study->work.product_flops / 1e9);
+    return status;
 }
 
 static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality modality,
@@ -192,14 +249,17 @@ static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality m
     tl_stage_run run = {
         .study = study, .modality = modality, .arena = tl_arena_create()};
     tl_stage_rows rows = {0};
-    const uint64_t products = tl_model_product_flops(study->session.model);
     tl_status status = run.arena != NULL
-                           ? stage->begin(&run, &rows, err)
+                           ? begin_work(study, name, err)
                            : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", name);
+    if (status == TL_OK)
+        status = stage->begin(&run, &rows, err);
     if (status == TL_OK)
         status = put(study, rows.kinds, rows.n, err);
     if (status == TL_OK) /* of what is in files, rank 0 alone knows */
         status = tl_team_number(study->team, &run.n_done, err);
+    if (run.n_done == 0)
+        study->work.product_flops = 0; /* all units are done again */
     if (status == TL_OK)
         tl_stage_resize(study, stage, modality, run.n_units);
     if (status == TL_OK && run.n_units > 0)
@@ -208,8 +268,6 @@ static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality m
         status = end_stage(stage, &run, name, err);
     if (status == TL_OK && run.n_units > 0 && stage->guess != NULL)
         tl_progress_end(study->progress, study->progress_of[place_of(stage)][modality]);
-    if (status == TL_OK && stage->guess != NULL)
-        log_products(study, name, products);
     if (stage->release != NULL && run.state != NULL)
         stage->release(&run);
     tl_arena_destroy(run.arena);

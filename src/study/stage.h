@@ -26,7 +26,7 @@
 
 /* Rows of one transaction. */
 typedef struct tl_stage_rows {
-    tl_rows kinds[4];
+    tl_rows kinds[6];
     size_t n;
 } tl_stage_rows;
 
@@ -38,8 +38,8 @@ typedef struct tl_stage_run {
     size_t n_units;
     size_t n_done;     /* by an earlier run: the first units */
     size_t n_together; /* units that one call may do; 0: one */
-    size_t n_block;    /* no call does units of two blocks of so many; 0: there are none */
-    void *state;       /* what the units share, in `arena` */
+    size_t n_block; /* no call does units of two blocks of so many; 0: there are none */
+    void *state;    /* what the units share, in `arena` */
 } tl_stage_run;
 
 typedef enum tl_stage_of {
@@ -133,6 +133,13 @@ void tl_stages_announce(tl_study *study);
 /* A better guess of how many units a stage has. */
 void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modality,
                      size_t n_units);
+
+/* What the stage under way has taken for rows that were put, by this run and those before,
+ * and for these, which are to be put next. */
+int64_t tl_stage_work(const tl_study *study, const tl_rows *rows, size_t n);
+
+/* Leaves out what the stage has taken since its last rows. */
+void tl_stage_skip_work(tl_study *study);
 
 /* Runs what is left of the study. */
 tl_status tl_stages_run(tl_study *study, tl_error *err);

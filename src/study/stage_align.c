@@ -108,6 +108,7 @@ static tl_status measure_pair(tl_stage_run *run, size_t i, tl_stage_rows *rows,
         status = get_pair(run, next, true, &made[1], &other, err);
     if (status == TL_OK)
         status = tl_alignment_measure(a->alignment, i, pair, next, other, &out, err);
+    tl_stage_skip_work(run->study); /* states that are not kept here, again */
     for (size_t l = 0; l < n_layers && status == TL_OK; l++)
         layers[l] = (tl_study_alignment){.pair = i,
                                          .layer = l,

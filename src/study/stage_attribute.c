@@ -36,19 +36,22 @@ typedef struct attribute_stage {
 
 /* ---- the sums under way ------------------------------------------------------ */
 
+/* With the products that they took. */
 static tl_status write_sums(const char *path, const tl_attribution_state *state,
-                            tl_error *err)
+                            int64_t work, tl_error *err)
 {
+    enum { COUNTS = 2 };
     const uint64_t n_pairs = state->n_pairs;
-    tl_named_tensor tensors[TL_ATTRIBUTION_SUMS + 1] = {
-        {"pairs", {.dtype = TL_I64, .n_dims = 1, .dims = {1}, .data = &n_pairs}}};
+    tl_named_tensor tensors[TL_ATTRIBUTION_SUMS + COUNTS] = {
+        {"pairs", {.dtype = TL_I64, .n_dims = 1, .dims = {1}, .data = &n_pairs}},
+        {"product_flops", {.dtype = TL_I64, .n_dims = 1, .dims = {1}, .data = &work}}};
     for (size_t i = 0; i < state->n_sums; i++)
-        tensors[1 + i] = (tl_named_tensor){state->sums[i].name,
-                                           {.dtype = TL_F64,
-                                            .n_dims = 1,
-                                            .dims = {state->sums[i].n},
-                                            .data = state->sums[i].values}};
-    return tl_safetensors_write(path, tensors, 1 + state->n_sums, NULL, 0, err);
+        tensors[COUNTS + i] = (tl_named_tensor){state->sums[i].name,
+                                                {.dtype = TL_F64,
+                                                 .n_dims = 1,
+                                                 .dims = {state->sums[i].n},
+                                                 .data = state->sums[i].values}};
+    return tl_safetensors_write(path, tensors, COUNTS + state->n_sums, NULL, 0, err);
 }
 
 static bool is_vector(const tl_tensor *tensor, tl_dtype dtype, size_t count)
@@ -59,7 +62,7 @@ static bool is_vector(const tl_tensor *tensor, tl_dtype dtype, size_t count)
 
 /* Puts back what write_sums wrote, if it is there. */
 static tl_status read_sums(const char *path, tl_attribution *attribution,
-                           size_t n_pairs, tl_error *err)
+                           size_t n_pairs, int64_t *work, tl_error *err)
 {
     if (!tl_file_exists(path))
         return TL_OK;
@@ -69,7 +72,8 @@ static tl_status read_sums(const char *path, tl_attribution *attribution,
         return status;
     const tl_attribution_state state = tl_attribution_get_state(attribution);
     const tl_tensor *sums[TL_ATTRIBUTION_SUMS];
-    const tl_tensor *pairs = tl_safetensors_find(file, "pairs");
+    const tl_tensor *pairs = tl_safetensors_find(file, "pairs"),
+                    *flops = tl_safetensors_find(file, "product_flops");
     uint64_t done = 0;
     bool whole = is_vector(pairs, TL_I64, 1);
     for (size_t i = 0; i < state.n_sums; i++) {
@@ -94,6 +98,8 @@ static tl_status read_sums(const char *path, tl_attribution *attribution,
     for (size_t i = 0; i < state.n_sums; i++)
         memcpy(state.sums[i].values, sums[i]->data, state.sums[i].n * sizeof(double));
     tl_attribution_set_count(attribution, (size_t)done);
+    if (is_vector(flops, TL_I64, 1)) /* version 0.2.0 did not count them */
+        memcpy(work, flops->data, sizeof *work);
 done:
     tl_safetensors_close(file);
     return status;
@@ -153,7 +159,8 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     status =
         tl_attribution_create(study->session.model, n_pos, &options, &a->sums, err);
     if (status == TL_OK && study->team->rank == 0)
-        status = read_sums(a->partial, a->sums, a->pairs.n, err);
+        status =
+            read_sums(a->partial, a->sums, a->pairs.n, &study->work.product_flops, err);
     if (status != TL_OK)
         return status;
     run->n_units = a->pairs.n;
@@ -207,8 +214,6 @@ static tl_status carry_block(tl_stage_run *run, size_t from, size_t n, tl_error 
 static tl_status take_pairs(tl_stage_run *run, size_t from, size_t first, size_t n,
                             const tl_rows *rows, size_t n_rows, tl_error *err)
 {
-    (void)rows;
-    (void)n_rows;
     attribute_stage *a = run->state;
     tl_status status = from != 0 ? carry_block(run, from, n, err) : TL_OK;
     if (status != TL_OK || run->study->team->rank != 0)
@@ -217,7 +222,8 @@ static tl_status take_pairs(tl_stage_run *run, size_t from, size_t first, size_t
     if ((now - a->written) * checkpoint_share < a->cost && first + n < run->n_units)
         return TL_OK;
     const tl_attribution_state state = tl_attribution_get_state(a->sums);
-    status = write_sums(a->partial, &state, err);
+    status =
+        write_sums(a->partial, &state, tl_stage_work(run->study, rows, n_rows), err);
     a->written = seconds_now();
     a->cost = a->written - now;
     return status;

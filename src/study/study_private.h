@@ -31,6 +31,14 @@ typedef struct tl_study {
     size_t image_tokens;          /* of a prompt; 0: it has no image */
     size_t pixel_bytes;           /* of its image */
     size_t scratch;               /* bytes that the backend needs beside that */
+    size_t cache;                 /* bytes for converted weights */
+    size_t limit;                 /* bytes for all of it; 0: nobody knows */
+    size_t opened;                /* bytes that there were when the inputs were open */
+
+    /* Of the stage under way: what the rows that were put took, what those to be put took,
+     * and where the model's count of products was then. */
+    tl_study_work work, more_work;
+    uint64_t counted;
 
     /* The smallest faithful circuits, as soon as they are known; then their map. */
     tl_both_circuits circuits;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc_test.h"
 #include "base/file.h"
 #include "study/manifest.h"
 #include "model/memory_plan.h"
@@ -38,10 +39,14 @@ static tl_status open_session(tl_study *study, tl_error *err)
 {
     tl_settings settings = study->settings;
     const size_t n_here = study->team->n_here > 0 ? study->team->n_here : 1,
-                 all =
-                     settings.memory > 0 ? settings.memory : available_memory() / n_here;
+                 all = settings.memory > 0 ? settings.memory
+                                           : available_memory() / n_here;
     settings.cache = tl_study_cache_bytes(&settings, all);
     const tl_status status = tl_session_open(&settings, &study->session, err);
+    study->cache = settings.cache;
+    study->limit = all;
+    study->opened = tl_alloc_bytes();
+    tl_alloc_reset_peak();
     if (status != TL_OK || all == 0)
         return status;
     study->scratch = tl_memory_plan_products(study->session.model, settings.backend,
@@ -314,11 +319,13 @@ static tl_status copy_rows(tl_study *study, tl_arena *arena, tl_error *err)
     if (tl_team_size(team) == 1)
         return TL_OK;
     for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK && team->rank == 0; k++)
-        status = tl_study_db_get(study->db, (tl_row_kind)k, NULL, 0, arena, &all[k], err);
+        status =
+            tl_study_db_get(study->db, (tl_row_kind)k, NULL, 0, arena, &all[k], err);
     status =
         tl_team_rows(team, 0, status, all, TL_ROW_KIND_COUNT, arena, &units, &n, err);
-    return status == TL_OK && team->rank != 0 ? tl_study_db_put(study->db, units, n, err)
-                                              : status;
+    return status == TL_OK && team->rank != 0
+               ? tl_study_db_put(study->db, units, n, err)
+               : status;
 }
 
 /* That this is the study that this rank has been told of, and the bytes of model and dataset
@@ -335,9 +342,9 @@ static tl_status check_copy(tl_study *study, bool *finished, tl_error *err)
                        "%s: not here, although rank 0 has it; wanted a folder that all "
                        "machines share",
                        db);
-    tl_status status = tl_manifest_make(
-        &study->settings, &study->session, study->modalities, study->db,
-        study->progress, study->session.arena, &manifest, err);
+    tl_status status = tl_manifest_make(&study->settings, &study->session,
+                                        study->modalities, study->db, study->progress,
+                                        study->session.arena, &manifest, err);
     if (status == TL_OK)
         status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
                                    manifest.files, manifest.n_files, err);
@@ -372,8 +379,44 @@ static void log_tower(const tl_study *study)
     size_t n_runs = 0, n_images = 0;
     tl_model_count_images(study->session.model, &n_runs, &n_images);
     if (n_runs > 0)
-        tl_log(TL_LOG_INFO, "vision tower: %zu runs for %zu distinct images", n_runs,
-               n_images);
+        tl_log(TL_LOG_INFO,
+               "vision tower: %zu runs for %zu distinct images, %.4g GFLOP in products",
+               n_runs, n_images,
+               (double)tl_model_tower_flops(study->session.model) / 1e9);
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The most that this run and those before it have held, beside the plan. */
+static tl_status put_memory(const tl_study *study, tl_error *err)
+{
+    size_t least = 0;
+    bool found = false;
+    const size_t peak = tl_alloc_peak_bytes(), own = peak - study->opened;
+    tl_study_memory rows[] = {{"planned", 0}, {"limit", 0}, {"peak", 0}};
+    tl_arena *arena = tl_arena_create();
+    tl_status status = arena != NULL ? tl_study_least_bytes(study, &least, err)
+                                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    if (status == TL_OK)
+        status =
+            tl_study_db_find(study->db, TL_ROW_MEMORY, &rows[2], arena, &found, err);
+    if (status == TL_OK) {
+        const size_t taken = study->scratch + study->cache;
+        rows[0].bytes = (int64_t)(least + taken);
+        rows[1].bytes = (int64_t)study->limit;
+        rows[2].bytes = larger(rows[2].bytes, (int64_t)own);
+        tl_log(TL_LOG_INFO,
+               "memory beside the weights: %.1f MiB at most, planned %.1f MiB, "
+               "allowed %.1f MiB",
+               (double)own / (1 << 20), (double)rows[0].bytes / (1 << 20),
+               (double)rows[1].bytes / (1 << 20));
+        status = tl_study_db_put(study->db, &(tl_rows){TL_ROW_MEMORY, rows, 3}, 1, err);
+    }
+    tl_arena_destroy(arena);
+    return status;
 }
 
 static tl_status finish(tl_study *study, tl_error *err)
@@ -383,6 +426,8 @@ static tl_status finish(tl_study *study, tl_error *err)
     tl_stages_announce(study);
     if (status == TL_OK)
         status = tl_stages_run(study, err);
+    if (status == TL_OK)
+        status = put_memory(study, err);
     if (status == TL_OK)
         status = tl_study_db_put(study->db, &(tl_rows){TL_ROW_STAGE, &all, 1}, 1, err);
     if (status == TL_OK)

@@ -134,6 +134,18 @@ for option in "--method relp" "--ig-rule midpoint" "--ig-steps 3" "--head-reduce
     check "$option changes the scores" differ default other
 done
 
+# What is counted does not depend on the backend, threads or batches.
+flops()
+{
+    grep -oE '"product_flops": ?[0-9]+' "$1" | grep -oE '[0-9]+$'
+}
+for method in ig relp; do
+    run $method.json attribute --modality text --out other --method $method --json
+    run same attribute --modality text --out other --method $method --json --backend ref --threads 2 --memory 8M
+    check "$method says what it took" cmp $method.json same
+done
+check "relevance takes less" [ "$(flops relp.json)" -lt "$(flops ig.json)" ]
+
 # ---- validate ------------------------------------------------------------------------
 few=(--modality text --prompts 1 --sample 6 --ig-steps 1,2)
 run table validate "${few[@]}"
@@ -147,6 +159,7 @@ check "one way beside others, on the same sample" cmp <(grep '^ig	right' table) 
 run json validate "${few[@]}" --method relp,ig --ig-rule midpoint --json
 check "the same in JSON" grep -q '"method":"relp","ig_rule":null,"ig_steps":null' json
 check "in the order asked for" grep -q '"completeness":\[{"method":"relp"' json
+check "validate says what it took" [ "$(flops json)" -gt 0 ]
 
 # ---- evaluate ------------------------------------------------------------------------
 run /dev/null attribute --modality text --out text
@@ -174,6 +187,7 @@ check "--faith names the column" cmp <(cut -f4 mean | tail -n 1) <(cut -f6 mean 
 run json evaluate --modality text --scores text --fractions 0.1,0.2 --ids text-0,text-1 --json
 check "three logit differences for each prompt" \
     test "$(grep -oE '\[-?[0-9.e-]+,-?[0-9.e-]+,-?[0-9.e-]+\]' json | wc -l)" -eq 4
+check "evaluate says what it took" [ "$(flops json)" -gt 0 ]
 
 # ---- overlap and interchange ---------------------------------------------------------
 circuits=(--text-scores text --image-scores default)

@@ -27,7 +27,7 @@ fi
 
 # All numbers of a study: its tables, and its files.
 content() {
-    for table in $(sqlite3 "$1/study.db" "select name from sqlite_schema where type = 'table' order by name"); do
+    for table in $(sqlite3 "$1/study.db" "select name from sqlite_schema where type = 'table' and name <> 'memory' order by name"); do
         echo "[$table]"
         sqlite3 "$1/study.db" "select * from \"$table\"" | LC_ALL=C sort
     done | sha256sum

@@ -112,6 +112,7 @@ static tl_status neurons(tl_backend *self, const tl_gated_mlp *mlp, size_t n_gro
                          const tl_neuron_group *groups, const float *x, float *y,
                          tl_error *err)
 {
+    tl_backend_count_neurons(self, mlp, n_groups, groups);
     return tl_cpu_neurons(threads(self), &((cpu *)self)->neurons, mlp, n_groups, groups,
                           x, y, err);
 }
