@@ -14,7 +14,9 @@ static tl_findings make(double text, double image, double gain)
     return (tl_findings){.backpatch = {.cells = cells,
                                        .n_cells = 1,
                                        .clean = {{.value = text}, {.value = image}},
-                                       .gain = {.value = gain}}};
+                                       .chosen_here = {.gain = {.value = gain}},
+                                       .chosen_elsewhere = {
+                                           .gain = {.value = gain / 2}}}};
 }
 
 static void gaps_are_closed_as_defined(void **state)
@@ -27,14 +29,16 @@ static void gaps_are_closed_as_defined(void **state)
                                    make(0.5, 0.6, 0.04),
                                    {.folder = "runs/y"}};
     tl_gap_closed g;
-    assert_int_equal(tl_findings_gap(studies, 5, &g, NULL), TL_OK);
+    assert_int_equal(tl_findings_gap(studies, 5, false, &g, NULL), TL_OK);
     assert_int_equal(g.n, 3);
     assert_close("mean", 0, g.mean, 0.25, 1e-12);
     assert_close("median", 0, g.median, 0.25, 1e-12);
     assert_close("published way", 0, g.published_way, (0.25 + 0.6) / 2, 1e-12);
     assert_close("pooled", 0, g.pooled, (0.1 + 0.06 - 0.02) / (0.4 + 0.1 + 0.2), 1e-12);
     assert_close("mean gain", 0, g.mean_gain, (0.1 + 0.06 - 0.02 + 0.04) / 4, 1e-12);
-    assert_int_equal(tl_findings_gap(studies + 4, 1, &g, NULL), TL_OK);
+    assert_int_equal(tl_findings_gap(studies, 5, true, &g, NULL), TL_OK);
+    assert_close("chosen elsewhere", 0, g.mean, 0.125, 1e-12);
+    assert_int_equal(tl_findings_gap(studies + 4, 1, true, &g, NULL), TL_OK);
     assert_int_equal(g.n, 0);
     assert_true(isnan(g.mean) && isnan(g.pooled) && isnan(g.mean_gain));
 }

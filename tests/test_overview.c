@@ -38,11 +38,13 @@ static tl_findings make(const tl_study_key *keys, double text, double image,
                                .n = 100,
                                .clean = {about(text, 0.03), about(image, 0.03)},
                                .best = 1,
-                               .best_accuracy = about(image + gain, 0.03),
-                               .gain = about(gain, 0.01),
-                               .crossed_gain = about(gain / 2, 0.01),
+                               .chosen_here = {.accuracy = about(image + gain, 0.03),
+                                               .gain = about(gain, 0.01)},
+                               .chosen_elsewhere =
+                                   {.gain = about(gain / 2, 0.01),
+                                    .p = 0.03,
+                                    .closed = about(gain / (text - image), 0.1)},
                                .p = 0.04,
-                               .closed = about(gain / (text - image), 0.1),
                                .no_worse = about(0.75, 0.1)};
     return f;
 }

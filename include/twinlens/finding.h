@@ -8,8 +8,9 @@
  *     if (status == TL_OK && found.parts[TL_IMAGE].present)
  *         printf("%.3f\n", found.parts[TL_IMAGE].limited.value);
  *
- * Intervals are 95 %, by the BCa bootstrap over prompts, unless said otherwise, and are the
- * same on every machine. A part that the study has not reached yet, or was told to leave
+ * Intervals are 95 %: of shares of prompts Wilson's, of the difference of two shares of the
+ * same prompts a score interval (statistics.h), of everything else by the BCa bootstrap over
+ * prompts, unless said otherwise. They are the same on every machine. A part that the study has not reached yet, or was told to leave
  * out, has no rows: its count is 0. Everything that findings point to lives in the arena.
  */
 #ifndef TWINLENS_FINDING_H
@@ -135,6 +136,15 @@ typedef struct tl_finding_cell {
     double gain[TL_MODALITY_COUNT];          /* over no patching, of the same prompts */
 } tl_finding_cell;
 
+/* What a cell does to image prompts, beside no patching. */
+typedef struct tl_finding_change {
+    tl_interval accuracy;
+    tl_interval gain;         /* over no patching; a score interval of paired shares */
+    size_t n_fixed, n_broken; /* prompts: wrong without and right with it; the reverse */
+    double p;                 /* that a coin chose which: McNemar's, exact, two sides */
+    tl_interval closed; /* gain / (text accuracy - image accuracy); NaN: no gap */
+} tl_finding_change;
+
 /* A round of a search: so many cells on so many image prompts. */
 typedef struct tl_finding_round {
     size_t n_cells, n_prompts;
@@ -152,18 +162,25 @@ typedef struct tl_finding_backpatch {
     size_t
         best; /* the cell that leaves most image prompts right; that a search found */
     /* Of that cell on the prompts that it was chosen on; and of a cell chosen on one half
-     * of the prompts and judged on the other. After a search both are of the cell that was
-     * found, on the prompts that no round saw, and so are p and `closed`. */
-    tl_interval best_accuracy, gain, crossed_accuracy, crossed_gain;
-    double p;           /* that the best gain is chance (docs/math.md eq. 18) */
-    tl_interval closed; /* gain / (text accuracy - image accuracy); NaN: no gap */
+     * of the prompts and judged on the other, which is what to go by. After a search both
+     * are of the cell that was found, on the prompts that no round saw. */
+    tl_finding_change chosen_here, chosen_elsewhere;
+    double p; /* that the best of all cells is chance (docs/math.md eq. 18); after a search
+                 that of the one cell */
     /* Share of cells that gain no less on images than on text. After a search of
      * n_control_cells, a sample, on no_worse.n pairs; its interval is wider for that. */
     tl_interval no_worse;
     size_t n_control_cells;
+    /* Of these cells: that gain more on images than on text, as much, less. Text that is
+     * right without patching cannot gain: then equal is the best that it can be. */
+    size_t n_better, n_equal, n_worse;
     const tl_interval *iterations; /* accuracy after patching it 0, 1, ... times */
     size_t n_iterations;
 } tl_finding_backpatch;
+
+/* Whether patching helps: for a cell chosen on other prompts, more prompts are fixed than
+ * broken and p is below .05. This is the one rule by which a study says so. */
+bool tl_finding_helps(const tl_finding_change *change);
 
 /* ---- a study ----------------------------------------------------------------------- */
 
@@ -217,7 +234,8 @@ const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
 /* ---- several studies --------------------------------------------------------------- */
 
 /* The shares of the gap between text and image prompts that back-patching closes, over the
- * studies that have such a gap. NaN when there is none. */
+ * studies that have such a gap, by cells that were chosen on other prompts (`elsewhere`) or
+ * on those that they are judged on. NaN when there is none. */
 typedef struct tl_gap_closed {
     double mean, median;  /* of the shares */
     double published_way; /* mean of the shares in 0..1 only */
@@ -225,7 +243,7 @@ typedef struct tl_gap_closed {
     double mean_gain;     /* over all studies that patch */
     size_t n;             /* studies with a gap */
 } tl_gap_closed;
-tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies,
+tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies, bool elsewhere,
                           tl_gap_closed *out, tl_error *err);
 
 TL_END_DECLS

@@ -138,6 +138,23 @@ tl_interval tl_interval_mean(const tl_interval *values, size_t n);
 /* The 95 % interval of a share. @source Wilson, doi:10.2307/2276774 */
 void tl_wilson(size_t right, size_t n, double *low, double *high);
 
+/* A share with that interval; NaN when n is 0. Its deviation is the bootstrap's,
+ * sqrt(p (1 - p) / n). */
+tl_interval tl_interval_share(size_t right, size_t n);
+
+/*
+ * The difference of two shares of the same n prompts, (fixed - broken) / n: right in the
+ * second and wrong in the first, and the other way round. Its 95 % interval holds the
+ * differences that a score test does not reject, and so is not empty when nothing changed.
+ * Its deviation is the bootstrap's. NaN when n is 0.
+ * @source Tango, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B
+ */
+tl_interval tl_interval_gain(size_t fixed, size_t broken, size_t n);
+
+/* That as many as these were fixed and broken, or even more unequally many, by the toss of
+ * a coin for each: McNemar's test, exact, of two sides. 1 when nothing changed. */
+double tl_mcnemar(size_t fixed, size_t broken);
+
 /* ---- correlation ------------------------------------------------------------------ */
 
 /* NaN when one of them is constant. Spearman's is Pearson's of the ranks; equal values
@@ -151,9 +168,10 @@ tl_status tl_spearman(const double *x, const double *y, size_t n, double *out,
 /*
  * Is the best of n_cells changes more than chance? change [n_cells, n] is what a cell
  * did to each prompt: 1 fixed, -1 broken, 0. Were it nothing but noise, each prompt's
- * changes could as well have the other sign, in all cells at once. *p receives the share
- * of `n_resamples` such flips (and of the data themselves) whose best cell is at
- * least as good: corrected for having looked at all cells.
+ * changes could as well have the other sign, in all cells at once. A cell counts by its sum
+ * over the square root of its squared changes. *p receives the share of `n_resamples` such
+ * flips (and of the data themselves) whose best cell is at least as good: corrected for
+ * having looked at all cells, and not swayed by those that change much for the worse.
  */
 tl_status tl_best_cell_test(const double *change, size_t n_cells, size_t n,
                             size_t n_resamples, uint64_t seed, double *p,

@@ -71,14 +71,8 @@ static void measure_cells(const outcomes *o, tl_modality modality,
                 clean += o->clean[modality][i];
                 n++;
             }
-        tl_interval *accuracy = &cells[c].accuracy[modality];
-        *accuracy = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
-        cells[c].gain[modality] = NAN;
-        if (n == 0)
-            continue;
-        *accuracy = (tl_interval){.value = sum / (double)n, .n = n};
-        tl_wilson((size_t)sum, n, &accuracy->low, &accuracy->high);
-        cells[c].gain[modality] = accuracy->value - clean / (double)n;
+        cells[c].accuracy[modality] = tl_interval_share((size_t)sum, n);
+        cells[c].gain[modality] = n > 0 ? (sum - clean) / (double)n : NAN;
     }
 }
 
@@ -151,6 +145,52 @@ static tl_status find_found(const outcomes *o, tl_finding_backpatch *f, tl_error
 
 /* ---- the best cell ------------------------------------------------------------------ */
 
+/* Share of the gap between text and image that a cell closes. */
+typedef struct gap_data {
+    const double *patched, *image, *text; /* [n], right or wrong */
+} gap_data;
+
+static double closed_of(const void *data, const size_t *chosen, size_t n)
+{
+    const gap_data *d = data;
+    double gain = 0.0, gap = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        gain += d->patched[chosen[i]] - d->image[chosen[i]];
+        gap += d->text[chosen[i]] - d->image[chosen[i]];
+    }
+    return gap > 0.0 ? gain / gap : NAN;
+}
+
+/* Right answers of [n]. */
+static size_t count_right(const double *right, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += right[i] > 0.0;
+    return count;
+}
+
+/* What patching did to prompts that were right or wrong without and with it, and to the gap
+ * between them and their texts; all [n]. */
+static tl_status measure_change(const double *image, const double *patched,
+                                const double *text, size_t n, tl_finding_change *out,
+                                tl_error *err)
+{
+    const gap_data gap = {patched, image, text};
+    tl_finding_change c = {
+        .accuracy = tl_interval_share(count_right(patched, n), n)};
+    for (size_t i = 0; i < n; i++) {
+        c.n_fixed += patched[i] > image[i];
+        c.n_broken += patched[i] < image[i];
+    }
+    c.gain = tl_interval_gain(c.n_fixed, c.n_broken, n);
+    c.p = tl_mcnemar(c.n_fixed, c.n_broken);
+    const tl_status status = tl_bootstrap(closed_of, &gap, n, NULL, &c.closed, err);
+    if (status == TL_OK)
+        *out = c;
+    return status;
+}
+
 /* Of all cells, which all ran on all prompts: by how much, how surely, by how much elsewhere. */
 static tl_status measure_best(tl_finding_backpatch *f, const outcomes *o,
                               tl_arena *arena, tl_error *err)
@@ -169,43 +209,33 @@ static tl_status measure_best(tl_finding_backpatch *f, const outcomes *o,
         for (size_t i = 0; i < n; i++)
             change[c * n + i] = cells[c * n + i] - clean[i];
     }
-    tl_status status = tl_findings_mean(cells + f->best * n, n, &f->best_accuracy, err);
-    if (status == TL_OK)
-        status = tl_findings_mean(change + f->best * n, n, &f->gain, err);
+    tl_status status = measure_change(clean, cells + f->best * n, o->clean[TL_TEXT], n,
+                                      &f->chosen_here, err);
     if (status == TL_OK)
         status =
             tl_best_cell_test(change, f->n_cells, n, PERMUTATIONS, SEED, &f->p, err);
-    f->crossed_gain = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
+    f->chosen_elsewhere = (tl_finding_change){.accuracy = tl_interval_share(0, 0),
+                                              .gain = tl_interval_gain(0, 0, 0),
+                                              .closed = tl_interval_share(0, 0),
+                                              .p = NAN};
     if (status == TL_OK && n > 1)
-        status = tl_best_cell_crossed(change, f->n_cells, n, SEED, judged, halves, err);
+        status = tl_best_cell_crossed(cells, f->n_cells, n, SEED, judged, halves, err);
     if (status == TL_OK && n > 1)
-        status = tl_findings_mean(judged, n, &f->crossed_gain, err);
-    f->crossed_accuracy = f->crossed_gain;
-    f->crossed_accuracy.value += f->clean[TL_IMAGE].value;
-    f->crossed_accuracy.low += f->clean[TL_IMAGE].value;
-    f->crossed_accuracy.high += f->clean[TL_IMAGE].value;
+        status = measure_change(clean, judged, o->clean[TL_TEXT], n,
+                                &f->chosen_elsewhere, err);
     return status;
 }
 
-/* Of the cell that a search found, on the prompts that no round saw. */
+/* Of the cell that a search found, on the prompts that no round saw: p is that of one cell. */
 static tl_status measure_found(tl_finding_backpatch *f, const outcomes *o,
-                               tl_arena *arena, tl_error *err)
+                               tl_error *err)
 {
-    const size_t n = o->n - o->n_seen;
-    const double *right = cell_of(o, TL_IMAGE, f->best) + o->n_seen,
-                 *clean = o->clean[TL_IMAGE] + o->n_seen;
-    double *change = tl_arena_alloc(arena, n, sizeof *change);
-    if (change == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
-    for (size_t i = 0; i < n; i++)
-        change[i] = right[i] - clean[i];
-    tl_status status = tl_findings_mean(right, n, &f->best_accuracy, err);
-    if (status == TL_OK)
-        status = tl_findings_mean(change, n, &f->gain, err);
-    if (status == TL_OK)
-        status = tl_best_cell_test(change, 1, n, PERMUTATIONS, SEED, &f->p, err);
-    f->crossed_accuracy = f->best_accuracy;
-    f->crossed_gain = f->gain;
+    const size_t first = o->n_seen;
+    const tl_status status = measure_change(
+        o->clean[TL_IMAGE] + first, cell_of(o, TL_IMAGE, f->best) + first,
+        o->clean[TL_TEXT] + first, o->n - first, &f->chosen_elsewhere, err);
+    f->chosen_here = f->chosen_elsewhere;
+    f->p = f->chosen_elsewhere.p;
     return status;
 }
 
@@ -213,7 +243,8 @@ static tl_status read_iterations(const tl_study_db *db, tl_arena *arena,
                                  tl_finding_backpatch *f, tl_error *err)
 {
     tl_rows got = {0};
-    tl_status status = tl_study_db_get(db, TL_ROW_ITERATION, NULL, 0, arena, &got, err);
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_ITERATION, NULL, 0, arena, &got, err);
     if (status != TL_OK || got.n == 0)
         return status;
     const tl_study_iteration *rows = got.rows;
@@ -221,32 +252,16 @@ static tl_status read_iterations(const tl_study_db *db, tl_arena *arena,
     f->n_iterations = strlen(rows[0].times);
     tl_interval *iterations =
         tl_arena_alloc_zero(arena, f->n_iterations, sizeof *iterations);
-    double *right = tl_arena_alloc(arena, n, sizeof *right);
-    if (iterations == NULL || right == NULL)
+    if (iterations == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for iterations");
-    for (size_t k = 0; k < f->n_iterations && status == TL_OK; k++) {
+    for (size_t k = 0; k < f->n_iterations; k++) {
+        size_t right = 0;
         for (size_t i = 0; i < n; i++)
-            right[i] = strlen(rows[i].times) > k && rows[i].times[k] == '1';
-        status = tl_findings_mean(right, n, &iterations[k], err);
+            right += strlen(rows[i].times) > k && rows[i].times[k] == '1';
+        iterations[k] = tl_interval_share(right, n);
     }
     f->iterations = iterations;
-    return status;
-}
-
-/* Share of the gap between text and image that a cell closes. */
-typedef struct gap_data {
-    const double *patched, *image, *text; /* [n], right or wrong */
-} gap_data;
-
-static double closed_of(const void *data, const size_t *chosen, size_t n)
-{
-    const gap_data *d = data;
-    double gain = 0.0, gap = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        gain += d->patched[chosen[i]] - d->image[chosen[i]];
-        gap += d->text[chosen[i]] - d->image[chosen[i]];
-    }
-    return gap > 0.0 ? gain / gap : NAN;
+    return TL_OK;
 }
 
 /* Cells and pairs that ran in both modalities. */
@@ -267,13 +282,20 @@ static double gain_of(const control_data *d, tl_modality m, size_t cell,
     return gain;
 }
 
+/* A cell's gain on images above that on text. */
+static double advantage_of(const control_data *d, size_t cell, const size_t *chosen,
+                           size_t n)
+{
+    return gain_of(d, TL_IMAGE, d->cells[cell], chosen, n) -
+           gain_of(d, TL_TEXT, d->cells[cell], chosen, n);
+}
+
 static double no_worse_of(const void *data, const size_t *chosen, size_t n)
 {
     const control_data *d = data;
     size_t count = 0;
     for (size_t c = 0; c < d->n_cells; c++)
-        count += gain_of(d, TL_IMAGE, d->cells[c], chosen, n) >=
-                 gain_of(d, TL_TEXT, d->cells[c], chosen, n);
+        count += advantage_of(d, c, chosen, n) >= 0.0;
     return (double)count / (double)d->n_cells;
 }
 
@@ -320,6 +342,17 @@ static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
                                cells[c]);
     if (data.n_cells == 0)
         return TL_OK;
+    size_t *all = tl_arena_alloc(arena, n, sizeof *all);
+    if (all == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
+    for (size_t i = 0; i < n; i++)
+        all[i] = i;
+    for (size_t c = 0; c < data.n_cells; c++) {
+        const double advantage = advantage_of(&data, c, all, n);
+        f->n_better += advantage > 0.0;
+        f->n_equal += advantage == 0.0;
+        f->n_worse += advantage < 0.0;
+    }
     const tl_status status =
         tl_bootstrap(no_worse_of, &data, n, NULL, &f->no_worse, err);
     widen(&f->no_worse, data.n_cells, o->n_cells);
@@ -377,8 +410,8 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     f.n = o.n;
     f.n_cells = o.n_cells;
     f.cells = cells;
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
-        status = tl_findings_mean(o.clean[m], o.n, &f.clean[m], err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        f.clean[m] = tl_interval_share(count_right(o.clean[m], o.n), o.n);
         measure_cells(&o, (tl_modality)m, cells);
     }
     if (status == TL_OK)
@@ -387,13 +420,8 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     if (status == TL_OK && is_search)
         status = find_found(&o, &f, err);
     if (status == TL_OK)
-        status = is_search ? measure_found(&f, &o, arena, err)
+        status = is_search ? measure_found(&f, &o, err)
                            : measure_best(&f, &o, arena, err);
-    const size_t n_seen = o.n_seen;
-    const gap_data gap = {cell_of(&o, TL_IMAGE, f.best) + n_seen,
-                          o.clean[TL_IMAGE] + n_seen, o.clean[TL_TEXT] + n_seen};
-    if (status == TL_OK)
-        status = tl_bootstrap(closed_of, &gap, o.n - n_seen, NULL, &f.closed, err);
     if (status == TL_OK)
         status = measure_control(&f, &o, arena, err);
     if (status == TL_OK)
@@ -401,4 +429,9 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     if (status == TL_OK)
         *out = f;
     return status;
+}
+
+bool tl_finding_helps(const tl_finding_change *change)
+{
+    return change->n_fixed > change->n_broken && change->p < 0.05;
 }

@@ -16,7 +16,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies,
+tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies, bool elsewhere,
                           tl_gap_closed *out, tl_error *err)
 {
     tl_gap_closed g = {NAN, NAN, NAN, NAN, NAN, 0};
@@ -30,14 +30,17 @@ tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies,
         if (b->n_cells == 0)
             continue;
         const double gap = b->clean[TL_TEXT].value - b->clean[TL_IMAGE].value,
-                     share = b->gain.value / gap;
-        all_gains += b->gain.value;
+                     gain = (elsewhere ? b->chosen_elsewhere : b->chosen_here).gain.value,
+                     share = gain / gap;
+        if (isnan(gain))
+            continue;
+        all_gains += gain;
         n_patched++;
         if (!(gap > 0.0))
             continue;
         shares[g.n++] = share;
         sum += share;
-        gains += b->gain.value;
+        gains += gain;
         gaps += gap;
         if (share > 0.0 && share <= 1.0) {
             within += share;

@@ -14,20 +14,15 @@
 
 /* ---- prompts --------------------------------------------------------------------- */
 
-static tl_status read_accuracies(tl_finding_part *p, tl_arena *arena, tl_error *err)
+static void read_accuracies(tl_finding_part *p)
 {
-    double *limited = tl_arena_alloc(arena, p->n_prompts, sizeof *limited),
-           *full = tl_arena_alloc(arena, p->n_prompts, sizeof *full);
-    if (limited == NULL || full == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts",
-                       p->n_prompts);
+    size_t limited = 0, full = 0;
     for (size_t i = 0; i < p->n_prompts; i++) {
-        limited[i] = p->prompts[i].correct_limited;
-        full[i] = p->prompts[i].correct_full;
+        limited += p->prompts[i].correct_limited;
+        full += p->prompts[i].correct_full;
     }
-    const tl_status status = tl_findings_mean(limited, p->n_prompts, &p->limited, err);
-    return status == TL_OK ? tl_findings_mean(full, p->n_prompts, &p->full, err)
-                           : status;
+    p->limited = tl_interval_share(limited, p->n_prompts);
+    p->full = tl_interval_share(full, p->n_prompts);
 }
 
 static tl_status read_prompts(const tl_study_db *db, tl_modality modality,
@@ -38,7 +33,7 @@ static tl_status read_prompts(const tl_study_db *db, tl_modality modality,
         tl_study_db_get_prompts(db, modality, arena, &p->prompts, &p->n_prompts, err);
     p->present = p->n_prompts > 0;
     if (status == TL_OK)
-        status = read_accuracies(p, arena, err);
+        read_accuracies(p);
     if (status == TL_OK)
         status = tl_study_db_get_pairs(db, modality, TL_STUDY_EVALUATION, arena, &pairs,
                                        &p->n_evaluation, err);

@@ -282,10 +282,10 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
          &b->clean[TL_IMAGE],
          {.color = TL_COLOR_IMAGE, .mark = TL_MARK_SQUARE, .radius = 4}},
         {is_search ? "cell found" : "best cell",
-         &b->best_accuracy,
+         &b->chosen_here.accuracy,
          {.color = TL_COLOR_OTHER, .mark = TL_MARK_DIAMOND, .radius = 4}},
         {"cell chosen elsewhere",
-         &b->crossed_accuracy,
+         &b->chosen_elsewhere.accuracy,
          {.color = TL_COLOR_OTHER,
           .mark = TL_MARK_DIAMOND,
           .radius = 4,
@@ -321,13 +321,13 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
                 "Accuracies with 95 %% intervals, of text and image over %zu pairs of "
                 "prompts. The cell that the search found: over those %zu that no round "
                 "of it saw. Share of the gap on these that it closes: ",
-                b->n, b->best_accuracy.n);
+                b->n, b->chosen_here.accuracy.n);
     else
         fputs("Accuracies of the same pairs of prompts, with 95 % intervals. Best "
               "cell: chosen on these prompts; chosen elsewhere: on one half of them, "
-              "judged on the other. Share of the gap that the best cell closes: ",
+              "judged on the other. Share of the gap that it closes then: ",
               figure.caption);
-    tl_draw_interval(figure.caption, &b->closed);
+    tl_draw_interval(figure.caption, &b->chosen_elsewhere.closed);
     fputs(".", figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }

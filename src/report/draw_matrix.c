@@ -133,28 +133,51 @@ static void write_numbers(const matrix *m, size_t cell, tl_figure *figure)
     fputs("\r\n", figure->csv);
 }
 
+/* How many prompts changed, and whether that is more than chance. */
+static void write_change(const tl_finding_change *c, FILE *out)
+{
+    tl_draw_interval(out, &c->gain);
+    fprintf(out, " (%zu prompts fixed, %zu broken, exact p = %.3f", c->n_fixed,
+            c->n_broken, c->p);
+    fputs(") and closes ", out);
+    tl_draw_interval(out, &c->closed);
+    fputs(" of the gap to text", out);
+}
+
+/* In how many cells images gain more than text, as much, less. */
+static void write_control(const tl_finding_backpatch *b, FILE *out)
+{
+    tl_draw_interval(out, &b->no_worse);
+    fprintf(out, " (%zu gain more, %zu as much, %zu less%s).", b->n_better, b->n_equal,
+            b->n_worse,
+            b->clean[TL_TEXT].value == 1.0 ? "; text is all right, and cannot gain"
+                                           : "");
+}
+
+static void write_verdict(const tl_finding_backpatch *b, FILE *out)
+{
+    fprintf(out, ": %s chance. ",
+            tl_finding_helps(&b->chosen_elsewhere) ? "more than" : "not more than");
+}
+
 /* What the best cell of all gains. */
 static void write_best(const tl_finding_backpatch *b, FILE *out)
 {
     const tl_finding_cell *best = &b->cells[b->best];
+    fputs(". A cell chosen on other prompts gains ", out);
+    write_change(&b->chosen_elsewhere, out);
+    write_verdict(b, out);
     fprintf(out,
-            "; the black frame: the best, layer %zu into %zu with a window of %zu, "
-            "which gains ",
+            "The black frame: the best of all, layer %zu into %zu with a window of %zu, "
+            "which on the prompts it was chosen on gains ",
             best->source, best->destination, best->window);
-    tl_draw_interval(out, &b->gain);
-    fputs(" on the prompts it was chosen on and ", out);
-    tl_draw_interval(out, &b->crossed_gain);
-    fputs(" when it is chosen on other prompts. It closes ", out);
-    tl_draw_interval(out, &b->closed);
-    fprintf(
-        out,
-        " of the gap to text. Were patching without effect, a best cell at least as "
-        "good "
-        "would be found with p = %.3f. Share of cells that gain no less on images than "
-        "on text: ",
-        b->p);
-    tl_draw_interval(out, &b->no_worse);
-    fputs(".", out);
+    write_change(&b->chosen_here, out);
+    fprintf(out,
+            ". Were patching without effect, a best cell at least as good would be "
+            "found with p = %.3f. Share of cells that gain no less on images than on "
+            "text: ",
+            b->p);
+    write_control(b, out);
 }
 
 /* What a search ran, and what the cell gains that it found. */
@@ -172,19 +195,16 @@ static void write_found(const tl_finding_backpatch *b, FILE *out)
     fprintf(out,
             "each on new prompts; the last cell (the black frame: layer %zu into %zu "
             "with a window of %zu) on %zu prompts that no round saw, where it gains ",
-            best->source, best->destination, best->window, b->gain.n);
-    tl_draw_interval(out, &b->gain);
-    fputs(" and closes ", out);
-    tl_draw_interval(out, &b->closed);
+            best->source, best->destination, best->window,
+            b->chosen_elsewhere.gain.n);
+    write_change(&b->chosen_elsewhere, out);
+    write_verdict(b, out);
     fprintf(out,
-            " of the gap to text. Were that cell without effect on them, it would gain "
-            "as much with p = %.3f. A number in a cell is of the prompts it ran on, "
-            "which may be few; a slanting line: it ran on none. Share of cells that "
-            "gain no less on images than on text, of a sample of %zu cells on %zu "
-            "pairs: ",
-            b->p, b->n_control_cells, b->no_worse.n);
-    tl_draw_interval(out, &b->no_worse);
-    fputs(".", out);
+            "A number in a cell is of the prompts it ran on, which may be few; a "
+            "slanting line: it ran on none. Share of cells that gain no less on images "
+            "than on text, of a sample of %zu cells on %zu pairs: ",
+            b->n_control_cells, b->no_worse.n);
+    write_control(b, out);
 }
 
 static void write_caption(const tl_findings *f, FILE *out)

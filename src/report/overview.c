@@ -346,20 +346,26 @@ static const char *cell_text(const maker *m, size_t source, size_t destination,
 
 static const char *gap_note(const maker *m)
 {
-    tl_gap_closed g;
+    tl_gap_closed g, here;
     bool any_search = false;
-    char gaps[320] = "", text[640];
+    char gaps[480] = "", text[800];
     for (size_t i = 0; i < m->n; i++)
         any_search = any_search || m->studies[i].backpatch.n_rounds > 0;
-    if (m->n >= 2 && tl_findings_gap(m->studies, m->n, &g, NULL) == TL_OK && g.n > 0)
+    if (m->n >= 2 &&
+        tl_findings_gap(m->studies, m->n, true, &g, NULL) == TL_OK &&
+        tl_findings_gap(m->studies, m->n, false, &here, NULL) == TL_OK && here.n > 0)
         snprintf(gaps, sizeof gaps,
-                 " Gap closed over %zu studies with a gap: mean %.3f, median %.3f, "
-                 "pooled %.3f, as published (mean of those in 0 to 1) %.3f; mean gain "
-                 "%.3f.",
-                 g.n, g.mean, g.median, g.pooled, g.published_way, g.mean_gain);
+                 " Gap closed by cells chosen on other prompts, over %zu studies with a "
+                 "gap: mean %.3f, median %.3f, pooled %.3f; mean gain %.3f. By the best "
+                 "on the same prompts: mean %.3f, median %.3f, pooled %.3f, as published "
+                 "(mean of those in 0 to 1) %.3f; mean gain %.3f.",
+                 g.n, g.mean, g.median, g.pooled, g.mean_gain, here.mean, here.median,
+                 here.pooled, here.published_way, here.mean_gain);
     snprintf(
         text, sizeof text,
-        "Cell: from layer into layer (window). Crossed: chosen on other prompts.%s%s",
+        "Cell: from layer into layer (window). Crossed: chosen on other prompts; so are "
+        "exact p, of as many prompts fixed and broken, and the gap closed. p: that the "
+        "best of all cells is chance.%s%s",
         any_search ? " With an asterisk: found by a search, all that is said of it "
                      "on n prompts that no round saw, p of that cell alone, and no "
                      "worse than text of a sample of cells."
@@ -372,13 +378,13 @@ static tl_status backpatches(const maker *m, tl_table *t)
 {
     static const char *const heads[] = {
         "task",     "image",          "best cell",
-        "accuracy", "gain",           "gain, crossed",
-        "p",        "gap closed",     "no worse than text",
+        "accuracy", "gain",           "p",
+        "gain, crossed", "exact p",   "gap closed", "no worse than text",
         "n",        "published cell", "published accuracy"};
     *t = (tl_table){.name = "backpatch",
                     .title = "Back-patching of image states",
                     .heads = heads,
-                    .n_columns = m->any_published ? 12 : 10,
+                    .n_columns = m->any_published ? 13 : 11,
                     .note = gap_note(m)};
     tl_status status = TL_OK;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
@@ -389,17 +395,18 @@ static tl_status backpatches(const maker *m, tl_table *t)
         if (b->n_cells == 0)
             continue;
         const tl_finding_cell *best = &b->cells[b->best];
-        snprintf(n, sizeof n, "%zu", b->n_rounds > 0 ? b->gain.n : b->n);
+        snprintf(n, sizeof n, "%zu", b->n_rounds > 0 ? b->chosen_elsewhere.gain.n : b->n);
         const char *const cells[] = {
             name_of(m, i),
             interval(m, &b->clean[TL_IMAGE]),
             cell_text(m, best->source, best->destination, best->window,
                       b->n_rounds > 0),
-            interval(m, &b->best_accuracy),
-            interval(m, &b->gain),
-            interval(m, &b->crossed_gain),
+            interval(m, &b->chosen_here.accuracy),
+            interval(m, &b->chosen_here.gain),
             number(m, b->p),
-            interval(m, &b->closed),
+            interval(m, &b->chosen_elsewhere.gain),
+            number(m, b->chosen_elsewhere.p),
+            interval(m, &b->chosen_elsewhere.closed),
             interval(m, &b->no_worse),
             n,
             p ? cell_text(m, p->best.source, p->best.destination, p->best.window, false)

@@ -326,45 +326,68 @@ static void print_search(const tl_finding_backpatch *b, FILE *out)
     fprintf(out,
             " (cells x prompts); the last cell judged on %zu prompts that no round "
             "saw; text: %zu cells, a sample, x %zu\n",
-            b->gain.n, b->n_control_cells, b->no_worse.n);
+            b->chosen_elsewhere.gain.n, b->n_control_cells, b->no_worse.n);
+}
+
+/* An interval, and the deviation of bootstrap resamples. */
+static void print_share(const char *label, const tl_interval *i, FILE *out)
+{
+    char text[64], number[32];
+    fprintf(out, "%-*s%*s   sd %s\n", LABEL, label, COLUMN, interval_text(i, text),
+            number_text(i->deviation, number));
+}
+
+/* What the cell does, which is called `label`. */
+static void print_change(const char *label, const tl_finding_change *c, FILE *out)
+{
+    char text[64], number[32];
+    fprintf(out, "%s\n", label);
+    print_share("  accuracy", &c->accuracy, out);
+    print_share("  gain", &c->gain, out);
+    fprintf(out, "%-*s%*s\n", LABEL, "  gap to text closed", COLUMN,
+            interval_text(&c->closed, text));
+    snprintf(text, sizeof text, "%zu, %zu, %.16s", c->n_fixed, c->n_broken,
+             number_text(c->p, number));
+    fprintf(out, "%-*s%*s\n", LABEL, "  fixed, broken, exact p", COLUMN, text);
 }
 
 /* By how much late states help when early layers see them. */
 static void print_backpatch(const tl_findings *f, FILE *out)
 {
     const tl_finding_backpatch *b = &f->backpatch;
-    char text[64], number[32], label[64];
+    char text[64], number[32], label[96];
     if (b->n_cells == 0)
         return;
     const tl_finding_cell *best = &b->cells[b->best];
-    snprintf(label, sizeof label, "best: layer %zu into %zu, window %zu", best->source,
-             best->destination, best->window);
-    const struct {
-        const char *label;
-        const tl_interval *value;
-    } rows[] = {{"text prompts", &b->clean[TL_TEXT]},
-                {"image prompts", &b->clean[TL_IMAGE]},
-                {label, &b->best_accuracy},
-                {"gain of that cell", &b->gain},
-                {"gain, chosen on other prompts", &b->crossed_gain},
-                {"gap to text closed", &b->closed},
-                {"cells no worse than on text", &b->no_worse}};
+    const bool is_search = b->n_rounds > 0;
     fprintf(out,
             "\nback-patching of image states, %zu pairs, %zu cells: accuracy among the "
             "labels\n",
             b->n, b->n_cells);
-    if (b->n_rounds > 0)
+    if (is_search)
         print_search(b, out);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (b->n_rounds == 0 || rows[i].value != &b->crossed_gain)
-            fprintf(out, "%-*s%*s\n", LABEL, rows[i].label, COLUMN,
-                    interval_text(rows[i].value, text));
-    fprintf(out, "%-*s%9s\n", LABEL, "p that the best is chance",
-            number_text(b->p, number));
+    print_share("text prompts", &b->clean[TL_TEXT], out);
+    print_share("image prompts", &b->clean[TL_IMAGE], out);
+    if (!is_search)
+        print_change("a cell chosen on other prompts", &b->chosen_elsewhere, out);
+    fprintf(out, "%-*s%*s\n", LABEL, "  more than chance", COLUMN,
+            tl_finding_helps(&b->chosen_elsewhere) ? "yes" : "no");
+    snprintf(label, sizeof label, "%s: layer %zu into %zu, window %zu",
+             is_search ? "found" : "the best of all, on these prompts", best->source,
+             best->destination, best->window);
+    print_change(label, &b->chosen_here, out);
+    if (!is_search)
+        fprintf(out, "%-*s%*s\n", LABEL, "  p that the best is chance", COLUMN,
+                number_text(b->p, number));
+    fprintf(out, "%-*s%*s\n", LABEL, "cells no worse than on text", COLUMN,
+            interval_text(&b->no_worse, text));
+    snprintf(text, sizeof text, "%zu, %zu, %zu", b->n_better, b->n_equal, b->n_worse);
+    fprintf(out, "%-*s%*s%s\n", LABEL, "  gain more, as much, less", COLUMN, text,
+            b->clean[TL_TEXT].value == 1.0 ? "   (text is all right, and cannot gain)"
+                                           : "");
     for (size_t i = 0; i < b->n_iterations; i++) {
         snprintf(label, sizeof label, "accuracy, that cell %zu times", i);
-        fprintf(out, "%-*s%*s\n", LABEL, label, COLUMN,
-                interval_text(&b->iterations[i], text));
+        print_share(label, &b->iterations[i], out);
     }
 }
 

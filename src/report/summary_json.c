@@ -18,8 +18,9 @@ static json_t *number(double value)
 
 static json_t *interval(const tl_interval *i)
 {
-    return json_pack("{s:o, s:[o,o], s:I}", "value", number(i->value), "interval",
-                     number(i->low), number(i->high), "n", (json_int_t)i->n);
+    return json_pack("{s:o, s:[o,o], s:o, s:I}", "value", number(i->value), "interval",
+                     number(i->low), number(i->high), "sd", number(i->deviation), "n",
+                     (json_int_t)i->n);
 }
 
 /* ---- one modality ---------------------------------------------------------------- */
@@ -150,10 +151,19 @@ static json_t *search_json(const tl_finding_backpatch *b)
             rounds, json_pack("{s:I, s:I}", "cells", (json_int_t)b->rounds[i].n_cells,
                               "prompts", (json_int_t)b->rounds[i].n_prompts));
     return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "rounds", rounds,
-                     "judging_prompts", (json_int_t)b->gain.n, "control_cells",
+                     "judging_prompts", (json_int_t)b->chosen_elsewhere.gain.n, "control_cells",
                      (json_int_t)b->n_control_cells, "control_pairs",
                      (json_int_t)b->no_worse.n, "runs", (json_int_t)b->n_runs,
                      "all_runs", (json_int_t)(TL_MODALITY_COUNT * b->n * b->n_cells));
+}
+
+static json_t *change_json(const tl_finding_change *c)
+{
+    return json_pack("{s:o, s:o, s:I, s:I, s:o, s:b, s:o}", "accuracy",
+                     interval(&c->accuracy), "gain", interval(&c->gain), "fixed",
+                     (json_int_t)c->n_fixed, "broken", (json_int_t)c->n_broken, "p",
+                     number(c->p), "helps", (int)tl_finding_helps(c), "gap_closed",
+                     interval(&c->closed));
 }
 
 static json_t *backpatch_json(const tl_findings *f)
@@ -174,14 +184,14 @@ static json_t *backpatch_json(const tl_findings *f)
     for (size_t i = 0; i < b->n_iterations; i++)
         json_array_append_new(iterations, interval(&b->iterations[i]));
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o}",
-        "n", (json_int_t)b->n, "search", search_json(b), "text",
-        interval(&b->clean[TL_TEXT]), "image", interval(&b->clean[TL_IMAGE]), "best",
-        (json_int_t)b->best, "best_accuracy", interval(&b->best_accuracy), "gain",
-        interval(&b->gain), "crossed_gain", interval(&b->crossed_gain), "p",
-        number(b->p), "gap_closed", interval(&b->closed), "cells_no_worse_than_on_text",
-        interval(&b->no_worse), "iterations", iterations, "cells", cells);
+        "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:[I,I,I], s:o, s:o}", "n",
+        (json_int_t)b->n, "search", search_json(b), "text", interval(&b->clean[TL_TEXT]),
+        "image", interval(&b->clean[TL_IMAGE]), "best", (json_int_t)b->best,
+        "chosen_elsewhere", change_json(&b->chosen_elsewhere), "chosen_here",
+        change_json(&b->chosen_here), "p", number(b->p), "cells_no_worse_than_on_text",
+        interval(&b->no_worse), "cells_that_gain_more_as_much_less",
+        (json_int_t)b->n_better, (json_int_t)b->n_equal, (json_int_t)b->n_worse,
+        "iterations", iterations, "cells", cells);
 }
 
 /* Of each stage, and of all. */

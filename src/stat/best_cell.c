@@ -3,23 +3,37 @@
  * best_cell.c - the best of many cells, judged without flattering it
  * (include/twinlens/statistics.h).
  */
+#include <math.h>
+
 #include "base/random.h"
 #include "twinlens/alloc.h"
 #include "twinlens/statistics.h"
 
-/* Largest over cells of the sum of signed changes. */
-static double best_sum(const double *change, size_t n_cells, size_t n,
-                       const double *sign)
+/* Largest over cells of the sum of signed changes, each by its scale. */
+static double best_sum(const double *change, const double *scale, size_t n_cells,
+                       size_t n, const double *sign)
 {
     double best = 0.0;
     for (size_t c = 0; c < n_cells; c++) {
         double sum = 0.0;
         for (size_t i = 0; i < n; i++)
             sum += sign[i] * change[c * n + i];
-        if (c == 0 || sum > best)
-            best = sum;
+        if (c == 0 || sum * scale[c] > best)
+            best = sum * scale[c];
     }
     return best;
+}
+
+/* The deviation of a cell's sum over flips is the square root of its squared changes: in
+ * units of it, cells that change much and cells that change little are judged alike. */
+static void find_scales(const double *change, size_t n_cells, size_t n, double *scale)
+{
+    for (size_t c = 0; c < n_cells; c++) {
+        double squares = 0.0;
+        for (size_t i = 0; i < n; i++)
+            squares += change[c * n + i] * change[c * n + i];
+        scale[c] = squares > 0.0 ? 1.0 / sqrt(squares) : 0.0;
+    }
 }
 
 tl_status tl_best_cell_test(const double *change, size_t n_cells, size_t n,
@@ -28,20 +42,25 @@ tl_status tl_best_cell_test(const double *change, size_t n_cells, size_t n,
     if (n_cells == 0 || n == 0)
         return tl_fail(err, TL_ERR_ARGUMENT, "%zu cells of %zu prompts to test",
                        n_cells, n);
-    double *sign = tl_alloc(n, sizeof *sign);
-    if (sign == NULL)
+    double *sign = tl_alloc(n, sizeof *sign), *scale = tl_alloc(n_cells, sizeof *scale);
+    if (sign == NULL || scale == NULL) {
+        tl_free(sign);
+        tl_free(scale);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
+    }
     for (size_t i = 0; i < n; i++)
         sign[i] = 1.0;
-    const double observed = best_sum(change, n_cells, n, sign);
+    find_scales(change, n_cells, n, scale);
+    const double observed = best_sum(change, scale, n_cells, n, sign);
     tl_random random = {seed};
     size_t as_good = 1; /* the data themselves */
     for (size_t r = 0; r < n_resamples; r++) {
         for (size_t i = 0; i < n; i++)
             sign[i] = tl_random_next(&random) >> 63 ? -1.0 : 1.0;
-        as_good += best_sum(change, n_cells, n, sign) >= observed - 1e-9;
+        as_good += best_sum(change, scale, n_cells, n, sign) >= observed - 1e-9;
     }
     tl_free(sign);
+    tl_free(scale);
     *p = (double)as_good / (double)(n_resamples + 1);
     return TL_OK;
 }

@@ -38,6 +38,71 @@ void tl_wilson(size_t right, size_t n, double *low, double *high)
     *high = middle + half < 1 ? middle + half : 1.0;
 }
 
+tl_interval tl_interval_share(size_t right, size_t n)
+{
+    if (n == 0)
+        return (tl_interval){NAN, NAN, NAN, NAN, 0, 0};
+    const double share = (double)right / (double)n;
+    tl_interval out = {.value = share,
+                       .deviation = sqrt(share * (1 - share) / (double)n),
+                       .n = n};
+    tl_wilson(right, n, &out.low, &out.high);
+    return out;
+}
+
+/* How many deviations a difference of shares lies below that of the counts, when it is the
+ * true one: q is the likeliest share of the broken under it. */
+static double gain_score(double fixed, double broken, double n, double difference)
+{
+    const double b = (2 * n - fixed + broken) * difference - fixed - broken,
+                 c = -broken * difference * (1 - difference),
+                 q = (sqrt(b * b - 8 * n * c) - b) / (4 * n),
+                 variance = n * (2 * q + difference * (1 - difference)),
+                 over = fixed - broken - n * difference;
+    return variance > 0.0 ? over / sqrt(variance)
+           : over == 0.0  ? 0.0
+                          : copysign(INFINITY, over);
+}
+
+/* Between `inside`, which the test does not reject, and `outside`, which it does. */
+static double gain_end(size_t fixed, size_t broken, size_t n, double inside,
+                       double outside)
+{
+    const double z = tl_normal_quantile(0.975);
+    for (size_t i = 0; i < 60; i++) {
+        const double middle = (inside + outside) / 2;
+        if (fabs(gain_score((double)fixed, (double)broken, (double)n, middle)) <= z)
+            inside = middle;
+        else
+            outside = middle;
+    }
+    return inside;
+}
+
+tl_interval tl_interval_gain(size_t fixed, size_t broken, size_t n)
+{
+    if (n == 0)
+        return (tl_interval){NAN, NAN, NAN, NAN, 0, 0};
+    const double gain = ((double)fixed - (double)broken) / (double)n,
+                 changed = (double)(fixed + broken) / (double)n;
+    return (tl_interval){.value = gain,
+                         .low = gain_end(fixed, broken, n, gain, -1.0),
+                         .high = gain_end(fixed, broken, n, gain, 1.0),
+                         .deviation = sqrt((changed - gain * gain) / (double)n),
+                         .n = n};
+}
+
+double tl_mcnemar(size_t fixed, size_t broken)
+{
+    const size_t n = fixed + broken, fewer = fixed < broken ? fixed : broken;
+    double tail = 0.0, log_term = -(double)n * log(2.0); /* of k of n tosses */
+    for (size_t k = 0; k <= fewer; k++) {
+        tail += exp(log_term);
+        log_term += log((double)(n - k)) - log((double)(k + 1));
+    }
+    return 2 * tail < 1.0 ? 2 * tail : 1.0;
+}
+
 tl_interval tl_interval_mean(const tl_interval *values, size_t n)
 {
     double sum = 0.0, squares = 0.0;
