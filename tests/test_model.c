@@ -109,7 +109,7 @@ static void a_model_without_a_tower_takes_text_only(void **unused)
     int32_t ids[8] = {1, 2, 3, TINY_IMAGE_TOKEN, 4, 5, 6, 7};
     float *values = tl_arena_alloc_zero(arena, 4 * TINY_PATCH_VALUES, sizeof *values);
     tl_encoding e = {
-        TL_IMAGE, 8, ids, 3, 4, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0}};
+        TL_IMAGE, 8, ids, 3, 4, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0}, NULL};
     tl_input input = {.n_pos = 77};
     assert_int_equal(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err),
                      TL_ERR_NOT_FOUND);
@@ -149,7 +149,7 @@ static void what_does_not_fit_the_model_is_refused(void **unused)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ids[7] = cases[i].last_id;
-        const tl_encoding e = {TL_IMAGE, cases[i].n_pos, ids, 3, 5, 1, cases[i].pixels};
+        const tl_encoding e = {TL_IMAGE, cases[i].n_pos, ids, 3, 5, 1, cases[i].pixels, NULL};
         tl_input input;
         tl_error err = {0};
         if (tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err) !=
@@ -210,7 +210,7 @@ static tl_status whole_run(tl_error *err)
     static float values[4 * TINY_PATCH_VALUES];
     static const int32_t ids[6] = {1, 2, TINY_IMAGE_TOKEN, 4, 5, 6};
     const tl_encoding e = {
-        TL_IMAGE, 6, ids, 2, 3, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0}};
+        TL_IMAGE, 6, ids, 2, 3, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0}, NULL};
     const int32_t a = 5, b = 9;
     tl_pass_prompt prompt = {.prefix = NULL};
     const tl_pass_options options = {.for_backward = true, .last_only = true};

@@ -35,6 +35,7 @@ typedef struct tl_encoding {
     size_t data_begin, data_end; /* positions of the data segment, half open */
     size_t n_images;             /* 0 or 1 */
     tl_pixels pixels;            /* valid if n_images == 1 */
+    const char *name; /* of the prompt, for messages; borrowed; NULL: it has none */
 } tl_encoding;
 
 TL_END_DECLS

@@ -70,10 +70,12 @@ typedef struct tl_input {
     const int32_t *positions; /* [3, n_pos]: rotary positions, time, height, width */
     const int32_t *block;     /* [n_pos] or NULL: equal values >= 0 see each other */
     const bool *is_image;     /* [n_pos]: holds an image feature */
+    const char *name; /* of the prompt, for messages; that of the encoding, borrowed */
 } tl_input;
 
 /* Runs the vision tower if there is an image, and assembles the input, all of it in
- * `arena`: neither the encoding nor the model is needed for it to stay valid. */
+ * `arena`: neither the encoding nor the model is needed for it to stay valid, but what the
+ * prompt's name is borrowed from. */
 tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope rope,
                          tl_arena *arena, tl_input *out, tl_error *err);
 

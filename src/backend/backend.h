@@ -100,6 +100,10 @@ struct tl_backend {
                       const uint32_t *from_rows, const float *x,
                       const uint32_t *to_rows, float *y);
 
+    /* Where the first of `count` values is that is infinite or not a number; `count` when
+     * all are finite. */
+    size_t (*first_not_finite)(tl_backend *self, size_t count, const float *x);
+
     /* ---- readings and edits: twinlens/site.h has the rules, op/edit.h the edit ---- */
 
     /* A reading into y: y = x, y += x or y -= x. */

@@ -107,6 +107,34 @@ void tl_host_copy_rows(tl_backend *self, size_t n, size_t width,
 
 /* ---- readings and edits ---------------------------------------------------------- */
 
+/* Infinity and what is not a number have all bits of the exponent. */
+static bool all_finite(const float *x, size_t n)
+{
+    const uint32_t exponent = 0x7f800000;
+    uint32_t found = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        found |= (bits & exponent) == exponent;
+    }
+    return found == 0;
+}
+
+size_t tl_host_first_not_finite(tl_backend *self, size_t count, const float *x)
+{
+    enum { AT_A_TIME = 4096 };
+    (void)self;
+    for (size_t first = 0; first < count; first += AT_A_TIME) {
+        const size_t end = count - first < AT_A_TIME ? count : first + AT_A_TIME;
+        if (all_finite(x + first, end - first))
+            continue;
+        while (all_finite(x + first, 1))
+            first++;
+        return first;
+    }
+    return count;
+}
+
 void tl_host_read(tl_backend *self, tl_read_rule rule, size_t count, const float *x,
                   float *y)
 {

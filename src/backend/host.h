@@ -20,6 +20,7 @@ void tl_host_copy(tl_backend *self, size_t count, const float *x, float *y);
 void tl_host_copy_rows(tl_backend *self, size_t n, size_t width,
                        const uint32_t *from_rows, const float *x,
                        const uint32_t *to_rows, float *y);
+size_t tl_host_first_not_finite(tl_backend *self, size_t count, const float *x);
 void tl_host_read(tl_backend *self, tl_read_rule rule, size_t count, const float *x,
                   float *y);
 void tl_host_edit(tl_backend *self, const tl_edit_rows *edit, float *x);

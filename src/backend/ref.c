@@ -192,6 +192,7 @@ tl_status tl_backend_create_ref(tl_backend **out, tl_error *err)
         .copy_rows = tl_host_copy_rows,
         .read = tl_host_read,
         .edit = tl_host_edit,
+        .first_not_finite = tl_host_first_not_finite,
         .logits_of = tl_host_logits_of,
         .logit_diff_gradient = tl_host_logit_diff_gradient,
         .softcap = tl_host_softcap,

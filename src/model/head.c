@@ -5,6 +5,8 @@
  */
 #include "model/pass_private.h"
 
+#include <math.h>
+
 enum { ROWS_AT_A_TIME = 64 };
 
 void tl_head_forward(tl_pass *pass)
@@ -27,16 +29,28 @@ tl_status tl_head_check(const tl_pass *pass, size_t prompt, tl_error *err)
     return TL_OK;
 }
 
+static tl_status not_finite(const tl_pass *pass, size_t prompt, size_t id, double logit,
+                            tl_error *err)
+{
+    char name[64];
+    return tl_fail(err, TL_ERR_DATA,
+                   "%s: the logit of token %zu is %g; wanted a finite number",
+                   tl_finite_name(pass, prompt, name), id, logit);
+}
+
 tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
                             size_t n_ids, double *out, tl_error *err)
 {
     tl_backend *b = pass->model->backend;
-    const tl_status status = tl_head_check(pass, prompt, err);
-    return status != TL_OK
-               ? status
-               : b->logits_of(b, &pass->model->weights.head, 1,
+    tl_status status = tl_head_check(pass, prompt, err);
+    if (status == TL_OK)
+        status = b->logits_of(b, &pass->model->weights.head, 1,
                               &pass->final_rows[prompt], pass->final, n_ids, ids,
                               pass->model->spec.logit_softcap, out, err);
+    for (size_t i = 0; i < n_ids && status == TL_OK; i++)
+        if (!isfinite(out[i]))
+            status = not_finite(pass, prompt, (size_t)ids[i], out[i], err);
+    return status;
 }
 
 tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
@@ -81,10 +95,13 @@ static tl_status logits_of_rows(tl_pass *pass, size_t first, size_t n_rows, floa
 
 tl_status tl_pass_logits_last(tl_pass *pass, size_t prompt, float *out, tl_error *err)
 {
-    const tl_status status = tl_head_check(pass, prompt, err);
-    return status != TL_OK
-               ? status
-               : logits_of_rows(pass, pass->final_rows[prompt], 1, out, err);
+    tl_status status = tl_head_check(pass, prompt, err);
+    if (status == TL_OK)
+        status = logits_of_rows(pass, pass->final_rows[prompt], 1, out, err);
+    for (size_t i = 0; i < pass->model->spec.dims.n_vocab && status == TL_OK; i++)
+        if (!isfinite(out[i]))
+            status = not_finite(pass, prompt, i, (double)out[i], err);
+    return status;
 }
 
 tl_status tl_pass_logits_all(tl_pass *pass, size_t prompt, float *out, tl_error *err)

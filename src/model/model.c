@@ -327,7 +327,7 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
                       positions);
     for (size_t t = 0; block != NULL && t < n_pos; t++)
         block[t] = is_image[t] || spec->bidirectional ? 0 : -1;
-    *out = (tl_input){n_pos, embeds, positions, block, is_image};
+    *out = (tl_input){n_pos, embeds, positions, block, is_image, encoding->name};
 done:
     tl_arena_destroy(scratch);
     return status;

@@ -437,8 +437,11 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
         return status;
 
     const size_t L = pass->model->spec.dims.n_layers;
+    if ((status = tl_finite_check_input(pass, err)) != TL_OK)
+        return status;
     for (size_t l = pass->options.first_layer; l < L; l++)
-        if ((status = tl_layer_forward(pass, l, err)) != TL_OK)
+        if ((status = tl_layer_forward(pass, l, err)) != TL_OK ||
+            (status = tl_finite_check_layer(pass, l, err)) != TL_OK)
             return status;
     tl_head_forward(pass);
     pass->ready = true;
@@ -476,6 +479,8 @@ static tl_status run_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
             status = tl_layer_recompute(pass, l, err); /* into the shared buffers */
         if (status == TL_OK)
             status = tl_layer_backward(pass, l, err);
+        if (status == TL_OK)
+            status = tl_finite_check_gradient(pass, l, err);
         if (status != TL_OK)
             return status;
     }

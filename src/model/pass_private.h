@@ -7,6 +7,7 @@
  *     readings.c  what happens at a site: edits, readings, taps
  *     layer.c   one layer, forward and backward
  *     head.c    logits, and the gradient of a difference of two
+ *     finite.c  whether activations and gradients are numbers
  *
  * Rows are positions, prompts end to end. R rows are computed; Q rows are computed past
  * the attention. Q = R, but in the last layer of a last_only pass Q = number of prompts:
@@ -146,6 +147,18 @@ tl_status tl_layer_recompute(tl_pass *pass, size_t l, tl_error *err);
 
 /* d_resid: from the gradient at resid[l + 1] to the one at resid[l]. */
 tl_status tl_layer_backward(tl_pass *pass, size_t l, tl_error *err);
+
+/* ---- finite.c -------------------------------------------------------------------- */
+
+/* TL_ERR_DATA naming the first site, position and prompt with a value that is not finite:
+ * of what enters the first layer, of a layer that has just been computed, of the gradient
+ * that leaves it. */
+tl_status tl_finite_check_input(tl_pass *pass, tl_error *err);
+tl_status tl_finite_check_layer(tl_pass *pass, size_t l, tl_error *err);
+tl_status tl_finite_check_gradient(tl_pass *pass, size_t l, tl_error *err);
+
+/* What a message calls a prompt of the batch. */
+const char *tl_finite_name(const tl_pass *pass, size_t prompt, char out[64]);
 
 /* ---- head.c ---------------------------------------------------------------------- */
 

@@ -17,6 +17,8 @@
  *
  * Lists are of the host, activations are the backend's.
  */
+#include <math.h>
+
 #include "model/sparse_pass.h"
 
 #include "model/rope.h"
@@ -607,6 +609,12 @@ static tl_status read_logits(tl_sparse_pass *s, double *logit_diffs, tl_error *e
         if (status != TL_OK)
             return status;
         logit_diffs[i] = logits[0] - logits[1];
+        if (!isfinite(logit_diffs[i]))
+            return tl_fail(err, TL_ERR_DATA,
+                           "prompt '%s' under a circuit: logits of %g and %g; wanted "
+                           "finite numbers",
+                           p->input.name != NULL ? p->input.name : "?", logits[0],
+                           logits[1]);
     }
     return TL_OK;
 }

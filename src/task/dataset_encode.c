@@ -30,8 +30,10 @@ tl_status tl_dataset_encode(const tl_dataset *dataset, size_t row,
                             tl_encoding *out, tl_error *err)
 {
     const tl_prompt_text prompt = tl_dataset_prompt(dataset, row);
-    return in_row(dataset, row,
-                  tl_processor_encode(processor, &prompt, arena, out, err), err);
+    const tl_status status = tl_processor_encode(processor, &prompt, arena, out, err);
+    if (status == TL_OK)
+        out->name = dataset->rows[row].id;
+    return in_row(dataset, row, status, err);
 }
 
 static bool contains(const int32_t *ids, size_t count, int32_t id)

@@ -86,6 +86,15 @@ D=(--dataset "$golden/goldens")
 TEXT=(--modality text --out kept/out)
 IMAGE=(--modality image --out kept/out)
 
+# infinite NAME OFFSET: a checkpoint whose number of bf16 at that byte is infinite.
+infinite()
+{
+    model "$1"
+    rm "$1/model.safetensors"
+    cp "$golden/checkpoint/model.safetensors" "$1"/
+    printf '\200\177' | dd of="$1/model.safetensors" bs=1 seek="$2" conv=notrunc 2> dd.err
+}
+
 # ---- misuse ------------------------------------------------------------------------
 fails 2 "unknown command 'preditc'" "twinlens help" -- preditc
 fails 2 "unknown command 'nothing'" -- help nothing
@@ -510,6 +519,20 @@ for command in "attribute --modality text" "trace --id text-0"; do
         fails 1 locked/x "cannot write" -- "${run[@]}" --out locked/x
     fi
 done
+# ---- activations that are no numbers -------------------------------------------------
+infinite layer 202478 # 8128 bytes of header; model.layers.2.mlp.down_proj.weight + 14
+where="prompt 'text-0': layer 2, mlp_out: element 0 at position 0 is"
+L=(--model layer "${D[@]}")
+fails 1 "$where" -- predict "${L[@]}"
+fails 1 "$where" -- align "${L[@]}" --json
+fails 1 "$where" -- backpatch "${L[@]}" --modality text --src 2 --dst 1 --json
+fails 1 "${where/text-0/text-1}" -- attribute "${L[@]}" "${TEXT[@]}" # the counterfactual
+fails 1 "${where/text-0/text-1}" -- validate "${L[@]}" --modality text --json
+fails 1 "$where" -- trace "${L[@]}" --id text-0 --sites embed --out kept/out
+fails 1 "prompt 'text-0': layer 2, mlp_out" -- study "${L[@]}" --keep all --out run-of-layer
+infinite tower 428798 # the last number: visual.patch_embed.proj.weight
+fails 1 "prompt 'image-0': layer 0, resid_pre: " -- predict --model tower "${D[@]}" --ids image-0
+
 [ "$(id -u)" -ne 0 ] || echo "not tested as root: a folder without permission to write"
 
 mkdir small

@@ -247,6 +247,7 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
         .copy_rows = copy_rows,
         .read = take_reading,
         .edit = make_edit,
+        .first_not_finite = tl_host_first_not_finite,
         .logits_of = tl_host_logits_of,
         .logit_diff_gradient = tl_host_logit_diff_gradient,
         .softcap = softcap,
