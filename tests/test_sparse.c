@@ -409,6 +409,43 @@ static void what_circuits_share_is_computed_once(void **unused)
     teardown(&f);
 }
 
+/* Pairs that are evaluated together fetch weights once, and know nothing of each other; nor
+ * does a circuit of the clean run. */
+static void pairs_share_what_is_fetched(void **unused)
+{
+    (void)unused;
+    enum { PAIRS = TL_EVALUATE_TOGETHER + 2 };
+    tl_error err = {0};
+    tl_pair pairs[PAIRS];
+    double together[PAIRS][CIRCUITS], alone[CIRCUITS], gathered = 0.0;
+    tl_evaluation results[PAIRS];
+    tl_evaluator *e = NULL;
+    const tl_evaluate_options options = {.how = TL_EVALUATE_SPARSE, .no_clean = true};
+    fixture f = open_model(tiny_checkpoint, NULL, 2);
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        tiny_pair(&f, 4 + i, 4);
+        pairs[i] = f.pair;
+        results[i].circuit = together[i];
+    }
+    make_sets(&f);
+    make_rankings(&f);
+    MUST(tl_evaluator_create(f.model, &options, &e, &err));
+    MUST(tl_evaluator_run(e, pairs, PAIRS, f.circuits, CIRCUITS, results, &err));
+    const tl_evaluation_work work = tl_evaluator_work(e);
+    tl_evaluator_destroy(e);
+    assert_true(work.clean == 0.0 && work.n_pairs == PAIRS);
+    for (size_t i = 0; i < PAIRS; i++) {
+        tl_evaluation_work own;
+        f.pair = pairs[i];
+        const tl_evaluation one = evaluate(&f, TL_EVALUATE_SPARSE, false, alone, &own);
+        assert_memory_equal(together[i], alone, sizeof alone);
+        assert_true(isnan(results[i].clean) && results[i].none == one.none);
+        gathered += own.gathered;
+    }
+    assert_true(work.gathered < 0.5 * gathered);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +453,7 @@ int main(void)
         cmocka_unit_test(so_it_is_by_definition),
         cmocka_unit_test(a_circuit_has_its_own_bits),
         cmocka_unit_test(what_circuits_share_is_computed_once),
+        cmocka_unit_test(pairs_share_what_is_fetched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

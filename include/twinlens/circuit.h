@@ -207,6 +207,8 @@ typedef struct tl_evaluate_options {
     bool run_none;        /* run the all-ablated model instead of the identity that
                              its logit difference is the counterfactual run's */
     tl_evaluate_how how;
+    bool no_clean; /* the clean run is not made where its logit difference is known:
+                      `clean` of the results is NaN */
 } tl_evaluate_options;
 
 /* Results of one pair: logit_diff of the clean run, of everything ablated, and of
@@ -216,8 +218,10 @@ typedef struct tl_evaluation {
     double *circuit; /* [n_circuits], the caller's memory */
 } tl_evaluation;
 
-/* Evaluates pairs one after the other, with the same memory: a stage of a study needs one.
- * Options may be NULL. */
+/* Evaluates pairs with the same memory: a stage of a study needs one. Options may be NULL.
+ * Pairs of a call share work, where memory allows up to so many at a time; no bit depends on
+ * it. */
+enum { TL_EVALUATE_TOGETHER = 8 };
 typedef struct tl_evaluator tl_evaluator;
 tl_status tl_evaluator_create(tl_model *model, const tl_evaluate_options *options,
                               tl_evaluator **out, tl_error *err);

@@ -12,8 +12,10 @@
  * difference of the two embeddings at the last position, which is the same token.
  *
  * A circuit that leaves out most of the model is not run whole and then ablated: its own
- * heads and neurons alone are computed (sparse_evaluation.h).
+ * heads and neurons alone are computed (sparse_evaluation.h), of several pairs together,
+ * because what costs there is to fetch the weights of single neurons.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/sized.h"
@@ -30,27 +32,38 @@ typedef struct members {
 struct tl_evaluator {
     tl_experiment on;
     tl_evaluate_options options;
-    tl_array buffers;   /* of the pair under way */
+    tl_array buffers;   /* of the pairs under way */
     size_t pass_budget; /* what that leaves to passes; 0: no limit */
     tl_sparse_pass *sparse;
     tl_evaluation_work work;
 };
 
-/* The runs of the clean prompt of one pair: whole, under every circuit, and under none if
- * that has to be run. */
-typedef struct runs {
+/* The runs of the clean prompt of a pair: 0 whole, then under every circuit, and under
+ * none. */
+typedef struct pair_runs {
     const tl_pair *pair;
     tl_pair_nodes counterfactual;
+    tl_outputs outputs;
+    size_t first_row; /* in the arrays of all pairs under way */
+    double none;      /* of the counterfactual run */
+    double *logit_diffs;
+    size_t *dense, n_dense; /* which are run densely */
+    uint8_t *is_sparse;
+    size_t n_sparse;
+} pair_runs;
+
+/* What pairs have in common. */
+typedef struct runs {
     size_t n_circuits;
     size_t table_bytes;   /* what tables take beside a chunk of the arena */
     tl_circuit *circuits; /* {0}: the whole model */
     members *members;
-    double *logit_diffs;
     uint8_t *ways; /* tl_circuit_way */
     bool any_sparse;
-    /* Of the pair under way: first the dense ones, the sparse ones from the end. */
-    size_t *order, n_dense, n_sparse;
-    tl_outputs outputs;
+    /* Of the pairs under way. */
+    pair_runs *pairs;
+    size_t n_pairs;
+    tl_sparse_batch known;
     /* Of the pass under way. */
     tl_pass_prompt *prompts;
     tl_edit *edits; /* up to TL_NODE_SITES for each */
@@ -200,85 +213,125 @@ static void release_members(members *of, const tl_circuit *circuits, size_t n)
         }
 }
 
-/* ---- one pair --------------------------------------------------------------------- */
+/* ---- pairs under way -------------------------------------------------------------- */
 
-/* What is outside the circuit of run number i gets its counterfactual values. */
-static tl_edit ablation(const runs *r, size_t i, size_t prompt, tl_site site)
+/* Runs of a pair. */
+static size_t count_runs(const runs *r)
 {
-    const bool heads = site == TL_SITE_Z;
-    const tl_circuit *circuit = &r->circuits[i];
-    const tl_array *in = heads ? &r->members[i].heads : &r->members[i].neurons;
-    return (tl_edit){.rule = circuit->set != NULL ? TL_EDIT_OUTSIDE_SET
-                                                  : TL_EDIT_OUTSIDE_CUT,
-                     .at = {.site = site,
-                            .prompt = prompt,
-                            .first_pos = r->counterfactual.n_prefix,
-                            .n_pos = r->counterfactual.n_rows},
-                     .from = heads ? r->counterfactual.z : r->counterfactual.mlp_post,
-                     .rank = circuit->set != NULL ? NULL : in->data,
-                     .in = circuit->set != NULL ? in->data : NULL,
-                     .cut = heads ? circuit->n_heads : circuit->n_neurons};
+    return r->n_circuits + 2;
 }
 
-/* Some dense runs, in one pass. */
-static tl_status run_some(tl_evaluator *e, runs *r, const size_t *which, size_t n,
-                          tl_error *err)
+/* Beside what is known of them, that many bytes each. */
+static size_t pair_table_bytes(const runs *r)
 {
-    const tl_pair *pair = r->pair;
-    size_t n_edits = 0;
-    for (size_t i = 0; i < n; i++) {
-        const tl_circuit *circuit = &r->circuits[which[i]];
-        r->prompts[i] = tl_pair_rest_prompt(&pair->clean, &r->counterfactual);
-        if (circuit->ranking == NULL && circuit->set == NULL)
-            continue;
-        r->edits[n_edits++] = ablation(r, which[i], i, TL_SITE_Z);
-        r->edits[n_edits++] = ablation(r, which[i], i, TL_SITE_MLP_POST);
+    return sizeof *r->pairs +
+           count_runs(r) * (sizeof *r->pairs->logit_diffs + sizeof *r->pairs->dense +
+                            sizeof *r->pairs->is_sparse);
+}
+
+static size_t known_count(const tl_evaluator *e, const runs *r,
+                          const tl_pair_nodes *nodes)
+{
+    return tl_pair_nodes_count(nodes, e->on.d) +
+           (r->any_sparse ? tl_outputs_count(e->on.model, nodes->n_rows) : 0);
+}
+
+/* Without a budget, what is known of pairs that go together takes no more than this; with
+ * one, no more than a part of it. */
+enum { KNOWN_BYTES = 1 << 30, KNOWN_PART = 4 };
+
+/* How many of the pairs go together. With circuits that are computed densely nothing is
+ * gained by more than one. */
+static tl_status choose_pairs(const tl_evaluator *e, const runs *r,
+                              const tl_pair *pairs, size_t n_pairs, size_t *out,
+                              tl_error *err)
+{
+    const size_t budget = e->on.memory_budget, n_pos = pairs->clean.n_pos,
+                 limit = budget > 0 ? budget / KNOWN_PART : KNOWN_BYTES,
+                 most = r->any_sparse && n_pairs > TL_EVALUATE_TOGETHER
+                            ? TL_EVALUATE_TOGETHER
+                        : r->any_sparse ? n_pairs
+                                        : 1;
+    size_t least = 0, bytes = 0, n = 0;
+    tl_status status = TL_OK;
+    if (budget > 0 && most > 1)
+        status = tl_evaluator_bytes(e->on.model, n_pos, &least, err);
+    for (; n < most && status == TL_OK && pairs[n].clean.n_pos == n_pos; n++) {
+        const tl_pair_nodes nodes = tl_pair_nodes_of(&pairs[n], e->on.d);
+        bytes += known_count(e, r, &nodes) * sizeof(float) + pair_table_bytes(r);
+        if (n > 0 && (bytes > limit || (budget > 0 && least + bytes > budget)))
+            break;
     }
-    const tl_pass_options options = {.edits = r->edits,
-                                     .n_edits = n_edits,
-                                     .last_only = true,
-                                     .memory_budget = e->pass_budget};
-    tl_status status = tl_pass_forward(e->on.pass, r->prompts, n, &options, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status =
-            tl_pass_logit_diff(e->on.pass, i, pair->answer, pair->counterfactual_answer,
-                               &r->logit_diffs[which[i]], err);
+    *out = n > 0 ? n : 1;
     return status;
 }
 
-/* Leaves the counterfactual values; *none receives the logit difference. */
-static tl_status run_counterfactual(tl_evaluator *e, runs *r, double *none,
-                                    tl_error *err)
+/* Gives what is known of the pairs its place: rows of all pairs in one array each. */
+static tl_status place_pairs(tl_evaluator *e, runs *r, tl_error *err)
 {
-    tl_pair_nodes *nodes = &r->counterfactual;
-    tl_reading readings[TL_NODE_SITES + TL_OUTPUT_SITES];
-    *nodes = tl_pair_nodes_of(r->pair, e->on.d);
-    const size_t nodes_count = tl_pair_nodes_count(nodes, e->on.d),
-                 outputs_count =
-                     r->any_sparse ? tl_outputs_count(e->on.model, nodes->n_rows) : 0;
-    tl_status status =
-        tl_experiment_reset(&e->on, &e->buffers, nodes_count + outputs_count,
-                            r->table_bytes, &e->pass_budget, err);
+    const tl_dims *d = e->on.d;
+    size_t n_rows = 0, count = 0;
+    for (size_t p = 0; p < r->n_pairs; p++) {
+        pair_runs *own = &r->pairs[p];
+        own->counterfactual = tl_pair_nodes_of(own->pair, d);
+        own->first_row = n_rows;
+        n_rows += d->n_layers * own->counterfactual.n_rows;
+        count += known_count(e, r, &own->counterfactual);
+    }
+    const size_t more = r->n_pairs > 1 ? r->n_pairs * pair_table_bytes(r) : 0;
+    const tl_status status = tl_experiment_reset(
+        &e->on, &e->buffers, count, r->table_bytes + more, &e->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
-    tl_pair_nodes_place(nodes, e->on.d, &e->buffers, 0);
+    const size_t widths[] = {d->n_heads * d->d_head, d->d_mlp, d->d_model, d->d_model};
+    const bool outputs = r->any_sparse && tl_outputs_count(e->on.model, 1) > 0;
+    float *at = tl_array_f32(&e->buffers, 0), *arrays[4] = {NULL};
+    for (size_t i = 0; i < (outputs ? 4 : 2); i++) {
+        arrays[i] = at;
+        at += n_rows * widths[i];
+    }
+    r->known = (tl_sparse_batch){.z = arrays[0],
+                                 .mlp_post = arrays[1],
+                                 .attn_out = arrays[2],
+                                 .mlp_out = arrays[3]};
+    for (size_t p = 0; p < r->n_pairs; p++) {
+        pair_runs *own = &r->pairs[p];
+        tl_pair_nodes *nodes = &own->counterfactual;
+        const size_t prefix = tl_prefix_count(d, nodes->n_prefix);
+        nodes->z = arrays[0] + own->first_row * widths[0];
+        nodes->mlp_post = arrays[1] + own->first_row * widths[1];
+        if (outputs)
+            own->outputs = (tl_outputs){arrays[2] + own->first_row * widths[2],
+                                        arrays[3] + own->first_row * widths[3]};
+        nodes->prefix.k = at;
+        nodes->prefix.v = at + prefix;
+        at += 2 * prefix;
+    }
+    return TL_OK;
+}
+
+/* Leaves the counterfactual values. */
+static tl_status run_counterfactual(tl_evaluator *e, pair_runs *own, tl_error *err)
+{
+    tl_pair_nodes *nodes = &own->counterfactual;
+    tl_reading readings[TL_NODE_SITES + TL_OUTPUT_SITES];
     tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
                        readings);
-    r->outputs = (tl_outputs){0};
     const size_t n_outputs =
-        outputs_count > 0 ? tl_outputs_read(nodes, e->on.d, &e->buffers, nodes_count,
-                                            &r->outputs, readings + TL_NODE_SITES)
-                          : 0;
+        own->outputs.attn != NULL
+            ? tl_outputs_read(nodes, &own->outputs, readings + TL_NODE_SITES)
+            : 0;
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = TL_NODE_SITES + n_outputs,
                                      .last_only = true,
                                      .memory_budget = e->pass_budget};
-    const tl_pass_prompt prompt = tl_pair_whole_prompt(&r->pair->counterfactual, nodes);
-    status = tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
+    const tl_pass_prompt prompt =
+        tl_pair_whole_prompt(&own->pair->counterfactual, nodes);
+    const tl_status status = tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
     return status != TL_OK
                ? status
-               : tl_pass_logit_diff(e->on.pass, 0, r->pair->answer,
-                                    r->pair->counterfactual_answer, none, err);
+               : tl_pass_logit_diff(e->on.pass, 0, own->pair->answer,
+                                    own->pair->counterfactual_answer, &own->none, err);
 }
 
 /* The condition of the identity at the top of this file. */
@@ -289,68 +342,150 @@ static bool same_last_input(const tl_pair *pair, size_t d_model)
                   d_model * sizeof(float)) == 0;
 }
 
-/* Which of the runs 0 ... n_circuits + 1 are to be made of this pair, and how. */
-static void choose_runs(const tl_evaluator *e, runs *r, bool run_none, double none)
+/* Which of the runs 0 ... n_circuits + 1 are to be made of a pair, and how. */
+static void choose_runs(const tl_evaluator *e, const runs *r, pair_runs *own)
 {
-    const size_t last = r->n_circuits + 1;
-    r->n_dense = r->n_sparse = 0;
+    const size_t last = count_runs(r) - 1;
+    const bool run_none =
+        e->options.run_none || !same_last_input(own->pair, e->on.d->d_model);
+    own->n_dense = own->n_sparse = 0;
     for (size_t i = 0; i <= last; i++) {
         const bool nothing = r->ways[i] == TL_CIRCUIT_NOTHING;
-        if (nothing && !run_none)
-            r->logit_diffs[i] = none;
+        own->is_sparse[i] = 0;
+        if (i == 0 && e->options.no_clean)
+            own->logit_diffs[i] = NAN;
+        else if (nothing && !run_none)
+            own->logit_diffs[i] = own->none;
         else if (r->ways[i] == TL_CIRCUIT_DENSE ||
                  (i == last && (e->options.run_none || !r->any_sparse)))
-            r->order[r->n_dense++] = i;
-        else
-            r->order[last - r->n_sparse++] = i;
+            own->dense[own->n_dense++] = i;
+        else {
+            own->is_sparse[i] = 1;
+            own->n_sparse++;
+        }
     }
 }
 
+/* ---- dense runs of a pair ----------------------------------------------------------- */
+
+/* What is outside the circuit of run number i gets its counterfactual values. */
+static tl_edit ablation(const runs *r, const pair_runs *own, size_t i, size_t prompt,
+                        tl_site site)
+{
+    const bool heads = site == TL_SITE_Z;
+    const tl_pair_nodes *nodes = &own->counterfactual;
+    const tl_circuit *circuit = &r->circuits[i];
+    const tl_array *in = heads ? &r->members[i].heads : &r->members[i].neurons;
+    return (tl_edit){.rule = circuit->set != NULL ? TL_EDIT_OUTSIDE_SET
+                                                  : TL_EDIT_OUTSIDE_CUT,
+                     .at = {.site = site,
+                            .prompt = prompt,
+                            .first_pos = nodes->n_prefix,
+                            .n_pos = nodes->n_rows},
+                     .from = heads ? nodes->z : nodes->mlp_post,
+                     .rank = circuit->set != NULL ? NULL : in->data,
+                     .in = circuit->set != NULL ? in->data : NULL,
+                     .cut = heads ? circuit->n_heads : circuit->n_neurons};
+}
+
+/* Some of them, in one pass. */
+static tl_status run_some(tl_evaluator *e, runs *r, pair_runs *own, const size_t *which,
+                          size_t n, tl_error *err)
+{
+    const tl_pair *pair = own->pair;
+    size_t n_edits = 0;
+    for (size_t i = 0; i < n; i++) {
+        const tl_circuit *circuit = &r->circuits[which[i]];
+        r->prompts[i] = tl_pair_rest_prompt(&pair->clean, &own->counterfactual);
+        if (circuit->ranking == NULL && circuit->set == NULL)
+            continue;
+        r->edits[n_edits++] = ablation(r, own, which[i], i, TL_SITE_Z);
+        r->edits[n_edits++] = ablation(r, own, which[i], i, TL_SITE_MLP_POST);
+    }
+    const tl_pass_options options = {.edits = r->edits,
+                                     .n_edits = n_edits,
+                                     .last_only = true,
+                                     .memory_budget = e->pass_budget};
+    tl_status status = tl_pass_forward(e->on.pass, r->prompts, n, &options, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status =
+            tl_pass_logit_diff(e->on.pass, i, pair->answer, pair->counterfactual_answer,
+                               &own->logit_diffs[which[i]], err);
+    return status;
+}
+
 /* As many in a pass as is good. */
-static tl_status run_dense(tl_evaluator *e, runs *r, tl_error *err)
+static tl_status run_dense(tl_evaluator *e, runs *r, pair_runs *own, tl_error *err)
 {
     const tl_pass_options plain = {.last_only = true};
-    const tl_batch_prompt one = {.n_pos = r->pair->clean.n_pos,
-                                 .n_prefix = r->counterfactual.n_prefix,
+    const tl_batch_prompt one = {.n_pos = own->pair->clean.n_pos,
+                                 .n_prefix = own->counterfactual.n_prefix,
                                  .table_bytes = sizeof *r->prompts +
                                                 TL_NODE_SITES * sizeof *r->edits};
+    const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
     size_t per_pass = 1;
+    if (own->n_dense == 0)
+        return TL_OK;
     tl_status status =
         tl_experiment_batch(e->on.model, &plain, &one, e->pass_budget, &per_pass, err);
     if (status != TL_OK)
         return status;
-    per_pass = per_pass < r->n_dense ? per_pass : r->n_dense;
+    per_pass = per_pass < own->n_dense ? per_pass : own->n_dense;
     r->prompts = tl_arena_alloc(e->on.arena, per_pass, sizeof *r->prompts);
     r->edits = tl_arena_alloc(e->on.arena, TL_NODE_SITES * per_pass, sizeof *r->edits);
     if (r->prompts == NULL || r->edits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", per_pass);
-    for (size_t i = 0; i < r->n_dense && status == TL_OK; i += per_pass)
-        status = run_some(e, r, r->order + i,
-                          r->n_dense - i < per_pass ? r->n_dense - i : per_pass, err);
+    for (size_t i = 0; i < own->n_dense && status == TL_OK; i += per_pass)
+        status =
+            run_some(e, r, own, own->dense + i,
+                     own->n_dense - i < per_pass ? own->n_dense - i : per_pass, err);
+    tl_arena_rewind(e->on.arena, mark);
     return status;
 }
+
+/* ---- sparse runs of all pairs ------------------------------------------------------- */
 
 /* So many lanes have room where the prompts of dense runs were. */
 enum { MOST_LANES = 256 };
 
-static tl_status run_lanes(tl_evaluator *e, runs *r, const size_t *which, size_t n,
+/* The end of the circuits from `first` on that go together: of one ranking, and not more
+ * than there is room for. */
+static size_t end_of_some(const runs *r, size_t first)
+{
+    const size_t most = MOST_LANES / r->n_pairs;
+    size_t end = first + 1;
+    while (end < count_runs(r) && end - first < most &&
+           r->circuits[end].ranking == r->circuits[first].ranking)
+        end++;
+    return end;
+}
+
+/* The circuits [first, end). */
+static tl_status run_lanes(tl_evaluator *e, runs *r, size_t first, size_t end,
                            tl_error *err)
 {
     const tl_sparse_options options = {.no_dense_rows =
                                            e->options.how == TL_EVALUATE_SPARSE,
                                        .memory_budget = e->pass_budget};
-    tl_sparse_lane *lanes = tl_arena_alloc(e->on.arena, n, sizeof *lanes);
-    double *found = tl_arena_alloc(e->on.arena, n, sizeof *found);
+    const size_t most = (end - first) * r->n_pairs;
+    tl_sparse_lane *lanes = tl_arena_alloc(e->on.arena, most, sizeof *lanes);
+    double *found = tl_arena_alloc(e->on.arena, most, sizeof *found);
+    size_t n = 0;
     if (lanes == NULL || found == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n);
-    for (size_t i = 0; i < n; i++)
-        lanes[i] = tl_circuit_lane(&r->circuits[which[i]], &r->members[which[i]].heads,
-                                   &r->members[which[i]].neurons);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", most);
+    for (size_t p = 0; p < r->n_pairs; p++)
+        for (size_t i = first; i < end; i++)
+            if (r->pairs[p].is_sparse[i])
+                lanes[n++] = tl_circuit_lane(&r->circuits[i], p, &r->members[i].heads,
+                                             &r->members[i].neurons);
     const tl_status status =
-        tl_sparse_evaluate(e->sparse, r->pair, &r->counterfactual, &r->outputs, lanes,
-                           n, &options, found, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        r->logit_diffs[which[i]] = found[i];
+        n > 0 ? tl_sparse_pass_run(e->sparse, &r->known, lanes, n, &options, found, err)
+              : TL_OK;
+    n = 0;
+    for (size_t p = 0; p < r->n_pairs && status == TL_OK; p++)
+        for (size_t i = first; i < end; i++)
+            if (r->pairs[p].is_sparse[i])
+                r->pairs[p].logit_diffs[i] = found[n++];
     return status;
 }
 
@@ -358,15 +493,19 @@ static tl_status run_lanes(tl_evaluator *e, runs *r, const size_t *which, size_t
 static tl_status run_sparse(tl_evaluator *e, runs *r, tl_error *err)
 {
     const bool limited = e->pass_budget > 0;
-    const size_t *which = r->order + r->n_circuits + 2 - r->n_sparse;
+    tl_sparse_prompt prompts[TL_EVALUATE_TOGETHER];
     tl_status status = TL_OK;
+    for (size_t p = 0; p < r->n_pairs; p++)
+        prompts[p] = tl_sparse_prompt_of_pair(
+            r->pairs[p].pair, &r->pairs[p].counterfactual, r->pairs[p].first_row);
+    r->known.prompts = prompts;
+    r->known.n_prompts = r->n_pairs;
     if (limited)
         tl_pass_shrink(e->on.pass, 0);
-    for (size_t i = 0; i < r->n_sparse && status == TL_OK; i += MOST_LANES) {
+    for (size_t i = 0, end; i < count_runs(r) && status == TL_OK; i = end) {
         const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
-        status =
-            run_lanes(e, r, which + i,
-                      r->n_sparse - i < MOST_LANES ? r->n_sparse - i : MOST_LANES, err);
+        end = end_of_some(r, i);
+        status = run_lanes(e, r, i, end, err);
         tl_arena_rewind(e->on.arena, mark);
     }
     if (limited)
@@ -374,30 +513,35 @@ static tl_status run_sparse(tl_evaluator *e, runs *r, tl_error *err)
     return status;
 }
 
+/* ---- all runs ------------------------------------------------------------------------ */
+
 /* In forward passes over the clean prompt. */
 static void count_work(tl_evaluator *e, const runs *r, tl_sparse_work before)
 {
     const tl_sparse_work now = tl_sparse_pass_work(e->sparse);
     tl_evaluation_work *w = &e->work;
-    const size_t n_pos = r->pair->clean.n_pos, n_prefix = r->counterfactual.n_prefix;
-    const double whole = tl_forward_multiply_adds(e->on.model, n_pos, 0),
-                 rest = tl_forward_multiply_adds(e->on.model, n_pos, n_prefix) / whole;
-    size_t n_dense = r->n_dense - 1, n_sparse = r->n_sparse;
-    if (r->n_dense > 1 && r->order[r->n_dense - 1] == r->n_circuits + 1)
-        n_dense--;
-    else if (r->n_sparse > 0 &&
-             r->order[r->n_circuits + 2 - r->n_sparse] == r->n_circuits + 1)
-        n_sparse--;
-    w->n_pairs++;
-    w->counterfactual += 1.0;
-    w->clean += rest * (double)(r->n_dense - n_dense);
-    w->dense += rest * (double)n_dense;
+    const size_t n_pos = r->pairs->pair->clean.n_pos, last = count_runs(r) - 1;
+    const double whole = tl_forward_multiply_adds(e->on.model, n_pos, 0);
+    for (size_t p = 0; p < r->n_pairs; p++) {
+        const pair_runs *own = &r->pairs[p];
+        const double rest =
+            tl_forward_multiply_adds(e->on.model, n_pos, own->counterfactual.n_prefix) /
+            whole;
+        size_t n_dense = own->n_dense - !e->options.no_clean, n_sparse = own->n_sparse;
+        if (n_dense > 0 && own->dense[own->n_dense - 1] == last)
+            n_dense--;
+        n_sparse -= own->is_sparse[last];
+        w->n_pairs++;
+        w->counterfactual += 1.0;
+        w->clean += rest * (double)(own->n_dense - n_dense);
+        w->dense += rest * (double)n_dense;
+        w->n_dense += n_dense;
+        w->n_sparse += n_sparse;
+        w->n_known += r->n_circuits - n_dense - n_sparse;
+    }
     w->sparse += (now.multiply_adds - before.multiply_adds) / whole;
     w->gathered += (now.gathered - before.gathered) / whole;
     w->n_full_rows += now.dense_rows - before.dense_rows;
-    w->n_dense += n_dense;
-    w->n_sparse += n_sparse;
-    w->n_known += r->n_circuits - n_dense - n_sparse;
 }
 
 tl_evaluation_work tl_evaluator_work(const tl_evaluator *e)
@@ -405,33 +549,72 @@ tl_evaluation_work tl_evaluator_work(const tl_evaluator *e)
     return e->work;
 }
 
-/* `r` has room for two more runs than circuits, which are its runs 1 ... n_circuits. */
-static tl_status evaluate_pair(tl_evaluator *e, const tl_pair *pair, runs *r,
-                               tl_evaluation *result, tl_error *err)
+static tl_status make_tables(tl_evaluator *e, runs *r, const tl_pair *pairs,
+                             tl_error *err)
+{
+    const size_t n = count_runs(r);
+    r->pairs = tl_arena_alloc_zero(e->on.arena, r->n_pairs, sizeof *r->pairs);
+    bool failed = r->pairs == NULL;
+    for (size_t p = 0; p < r->n_pairs && !failed; p++) {
+        pair_runs *own = &r->pairs[p];
+        own->pair = &pairs[p];
+        own->logit_diffs = tl_arena_alloc(e->on.arena, n, sizeof *own->logit_diffs);
+        own->dense = tl_arena_alloc(e->on.arena, n, sizeof *own->dense);
+        own->is_sparse = tl_arena_alloc(e->on.arena, n, sizeof *own->is_sparse);
+        failed =
+            own->logit_diffs == NULL || own->dense == NULL || own->is_sparse == NULL;
+    }
+    return failed ? tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", n)
+                  : TL_OK;
+}
+
+/* Pairs that go together. */
+static tl_status evaluate_pairs(tl_evaluator *e, runs *r, const tl_pair *pairs,
+                                tl_evaluation *results, tl_error *err)
 {
     const tl_sparse_work before = tl_sparse_pass_work(e->sparse);
-    double none = 0.0;
-    tl_status status = tl_pair_check(pair, pair->clean.n_pos, err);
-    r->pair = pair;
+    bool any = false;
+    tl_status status = make_tables(e, r, pairs, err);
+    for (size_t p = 0; p < r->n_pairs && status == TL_OK; p++)
+        status = tl_pair_check(&pairs[p], pairs[p].clean.n_pos, err);
     if (status == TL_OK)
-        status = run_counterfactual(e, r, &none, err);
-    if (status != TL_OK)
-        return status;
-    choose_runs(e, r, e->options.run_none || !same_last_input(pair, e->on.d->d_model),
-                none);
-    const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
-    status = run_dense(e, r, err);
-    tl_arena_rewind(e->on.arena, mark);
-    if (status == TL_OK && r->n_sparse > 0)
+        status = place_pairs(e, r, err);
+    for (size_t p = 0; p < r->n_pairs && status == TL_OK; p++) {
+        status = run_counterfactual(e, &r->pairs[p], err);
+        if (status != TL_OK)
+            break;
+        choose_runs(e, r, &r->pairs[p]);
+        any |= r->pairs[p].n_sparse > 0;
+        status = run_dense(e, r, &r->pairs[p], err);
+    }
+    if (status == TL_OK && any)
         status = run_sparse(e, r, err);
     if (status != TL_OK)
         return status;
     count_work(e, r, before);
-    result->clean = r->logit_diffs[0];
-    result->none = r->logit_diffs[r->n_circuits + 1];
-    for (size_t i = 0; i < r->n_circuits; i++)
-        result->circuit[i] = r->logit_diffs[1 + i];
+    for (size_t p = 0; p < r->n_pairs; p++) {
+        const double *found = r->pairs[p].logit_diffs;
+        results[p].clean = found[0];
+        results[p].none = found[count_runs(r) - 1];
+        for (size_t i = 0; i < r->n_circuits; i++)
+            results[p].circuit[i] = found[1 + i];
+    }
     return TL_OK;
+}
+
+/* As many together as is good. */
+static tl_status evaluate_all(tl_evaluator *e, runs *r, const tl_pair *pairs,
+                              size_t n_pairs, tl_evaluation *results, tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t p = 0; p < n_pairs && status == TL_OK; p += r->n_pairs) {
+        const tl_arena_mark mark = tl_arena_get_mark(e->on.arena);
+        status = choose_pairs(e, r, pairs + p, n_pairs - p, &r->n_pairs, err);
+        if (status == TL_OK)
+            status = evaluate_pairs(e, r, pairs + p, results + p, err);
+        tl_arena_rewind(e->on.arena, mark);
+    }
+    return status;
 }
 
 tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs,
@@ -452,12 +635,9 @@ tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs
         .table_bytes = table_bytes(n_circuits),
         .circuits = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.circuits),
         .members = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.members),
-        .logit_diffs = tl_arena_alloc(e->on.arena, most, sizeof *r.logit_diffs),
         .ways = tl_arena_alloc_zero(e->on.arena, most, sizeof *r.ways),
-        .order = tl_arena_alloc(e->on.arena, most, sizeof *r.order),
     };
-    if (r.circuits == NULL || r.members == NULL || r.logit_diffs == NULL ||
-        r.ways == NULL || r.order == NULL)
+    if (r.circuits == NULL || r.members == NULL || r.ways == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", most);
     for (size_t i = 0; i < n_circuits && status == TL_OK; i++) {
         r.circuits[1 + i] = circuits[i];
@@ -473,8 +653,8 @@ tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs
         r.circuits[most - 1] = (tl_circuit){.ranking = &nothing};
         r.ways[most - 1] = TL_CIRCUIT_NOTHING;
     }
-    for (size_t p = 0; p < n_pairs && status == TL_OK; p++)
-        status = evaluate_pair(e, &pairs[p], &r, &results[p], err);
+    if (status == TL_OK)
+        status = evaluate_all(e, &r, pairs, n_pairs, results, err);
     if (r.circuits != NULL && r.members != NULL)
         release_members(r.members, r.circuits, 1 + n_circuits);
     tl_arena_rewind(e->on.arena, mark);

@@ -67,12 +67,13 @@ tl_circuit_way tl_circuit_choose(const tl_model *model, const tl_circuit *circui
                                                                 : TL_CIRCUIT_DENSE;
 }
 
-tl_sparse_lane tl_circuit_lane(const tl_circuit *c, const tl_array *heads,
-                               const tl_array *neurons)
+tl_sparse_lane tl_circuit_lane(const tl_circuit *c, size_t prompt,
+                               const tl_array *heads, const tl_array *neurons)
 {
     const tl_component_set *set = c->set;
     const tl_ranking *r = c->ranking;
     return (tl_sparse_lane){
+        .prompt = prompt,
         .heads = {.rank = set == NULL ? r->heads : NULL,
                   .cut = c->n_heads,
                   .in = set != NULL ? set->heads : NULL,
@@ -92,15 +93,12 @@ size_t tl_outputs_count(const tl_model *model, size_t n_rows)
                : 0;
 }
 
-size_t tl_outputs_read(const tl_pair_nodes *nodes, const tl_dims *d,
-                       const tl_array *array, size_t first, tl_outputs *outputs,
+size_t tl_outputs_read(const tl_pair_nodes *nodes, const tl_outputs *outputs,
                        tl_reading readings[TL_OUTPUT_SITES])
 {
     const tl_reading one = {
         .rule = TL_READ_COPY,
         .at = {.first_pos = nodes->n_prefix, .n_pos = nodes->n_rows}};
-    outputs->attn = tl_array_f32(array, first);
-    outputs->mlp = outputs->attn + d->n_layers * nodes->n_rows * d->d_model;
     readings[0] = readings[1] = one;
     readings[0].at.site = TL_SITE_ATTN_OUT;
     readings[0].to = outputs->attn;
@@ -109,25 +107,14 @@ size_t tl_outputs_read(const tl_pair_nodes *nodes, const tl_dims *d,
     return TL_OUTPUT_SITES;
 }
 
-tl_status tl_sparse_evaluate(tl_sparse_pass *pass, const tl_pair *pair,
-                             const tl_pair_nodes *nodes, const tl_outputs *outputs,
-                             const tl_sparse_lane *lanes, size_t n,
-                             const tl_sparse_options *options, double *logit_diffs,
-                             tl_error *err)
+tl_sparse_prompt tl_sparse_prompt_of_pair(const tl_pair *pair,
+                                          const tl_pair_nodes *nodes, size_t first_row)
 {
-    const tl_sparse_prompt prompt = {
+    return (tl_sparse_prompt){
         .input = pair->clean,
         .prefix = nodes->n_prefix > 0 ? &nodes->prefix : NULL,
+        .first_row = first_row,
         .a = pair->answer,
         .b = pair->counterfactual_answer,
     };
-    const tl_sparse_batch batch = {
-        .prompts = &prompt,
-        .n_prompts = 1,
-        .z = nodes->z,
-        .mlp_post = nodes->mlp_post,
-        .attn_out = outputs->attn,
-        .mlp_out = outputs->mlp,
-    };
-    return tl_sparse_pass_run(pass, &batch, lanes, n, options, logit_diffs, err);
 }

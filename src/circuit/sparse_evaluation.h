@@ -20,10 +20,10 @@ typedef enum tl_circuit_way {
 tl_circuit_way tl_circuit_choose(const tl_model *model, const tl_circuit *circuit,
                                  tl_evaluate_how how);
 
-/* The lane of the batch's prompt number 0 under a circuit; `heads` and `neurons`: where the
- * backend finds its ranks or members. */
-tl_sparse_lane tl_circuit_lane(const tl_circuit *circuit, const tl_array *heads,
-                               const tl_array *neurons);
+/* A prompt of the batch under a circuit; `heads` and `neurons`: where the backend finds its
+ * ranks or members. */
+tl_sparse_lane tl_circuit_lane(const tl_circuit *circuit, size_t prompt,
+                               const tl_array *heads, const tl_array *neurons);
 
 /* What attention and MLP add to the stream in the counterfactual run, behind the prefix:
  * [n_layers, n_rows, d_model] each. */
@@ -34,18 +34,13 @@ typedef struct tl_outputs {
 /* Elements of both. */
 size_t tl_outputs_count(const tl_model *model, size_t n_rows);
 
-/* Puts them into an array of a run that has a room of that size, from `first` on, by
- * readings of its prompt number 0; returns how many. */
+/* Readings of a run's prompt number 0 that leave them; returns how many. */
 enum { TL_OUTPUT_SITES = 2 };
-size_t tl_outputs_read(const tl_pair_nodes *nodes, const tl_dims *dims,
-                       const tl_array *array, size_t first, tl_outputs *outputs,
+size_t tl_outputs_read(const tl_pair_nodes *nodes, const tl_outputs *outputs,
                        tl_reading readings[TL_OUTPUT_SITES]);
 
-/* The lanes of a pair; logit_diffs [n]. */
-tl_status tl_sparse_evaluate(tl_sparse_pass *pass, const tl_pair *pair,
-                             const tl_pair_nodes *nodes, const tl_outputs *outputs,
-                             const tl_sparse_lane *lanes, size_t n,
-                             const tl_sparse_options *options, double *logit_diffs,
-                             tl_error *err);
+/* The clean prompt of a pair, of which rows are known from first_row on. */
+tl_sparse_prompt tl_sparse_prompt_of_pair(const tl_pair *pair,
+                                          const tl_pair_nodes *nodes, size_t first_row);
 
 #endif

@@ -2,8 +2,9 @@
  * sparse_cost.c - what a forward pass costs, and a circuit beside it: see sparse_pass.h. */
 #include "model/sparse_pass_private.h"
 
-/* Of one neuron alone against one of many, in time: see tl_sparse_mlp_cost(). */
-static const double neuron_factor = 2.0;
+/* Of the products of single neurons against those with whole weights, in time, the fetching
+ * of their weights included: what several prompts together take. See tl_sparse_mlp_cost(). */
+static const double neuron_factor = 1.5;
 
 /* Multiply-adds of one row through one layer. */
 typedef struct row_cost {

@@ -14,7 +14,7 @@
 #include "model/sparse_pass_private.h"
 
 /* A row with more neurons than this part of them is computed in full. */
-enum { DENSE_OF = 2, DENSE_FROM = 5 };
+enum { DENSE_OF = 3, DENSE_FROM = 5 };
 
 /* Rows of a group at most, that threads have something to share: a multiple of what the
  * products of groups are cut into. */

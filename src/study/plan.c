@@ -34,6 +34,17 @@ size_t tl_study_input_bytes(const tl_study *study, tl_modality modality, size_t 
     return n_prompts * (input + (modality == TL_IMAGE ? study->pixel_bytes : 0));
 }
 
+size_t tl_study_evaluated_together(const tl_study *study, tl_modality modality)
+{
+    enum { PART = 16 };
+    const size_t pair = tl_study_input_bytes(study, modality,
+                                             study->spans[modality].n_pos, 2),
+                 room = study->memory / PART / pair;
+    return study->memory == 0 || room > TL_EVALUATE_TOGETHER ? TL_EVALUATE_TOGETHER
+           : room > 0                                        ? room
+                                                             : 1;
+}
+
 size_t tl_study_budget(const tl_study *study, size_t held)
 {
     if (study->memory == 0)

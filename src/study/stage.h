@@ -14,7 +14,7 @@
  *         .of = TL_STAGE_EACH,
  *         .guess = guess,
  *         .begin = begin,
- *         .run = evaluate_pair,
+ *         .run = evaluate_pairs,
  *         .end = summarise,
  *         .release = release,
  *     };

@@ -46,12 +46,12 @@ static size_t rankings(const tl_study *study, tl_modality modality)
     return TL_STUDY_KIND_COUNT * tl_study_components(study, n_pos) * sizeof(uint32_t);
 }
 
-/* Beside the rankings: the inputs of a pair, and the smallest circuits, a byte for each
+/* Beside the rankings: the inputs of pairs, and the smallest circuits, a byte for each
  * component. */
-static size_t held(const tl_study *study, tl_modality modality)
+static size_t held(const tl_study *study, tl_modality modality, size_t n_pairs)
 {
     const size_t n_pos = study->spans[modality].n_pos;
-    return tl_study_input_bytes(study, modality, n_pos, 2) +
+    return tl_study_input_bytes(study, modality, n_pos, 2 * n_pairs) +
            TL_MODALITY_COUNT * tl_study_components(study, n_pos);
 }
 
@@ -63,7 +63,7 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
                  made = 3 * tl_study_components(study, n_pos) * sizeof(uint32_t);
     size_t run = 0;
     const tl_status status = tl_evaluator_bytes(study->session.model, n_pos, &run, err);
-    run += held(study, modality);
+    run += held(study, modality, 1);
     *out = rankings(study, modality) + (made > run ? made : run);
     return status;
 }
@@ -87,41 +87,50 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         return status;
     run->n_units = e->pairs.n;
     run->n_done = done.n_pairs;
+    run->n_together = tl_study_evaluated_together(study, run->modality);
     const tl_evaluate_options options = {
-        .memory_budget = tl_study_budget(study, rankings(study, run->modality) +
-                                                    held(study, run->modality))};
+        .memory_budget =
+            tl_study_budget(study, rankings(study, run->modality) +
+                                       held(study, run->modality, run->n_together))};
     return tl_evaluator_create(study->session.model, &options, &e->evaluator, err);
 }
 
-/* One pair under all circuits. */
-static tl_status evaluate_pair(tl_stage_run *run, size_t first, size_t n,
-                               tl_stage_rows *rows, tl_error *err)
+/* Pairs under all circuits. */
+static tl_status evaluate_pairs(tl_stage_run *run, size_t first, size_t n,
+                                tl_stage_rows *rows, tl_error *err)
 {
-    (void)n;
     evaluate_stage *e = run->state;
     const size_t n_points = run->study->sizes.n,
                  n_circuits = TL_STUDY_KIND_COUNT * n_points;
-    const tl_study_pair *pair = &e->pairs.pairs[first];
+    const tl_study_pair *pairs = e->pairs.pairs + first;
     tl_pair *made = NULL;
-    tl_evaluation result = {.circuit =
-                                tl_arena_alloc(run->arena, n_circuits, sizeof(double))};
-    tl_study_baseline *baseline = tl_arena_alloc(run->arena, 1, sizeof *baseline);
-    tl_study_evaluation *found = tl_arena_alloc(run->arena, n_circuits, sizeof *found);
-    if (result.circuit == NULL || baseline == NULL || found == NULL)
+    double *ld = tl_arena_alloc(run->arena, n * n_circuits, sizeof *ld);
+    tl_evaluation *results = tl_arena_alloc(run->arena, n, sizeof *results);
+    tl_study_baseline *baselines = tl_arena_alloc(run->arena, n, sizeof *baselines);
+    tl_study_evaluation *found =
+        tl_arena_alloc(run->arena, n * n_circuits, sizeof *found);
+    if (ld == NULL || results == NULL || baselines == NULL || found == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to evaluate");
-    tl_status status = tl_study_make_pairs(run->study, pair, 1, run->arena, &made, err);
+    for (size_t p = 0; p < n; p++)
+        results[p] = (tl_evaluation){.circuit = ld + p * n_circuits};
+    tl_status status =
+        tl_study_make_pairs(run->study, pairs, n, run->arena, &made, err);
     if (status == TL_OK)
-        status = tl_evaluator_run(e->evaluator, made, 1, e->circuits, n_circuits,
-                                  &result, err);
+        status = tl_evaluator_run(e->evaluator, made, n, e->circuits, n_circuits,
+                                  results, err);
     if (status != TL_OK)
         return status;
-    *baseline =
-        (tl_study_baseline){run->modality, pair->pair, result.clean, result.none};
-    for (size_t i = 0; i < n_circuits; i++)
-        found[i] = (tl_study_evaluation){run->modality, (tl_study_kind)(i / n_points),
-                                         pair->pair, i % n_points, result.circuit[i]};
-    tl_stage_put(rows, TL_ROW_BASELINE, baseline, 1);
-    tl_stage_put(rows, TL_ROW_EVALUATION, found, n_circuits);
+    for (size_t p = 0; p < n; p++)
+        baselines[p] = (tl_study_baseline){run->modality, pairs[p].pair,
+                                           results[p].clean, results[p].none};
+    for (size_t k = 0; k < n * n_circuits; k++) {
+        const size_t i = k % n_circuits;
+        found[k] =
+            (tl_study_evaluation){run->modality, (tl_study_kind)(i / n_points),
+                                  pairs[k / n_circuits].pair, i % n_points, ld[k]};
+    }
+    tl_stage_put(rows, TL_ROW_BASELINE, baselines, n);
+    tl_stage_put(rows, TL_ROW_EVALUATION, found, n * n_circuits);
     return TL_OK;
 }
 
@@ -221,6 +230,6 @@ const tl_stage tl_stage_evaluate = {.name = "evaluate",
                                     .guess = guess,
                                     .bytes = bytes,
                                     .begin = begin,
-                                    .run = evaluate_pair,
+                                    .run = evaluate_pairs,
                                     .end = summarise,
                                     .release = release};

@@ -43,14 +43,14 @@ static tl_status make_swaps(tl_stage_run *run, const tl_both_circuits *both,
 }
 
 /* A byte for each component of every circuit and of the two that they are made of, and the
- * inputs of a pair. */
-static size_t held(const tl_study *study, tl_modality host)
+ * inputs of pairs. */
+static size_t held(const tl_study *study, tl_modality host, size_t n_pairs)
 {
     const size_t n_pos = study->spans[host].n_pos;
     const size_t n_sets =
         tl_swap_count(study->settings.inter_draws) + TL_MODALITY_COUNT;
     return n_sets * tl_study_components(study, n_pos) +
-           tl_study_input_bytes(study, host, n_pos, 2);
+           tl_study_input_bytes(study, host, n_pos, 2 * n_pairs);
 }
 
 /* A study that goes on makes rankings first, with scores and two orders beside each. */
@@ -61,7 +61,7 @@ static tl_status bytes(const tl_study *study, tl_modality host, size_t *out,
                  made = 4 * tl_study_components(study, n_pos) * sizeof(uint32_t);
     size_t run = 0;
     const tl_status status = tl_evaluator_bytes(study->session.model, n_pos, &run, err);
-    run += held(study, host);
+    run += held(study, host, 1);
     *out = made > run ? made : run;
     return status;
 }
@@ -90,30 +90,38 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         return status;
     run->n_units = x->pairs.n;
     run->n_done = known.n / x->n_swaps;
+    run->n_together = tl_study_evaluated_together(study, run->modality);
     const tl_evaluate_options options = {
-        .memory_budget = tl_study_budget(study, held(study, run->modality))};
+        .memory_budget =
+            tl_study_budget(study, held(study, run->modality, run->n_together)),
+        .no_clean = true, /* the stage before has it */
+    };
     return tl_evaluator_create(study->session.model, &options, &x->evaluator, err);
 }
 
-static tl_status swap_pair(tl_stage_run *run, size_t first, size_t n,
-                           tl_stage_rows *rows, tl_error *err)
+static tl_status swap_pairs(tl_stage_run *run, size_t first, size_t n,
+                            tl_stage_rows *rows, tl_error *err)
 {
-    (void)n;
     interchange_stage *x = run->state;
-    const tl_study_pair *pair = &x->pairs.pairs[first];
+    const tl_study_pair *pairs = x->pairs.pairs + first;
     tl_pair *made = NULL;
-    tl_evaluation result = {.circuit =
-                                tl_arena_alloc(run->arena, x->n_swaps, sizeof(double))};
-    tl_study_swap_run *found = tl_arena_alloc(run->arena, x->n_swaps, sizeof *found);
-    if (result.circuit == NULL || found == NULL)
+    double *ld = tl_arena_alloc(run->arena, n * x->n_swaps, sizeof *ld);
+    tl_evaluation *results = tl_arena_alloc(run->arena, n, sizeof *results);
+    tl_study_swap_run *found =
+        tl_arena_alloc(run->arena, n * x->n_swaps, sizeof *found);
+    if (ld == NULL || results == NULL || found == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", x->n_swaps);
-    tl_status status = tl_study_make_pairs(run->study, pair, 1, run->arena, &made, err);
+    for (size_t p = 0; p < n; p++)
+        results[p] = (tl_evaluation){.circuit = ld + p * x->n_swaps};
+    tl_status status =
+        tl_study_make_pairs(run->study, pairs, n, run->arena, &made, err);
     if (status == TL_OK)
-        status = tl_evaluator_run(x->evaluator, made, 1, x->swapped, x->n_swaps,
-                                  &result, err);
-    for (size_t i = 0; i < x->n_swaps && status == TL_OK; i++)
-        found[i] = (tl_study_swap_run){run->modality, pair->pair, i, result.circuit[i]};
-    tl_stage_put(rows, TL_ROW_SWAP_RUN, found, x->n_swaps);
+        status = tl_evaluator_run(x->evaluator, made, n, x->swapped, x->n_swaps,
+                                  results, err);
+    for (size_t i = 0; i < n * x->n_swaps && status == TL_OK; i++)
+        found[i] = (tl_study_swap_run){run->modality, pairs[i / x->n_swaps].pair,
+                                       i % x->n_swaps, ld[i]};
+    tl_stage_put(rows, TL_ROW_SWAP_RUN, found, n * x->n_swaps);
     return status;
 }
 
@@ -136,5 +144,5 @@ const tl_stage tl_stage_interchange = {.name = "interchange",
                                        .guess = guess,
                                        .bytes = bytes,
                                        .begin = begin,
-                                       .run = swap_pair,
+                                       .run = swap_pairs,
                                        .release = release};

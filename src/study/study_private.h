@@ -105,6 +105,10 @@ size_t tl_study_input_bytes(const tl_study *study, tl_modality modality, size_t 
 /* Heads and neurons at n_pos positions. */
 size_t tl_study_components(const tl_study *study, size_t n_pos);
 
+/* How many pairs an evaluation takes at a time: more share more work, and a small part of the
+ * memory is for their inputs. */
+size_t tl_study_evaluated_together(const tl_study *study, tl_modality modality);
+
 /* What is left of the memory beside bytes that a stage holds itself, for an experiment;
  * 0: no limit. When nothing is left it is 1, with which every experiment refuses. */
 size_t tl_study_budget(const tl_study *study, size_t held);

@@ -3,13 +3,14 @@
  * cpu_neurons.c - some neurons of a gated MLP (op/neurons.h says what it is).
  *
  * A thread takes a group. It goes through the group's list a block of neurons at a time,
- * as many as keep a panel of their weights, f32 [block, d_model], in a near cache: gate,
- * then up, then down. Every row that wants some of the block takes the panel: the same
- * weights serve all of a group's rows.
+ * as many as stay in a near cache, f32 [block, d_model]: gate, then up, then down. Every row
+ * that wants some of the block takes it: the same weights serve all of a group's rows.
+ * Weights of f32 and bf16 are read where they lie, and those that come next are asked for
+ * meanwhile; others are made f32 in a panel.
  *
  * The neurons of `down` are columns, and lie apart. If there is memory for it, the whole
  * weight is turned round first, as it is in its file's type: with it a neuron is a run of
- * neighbours. Panels are the same with and without.
+ * neighbours. Without, it goes through a panel. Numbers are the same with and without.
  *
  * Every number is made in an order of its own: a dot product goes along d_model, and a
  * row's sum along its list, block by block. What a row does not want of its last block
@@ -33,7 +34,7 @@ enum {
     BLOCK_MOST = 48,
     PAD =
         16, /* floats between rows of a panel, which would else share their caches' sets */
-    SQUARE = 32,
+    SQUARE = 64,
 };
 
 typedef struct neurons_job {
@@ -81,15 +82,21 @@ size_t tl_cpu_neurons_bytes(size_t n_threads, const tl_linear *down, size_t most
 
 /* ---- panels ---------------------------------------------------------------------- */
 
+/* Turned in a place of its own: neighbours of a column lie apart by powers of two, which
+ * would share few sets of a cache. */
 static void turn_square(const unsigned char *from, unsigned char *to, size_t size,
                         size_t n_rows, size_t n_columns, size_t r0, size_t c0)
 {
     const size_t r1 = r0 + SQUARE < n_rows ? r0 + SQUARE : n_rows,
                  c1 = c0 + SQUARE < n_columns ? c0 + SQUARE : n_columns;
+    unsigned char square[SQUARE * SQUARE * sizeof(float)];
+    for (size_t r = r0; r < r1; r++)
+        for (size_t c = c0; c < c1; c++)
+            memcpy(square + ((c - c0) * SQUARE + r - r0) * size,
+                   from + (r * n_columns + c) * size, size);
     for (size_t c = c0; c < c1; c++)
-        for (size_t r = r0; r < r1; r++)
-            memcpy(to + (c * n_rows + r) * size, from + (r * n_columns + c) * size,
-                   size);
+        memcpy(to + (c * n_rows + r0) * size, square + (c - c0) * SQUARE * size,
+               (r1 - r0) * size);
 }
 
 /* to [columns, rows] = from [rows, columns] */
@@ -99,8 +106,8 @@ static void turn(size_t n_threads, const tl_tensor *weight, unsigned char *to)
     const unsigned char *from = weight->data;
     const bool halves = tl_dtype_bytes(weight->dtype) == 2;
 #pragma omp parallel for num_threads((int)n_threads) schedule(static)
-    for (size_t c = 0; c < n_columns; c += SQUARE)
-        for (size_t r = 0; r < n_rows; r += SQUARE) {
+    for (size_t r = 0; r < n_rows; r += SQUARE)
+        for (size_t c = 0; c < n_columns; c += SQUARE) {
             /* With a constant the copies become moves. */
             if (halves)
                 turn_square(from, to, 2, n_rows, n_columns, r, c);
@@ -109,51 +116,49 @@ static void turn(size_t n_threads, const tl_tensor *weight, unsigned char *to)
         }
 }
 
-#ifdef FUSED
+/* The weights of a block of neurons, [n, d_model], each a run of neighbours. */
+typedef struct block_weights {
+    size_t n;
+    bool halves; /* bf16, not f32 */
+    const unsigned char *of[BLOCK_MOST];
+} block_weights;
+
 static bool has_fused(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-/* Neighbours in a list are far apart in the weight: the next is asked for in time. */
-FUSED static void widen_bf16_rows(const unsigned char *from, const uint32_t *index,
-                                  size_t n, size_t d, float *panel, size_t stride)
-{
-    enum { HALF = 2, LINE = 64 };
-    for (size_t j = 0; j < n; j++) {
-        const unsigned char *row = from + index[j] * d * HALF;
-        const unsigned char *next = j + 1 < n ? from + index[j + 1] * d * HALF : row;
-        float *to = panel + j * stride;
-        for (size_t i = 0; i < d; i += 8) {
-            const __m128i bits =
-                _mm_loadu_si128((const __m128i *)(const void *)(row + i * HALF));
-            _mm256_storeu_ps(to + i, _mm256_castsi256_ps(_mm256_slli_epi32(
-                                         _mm256_cvtepu16_epi32(bits), 16)));
-            if (i * HALF % LINE == 0)
-                _mm_prefetch((const char *)next + i * HALF, _MM_HINT_T0);
-        }
-    }
-}
-#endif
-
-/* panel[j,:] = W[index[j],:] */
-static void fill_rows(const neurons_job *job, const tl_tensor *weight,
-                      const uint32_t *index, size_t n, float *panel)
-{
 #ifdef FUSED
-    if (weight->dtype == TL_BF16 && job->d_model % 8 == 0 && has_fused()) {
-        widen_bf16_rows(weight->data, index, n, job->d_model, panel, job->stride);
-        return;
-    }
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return false;
 #endif
-    for (size_t j = 0; j < n; j++)
-        tl_tensor_to_f32(weight, index[j] * job->d_model, job->d_model,
-                         panel + j * job->stride, NULL);
 }
 
-/* panel[j,:] = W_down[:,index[j]] */
-static void fill_down(const neurons_job *job, const uint32_t *index, size_t n,
-                      float *panel)
+/* Whether weights of a type are read where they lie. */
+static bool is_direct(const neurons_job *job, tl_dtype dtype)
+{
+    return dtype == TL_F32 ||
+           (dtype == TL_BF16 && job->d_model % 8 == 0 && has_fused());
+}
+
+/* W[index[j],:]; in a panel only if it must be. */
+static void take_rows(const neurons_job *job, const tl_tensor *weight,
+                      const uint32_t *index, size_t n, float *panel, block_weights *out)
+{
+    const bool direct = is_direct(job, weight->dtype);
+    const size_t bytes = job->d_model * tl_dtype_bytes(weight->dtype);
+    const unsigned char *data = weight->data;
+    out->n = n;
+    out->halves = direct && weight->dtype == TL_BF16;
+    for (size_t j = 0; j < n; j++) {
+        float *to = panel + j * job->stride;
+        out->of[j] = direct ? data + index[j] * bytes : (unsigned char *)to;
+        if (!direct)
+            tl_tensor_to_f32(weight, index[j] * job->d_model, job->d_model, to, NULL);
+    }
+}
+
+/* W_down[:,index[j]] */
+static void take_down(const neurons_job *job, const uint32_t *index, size_t n,
+                      float *panel, block_weights *out)
 {
     const tl_tensor *down = &job->mlp->down->weight;
     if (job->turned != NULL) {
@@ -161,13 +166,16 @@ static void fill_down(const neurons_job *job, const uint32_t *index, size_t n,
         turned.dims[0] = job->d_mlp;
         turned.dims[1] = job->d_model;
         turned.data = job->turned;
-        fill_rows(job, &turned, index, n, panel);
+        take_rows(job, &turned, index, n, panel, out);
         return;
     }
     for (size_t c = 0; c < job->d_model; c++)
         for (size_t j = 0; j < n; j++)
             tl_tensor_to_f32(down, c * job->d_mlp + index[j], 1,
                              panel + j * job->stride + c, NULL);
+    *out = (block_weights){.n = n};
+    for (size_t j = 0; j < n; j++)
+        out->of[j] = (unsigned char *)(panel + j * job->stride);
 }
 
 /* ---- products -------------------------------------------------------------------- */
@@ -181,11 +189,25 @@ INLINED float sum_of(__m256 v)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-/* out[r * n_out + j] = x[r] . w[j] for n_x <= 4 rows and n_w <= 3 neurons. */
-INLINED void dots_tile(const size_t n_x, const size_t n_w, const float *const *x,
-                       const float *w, size_t stride, size_t d, float *out,
+/* w[i ... i + 8) */
+INLINED __m256 load_weights(const bool halves, const unsigned char *w, size_t i)
+{
+    if (!halves)
+        return _mm256_loadu_ps((const float *)(const void *)w + i);
+    const __m128i bits = _mm_loadu_si128(
+        (const __m128i *)(const void *)((const uint16_t *)(const void *)w + i));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+/* out[r * n_out + j] = x[r] . w[j] for n_x <= 4 rows and n_w <= 3 neurons. What lies at the
+ * same place of `ahead` is asked for, unless it is NULL. */
+INLINED void dots_tile(const bool halves, const size_t n_x, const size_t n_w,
+                       const float *const *x, const unsigned char *const *w,
+                       const unsigned char *const *ahead, size_t d, float *out,
                        size_t n_out)
 {
+    enum { LINE = 64 };
+    const size_t size = halves ? sizeof(uint16_t) : sizeof(float);
     __m256 sum[4][3];
     for (size_t r = 0; r < n_x; r++)
         for (size_t j = 0; j < n_w; j++)
@@ -194,7 +216,10 @@ INLINED void dots_tile(const size_t n_x, const size_t n_w, const float *const *x
     for (; i + 8 <= d; i += 8) {
         __m256 some[3];
         for (size_t j = 0; j < n_w; j++)
-            some[j] = _mm256_loadu_ps(w + j * stride + i);
+            some[j] = load_weights(halves, w[j], i);
+        if (ahead != NULL && i * size % LINE == 0)
+            for (size_t j = 0; j < n_w; j++)
+                _mm_prefetch((const char *)ahead[j] + i * size, _MM_HINT_T1);
         for (size_t r = 0; r < n_x; r++) {
             const __m256 value = _mm256_loadu_ps(x[r] + i);
             for (size_t j = 0; j < n_w; j++)
@@ -204,41 +229,63 @@ INLINED void dots_tile(const size_t n_x, const size_t n_w, const float *const *x
     for (size_t r = 0; r < n_x; r++)
         for (size_t j = 0; j < n_w; j++) {
             float all = sum_of(sum[r][j]);
-            for (size_t k = i; k < d; k++)
-                all += x[r][k] * w[j * stride + k];
+            for (size_t k = i; k < d; k++) /* of f32 alone: see is_direct() */
+                all += x[r][k] * ((const float *)(const void *)w[j])[k];
             out[r * n_out + j] = all;
         }
 }
 
-FUSED static void dots_fused(const float *const *x, size_t n_x, const float *w,
-                             size_t stride, size_t d, size_t n, float *out)
+INLINED void dots_rows(const bool halves, const size_t n_x, const float *const *x,
+                       const block_weights *w, const block_weights *ahead, size_t d,
+                       float *out)
 {
     size_t j = 0;
-    for (; j + 3 <= n; j += 3)
-        if (n_x == 4)
-            dots_tile(4, 3, x, w + j * stride, stride, d, out + j, n);
-        else
-            for (size_t r = 0; r < n_x; r++)
-                dots_tile(1, 3, x + r, w + j * stride, stride, d, out + r * n + j, n);
-    for (; j < n; j++)
-        for (size_t r = 0; r < n_x; r++)
-            dots_tile(1, 1, x + r, w + j * stride, stride, d, out + r * n + j, n);
+    for (; j + 3 <= w->n; j += 3)
+        dots_tile(halves, n_x, 3, x, w->of + j, ahead != NULL ? ahead->of + j : NULL, d,
+                  out + j, w->n);
+    for (; j < w->n; j++)
+        dots_tile(halves, n_x, 1, x, w->of + j, ahead != NULL ? ahead->of + j : NULL, d,
+                  out + j, w->n);
+}
+
+INLINED void dots_of(const bool halves, const float *const *x, size_t n_x,
+                     const block_weights *w, const block_weights *ahead, size_t d,
+                     float *out)
+{
+    if (n_x == 4)
+        dots_rows(halves, 4, x, w, ahead, d, out);
+    else if (n_x == 3)
+        dots_rows(halves, 3, x, w, ahead, d, out);
+    else if (n_x == 2)
+        dots_rows(halves, 2, x, w, ahead, d, out);
+    else
+        dots_rows(halves, 1, x, w, ahead, d, out);
+}
+
+FUSED static void dots_fused(const float *const *x, size_t n_x, const block_weights *w,
+                             const block_weights *ahead, size_t d, float *out)
+{
+    if (w->halves)
+        dots_of(true, x, n_x, w, ahead, d, out);
+    else
+        dots_of(false, x, n_x, w, ahead, d, out);
 }
 
 /* y[r][c] += sum_j by[r * n + j] w[j][c] for n_y <= 4 rows and 8 n_c columns. */
-INLINED void sums_tile(const size_t n_y, const size_t n_c, const float *by, size_t n,
-                       const float *w, size_t stride, float *const *y, size_t c)
+INLINED void sums_tile(const bool halves, const size_t n_y, const size_t n_c,
+                       const float *by, const block_weights *w, float *const *y,
+                       size_t c)
 {
     __m256 sum[4][3];
     for (size_t r = 0; r < n_y; r++)
         for (size_t i = 0; i < n_c; i++)
             sum[r][i] = _mm256_setzero_ps();
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = 0; j < w->n; j++) {
         __m256 some[3];
         for (size_t i = 0; i < n_c; i++)
-            some[i] = _mm256_loadu_ps(w + j * stride + c + 8 * i);
+            some[i] = load_weights(halves, w->of[j], c + 8 * i);
         for (size_t r = 0; r < n_y; r++) {
-            const __m256 value = _mm256_broadcast_ss(by + r * n + j);
+            const __m256 value = _mm256_broadcast_ss(by + r * w->n + j);
             for (size_t i = 0; i < n_c; i++)
                 sum[r][i] = _mm256_fmadd_ps(value, some[i], sum[r][i]);
         }
@@ -251,52 +298,65 @@ INLINED void sums_tile(const size_t n_y, const size_t n_c, const float *by, size
 }
 
 /* The columns that vectors of 8 fill; returns how many. */
-FUSED static size_t sums_fused(const float *by, size_t n_y, size_t n, const float *w,
-                               size_t stride, size_t d, float *const *y)
+INLINED size_t sums_rows(const bool halves, const size_t n_y, const float *by,
+                         const block_weights *w, size_t d, float *const *y)
 {
     size_t c = 0;
     for (; c + 24 <= d; c += 24)
-        if (n_y == 4)
-            sums_tile(4, 3, by, n, w, stride, y, c);
-        else
-            for (size_t r = 0; r < n_y; r++)
-                sums_tile(1, 3, by + r * n, n, w, stride, y + r, c);
+        sums_tile(halves, n_y, 3, by, w, y, c);
     for (; c + 8 <= d; c += 8)
-        for (size_t r = 0; r < n_y; r++)
-            sums_tile(1, 1, by + r * n, n, w, stride, y + r, c);
+        sums_tile(halves, n_y, 1, by, w, y, c);
     return c;
+}
+
+INLINED size_t sums_of(const bool halves, const float *by, size_t n_y,
+                       const block_weights *w, size_t d, float *const *y)
+{
+    return n_y == 4   ? sums_rows(halves, 4, by, w, d, y)
+           : n_y == 3 ? sums_rows(halves, 3, by, w, d, y)
+           : n_y == 2 ? sums_rows(halves, 2, by, w, d, y)
+                      : sums_rows(halves, 1, by, w, d, y);
+}
+
+FUSED static size_t sums_fused(const float *by, size_t n_y, const block_weights *w,
+                               size_t d, float *const *y)
+{
+    return w->halves ? sums_of(true, by, n_y, w, d, y)
+                     : sums_of(false, by, n_y, w, d, y);
 }
 #endif
 
 /* out[r * n + j] = x[r] . w[j] */
-static void dots(const float *const *x, size_t n_x, const float *w, size_t stride,
-                 size_t d, size_t n, float *out)
+static void dots(const float *const *x, size_t n_x, const block_weights *w,
+                 const block_weights *ahead, size_t d, float *out)
 {
 #ifdef FUSED
     if (has_fused()) {
-        dots_fused(x, n_x, w, stride, d, n, out);
+        dots_fused(x, n_x, w, ahead, d, out);
         return;
     }
 #endif
+    (void)ahead;
     for (size_t r = 0; r < n_x; r++)
-        for (size_t j = 0; j < n; j++)
-            out[r * n + j] = tl_cpu_dot(x[r], w + j * stride, d);
+        for (size_t j = 0; j < w->n; j++)
+            out[r * w->n + j] =
+                tl_cpu_dot(x[r], (const float *)(const void *)w->of[j], d);
 }
 
 /* y[r][c] += sum_j by[r * n + j] w[j][c] */
-static void sums(const float *by, size_t n_y, size_t n, const float *w, size_t stride,
-                 size_t d, float *const *y)
+static void sums(const float *by, size_t n_y, const block_weights *w, size_t d,
+                 float *const *y)
 {
     size_t first = 0;
 #ifdef FUSED
     if (has_fused())
-        first = sums_fused(by, n_y, n, w, stride, d, y);
+        first = sums_fused(by, n_y, w, d, y);
 #endif
     for (size_t r = 0; r < n_y; r++)
         for (size_t c = first; c < d; c++) {
             float sum = 0.0f;
-            for (size_t j = 0; j < n; j++)
-                sum += by[r * n + j] * w[j * stride + c];
+            for (size_t j = 0; j < w->n; j++)
+                sum += by[r * w->n + j] * ((const float *)(const void *)w->of[j])[c];
             y[r][c] += sum;
         }
 }
@@ -305,46 +365,63 @@ static void sums(const float *by, size_t n_y, size_t n, const float *w, size_t s
 
 enum { ROWS = 4 };
 
-/* out [rows, n] = x W[index,:]^T + bias */
+/* out [rows, n] = x W[index,:]^T + bias; `ahead` comes next. */
 static void project(const neurons_job *job, const tl_linear *layer,
-                    const uint32_t *index, size_t n, const tl_neuron_row *rows,
-                    size_t n_rows, float *panel, float *out)
+                    const block_weights *w, const block_weights *ahead,
+                    const uint32_t *index, const tl_neuron_row *rows, size_t n_rows,
+                    float *out)
 {
-    fill_rows(job, &layer->weight, index, n, panel);
     for (size_t r = 0; r < n_rows; r += ROWS) {
         const float *x[ROWS];
         const size_t some = n_rows - r < ROWS ? n_rows - r : ROWS;
         for (size_t i = 0; i < some; i++)
             x[i] = job->x + rows[r + i].x * job->d_model;
-        dots(x, some, panel, job->stride, job->d_model, n, out + r * n);
+        dots(x, some, w, r == 0 ? ahead : NULL, job->d_model, out + r * w->n);
     }
     for (size_t r = 0; layer->bias != NULL && r < n_rows; r++)
-        for (size_t j = 0; j < n; j++)
-            out[r * n + j] += layer->bias[index[j]];
+        for (size_t j = 0; j < w->n; j++)
+            out[r * w->n + j] += layer->bias[index[j]];
 }
 
 /* Neurons [first, first + n) of the list, for the rows that want some of them. */
 static void run_block(const neurons_job *job, const tl_neuron_group *group,
-                      size_t n_rows, size_t first, size_t n, const neurons_worker *w)
+                      size_t n_rows, size_t first, size_t n,
+                      const neurons_worker *worker)
 {
+    const tl_gated_mlp *mlp = job->mlp;
     const uint32_t *index = group->index + first;
     const tl_neuron_row *rows = group->rows;
-    project(job, job->mlp->gate, index, n, rows, n_rows, w->panel, w->gate);
-    project(job, job->mlp->up, index, n, rows, n_rows, w->panel, w->up);
-    float *change = w->change;
-    tl_cpu_gated(1, job->mlp->activation, n_rows * n, w->gate, w->up, change);
+    /* A panel holds one of the three at a time. */
+    const bool direct = is_direct(job, mlp->up->weight.dtype),
+               direct_down =
+                   job->turned != NULL && is_direct(job, mlp->down->weight.dtype);
+    block_weights gate, up, down;
+    take_rows(job, &mlp->gate->weight, index, n, worker->panel, &gate);
+    if (direct)
+        take_rows(job, &mlp->up->weight, index, n, NULL, &up);
+    if (direct_down)
+        take_down(job, index, n, NULL, &down);
+    project(job, mlp->gate, &gate, direct ? &up : NULL, index, rows, n_rows,
+            worker->gate);
+    if (!direct)
+        take_rows(job, &mlp->up->weight, index, n, worker->panel, &up);
+    project(job, mlp->up, &up, direct_down ? &down : NULL, index, rows, n_rows,
+            worker->up);
+    float *change = worker->change;
+    tl_cpu_gated(1, mlp->activation, n_rows * n, worker->gate, worker->up, change);
     for (size_t r = 0; r < n_rows; r++)
         for (size_t j = 0; j < n; j++)
             change[r * n + j] = first + j < rows[r].n
                                     ? change[r * n + j] - rows[r].base[index[j]]
                                     : 0.0f;
-    fill_down(job, index, n, w->panel);
+    if (!direct_down)
+        take_down(job, index, n, worker->panel, &down);
     for (size_t r = 0; r < n_rows; r += ROWS) {
         float *y[ROWS];
         const size_t some = n_rows - r < ROWS ? n_rows - r : ROWS;
         for (size_t i = 0; i < some; i++)
             y[i] = job->y + rows[r + i].y * job->d_model;
-        sums(change + r * n, some, n, w->panel, job->stride, job->d_model, y);
+        sums(change + r * n, some, &down, job->d_model, y);
     }
 }
 
