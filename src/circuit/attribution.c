@@ -192,6 +192,25 @@ tl_status tl_attribution_bytes(const tl_model *model, size_t n_pos,
     return status;
 }
 
+tl_status tl_attribution_pass_budget(const tl_model *model, size_t n_pos,
+                                     const tl_attribution_options *taken, size_t *out,
+                                     tl_error *err)
+{
+    const tl_attribution a = {
+        .dims = *tl_model_dims(model), .n_pos = n_pos, .options = *taken};
+    size_t least = 0, pass = 0;
+    const tl_pass_options way_back = step_options(&a);
+    tl_status status = tl_attribution_bytes(model, n_pos, taken, &least, err);
+    if (status == TL_OK)
+        status = tl_pass_least_bytes(model, n_pos, &way_back, &pass, err);
+    if (status != TL_OK)
+        return status;
+    const size_t budget = taken->memory_budget,
+                 wanted = budget > least ? budget : least;
+    *out = budget > 0 ? wanted - (least - pass) : 0;
+    return TL_OK;
+}
+
 tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
                                    const tl_attribution_options *options,
                                    tl_attribution **out, tl_error *err)

@@ -52,6 +52,11 @@ tl_backward_rule tl_attribution_rule(const tl_attribution_options *options);
  * which is exactly 1. */
 double tl_attribution_at(const tl_attribution_options *options, size_t step);
 
+/* What a budget leaves to the passes of one pair; 0: no limit. */
+tl_status tl_attribution_pass_budget(const tl_model *model, size_t n_pos,
+                                     const tl_attribution_options *taken, size_t *out,
+                                     tl_error *err);
+
 /* An attribution that runs on a pass of somebody else, which outlives it. */
 tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
                                    const tl_attribution_options *options,

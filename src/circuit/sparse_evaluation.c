@@ -52,6 +52,11 @@ static circuit_size size_of_cut(const tl_circuit *c)
         .mlp = tl_sparse_mlp_cost((double)c->n_neurons / (places * (double)r->d_mlp))};
 }
 
+bool tl_circuit_pays(const tl_model *model, double heads, double mlp)
+{
+    return tl_sparse_cost(model, heads, mlp) <= worth;
+}
+
 tl_circuit_way tl_circuit_choose(const tl_model *model, const tl_circuit *circuit,
                                  tl_evaluate_how how)
 {
@@ -63,8 +68,8 @@ tl_circuit_way tl_circuit_choose(const tl_model *model, const tl_circuit *circui
         circuit->set != NULL ? size_of_set(circuit->set) : size_of_cut(circuit);
     if (size.empty)
         return TL_CIRCUIT_NOTHING;
-    return tl_sparse_cost(model, size.heads, size.mlp) <= worth ? TL_CIRCUIT_SPARSE
-                                                                : TL_CIRCUIT_DENSE;
+    return tl_circuit_pays(model, size.heads, size.mlp) ? TL_CIRCUIT_SPARSE
+                                                        : TL_CIRCUIT_DENSE;
 }
 
 tl_sparse_lane tl_circuit_lane(const tl_circuit *c, size_t prompt,

@@ -20,6 +20,9 @@ typedef enum tl_circuit_way {
 tl_circuit_way tl_circuit_choose(const tl_model *model, const tl_circuit *circuit,
                                  tl_evaluate_how how);
 
+/* Whether a circuit of that size is computed sparsely: see tl_sparse_cost(). */
+bool tl_circuit_pays(const tl_model *model, double heads, double mlp);
+
 /* A prompt of the batch under a circuit; `heads` and `neurons`: where the backend finds its
  * ranks or members. */
 tl_sparse_lane tl_circuit_lane(const tl_circuit *circuit, size_t prompt,

@@ -5,6 +5,7 @@
 #include "twinlens/validate.h"
 
 #include "base/sized.h"
+#include "circuit/circuit_work.h"
 #include "circuit/pair.h"
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
@@ -97,6 +98,51 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
         TL_EXPERIMENT_BYTES + larger(attribution + scores_bytes(d, n_pos),
                                      larger(gradients + backward, effects + forward));
     return TL_OK;
+}
+
+/* A path begins with its counterfactual; that of the middles ends with a clean run. */
+static tl_status add_way(const tl_model *model, size_t n_pos, size_t n_prefix,
+                         const tl_attribution_options *way, double *sum, tl_error *err)
+{
+    const tl_pass_options forward = {.last_only = true};
+    tl_attribution_options how = attribution_options(way, 0);
+    double scores = 0.0;
+    tl_status status = tl_attribution_flops(model, n_pos, n_prefix, &how, &scores, err);
+    if (status == TL_OK)
+        status = tl_attribution_take(way, &how, err);
+    const tl_pass_options step = {.last_only = true,
+                                  .for_backward = true,
+                                  .backward_rule = tl_attribution_rule(&how)};
+    const bool ends = tl_attribution_at(&how, how.ig_steps) == 1.0;
+    *sum += scores;
+    if (status == TL_OK)
+        status =
+            tl_pass_flops_add(model, n_pos, 0, &forward, ends ? 1.0 : 2.0, sum, err);
+    return status == TL_OK ? tl_pass_flops_add(model, n_pos, 0, &step,
+                                               (double)how.ig_steps, sum, err)
+                           : status;
+}
+
+tl_status tl_validator_flops(const tl_model *model, size_t n_pos, size_t n_prefix,
+                             const tl_validate_options *options, double *out,
+                             tl_error *err)
+{
+    const tl_pass_options forward = {.last_only = true};
+    tl_validate_options o;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_validate_options", err);
+    *out = 0.0;
+    for (size_t m = 0; status == TL_OK && m < way_count(&o); m++) {
+        const tl_attribution_options way = way_at(&o, m);
+        status = add_way(model, n_pos, n_prefix, &way, out, err);
+    }
+    double runs = 0.0; /* of the pair, and of it with one component patched */
+    if (status == TL_OK)
+        status = tl_pair_flops(model, n_pos, n_prefix, false, &runs, err);
+    *out += runs;
+    return status == TL_OK
+               ? tl_pass_flops_add(model, n_pos, n_prefix, &forward,
+                                   (double)(TL_KIND_COUNT * o.n_components), out, err)
+               : status;
 }
 
 static tl_status check_budget(const tl_validator *v, size_t n_pos,

@@ -8,11 +8,13 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "backend/backends.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "circuit/circuit_work.h"
 #include "cli/shared_options.h"
 #include "cli/options.h"
 #include "model/memory_plan.h"
@@ -24,7 +26,7 @@
 enum {
     MOST_TOKENS = 1000 * 1000 * 1000, /* of a plan; its numbers stay exact */
     MOST_PIXELS = 1 << 28,            /* as of an image file */
-    STUDY_ROWS = 250,                 /* of each modality */
+    STUDY_ROWS = 250,                 /* of each modality, if --prompts does not say */
 };
 
 typedef struct options {
@@ -100,8 +102,25 @@ static void list_sites(const tl_dims *d, site_shape sites[SITES])
     sites[n++] = (site_shape){"logits", d->n_vocab, 0};
 }
 
-static tl_status print_json(const tl_dims *dims, const facts *f, FILE *out,
-                            tl_error *err)
+/* What a study takes, stage by stage. */
+typedef struct work {
+    tl_stage_cost costs[TL_STUDY_COSTS];
+    size_t n;
+} work;
+
+static json_t *work_json(const work *w)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < w->n; i++)
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:f, s:f}", "stage", w->costs[i].name, "units",
+                            (json_int_t)w->costs[i].n_units, "forward_passes",
+                            w->costs[i].forwards, "product_flops", w->costs[i].flops));
+    return list;
+}
+
+static tl_status print_json(const tl_dims *dims, const facts *f, const work *w,
+                            FILE *out, tl_error *err)
 {
     json_t *object = json_object(), *shapes = json_object();
     bool whole = object != NULL && shapes != NULL;
@@ -122,6 +141,7 @@ static tl_status print_json(const tl_dims *dims, const facts *f, FILE *out,
         whole = json_object_set_new(shapes, sites[i].name, shape) == 0 && whole;
     }
     whole = json_object_set_new(object, "sites", shapes) == 0 && whole;
+    whole = json_object_set_new(object, "stages", work_json(w)) == 0 && whole;
     if (whole) {
         json_dumpf(object, out, JSON_INDENT(1));
         fputc('\n', out);
@@ -130,7 +150,7 @@ static tl_status print_json(const tl_dims *dims, const facts *f, FILE *out,
     return whole ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
 }
 
-static void print_table(const tl_dims *dims, const facts *f, FILE *out)
+static void print_table(const tl_dims *dims, const facts *f, const work *w, FILE *out)
 {
     site_shape sites[SITES];
     list_sites(dims, sites);
@@ -140,6 +160,9 @@ static void print_table(const tl_dims *dims, const facts *f, FILE *out)
             fprintf(out, "%s\t%s\n", f->list[i].key, f->list[i].text);
         else
             fprintf(out, "%s\t%zu\n", f->list[i].key, f->list[i].value);
+    for (size_t i = 0; i < w->n; i++)
+        fprintf(out, "stage %s\t%.0f forward passes, %.4g FLOP\n", w->costs[i].name,
+                w->costs[i].forwards, w->costs[i].flops);
     for (size_t i = 0; i < SITES; i++)
         if (sites[i].d2 > 0)
             fprintf(out, "site %s\t[T,%zu,%zu]\n", sites[i].name, sites[i].d1,
@@ -149,16 +172,13 @@ static void print_table(const tl_dims *dims, const facts *f, FILE *out)
 }
 
 /*
- * Seconds that a forward pass over n_pos tokens takes on this machine, from the rate of a
- * matrix product: 2 multiplications and additions per parameter and token, the unembedding at
- * one position. An estimate within a factor of two: it counts no attention, and no
- * reading of weights.
+ * Floating-point operations per second of this machine's matrix products, from one of 256
+ * rows. What is timed by it is an estimate within a factor of two: it counts no attention,
+ * and no reading of weights.
  */
-static tl_status time_forward(const tl_model *model, size_t n_pos, double *seconds,
-                              tl_error *err)
+static tl_status time_products(const tl_settings *settings, double *rate, tl_error *err)
 {
     enum { WIDTH = 2048, ROWS = 256, TIMES = 4 };
-    const tl_dims *d = tl_model_dims(model);
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to time a product");
@@ -170,7 +190,7 @@ static tl_status time_forward(const tl_model *model, size_t n_pos, double *secon
     if (weight == NULL || x == NULL || y == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory to time a product");
     if (status == TL_OK)
-        status = tl_backend_create(tl_backend_default(), 0,
+        status = tl_backend_create(tl_backend_default(), settings->threads,
                                    (size_t)TL_DEFAULT_CACHE_BYTES, &backend, err);
     const tl_linear layer = {
         .weight = {
@@ -184,12 +204,8 @@ static tl_status time_forward(const tl_model *model, size_t n_pos, double *secon
     clock_gettime(CLOCK_MONOTONIC, &end);
     tl_backend_destroy(backend);
     const double spent = (double)(end.tv_sec - begin.tv_sec) +
-                         (double)(end.tv_nsec - begin.tv_nsec) / 1e9,
-                 rate = 2.0 * WIDTH * WIDTH * ROWS * TIMES / spent;
-    const double head = (double)d->n_vocab * (double)d->d_model,
-                 inner = (double)tl_model_weights(model)->decoder_size.parameters -
-                         (tl_model_spec(model)->tied_head ? 0.0 : head);
-    *seconds = 2.0 * (inner * (double)n_pos + head) / rate;
+                         (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+    *rate = 2.0 * WIDTH * WIDTH * ROWS * TIMES / spent;
     tl_arena_destroy(arena);
     return status;
 }
@@ -293,47 +309,103 @@ static tl_status add_memory(const tl_model *model, const options *o, size_t n_po
     return status;
 }
 
+/* ---- what a study takes -------------------------------------------------------- */
+
 /* What products cost: of one prompt forward, and of one pair attributed by each method, when
  * its prompts share no prefix. */
-static tl_status add_products(const tl_model *model, size_t n_pos, facts *f,
-                              tl_error *err)
+static tl_status add_products(const tl_model *model, const tl_settings *settings,
+                              size_t n_pos, facts *f, tl_error *err)
 {
-    const tl_pass_options forward = {.last_only = true},
-                          gradient = {.last_only = true, .for_backward = true},
-                          relevance = {.last_only = true,
-                                       .for_backward = true,
-                                       .backward_rule = TL_BACKWARD_RELEVANCE};
-    const tl_pass_options *const passes[] = {&forward, &gradient, &relevance};
-    uint64_t flops[3] = {0};
-    for (size_t i = 0; i < 3; i++) {
-        const tl_status status =
-            tl_pass_flops(model, &n_pos, NULL, 1, passes[i], &flops[i], err);
-        if (status != TL_OK)
-            return status;
-    }
-    tl_settings defaults;
-    tl_settings_init(&defaults);
-    add_number(f, "forward_flops", flops[0]);
-    add_number(f, "ig_flops", flops[0] + defaults.ig_steps * flops[1]);
-    add_number(f, "relp_flops", flops[0] + flops[2]);
-    return TL_OK;
+    const tl_pass_options forward = {.last_only = true};
+    tl_attribution_options ig = tl_settings_attribution(settings, 0), relp = ig;
+    ig.method = TL_METHOD_IG;
+    relp.method = TL_METHOD_RELP;
+    double flops[3] = {0.0};
+    tl_status status =
+        tl_pass_flops_add(model, n_pos, 0, &forward, 1.0, &flops[0], err);
+    if (status == TL_OK)
+        status = tl_attribution_flops(model, n_pos, 0, &ig, &flops[1], err);
+    if (status == TL_OK)
+        status = tl_attribution_flops(model, n_pos, 0, &relp, &flops[2], err);
+    add_text(f, "forward_flops", "%.0f", flops[0]);
+    add_text(f, "ig_flops", "%.0f", flops[1]);
+    add_text(f, "relp_flops", "%.0f", flops[2]);
+    return status;
 }
 
-static tl_status add_time(const tl_model *model, size_t n_pos, facts *f, tl_error *err)
+/* Prompts of one length, which differ from their first position on and are data up to the
+ * last: nobody knows them yet. An image is in the image prompts. */
+static tl_study_shape shape_of(const options *o, size_t image_tokens)
 {
-    double seconds = 0.0;
-    const size_t n_layers = tl_model_dims(model)->n_layers;
-    const double passes = tl_study_forwards(n_layers, STUDY_ROWS);
-    const tl_status status = time_forward(model, n_pos, &seconds, err);
+    const size_t n_rows = o->settings.prompts > 0 ? o->settings.prompts : STUDY_ROWS;
+    const size_t n_pos[TL_MODALITY_COUNT] = {o->n_pos, o->n_pos + image_tokens};
+    tl_study_shape shape = {.circuit = TL_STUDY_CIRCUIT_SHARE};
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        shape.n_rows[m] = n_rows;
+        shape.spans[m] = (tl_span){n_pos[m], 0, n_pos[m] > 1 ? n_pos[m] - 1 : 1};
+    }
+    return shape;
+}
+
+/* Forward passes of back-patching alone, by each search. */
+static tl_status add_searches(const tl_model *model, const options *o,
+                              const tl_sizes *sizes, const tl_study_shape *shape,
+                              facts *f, tl_error *err)
+{
+    static const char *const keys[] = {[TL_BP_FULL] = "backpatch_full_forward_passes",
+                                       [TL_BP_HALVING] =
+                                           "backpatch_halving_forward_passes"};
+    tl_status status = TL_OK;
+    for (int search = TL_BP_FULL; search <= TL_BP_HALVING && status == TL_OK;
+         search++) {
+        tl_stage_cost costs[TL_STUDY_COSTS];
+        tl_settings settings = o->settings;
+        size_t n = 0;
+        double forwards = 0.0;
+        settings.bp_search = search;
+        status = tl_study_costs(model, &settings, sizes, shape, costs, &n, err);
+        for (size_t i = 0; i < n && status == TL_OK; i++)
+            if (strncmp(costs[i].name, "back-patch", 10) == 0)
+                forwards += costs[i].forwards;
+        add_text(f, keys[search], "%.0f", forwards);
+    }
+    return status;
+}
+
+static tl_status add_study(const tl_model *model, const options *o,
+                           const tl_pixels *pixels, size_t image_tokens,
+                           tl_arena *arena, work *w, facts *f, tl_error *err)
+{
+    const tl_study_shape shape = shape_of(o, image_tokens);
+    tl_sizes sizes;
+    double rate = 1.0, passes = 0.0, flops = 0.0;
+    uint64_t tower = 0;
+    tl_status status = tl_settings_sizes(&o->settings, true, arena, &sizes, err);
+    if (status == TL_OK)
+        status = time_products(&o->settings, &rate, err);
+    if (status == TL_OK)
+        status =
+            tl_study_costs(model, &o->settings, &sizes, &shape, w->costs, &w->n, err);
+    if (status == TL_OK && pixels != NULL)
+        status = tl_model_vision_flops(model, pixels, &tower, err);
     if (status != TL_OK)
         return status;
+    for (size_t i = 0; i < w->n; i++) {
+        passes += w->costs[i].forwards;
+        flops += w->costs[i].flops;
+    }
+    add_number(f, "study_prompts", shape.n_rows[TL_TEXT]);
     add_text(f, "study_forward_passes", "%.0f", passes);
-    add_text(f, "backpatch_full_forward_passes", "%.0f",
-             tl_study_backpatch_forwards(n_layers, STUDY_ROWS, TL_BP_FULL));
-    add_text(f, "backpatch_halving_forward_passes", "%.0f",
-             tl_study_backpatch_forwards(n_layers, STUDY_ROWS, TL_BP_HALVING));
-    add_text(f, "study_hours_here", "%.2g", passes * seconds / 3600.0);
-    return TL_OK;
+    add_text(f, "study_flops", "%.4g", flops);
+    add_text(f, "study_tower_flops", "%.4g",
+             (double)tower * (double)shape.n_rows[TL_IMAGE]);
+    flops += (double)tower * (double)shape.n_rows[TL_IMAGE];
+    add_text(f, "product_flops_per_second_here", "%.3g", rate);
+    add_text(f, "study_hours_here", "%.2g", flops / rate / 3600.0);
+    status = add_searches(model, o, &sizes, &shape, f, err);
+    return status == TL_OK
+               ? add_products(model, &o->settings, o->n_pos + image_tokens, f, err)
+               : status;
 }
 
 /* The model with its weights, if they are there; *opened is NULL if they are not. */
@@ -380,8 +452,6 @@ static tl_status add_memory_beside_tokenizer(const tl_model *model, const option
             tl_processor_open(folder, tl_model_dims(model)->n_vocab, &processor, err);
     if (status == TL_OK)
         status = add_memory(model, o, n_pos, pixels, f, err);
-    if (status == TL_OK)
-        status = add_products(model, n_pos, f, err);
     tl_processor_close(processor);
     return status;
 }
@@ -390,6 +460,7 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
                          FILE *out, tl_error *err)
 {
     facts f = {.n = 0};
+    work w = {.n = 0};
     tl_model *bare = NULL, *opened = NULL;
     tl_pixels pixels = {0};
     size_t image_tokens = 0;
@@ -412,21 +483,28 @@ static tl_status inspect(const options *o, const char *folder, tl_arena *arena,
     add_number(&f, "neuron_components", d->n_layers * d->d_mlp * n_pos);
     /* First the time: after it the libraries are in memory. */
     if (status == TL_OK)
-        status = add_time(model, n_pos, &f, err);
+        status = add_study(model, o, has_image ? &pixels : NULL, image_tokens, arena,
+                           &w, &f, err);
     if (status == TL_OK)
         status = add_memory_beside_tokenizer(
             model, o, folder, n_pos, has_image ? &pixels : NULL, &f, arena, err);
     if (status == TL_OK && o->json)
-        status = print_json(d, &f, out, err);
+        status = print_json(d, &f, &w, out, err);
     else if (status == TL_OK)
-        print_table(d, &f, out);
+        print_table(d, &f, &w, out);
     tl_model_close(opened);
     tl_model_close(bare);
     return status;
 }
 
-static const tl_taken settings[] = {
-    {.name = "model"}, {.name = "backend"}, {.name = "threads"}, {0}};
+static const tl_taken settings[] = {{.name = "model"},     {.name = "backend"},
+                                    {.name = "threads"},   {.name = "prompts"},
+                                    {.name = "method"},    {.name = "ig-steps"},
+                                    {.name = "ig-rule"},   {.name = "grid"},
+                                    {.name = "fractions"}, {.name = "pictures"},
+                                    {.name = "validate"},  {.name = "inter-draws"},
+                                    {.name = "align"},     {.name = "bp-grid"},
+                                    {.name = "bp-search"}, {0}};
 static const tl_option own[] = {
     {.setting = {.name = "prompt-tokens",
                  .kind = TL_SETTING_COUNT,

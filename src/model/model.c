@@ -168,6 +168,12 @@ tl_status tl_model_vision_bytes(const tl_model *model, const tl_pixels *pixels,
     return tl_vision_bytes(model->backend, &model->spec.vision, pixels, out, err);
 }
 
+tl_status tl_model_vision_flops(const tl_model *model, const tl_pixels *pixels,
+                                uint64_t *out, tl_error *err)
+{
+    return tl_vision_flops(&model->spec.vision, pixels, out, err);
+}
+
 const char *tl_model_family(const tl_model *model)
 {
     return model->spec.family;

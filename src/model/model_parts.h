@@ -8,6 +8,7 @@
 
 #include "model/spec.h"
 #include "model/weights.h"
+#include "op/attention.h"
 #include "twinlens/encoding.h"
 #include "twinlens/model.h"
 
@@ -29,5 +30,12 @@ const tl_safetensors *tl_model_file(const tl_model *model); /* NULL: without wei
  * the pixels do not fit it, TL_ERR_NO_MEMORY. */
 tl_status tl_model_vision_bytes(const tl_model *model, const tl_pixels *pixels,
                                 size_t *out, tl_error *err);
+
+/* What tl_model_tower_flops() grows by for an image. Errors as above. */
+tl_status tl_model_vision_flops(const tl_model *model, const tl_pixels *pixels,
+                                uint64_t *out, tl_error *err);
+
+/* The shape of the attention of layer l. */
+tl_attention tl_layer_attention(const tl_spec *spec, size_t l);
 
 #endif

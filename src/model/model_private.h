@@ -27,9 +27,6 @@ struct tl_model {
 tl_status tl_model_begin(tl_model *model, tl_error *err);
 void tl_model_end(tl_model *model);
 
-/* The shape of the attention of layer l. */
-tl_attention tl_layer_attention(const tl_spec *spec, size_t l);
-
 /* The folder of the bundled model, in `arena`; TL_ERR_NOT_FOUND naming where it was looked
  * for. */
 tl_status tl_model_find_bundled(tl_arena *arena, const char **out, tl_error *err);

@@ -26,7 +26,7 @@
 #include "twinlens/alloc.h"
 
 enum {
-    DENSE_ROWS = 240,       /* at a time: a multiple of what products are cut into */
+    DENSE_ROWS = 240,     /* at a time: a multiple of what products are cut into */
     MOST_BYTES = 1 << 30, /* of a run without a budget */
     SOME_LANES = 64, /* give all threads something to do: more take no more scratch */
 };

@@ -9,6 +9,8 @@
  */
 #include "study/plan.h"
 
+#include <stdio.h>
+
 #include "model/model_parts.h"
 #include "study/stage.h"
 
@@ -117,37 +119,41 @@ tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scra
     return status;
 }
 
-/* Sizes of a study with both modalities and the default grid. */
-static tl_stage_sizes default_sizes(const tl_settings *settings, size_t n_layers,
-                                    size_t rows)
+/* ---- products ---------------------------------------------------------------- */
+
+typedef struct cost_list {
+    const tl_study_shape *shape;
+    const tl_model *model;
+    tl_stage_cost *costs;
+    size_t n;
+} cost_list;
+
+static tl_status add_cost(void *user, size_t stage, tl_modality modality,
+                          const char *name, const tl_stage_guess *guess, tl_error *err)
 {
-    enum { SIZES = 27 };
-    return tl_stage_sizes_of(settings, SIZES, n_layers, rows);
+    (void)stage;
+    cost_list *list = user;
+    const tl_pass_options options = {.last_only = true};
+    uint64_t forward = 0;
+    const tl_status status =
+        tl_pass_flops(list->model, &list->shape->spans[modality].n_pos, NULL, 1,
+                      &options, &forward, err);
+    tl_stage_cost *cost = &list->costs[list->n++];
+    *cost = (tl_stage_cost){.n_units = guess->n_units,
+                            .flops = (double)guess->n_units * guess->flops};
+    snprintf(cost->name, sizeof cost->name, "%s", name);
+    if (status == TL_OK)
+        cost->forwards = cost->flops / (double)forward;
+    return status;
 }
 
-double tl_study_backpatch_forwards(size_t n_layers, size_t rows, tl_bp_search search)
+tl_status tl_study_costs(const tl_model *model, const tl_settings *settings,
+                         const tl_sizes *fractions, const tl_study_shape *shape,
+                         tl_stage_cost costs[TL_STUDY_COSTS], size_t *n, tl_error *err)
 {
-    tl_settings settings;
-    tl_settings_init(&settings);
-    settings.bp_search = (int)search;
-    const tl_stage_sizes sizes = default_sizes(&settings, n_layers, rows);
-    const tl_stage_guess guess = tl_stage_backpatch.guess(&sizes);
-    return TL_MODALITY_COUNT * (double)guess.n_units * guess.forwards;
-}
-
-double tl_study_forwards(size_t n_layers, size_t rows)
-{
-    const bool both[TL_MODALITY_COUNT] = {true, true};
-    tl_settings settings;
-    tl_settings_init(&settings);
-    const tl_stage_sizes sizes = default_sizes(&settings, n_layers, rows);
-    double sum = 0.0;
-    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
-        for (int m = 0; m < TL_MODALITY_COUNT; m++)
-            if (tl_stages[s]->guess != NULL &&
-                tl_stage_is_of(tl_stages[s], both, (tl_modality)m)) {
-                const tl_stage_guess guess = tl_stages[s]->guess(&sizes);
-                sum += (double)guess.n_units * guess.forwards;
-            }
-    return sum;
+    cost_list list = {.shape = shape, .model = model, .costs = costs};
+    const tl_status status =
+        tl_stages_guess(model, settings, fractions, shape, add_cost, &list, err);
+    *n = list.n;
+    return status;
 }

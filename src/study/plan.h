@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * plan.h - what a study costs before it begins: forward passes, and memory. */
+ * plan.h - what a study costs before it begins: products, and memory. */
 #ifndef TWINLENS_STUDY_PLAN_H
 #define TWINLENS_STUDY_PLAN_H
 
-#include "twinlens/model.h"
-#include "twinlens/study.h"
+#include "study/settings.h"
+#include "study/shape.h"
 
-/* Forward passes that a study of `rows` prompts of each modality takes, more or less, with
- * the default settings. */
-double tl_study_forwards(size_t n_layers, size_t rows);
-
-/* Those of them that are for back-patching, all cells or a search among them. */
-double tl_study_backpatch_forwards(size_t n_layers, size_t rows, tl_bp_search search);
+/*
+ * What a study is expected to take. All prompts are taken to be used and answered right, and
+ * to have a partner of the other modality; of cells that a search leaves, that they cost as
+ * much as the others; of circuits, that their components are anywhere (circuit_work.h).
+ */
+tl_status tl_study_costs(const tl_model *model, const tl_settings *settings,
+                         const tl_sizes *fractions, const tl_study_shape *shape,
+                         tl_stage_cost costs[TL_STUDY_COSTS], size_t *n, tl_error *err);
 
 /* The least that --memory must allow for such a study of prompts of that length; `scratch`
  * is what products and the tower take. */

@@ -43,14 +43,6 @@ tl_attribution_options tl_settings_attribution(const tl_settings *s,
     };
 }
 
-double tl_settings_attribution_forwards(const tl_settings *s)
-{
-    const bool midpoint =
-        s->ig_rule == TL_IG_MIDPOINT; /* the clean run is no step then */
-    return s->method == TL_METHOD_RELP ? 3.0
-                                       : 1.0 + 2.0 * (double)s->ig_steps + midpoint;
-}
-
 /* ---- sizes of circuits ----------------------------------------------------------- */
 
 /* As written. */

@@ -17,9 +17,6 @@ tl_status tl_settings_take(const tl_settings *given, tl_settings *out, tl_error 
 tl_attribution_options tl_settings_attribution(const tl_settings *settings,
                                                size_t memory_budget);
 
-/* Forward passes that attributing a pair that way takes; a way back has the products of one. */
-double tl_settings_attribution_forwards(const tl_settings *settings);
-
 /* Sizes of circuits, as written and as numbers [n]. */
 typedef struct tl_sizes {
     const char *const *texts;

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "circuit/circuit_work.h"
 #include "twinlens/log.h"
 #include "twinlens/split.h"
 
@@ -43,13 +44,53 @@ bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COU
     return false;
 }
 
-tl_stage_sizes tl_stage_sizes_of(const tl_settings *settings, size_t n_fractions,
-                                 size_t n_layers, size_t n_rows)
+/* ---- what it is expected to take -------------------------------------------- */
+
+static tl_stage_sizes sizes_of(const tl_model *model, const tl_settings *settings,
+                               const tl_sizes *fractions, const tl_study_shape *shape,
+                               tl_modality modality)
 {
     const size_t most = settings->prompts > 0 ? settings->prompts : TL_SPLIT_PROMPTS,
-                 used = n_rows < most ? n_rows : most, discovery = used * 3 / 4;
-    return (tl_stage_sizes){settings,  n_layers,         n_rows,
-                            discovery, used - discovery, n_fractions};
+                 n_rows = shape->n_rows[modality], used = n_rows < most ? n_rows : most,
+                 discovery = used * 3 / 4;
+    return (tl_stage_sizes){model,    settings, fractions, shape,
+                            modality, n_rows,   discovery, used - discovery};
+}
+
+tl_status tl_stage_add_circuits(const tl_stage_sizes *sizes, const tl_circuit *circuits,
+                                size_t n, double *sum, tl_error *err)
+{
+    double all = 0.0;
+    const tl_status status = tl_known_circuits_flops(
+        sizes->model, sizes->shape->spans[sizes->modality].n_pos,
+        sizes->shape->n_prefix[sizes->modality], circuits, n, &all, err);
+    *sum += all;
+    return status;
+}
+
+tl_status tl_stages_guess(const tl_model *model, const tl_settings *settings,
+                          const tl_sizes *fractions, const tl_study_shape *shape,
+                          tl_take_guess *take, void *user, tl_error *err)
+{
+    const bool modalities[TL_MODALITY_COUNT] = {shape->n_rows[TL_TEXT] > 0,
+                                                shape->n_rows[TL_IMAGE] > 0};
+    tl_status status = TL_OK;
+    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
+        for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+            const tl_stage *stage = tl_stages[s];
+            char name[NAME];
+            tl_stage_guess guess = {0};
+            if (stage->guess == NULL ||
+                !tl_stage_is_of(stage, modalities, (tl_modality)m))
+                continue;
+            const tl_stage_sizes sizes =
+                sizes_of(model, settings, fractions, shape, (tl_modality)m);
+            status = stage->guess(&sizes, &guess, err);
+            if (status == TL_OK)
+                status = take(user, s, (tl_modality)m,
+                              name_of(stage, (tl_modality)m, name), &guess, err);
+        }
+    return status;
 }
 
 /* ---- progress ---------------------------------------------------------------- */
@@ -62,23 +103,27 @@ static size_t place_of(const tl_stage *stage)
     return place;
 }
 
-void tl_stages_announce(tl_study *study)
+static tl_status announce(void *user, size_t stage, tl_modality modality,
+                          const char *name, const tl_stage_guess *guess, tl_error *err)
 {
-    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
-        for (int m = 0; m < TL_MODALITY_COUNT; m++) {
-            const tl_stage *stage = tl_stages[s];
-            char name[NAME];
-            if (stage->guess == NULL ||
-                !tl_stage_is_of(stage, study->modalities, (tl_modality)m))
-                continue;
-            const tl_stage_sizes sizes = tl_stage_sizes_of(
-                &study->settings, study->sizes.n,
-                tl_model_dims(study->session.model)->n_layers, study->n_rows[m]);
-            const tl_stage_guess guess = stage->guess(&sizes);
-            study->progress_of[s][m] =
-                tl_progress_add(study->progress, name_of(stage, (tl_modality)m, name),
-                                guess.n_units, guess.forwards);
-        }
+    (void)err;
+    tl_study *study = user;
+    study->progress_of[stage][modality] =
+        tl_progress_add(study->progress, name, guess->n_units, guess->flops);
+    return TL_OK;
+}
+
+/* Prompts of the longest length, which differ from where the data begins. */
+tl_status tl_stages_announce(tl_study *study, tl_error *err)
+{
+    tl_study_shape shape = {.circuit = TL_STUDY_CIRCUIT_SHARE};
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        shape.n_rows[m] = study->modalities[m] ? study->n_rows[m] : 0;
+        shape.spans[m] = study->spans[m];
+        shape.n_prefix[m] = study->spans[m].data_begin;
+    }
+    return tl_stages_guess(study->session.model, &study->settings, &study->sizes,
+                           &shape, announce, study, err);
 }
 
 void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modality,

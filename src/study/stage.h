@@ -22,6 +22,7 @@
 #ifndef TWINLENS_STUDY_STAGE_H
 #define TWINLENS_STUDY_STAGE_H
 
+#include "study/shape.h"
 #include "study/study_private.h"
 
 /* Rows of one transaction. */
@@ -49,18 +50,22 @@ typedef enum tl_stage_of {
     TL_STAGE_BOTH          /* once, when both are studied */
 } tl_stage_of;
 
-/* What a stage is expected to do, and the forward passes that a unit takes, more or less. */
+/* What a stage is expected to do, and the floating-point operations of products that a unit
+ * takes. */
 typedef struct tl_stage_guess {
     size_t n_units;
-    double forwards;
+    double flops;
 } tl_stage_guess;
 
 /* From which that follows. */
 typedef struct tl_stage_sizes {
+    const tl_model *model;
     const tl_settings *settings;
-    size_t n_layers, n_rows;          /* of the model, of the modality in the dataset */
+    const tl_sizes *fractions; /* of the curve */
+    const tl_study_shape *shape;
+    tl_modality modality;
+    size_t n_rows;                    /* of the modality */
     size_t n_discovery, n_evaluation; /* pairs */
-    size_t n_fractions;               /* of the curve */
 } tl_stage_sizes;
 
 typedef struct tl_stage {
@@ -68,7 +73,7 @@ typedef struct tl_stage {
     tl_stage_of of;
 
     /* NULL: a moment, nobody needs to see it pass. */
-    tl_stage_guess (*guess)(const tl_stage_sizes *sizes);
+    tl_status (*guess)(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err);
 
     /* The least memory that it can do with for prompts like these; NULL: not more than
      * other stages. */
@@ -123,12 +128,20 @@ static inline void tl_stage_put(tl_stage_rows *rows, tl_row_kind kind, const voi
 bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COUNT],
                     tl_modality modality);
 
-/* The sizes of a study of so many rows of one modality. */
-tl_stage_sizes tl_stage_sizes_of(const tl_settings *settings, size_t n_fractions,
-                                 size_t n_layers, size_t n_rows);
+/* Adds what circuits that are known take, of which each pair runs all. */
+tl_status tl_stage_add_circuits(const tl_stage_sizes *sizes, const tl_circuit *circuits,
+                                size_t n, double *sum, tl_error *err);
+
+/* Every guess, of the modalities that have rows, goes through `take`. */
+typedef tl_status tl_take_guess(void *user, size_t stage, tl_modality modality,
+                                const char *name, const tl_stage_guess *guess,
+                                tl_error *err);
+tl_status tl_stages_guess(const tl_model *model, const tl_settings *settings,
+                          const tl_sizes *fractions, const tl_study_shape *shape,
+                          tl_take_guess *take, void *user, tl_error *err);
 
 /* Announces all stages to the progress line. */
-void tl_stages_announce(tl_study *study);
+tl_status tl_stages_announce(tl_study *study, tl_error *err);
 
 /* A better guess of how many units a stage has. */
 void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modality,

@@ -3,6 +3,7 @@
  * in words. See stage.h. */
 #include "study/stage.h"
 
+#include "circuit/circuit_work.h"
 #include "study/row_pairs.h"
 #include "twinlens/log.h"
 
@@ -171,9 +172,19 @@ static void release(tl_stage_run *run)
 }
 
 /* A pair's two prompts are run once. */
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
-    return (tl_stage_guess){2 * sizes->n_rows, 1.0};
+    const tl_pass_options options = {.first_layer = 0};
+    const bool runs_text = sizes->settings->align == TL_ALIGN_ACT;
+    out->n_units = 2 * sizes->n_rows; /* the first half of which makes products */
+    tl_status status =
+        tl_pass_flops_add(sizes->model, sizes->shape->spans[TL_IMAGE].n_pos, 0,
+                          &options, 1.0, &out->flops, err);
+    if (status == TL_OK && runs_text)
+        status = tl_pass_flops_add(sizes->model, sizes->shape->spans[TL_TEXT].n_pos, 0,
+                                   &options, 1.0, &out->flops, err);
+    out->flops /= 2.0;
+    return status;
 }
 
 const tl_stage tl_stage_align = {.name = "align",

@@ -10,6 +10,8 @@
  */
 #include "study/stage.h"
 
+#include "circuit/circuit_work.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -299,10 +301,13 @@ static tl_status remove_sums(tl_study *study, tl_modality modality, tl_error *er
                          strerror(errno));
 }
 
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
-    return (tl_stage_guess){sizes->n_discovery,
-                            tl_settings_attribution_forwards(sizes->settings)};
+    const tl_modality m = sizes->modality;
+    const tl_attribution_options options = tl_settings_attribution(sizes->settings, 0);
+    out->n_units = sizes->n_discovery;
+    return tl_attribution_flops(sizes->model, sizes->shape->spans[m].n_pos,
+                                sizes->shape->n_prefix[m], &options, &out->flops, err);
 }
 
 const tl_stage tl_stage_attribute = {.name = "attribute",

@@ -4,6 +4,8 @@
  * cells; then the best cell again and again. See stage.h. */
 #include "study/stage.h"
 
+#include "circuit/circuit_work.h"
+
 #include <string.h>
 
 #include "study/answers.h"
@@ -280,40 +282,95 @@ static tl_status take_cells(tl_stage_run *run, size_t from, size_t first, size_t
     (void)n;
     (void)n_rows;
     return p->is_search && run->modality == TL_IMAGE
-               ? tl_cell_search_add(
-                     &p->search, ((const tl_study_patched *)rows->rows)->cells, err)
+               ? tl_cell_search_add(&p->search,
+                                    ((const tl_study_patched *)rows->rows)->cells, err)
                : TL_OK;
 }
 
-/* Forward passes of the grid on all prompts of both modalities. */
-static tl_status count_forwards(const tl_stage_sizes *sizes, tl_arena *arena,
-                                double *forwards)
+/* ---- what it is expected to take --------------------------------------------------- */
+
+/* The mean over cells of one run of a prompt, and the clean run. */
+typedef struct patch_cost {
+    double cell, clean;
+    size_t n_cells;
+    tl_cell_plan plan; /* of all prompts of both modalities */
+} patch_cost;
+
+/* A cell's run begins behind the layer that it writes to first, and is alike for all cells
+ * that begin there. */
+static tl_status add_cells(const tl_stage_sizes *sizes, const tl_backpatch_cell *cells,
+                           size_t n_cells, bool last_only, patch_cost *out,
+                           tl_error *err)
 {
-    const bool is_search = sizes->settings->bp_search == TL_BP_HALVING;
-    tl_backpatch_cell *cells = NULL;
-    size_t n = 0;
-    tl_cell_plan plan;
-    tl_status status =
-        grid_cells(sizes->settings, sizes->n_layers, arena, &cells, &n, NULL);
-    if (status == TL_OK)
-        status = tl_cells_plan(cells, n, sizes->n_layers, sizes->n_rows, true, arena,
-                               &plan, NULL);
-    if (status == TL_OK)
-        *forwards = (is_search ? plan.most : plan.full) / (double)sizes->n_layers;
+    const size_t n_layers = tl_model_dims(sizes->model)->n_layers;
+    const tl_span *span = &sizes->shape->spans[sizes->modality];
+    tl_status status = TL_OK;
+    for (size_t layers = 1; layers < n_layers && status == TL_OK; layers++) {
+        const tl_pass_options options = {.last_only = last_only,
+                                         .first_layer = n_layers - layers};
+        size_t n = 0;
+        for (size_t i = 0; i < n_cells; i++)
+            n += tl_backpatch_layers(&cells[i], n_layers) == layers;
+        if (n > 0)
+            status =
+                tl_pass_flops_add(sizes->model, span->n_pos, span->data_begin, &options,
+                                  (double)n / (double)n_cells, &out->cell, err);
+    }
     return status;
 }
 
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+/* Of one cell, or, NULL, of all. */
+static tl_status find_cost(const tl_stage_sizes *sizes, const tl_backpatch_cell *only,
+                           bool last_only, patch_cost *out, tl_error *err)
 {
-    tl_stage_guess out = {sizes->n_rows, 0.0};
-    double forwards = 0.0;
-    if (sizes->settings->bp_grid == TL_BP_NONE || sizes->n_rows == 0)
-        return out;
+    const tl_pass_options whole = {.first_layer = 0};
+    const size_t n_layers = tl_model_dims(sizes->model)->n_layers;
+    tl_backpatch_cell *cells = NULL;
     tl_arena *arena = tl_arena_create();
-    if (arena != NULL && count_forwards(sizes, arena, &forwards) == TL_OK)
-        out.forwards = forwards / (2.0 * (double)sizes->n_rows);
+    *out = (patch_cost){0};
+    tl_status status =
+        arena != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    if (status == TL_OK && sizes->settings->bp_grid != TL_BP_NONE && n_layers > 1)
+        status =
+            grid_cells(sizes->settings, n_layers, arena, &cells, &out->n_cells, err);
+    if (status == TL_OK && out->n_cells > 0)
+        status = tl_cells_plan(cells, out->n_cells, n_layers, sizes->n_rows, true,
+                               arena, &out->plan, err);
+    if (status == TL_OK && out->n_cells > 0)
+        status = add_cells(sizes, only != NULL ? only : cells,
+                           only != NULL ? 1 : out->n_cells, last_only, out, err);
+    if (status == TL_OK)
+        status =
+            tl_pass_flops_add(sizes->model, sizes->shape->spans[sizes->modality].n_pos,
+                              0, &whole, 1.0, &out->clean, err);
     tl_arena_destroy(arena);
-    return out;
+    return status;
+}
+
+/* Runs of a cell on a prompt. */
+static double count_runs(const tl_stage_sizes *sizes, const patch_cost *cost)
+{
+    const tl_cell_plan *p = &cost->plan;
+    if (sizes->settings->bp_search != TL_BP_HALVING || p->n_rounds == 0)
+        return (double)cost->n_cells * (double)sizes->n_rows;
+    double sum = (double)p->n_control_cells * (double)p->n_control_prompts;
+    if (sizes->modality == TL_TEXT)
+        return sum;
+    for (size_t r = 0; r < p->n_rounds; r++)
+        sum += (double)p->cells[r] * (double)p->prompts[r];
+    return sum + (double)(p->n_prompts - p->n_seen); /* one cell is judged */
+}
+
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
+{
+    patch_cost cost;
+    const tl_status status = find_cost(sizes, NULL, true, &cost, err);
+    if (status != TL_OK || cost.n_cells == 0 || sizes->n_rows == 0)
+        return status;
+    *out = (tl_stage_guess){sizes->n_rows, cost.clean + count_runs(sizes, &cost) *
+                                                            cost.cell /
+                                                            (double)sizes->n_rows};
+    return TL_OK;
 }
 
 const tl_stage tl_stage_backpatch = {.name = "back-patch",
@@ -413,10 +470,19 @@ static tl_status patch_again(tl_stage_run *run, size_t first, size_t n,
                         err);
 }
 
-/* Layers below the cell are not run again. */
-static tl_stage_guess guess_again(const tl_stage_sizes *sizes)
+/* The cell costs as much as the mean of all. Only after the last time data positions of the
+ * last layer are of no interest. */
+static tl_status guess_again(const tl_stage_sizes *sizes, tl_stage_guess *out,
+                             tl_error *err)
 {
-    return (tl_stage_guess){sizes->n_rows, 1.0 + 0.5 * (ITERATIONS - 1)};
+    patch_cost again, last;
+    tl_status status = find_cost(sizes, sizes->shape->best, false, &again, err);
+    if (status == TL_OK)
+        status = find_cost(sizes, sizes->shape->best, true, &last, err);
+    if (status == TL_OK && again.n_cells > 0)
+        *out = (tl_stage_guess){
+            sizes->n_rows, again.clean + (ITERATIONS - 2) * again.cell + last.cell};
+    return status;
 }
 
 const tl_stage tl_stage_iterate = {.name = "iterate",

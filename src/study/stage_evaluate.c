@@ -3,6 +3,8 @@
  * See stage.h. */
 #include "study/stage.h"
 
+#include "circuit/circuit_work.h"
+
 #include "twinlens/statistics.h"
 
 typedef struct evaluate_stage {
@@ -216,13 +218,26 @@ static void release(tl_stage_run *run)
     tl_evaluator_destroy(e->evaluator);
 }
 
-/* Of a circuit its own components alone are computed: over the sizes of a grid, a quarter of
- * a forward pass. */
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+/* Every circuit of a size is taken to cost as much as a random one. */
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
-    return (tl_stage_guess){
-        sizes->n_evaluation,
-        2.0 + 0.25 * (double)(TL_STUDY_KIND_COUNT * sizes->n_fractions)};
+    const tl_modality m = sizes->modality;
+    const tl_span *span = &sizes->shape->spans[m];
+    const size_t n_prefix = sizes->shape->n_prefix[m];
+    out->n_units = sizes->n_evaluation;
+    tl_status status =
+        tl_pair_flops(sizes->model, span->n_pos, n_prefix, false, &out->flops, err);
+    if (status == TL_OK && sizes->shape->circuits[m] != NULL)
+        return tl_stage_add_circuits(sizes, sizes->shape->circuits[m],
+                                     sizes->shape->n_circuits[m], &out->flops, err);
+    for (size_t i = 0; i < sizes->fractions->n && status == TL_OK; i++) {
+        const double share = tl_fraction_value(sizes->fractions->fractions[i]);
+        const tl_circuit_share all = {share, share};
+        double one = 0.0;
+        status = tl_circuit_flops(sizes->model, span, n_prefix, 0, &all, &one, err);
+        out->flops += TL_STUDY_KIND_COUNT * one;
+    }
+    return status;
 }
 
 const tl_stage tl_stage_evaluate = {.name = "evaluate",

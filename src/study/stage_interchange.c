@@ -3,6 +3,9 @@
  * stage.h. */
 #include "study/stage.h"
 
+#include <math.h>
+
+#include "circuit/circuit_work.h"
 #include "study/swaps.h"
 
 typedef struct interchange_stage {
@@ -131,12 +134,37 @@ static void release(tl_stage_run *run)
     tl_evaluator_destroy(x->evaluator);
 }
 
-/* Foreign data parts are at every data position, and cost most of a layer there. */
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+/* A foreign part of the data is, at every data position, what the other circuit has at any
+ * of its own. Up to the part that is swapped all circuits are the host's. */
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
-    return (tl_stage_guess){
-        sizes->n_evaluation,
-        2.0 + 0.4 * (double)tl_swap_count(sizes->settings->inter_draws)};
+    const tl_modality m = sizes->modality, other = m == TL_TEXT ? TL_IMAGE : TL_TEXT;
+    const tl_study_shape *shape = sizes->shape;
+    const tl_span *span = &shape->spans[m], *foreign = &shape->spans[other];
+    const double own = shape->circuit,
+                 n_foreign = (double)(foreign->data_end - foreign->data_begin),
+                 each = 1.0 + (double)sizes->settings->inter_draws;
+    const struct {
+        double times;
+        size_t n_shared;
+        tl_circuit_share share;
+    } parts[] = {{1.0, 0, {own, own}},
+                 {each, span->data_begin, {1.0 - pow(1.0 - own, n_foreign), own}},
+                 {each, span->data_end, {own, own}},
+                 {each, span->n_pos - 1, {own, own}}};
+    out->n_units = sizes->n_evaluation;
+    tl_status status = tl_pair_flops(sizes->model, span->n_pos, shape->n_prefix[m],
+                                     true, &out->flops, err);
+    if (status == TL_OK && shape->swaps[m] != NULL)
+        return tl_stage_add_circuits(sizes, shape->swaps[m], shape->n_swaps[m],
+                                     &out->flops, err);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == TL_OK; i++) {
+        double one = 0.0;
+        status = tl_circuit_flops(sizes->model, span, shape->n_prefix[m],
+                                  parts[i].n_shared, &parts[i].share, &one, err);
+        out->flops += parts[i].times * one;
+    }
+    return status;
 }
 
 const tl_stage tl_stage_interchange = {.name = "interchange",

@@ -155,10 +155,12 @@ static void release(tl_stage_run *run)
     tl_attribution_destroy(p->attribution);
 }
 
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
-    return (tl_stage_guess){sizes->settings->pictures,
-                            tl_settings_attribution_forwards(sizes->settings)};
+    const size_t wanted = sizes->settings->pictures;
+    const tl_status status = tl_stage_attribute.guess(sizes, out, err);
+    out->n_units = wanted < sizes->n_discovery ? wanted : sizes->n_discovery;
+    return status;
 }
 
 const tl_stage tl_stage_pictures = {.name = "pictures",

@@ -2,6 +2,8 @@
  * stage_predict.c - what the model says to each row. See stage.h. */
 #include "study/stage.h"
 
+#include "circuit/circuit_work.h"
+
 #include <math.h>
 
 #include "study/answers.h"
@@ -185,8 +187,8 @@ static tl_status find_first(tl_stage_run *run, tl_error *err)
     const tl_study *study = run->study;
     predict_stage *p = run->state;
     const tl_study_prompt *done = NULL;
-    tl_status status = tl_study_db_get_prompts(
-        study->db, run->modality, run->arena, &done, &run->n_done, err);
+    tl_status status = tl_study_db_get_prompts(study->db, run->modality, run->arena,
+                                               &done, &run->n_done, err);
     for (size_t i = 0; i < run->n_done && status == TL_OK && p->first.n_pos == 0; i++)
         if (is_compared(study->session.dataset, done[i].row)) {
             p->first = (tl_encoding){.n_pos = done[i].n_pos,
@@ -231,9 +233,14 @@ static void release(tl_stage_run *run)
     tl_pass_destroy(p->pass);
 }
 
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
-    return (tl_stage_guess){sizes->n_rows, 1.0};
+    const tl_pass_options options = {.last_only = true};
+    const tl_dims *d = tl_model_dims(sizes->model);
+    *out = (tl_stage_guess){.n_units = sizes->n_rows,
+                            .flops = 2.0 * (double)d->n_vocab * (double)d->d_model};
+    return tl_pass_flops_add(sizes->model, sizes->shape->spans[sizes->modality].n_pos,
+                             0, &options, 1.0, &out->flops, err);
 }
 
 static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,

@@ -5,6 +5,8 @@
  */
 #include "study/stage.h"
 
+#include "circuit/circuit_work.h"
+
 #include "twinlens/validate.h"
 
 enum { STEPS = 3, COMPONENTS = 24 };
@@ -106,13 +108,13 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
     return status;
 }
 
-/* A run for each component; steps once for the scores and once for completeness. */
-static tl_stage_guess guess(const tl_stage_sizes *sizes)
+static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
-    double forwards = 2.0 + TL_KIND_COUNT * COMPONENTS;
-    for (size_t i = 0; i < STEPS; i++)
-        forwards += 2.0 * (1.0 + 2.0 * (double)ig_steps[i]);
-    return (tl_stage_guess){sizes->settings->validate, forwards};
+    const tl_modality m = sizes->modality;
+    const size_t wanted = sizes->settings->validate;
+    out->n_units = wanted < sizes->n_discovery ? wanted : sizes->n_discovery;
+    return tl_validator_flops(sizes->model, sizes->shape->spans[m].n_pos,
+                              sizes->shape->n_prefix[m], &options, &out->flops, err);
 }
 
 const tl_stage tl_stage_validate = {.name = "validate",

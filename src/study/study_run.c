@@ -423,7 +423,8 @@ static tl_status finish(tl_study *study, tl_error *err)
 {
     const tl_study_stage all = {"all"};
     tl_status status = study->team->rank == 0 ? remove_page(study, err) : TL_OK;
-    tl_stages_announce(study);
+    if (status == TL_OK)
+        status = tl_stages_announce(study, err);
     if (status == TL_OK)
         status = tl_stages_run(study, err);
     if (status == TL_OK)

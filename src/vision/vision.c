@@ -176,3 +176,32 @@ tl_status tl_vision_bytes(const tl_backend *b, const tl_vision_spec *v,
         *out = n * v->d_model * sizeof(float) + bytes + attention_bytes(b, v, pixels);
     return status;
 }
+
+/* Of what brings the tower's states to the decoder. */
+static uint64_t projector_multiply_adds(const tl_vision_spec *v, uint64_t n_features)
+{
+    const uint64_t width = v->width, d_model = v->d_model,
+                   merged = width * v->merge * v->merge;
+    if (v->tower == TL_TOWER_QWEN)
+        return n_features * (merged * merged + merged * d_model);
+    return n_features * (v->projector == TL_PROJECTOR_LAYERS
+                             ? width * d_model + d_model * d_model
+                             : width * d_model);
+}
+
+tl_status tl_vision_flops(const tl_vision_spec *v, const tl_pixels *pixels,
+                          uint64_t *out, tl_error *err)
+{
+    size_t n_features = 0;
+    const tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n_features, err);
+    if (status != TL_OK)
+        return status;
+    const uint64_t width = v->width, rows = tl_tower_get(v->tower)->rows(v, pixels),
+                   patches = rows - (v->class_row ? 1 : 0),
+                   patch = v->channels * v->temporal_patch * v->patch * v->patch,
+                   layer =
+                       4 * width * width + (v->gated_mlp ? 3 : 2) * width * v->d_mlp;
+    *out = 2 * (patches * patch * width + v->depth * rows * layer +
+                projector_multiply_adds(v, n_features));
+    return TL_OK;
+}

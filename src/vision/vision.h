@@ -32,4 +32,8 @@ tl_status tl_vision_attention_bytes(const tl_backend *backend,
                                     const tl_pixels *pixels, size_t *out,
                                     tl_error *err);
 
+/* Floating-point operations of the products that make an image's features. */
+tl_status tl_vision_flops(const tl_vision_spec *vision, const tl_pixels *pixels,
+                          uint64_t *out, tl_error *err);
+
 #endif

@@ -349,14 +349,11 @@ check "once is not again" cmp once same
 # ---- inspect -------------------------------------------------------------------------
 "$bin" inspect --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect
-# 250 prompts twice, 4 layers and 49 more under the 18 cells, a pass has 4; and about a tenth of that.
-check "back-patching" grep -q '^backpatch_full_forward_passes	6625$' inspect
-check "a search" awk '$1 == "backpatch_halving_forward_passes" { n = $2 } END { exit !(n > 600 && n < 729) }' inspect
 check "sites" grep -q '^site z	\[T,6,8\]$' inspect
 mkdir bare
 cp "$golden/checkpoint/config.json" bare/
 "$bin" inspect --model bare > bare.inspect
-plan='^(parameters|weight_|study_hours_here|process_bytes|predict_peak_bytes)'
+plan='^(parameters|weight_|study_hours_here|product_flops_per_second_here|process_bytes|predict_peak_bytes)'
 check "no weights needed" cmp <(grep -vE "$plan" bare.inspect) <(grep -vE "$plan" inspect)
 check "time" grep -qE '^study_hours_here	[0-9.e+-]+$' bare.inspect
 echo '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}' > bare/model.safetensors.index.json
@@ -382,6 +379,21 @@ mlp=$(($(n d_model) * $(n d_mlp))) T=$(n prompt_tokens)
 rows=$((T * ($(n layers) - 1) + 1)) all=$((T * $(n layers)))
 forward=$((2 * (rows * (2 * q + 3 * mlp) + all * 2 * kv)))
 check "products of a forward pass" [ "$(n forward_flops)" = $forward ]
+# 250 prompts twice: 4 layers, and 49 more under the 18 cells, each of which ends in the last one.
+layer=$((T * (2 * q + 2 * kv + 3 * mlp))) last=$((T * 2 * kv + 2 * q + 3 * mlp))
+patched=$((500 * 2 * ((4 + 49 - 18) * layer + 18 * last) / forward))
+check "back-patching" awk -v n="$(n backpatch_full_forward_passes)" -v wanted=$patched \
+    'BEGIN { exit !(n - wanted <= 1 && wanted - n <= 1) }'
+check "a search takes about a tenth" awk -v n="$(n backpatch_halving_forward_passes)" -v all=$patched \
+    'BEGIN { exit !(n > .08 * all && n < .16 * all) }'
+check "stages make the whole" awk -v all="$(n study_forward_passes)" \
+    '$1 == "stage" { for (i = 2; $(i + 1) != "forward"; i++); n += $i } END { exit !(n - all < 15 && all - n < 15) }' inspect
+for option in "--method relp" "--ig-rule midpoint" "--bp-search halving" "--bp-grid none" "--prompts 100" "--validate 0" \
+    "--inter-draws 1" "--fractions 0.05"; do
+    # shellcheck disable=SC2086
+    "$bin" inspect --model "$golden/checkpoint" $option > other
+    check "inspect knows $option" [ "$(value study_flops other)" != "$(n study_flops)" ]
+done
 check "of five steps" [ "$(n ig_flops)" = $((11 * forward)) ]
 check "of relevance, where nothing goes back to queries and keys" \
     [ "$(n relp_flops)" = $((3 * forward - 2 * (rows * q + all * kv))) ]
