@@ -195,9 +195,11 @@ static tl_linear make_layer(const struct shape *s, uint32_t seed)
     }
     for (size_t i = 0; i < s->n_out; i++)
         bias[i] = test_uniform(&state);
-    return (tl_linear){
-        {.dtype = s->dtype, .n_dims = 2, .dims = {s->n_out, s->n_in}, .data = at},
-        s->bias ? bias : NULL};
+    return (tl_linear){.weight = {.dtype = s->dtype,
+                                  .n_dims = 2,
+                                  .dims = {s->n_out, s->n_in},
+                                  .data = at},
+                       .bias = s->bias ? bias : NULL};
 }
 
 static void product(tl_backend *b, const tl_linear *layer, bool backward, size_t rows,
@@ -1347,9 +1349,10 @@ static size_t bytes_of_products(size_t n_threads, size_t side)
     must(tl_backend_create("cpu", n_threads, 0, &b, NULL));
     for (size_t n_out = side; n_out > 0; n_out /= 3)
         for (size_t n_in = side; n_in > 0; n_in /= 5) {
-            const tl_linear layer = {
-                {.dtype = TL_BF16, .n_dims = 2, .dims = {n_out, n_in}, .data = data},
-                NULL};
+            const tl_linear layer = {.weight = {.dtype = TL_BF16,
+                                                .n_dims = 2,
+                                                .dims = {n_out, n_in},
+                                                .data = data}};
             uint32_t first[2] = {0, (uint32_t)(n_out > 1)};
             product(b, &layer, false, ROWS, x, y, false);
             product(b, &layer, true, ROWS, x, y, false);

@@ -146,7 +146,7 @@ static void forward_rounds_the_sum_once(void **state)
         draw(p, dtypes[n / 4 % DTYPES]);
         for (size_t i = 0; i < p->rows * p->n_out; i++)
             y[i] = add ? old[i] : NAN; /* overwriting must not read */
-        tl_linear_forward(&weight, has_bias ? bias : NULL, p->rows, x, y, add);
+        tl_linear_forward(&weight, has_bias ? bias : NULL, p->rows, x, y, add, false);
         for (size_t i = 0; i < p->rows * p->n_out; i++) {
             total want = forward_oracle(p, i / p->n_out, i % p->n_out);
             if (has_bias)
@@ -167,7 +167,7 @@ static void backward_rounds_the_sum_once(void **state)
         draw(p, dtypes[n / 2 % DTYPES]);
         for (size_t i = 0; i < p->rows * p->n_in; i++)
             dx[i] = add ? old[i] : NAN;
-        tl_linear_backward(&weight, p->rows, dy, dx, add);
+        tl_linear_backward(&weight, p->rows, dy, dx, add, false);
         for (size_t i = 0; i < p->rows * p->n_in; i++) {
             total want = backward_oracle(p, i / p->n_in, i % p->n_in);
             if (add)
@@ -184,11 +184,11 @@ static void add_enters_the_sum_before_it_is_rounded(void **state)
     (void)state;
     const problem *p = &problems[3];
     draw(p, TL_F32);
-    tl_linear_forward(&weight, NULL, p->rows, x, y, false);
-    tl_linear_backward(&weight, p->rows, dy, dx, false);
+    tl_linear_forward(&weight, NULL, p->rows, x, y, false, false);
+    tl_linear_backward(&weight, p->rows, dy, dx, false, false);
     for (size_t i = 0; i < p->rows * p->n_out; i++)
         y[i] = old[i] = -y[i];
-    tl_linear_forward(&weight, NULL, p->rows, x, y, true);
+    tl_linear_forward(&weight, NULL, p->rows, x, y, true, false);
     for (size_t i = 0; i < p->rows * p->n_out; i++) {
         total want = forward_oracle(p, i / p->n_out, i % p->n_out);
         add_term(&want, (long double)old[i]);
@@ -196,7 +196,7 @@ static void add_enters_the_sum_before_it_is_rounded(void **state)
     }
     for (size_t i = 0; i < p->rows * p->n_in; i++)
         dx[i] = old[i] = -dx[i];
-    tl_linear_backward(&weight, p->rows, dy, dx, true);
+    tl_linear_backward(&weight, p->rows, dy, dx, true, false);
     for (size_t i = 0; i < p->rows * p->n_in; i++) {
         total want = backward_oracle(p, i / p->n_in, i % p->n_in);
         add_term(&want, (long double)old[i]);
@@ -211,8 +211,8 @@ static void backward_is_the_adjoint(void **state)
     for (size_t n = 0; n < PROBLEMS * DTYPES; n++) {
         const problem *p = &problems[n / DTYPES];
         draw(p, dtypes[n % DTYPES]);
-        tl_linear_forward(&weight, NULL, p->rows, x, y, false);
-        tl_linear_backward(&weight, p->rows, dy, dx, false);
+        tl_linear_forward(&weight, NULL, p->rows, x, y, false, false);
+        tl_linear_backward(&weight, p->rows, dy, dx, false, false);
         total there = {0.0L, 0.0L}, here = {0.0L, 0.0L};
         for (size_t i = 0; i < p->rows * p->n_out; i++)
             add_term(&there, (long double)y[i] * (long double)dy[i]);
@@ -299,11 +299,11 @@ static void a_row_does_not_know_the_others(void **state)
     for (const problem *p = problems; p < problems + PROBLEMS; p++) {
         static float y_alone[MAX_OUT], dx_alone[MAX_OUT];
         draw(p, TL_BF16);
-        tl_linear_forward(&weight, bias, p->rows, x, y, false);
-        tl_linear_backward(&weight, p->rows, dy, dx, false);
+        tl_linear_forward(&weight, bias, p->rows, x, y, false, false);
+        tl_linear_backward(&weight, p->rows, dy, dx, false, false);
         for (size_t r = 0; r < p->rows; r++) {
-            tl_linear_forward(&weight, bias, 1, x + r * p->n_in, y_alone, false);
-            tl_linear_backward(&weight, 1, dy + r * p->n_out, dx_alone, false);
+            tl_linear_forward(&weight, bias, 1, x + r * p->n_in, y_alone, false, false);
+            tl_linear_backward(&weight, 1, dy + r * p->n_out, dx_alone, false, false);
             assert_memory_equal(y_alone, y + r * p->n_out, p->n_out * sizeof *y);
             assert_memory_equal(dx_alone, dx + r * p->n_in, p->n_in * sizeof *dx);
         }
@@ -318,8 +318,8 @@ static void a_nan_spoils_its_row_and_no_other(void **state)
     draw(p, TL_F32);
     x[5] = NAN;
     dy[4 * p->n_out + 5] = INFINITY;
-    tl_linear_forward(&weight, NULL, p->rows, x, y, false);
-    tl_linear_backward(&weight, p->rows, dy, dx, false);
+    tl_linear_forward(&weight, NULL, p->rows, x, y, false, false);
+    tl_linear_backward(&weight, p->rows, dy, dx, false, false);
     for (size_t i = 0; i < p->rows * p->n_out; i++)
         assert_int_equal(isnan(y[i]) != 0, i / p->n_out == 0);
     for (size_t i = 0; i < p->rows * p->n_in; i++)
@@ -331,8 +331,8 @@ static void no_rows_write_nothing(void **state)
     (void)state;
     draw(&problems[1], TL_F32);
     y[0] = dx[0] = 3.0f;
-    tl_linear_forward(&weight, bias, 0, x, y, false);
-    tl_linear_backward(&weight, 0, dy, dx, false);
+    tl_linear_forward(&weight, bias, 0, x, y, false, false);
+    tl_linear_backward(&weight, 0, dy, dx, false, false);
     assert_true(y[0] == 3.0f && dx[0] == 3.0f);
 }
 

@@ -21,11 +21,22 @@ TL_BEGIN_DECLS
 
 typedef struct tl_model tl_model;
 
+/* What the products of the decoder's linear layers are made of (docs/math.md eq. 21). */
+typedef enum tl_precision {
+    TL_PRECISION_F32,
+    /* Inputs, gradients and weights rounded to bf16, sums in f32; all between products in
+     * f32, and so are the tower and the head. */
+    TL_PRECISION_BF16,
+    /* The same where the processor cannot multiply bf16: as slow as f32, or slower. */
+    TL_PRECISION_BF16_EMULATED,
+} tl_precision;
+
 typedef struct tl_model_options {
     size_t size;         /* sizeof(tl_model_options); 0: that of today */
     const char *backend; /* "cpu" (the default where it is built in) or "ref" */
     size_t n_threads;    /* 0: all; see below */
     size_t cache_bytes;  /* for converted weights; 0: 64 MiB */
+    tl_precision precision;
 } tl_model_options;
 
 /*
@@ -38,7 +49,8 @@ typedef struct tl_model_options {
  * (models--org--name, whose newest snapshot is taken); NULL: the model that comes with
  * twinlens. `options` may be NULL.
  * What the configuration asks for and cannot be honoured is TL_ERR_UNSUPPORTED,
- * naming key and value.
+ * naming key and value; so is TL_PRECISION_BF16 of the backend "cpu" on a processor that
+ * cannot multiply bf16 ("ref" always can, slowly).
  */
 tl_status tl_model_open(const char *path, const tl_model_options *options,
                         tl_model **out, tl_error *err);

@@ -99,11 +99,12 @@ typedef struct tl_settings {
     const char *dataset; /* a dataset folder, or its dataset.jsonl */
     const char *out;     /* the study folder */
 
-    /* How it is computed; none of these but the backend can change a number. */
+    /* How it is computed; backend and precision alone can change a number. */
     const char *backend; /* NULL: $TWINLENS_BACKEND, else the best of this build */
     size_t threads;      /* 0: all there are */
     size_t memory;       /* bytes of activations; 0: what the machine has free */
     size_t cache; /* bytes of converted weights; 0: 64 MiB, or less of `memory` */
+    int precision;       /* tl_precision */
 
     /* Which prompts are studied. */
     int modality;   /* tl_modality; TL_MODALITY_COUNT: those that the dataset has */

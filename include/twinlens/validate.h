@@ -95,6 +95,24 @@ tl_status tl_validator_pair(tl_validator *validator, const tl_pair *pair,
                             const tl_validate_options *options, uint64_t seed,
                             tl_arena *arena, tl_validation *out, tl_error *err);
 
+/* ---- precision --------------------------------------------------------------------- */
+
+/* What another precision makes of the same pairs, beside f32 (docs/math.md eq. 21). */
+typedef struct tl_precision_check {
+    size_t n_pairs;
+    double spearman[TL_KIND_COUNT]; /* of the scores of heads, of neurons */
+    double jaccard[TL_KIND_COUNT];  /* of the circuits of one size; NaN: they are empty */
+    double faithfulness[2]; /* of each precision's circuit, by its own runs; f32 first */
+    double logit_diff; /* the largest |difference| of LD(clean), as a share of f32's */
+} tl_precision_check;
+
+/* `other`: the same model, opened with another precision. The inputs of the pairs may be
+ * made by either. TL_ERR_ARGUMENT without pairs. */
+tl_status tl_precision_compare(tl_model *f32, tl_model *other, const tl_pair *pairs,
+                               size_t n, const tl_attribution_options *options,
+                               tl_fraction size, tl_precision_check *out,
+                               tl_error *err);
+
 TL_END_DECLS
 
 #endif

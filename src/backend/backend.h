@@ -40,11 +40,13 @@ typedef struct tl_backend tl_backend;
 struct tl_backend {
     const char *name;
     bool host_memory; /* an address of the backend is a pointer of the host */
+    bool fast_bf16;   /* it has instructions for products of layers in bf16 */
     _Atomic(uint64_t) multiply_adds; /* of all products so far: tl_backend_count() */
 
-    /* y[R,n_out] = x[R,n_in] W^T + bias; `add`: y += instead of y =. A backend may
-     * remember weights by their address: they stay where and what they are for as long
-     * as it lives. */
+    /* y[R,n_out] = x[R,n_in] W^T + bias; `add`: y += instead of y =. Of a layer in bf16 x
+     * and W are rounded before; a part of a layer takes both as they are, since what enters
+     * there may be the small difference of two values. A backend may remember weights by
+     * their address: they stay where and what they are for as long as it lives. */
     tl_status (*linear)(tl_backend *self, const tl_linear *layer, size_t rows,
                         const float *x, float *y, bool add, tl_error *err);
     /* dx[R,n_in] = dy[R,n_out] W; `add`: dx += instead of dx =. */

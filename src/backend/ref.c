@@ -19,7 +19,8 @@ static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
     tl_backend_count_layer(self, layer, rows);
     const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
-        tl_linear_forward(&layer->weight, layer->bias, rows, x, y, add);
+        tl_linear_forward(&layer->weight, layer->bias, rows, x, y, add,
+                          layer->bf16);
     return status;
 }
 
@@ -29,7 +30,7 @@ static tl_status linear_backward(tl_backend *self, const tl_linear *layer, size_
     tl_backend_count_layer(self, layer, rows);
     const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
-        tl_linear_backward(&layer->weight, rows, dy, dx, add);
+        tl_linear_backward(&layer->weight, rows, dy, dx, add, layer->bf16);
     return status;
 }
 

@@ -20,10 +20,10 @@ enum { MOST_STEPS = 8, MOST_METHODS = 2, MOST_WAYS = 2 * MOST_STEPS + 1 };
 typedef struct options {
     tl_settings settings;
     tl_selection selection;
-    const char *steps, *methods, *rules;
+    const char *steps, *methods, *rules, *fraction;
     size_t sample, prompts;
     uint64_t seed;
-    bool json;
+    bool precision_check, json;
 } options;
 
 /* One component of one prompt: what it does, and what it was said to do. */
@@ -308,12 +308,77 @@ static tl_status print(const tl_model *model, const result *r, bool as_json,
     return status;
 }
 
+/* ---- two precisions -------------------------------------------------------------- */
+
+static tl_status print_check(const tl_precision_check *c, const char *precision,
+                             const char *fraction, bool json, FILE *out, tl_error *err)
+{
+    static const char *const names[] = {"spearman_heads", "spearman_neurons",
+                                        "jaccard_heads", "jaccard_neurons",
+                                        "faithfulness_f32", "faithfulness",
+                                        "logit_diff"};
+    const double values[] = {c->spearman[0],     c->spearman[1],     c->jaccard[0],
+                             c->jaccard[1],      c->faithfulness[0], c->faithfulness[1],
+                             c->logit_diff};
+    if (json) {
+        json_t *all = json_pack("{s:s, s:s, s:I}", "precision", precision, "fraction",
+                                fraction, "prompts", (json_int_t)c->n_pairs);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            json_object_set_new(all, names[i], tl_json_number(values[i]));
+        return tl_json_print(all, out, err);
+    }
+    fprintf(out, "precision\tfraction\tprompts");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        fprintf(out, "\t%s", names[i]);
+    fprintf(out, "\n%s\t%s\t%zu\t", precision, fraction, c->n_pairs);
+    tl_print_numbers(out, values, sizeof values / sizeof *values);
+    fputc('\n', out);
+    return TL_OK;
+}
+
+/* The session's model beside the same in f32. */
+static tl_status check_precision(tl_session *s, const options *o, FILE *out,
+                                 tl_error *err)
+{
+    const tl_setting *setting = tl_settings_find("precision");
+    const char *precision = setting->choices[s->settings.precision].name;
+    const tl_attribution_options how =
+        tl_settings_attribution(&s->settings, s->settings.memory);
+    tl_settings f32_settings = s->settings;
+    tl_fraction fraction;
+    tl_precision_check check;
+    tl_session f32 = {0};
+    tl_pair *pairs = NULL;
+    size_t n = 0;
+    if (s->settings.precision == TL_PRECISION_F32)
+        return tl_cli_misuse(err, "--precision-check compares a precision with f32; "
+                                  "wanted --precision bf16 or bf16-emulated as well");
+    f32_settings.precision = TL_PRECISION_F32;
+    tl_status status = tl_fraction_parse(o->fraction, &fraction, err);
+    status = tl_fail_while(err, status, "--fraction");
+    if (status == TL_OK)
+        status = tl_session_pairs(s, &o->selection, "validate", &pairs, &n, err);
+    if (status == TL_OK)
+        status = tl_session_open(&f32_settings, &f32, err);
+    if (status != TL_OK)
+        return status;
+    n = n < o->prompts ? n : o->prompts;
+    status = tl_precision_compare(f32.model, s->model, pairs, n, &how, fraction, &check,
+                                  err);
+    if (status == TL_OK)
+        status = print_check(&check, precision, o->fraction, o->json, out, err);
+    tl_session_close(&f32);
+    return status;
+}
+
 static tl_status validate(tl_session *s, const void *options_given, FILE *out,
                           tl_error *err)
 {
     const options *o = options_given;
     result r = {0};
     tl_pair *pairs = NULL;
+    if (o->precision_check)
+        return check_precision(s, o, out, err);
     tl_status status = parse_ways(o, s->arena, &r, err);
     if (status == TL_OK)
         status =
@@ -392,6 +457,17 @@ static const tl_option own[] = {
                  .value = "0",
                  .argument = "S",
                  .help = "of the sample"}},
+    {.setting = {.name = "precision-check",
+                 .offset = offsetof(options, precision_check),
+                 .help = "instead: what --precision makes of scores, circuits and "
+                         "faithfulness, beside f32"},
+     .is_flag = true},
+    {.setting = {.name = "fraction",
+                 .kind = TL_SETTING_TEXT,
+                 .offset = offsetof(options, fraction),
+                 .value = "0.05",
+                 .argument = "P",
+                 .help = "the size of the circuits of --precision-check"}},
     TL_OPTION_JSON(options, "with every component that was patched"),
     TL_OPTIONS_END};
 

@@ -13,8 +13,9 @@
 /* Rows of a table of settings. */
 #define TL_TAKEN_MODEL                                                                 \
     {.name = "model"}, {.name = "backend"}, {.name = "threads"}, {.name = "memory"},   \
+        {.name = "cache"},                                                             \
     {                                                                                  \
-        .name = "cache"                                                                \
+        .name = "precision"                                                            \
     }
 #define TL_TAKEN_DATASET                                                               \
     {                                                                                  \

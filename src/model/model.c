@@ -96,6 +96,28 @@ static tl_status read_config(const char *path, tl_model **out, const char **fold
     return status;
 }
 
+/* The decoder's linear layers get their precision. */
+static tl_status set_precision(tl_model *model, tl_precision precision, tl_error *err)
+{
+    const tl_backend *b = model->backend;
+    if ((unsigned)precision > TL_PRECISION_BF16_EMULATED)
+        return tl_fail(err, TL_ERR_ARGUMENT, "there is no precision %u",
+                       (unsigned)precision);
+    if (precision == TL_PRECISION_F32)
+        return TL_OK;
+    if (precision == TL_PRECISION_BF16 && !b->fast_bf16 && strcmp(b->name, "cpu") == 0)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "precision bf16: this processor has no instructions for it "
+                       "(AVX512-BF16); wanted f32, or bf16-emulated, which gives the "
+                       "numbers and not the speed");
+    for (size_t l = 0; l < model->spec.dims.n_layers; l++) {
+        tl_layer_weights *w = &model->weights.layers[l];
+        w->q.bf16 = w->k.bf16 = w->v.bf16 = w->o.bf16 = true;
+        w->gate.bf16 = w->up.bf16 = w->down.bf16 = true;
+    }
+    return TL_OK;
+}
+
 /* Without weights, which are only counted then, nothing is converted. */
 static tl_status open_model(const char *path, const tl_model_options *options,
                             bool has_weights, tl_model **out, tl_error *err)
@@ -117,6 +139,8 @@ static tl_status open_model(const char *path, const tl_model_options *options,
         status = tl_backend_create(o.backend != NULL ? o.backend : tl_backend_default(),
                                    o.n_threads, has_weights ? o.cache_bytes : 0,
                                    &model->backend, err);
+    if (status == TL_OK)
+        status = set_precision(model, o.precision, err);
     if (status == TL_OK)
         *out = model;
     else

@@ -26,7 +26,10 @@ tl_status tl_session_open(const tl_settings *given, tl_session *out, tl_error *e
         return status;
     const tl_settings *o = &s.settings;
     const tl_model_options model = {
-        .backend = o->backend, .n_threads = o->threads, .cache_bytes = o->cache};
+        .backend = o->backend,
+        .n_threads = o->threads,
+        .cache_bytes = o->cache,
+        .precision = (tl_precision)o->precision};
     const char *folder = NULL;
     s.arena = tl_arena_create();
     status = s.arena != NULL

@@ -66,6 +66,11 @@ static const tl_choice bp_grids[] = {
 static const tl_choice bp_searches[] = {
     {"full", TL_BP_FULL}, {"halving", TL_BP_HALVING}, {0}};
 
+static const tl_choice precisions[] = {{"f32", TL_PRECISION_F32},
+                                       {"bf16", TL_PRECISION_BF16},
+                                       {"bf16-emulated", TL_PRECISION_BF16_EMULATED},
+                                       {0}};
+
 #define AT(field) .offset = offsetof(tl_settings, field)
 enum { MANY = 1000000000 };
 
@@ -109,6 +114,17 @@ static const tl_setting table[] = {
      .unset = "64M",
      .argument = "BYTES",
      .help = "for converted weights; changes no bit"},
+    {.name = "precision",
+     .group = "model and machine",
+     .kind = TL_SETTING_CHOICE,
+     AT(precision),
+     .choices = precisions,
+     .value = "f32",
+     .in_manifest = true,
+     .in_scores = true,
+     .argument = "f32|bf16|bf16-emulated",
+     .help = "of the decoder's products: bf16 is faster where the processor has it "
+             "(AVX512-BF16); emulated, it is slower than f32"},
 
     {.name = "dataset",
      .group = "prompts",

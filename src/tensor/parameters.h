@@ -5,6 +5,8 @@
 #ifndef TWINLENS_TENSOR_PARAMETERS_H
 #define TWINLENS_TENSOR_PARAMETERS_H
 
+#include <stdbool.h>
+
 #include "twinlens/tensor.h"
 
 /* A linear layer: weight [n_out, n_in] in the file's own dtype (f32, f16, bf16), usually
@@ -12,6 +14,7 @@
 typedef struct tl_linear {
     tl_tensor weight;
     const float *bias;
+    bool bf16; /* whole products of it round both factors to bf16 first, sums are f32 */
 } tl_linear;
 
 typedef struct tl_norm {

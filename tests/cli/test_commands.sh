@@ -146,6 +146,22 @@ for method in ig relp; do
 done
 check "relevance takes less" [ "$(flops relp.json)" -lt "$(flops ig.json)" ]
 
+# ---- precision -----------------------------------------------------------------------
+for precision in f32 bf16 bf16-emulated; do
+    run predict.$precision predict --precision $precision
+done
+check "bf16 has other logits" differ predict.f32 predict.bf16
+check "emulated, ref computes the same" cmp predict.bf16 predict.bf16-emulated
+run check validate --modality text --precision bf16 --precision-check --prompts 2
+check "a check is a line" rows check 2
+check "of scores and circuits" grep -q 'spearman_heads.*jaccard_neurons.*faithfulness' check
+run check validate --modality text --precision bf16 --precision-check --prompts 2 --json
+check "it names the precision" grep -q '"precision":"bf16"' check
+"$bin" validate --model "$golden/checkpoint" --dataset "$golden/goldens" --modality text \
+    --precision-check > out 2> err
+check "f32 is compared with nothing" [ $? -eq 2 ]
+check "and says so" grep -q 'wanted --precision bf16' err
+
 # ---- validate ------------------------------------------------------------------------
 few=(--modality text --prompts 1 --sample 6 --ig-steps 1,2)
 run table validate "${few[@]}"

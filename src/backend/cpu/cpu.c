@@ -226,6 +226,7 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
     self->table = (tl_backend){
         .name = "cpu",
         .host_memory = true,
+        .fast_bf16 = tl_cpu_linear_is_fast_in_bf16(),
         .linear = linear,
         .linear_backward = linear_backward,
         .rmsnorm = rmsnorm,

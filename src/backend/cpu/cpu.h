@@ -31,6 +31,7 @@ typedef struct tl_cpu_linear tl_cpu_linear;
 tl_status tl_cpu_linear_create(size_t n_threads, size_t cache_bytes,
                                tl_cpu_linear **out, tl_error *err);
 void tl_cpu_linear_destroy(tl_cpu_linear *linear);
+bool tl_cpu_linear_is_fast_in_bf16(void);
 tl_status tl_cpu_linear_forward(tl_cpu_linear *linear, const tl_linear *layer,
                                 size_t rows, const float *x, float *y, bool add,
                                 tl_error *err);

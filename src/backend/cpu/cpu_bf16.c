@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cpu_bf16.c - see cpu_bf16.h. Two ways to make a tile: the processor's instruction, and the
+ * same sums in plain C, which is what it is judged by, and what computes where it is missing.
+ * A number is a sum over pairs in order, so that it depends on its row and column alone.
+ */
+#include "backend/cpu/cpu_bf16.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define HAS_DOT_BF16
+#include <immintrin.h>
+#endif
+
+/* ---- rounding ------------------------------------------------------------------------- */
+
+/* out[0 .. count) = weight elements from `first` on, rounded. */
+static void round_weight(const tl_tensor *weight, size_t first, size_t count,
+                         uint16_t *out)
+{
+    float wide[TL_CPU_PANEL_COLUMNS];
+    if (weight->dtype == TL_BF16) {
+        memcpy(out, (const unsigned char *)weight->data + first * sizeof *out,
+               count * sizeof *out);
+        return;
+    }
+    tl_tensor_to_f32(weight, first, count, wide, NULL);
+    for (size_t i = 0; i < count; i++)
+        out[i] = tl_f32_to_bf16(wide[i]);
+}
+
+static uint32_t pair_of(uint16_t even, uint16_t odd)
+{
+    return (uint32_t)odd << 16 | even;
+}
+
+/* Two rows of W make a row of pairs. */
+static void fill_backward(const tl_cpu_operand *b, size_t first, size_t width,
+                          uint32_t *panel)
+{
+    const size_t n_in = b->weight->dims[1];
+    uint16_t even[TL_CPU_PANEL_COLUMNS], odd[TL_CPU_PANEL_COLUMNS] = {0};
+    for (size_t p = 0; p < tl_cpu_bf16_pairs(b->k); p++) {
+        const bool has_odd = 2 * p + 1 < b->k;
+        round_weight(b->weight, 2 * p * n_in + first, width, even);
+        if (has_odd)
+            round_weight(b->weight, (2 * p + 1) * n_in + first, width, odd);
+        for (size_t i = 0; i < width; i++)
+            panel[p * width + i] = pair_of(even[i], has_odd ? odd[i] : 0);
+    }
+}
+
+void tl_cpu_bf16_panel(const tl_cpu_operand *b, size_t first, size_t width,
+                       uint32_t *panel)
+{
+    enum { PIECE = 64 }; /* of a row of W: a square of the panel at a time */
+    const size_t n_in = b->weight->dims[1];
+    if (b->backward) {
+        fill_backward(b, first, width, panel);
+        return;
+    }
+    for (size_t i = 0; i < b->k; i += PIECE) {
+        const size_t n = b->k - i < PIECE ? b->k - i : PIECE;
+        for (size_t o = 0; o < width; o++) {
+            uint16_t piece[PIECE + 1] = {0};
+            round_weight(b->weight, (first + o) * n_in + i, n, piece);
+            for (size_t p = 0; p < tl_cpu_bf16_pairs(n); p++)
+                panel[(i / 2 + p) * width + o] =
+                    pair_of(piece[2 * p], piece[2 * p + 1]);
+        }
+    }
+}
+
+/* To the nearest, of two as near to the even one, as tl_f32_to_bf16 does; for loops. */
+static inline uint32_t round_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t nan = (bits & 0x7fffffff) > 0x7f800000;
+    const uint32_t up = bits + 0x7fff + (bits >> 16 & 1);
+    return (nan ? bits | 0x400000 : up) >> 16;
+}
+
+TL_WIDE static void round_row(const float *restrict a, size_t k, uint32_t *restrict out)
+{
+    for (size_t p = 0; p < k / 2; p++)
+        out[p] = round_bits(a[2 * p + 1]) << 16 | round_bits(a[2 * p]);
+    if (k % 2 == 1)
+        out[k / 2] = round_bits(a[k - 1]);
+}
+
+void tl_cpu_bf16_input(const float *a, size_t rows, size_t k, uint32_t *tile)
+{
+    const size_t pairs = tl_cpu_bf16_pairs(k);
+    for (size_t r = 0; r < rows; r++)
+        round_row(a + r * k, k, tile + r * pairs);
+    memset(tile + rows * pairs, 0,
+           (TL_CPU_BF16_ROWS - rows) * pairs * sizeof *tile);
+}
+
+/* ---- the product in plain C ------------------------------------------------------------ */
+
+static inline float even_of(uint32_t pair)
+{
+    const uint32_t bits = pair << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline float odd_of(uint32_t pair)
+{
+    const uint32_t bits = pair & 0xffff0000;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+enum { PLAIN_ROWS = 4, PLAIN_COLUMNS = 16 };
+
+/* A few rows and columns, which end before `width`. */
+TL_WIDE static void plain_part(const uint32_t *restrict tile,
+                               const uint32_t *restrict panel, size_t pairs,
+                               size_t width, size_t columns, float *restrict c)
+{
+    float sum[PLAIN_ROWS][PLAIN_COLUMNS] = {{0.0f}};
+    for (size_t p = 0; p < pairs; p++) {
+        float even[PLAIN_COLUMNS] = {0.0f}, odd[PLAIN_COLUMNS] = {0.0f};
+        for (size_t l = 0; l < columns; l++) {
+            even[l] = even_of(panel[p * width + l]);
+            odd[l] = odd_of(panel[p * width + l]);
+        }
+        for (size_t r = 0; r < PLAIN_ROWS; r++) {
+            const float x = even_of(tile[r * pairs + p]),
+                        y = odd_of(tile[r * pairs + p]);
+            for (size_t l = 0; l < PLAIN_COLUMNS; l++)
+                sum[r][l] = sum[r][l] + (y * odd[l] + x * even[l]);
+        }
+    }
+    for (size_t r = 0; r < PLAIN_ROWS; r++)
+        memcpy(c + r * width, sum[r], columns * sizeof *c);
+}
+
+static void plain_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
+                       size_t width, float *c)
+{
+    const size_t pairs = tl_cpu_bf16_pairs(k);
+    for (size_t j = 0; j < width; j += PLAIN_COLUMNS) {
+        const size_t columns = width - j < PLAIN_COLUMNS ? width - j : PLAIN_COLUMNS;
+        for (size_t r = 0; r < TL_CPU_BF16_ROWS; r += PLAIN_ROWS)
+            plain_part(tile + r * pairs, panel + j, pairs, width, columns,
+                       c + r * width + j);
+    }
+}
+
+/* ---- by the processor's instruction ---------------------------------------------------- */
+
+#ifdef HAS_DOT_BF16
+enum { DOT_ROWS = 12, DOT_COLUMNS = 32 };
+
+/* Half of a tile's rows and two vectors of columns, those of `mask`. */
+__attribute__((target("avx512f,avx512bf16"))) static void
+dot_part(const uint32_t *tile, const uint32_t *panel, size_t pairs, size_t width,
+         __mmask16 low, __mmask16 high, float *c)
+{
+    __m512 sum[DOT_ROWS][2];
+#pragma GCC unroll 12
+    for (size_t r = 0; r < DOT_ROWS; r++)
+        sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    for (size_t p = 0; p < pairs; p++) {
+        const uint32_t *row = panel + p * width;
+        const __m512i b0 = _mm512_maskz_loadu_epi32(low, row),
+                      b1 = _mm512_maskz_loadu_epi32(high, row + 16);
+#pragma GCC unroll 12
+        for (size_t r = 0; r < DOT_ROWS; r++) {
+            const __m512i a = _mm512_set1_epi32((int)tile[r * pairs + p]);
+            sum[r][0] = _mm512_dpbf16_ps(sum[r][0], (__m512bh)a, (__m512bh)b0);
+            sum[r][1] = _mm512_dpbf16_ps(sum[r][1], (__m512bh)a, (__m512bh)b1);
+        }
+    }
+#pragma GCC unroll 12
+    for (size_t r = 0; r < DOT_ROWS; r++) {
+        _mm512_mask_storeu_ps(c + r * width, low, sum[r][0]);
+        _mm512_mask_storeu_ps(c + r * width + 16, high, sum[r][1]);
+    }
+}
+
+/* The first n of 16. */
+static __mmask16 first_of(size_t n)
+{
+    return (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1);
+}
+
+static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
+                     size_t width, float *c)
+{
+    const size_t pairs = tl_cpu_bf16_pairs(k);
+    for (size_t j = 0; j < width; j += DOT_COLUMNS) {
+        const size_t columns = width - j;
+        for (size_t r = 0; r < TL_CPU_BF16_ROWS; r += DOT_ROWS)
+            dot_part(tile + r * pairs, panel + j, pairs, width, first_of(columns),
+                     first_of(columns > 16 ? columns - 16 : 0), c + r * width + j);
+    }
+}
+
+static bool find_out(void)
+{
+    enum { K = 7, PAIRS = (K + 1) / 2, WIDTH = 41 };
+    uint32_t tile[TL_CPU_BF16_ROWS * PAIRS], panel[PAIRS * WIDTH];
+    float a[TL_CPU_BF16_ROWS * K], plain[TL_CPU_BF16_ROWS * WIDTH],
+        dot[TL_CPU_BF16_ROWS * WIDTH];
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bf16"))
+        return false;
+    for (size_t i = 0; i < sizeof a / sizeof *a; i++)
+        a[i] = (float)(i % 13) - 6.3f;
+    for (size_t i = 0; i < sizeof panel / sizeof *panel; i++)
+        panel[i] = pair_of(tl_f32_to_bf16((float)(i % 7) - 2.9f),
+                           tl_f32_to_bf16((float)(i % 11) - 5.1f));
+    tl_cpu_bf16_input(a, TL_CPU_BF16_ROWS, K, tile);
+    plain_tile(tile, panel, K, WIDTH, plain);
+    dot_tile(tile, panel, K, WIDTH, dot);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (!(fabsf(plain[i] - dot[i]) <= 1e-4f))
+            return false;
+    return true;
+}
+#else
+static bool find_out(void)
+{
+    return false;
+}
+#endif
+
+bool tl_cpu_bf16_is_fast(void)
+{
+    static _Atomic(int) known; /* 0: not yet, 1: no, 2: yes */
+    if (known == 0)
+        known = find_out() ? 2 : 1;
+    return known == 2;
+}
+
+void tl_cpu_bf16_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
+                      size_t width, float *c)
+{
+#ifdef HAS_DOT_BF16
+    if (tl_cpu_bf16_is_fast()) {
+        dot_tile(tile, panel, k, width, c);
+        return;
+    }
+#endif
+    plain_tile(tile, panel, k, width, c);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cpu_bf16.h - a tile of a product in bf16: both factors rounded, sums in f32. A panel has
+ * two rows of B side by side, as the processor's instruction wants them.
+ */
+#ifndef TWINLENS_BACKEND_CPU_CPU_BF16_H
+#define TWINLENS_BACKEND_CPU_CPU_BF16_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/cpu/cpu_panel.h"
+
+/* Rows of a tile. */
+enum { TL_CPU_BF16_ROWS = 24 };
+
+/* Whether the processor multiplies bf16 (AVX512-BF16), and does it rightly: a small product
+ * is compared with the plain one. */
+bool tl_cpu_bf16_is_fast(void);
+
+/* Pairs of rows of a panel of depth k; with an odd k the last has zeros. */
+static inline size_t tl_cpu_bf16_pairs(size_t k)
+{
+    return (k + 1) / 2;
+}
+
+/* Columns [first, first + width) of B, rounded: panel [pairs, width], two numbers each, the
+ * row with the even number in the lower half. */
+void tl_cpu_bf16_panel(const tl_cpu_operand *b, size_t first, size_t width,
+                       uint32_t *panel);
+
+/* The rows of a tile, rounded: [TL_CPU_BF16_ROWS, pairs] from a [rows, k]; rows that are not
+ * there are zeros. */
+void tl_cpu_bf16_input(const float *a, size_t rows, size_t k, uint32_t *tile);
+
+/* c [TL_CPU_BF16_ROWS, width] = tile x panel. */
+void tl_cpu_bf16_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
+                      size_t width, float *c);
+
+#endif
