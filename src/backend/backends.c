@@ -41,6 +41,11 @@ void tl_backend_destroy(tl_backend *backend)
         backend->destroy(backend);
 }
 
+bool tl_backend_keeps_weights(const char *name)
+{
+    return strcmp(name, "cpu") == 0;
+}
+
 size_t tl_backend_scratch_bytes(const char *name, size_t n_threads, size_t max_in,
                                 size_t max_out)
 {

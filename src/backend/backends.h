@@ -21,4 +21,7 @@ void tl_backend_destroy(tl_backend *backend); /* NULL does nothing */
 size_t tl_backend_scratch_bytes(const char *name, size_t n_threads, size_t max_in,
                                 size_t max_out);
 
+/* Whether the backend keeps converted weights; one that does not has no cache. */
+bool tl_backend_keeps_weights(const char *name);
+
 #endif

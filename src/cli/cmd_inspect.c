@@ -302,8 +302,11 @@ static tl_status add_memory(const tl_model *model, const options *o, size_t n_po
     add_number(f, "process_bytes", p.process);
     add_number(f, "read_weight_bytes", p.weights);
     add_number(f, "predict_peak_bytes", p.peak);
-    size_t study = 0;
-    status = tl_study_least_memory(model, n_pos, p.products + p.vision, &study, err);
+    size_t study = 0, tower = 0;
+    if (pixels != NULL)
+        status = tl_memory_plan_tower(model, n_pos, pixels, &tower, err);
+    if (status == TL_OK)
+        status = tl_study_least_memory(model, n_pos, p.products + tower, &study, err);
     if (status == TL_OK)
         add_text(f, "study_least_memory", "%zuM", study);
     return status;

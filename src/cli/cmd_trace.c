@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
+#include "trace/experiment.h"
 #include "twinlens/capture.h"
 #include "twinlens/version.h"
 
@@ -125,17 +126,25 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     if (status != TL_OK)
         goto done;
 
+    const size_t n_logits =
+        want->logits ? input.n_pos * tl_model_dims(s->model)->n_vocab : 0;
+    size_t held = n_logits * sizeof(float), room = 0;
+    for (size_t i = 0; i < capture.n_readings; i++)
+        held += capture.arrays[i].capacity;
+    if (s->settings.memory > 0)
+        status = tl_pass_room(pass, s->settings.memory, held, &room, err);
+
     const tl_pass_options pass_options = {.readings = capture.readings,
                                           .n_readings = capture.n_readings,
                                           .for_backward = o->gradient,
-                                          .memory_budget = s->settings.memory};
+                                          .memory_budget = room};
     const tl_pass_prompt prompt = {.input = input};
     const size_t n_vocab = tl_model_dims(s->model)->n_vocab,
                  d_model = tl_model_dims(s->model)->d_model;
-    float *logits =
-        want->logits ? tl_arena_alloc(s->arena, input.n_pos * n_vocab, sizeof *logits)
-                     : NULL;
-    if (want->logits && logits == NULL)
+    float *logits = n_logits > 0 && status == TL_OK
+                        ? tl_arena_alloc(s->arena, n_logits, sizeof *logits)
+                        : NULL;
+    if (status == TL_OK && want->logits && logits == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY,
                          "no memory for the logits of %zu positions", input.n_pos);
     if (status == TL_OK)

@@ -42,7 +42,35 @@ static size_t cache_bytes(const tl_model *model, bool has_image)
     const size_t all =
         (w->decoder_size.parameters + (has_image ? w->vision_size.parameters : 0)) *
         sizeof(float);
+    if (!tl_backend_keeps_weights(model->backend->name))
+        return 0;
     return all < TL_DEFAULT_CACHE_BYTES ? all : TL_DEFAULT_CACHE_BYTES;
+}
+
+size_t tl_memory_plan_cache(const tl_model *model, size_t most)
+{
+    const tl_weights *w = &model->weights;
+    const size_t all = (2 * w->decoder_size.parameters + w->vision_size.parameters) *
+                       sizeof(float); /* of the decoder also those of the way back */
+    if (!tl_backend_keeps_weights(model->backend->name))
+        return 0;
+    return all < most ? all : most;
+}
+
+tl_status tl_memory_plan_tower(const tl_model *model, size_t n_pos,
+                               const tl_pixels *pixels, size_t *out, tl_error *err)
+{
+    const tl_pass_options options = {.last_only = true};
+    size_t all = 0, of_pass = 0, of_tower = 0;
+    tl_status status = tl_model_vision_bytes(model, pixels, &all, err);
+    if (status == TL_OK)
+        status = tl_vision_attention_bytes(model->backend, &model->spec.vision, pixels,
+                                           &of_tower, err);
+    if (status == TL_OK)
+        status = tl_pass_attention_bytes(model, &n_pos, 1, &options, &of_pass, err);
+    if (status == TL_OK)
+        *out = all - (of_pass < of_tower ? of_pass : of_tower);
+    return status;
 }
 
 size_t tl_memory_plan_products(const tl_model *model, const char *backend,

@@ -43,4 +43,12 @@ tl_status tl_memory_plan_pass(const tl_model *model, size_t n_pos, size_t n_prom
                               const tl_pass_options *options, size_t *out,
                               tl_error *err);
 
+/* Bytes of converted weights, there and back, if there is room for that many. */
+size_t tl_memory_plan_cache(const tl_model *model, size_t most);
+
+/* What the tower takes for an image beside a pass over a prompt of n_pos positions: attention's
+ * scratch is one memory for both, which are not at work at the same time. */
+tl_status tl_memory_plan_tower(const tl_model *model, size_t n_pos,
+                               const tl_pixels *pixels, size_t *out, tl_error *err);
+
 #endif

@@ -58,13 +58,14 @@ static tl_status open_session(tl_study *study, tl_error *err)
 
 /* What the tower takes for an image is set aside: it runs beside the passes. The other
  * images have as many tokens, or the study stops. */
-static tl_status reserve_vision(tl_study *study, const tl_pixels *pixels, tl_error *err)
+static tl_status reserve_vision(tl_study *study, size_t n_pos, const tl_pixels *pixels,
+                                tl_error *err)
 {
     size_t bytes = 0;
     if (study->memory == 0)
         return TL_OK;
     const tl_status status =
-        tl_model_vision_bytes(study->session.model, pixels, &bytes, err);
+        tl_memory_plan_tower(study->session.model, n_pos, pixels, &bytes, err);
     if (status == TL_OK) {
         study->scratch += bytes;
         study->memory = study->memory > bytes ? study->memory - bytes : 1;
@@ -129,8 +130,9 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
             study->pixel_bytes = tl_pixels_count(&encoding.pixels) * sizeof(float);
         }
         if (status == TL_OK && is_image)
-            status = tl_fail_while(err, reserve_vision(study, &encoding.pixels, err),
-                                   "prompt '%s'", study->session.dataset->rows[row].id);
+            status = tl_fail_while(
+                err, reserve_vision(study, encoding.n_pos, &encoding.pixels, err),
+                "prompt '%s'", study->session.dataset->rows[row].id);
         tl_arena_rewind(arena, mark);
         if (is_image)
             break; /* decoding all of them takes its time */
@@ -404,7 +406,8 @@ static tl_status put_memory(const tl_study *study, tl_error *err)
         status =
             tl_study_db_find(study->db, TL_ROW_MEMORY, &rows[2], arena, &found, err);
     if (status == TL_OK) {
-        const size_t taken = study->scratch + study->cache;
+        const size_t taken =
+            study->scratch + tl_memory_plan_cache(study->session.model, study->cache);
         rows[0].bytes = (int64_t)(least + taken);
         rows[1].bytes = (int64_t)study->limit;
         rows[2].bytes = larger(rows[2].bytes, (int64_t)own);

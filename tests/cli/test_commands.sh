@@ -111,6 +111,15 @@ run /dev/null trace --id text-0 --sites resid_pre --grad --out grad
 check "gradients, of which the first is the input's" test "$(names grad)" = \
     "grad.embed grad.resid_pre.1 grad.resid_pre.2 grad.resid_pre.3 input_ids position_ids resid_pre.0 resid_pre.1 resid_pre.2 resid_pre.3 "
 
+run all.trace trace --id text-0 --sites z,mlp_post --grad --out traced --memory 1M
+check "what is traced fits into --memory" test -s traced
+if "$bin" trace --model "$golden/checkpoint" --dataset "$golden/goldens" --id text-0 --grad --out traced --memory 400K \
+    2> refused; then
+    check "or is refused" false
+else
+    check "or is refused" grep -q 'MiB' refused
+fi
+
 # ---- attribute -----------------------------------------------------------------------
 run /dev/null attribute --modality image --out default
 run /dev/null attribute --modality image --out same --ig-steps 5 --ig-path full --rope mrope \
@@ -418,6 +427,7 @@ sum_of() { for key in "${@:2}"; do value "$key" "$1"; done | awk '{ n += $1 } EN
 others="read_weight_bytes cache_bytes product_bytes input_bytes process_bytes"
 "$bin" inspect --model "$golden/checkpoint" --backend ref --image-size 150x61 > of.ref
 vision=$(value vision_bytes of.ref) forward=$(value forward_bytes of.ref)
+check "and no cache" [ "$(value cache_bytes of.ref)" = 0 ]
 check "ref has no scratch: the larger of tower and pass is on top" [ "$(value predict_peak_bytes of.ref)" = \
     $(($(sum_of of.ref $others) + (vision > forward ? vision : forward))) ]
 if "$bin" inspect --model "$golden/checkpoint" --backend cpu --threads 1 --image-size 150x61 > of.cpu; then
