@@ -8,13 +8,18 @@
  * Prompts are those of a dataset that have a counterfactual, or random tokens: a shared
  * prefix, data that differ, a query. Circuits are those of attribution by relevance, and
  * random ones. The unit of work counts multiply-adds; clean and counterfactual runs are
- * included.
+ * included. The last column is the CPU time of all of it against the time that the counted
+ * products would take at oneDNN's own rate for those of the MLP over a prompt.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include <omp.h>
+
 #include "cli/cli.h"
+#include "library_rate.h"
+#include "model/sparse_pass.h"
 #include "study/session.h"
 #include "twinlens/circuit.h"
 #include "twinlens/interchange.h"
@@ -144,6 +149,21 @@ static tl_ranking rank(const bench *b, tl_modality modality, const tl_pair *pair
     return ranking;
 }
 
+/* Seconds of the products of a forward pass at oneDNN's rate. */
+static double forward_seconds(const bench *b, size_t n_pos)
+{
+    const size_t d_model = b->d->d_model, d_mlp = b->d->d_mlp,
+                 most = n_pos * (d_mlp > d_model ? d_mlp : d_model);
+    float *x = calloc(most, sizeof *x), *y = calloc(most, sizeof *y);
+    require(x != NULL && y != NULL, "bench_sparse: no memory");
+    const double up = library_rate(n_pos, d_model, d_mlp, x, y),
+                 down = library_rate(n_pos, d_mlp, d_model, x, y);
+    free(x);
+    free(y);
+    return 2e-9 * tl_forward_multiply_adds(b->model, n_pos, 0) *
+           (2.0 / up + 1.0 / down) / 3.0;
+}
+
 static void measure(const bench *b, const char *what, tl_modality modality,
                     tl_evaluate_how how, const tl_circuit *circuits, size_t n)
 {
@@ -153,13 +173,15 @@ static void measure(const bench *b, const char *what, tl_modality modality,
     tl_error err = {0};
     tl_evaluator *e = NULL;
     tl_evaluation results[MAX_PAIRS];
-    const tl_evaluate_options options = {.how = how};
+    const tl_evaluate_options options = {.how = how, .no_clean = circuits->set != NULL};
     for (size_t i = 0; i < b->n_pairs; i++) {
         results[i].circuit = tl_arena_alloc(b->arena, n, sizeof(double));
         if (results[i].circuit == NULL)
             exit(EXIT_FAILURE);
     }
     must(tl_evaluator_create(b->model, &options, &e, &err), &err);
+    const double forward =
+        (double)omp_get_max_threads() * forward_seconds(b, b->span[modality].n_pos);
     const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
     must(
         tl_evaluator_run(e, b->pairs[modality], b->n_pairs, circuits, n, results, &err),
@@ -168,14 +190,15 @@ static void measure(const bench *b, const char *what, tl_modality modality,
     const double seconds = (now(CLOCK_MONOTONIC) - start) / pairs,
                  cpu_seconds = (now(CLOCK_PROCESS_CPUTIME_ID) - busy) / pairs;
     const tl_evaluation_work w = tl_evaluator_work(e);
+    const double forwards = (w.counterfactual + w.clean + w.dense + w.sparse) / pairs;
     tl_evaluator_destroy(e);
     printf("%s\t%s\t%s\t%.2f\tforward "
            "passes/prompt\t%.2f\tgathered\t%.2f\ts/prompt\t%.2f\tCPU s/prompt\t"
-           "%zu dense, %zu sparse, %zu known circuits\n",
-           what, tl_modality_name(modality), how_names[how],
-           (w.counterfactual + w.clean + w.dense + w.sparse) / pairs,
+           "%zu dense, %zu sparse, %zu known circuits\t%.2f x oneDNN's time\n",
+           what, tl_modality_name(modality), how_names[how], forwards,
            w.gathered / pairs, seconds, cpu_seconds, w.n_dense / b->n_pairs,
-           w.n_sparse / b->n_pairs, w.n_known / b->n_pairs);
+           w.n_sparse / b->n_pairs, w.n_known / b->n_pairs,
+           cpu_seconds / (forwards * forward));
     fflush(stdout);
 }
 
@@ -210,7 +233,20 @@ static void measure_curve(const bench *b, const char *what, tl_modality modality
     measure_all(b, what, modality, circuits, FRACTIONS);
 }
 
-/* All swaps of two circuits of 5 %. */
+/* The share of the neurons of the data positions that are in a set. */
+static double data_share(const bench *b, tl_modality host, const tl_component_set *set)
+{
+    size_t begin, end, n = 0;
+    tl_span_segment(&b->span[host], TL_SEGMENT_DATA, &begin, &end);
+    for (size_t l = 0; l < set->n_layers; l++)
+        for (size_t i = (l * set->n_pos + begin) * set->d_mlp;
+             i < (l * set->n_pos + end) * set->d_mlp; i++)
+            n += set->neurons[i] != 0;
+    return (double)n / (double)(set->n_layers * (end - begin) * set->d_mlp);
+}
+
+/* All swaps of two circuits of 5 %, without a clean run, as a study has it by then; and those
+ * that leave the data part alone. */
 static void measure_interchange(const bench *b, tl_modality host,
                                 const tl_ranking rankings[TL_MODALITY_COUNT])
 {
@@ -219,6 +255,7 @@ static void measure_interchange(const bench *b, tl_modality host,
     tl_component_set sets[TL_MODALITY_COUNT];
     static tl_component_set swapped[SWAPS];
     tl_circuit circuits[SWAPS];
+    size_t n_left = 0;
     tl_position_map map;
     for (size_t i = 0; i < TL_MODALITY_COUNT; i++) {
         const tl_circuit circuit = cut(&rankings[i], "0.05");
@@ -240,6 +277,16 @@ static void measure_interchange(const bench *b, tl_modality host,
         circuits[i] = (tl_circuit){.set = &swapped[i]};
     }
     measure_all(b, "interchange", host, circuits, SWAPS);
+    for (size_t i = 0; i < SWAPS; i++)
+        if (i == 0 || (i - 1) % TL_SEGMENT_COUNT != TL_SEGMENT_DATA)
+            circuits[n_left++] = circuits[i];
+    measure(b, "interchange, own data", host, TL_EVALUATE_AUTO, circuits, n_left);
+    printf(
+        "neurons of the data positions in a circuit\t%s\t%.3f own\t%.3f swapped\t%.3f "
+        "drawn\n",
+        tl_modality_name(host), data_share(b, host, &swapped[0]),
+        data_share(b, host, &swapped[1 + TL_SEGMENT_DATA]),
+        data_share(b, host, &swapped[1 + TL_SEGMENT_COUNT + TL_SEGMENT_DATA]));
 }
 
 static void run(bench *b)
@@ -279,6 +326,8 @@ int main(int argc, char **argv)
     settings.model = argc > 1 ? argv[1] : NULL;
     settings.dataset = random ? NULL : prompts;
     settings.threads = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
+    if (settings.threads > 0)
+        omp_set_num_threads((int)settings.threads);
     must(tl_session_open(&settings, &b.session, &err), &err);
     b.model = b.session.model;
     b.arena = b.session.arena;

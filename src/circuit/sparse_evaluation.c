@@ -31,7 +31,7 @@ static circuit_size size_of_set(const tl_component_set *set)
     double sum = 0.0;
     for (size_t i = 0; i < places; i++) {
         const size_t n = count_members(set->neurons + i * set->d_mlp, set->d_mlp);
-        sum += tl_sparse_mlp_cost((double)n / (double)set->d_mlp);
+        sum += tl_sparse_set_mlp_cost((double)n / (double)set->d_mlp);
         n_neurons += n;
     }
     return (circuit_size){.heads =

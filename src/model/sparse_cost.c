@@ -3,8 +3,8 @@
 #include "model/sparse_pass_private.h"
 
 /* Of the products of single neurons against those with whole weights, in time, the fetching
- * of their weights included: what several prompts together take. See tl_sparse_mlp_cost(). */
-static const double neuron_factor = 1.5;
+ * of their weights included: of several prompts together, of rankings and of sets. */
+static const double ranked_factor = 1.5, set_factor = 1.1;
 
 /* Multiply-adds of one row through one layer. */
 typedef struct row_cost {
@@ -42,7 +42,12 @@ double tl_forward_multiply_adds(const tl_model *model, size_t n_pos, size_t n_pr
 
 double tl_sparse_mlp_cost(double neurons)
 {
-    return neurons > tl_sparse_dense_from() ? 1.0 : neuron_factor * neurons;
+    return neurons > tl_sparse_dense_from(false) ? 1.0 : ranked_factor * neurons;
+}
+
+double tl_sparse_set_mlp_cost(double neurons)
+{
+    return neurons > tl_sparse_dense_from(true) ? 1.0 : set_factor * neurons;
 }
 
 double tl_sparse_cost(const tl_model *model, double heads, double mlp)

@@ -13,27 +13,25 @@
 
 #include "model/sparse_pass_private.h"
 
-/* A row with more neurons than this part of them is computed in full. */
-enum { DENSE_OF = 3, DENSE_FROM = 5 };
+/* A row with more neurons than this part of them is computed in full. What belongs to a set
+ * is often the same at many positions, and then its weights serve many rows. */
+enum { OF_RANKING = 6, OF_SET = 9, DENSE_FROM = 10 };
 
-/* Rows of a group at most, that threads have something to share: a multiple of what the
- * products of groups are cut into. */
-enum { ROWS_OF_GROUP = 96 };
-
-double tl_sparse_dense_from(void)
+double tl_sparse_dense_from(bool set)
 {
-    return (double)DENSE_OF / (double)DENSE_FROM;
+    return (double)(set ? OF_SET : OF_RANKING) / (double)DENSE_FROM;
 }
 
 size_t tl_sparse_most_neurons(const tl_sparse_pass *s)
 {
     const size_t d_mlp = s->model->spec.dims.d_mlp;
-    return s->no_dense_rows ? d_mlp : DENSE_OF * d_mlp / DENSE_FROM;
+    return s->no_dense_rows ? d_mlp : OF_SET * d_mlp / DENSE_FROM;
 }
 
-static bool is_dense(const tl_sparse_pass *s, size_t n)
+static bool is_dense(const tl_sparse_pass *s, bool set, size_t n)
 {
-    return !s->no_dense_rows && DENSE_FROM * n > DENSE_OF * s->model->spec.dims.d_mlp;
+    return !s->no_dense_rows &&
+           DENSE_FROM * n > (set ? OF_SET : OF_RANKING) * s->model->spec.dims.d_mlp;
 }
 
 /* ---- places ---------------------------------------------------------------------- */
@@ -153,7 +151,7 @@ static void add_row(group_maker *m, size_t row, size_t n)
 {
     tl_sparse_layer *y = &m->s->layer;
     const uint32_t at = m->s->residual_index[row];
-    if (m->group == NULL || m->group->n_rows == ROWS_OF_GROUP) {
+    if (m->group == NULL || m->group->n_rows == TL_SPARSE_GROUP_ROWS) {
         m->group = &y->groups[y->n_groups++];
         *m->group = (tl_neuron_group){m->index, y->rows + y->n_rows, 0};
     }
@@ -228,7 +226,7 @@ static void group_ranks(group_maker *m, const tl_sparse_place *place)
         size_t row;
         if (n == 0 || !find_row(s, m->l, lane, place->position, &row))
             continue;
-        if (is_dense(s, n)) {
+        if (is_dense(s, false, n)) {
             add_dense(m, lane, row, first);
             continue;
         }
@@ -249,7 +247,7 @@ static void add_members(group_maker *m, const tl_sparse_place *place)
         size_t row;
         if (!find_row(s, m->l, lane, place->position, &row))
             continue;
-        if (is_dense(s, place->n))
+        if (is_dense(s, true, place->n))
             add_dense(m, lane, row, first_of(s, m->l, place));
         else
             add_row(m, row, place->n);
@@ -264,7 +262,7 @@ static size_t group_members(group_maker *m, size_t i)
     const size_t d_mlp = s->model->spec.dims.d_mlp;
     const uint8_t *in = members_at(s, m->l, &places[i]);
     size_t n = 0;
-    if (!is_dense(s, places[i].n)) {
+    if (!is_dense(s, true, places[i].n)) {
         uint32_t *index = take_index(&s->layer, places[i].n);
         size_t k = 0;
         for (uint32_t j = 0; j < d_mlp; j++)

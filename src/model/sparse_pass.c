@@ -163,11 +163,13 @@ static tl_status make_plan(tl_sparse_pass *s, const tl_sparse_sizes *sizes,
     const size_t n_longest = sizes->n_lanes < SOME_LANES ? sizes->n_lanes : SOME_LANES;
     for (size_t i = 0; i < n_longest; i++)
         longest[i] = (tl_attention_prompt){.n_key = n_pos, .n_query = n_pos};
+    const size_t n_together =
+        sizes->n_rows < TL_SPARSE_GROUP_ROWS ? sizes->n_rows : TL_SPARSE_GROUP_ROWS;
     sparse_plan plan = {
         .slab = tl_arena_bytes_to_borrow(slab),
         .tables = tl_arena_bytes_to_borrow(tables),
-        .neurons = b->neurons_bytes(b, down, sizes->n_lanes, false),
-        .neurons_turned = b->neurons_bytes(b, down, sizes->n_lanes, true),
+        .neurons = b->neurons_bytes(b, down, n_together, false),
+        .neurons_turned = b->neurons_bytes(b, down, n_together, true),
         .attention = b->attention_bytes(b, &shape, n_longest, longest, false),
     };
     plan.all =

@@ -100,9 +100,10 @@ tl_sparse_work tl_sparse_pass_work(const tl_sparse_pass *pass);
 double tl_forward_multiply_adds(const tl_model *model, size_t n_pos, size_t n_prefix);
 
 /* The cost of an MLP of which a row wants this share of the neurons, as a part of the whole:
- * products of single neurons take longer than the same in a matrix. 1 for a row that is
- * computed in full. */
+ * products of single neurons take longer than the same in a matrix. Below 1, or 1 for a row
+ * that is computed in full. The neurons of a ranking, and of a set. */
 double tl_sparse_mlp_cost(double neurons);
+double tl_sparse_set_mlp_cost(double neurons);
 
 /* The cost of a circuit, as a part of a forward pass, with this share of the heads and that
  * mean cost of a row's MLP. At most 1 means that a sparse pass pays. Depends on the shape of
