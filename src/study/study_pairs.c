@@ -125,7 +125,9 @@ tl_status tl_study_both_circuits(tl_study *study, const tl_both_circuits **out,
 {
     tl_span span[TL_MODALITY_COUNT];
     tl_status status = TL_OK;
-    *out = NULL;
+    *out = study->has_map ? &study->circuits : NULL;
+    if (study->has_map) /* by a stage before */
+        return TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
         tl_study_minimal minimal = {.modality = (tl_modality)m};
         tl_study_scores scores = {.modality = (tl_modality)m};
@@ -143,6 +145,7 @@ tl_status tl_study_both_circuits(tl_study *study, const tl_both_circuits **out,
     if (status == TL_OK)
         status = tl_position_map_init(&study->circuits.map, &span[TL_TEXT],
                                       &span[TL_IMAGE], study->session.arena, err);
+    study->has_map = status == TL_OK;
     if (status == TL_OK)
         *out = &study->circuits;
     return status;

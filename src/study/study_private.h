@@ -42,7 +42,7 @@ typedef struct tl_study {
 
     /* The smallest faithful circuits, as soon as they are known; then their map. */
     tl_both_circuits circuits;
-    bool has_circuit[TL_MODALITY_COUNT];
+    bool has_circuit[TL_MODALITY_COUNT], has_map;
 } tl_study;
 
 /* ---- study_check.c ----------------------------------------------------------- */
