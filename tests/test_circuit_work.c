@@ -153,7 +153,7 @@ static void random_circuits_take_what_is_expected(void **unused)
             got += counted(model, &pair, &circuit, 1) / DRAWS;
         }
         if (tl_circuit_flops(model, &(tl_span){T, PREFIX, T - 1}, PREFIX, 0,
-                             &(tl_circuit_share){share, share}, &want, &err) != TL_OK)
+                             &(tl_circuit_share){.data = share, .rest = share}, &want, &err) != TL_OK)
             fail_msg("%s", err.text);
         /* Of the smallest the number of rows that are needed at all is chance. */
         if (share > 0.05 ? fabs(want - got) > 0.1 * got : (got == 0.0) != (want == 0.0))

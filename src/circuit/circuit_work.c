@@ -42,7 +42,7 @@ static double no_head(const work *w, size_t row)
 static double row_work(const work *w, size_t row)
 {
     const double share = share_at(w, row),
-                 mlp = tl_sparse_mlp_cost(share) < 1.0 ? share : 1.0;
+                 mlp = share > tl_sparse_dense_from(w->share->is_set) ? 1.0 : share;
     return share * w->heads + mlp * w->neurons;
 }
 
@@ -99,6 +99,11 @@ tl_status tl_pass_flops_add(const tl_model *model, size_t n_pos, size_t n_prefix
     return status;
 }
 
+static double mlp_cost(const tl_circuit_share *of, double share)
+{
+    return of->is_set ? tl_sparse_set_mlp_cost(share) : tl_sparse_mlp_cost(share);
+}
+
 tl_status tl_circuit_flops(const tl_model *model, const tl_span *span, size_t n_prefix,
                            size_t n_shared, const tl_circuit_share *share, double *out,
                            tl_error *err)
@@ -109,8 +114,8 @@ tl_status tl_circuit_flops(const tl_model *model, const tl_span *span, size_t n_
                  data =
                      (double)(span->data_end - span->data_begin) / (double)span->n_pos,
                  heads = data * share->data + (1.0 - data) * share->rest,
-                 mlp = data * tl_sparse_mlp_cost(share->data) +
-                       (1.0 - data) * tl_sparse_mlp_cost(share->rest);
+                 mlp = data * mlp_cost(share, share->data) +
+                       (1.0 - data) * mlp_cost(share, share->rest);
     const work w = {.spec = spec,
                     .span = span,
                     .n_prefix = n_prefix,
@@ -231,7 +236,9 @@ static double known_layer(known *k, size_t l)
                      n = count(k->circuits[i], false, place * d->d_mlp, d->d_mlp);
         const double share = (double)n / (double)d->d_mlp;
         heads += (double)count(k->circuits[i], true, place * d->n_heads, d->n_heads);
-        neurons += tl_sparse_mlp_cost(share) < 1.0 ? (double)n : (double)d->d_mlp;
+        neurons += share > tl_sparse_dense_from(k->circuits[i]->set != NULL)
+                       ? (double)d->d_mlp
+                       : (double)n;
         mark_keys(k, l, i, t);
     }
     for (size_t i = 0; i < rows * G; i++) {

@@ -11,6 +11,7 @@
  * and over positions: those of the data, and the others. */
 typedef struct tl_circuit_share {
     double data, rest;
+    bool is_set; /* else the front of a ranking */
 } tl_circuit_share;
 
 /* Floating-point operations of products, as tl_evaluator makes them: densely, sparsely or

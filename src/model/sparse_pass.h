@@ -105,6 +105,9 @@ double tl_forward_multiply_adds(const tl_model *model, size_t n_pos, size_t n_pr
 double tl_sparse_mlp_cost(double neurons);
 double tl_sparse_set_mlp_cost(double neurons);
 
+/* The share of its neurons above which a row is computed in full. */
+double tl_sparse_dense_from(bool set);
+
 /* The cost of a circuit, as a part of a forward pass, with this share of the heads and that
  * mean cost of a row's MLP. At most 1 means that a sparse pass pays. Depends on the shape of
  * the model alone. */

@@ -154,9 +154,6 @@ static inline bool tl_sparse_is_kept(const tl_kept *kept, size_t i)
                             : kept->rank != NULL && kept->rank[i] < kept->cut;
 }
 
-/* The share of its neurons above which a row is computed in full. */
-double tl_sparse_dense_from(bool set);
-
 /* Rows of a group at most, so that threads have something to share: a multiple of what the
  * products of groups are cut into. */
 enum { TL_SPARSE_GROUP_ROWS = 96 };

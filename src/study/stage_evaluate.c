@@ -232,7 +232,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
                                      sizes->shape->n_circuits[m], &out->flops, err);
     for (size_t i = 0; i < sizes->fractions->n && status == TL_OK; i++) {
         const double share = tl_fraction_value(sizes->fractions->fractions[i]);
-        const tl_circuit_share all = {share, share};
+        const tl_circuit_share all = {.data = share, .rest = share};
         double one = 0.0;
         status = tl_circuit_flops(sizes->model, span, n_prefix, 0, &all, &one, err);
         out->flops += TL_STUDY_KIND_COUNT * one;

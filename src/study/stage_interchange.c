@@ -148,10 +148,10 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
         double times;
         size_t n_shared;
         tl_circuit_share share;
-    } parts[] = {{1.0, 0, {own, own}},
-                 {each, span->data_begin, {1.0 - pow(1.0 - own, n_foreign), own}},
-                 {each, span->data_end, {own, own}},
-                 {each, span->n_pos - 1, {own, own}}};
+    } parts[] = {{1.0, 0, {own, own, true}},
+                 {each, span->data_begin, {1.0 - pow(1.0 - own, n_foreign), own, true}},
+                 {each, span->data_end, {own, own, true}},
+                 {each, span->n_pos - 1, {own, own, true}}};
     out->n_units = sizes->n_evaluation;
     tl_status status = tl_pair_flops(sizes->model, span->n_pos, shape->n_prefix[m],
                                      true, &out->flops, err);
