@@ -2,9 +2,10 @@
  *
  * cpu_attention.c - attention of the cpu backend (op/attention.h says what it is).
  *
- * A head is one key-value head of one prompt, with all query heads that read it. Its
- * keys, and on the way back its values, are laid out transposed, [d_head, n]: the scores
- * of one query against all keys are then a few long additions, each element by itself.
+ * A head is one key-value head of one prompt, with all query heads that read it. Its keys
+ * and values are laid out as rows or as columns, as the products want them. A
+ * tile of queries that read them is then a few small products (cpu_tile.h): scores, z, and
+ * on the way back the gradients of the pattern, of queries, of keys and values.
  *
  * With as many heads as threads or more, a thread takes whole heads. With fewer, all
  * heads are laid out first, and threads take parts of them: some queries of a head for z
@@ -13,31 +14,42 @@
  * five. By the rule of relevance only dv is made: two products, and parts of keys alone.
  *
  * How a head is cut cannot be seen in its numbers. A query sums over its keys in one
- * order, and a key over its queries in one order: head by head, query by query.
+ * order, and a key over its queries in one order: head by head, query by query. A key that a
+ * query does not see adds nothing to it: keys that all queries of a tile see are taken
+ * together, those before and behind them query by query.
  */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_tile.h"
 #include "twinlens/alloc.h"
 
-/* Of a part. 121 positions of 4 heads make 64 parts of queries and 16 of keys. */
-enum { PART_QUERIES = 8, PART_KEYS = 32 };
+/* Of a part. 121 positions of 4 heads make 44 parts of queries and 16 of keys. */
+enum { PART_QUERIES = 12, PART_KEYS = 32 };
+enum {
+    TILE = 12,      /* queries of a tile */
+    KEY_BLOCK = 32, /* keys of a block of columns */
+    PAD = 16,       /* floats between rows of numbers for each key, which would else share
+                       their caches' sets */
+};
 
-/* One head of a prompt with n keys, prefix first, as rows [n, D] or transposed [D, n].
- * NULL where it is not needed. */
+/* One head of a prompt with n keys, prefix first, as rows [n, W] or as columns, a block of
+ * keys after the other [n / KEY_BLOCK, D, KEY_BLOCK], with zeros where d_head or the keys
+ * end before. W: d_head rounded up. NULL where it is not needed. */
 typedef struct head_panels {
     float *k_rows, *v_rows, *k_columns, *v_columns;
 } head_panels;
 
-/* What one thread works with: for one query a number for each key, and gradients. */
+/* What one thread works with: a tile of queries, and gradients. */
 typedef struct attention_worker {
-    float *s, *p, *d_p; /* [n] */
-    float *capped;      /* [n]: s / softcap after the tanh, for its slope */
-    float *d_k, *d_v;   /* [keys of a part, D], close together for the caches */
+    float *q, *dz, *out; /* [TILE, W] */
+    size_t stride;       /* from query to query in what follows: keys rounded up, PAD */
+    float *p, *d_p;      /* [TILE, stride]: a number for each key */
+    float *capped;       /* s / softcap after the tanh, for its slope */
+    float *d_k, *d_v;    /* [keys of a part, W], close together for the caches */
 } attention_worker;
-enum { QUERY_ROWS = 4 };
 
 /* A call's arguments. Forward, z and lse are written; backward, they are read. */
 typedef struct attention_call {
@@ -64,12 +76,20 @@ static size_t key_count(const tl_attention_prompt *prompt)
     return prompt->n_prefix + prompt->n_key;
 }
 
+/* Keys, up to a whole number of blocks. */
+static size_t rounded_keys(size_t n)
+{
+    return (n + KEY_BLOCK - 1) / KEY_BLOCK * KEY_BLOCK;
+}
+
 /* ---- how work and memory are cut ---------------------------------------------------- */
 
 typedef struct attention_cut {
     size_t n_heads;                              /* of all prompts */
     bool whole;                                  /* units are heads, not parts */
-    size_t longest;                              /* keys of a prompt */
+    size_t longest;                              /* keys of a prompt, rounded up */
+    size_t width;                                /* d_head, rounded up */
+    bool backward, capped;
     size_t n_panels;                             /* heads that are laid out at a time */
     size_t panel_floats;                         /* of all panels of a head */
     size_t gradient_floats;                      /* of d_k, of d_v */
@@ -95,17 +115,24 @@ static attention_cut make_cut(size_t n_threads, const tl_attention *shape,
         queries = prompts[p].n_query > queries ? prompts[p].n_query : queries;
         keys = prompts[p].n_key > keys ? prompts[p].n_key : keys;
     }
-    c.panel_floats = (backward ? 3 : 2) * c.longest * shape->d_head;
-    c.gradient_floats = backward ? (c.whole ? keys : PART_KEYS) * shape->d_head : 0;
+    c.layout_parts = parts_of(c.longest, PART_KEYS);
+    c.longest = rounded_keys(c.longest);
+    c.width = tl_cpu_tile_round(shape->d_head);
+    c.backward = backward;
+    c.capped = backward && shape->softcap > 0.0f;
+    c.panel_floats = (backward ? 3 : 2) * c.longest * c.width;
+    c.gradient_floats = backward ? (c.whole ? keys : PART_KEYS) * c.width : 0;
     c.query_parts = parts_of(queries, PART_QUERIES);
     c.key_parts = backward ? parts_of(keys, PART_KEYS) : 0;
-    c.layout_parts = parts_of(c.longest, PART_KEYS);
     return c;
 }
 
 static size_t worker_floats(const attention_cut *c)
 {
-    return QUERY_ROWS * c->longest + 2 * c->gradient_floats;
+    const size_t of_width = c->backward ? 3 : 2,
+                 of_keys = 1 + (size_t)c->backward + (size_t)c->capped;
+    return TILE * (of_width * c->width + of_keys * (c->longest + PAD)) +
+           2 * c->gradient_floats;
 }
 
 static size_t floats_of(const attention_cut *c, size_t n_threads)
@@ -191,30 +218,49 @@ static head_panels panels_at(const attention_call *c, float *memory, size_t floa
 
 static attention_worker worker_at(float *memory, const attention_cut *c)
 {
-    const size_t n = c->longest;
-    float *gradients = memory + QUERY_ROWS * n;
-    return (attention_worker){memory,         memory + n,
-                              memory + 2 * n, memory + 3 * n,
-                              gradients,      gradients + c->gradient_floats};
+    const size_t row = TILE * c->width, stride = c->longest + PAD, keys = TILE * stride;
+    attention_worker w = {
+        .q = memory, .out = memory + row, .stride = stride, .p = memory + 2 * row};
+    float *next = w.p + keys;
+    if (!c->backward)
+        return w;
+    w.dz = next;
+    w.d_p = w.dz + row;
+    next = w.d_p + keys;
+    if (c->capped) {
+        w.capped = next;
+        next += keys;
+    }
+    w.d_k = next;
+    w.d_v = next + c->gradient_floats;
+    return w;
 }
 
-/* Rows [first, end) of one head into a panel, as rows and as columns. */
+/* Rows [first, end) of one head into a panel, as rows and as columns; the columns behind the
+ * last key with it. */
 static void lay_out(const tl_attention *shape, const tl_attention_prompt *prompt,
                     size_t head, const float *prefix, const float *own, size_t first,
                     size_t end, float *rows, float *columns)
 {
-    const size_t D = shape->d_head, stride = shape->n_kv_heads * D;
-    const size_t n = key_count(prompt);
+    const size_t D = shape->d_head, W = tl_cpu_tile_round(D),
+                 stride = shape->n_kv_heads * D;
+    const size_t n = key_count(prompt), last = end == n ? rounded_keys(n) : end;
     for (size_t j = first; j < end; j++) {
         const float *from =
             j < prompt->n_prefix
                 ? prefix + j * stride + head * D
                 : own + (prompt->k_row + j - prompt->n_prefix) * stride + head * D;
-        if (rows != NULL)
-            memcpy(rows + j * D, from, D * sizeof *rows);
+        if (rows != NULL) {
+            memcpy(rows + j * W, from, D * sizeof *rows);
+            memset(rows + j * W + D, 0, (W - D) * sizeof *rows);
+        }
+        float *column = columns + j / KEY_BLOCK * KEY_BLOCK * D + j % KEY_BLOCK;
         for (size_t d = 0; columns != NULL && d < D; d++)
-            columns[d * n + j] = from[d];
+            column[d * KEY_BLOCK] = from[d];
     }
+    for (size_t j = end; columns != NULL && j < last; j++)
+        for (size_t d = 0; d < D; d++)
+            columns[(j / KEY_BLOCK * D + d) * KEY_BLOCK + j % KEY_BLOCK] = 0.0f;
 }
 
 static void lay_out_head(const attention_call *c, const tl_attention_prompt *prompt,
@@ -224,6 +270,12 @@ static void lay_out_head(const attention_call *c, const tl_attention_prompt *pro
             to->k_columns);
     lay_out(c->shape, prompt, head, prompt->prefix_v, c->v, first, end, to->v_rows,
             to->v_columns);
+}
+
+/* Floats of a panel of a prompt's head. */
+static size_t panel_of(const tl_attention *shape, const tl_attention_prompt *prompt)
+{
+    return rounded_keys(key_count(prompt)) * tl_cpu_tile_round(shape->d_head);
 }
 
 /* ---- one query ------------------------------------------------------------------------ */
@@ -247,68 +299,30 @@ static key_range visible_range(const tl_attention *shape,
     return r;
 }
 
-/* y[j] = sum_d x[d] m[d, j] over [first, end), four rows at a time. */
-TL_WIDE static void times_transposed(const float *restrict x, const float *restrict m,
-                                     size_t D, size_t n, size_t first, size_t end,
-                                     float *restrict y)
-{
-    for (size_t j = first; j < end; j++)
-        y[j] = 0.0f;
-    size_t d = 0;
-    for (; d + 4 <= D; d += 4) {
-        const float a = x[d], b = x[d + 1], c = x[d + 2], e = x[d + 3];
-        const float *row = m + d * n;
-        for (size_t j = first; j < end; j++)
-            y[j] += (a * row[j] + b * row[n + j]) +
-                    (c * row[2 * n + j] + e * row[3 * n + j]);
-    }
-    for (; d < D; d++)
-        for (size_t j = first; j < end; j++)
-            y[j] += x[d] * m[d * n + j];
-}
-
-/* y[d] = sum_j x[j] m[j, d] over [first, end). Keys are taken four at a time counted
- * from 0, wherever the range begins: x is 0 where a key is not seen. */
-TL_WIDE static void times_rows(const float *restrict x, const float *restrict m,
-                               size_t D, size_t end, float *restrict y)
-{
-    for (size_t d = 0; d < D; d++)
-        y[d] = 0.0f;
-    size_t j = 0;
-    for (; j + 4 <= end; j += 4) {
-        const float a = x[j], b = x[j + 1], c = x[j + 2], e = x[j + 3];
-        const float *row = m + j * D;
-        for (size_t d = 0; d < D; d++)
-            y[d] += (a * row[d] + b * row[D + d]) +
-                    (c * row[2 * D + d] + e * row[3 * D + d]);
-    }
-    for (; j < end; j++)
-        for (size_t d = 0; d < D; d++)
-            y[d] += x[j] * m[j * D + d];
-}
-
-/* m[j, d] += x[j] y[d] for n rows. */
-TL_WIDE static void add_outer(const float *restrict x, const float *restrict y,
-                              size_t D, size_t n, float *restrict m)
+/* y = exp(x - shift), which do not overlap: the compiler makes vectors of it. */
+TL_WIDE static void exponentials_of(const float *restrict x, float shift, size_t n,
+                                    float *restrict y)
 {
     for (size_t j = 0; j < n; j++)
-        for (size_t d = 0; d < D; d++)
-            m[j * D + d] += x[j] * y[d];
+        y[j] = tl_cpu_exp(x[j] - shift);
 }
 
-/* p[j] = exp(s[j] - shift) over [first, end); returns the sum. */
-TL_WIDE static float exponentials(const float *restrict s, float shift, size_t first,
-                                  size_t end, float *restrict p)
+/* s[j] = exp(s[j] - shift) over [first, end); returns the sum. */
+static float exponentials(float *s, float shift, size_t first, size_t end)
 {
-    for (size_t j = first; j < end; j++)
-        p[j] = tl_cpu_exp(s[j] - shift);
-    float lane[TL_LANES] = {0.0f};
-    size_t j = first;
-    for (; j + TL_LANES <= end; j += TL_LANES)
-        for (size_t l = 0; l < TL_LANES; l++)
-            lane[l] += p[j + l];
-    for (size_t l = 0; j < end; j++, l++)
-        lane[l] += p[j];
+    enum { PIECE = 256 };
+    float lane[TL_LANES] = {0.0f}, piece[PIECE];
+    for (size_t at = first; at < end; at += PIECE) {
+        const size_t n = end - at < PIECE ? end - at : PIECE;
+        exponentials_of(s + at, shift, n, piece);
+        memcpy(s + at, piece, n * sizeof *s);
+        size_t j = 0;
+        for (; j + TL_LANES <= n; j += TL_LANES)
+            for (size_t l = 0; l < TL_LANES; l++)
+                lane[l] += piece[j + l];
+        for (size_t l = 0; j < n; j++, l++)
+            lane[l] += piece[j];
+    }
     for (size_t half = TL_LANES / 2; half > 0; half /= 2)
         for (size_t l = 0; l < half; l++)
             lane[l] += lane[l + half];
@@ -321,23 +335,23 @@ TL_WIDE static void scale_row(size_t first, size_t end, float factor, float *res
         s[j] *= factor;
 }
 
-/* s[j] of query i: scaled, capped, minus infinity where it may not see. */
-static void scores(const tl_attention *shape, const tl_attention_prompt *prompt,
-                   const head_panels *head, const attention_worker *w, const float *q,
-                   size_t i, key_range r)
+/* s[j] of query i, over its range: scaled, capped, minus infinity where it may not see.
+ * `capped` may be NULL. */
+static void finish_scores(const tl_attention *shape, const tl_attention_prompt *prompt,
+                          size_t i, key_range r, float *s, float *capped)
 {
-    const size_t n = key_count(prompt);
-    times_transposed(q, head->k_columns, shape->d_head, n, r.first, r.end, w->s);
-    scale_row(r.first, r.end, shape->scale, w->s);
+    scale_row(r.first, r.end, shape->scale, s);
     if (shape->softcap > 0.0f)
         for (size_t j = r.first; j < r.end; j++) {
-            w->capped[j] = tanhf(w->s[j] / shape->softcap);
-            w->s[j] = shape->softcap * w->capped[j];
+            const float value = tanhf(s[j] / shape->softcap);
+            if (capped != NULL)
+                capped[j] = value;
+            s[j] = shape->softcap * value;
         }
     if (r.masked)
         for (size_t j = r.first; j < r.end; j++)
             if (!tl_attention_sees(shape, prompt, i, j))
-                w->s[j] = -INFINITY;
+                s[j] = -INFINITY;
 }
 
 TL_WIDE static void score_gradients(const float *restrict p, float delta, float scale,
@@ -350,37 +364,147 @@ TL_WIDE static void score_gradients(const float *restrict p, float delta, float 
     }
 }
 
-/* ---- a part of a head ------------------------------------------------------------------- */
+/* ---- a tile of queries ------------------------------------------------------------------ */
 
-/* Query i: writes z [D] and returns lse. */
-static float forward_query(const tl_attention *shape, const tl_attention_prompt *prompt,
-                           const head_panels *head, const attention_worker *w,
-                           const float *q, size_t i, float *z)
+/* Queries that read the same keys. */
+typedef struct query_tile {
+    size_t n;
+    size_t at[TILE];   /* rows of q, z, lse */
+    key_range r[TILE]; /* keys that each is to look at */
+    size_t i[TILE];    /* positions */
+    size_t first, end; /* keys of all ranges */
+} query_tile;
+
+/* Appends a query, if there are keys for it. */
+static void add_query(query_tile *t, size_t at, size_t i, key_range r)
 {
-    const key_range r = visible_range(shape, prompt, i);
-    scores(shape, prompt, head, w, q, i, r);
-    float most = -INFINITY;
-    for (size_t j = r.first; j < r.end; j++)
-        most = w->s[j] > most ? w->s[j] : most;
-    const float sum = exponentials(w->s, most, r.first, r.end, w->p);
-    scale_row(r.first, r.end, 1.0f / sum, w->p);
-    memset(w->p, 0, r.first * sizeof *w->p);
-    times_rows(w->p, head->v_rows, shape->d_head, r.end, z);
-    return (float)((double)most + log((double)sum));
+    if (r.first >= r.end)
+        return;
+    t->first = t->n == 0 || r.first < t->first ? r.first : t->first;
+    t->end = r.end > t->end ? r.end : t->end;
+    t->at[t->n] = at;
+    t->i[t->n] = i;
+    t->r[t->n++] = r;
 }
+
+/* Rows of queries, side by side with zeros behind. */
+static void gather(const query_tile *t, size_t D, const float *x, float *to)
+{
+    const size_t W = tl_cpu_tile_round(D);
+    for (size_t k = 0; k < t->n; k++) {
+        memcpy(to + k * W, x + t->at[k] * D, D * sizeof *to);
+        memset(to + k * W + D, 0, (W - D) * sizeof *to);
+    }
+}
+
+/* y[k, j] = x[k] . column j for all keys of the tile, and some more. */
+static void times_columns(const query_tile *t, size_t D, const float *x,
+                          const float *columns, size_t stride, float *y)
+{
+    const size_t W = tl_cpu_tile_round(D);
+    for (size_t j = t->first / KEY_BLOCK * KEY_BLOCK; j < t->end; j += KEY_BLOCK)
+        tl_cpu_tile_multiply(t->n, D, (tl_cpu_tile_rows){x, W, 1}, columns + j * D,
+                             KEY_BLOCK, KEY_BLOCK, y + j, stride, false);
+}
+
+/* The queries of rows [a, a + n) of the tile: y[k] = sum over the keys of its range of
+ * p[k, j] rows[j]. Keys that all of them see are a product; the order is kept. */
+static void times_rows_of(const query_tile *t, size_t a, size_t n, size_t W, size_t N,
+                          const float *p, const float *rows, float *y)
+{
+    size_t first = 0, end = SIZE_MAX;
+    for (size_t k = a; k < a + n; k++) {
+        first = t->r[k].first > first ? t->r[k].first : first;
+        end = t->r[k].end < end ? t->r[k].end : end;
+    }
+    if (first >= end) /* nothing in common */
+        first = end = SIZE_MAX;
+    for (size_t k = a; k < a + n; k++) {
+        const size_t own = t->r[k].first, last = t->r[k].end,
+                     until = first < last ? first : last;
+        tl_cpu_tile_multiply(1, until - own, (tl_cpu_tile_rows){p + k * N + own, N, 1},
+                             rows + own * W, W, W, y + k * W, W, false);
+    }
+    if (first == SIZE_MAX)
+        return;
+    tl_cpu_tile_multiply(n, end - first, (tl_cpu_tile_rows){p + a * N + first, N, 1},
+                         rows + first * W, W, W, y + a * W, W, true);
+    for (size_t k = a; k < a + n; k++)
+        tl_cpu_tile_multiply(1, t->r[k].end - end,
+                             (tl_cpu_tile_rows){p + k * N + end, N, 1}, rows + end * W,
+                             W, W, y + k * W, W, true);
+}
+
+static void times_rows(const query_tile *t, size_t D, size_t stride, const float *p,
+                       const float *rows, float *y)
+{
+    enum { TOGETHER = 6 };
+    for (size_t a = 0; a < t->n; a += TOGETHER)
+        times_rows_of(t, a, t->n - a < TOGETHER ? t->n - a : TOGETHER,
+                      tl_cpu_tile_round(D), stride, p, rows, y);
+}
+
+/* m[j, d] += sum over queries of p[k, j] x[k, d] for keys [first, end). */
+static void add_outer(const query_tile *t, size_t D, size_t N, const float *p,
+                      const float *x, size_t first, size_t end, float *m)
+{
+    const size_t W = tl_cpu_tile_round(D);
+    tl_cpu_tile_multiply(end - first, t->n, (tl_cpu_tile_rows){p + first, 1, N}, x, W, W,
+                         m, W, true);
+}
+
+/* Zero where a query does not look, among the tile's keys. */
+static void clear_others(const query_tile *t, size_t N, float *p)
+{
+    for (size_t k = 0; k < t->n; k++) {
+        const key_range r = t->r[k];
+        memset(p + k * N + t->first, 0, (r.first - t->first) * sizeof *p);
+        memset(p + k * N + r.end, 0, (t->end - r.end) * sizeof *p);
+    }
+}
+
+/* Writes z, and lse where it is wanted. */
+static void forward_tile(const tl_attention *shape, const tl_attention_prompt *prompt,
+                         const head_panels *head, const attention_worker *w,
+                         const query_tile *t, const float *q, float *z, float *lse)
+{
+    const size_t D = shape->d_head, W = tl_cpu_tile_round(D), N = w->stride;
+    gather(t, D, q, w->q);
+    times_columns(t, D, w->q, head->k_columns, N, w->p);
+    for (size_t k = 0; k < t->n; k++) {
+        const key_range r = t->r[k];
+        float *s = w->p + k * N, most = -INFINITY;
+        finish_scores(shape, prompt, t->i[k], r, s, NULL);
+        for (size_t j = r.first; j < r.end; j++)
+            most = s[j] > most ? s[j] : most;
+        const float sum = exponentials(s, most, r.first, r.end);
+        scale_row(r.first, r.end, 1.0f / sum, s);
+        if (lse != NULL)
+            lse[t->at[k]] = (float)((double)most + log((double)sum));
+    }
+    times_rows(t, D, N, w->p, head->v_rows, w->out);
+    for (size_t k = 0; k < t->n; k++)
+        memcpy(z + t->at[k] * D, w->out + k * W, D * sizeof *z);
+}
+
+/* ---- a part of a head ------------------------------------------------------------------- */
 
 static void forward_part(const attention_call *c, const tl_attention_prompt *prompt,
                          size_t kv, const head_part *of, const head_panels *head,
                          const attention_worker *w)
 {
-    const size_t D = c->shape->d_head, H = c->shape->n_heads,
-                 group = H / c->shape->n_kv_heads;
+    const size_t H = c->shape->n_heads, group = H / c->shape->n_kv_heads;
+    query_tile t = {0};
     for (size_t h = kv * group; h < (kv + 1) * group; h++)
         for (size_t a = of->first_query; a < of->end_query; a++) {
-            const size_t i = key_count(prompt) - prompt->n_query + a,
-                         at = (prompt->q_row + a) * H + h;
-            c->lse[at] = forward_query(c->shape, prompt, head, w, c->q + at * D, i,
-                                       c->z + at * D);
+            const size_t i = key_count(prompt) - prompt->n_query + a;
+            add_query(&t, (prompt->q_row + a) * H + h, i,
+                      visible_range(c->shape, prompt, i));
+            const bool is_last = h + 1 == (kv + 1) * group && a + 1 == of->end_query;
+            if (t.n < TILE && !is_last)
+                continue;
+            forward_tile(c->shape, prompt, head, w, &t, c->q, c->z, c->lse);
+            t = (query_tile){0};
         }
 }
 
@@ -389,58 +513,83 @@ static void put_gradients(const attention_call *c, const tl_attention_prompt *pr
                           size_t kv, size_t first, size_t end,
                           const attention_worker *w)
 {
-    const size_t D = c->shape->d_head, G = c->shape->n_kv_heads;
+    const size_t D = c->shape->d_head, W = tl_cpu_tile_round(D),
+                 G = c->shape->n_kv_heads;
     for (size_t j = first; j < end; j++) {
         const size_t to = ((prompt->k_row + j - prompt->n_prefix) * G + kv) * D;
         if (!is_relevance(c))
-            memcpy(c->dk + to, w->d_k + (j - first) * D, D * sizeof *c->dk);
-        memcpy(c->dv + to, w->d_v + (j - first) * D, D * sizeof *c->dv);
+            memcpy(c->dk + to, w->d_k + (j - first) * W, D * sizeof *c->dk);
+        memcpy(c->dv + to, w->d_v + (j - first) * W, D * sizeof *c->dv);
     }
+}
+
+/* The gradients of a tile, of keys from `first_own` on (dk and dv, if the part has keys) and
+ * of its queries. */
+static void backward_tile(const attention_call *c, const tl_attention_prompt *prompt,
+                          const head_part *of, const head_panels *head,
+                          const attention_worker *w, const query_tile *t,
+                          size_t first_own)
+{
+    const tl_attention *shape = c->shape;
+    const size_t D = shape->d_head, W = tl_cpu_tile_round(D), N = w->stride;
+    const size_t own = t->first > first_own ? t->first : first_own;
+    const bool to_keys = of->keys && own < t->end;
+    gather(t, D, c->q, w->q);
+    gather(t, D, c->dz, w->dz);
+    times_columns(t, D, w->q, head->k_columns, N, w->p);
+    for (size_t k = 0; k < t->n; k++) {
+        finish_scores(shape, prompt, t->i[k], t->r[k], w->p + k * N,
+                      w->capped != NULL ? w->capped + k * N : NULL);
+        exponentials(w->p + k * N, c->lse_made[t->at[k]], t->r[k].first, t->r[k].end);
+    }
+    clear_others(t, N, w->p);
+    if (to_keys)
+        add_outer(t, D, N, w->p, w->dz, own, t->end, w->d_v + (own - first_own) * W);
+    if (is_relevance(c))
+        return;
+    times_columns(t, D, w->dz, head->v_columns, N, w->d_p);
+    for (size_t k = 0; k < t->n; k++)
+        score_gradients(w->p + k * N,
+                        tl_cpu_dot(w->dz + k * W, c->z_made + t->at[k] * D, D),
+                        shape->scale, w->capped != NULL ? w->capped + k * N : NULL,
+                        t->r[k].first, t->r[k].end, w->d_p + k * N);
+    clear_others(t, N, w->d_p);
+    if (to_keys)
+        add_outer(t, D, N, w->d_p, w->q, own, t->end, w->d_k + (own - first_own) * W);
+    if (!of->queries)
+        return;
+    times_rows(t, D, N, w->d_p, head->k_rows, w->out);
+    for (size_t k = 0; k < t->n; k++)
+        memcpy(c->dq + t->at[k] * D, w->out + k * W, D * sizeof *c->dq);
 }
 
 static void backward_part(const attention_call *c, const tl_attention_prompt *prompt,
                           size_t kv, const head_part *of, const head_panels *head,
                           const attention_worker *w)
 {
-    const tl_attention *shape = c->shape;
-    const size_t D = shape->d_head, H = shape->n_heads, group = H / shape->n_kv_heads,
-                 n = key_count(prompt);
+    const size_t W = tl_cpu_tile_round(c->shape->d_head), H = c->shape->n_heads,
+                 group = H / c->shape->n_kv_heads, n = key_count(prompt);
     /* Prefix keys and values get no gradient. */
     const size_t first_own =
         of->first_key > prompt->n_prefix ? of->first_key : prompt->n_prefix;
-    const bool relevance = is_relevance(c);
-    const size_t first = relevance ? first_own : of->first_key;
+    const size_t first = is_relevance(c) ? first_own : of->first_key;
+    query_tile t = {0};
     if (of->keys) {
-        memset(w->d_k, 0, (of->end_key - first_own) * D * sizeof *w->d_k);
-        memset(w->d_v, 0, (of->end_key - first_own) * D * sizeof *w->d_v);
+        memset(w->d_k, 0, (of->end_key - first_own) * W * sizeof *w->d_k);
+        memset(w->d_v, 0, (of->end_key - first_own) * W * sizeof *w->d_v);
     }
     for (size_t h = kv * group; h < (kv + 1) * group; h++)
         for (size_t a = of->first_query; a < of->end_query; a++) {
-            const size_t i = n - prompt->n_query + a, at = (prompt->q_row + a) * H + h;
-            key_range r = visible_range(shape, prompt, i);
+            const size_t i = n - prompt->n_query + a;
+            key_range r = visible_range(c->shape, prompt, i);
             r.first = r.first > first ? r.first : first;
             r.end = r.end < of->end_key ? r.end : of->end_key;
-            if (r.first >= r.end)
+            add_query(&t, (prompt->q_row + a) * H + h, i, r);
+            const bool is_last = h + 1 == (kv + 1) * group && a + 1 == of->end_query;
+            if (t.n == 0 || (t.n < TILE && !is_last))
                 continue;
-            const float *q_row = c->q + at * D, *dz_row = c->dz + at * D;
-            scores(shape, prompt, head, w, q_row, i, r);
-            exponentials(w->s, c->lse_made[at], r.first, r.end, w->p);
-            const size_t own = r.first > first_own ? r.first : first_own,
-                         to = (own - first_own) * D;
-            if (of->keys && own < r.end)
-                add_outer(w->p + own, dz_row, D, r.end - own, w->d_v + to);
-            if (relevance)
-                continue;
-            times_transposed(dz_row, head->v_columns, D, n, r.first, r.end, w->d_p);
-            score_gradients(w->p, tl_cpu_dot(dz_row, c->z_made + at * D, D),
-                            shape->scale, shape->softcap > 0.0f ? w->capped : NULL,
-                            r.first, r.end, w->d_p);
-            if (of->keys && own < r.end)
-                add_outer(w->d_p + own, q_row, D, r.end - own, w->d_k + to);
-            if (of->queries) {
-                memset(w->d_p, 0, r.first * sizeof *w->d_p);
-                times_rows(w->d_p, head->k_rows, D, r.end, c->dq + at * D);
-            }
+            backward_tile(c, prompt, of, head, w, &t, first_own);
+            t = (query_tile){0};
         }
     if (of->keys)
         put_gradients(c, prompt, kv, first_own, of->end_key, w);
@@ -464,7 +613,7 @@ static void run_heads(const attention_call *c, const attention_cut *how, float *
     for (size_t i = 0; i < how->n_heads; i++) {
         const tl_attention_prompt *prompt = &c->prompts[i / G];
         const size_t n = key_count(prompt);
-        const head_panels head = panels_at(c, panel, n * c->shape->d_head);
+        const head_panels head = panels_at(c, panel, panel_of(c->shape, prompt));
         const head_part all = {0, prompt->n_query, 0, n, true, true};
         lay_out_head(c, prompt, i % G, 0, n, &head);
         run_part(c, prompt, i % G, &all, &head, w);
@@ -483,7 +632,8 @@ static void run_parts(const attention_call *c, const attention_cut *how, float *
         const tl_attention_prompt *prompt = &c->prompts[h / G];
         const size_t n = key_count(prompt), end = first + PART_KEYS;
         const head_panels head =
-            panels_at(c, panels + h * how->panel_floats, n * c->shape->d_head);
+            panels_at(c, panels + h * how->panel_floats,
+                                           panel_of(c->shape, prompt));
         lay_out_head(c, prompt, h % G, first, end < n ? end : n, &head);
     }
 #pragma omp for schedule(dynamic)
@@ -491,7 +641,7 @@ static void run_parts(const attention_call *c, const attention_cut *how, float *
         const size_t h = i / per_head;
         const tl_attention_prompt *prompt = &c->prompts[h / G];
         const head_panels head = panels_at(c, panels + h * how->panel_floats,
-                                           key_count(prompt) * c->shape->d_head);
+                                           panel_of(c->shape, prompt));
         const head_part of = part_of(how, prompt, i % per_head);
         if (!is_empty(&of))
             run_part(c, prompt, h % G, &of, &head, w);
@@ -582,7 +732,7 @@ tl_status tl_cpu_attention_some(size_t n_threads, tl_cpu_scratch *kept,
                                 const tl_attention_query *queries, const float *q,
                                 const float *k, const float *v, float *z, tl_error *err)
 {
-    const size_t D = shape->d_head, group = shape->n_heads / shape->n_kv_heads;
+    const size_t group = shape->n_heads / shape->n_kv_heads;
     attention_cut how = make_cut(n_threads, shape, n_prompts, prompts, false);
     const size_t n_workers = n_threads < how.n_heads ? n_threads : how.n_heads;
     if (n == 0)
@@ -606,12 +756,21 @@ tl_status tl_cpu_attention_some(size_t n_threads, tl_cpu_scratch *kept,
             const tl_attention_prompt *prompt = &prompts[queries[first].prompt];
             const size_t n_keys = key_count(prompt);
             const head_panels head =
-                panels_at(&c, panels + thread * how.panel_floats, n_keys * D);
+                panels_at(&c, panels + thread * how.panel_floats,
+                          panel_of(shape, prompt));
             lay_out_head(&c, prompt, queries[first].head / group, 0, n_keys, &head);
+            query_tile t = {0};
             for (size_t i = first;
-                 i < n && same_head(&queries[first], &queries[i], group); i++)
-                forward_query(shape, prompt, &head, &w, q + queries[i].at * D,
-                              queries[i].position, z + queries[i].at * D);
+                 i < n && same_head(&queries[first], &queries[i], group); i++) {
+                add_query(&t, queries[i].at, queries[i].position,
+                          visible_range(shape, prompt, queries[i].position));
+                const bool is_last =
+                    i + 1 == n || !same_head(&queries[first], &queries[i + 1], group);
+                if (t.n < TILE && !is_last)
+                    continue;
+                forward_tile(shape, prompt, &head, &w, &t, q, z, NULL);
+                t = (query_tile){0};
+            }
         }
     }
     return TL_OK;
