@@ -122,7 +122,7 @@ void tl_cell_plan_make(const size_t *costs, size_t n_cells, size_t clean,
                      rounds = plan_rounds(&p, costs, left - control);
         p.most = fixed + rounds;
         if (with_control)
-            p.most += plan_control(&p, costs, left - rounds);
+            p.most += plan_control(&p, costs, control);
     }
     *out = p;
 }

@@ -266,7 +266,7 @@ assert ran["text"] == [0] * n_seen + [2] * found["search"]["control_pairs"] + [0
 assert {r["cell"] for r in table(search, "iteration")} == {str(found["best"])}
 assert found["search"]["runs"] == sum(map(sum, ran.values())) and found["search"]["all_runs"] == 2 * 6 * 18
 judged = [r["cells"][found["best"]] for r in rows if r["modality"] == "image"][n_seen:]
-assert abs(found["gain"]["value"] + sum(int(r["is_right"]) for r in rows if r["modality"] == "image" and
+assert abs(found["chosen_elsewhere"]["gain"]["value"] + sum(int(r["is_right"]) for r in rows if r["modality"] == "image" and
     int(r["pair"]) >= n_seen) / len(judged) - judged.count("1") / len(judged)) < 1e-12
 for file, modality in zip(commands, ("image", "text")):
     got = json.load(open(file))
