@@ -267,6 +267,29 @@ static inline tl_status backpatch(fixture *f, size_t budget, outcome *out,
     return TL_OK;
 }
 
+static inline tl_precision_options how_to_compare(size_t budget)
+{
+    tl_precision_options how = {.attribution = {.ig_steps = STEPS},
+                                .memory_budget = budget};
+    assert_int_equal(tl_fraction_parse("0.1", &how.fraction, NULL), TL_OK);
+    return how;
+}
+
+static inline tl_status compare_precisions(fixture *f, size_t budget, outcome *out,
+                                           tl_error *err)
+{
+    const tl_precision_options how = how_to_compare(budget);
+    tl_precision_check c;
+    assert_int_equal(tl_model_set_precision(f->model, TL_PRECISION_BF16_EMULATED, NULL),
+                     TL_OK);
+    tl_status status = tl_precision_compare(f->model, f->pairs, PAIRS, &how, &c, err);
+    if (status == TL_OK) /* no padding between numbers of eight bytes */
+        keep(f, out, &c, sizeof c);
+    assert_int_equal(tl_model_precision(f->model), TL_PRECISION_BF16_EMULATED);
+    assert_int_equal(tl_model_set_precision(f->model, TL_PRECISION_F32, NULL), TL_OK);
+    return status;
+}
+
 /* ---- the least of each ------------------------------------------------------------- */
 
 static inline tl_status least_attribute(const fixture *f, size_t *out, tl_error *err)
@@ -321,6 +344,12 @@ static inline tl_status least_backpatch(const fixture *f, size_t *out, tl_error 
                                 out, err);
 }
 
+static inline tl_status least_compare(const fixture *f, size_t *out, tl_error *err)
+{
+    const tl_precision_options how = how_to_compare(0);
+    return tl_precision_bytes(f->model, f->n_pos, &how, out, err);
+}
+
 /* All of them. */
 static const struct {
     const char *what;
@@ -338,6 +367,7 @@ static const struct {
     {"alignment with the unembedding", align_unembedding, least_align_unembedding,
      true},
     {"back-patching", backpatch, least_backpatch, true},
+    {"comparison of precisions", compare_precisions, least_compare, true},
 };
 enum { EXPERIMENTS = sizeof experiments / sizeof *experiments };
 

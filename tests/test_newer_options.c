@@ -58,6 +58,13 @@ static void newer_options_are_refused_by_name(void **unused)
             "tl_validate_options");
     }
     {
+        NEWER(tl_precision_options);
+        tl_precision_check found;
+        assert_refused(
+            tl_precision_compare(NULL, NULL, 0, &given.options, &found, &err), &err,
+            "tl_precision_options");
+    }
+    {
         NEWER(tl_bootstrap_options);
         tl_interval interval;
         assert_refused(

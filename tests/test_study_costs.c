@@ -295,7 +295,8 @@ static void a_tiny_model_takes_what_is_expected(void **unused)
     f.settings.model = "tests/data/qwen2vl-tiny/checkpoint";
     f.settings.dataset = "tests/data/qwen2vl-tiny/goldens";
     f.settings.ig_rule = TL_IG_MIDPOINT;
-    run(&f, "tiny, midpoint");
+    f.settings.precision = TL_PRECISION_BF16_EMULATED;
+    run(&f, "tiny, midpoint, bf16");
     teardown(&f);
 }
 

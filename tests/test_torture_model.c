@@ -545,13 +545,15 @@ static tl_status validate(void *state, tl_error *err)
 static tl_status compare_precisions(void *state, tl_error *err)
 {
     bench *b = state;
-    const tl_attribution_options options = {.method = TL_METHOD_RELP};
-    tl_fraction size;
+    tl_precision_options options = {.attribution = {.method = TL_METHOD_RELP}};
     tl_precision_check found;
-    tl_status status = tl_fraction_parse("0.1", &size, err);
+    size_t bytes = 0;
+    tl_status status = tl_fraction_parse("0.1", &options.fraction, err);
     if (status == TL_OK)
-        status = tl_precision_compare(b->model, b->model, b->pairs, 2, &options, size,
-                                      &found, err);
+        status = tl_precision_bytes(b->model, b->pairs[0].clean.n_pos, &options, &bytes,
+                                    err);
+    if (status == TL_OK)
+        status = tl_precision_compare(b->model, b->pairs, 2, &options, &found, err);
     for (size_t i = 0; i < 2 && status == TL_OK; i++) { /* the model beside itself */
         assert_true(found.spearman[i] > 1 - 1e-12 && found.jaccard[i] == 1.0);
         assert_true(found.faithfulness[0] == found.faithfulness[1]);
@@ -563,7 +565,7 @@ static tl_status compare_precisions(void *state, tl_error *err)
 static void validation(void **unused)
 {
     (void)unused;
-    torture_model("tl_precision_compare", compare_precisions, NULL);
+    torture_model("tl_precision_compare tl_precision_bytes", compare_precisions, NULL);
     torture_model("tl_validator_create tl_validator_effects", patch_components, NULL);
     torture_model("tl_validator_completeness", complete, NULL);
     torture_model("tl_validate_sample", sample, NULL);

@@ -139,9 +139,10 @@ typedef struct tl_finding_cell {
 /* What a cell does to image prompts, beside no patching. */
 typedef struct tl_finding_change {
     tl_interval accuracy;
-    tl_interval gain;         /* over no patching; a score interval of paired shares */
-    size_t n_fixed, n_broken; /* prompts: wrong without and right with it; the reverse */
-    double p;                 /* that a coin chose which: McNemar's, exact, two sides */
+    tl_interval gain; /* over no patching; a score interval of paired shares */
+    size_t n_fixed,
+        n_broken;       /* prompts: wrong without and right with it; the reverse */
+    double p;           /* that a coin chose which: McNemar's, exact, two sides */
     tl_interval closed; /* gain / (text accuracy - image accuracy); NaN: no gap */
 } tl_finding_change;
 
@@ -165,7 +166,8 @@ typedef struct tl_finding_backpatch {
      * of the prompts and judged on the other, which is what to go by. After a search both
      * are of the cell that was found, on the prompts that no round saw. */
     tl_finding_change chosen_here, chosen_elsewhere;
-    double p; /* that the best of all cells is chance (docs/math.md eq. 18); after a search
+    double
+        p; /* that the best of all cells is chance (docs/math.md eq. 18); after a search
                  that of the one cell */
     /* Share of cells that gain no less on images than on text. After a search of
      * n_control_cells, a sample, on no_worse.n pairs; its interval is wider for that. */
@@ -195,6 +197,8 @@ typedef struct tl_findings {
     bool finished;
     tl_finding_part parts[TL_MODALITY_COUNT];
     tl_finding_validation validations[TL_MODALITY_COUNT];
+    /* What the precision does, of a study whose precision is not f32; else n_pairs is 0. */
+    tl_study_precision precisions[TL_MODALITY_COUNT];
     const tl_finding_picture *pictures;
     size_t n_pictures;
     const tl_finding_overlap *overlaps;

@@ -57,6 +57,15 @@ tl_status tl_model_open(const char *path, const tl_model_options *options,
 /* Passes, arrays and experiments on the model must be gone by then; inputs need not. */
 void tl_model_close(tl_model *model);
 
+/* That it was opened with, or given since. */
+tl_precision tl_model_precision(const tl_model *model);
+
+/* From now on; what a pass or an experiment under way has computed is of the one before, and
+ * nobody wants to mix both. Errors: those of tl_model_open for the precision, and
+ * TL_ERR_ARGUMENT while a pass computes. */
+tl_status tl_model_set_precision(tl_model *model, tl_precision precision,
+                                 tl_error *err);
+
 /* The folder with the files, as tl_model_open takes it from `path`: *out receives `path`
  * itself, or the name of a folder, in `arena`. TL_ERR_NOT_FOUND when there is none. */
 tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,

@@ -31,6 +31,7 @@ typedef enum tl_row_kind {
     TL_ROW_PICTURE_SCORE,
     TL_ROW_EFFECT,
     TL_ROW_COMPLETENESS,
+    TL_ROW_PRECISION,
     TL_ROW_BASELINE,
     TL_ROW_EVALUATION,
     TL_ROW_POINT,
@@ -156,6 +157,19 @@ typedef struct tl_study_completeness {
     size_t pair, ig_steps;
     double attributed, difference;
 } tl_study_completeness;
+
+/* What the study's precision makes of the first discovery pairs, beside f32: correlation of
+ * orders, Jaccard index of circuits of one size, their faithfulness, and the largest
+ * difference of LD(clean) as a share of f32's (tl_precision_compare). */
+typedef struct tl_study_precision {
+    tl_modality modality;
+    size_t n_pairs;
+    const char *fraction; /* as written: of the smallest faithful circuit, else "0.1" */
+    double spearman_heads, spearman_neurons;
+    double jaccard_heads, jaccard_neurons;
+    double faithfulness_f32, faithfulness;
+    double logit_diff;
+} tl_study_precision;
 
 /* ---- how well circuits do the job -------------------------------------------- */
 

@@ -97,21 +97,38 @@ tl_status tl_validator_pair(tl_validator *validator, const tl_pair *pair,
 
 /* ---- precision --------------------------------------------------------------------- */
 
-/* What another precision makes of the same pairs, beside f32 (docs/math.md eq. 21). */
+/* What a precision makes of some pairs, beside f32 (docs/math.md eq. 21). */
 typedef struct tl_precision_check {
     size_t n_pairs;
-    double spearman[TL_KIND_COUNT]; /* of the scores of heads, of neurons */
-    double jaccard[TL_KIND_COUNT];  /* of the circuits of one size; NaN: they are empty */
-    double faithfulness[2]; /* of each precision's circuit, by its own runs; f32 first */
+    double spearman[TL_KIND_COUNT]; /* of the orders of heads, of neurons by score */
+    double
+        jaccard[TL_KIND_COUNT]; /* of the circuits of one size; NaN: they are empty */
+    double faithfulness[2];     /* of each precision's circuit, by its own runs, mean of
+                               ratios; f32 first */
     double logit_diff; /* the largest |difference| of LD(clean), as a share of f32's */
 } tl_precision_check;
 
-/* `other`: the same model, opened with another precision. The inputs of the pairs may be
- * made by either. TL_ERR_ARGUMENT without pairs. */
-tl_status tl_precision_compare(tl_model *f32, tl_model *other, const tl_pair *pairs,
-                               size_t n, const tl_attribution_options *options,
-                               tl_fraction size, tl_precision_check *out,
-                               tl_error *err);
+typedef struct tl_precision_options {
+    size_t size; /* sizeof(tl_precision_options); 0: that of today */
+    tl_attribution_options attribution; /* its budget is not looked at */
+    tl_fraction fraction;               /* the circuits' size */
+    tl_fraction_rounding rounding;
+    size_t memory_budget; /* bytes for all that it holds; 0: no limit */
+} tl_precision_options;
+
+/* The precision is the model's, which it has again when this returns; between, it has f32.
+ * TL_ERR_ARGUMENT without pairs or without a size; TL_ERR_NO_MEMORY when the budget is too
+ * little. */
+tl_status tl_precision_compare(tl_model *model, const tl_pair *pairs, size_t n,
+                               const tl_precision_options *options,
+                               tl_precision_check *out, tl_error *err);
+
+/* The least budget that this can do with for prompts of n_pos positions: two orders of all
+ * components, and an attribution, the making of an order, or an evaluator. Not in it are
+ * weights and their cache, what products work with, and the pairs. */
+tl_status tl_precision_bytes(const tl_model *model, size_t n_pos,
+                             const tl_precision_options *options, size_t *out,
+                             tl_error *err);
 
 TL_END_DECLS
 

@@ -1,45 +1,80 @@
 /* SPDX-License-Identifier: MIT
- * precision_check.c - see include/twinlens/validate.h. */
+ *
+ * precision_check.c - see include/twinlens/validate.h.
+ *
+ * Of each precision the order of all components is kept, which takes four bytes for each; it
+ * is all that correlation and circuits need.
+ */
 #include <math.h>
 
+#include "base/sized.h"
+#include "trace/experiment.h"
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"
 
+enum { SIDES = 2 }; /* f32, and the other */
+
 /* What one precision makes of the pairs. */
 typedef struct side {
-    tl_model *model;
-    tl_scores scores;
     tl_ranking ranking;
     double *clean; /* [n] */
     double faithfulness;
 } side;
 
-static tl_status attribute(side *s, const tl_pair *pairs, size_t n,
-                           const tl_attribution_options *options, tl_arena *arena,
+/* Of a component in an order; while one is made there are scores and two orders beside. */
+enum { ORDER_BYTES = sizeof(uint32_t), MAKING_BYTES = 3 * sizeof(uint32_t) };
+
+static size_t count_components(const tl_model *model, size_t n_pos)
+{
+    const tl_dims *d = tl_model_dims(model);
+    return d->n_layers * n_pos * (d->n_heads + d->d_mlp);
+}
+
+/* What is left beside the orders for an experiment. */
+static size_t budget_of(const tl_model *model, size_t n_pos,
+                        const tl_precision_options *o)
+{
+    const size_t held = SIDES * ORDER_BYTES * count_components(model, n_pos);
+    if (o->memory_budget == 0)
+        return 0;
+    return o->memory_budget > held ? o->memory_budget - held : 1;
+}
+
+/* The scores last as long as the order is made. */
+static tl_status attribute(side *s, tl_model *model, const tl_pair *pairs, size_t n,
+                           const tl_precision_options *o, tl_arena *arena,
                            tl_error *err)
 {
+    const size_t n_pos = pairs[0].clean.n_pos;
+    tl_attribution_options options = o->attribution;
     tl_attribution *attribution = NULL;
-    tl_status status = tl_attribution_create(s->model, pairs[0].clean.n_pos, options,
-                                             &attribution, err);
+    tl_scores scores;
+    tl_arena *own = tl_arena_create();
+    options.memory_budget = budget_of(model, n_pos, o);
+    tl_status status =
+        own != NULL ? tl_attribution_create(model, n_pos, &options, &attribution, err)
+                    : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
     if (status == TL_OK)
         status = tl_attribution_add(attribution, pairs, n, err);
     if (status == TL_OK)
-        status = tl_attribution_scores(attribution, arena, &s->scores, err);
-    if (status == TL_OK)
-        status = tl_ranking_from_scores(&s->scores, arena, &s->ranking, err);
+        status = tl_attribution_scores(attribution, own, &scores, err);
     tl_attribution_destroy(attribution);
+    if (status == TL_OK)
+        status = tl_ranking_from_scores(&scores, arena, &s->ranking, err);
+    tl_arena_destroy(own);
     return status;
 }
 
-/* The faithfulness of the circuit of the side's own scores, mean of ratios. */
-static tl_status evaluate(side *s, const tl_pair *pairs, size_t n, tl_fraction size,
-                          size_t memory_budget, tl_arena *arena, tl_error *err)
+/* The faithfulness of the circuit of the side's own scores. */
+static tl_status evaluate(side *s, tl_model *model, const tl_pair *pairs, size_t n,
+                          const tl_precision_options *o, tl_arena *arena, tl_error *err)
 {
-    const tl_evaluate_options options = {.memory_budget = memory_budget};
-    const tl_circuit circuit = tl_circuit_at(&s->ranking, size, TL_FRACTION_EXACT);
+    const tl_evaluate_options options = {.memory_budget =
+                                             budget_of(model, pairs[0].clean.n_pos, o)};
+    const tl_circuit circuit = tl_circuit_at(&s->ranking, o->fraction, o->rounding);
     tl_faithfulness_sums sums = {0};
     tl_evaluator *evaluator = NULL;
-    tl_status status = tl_evaluator_create(s->model, &options, &evaluator, err);
+    tl_status status = tl_evaluator_create(model, &options, &evaluator, err);
     s->clean = tl_arena_alloc(arena, n, sizeof *s->clean);
     if (status == TL_OK && s->clean == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
@@ -57,6 +92,16 @@ static tl_status evaluate(side *s, const tl_pair *pairs, size_t n, tl_fraction s
     return status;
 }
 
+static tl_status measure(side *s, tl_model *model, tl_precision precision,
+                         const tl_pair *pairs, size_t n, const tl_precision_options *o,
+                         tl_arena *arena, tl_error *err)
+{
+    tl_status status = tl_model_set_precision(model, precision, err);
+    if (status == TL_OK)
+        status = attribute(s, model, pairs, n, o, arena, err);
+    return status == TL_OK ? evaluate(s, model, pairs, n, o, arena, err) : status;
+}
+
 /* Of the n components that each of two orders puts first. */
 static double jaccard(const uint32_t *a, const uint32_t *b, size_t count, size_t n)
 {
@@ -66,75 +111,91 @@ static double jaccard(const uint32_t *a, const uint32_t *b, size_t count, size_t
     return n > 0 ? (double)both / (double)(2 * n - both) : NAN;
 }
 
-/* The scores as doubles, which correlations take. */
-static tl_status correlate(const float *a, const float *b, size_t count, double *out,
-                           tl_error *err)
+/* Of two orders of the same things: 1 - 6 sum (a - b)^2 / (n (n^2 - 1)). */
+static double spearman(const uint32_t *a, const uint32_t *b, size_t count)
 {
-    tl_arena *arena = tl_arena_create();
-    if (arena == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu scores", count);
-    double *x = tl_arena_alloc(arena, count, sizeof *x),
-           *y = tl_arena_alloc(arena, count, sizeof *y);
-    tl_status status =
-        x != NULL && y != NULL
-            ? TL_OK
-            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu scores", count);
-    for (size_t i = 0; i < count && status == TL_OK; i++) {
-        x[i] = (double)a[i];
-        y[i] = (double)b[i];
+    const double n = (double)count;
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        const double apart = (double)a[i] - (double)b[i];
+        sum += apart * apart;
     }
-    if (status == TL_OK)
-        status = tl_spearman(x, y, count, out, err);
-    tl_arena_destroy(arena);
-    return status;
+    return count > 1 ? 1.0 - 6.0 * sum / (n * (n * n - 1.0)) : NAN;
 }
 
-static tl_status compare(const side *f32, const side *other, size_t n, tl_fraction size,
-                         tl_precision_check *out, tl_error *err)
+static tl_precision_check compare(const side *f32, const side *other, size_t n,
+                                  const tl_precision_options *o)
 {
-    const tl_ranking *r = &f32->ranking;
-    const size_t places = r->n_layers * r->n_pos, n_heads = places * r->n_heads,
-                 n_neurons = places * r->d_mlp;
-    const tl_circuit circuit = tl_circuit_at(r, size, TL_FRACTION_EXACT);
+    const tl_ranking *a = &f32->ranking, *b = &other->ranking;
+    const size_t places = a->n_layers * a->n_pos, n_heads = places * a->n_heads,
+                 n_neurons = places * a->d_mlp;
+    const tl_circuit circuit = tl_circuit_at(a, o->fraction, o->rounding);
     tl_precision_check c = {
         .n_pairs = n,
-        .jaccard = {jaccard(r->heads, other->ranking.heads, n_heads, circuit.n_heads),
-                    jaccard(r->neurons, other->ranking.neurons, n_neurons,
-                            circuit.n_neurons)},
+        .spearman = {spearman(a->heads, b->heads, n_heads),
+                     spearman(a->neurons, b->neurons, n_neurons)},
+        .jaccard = {jaccard(a->heads, b->heads, n_heads, circuit.n_heads),
+                    jaccard(a->neurons, b->neurons, n_neurons, circuit.n_neurons)},
         .faithfulness = {f32->faithfulness, other->faithfulness}};
     for (size_t i = 0; i < n; i++) {
         const double difference =
             fabs(other->clean[i] - f32->clean[i]) / (1e-6 + fabs(f32->clean[i]));
         c.logit_diff = difference > c.logit_diff ? difference : c.logit_diff;
     }
-    tl_status status = correlate(f32->scores.heads, other->scores.heads, n_heads,
-                                 &c.spearman[TL_KIND_HEADS], err);
+    return c;
+}
+
+tl_status tl_precision_compare(tl_model *model, const tl_pair *pairs, size_t n,
+                               const tl_precision_options *options,
+                               tl_precision_check *out, tl_error *err)
+{
+    tl_precision_options o;
+    side sides[SIDES] = {{.clean = NULL}};
+    tl_status status =
+        tl_sized_copy(options, &o, sizeof o, "tl_precision_options", err);
+    if (status != TL_OK)
+        return status;
+    if (n == 0 || o.fraction.denominator == 0)
+        return tl_fail(err, TL_ERR_ARGUMENT, "no %s to compare precisions %s",
+                       n == 0 ? "pair" : "size of a circuit", n == 0 ? "on" : "at");
+    size_t least = 0;
+    const tl_precision own = tl_model_precision(model);
+    const size_t n_pos = pairs[0].clean.n_pos;
+    if ((status = tl_precision_bytes(model, n_pos, &o, &least, err)) != TL_OK ||
+        (status = tl_budget_check(o.memory_budget, least, "a comparison of precisions",
+                                  n_pos, err)) != TL_OK)
+        return status;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare precisions");
+    status = measure(&sides[0], model, TL_PRECISION_F32, pairs, n, &o, arena, err);
+    const tl_status back =
+        tl_model_set_precision(model, own, status == TL_OK ? err : NULL);
+    status = status == TL_OK ? back : status;
     if (status == TL_OK)
-        status = correlate(f32->scores.neurons, other->scores.neurons, n_neurons,
-                           &c.spearman[TL_KIND_NEURONS], err);
+        status = measure(&sides[1], model, own, pairs, n, &o, arena, err);
     if (status == TL_OK)
-        *out = c;
+        *out = compare(&sides[0], &sides[1], n, &o);
+    tl_arena_destroy(arena);
     return status;
 }
 
-tl_status tl_precision_compare(tl_model *f32, tl_model *other, const tl_pair *pairs,
-                               size_t n, const tl_attribution_options *options,
-                               tl_fraction size, tl_precision_check *out, tl_error *err)
+tl_status tl_precision_bytes(const tl_model *model, size_t n_pos,
+                             const tl_precision_options *options, size_t *out,
+                             tl_error *err)
 {
-    side sides[2] = {{.model = f32}, {.model = other}};
-    const size_t budget = options != NULL ? options->memory_budget : 0;
-    if (n == 0)
-        return tl_fail(err, TL_ERR_ARGUMENT, "no pair to compare precisions on");
-    tl_arena *arena = tl_arena_create();
-    tl_status status = arena != NULL ? TL_OK
-                                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-    for (size_t i = 0; i < 2 && status == TL_OK; i++) {
-        status = attribute(&sides[i], pairs, n, options, arena, err);
-        if (status == TL_OK)
-            status = evaluate(&sides[i], pairs, n, size, budget, arena, err);
-    }
+    const size_t n = count_components(model, n_pos);
+    tl_precision_options o;
+    size_t attribution = 0, evaluator = 0, most = MAKING_BYTES * n;
+    tl_status status =
+        tl_sized_copy(options, &o, sizeof o, "tl_precision_options", err);
     if (status == TL_OK)
-        status = compare(&sides[0], &sides[1], n, size, out, err);
-    tl_arena_destroy(arena);
+        status = tl_attribution_bytes(model, n_pos, &o.attribution, &attribution, err);
+    if (status == TL_OK)
+        status = tl_evaluator_bytes(model, n_pos, &evaluator, err);
+    most = attribution > most ? attribution : most;
+    most = evaluator > most ? evaluator : most;
+    if (status == TL_OK)
+        *out = SIDES * ORDER_BYTES * n + most;
     return status;
 }

@@ -313,12 +313,11 @@ static tl_status print(const tl_model *model, const result *r, bool as_json,
 static tl_status print_check(const tl_precision_check *c, const char *precision,
                              const char *fraction, bool json, FILE *out, tl_error *err)
 {
-    static const char *const names[] = {"spearman_heads", "spearman_neurons",
-                                        "jaccard_heads", "jaccard_neurons",
-                                        "faithfulness_f32", "faithfulness",
-                                        "logit_diff"};
-    const double values[] = {c->spearman[0],     c->spearman[1],     c->jaccard[0],
-                             c->jaccard[1],      c->faithfulness[0], c->faithfulness[1],
+    static const char *const names[] = {
+        "spearman_heads",   "spearman_neurons", "jaccard_heads", "jaccard_neurons",
+        "faithfulness_f32", "faithfulness",     "logit_diff"};
+    const double values[] = {c->spearman[0], c->spearman[1],     c->jaccard[0],
+                             c->jaccard[1],  c->faithfulness[0], c->faithfulness[1],
                              c->logit_diff};
     if (json) {
         json_t *all = json_pack("{s:s, s:s, s:I}", "precision", precision, "fraction",
@@ -336,39 +335,30 @@ static tl_status print_check(const tl_precision_check *c, const char *precision,
     return TL_OK;
 }
 
-/* The session's model beside the same in f32. */
+/* The session's model beside itself in f32. */
 static tl_status check_precision(tl_session *s, const options *o, FILE *out,
                                  tl_error *err)
 {
-    const tl_setting *setting = tl_settings_find("precision");
-    const char *precision = setting->choices[s->settings.precision].name;
-    const tl_attribution_options how =
-        tl_settings_attribution(&s->settings, s->settings.memory);
-    tl_settings f32_settings = s->settings;
-    tl_fraction fraction;
+    const char *precision =
+        tl_choice_name(tl_settings_find("precision")->choices, s->settings.precision);
+    tl_precision_options how = {.attribution = tl_settings_attribution(&s->settings, 0),
+                                .memory_budget = s->settings.memory};
     tl_precision_check check;
-    tl_session f32 = {0};
     tl_pair *pairs = NULL;
     size_t n = 0;
     if (s->settings.precision == TL_PRECISION_F32)
         return tl_cli_misuse(err, "--precision-check compares a precision with f32; "
                                   "wanted --precision bf16 or bf16-emulated as well");
-    f32_settings.precision = TL_PRECISION_F32;
-    tl_status status = tl_fraction_parse(o->fraction, &fraction, err);
+    tl_status status = tl_fraction_parse(o->fraction, &how.fraction, err);
     status = tl_fail_while(err, status, "--fraction");
     if (status == TL_OK)
         status = tl_session_pairs(s, &o->selection, "validate", &pairs, &n, err);
     if (status == TL_OK)
-        status = tl_session_open(&f32_settings, &f32, err);
-    if (status != TL_OK)
-        return status;
-    n = n < o->prompts ? n : o->prompts;
-    status = tl_precision_compare(f32.model, s->model, pairs, n, &how, fraction, &check,
-                                  err);
-    if (status == TL_OK)
-        status = print_check(&check, precision, o->fraction, o->json, out, err);
-    tl_session_close(&f32);
-    return status;
+        status = tl_precision_compare(s->model, pairs, n < o->prompts ? n : o->prompts,
+                                      &how, &check, err);
+    return status == TL_OK
+               ? print_check(&check, precision, o->fraction, o->json, out, err)
+               : status;
 }
 
 static tl_status validate(tl_session *s, const void *options_given, FILE *out,

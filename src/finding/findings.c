@@ -50,6 +50,18 @@ const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
     return NULL;
 }
 
+static tl_status read_precision(const tl_study_db *db, tl_modality modality,
+                                tl_arena *arena, tl_study_precision *out, tl_error *err)
+{
+    const tl_study_precision like = {.modality = modality};
+    tl_rows rows = {0};
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_PRECISION, &like, 1, arena, &rows, err);
+    if (status == TL_OK && rows.n > 0)
+        *out = *(const tl_study_precision *)rows.rows;
+    return status;
+}
+
 static tl_status read_modality(const tl_study_db *db, const char *folder,
                                tl_modality modality, tl_arena *arena, tl_findings *f,
                                tl_error *err)
@@ -58,7 +70,9 @@ static tl_status read_modality(const tl_study_db *db, const char *folder,
     tl_status status = tl_findings_part(db, folder, modality, arena, part, err);
     if (status == TL_OK)
         status = tl_findings_validation(db, f, modality, arena, err);
-    return status;
+    return status == TL_OK
+               ? read_precision(db, modality, arena, &f->precisions[modality], err)
+               : status;
 }
 
 static tl_status read_cost(const tl_study_db *db, tl_arena *arena, tl_findings *f,

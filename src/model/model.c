@@ -96,26 +96,31 @@ static tl_status read_config(const char *path, tl_model **out, const char **fold
     return status;
 }
 
-/* The decoder's linear layers get their precision. */
-static tl_status set_precision(tl_model *model, tl_precision precision, tl_error *err)
+/* Whether the backend can compute with it. */
+static tl_status check_precision(const tl_backend *b, tl_precision precision,
+                                 tl_error *err)
 {
-    const tl_backend *b = model->backend;
     if ((unsigned)precision > TL_PRECISION_BF16_EMULATED)
         return tl_fail(err, TL_ERR_ARGUMENT, "there is no precision %u",
                        (unsigned)precision);
-    if (precision == TL_PRECISION_F32)
-        return TL_OK;
     if (precision == TL_PRECISION_BF16 && !b->fast_bf16 && strcmp(b->name, "cpu") == 0)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "precision bf16: this processor has no instructions for it "
                        "(AVX512-BF16); wanted f32, or bf16-emulated, which gives the "
                        "numbers and not the speed");
+    return TL_OK;
+}
+
+/* The decoder's linear layers get their precision. */
+static void give_precision(tl_model *model, tl_precision precision)
+{
+    const bool bf16 = precision != TL_PRECISION_F32;
     for (size_t l = 0; l < model->spec.dims.n_layers; l++) {
         tl_layer_weights *w = &model->weights.layers[l];
-        w->q.bf16 = w->k.bf16 = w->v.bf16 = w->o.bf16 = true;
-        w->gate.bf16 = w->up.bf16 = w->down.bf16 = true;
+        w->q.bf16 = w->k.bf16 = w->v.bf16 = w->o.bf16 = bf16;
+        w->gate.bf16 = w->up.bf16 = w->down.bf16 = bf16;
     }
-    return TL_OK;
+    model->precision = precision;
 }
 
 /* Without weights, which are only counted then, nothing is converted. */
@@ -140,11 +145,13 @@ static tl_status open_model(const char *path, const tl_model_options *options,
                                    o.n_threads, has_weights ? o.cache_bytes : 0,
                                    &model->backend, err);
     if (status == TL_OK)
-        status = set_precision(model, o.precision, err);
-    if (status == TL_OK)
+        status = check_precision(model->backend, o.precision, err);
+    if (status == TL_OK) {
+        give_precision(model, o.precision);
         *out = model;
-    else
+    } else {
         tl_model_close(model);
+    }
     return status;
 }
 
@@ -236,6 +243,23 @@ tl_status tl_model_begin(tl_model *model, tl_error *err)
 void tl_model_end(tl_model *model)
 {
     atomic_store(&model->in_use, false);
+}
+
+tl_precision tl_model_precision(const tl_model *model)
+{
+    return model->precision;
+}
+
+tl_status tl_model_set_precision(tl_model *model, tl_precision precision, tl_error *err)
+{
+    tl_status status = check_precision(model->backend, precision, err);
+    if (status == TL_OK)
+        status = tl_model_begin(model, err);
+    if (status != TL_OK)
+        return status;
+    give_precision(model, precision);
+    tl_model_end(model);
+    return TL_OK;
 }
 
 /* Text embeddings, scaled; image features go where the image tokens are. */

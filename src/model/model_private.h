@@ -19,7 +19,8 @@ struct tl_model {
     tl_arena *arena; /* norm weights, biases, tables */
     tl_feature_cache features;
     _Atomic(uint64_t) tower_multiply_adds; /* of the backend's */
-    atomic_bool in_use;                    /* somebody computes with the backend */
+    tl_precision precision;
+    atomic_bool in_use; /* somebody computes with the backend */
 };
 
 /* The backend's scratch serves one computation at a time. `begin` refuses a second one,

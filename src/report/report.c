@@ -167,6 +167,36 @@ static void write_manifest(const tl_findings *f, FILE *page)
     fputs("</dl></details>\n", page);
 }
 
+static void write_number(FILE *page, const char *before, double value)
+{
+    fprintf(page, isnan(value) ? "%s-" : "%s%.4f", before, value);
+}
+
+/* What computing in another precision than f32 does to this study's results. */
+static void write_precision(const tl_findings *f, FILE *page)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_study_precision *p = &f->precisions[m];
+        if (p->n_pairs == 0)
+            continue;
+        fputs("<p>Computed in ", page);
+        tl_xml_text(page, tl_findings_key(f, "precision"));
+        fprintf(page, "; on %zu %s pairs beside f32: ", p->n_pairs,
+                tl_modality_name((tl_modality)m));
+        write_number(page, "Spearman correlation of scores ", p->spearman_heads);
+        write_number(page, " (heads), ", p->spearman_neurons);
+        fputs(" (neurons); Jaccard index of circuits of size ", page);
+        tl_xml_text(page, p->fraction);
+        write_number(page, " ", p->jaccard_heads);
+        write_number(page, " (heads), ", p->jaccard_neurons);
+        write_number(page, " (neurons); their faithfulness ", p->faithfulness);
+        write_number(page, ", in f32 ", p->faithfulness_f32);
+        write_number(page, "; the largest change of a logit difference ",
+                     p->logit_diff);
+        fputs(" of f32's.</p>\n", page);
+    }
+}
+
 /* What each stage took. */
 static void write_work(const tl_findings *f, FILE *page)
 {
@@ -227,6 +257,7 @@ static tl_status write_study(const tl_findings *f, size_t index, FILE *page,
     fputs("</h2>\n", page);
     write_missing(f, page);
     write_numbers(f, page);
+    write_precision(f, page);
     write_manifest(f, page);
     write_work(f, page);
     tl_status status = TL_OK;

@@ -257,6 +257,41 @@ static void print_validation(const tl_findings *f, FILE *out)
     }
 }
 
+/* ---- what the precision does ------------------------------------------------------ */
+
+static void print_precision(const tl_findings *f, FILE *out)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_study_precision *p = &f->precisions[m];
+        const struct {
+            const char *label;
+            size_t n;
+            double values[2];
+        } rows[] = {
+            {"Spearman, heads and neurons",
+             2,
+             {p->spearman_heads, p->spearman_neurons}},
+            {"Jaccard, heads and neurons", 2, {p->jaccard_heads, p->jaccard_neurons}},
+            {"faithfulness, and in f32", 2, {p->faithfulness, p->faithfulness_f32}},
+            {"logit difference, largest change", 1, {p->logit_diff}},
+        };
+        if (p->n_pairs == 0)
+            continue;
+        fprintf(out, "\n%s beside f32, %s: %zu pairs, circuits of size %s\n",
+                tl_findings_key(f, "precision"), modality_names[m], p->n_pairs,
+                p->fraction);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            fprintf(out, "%-*s", LABEL, rows[i].label);
+            for (size_t k = 0; k < rows[i].n; k++)
+                if (isnan(rows[i].values[k]))
+                    fprintf(out, "%10s", "-");
+                else
+                    fprintf(out, "%10.4f", rows[i].values[k]);
+            fputc('\n', out);
+        }
+    }
+}
+
 /* ---- both modalities ------------------------------------------------------------- */
 
 /* How far the two circuits are the same parts, and do the same job. */
@@ -425,6 +460,7 @@ static void print_study(const tl_findings *f, FILE *out)
     print_row(f, out, "that size by activation difference", say_magnitude);
     print_row(f, out, "random circuit of that size", say_random);
     print_validation(f, out);
+    print_precision(f, out);
     print_comparison(f, out);
     print_alignment(f, out);
     print_backpatch(f, out);

@@ -55,7 +55,24 @@ static json_t *validation_json(const tl_finding_validation *v)
     return json_pack("{s:o, s:o}", "correlations", checks, "completeness", gaps);
 }
 
-static json_t *part_json(const tl_finding_part *p, const tl_finding_validation *v)
+/* null in a study whose precision is f32. */
+static json_t *precision_json(const tl_study_precision *p)
+{
+    return p->n_pairs == 0
+               ? json_null()
+               : json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs",
+                           (json_int_t)p->n_pairs, "fraction", p->fraction,
+                           "spearman_heads", number(p->spearman_heads),
+                           "spearman_neurons", number(p->spearman_neurons),
+                           "jaccard_heads", number(p->jaccard_heads), "jaccard_neurons",
+                           number(p->jaccard_neurons), "faithfulness_f32",
+                           number(p->faithfulness_f32), "faithfulness",
+                           number(p->faithfulness), "logit_diff",
+                           number(p->logit_diff));
+}
+
+static json_t *part_json(const tl_finding_part *p, const tl_finding_validation *v,
+                         const tl_study_precision *precision)
 {
     json_t *curves = json_object(), *areas = json_object(), *minimal = json_object();
     for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++) {
@@ -71,15 +88,16 @@ static json_t *part_json(const tl_finding_part *p, const tl_finding_validation *
                                 point_json(tl_findings_smallest(p, (tl_study_kind)k)));
     }
     return json_pack(
-        "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:b, s:s?}",
+        "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:o, s:b, "
+        "s:s?}",
         "prompts", (json_int_t)p->n_prompts, "accuracy_limited", interval(&p->limited),
         "accuracy_full", interval(&p->full), "discovery", (json_int_t)p->n_discovery,
         "evaluation", (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos,
         "data", (json_int_t)p->data_begin, (json_int_t)p->data_end, "curves", curves,
         "areas", areas, "minimal",
         p->minimal.found ? minimal : (json_decref(minimal), json_null()), "validation",
-        v->n_effects > 0 ? validation_json(v) : json_null(), "finished", (int)p->done,
-        "scores", p->scores.file);
+        v->n_effects > 0 ? validation_json(v) : json_null(), "precision_check",
+        precision_json(precision), "finished", (int)p->done, "scores", p->scores.file);
 }
 
 /* ---- both ------------------------------------------------------------------------ */
@@ -151,8 +169,8 @@ static json_t *search_json(const tl_finding_backpatch *b)
             rounds, json_pack("{s:I, s:I}", "cells", (json_int_t)b->rounds[i].n_cells,
                               "prompts", (json_int_t)b->rounds[i].n_prompts));
     return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "rounds", rounds,
-                     "judging_prompts", (json_int_t)b->chosen_elsewhere.gain.n, "control_cells",
-                     (json_int_t)b->n_control_cells, "control_pairs",
+                     "judging_prompts", (json_int_t)b->chosen_elsewhere.gain.n,
+                     "control_cells", (json_int_t)b->n_control_cells, "control_pairs",
                      (json_int_t)b->no_worse.n, "runs", (json_int_t)b->n_runs,
                      "all_runs", (json_int_t)(TL_MODALITY_COUNT * b->n * b->n_cells));
 }
@@ -185,13 +203,14 @@ static json_t *backpatch_json(const tl_findings *f)
         json_array_append_new(iterations, interval(&b->iterations[i]));
     return json_pack(
         "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:[I,I,I], s:o, s:o}", "n",
-        (json_int_t)b->n, "search", search_json(b), "text", interval(&b->clean[TL_TEXT]),
-        "image", interval(&b->clean[TL_IMAGE]), "best", (json_int_t)b->best,
-        "chosen_elsewhere", change_json(&b->chosen_elsewhere), "chosen_here",
-        change_json(&b->chosen_here), "p", number(b->p), "cells_no_worse_than_on_text",
-        interval(&b->no_worse), "cells_that_gain_more_as_much_less",
-        (json_int_t)b->n_better, (json_int_t)b->n_equal, (json_int_t)b->n_worse,
-        "iterations", iterations, "cells", cells);
+        (json_int_t)b->n, "search", search_json(b), "text",
+        interval(&b->clean[TL_TEXT]), "image", interval(&b->clean[TL_IMAGE]), "best",
+        (json_int_t)b->best, "chosen_elsewhere", change_json(&b->chosen_elsewhere),
+        "chosen_here", change_json(&b->chosen_here), "p", number(b->p),
+        "cells_no_worse_than_on_text", interval(&b->no_worse),
+        "cells_that_gain_more_as_much_less", (json_int_t)b->n_better,
+        (json_int_t)b->n_equal, (json_int_t)b->n_worse, "iterations", iterations,
+        "cells", cells);
 }
 
 /* Of each stage, and of all. */
@@ -219,8 +238,9 @@ static json_t *study_json(const tl_findings *f)
         json_object_set_new(root, f->keys[i].key, json_string(f->keys[i].value));
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].present)
-            json_object_set_new(parts, modality_names[m],
-                                part_json(&f->parts[m], &f->validations[m]));
+            json_object_set_new(
+                parts, modality_names[m],
+                part_json(&f->parts[m], &f->validations[m], &f->precisions[m]));
     json_object_set_new(root, "modalities", parts);
     json_object_set_new(root, "overlap", overlaps_json(f));
     json_object_set_new(root, "interchange", swaps_json(f));

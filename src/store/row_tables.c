@@ -155,6 +155,19 @@ static const tl_column completeness[] = {
     {COLUMN(completeness, difference)},
 };
 
+static const tl_column precision[] = {
+    {COLUMN(precision, modality), WORDS(modalities)},
+    {COLUMN(precision, n_pairs)},
+    {COLUMN(precision, fraction)},
+    {COLUMN(precision, spearman_heads)},
+    {COLUMN(precision, spearman_neurons)},
+    {COLUMN(precision, jaccard_heads)},
+    {COLUMN(precision, jaccard_neurons)},
+    {COLUMN(precision, faithfulness_f32)},
+    {COLUMN(precision, faithfulness)},
+    {COLUMN(precision, logit_diff)},
+};
+
 static const tl_column baseline[] = {
     {COLUMN(baseline, modality), WORDS(modalities)},
     {COLUMN(baseline, pair), .counts = true},
@@ -271,6 +284,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_PICTURE_SCORE] = TABLE("picture_score", picture_score, 3),
     [TL_ROW_EFFECT] = TABLE("effect", effect, 4),
     [TL_ROW_COMPLETENESS] = TABLE("completeness", completeness, 3),
+    [TL_ROW_PRECISION] = TABLE("precision", precision, 1),
     [TL_ROW_BASELINE] = TABLE("baseline", baseline, 2),
     [TL_ROW_EVALUATION] = TABLE("evaluation", evaluation, 4),
     [TL_ROW_POINT] = TABLE("curve", point, 3),

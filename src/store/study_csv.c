@@ -35,7 +35,9 @@ tl_status tl_study_db_write_csv(const tl_study_db *db, tl_row_kind kind, FILE *o
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", db->sql.path);
     const tl_status status =
-        tl_row_sql_read(&db->sql, kind, NULL, 0, arena, &rows, err);
+        tl_study_db_has_table(db, kind)
+            ? tl_row_sql_read(&db->sql, kind, NULL, 0, arena, &rows, err)
+            : TL_OK;
     for (size_t c = 0; c < table->n_columns && status == TL_OK; c++)
         fprintf(out, "%s%s", table->columns[c].name,
                 c + 1 < table->n_columns ? "," : "\r\n");

@@ -25,8 +25,9 @@
 
 enum {
     APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
-    VERSION = 5,
-    OLDEST = 3, /* without cells that were not run; 4: without work and memory */
+    VERSION = 6,
+    OLDEST =
+        3, /* without cells that were not run; tl_study_db_has_table() has the rest */
 };
 
 /* ---- the folder -------------------------------------------------------------- */
@@ -122,16 +123,18 @@ static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_err
     return TL_OK;
 }
 
-static bool is_of_version_5(size_t kind)
+bool tl_study_db_has_table(const tl_study_db *db, tl_row_kind kind)
 {
-    return kind == TL_ROW_WORK || kind == TL_ROW_MEMORY;
+    return db->version >= (kind == TL_ROW_WORK || kind == TL_ROW_MEMORY ? 5
+                           : kind == TL_ROW_PRECISION                   ? 6
+                                                                        : OLDEST);
 }
 
 /* Every table must be one: a view in its place could be anything. */
 static tl_status check_tables(const tl_study_db *db, tl_error *err)
 {
     for (size_t k = 0; k < TL_ROW_KIND_COUNT; k++) {
-        if (db->is_old && is_of_version_5(k))
+        if (!tl_study_db_has_table(db, (tl_row_kind)k))
             continue;
         const char *name = tl_row_table_get((tl_row_kind)k)->name;
         char text[120];
@@ -172,7 +175,7 @@ static tl_status check_schema(tl_study_db *db, bool *fresh, tl_error *err)
                        "%s: its layout has version %" PRId64
                        ", this program reads versions %d to %d and writes the last",
                        db->sql.path, version, OLDEST, VERSION);
-    db->is_old = !*fresh && version < VERSION;
+    db->version = version;
     return *fresh ? TL_OK : check_tables(db, err);
 }
 
@@ -187,12 +190,13 @@ static tl_status make_schema(tl_study_db *db, tl_error *err)
     if (status != TL_OK)
         return status;
     for (size_t k = 0; k < TL_ROW_KIND_COUNT && status == TL_OK; k++)
-        if (!db->is_old || is_of_version_5(k))
+        if (!tl_study_db_has_table(db, (tl_row_kind)k))
             status = tl_row_sql_create(&db->sql, tl_row_table_get((tl_row_kind)k), err);
     if (status == TL_OK)
         status = tl_sql_run(&db->sql, versions, err);
     status = tl_sql_end(&db->sql, status, err);
-    db->is_old = db->is_old && status != TL_OK;
+    if (status == TL_OK)
+        db->version = VERSION;
     return status;
 }
 
@@ -213,7 +217,7 @@ static tl_status open_writable(tl_study_db *db, const char *folder, tl_error *er
         status = tl_sql_run(&db->sql, "pragma journal_mode = wal", err);
     if (status == TL_OK)
         status = tl_sql_run(&db->sql, "pragma synchronous = full", err);
-    if (status == TL_OK && (fresh || db->is_old))
+    if (status == TL_OK && db->version < VERSION)
         status = make_schema(db, err);
     return status;
 }
@@ -431,7 +435,7 @@ tl_status tl_study_db_put(tl_study_db *db, const tl_rows *units, size_t n,
 tl_status tl_study_db_get(const tl_study_db *db, tl_row_kind kind, const void *like,
                           size_t n_like, tl_arena *arena, tl_rows *out, tl_error *err)
 {
-    if (db->is_old && is_of_version_5(kind)) {
+    if (!tl_study_db_has_table(db, kind)) {
         *out = (tl_rows){.kind = kind};
         return TL_OK;
     }

@@ -12,7 +12,11 @@ struct tl_study_db {
     tl_study_lock lock; /* held by a writer */
     bool is_copy;       /* no file, TL_STUDY_COPY */
     tl_arena *arena;    /* the path */
-    bool is_old;        /* without the tables of version 5; then it is only read */
+    int64_t version;    /* of the schema; tables of later ones are not there */
 };
+
+/* Whether the table came with the version of this schema or an earlier one; where it did not,
+ * there are no rows of the kind. */
+bool tl_study_db_has_table(const tl_study_db *db, tl_row_kind kind);
 
 #endif

@@ -23,7 +23,7 @@
 
 #include "twinlens/study.h"
 
-enum { TL_PROGRESS_STAGES = 16 };
+enum { TL_PROGRESS_STAGES = 32 };
 
 typedef struct tl_progress_stage {
     char name[48];

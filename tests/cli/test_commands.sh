@@ -171,6 +171,32 @@ check "it names the precision" grep -q '"precision":"bf16"' check
 check "f32 is compared with nothing" [ $? -eq 2 ]
 check "and says so" grep -q 'wanted --precision bf16' err
 
+for precision in f32 bf16-emulated; do
+    run out study --keep all --fractions 0.1,0.5 --bp-grid none --validate 0 --pictures 0 \
+        --precision $precision --out study.$precision
+    "$bin" summary study.$precision > summary.$precision
+    "$bin" summary study.$precision --json > summary.$precision.json
+done
+check "a study in f32 has nothing to compare" grep -q '"precision_check": null' summary.f32.json
+check "and says nothing" [ "$(grep -c 'beside f32' summary.f32)" -eq 0 ]
+check "a study says what its precision does, of each modality" \
+    [ "$(grep -c 'bf16-emulated beside f32' summary.bf16-emulated)" -eq 2 ]
+check "so does its report" grep -q 'Computed in bf16-emulated; on 4 image pairs' study.bf16-emulated/report.html
+check "as a check of the same pairs does" python3 - "$bin" "$golden" << 'END'
+import json, sqlite3, subprocess, sys
+found = json.load(open("summary.bf16-emulated.json"))["modalities"]
+rows = sqlite3.connect("study.bf16-emulated/study.db")
+for modality in found:
+    of = found[modality]["precision_check"]
+    row = rows.execute("select * from precision where modality = ?", [modality]).fetchone()
+    assert row[1] == of["pairs"] and row[2] == of["fraction"], (row, of)
+    assert list(row[3:]) == [of[k] for k in list(of)[2:]], (row, of)
+    assert of["jaccard_neurons"] > .9 and 0 < of["logit_diff"] < .1, of
+END
+"$bin" study --model "$golden/checkpoint" --dataset "$golden/goldens" --keep all --fractions 0.1,0.5 \
+    --bp-grid none --validate 0 --pictures 0 --out study.f32 --precision bf16-emulated > out 2> err
+check "another precision is another study" grep -q 'precision' err
+
 # ---- validate ------------------------------------------------------------------------
 few=(--modality text --prompts 1 --sample 6 --ig-steps 1,2)
 run table validate "${few[@]}"
