@@ -293,6 +293,7 @@ static void the_manifest_says_what_it_always_said(void **state)
     settings.backend = "cpu";
     settings.fractions = "0.05,0.5";
     static const tl_study_key wanted[] = {{"backend", "cpu"},
+                                          {"precision", "f32"},
                                           {"modality", "text,image"},
                                           {"rope", "mrope"},
                                           {"keep", "limited"},
@@ -339,7 +340,8 @@ static void score_files_say_what_scores_depend_on(void **state)
     const tl_study_key *keys = NULL;
     size_t n = 0;
     static const tl_study_key wanted[] = {
-        {"rope", "mrope"},       {"method", "relp"},      {"ig_steps", "5"},
+        {"precision", "f32"},    {"rope", "mrope"},
+        {"method", "relp"},      {"ig_steps", "5"},
         {"ig_rule", "midpoint"}, {"ig_path", "textonly"}, {"head_reduce", "absdim"},
         {"prompt_reduce", "abs"}};
     tl_settings_init(&settings);
