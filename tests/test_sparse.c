@@ -259,7 +259,35 @@ static void check_pair(fixture *f, const char *folder)
     assert_true(work[1].dense == 0.0 && work[1].sparse > 0.0 && work[0].sparse == 0.0);
 }
 
-static void check_family(const char *folder, const char *backend)
+/* In bf16 a circuit is as near to itself in f32 sparsely as densely: the worst of all within
+ * twice the worst. Parts of layers are not rounded (backend.h), whole ones are. */
+static void check_pair_in_bf16(fixture *f, const char *folder)
+{
+    double ld[4][CIRCUITS], most[2] = {0.0, 0.0};
+    tl_evaluation_work work;
+    tl_error err = {0};
+    make_sets(f);
+    make_rankings(f);
+    const double clean = evaluate(f, TL_EVALUATE_DENSE, true, ld[0], &work).clean;
+    MUST(tl_model_set_precision(f->model, TL_PRECISION_BF16_EMULATED, &err));
+    evaluate(f, TL_EVALUATE_DENSE, true, ld[1], &work);
+    evaluate(f, TL_EVALUATE_SPARSE, false, ld[2], &work);
+    evaluate(f, TL_EVALUATE_AUTO, false, ld[3], &work);
+    for (size_t i = 0; i < CIRCUITS; i++) {
+        most[0] = fmax(most[0], fabs(ld[1][i] - ld[0][i]));
+        most[1] = fmax(most[1], fabs(ld[2][i] - ld[0][i]));
+        most[1] = fmax(most[1], fabs(ld[3][i] - ld[0][i]));
+    }
+    assert_true(most[0] > 10 * LIMIT * fabs(clean)); /* it is another precision */
+    if (most[1] > 2.0 * most[0])
+        fail_msg("%s in bf16: densely %.3g from f32, otherwise %.3g, clean %.3g",
+                 folder, most[0], most[1], clean);
+    worst = fmax(worst, most[1] / most[0]);
+}
+
+typedef void check(fixture *f, const char *folder);
+
+static void check_family(const char *folder, const char *backend, check *pair)
 {
     for (int modality = 0; modality < TL_MODALITY_COUNT; modality++) {
         tl_error err = {0};
@@ -269,21 +297,21 @@ static void check_family(const char *folder, const char *backend)
         MUST(tl_processor_open(folder, f.d->n_vocab, &processor, &err));
         MUST(tl_dataset_open(folder, &dataset, &err));
         make_pair(&f, dataset, processor, (tl_modality)modality);
-        check_pair(&f, folder);
+        pair(&f, folder);
         tl_dataset_close(dataset);
         tl_processor_close(processor);
         teardown(&f);
     }
 }
 
-static void check_families(const char *backend)
+static void check_families(const char *backend, check *pair)
 {
     static const char *const families[] = {"gemma3",     "llava",   "paligemma",
                                            "paligemma2", "pixtral", "qwen2_5_vl"};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         char folder[512];
         snprintf(folder, sizeof folder, FAMILIES "%s", families[i]);
-        check_family(folder, backend);
+        check_family(folder, backend, pair);
     }
 }
 
@@ -302,7 +330,7 @@ static void tiny_pair(fixture *f, uint32_t seed, size_t side)
 static void sparse_is_dense_on_all_families(void **unused)
 {
     (void)unused;
-    check_families(NULL);
+    check_families(NULL, check_pair);
     for (size_t side = 0; side <= 4; side += 4) {
         fixture f = open_model(tiny_checkpoint, NULL, 0);
         tiny_pair(&f, 4, side);
@@ -316,7 +344,7 @@ static void so_it_is_by_definition(void **unused)
 {
     (void)unused;
     worst = 0.0;
-    check_families("ref");
+    check_families("ref", check_pair);
     for (size_t side = 0; side <= 4; side += 4) {
         fixture f = open_model(tiny_checkpoint, "ref", 0);
         tiny_pair(&f, 4, side);
@@ -324,6 +352,20 @@ static void so_it_is_by_definition(void **unused)
         teardown(&f);
     }
     print_message("worst: %.2g of the clean logit difference\n", worst);
+}
+
+static void in_bf16_sparse_is_as_near_to_f32_as_dense(void **unused)
+{
+    (void)unused;
+    worst = 0.0;
+    check_families(NULL, check_pair_in_bf16);
+    for (size_t side = 0; side <= 4; side += 4) {
+        fixture f = open_model(tiny_checkpoint, NULL, 0);
+        tiny_pair(&f, 4, side);
+        check_pair_in_bf16(&f, "qwen2vl-tiny");
+        teardown(&f);
+    }
+    print_message("worst: %.2g times as far from f32 as dense\n", worst);
 }
 
 /* ---- what bits depend on ----------------------------------------------------------- */
@@ -451,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sparse_is_dense_on_all_families),
         cmocka_unit_test(so_it_is_by_definition),
+        cmocka_unit_test(in_bf16_sparse_is_as_near_to_f32_as_dense),
         cmocka_unit_test(a_circuit_has_its_own_bits),
         cmocka_unit_test(what_circuits_share_is_computed_once),
         cmocka_unit_test(pairs_share_what_is_fetched),
