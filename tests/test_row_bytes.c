@@ -65,7 +65,7 @@ static void the_bytes_are_always_the_same(void **state)
     static const unsigned char want[] = {
         'r', 'o', 'w', 'w', 't', 'l', 's', '1',
         1, 0, 0, 0, 0, 0, 0, 0,  /* one unit */
-        14, 0, 0, 0, 0, 0, 0, 0, /* of kind TL_ROW_MINIMAL */
+        TL_ROW_MINIMAL, 0, 0, 0, 0, 0, 0, 0,
         1, 0, 0, 0, 0, 0, 0, 0,  /* one row */
         3, 0, 0, 0, 0, 0, 0, 0,  /* a text */
         5, 0, 0, 0, 0, 0, 0, 0,  /* of five bytes */

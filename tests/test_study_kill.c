@@ -21,6 +21,7 @@
 
 #include "base/file.h"
 #include "twinlens/report.h"
+#include "twinlens/model.h"
 #include "twinlens/study.h"
 
 #include "study_rows.h"
@@ -146,6 +147,7 @@ static tl_status study_and_report(const char *folder, tl_error *err)
     s.dataset = "tests/data/qwen2vl-tiny/goldens";
     s.out = folder;
     s.threads = 1;
+    s.precision = TL_PRECISION_BF16_EMULATED; /* which is compared with f32 */
     s.memory = (size_t)6 << 20; /* so little that pairs are attributed one by one */
     s.keep = TL_KEEP_ALL;
     s.fractions = "0,0.1,0.5";

@@ -7,6 +7,7 @@
 #include "torture.h"
 
 #include "store/study_db.h"
+#include "twinlens/model.h"
 #include "twinlens/study.h"
 
 #define TINY "tests/data/qwen2vl-tiny/"
@@ -41,6 +42,7 @@ static tl_status run_study(void *state, tl_error *err)
     s.dataset = TINY "goldens";
     s.out = b->out;
     s.threads = 1;
+    s.precision = TL_PRECISION_BF16_EMULATED; /* which is compared with f32 */
     s.memory = 64 << 20;
     s.keep = TL_KEEP_ALL;
     s.fractions = "0.2,1";
