@@ -348,7 +348,7 @@ static const char *gap_note(const maker *m)
 {
     tl_gap_closed g, here;
     bool any_search = false;
-    char gaps[480] = "", text[800];
+    char gaps[480] = "", text[1024];
     for (size_t i = 0; i < m->n; i++)
         any_search = any_search || m->studies[i].backpatch.n_rounds > 0;
     if (m->n >= 2 &&
