@@ -244,7 +244,8 @@ static void lay_out(const tl_attention *shape, const tl_attention_prompt *prompt
 {
     const size_t D = shape->d_head, W = tl_cpu_tile_round(D),
                  stride = shape->n_kv_heads * D;
-    const size_t n = key_count(prompt), last = end == n ? rounded_keys(n) : end;
+    const size_t n = key_count(prompt),
+                 last = first < n && end == n ? rounded_keys(n) : end;
     for (size_t j = first; j < end; j++) {
         const float *from =
             j < prompt->n_prefix
