@@ -14,44 +14,26 @@
 /* Rows whose sums are in registers at a time. */
 enum { ROWS = 6, COLUMNS = TL_CPU_TILE_COLUMNS };
 
-/* A function for each number of rows: `at` rows of `depth`, `width` columns. */
-typedef void tile_function(size_t depth, tl_cpu_tile_rows a, const float *b,
+/* At most ROWS rows of `depth`, `width` columns. */
+typedef void tile_function(size_t n, size_t depth, tl_cpu_tile_rows a, const float *b,
                            size_t b_stride, size_t width, float *y, size_t y_stride,
                            bool add);
 
-#define BY_ROWS(name, attributes)                                                      \
-    attributes static void name##_1(size_t k, tl_cpu_tile_rows a, const float *b,      \
-                                    size_t bs, size_t w, float *y, size_t ys, bool add)\
+/* `tile` once for each number of rows, which is a constant in each. */
+#define BY_ROWS(tile, attributes)                                                      \
+    attributes static void tile##_by_rows(size_t n, size_t k, tl_cpu_tile_rows a,      \
+                                          const float *b, size_t bs, size_t w,         \
+                                          float *y, size_t ys, bool add)               \
     {                                                                                  \
-        name(1, k, a, b, bs, w, y, ys, add);                                           \
-    }                                                                                  \
-    attributes static void name##_2(size_t k, tl_cpu_tile_rows a, const float *b,      \
-                                    size_t bs, size_t w, float *y, size_t ys, bool add)\
-    {                                                                                  \
-        name(2, k, a, b, bs, w, y, ys, add);                                           \
-    }                                                                                  \
-    attributes static void name##_3(size_t k, tl_cpu_tile_rows a, const float *b,      \
-                                    size_t bs, size_t w, float *y, size_t ys, bool add)\
-    {                                                                                  \
-        name(3, k, a, b, bs, w, y, ys, add);                                           \
-    }                                                                                  \
-    attributes static void name##_4(size_t k, tl_cpu_tile_rows a, const float *b,      \
-                                    size_t bs, size_t w, float *y, size_t ys, bool add)\
-    {                                                                                  \
-        name(4, k, a, b, bs, w, y, ys, add);                                           \
-    }                                                                                  \
-    attributes static void name##_5(size_t k, tl_cpu_tile_rows a, const float *b,      \
-                                    size_t bs, size_t w, float *y, size_t ys, bool add)\
-    {                                                                                  \
-        name(5, k, a, b, bs, w, y, ys, add);                                           \
-    }                                                                                  \
-    attributes static void name##_6(size_t k, tl_cpu_tile_rows a, const float *b,      \
-                                    size_t bs, size_t w, float *y, size_t ys, bool add)\
-    {                                                                                  \
-        name(6, k, a, b, bs, w, y, ys, add);                                           \
-    }                                                                                  \
-    static tile_function *const name##_table[ROWS] = {                                 \
-        name##_1, name##_2, name##_3, name##_4, name##_5, name##_6};
+        switch (n) {                                                                   \
+        case 1: tile(1, k, a, b, bs, w, y, ys, add); break;                            \
+        case 2: tile(2, k, a, b, bs, w, y, ys, add); break;                            \
+        case 3: tile(3, k, a, b, bs, w, y, ys, add); break;                            \
+        case 4: tile(4, k, a, b, bs, w, y, ys, add); break;                            \
+        case 5: tile(5, k, a, b, bs, w, y, ys, add); break;                            \
+        default: tile(ROWS, k, a, b, bs, w, y, ys, add); break;                        \
+        }                                                                              \
+    }
 
 /* ---- in plain C ---------------------------------------------------------------------- */
 
@@ -155,25 +137,25 @@ void avx512(size_t n, size_t depth, tl_cpu_tile_rows a, const float *b, size_t b
 BY_ROWS(avx512, __attribute__((target("avx512f"))))
 #endif
 
-static tile_function *const *find_table(void)
+static tile_function *find_function(void)
 {
 #ifdef HAS_VECTORS
     if (__builtin_cpu_supports("avx512f"))
-        return avx512_table;
+        return avx512_by_rows;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return avx2_table;
+        return avx2_by_rows;
 #endif
-    return plain_table;
+    return plain_by_rows;
 }
 
 void tl_cpu_tile_multiply(size_t n, size_t depth, tl_cpu_tile_rows a, const float *b,
                           size_t b_stride, size_t width, float *y, size_t y_stride,
                           bool add)
 {
-    tile_function *const *table = find_table();
+    tile_function *multiply = find_function();
     for (size_t i = 0; i < n; i += ROWS) {
         const size_t rows = n - i < ROWS ? n - i : ROWS;
         const tl_cpu_tile_rows at = {a.a + i * a.row, a.row, a.column};
-        table[rows - 1](depth, at, b, b_stride, width, y + i * y_stride, y_stride, add);
+        multiply(rows, depth, at, b, b_stride, width, y + i * y_stride, y_stride, add);
     }
 }
