@@ -205,14 +205,16 @@ typedef struct share {
     size_t first, n;
 } share;
 
-/* What one call can do of the units from `first` to `end`. */
-static share share_from(const tl_stage_run *run, size_t first, size_t end)
+/* What one call of a rank can do of the units from `first` to `end`, when none is to have more
+ * than `fair` but for the blocks that are not divided. */
+static share share_from(const tl_stage_run *run, size_t first, size_t end, size_t fair)
 {
-    const size_t together = run->n_together > 0 ? run->n_together : 1;
-    size_t n = end - first < together ? end - first : together;
+    size_t n = run->n_together > 0 ? run->n_together : 1;
     if (run->n_block > 0 && n > run->n_block - first % run->n_block)
         n = run->n_block - first % run->n_block;
-    return (share){first, n};
+    else if (run->n_block == 0 && n > fair)
+        n = fair;
+    return (share){first, end - first < n ? end - first : n};
 }
 
 /* Every rank runs its share of the units from *next on, and all take all of them. */
@@ -220,20 +222,21 @@ static tl_status run_round(const tl_stage *stage, tl_stage_run *run, size_t *nex
                            tl_error *err)
 {
     const tl_team *team = run->study->team;
-    const size_t end = stage->reach != NULL ? stage->reach(run, *next) : run->n_units;
+    const size_t end = stage->reach != NULL ? stage->reach(run, *next) : run->n_units,
+                 n_ranks = tl_team_size(team), fair = (end - *next + n_ranks - 1) / n_ranks;
     tl_stage_rows found = {0};
     tl_status own = TL_OK;
     share s = {*next, 0};
     for (size_t r = 0; r <= team->rank; r++)
-        s = share_from(run, s.first + s.n, end);
+        s = share_from(run, s.first + s.n, end, fair);
     if (s.n > 0)
         own = stage->run(run, s.first, s.n, &found, err);
     add_work(run->study, &found);
     s = (share){*next, 0};
-    for (size_t r = 0; r < tl_team_size(team) && s.first + s.n < end; r++) {
+    for (size_t r = 0; r < n_ranks && s.first + s.n < end; r++) {
         const tl_rows *rows = NULL;
         size_t n = 0;
-        s = share_from(run, s.first + s.n, end);
+        s = share_from(run, s.first + s.n, end, fair);
         tl_status status =
             tl_team_rows(team, r, r == team->rank ? own : TL_OK, found.kinds, found.n,
                          run->arena, &rows, &n, err);
