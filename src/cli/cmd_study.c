@@ -165,7 +165,8 @@ static tl_status print(const options *o, const char *const *runs, FILE *out,
                    : tl_summary_print(runs[0], out, err);
 }
 
-static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+static tl_status run_as(const tl_team *team, int argc, char **argv, FILE *out,
+                        tl_error *err)
 {
     options o;
     const char *runs[TL_STRINGS];
@@ -180,18 +181,24 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the options");
-    tl_team team;
-    status = tl_mpi_begin(&team, err);
+    status = name_runs(&o, arena, runs, err);
     if (status == TL_OK)
-        status = name_runs(&o, arena, runs, err);
-    if (status == TL_OK)
-        status = study_all(&o, runs, &team, err);
-    if (status == TL_OK && team.rank == 0)
+        status = study_all(&o, runs, team, err);
+    if (status == TL_OK && team->rank == 0)
         status = write_report(&o, runs, arena, err);
-    if (status == TL_OK && team.rank == 0)
+    if (status == TL_OK && team->rank == 0)
         status = print(&o, runs, out, err);
-    tl_mpi_end(&team, status);
     tl_arena_destroy(arena);
+    return status;
+}
+
+static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
+{
+    tl_team team;
+    tl_status status = tl_mpi_begin(&team, err);
+    if (status == TL_OK)
+        status = run_as(&team, argc, argv, out, err);
+    tl_mpi_end(&team, status);
     return status;
 }
 

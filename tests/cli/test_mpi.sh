@@ -61,4 +61,6 @@ content "$work/killed" | cmp -s - "$work/wanted" || fail "killed, then 2 ranks: 
     fail "no model, and it ended well"
 [[ $(grep -c . "$work/err") == 1 ]] || fail "not one line: $(cat "$work/err")"
 grep -q 'there is no such model folder' "$work/err" || fail "not this: $(cat "$work/err")"
+! mpirun -q -n 3 "${study[@]}" --out "$work/x" --ig-steps none 2> "$work/err" || fail "--ig-steps none, and it ended well"
+[[ $(grep -c . "$work/err") == 1 ]] || fail "not one line: $(cat "$work/err")"
 echo "mpi: 1, 2, 3 and 5 ranks give the bytes of one process"
