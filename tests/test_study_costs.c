@@ -153,7 +153,7 @@ static void find_swaps(const fixture *f, tl_session *s, tl_study_db *db,
         options.scores[m] = path;
         options.fraction[m] = point.fraction;
     }
-    must(tl_both_circuits_read(s, &f->settings, &options, &both, &err), &err);
+    must(tl_both_circuits_read(s, &options, &both, &err), &err);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         const size_t n = tl_swap_count(f->settings.inter_draws);
         tl_swap *swaps = tl_arena_alloc(f->arena, n, sizeof *swaps);

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * cmd_attribute.c - `twinlens attribute`: scores of every head and neuron at every
  * position, over the pairs that the dataset names. */
+#include <jansson.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/command.h"
 #include "cli/json_result.h"
-#include "study/fingerprint.h"
+#include "study/score_origin.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
 #include "store/score_file.h"
-#include "study/setting_text.h"
-#include "twinlens/version.h"
 
 typedef struct options {
     tl_settings settings;
@@ -20,41 +18,22 @@ typedef struct options {
     bool raw_sign, json;
 } options;
 
-/* With what they were made from, and every setting that they depend on. */
-static tl_status write_scores(tl_session *s, const options *o, const tl_scores *scores,
-                              const tl_fingerprint *made_from, size_t n_pairs,
-                              tl_error *err)
+static tl_status write_scores(const tl_session *s, const options *o,
+                              const tl_scores *scores, size_t n_pairs, tl_error *err)
 {
-    enum { OWN = 9 };
-    char count[32];
-    const tl_study_key *keys = NULL;
-    size_t n_keys = 0;
-    snprintf(count, sizeof count, "%zu", n_pairs);
-    const tl_status status =
-        tl_settings_write_scores(&s->settings, s->arena, &keys, &n_keys, err);
-    if (status != TL_OK)
-        return status;
-    const char *const own[OWN][2] = {
-        {"twinlens", TL_VERSION},
-        {"model", tl_session_model_name(&o->settings)},
-        {"dataset", o->settings.dataset},
-        {TL_FINGERPRINT_MODEL, made_from->model},
-        {TL_FINGERPRINT_DATASET, made_from->dataset},
-        {"split", tl_choice_name(tl_part_choices, o->selection.part)},
-        {"modality", tl_modality_name((tl_modality)o->selection.modality)},
-        {"prompts", count},
-        {"signed", o->raw_sign ? "true" : "false"},
+    const tl_selection *of = &o->selection;
+    const tl_score_origin origin = {
+        .modality = (tl_modality)of->modality,
+        .split = of->ids != NULL ? "ids" : tl_choice_name(tl_part_choices, of->part),
+        .n_pairs = n_pairs,
+        .raw_sign = o->raw_sign,
     };
-    const char *(*metadata)[2] =
-        tl_arena_alloc(s->arena, OWN + n_keys, sizeof *metadata);
-    if (metadata == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the metadata");
-    for (size_t i = 0; i < OWN + n_keys; i++) {
-        metadata[i][0] = i < OWN ? own[i][0] : keys[i - OWN].key;
-        metadata[i][1] = i < OWN ? own[i][1] : keys[i - OWN].value;
-    }
-    return tl_score_file_write(o->out, scores, NULL, (const char *const(*)[2])metadata,
-                               OWN + n_keys, err);
+    const char *const(*lines)[2] = NULL;
+    size_t n_lines = 0;
+    const tl_status status = tl_score_origin_write(s, &origin, &lines, &n_lines, err);
+    return status == TL_OK
+               ? tl_score_file_write(o->out, scores, NULL, lines, n_lines, err)
+               : status;
 }
 
 static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error *err)
@@ -63,11 +42,7 @@ static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error 
     size_t n = 0;
     tl_attribution *attribution = NULL;
     tl_scores scores;
-    tl_fingerprint made_from;
     tl_status status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
-    if (status == TL_OK)
-        status =
-            tl_fingerprint_take(&o->settings, s->dataset, s->arena, &made_from, err);
     if (status != TL_OK)
         return status;
     tl_attribution_options how =
@@ -83,7 +58,7 @@ static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error 
     if (status != TL_OK)
         return status;
 
-    status = write_scores(s, o, &scores, &made_from, n, err);
+    status = write_scores(s, o, &scores, n, err);
     if (status != TL_OK || !o->json)
         return status;
     return tl_json_print_work(

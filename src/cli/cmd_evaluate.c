@@ -8,10 +8,10 @@
 
 #include "cli/command.h"
 #include "cli/json_result.h"
-#include "study/fingerprint.h"
-#include "study/session.h"
 #include "cli/shared_options.h"
 #include "store/score_file.h"
+#include "study/score_origin.h"
+#include "study/session.h"
 #include "twinlens/statistics.h"
 
 typedef struct options {
@@ -21,17 +21,6 @@ typedef struct options {
     bool grid_given, random_given, any_scores, json;
     uint64_t random;
 } options;
-
-static tl_status check_scores(const tl_session *s, const options *o, tl_error *err)
-{
-    tl_fingerprint wanted;
-    const tl_status status =
-        tl_fingerprint_take(&o->settings, s->dataset, s->arena, &wanted, err);
-    return status == TL_OK
-               ? tl_fingerprint_check(o->scores, &wanted,
-                                      (tl_modality)o->selection.modality, err)
-               : status;
-}
 
 typedef struct curve {
     const char *const *texts;
@@ -115,7 +104,10 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
         status =
             tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
     if (status == TL_OK && !o->any_scores)
-        status = check_scores(s, o, err);
+        status = tl_score_origin_check(s, o->scores, (tl_modality)o->selection.modality,
+                                       (tl_part)o->selection.part,
+                                       (const char *const[]){"rope", "precision", NULL},
+                                       err);
     if (status == TL_OK)
         status = tl_score_file_read(o->scores, tl_model_dims(s->model),
                                     pairs[0].clean.n_pos, arena, &scores, err);
@@ -180,9 +172,11 @@ static const tl_option own[] = {
                  .argument = "SEED",
                  .help = "random circuits of the same sizes instead"},
      .given = offsetof(options, random_given)},
-    {.setting = {.name = "any-scores",
-                 .offset = offsetof(options, any_scores),
-                 .help = "also scores of another model, dataset or modality"},
+    {.setting =
+         {.name = "any-scores",
+          .offset = offsetof(options, any_scores),
+          .help = "also scores that were made with another model, dataset, modality or "
+                  "setting"},
      .is_flag = true},
     TL_OPTION_JSON(options, "with the logit differences of every prompt"),
     TL_OPTIONS_END};

@@ -213,9 +213,12 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
                              tl_error *err)
 {
     const options *o = options_given;
+    tl_both_options scores = o->both;
     tl_both_circuits both;
     host hosts[TL_MODALITY_COUNT];
-    tl_status status = tl_both_circuits_read(s, &o->settings, &o->both, &both, err);
+    scores.settings = (const char *const[]){"rope", "precision", NULL};
+    scores.judged = (tl_part)o->part;
+    tl_status status = tl_both_circuits_read(s, &scores, &both, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = run_host(s, o, &both, (tl_modality)m, &hosts[m], err);
     if (status == TL_OK && o->json)

@@ -107,7 +107,7 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
     tl_both_circuits both;
     tl_overlap measured;
     tl_overlap_baseline baseline;
-    tl_status status = tl_both_circuits_read(s, &o->settings, &o->both, &both, err);
+    tl_status status = tl_both_circuits_read(s, &o->both, &both, err);
     if (status == TL_OK)
         status = tl_overlap_measure(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
                                     &measured, err);
@@ -124,7 +124,7 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
     return TL_OK;
 }
 
-static const tl_taken settings[] = {TL_TAKEN_MODEL,
+static const tl_taken settings[] = {TL_TAKEN_MACHINE,
                                     TL_TAKEN_DATASET,
                                     {.name = "pct"},
                                     {.name = "rand-match"},

@@ -11,9 +11,13 @@
 #include "study/session.h"
 
 /* Rows of a table of settings. */
-#define TL_TAKEN_MODEL                                                                 \
+#define TL_TAKEN_MACHINE                                                               \
     {.name = "model"}, {.name = "backend"}, {.name = "threads"}, {.name = "memory"},   \
-        {.name = "cache"},                                                             \
+    {                                                                                  \
+        .name = "cache"                                                                \
+    }
+#define TL_TAKEN_MODEL                                                                 \
+    TL_TAKEN_MACHINE,                                                                  \
     {                                                                                  \
         .name = "precision"                                                            \
     }
@@ -81,7 +85,9 @@
     {                                                                                  \
         .setting = {.name = "any-scores",                                              \
                     .offset = offsetof(type, both.any_scores),                         \
-                    .help = "also scores of another model or dataset"},                \
+                    .help =                                                            \
+                        "also scores that were made with another model, dataset or "   \
+                        "setting"},                                                    \
         .is_flag = true                                                                \
     }
 

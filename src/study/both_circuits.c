@@ -2,8 +2,8 @@
  * both_circuits.c - see both_circuits.h. */
 #include "study/both_circuits.h"
 
-#include "study/fingerprint.h"
 #include "store/score_file.h"
+#include "study/score_origin.h"
 
 static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,
                            tl_error *err)
@@ -46,20 +46,19 @@ static tl_status read_circuit(tl_session *s, const tl_both_options *o,
     return tl_set_from_circuit(&circuit, s->arena, out, err);
 }
 
-tl_status tl_both_circuits_read(tl_session *s, const tl_settings *settings,
-                                const tl_both_options *o, tl_both_circuits *out,
-                                tl_error *err)
+tl_status tl_both_circuits_read(tl_session *s, const tl_both_options *o,
+                                tl_both_circuits *out, tl_error *err)
 {
     tl_both_circuits both;
     tl_span span[TL_MODALITY_COUNT];
-    tl_fingerprint wanted;
     tl_status status = TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = find_span(s, (tl_modality)m, &span[m], err);
-    if (status == TL_OK && !o->any_scores)
-        status = tl_fingerprint_take(settings, s->dataset, s->arena, &wanted, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && !o->any_scores; m++)
-        status = tl_fingerprint_check(o->scores[m], &wanted, (tl_modality)m, err);
+        status = tl_score_origin_check(s, o->scores[m], (tl_modality)m, o->judged,
+                                       o->settings, err);
+    if (status == TL_OK && !o->any_scores)
+        status = tl_score_origin_compare(o->scores[TL_IMAGE], o->scores[TL_TEXT], err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = read_circuit(s, o, (tl_modality)m, span[m].n_pos, &both.set[m], err);
     if (status == TL_OK)

@@ -11,6 +11,9 @@
 
 typedef struct tl_both_options {
     const char *scores[TL_MODALITY_COUNT], *fraction[TL_MODALITY_COUNT];
+    const char *const
+        *settings;  /* that the scores must have been made with; NULL ends */
+    tl_part judged; /* on which prompts; TL_PART_NONE: any or none */
     bool any_scores;
 } tl_both_options;
 
@@ -20,10 +23,9 @@ typedef struct tl_both_circuits {
 } tl_both_circuits;
 
 /* In the session's arena. The first prompt of each modality says where its parts
- * are; TL_ERR_DATA when there is none, or a score file has other positions, or is of
- * another model or dataset. */
-tl_status tl_both_circuits_read(tl_session *session, const tl_settings *settings,
-                                const tl_both_options *options, tl_both_circuits *out,
-                                tl_error *err);
+ * are; TL_ERR_DATA when there is none, or a score file has other positions, or was made
+ * in another way (score_origin.h). */
+tl_status tl_both_circuits_read(tl_session *session, const tl_both_options *options,
+                                tl_both_circuits *out, tl_error *err);
 
 #endif

@@ -92,25 +92,3 @@ tl_status tl_fingerprint_take(const tl_settings *settings, const tl_dataset *dat
     const tl_status status = take_model(settings, arena, out->model, err);
     return status == TL_OK ? take_dataset(dataset, arena, out->dataset, err) : status;
 }
-
-tl_status tl_fingerprint_check(const char *score_path, const tl_fingerprint *wanted,
-                               tl_modality modality, tl_error *err)
-{
-    const struct {
-        const char *key, *what, *value;
-    } parts[] = {{TL_FINGERPRINT_MODEL, "model", wanted->model},
-                 {TL_FINGERPRINT_DATASET, "dataset", wanted->dataset},
-                 {"modality", "modality", tl_modality_name(modality)}};
-    tl_safetensors *file = NULL;
-    tl_status status = tl_safetensors_open(score_path, &file, err);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == TL_OK; i++) {
-        const char *found = tl_safetensors_metadata(file, parts[i].key);
-        if (found != NULL && strcmp(found, parts[i].value) != 0)
-            status = tl_fail(err, TL_ERR_DATA,
-                             "%s: scores of another %s: %.12s, wanted %.12s "
-                             "(--any-scores takes them all the same)",
-                             score_path, parts[i].what, found, parts[i].value);
-    }
-    tl_safetensors_close(file);
-    return status;
-}

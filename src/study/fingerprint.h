@@ -25,11 +25,4 @@ tl_status tl_fingerprint_take(const tl_settings *settings, const tl_dataset *dat
 #define TL_FINGERPRINT_MODEL "model_fingerprint"
 #define TL_FINGERPRINT_DATASET "dataset_fingerprint"
 
-/*
- * Whether a score file is of this model, dataset and modality, as far as it says: a file
- * that was made by other tools says nothing. TL_ERR_DATA naming what is another's.
- */
-tl_status tl_fingerprint_check(const char *score_path, const tl_fingerprint *wanted,
-                               tl_modality modality, tl_error *err);
-
 #endif

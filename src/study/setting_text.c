@@ -312,6 +312,14 @@ tl_status tl_settings_write(const tl_settings *settings, tl_arena *arena,
     return TL_OK;
 }
 
+void tl_setting_key(const char *name, char *key, size_t bytes)
+{
+    snprintf(key, bytes, "%s", name);
+    for (char *c = key; *c != '\0'; c++)
+        if (*c == '-')
+            *c = '_';
+}
+
 tl_status tl_settings_write_scores(const tl_settings *settings, tl_arena *arena,
                                    const tl_study_key **keys, size_t *n_keys,
                                    tl_error *err)
@@ -324,13 +332,13 @@ tl_status tl_settings_write_scores(const tl_settings *settings, tl_arena *arena,
         char number[TL_SETTING_NUMBER];
         if (!table[i].in_scores)
             continue;
-        char *key = tl_arena_strdup(arena, table[i].name);
+        const size_t bytes = strlen(table[i].name) + 1;
+        char *key = tl_arena_alloc(arena, bytes, 1);
         const char *value =
             tl_arena_strdup(arena, tl_setting_write(&table[i], settings, number));
         whole = key != NULL && value != NULL;
-        for (char *c = key; whole && *c != '\0'; c++)
-            if (*c == '-')
-                *c = '_';
+        if (whole)
+            tl_setting_key(table[i].name, key, bytes);
         list[n_written++] = (tl_study_key){key, value};
     }
     if (!whole)

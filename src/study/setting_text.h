@@ -20,8 +20,11 @@ tl_status tl_setting_read(const tl_setting *setting, const char *text, void *fie
 const char *tl_setting_write(const tl_setting *setting, const void *fields,
                              char number[TL_SETTING_NUMBER]);
 
+/* A setting's key in a score file: its name with '_' for '-', as docs/formats.md has it. */
+void tl_setting_key(const char *name, char *key, size_t bytes);
+
 /* The lines of a score file's metadata, in `arena`: every setting that a score depends on,
- * under its name with '_' for '-', as docs/formats.md has it. */
+ * under its key. */
 tl_status tl_settings_write_scores(const tl_settings *settings, tl_arena *arena,
                                    const tl_study_key **keys, size_t *n_keys,
                                    tl_error *err);

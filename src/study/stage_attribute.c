@@ -20,8 +20,8 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
-#include "study/fingerprint.h"
 #include "store/score_file.h"
+#include "study/score_origin.h"
 #include "twinlens/safetensors.h"
 
 enum { MOST_PAIRS = TL_ATTRIBUTION_BLOCK }; /* of one unit of work */
@@ -237,33 +237,29 @@ static tl_status write_scores(tl_stage_run *run, tl_stage_rows *rows, tl_error *
     const attribute_stage *a = run->state;
     const tl_span *span = &a->pairs.span;
     const char *path = tl_study_path(study, "scores", run->modality);
-    char pairs[24], begin[24], end[24];
     char *hex = tl_arena_alloc(run->arena, TL_SHA256_HEX, 1);
     tl_study_scores *row = tl_arena_alloc(run->arena, 1, sizeof *row);
-    tl_fingerprint made_from;
     if (study->team->rank != 0)
         return TL_OK;
     if (path == NULL || hex == NULL || row == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
-    tl_status status = tl_fingerprint_take(&study->settings, study->session.dataset,
-                                           run->arena, &made_from, err);
-    snprintf(pairs, sizeof pairs, "%zu", a->pairs.n);
-    snprintf(begin, sizeof begin, "%zu", span->data_begin);
-    snprintf(end, sizeof end, "%zu", span->data_end);
-    const char *const metadata[][2] = {{"modality", tl_modality_name(run->modality)},
-                                       {TL_FINGERPRINT_MODEL, made_from.model},
-                                       {TL_FINGERPRINT_DATASET, made_from.dataset},
-                                       {"pairs", pairs},
-                                       {"data_begin", begin},
-                                       {"data_end", end}};
+    const tl_score_origin origin = {
+        .modality = run->modality,
+        .split = "discovery",
+        .n_pairs = a->pairs.n,
+        .is_drawn = true,
+    };
+    const char *const(*lines)[2] = NULL;
+    size_t n_lines = 0;
+    tl_status status =
+        tl_score_origin_write(&study->session, &origin, &lines, &n_lines, err);
     tl_scores s, magnitudes;
     if (status == TL_OK)
         status = tl_attribution_scores(a->sums, run->arena, &s, err);
     if (status == TL_OK)
         status = tl_attribution_magnitudes(a->sums, run->arena, &magnitudes, err);
     if (status == TL_OK)
-        status = tl_score_file_write(path, &s, &magnitudes, metadata,
-                                     sizeof metadata / sizeof *metadata, err);
+        status = tl_score_file_write(path, &s, &magnitudes, lines, n_lines, err);
     if (status == TL_OK)
         status = tl_sha256_of_file(path, hex, err);
     if (status != TL_OK)
