@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "task/folded_labels.h"
 #include "twinlens/dataset.h"
 #include "twinlens/log.h"
 
@@ -368,6 +369,45 @@ static void labels_are_first_tokens_each_once(void **state)
     tl_processor_close(processor);
 }
 
+/* "31" and "32" begin with "3": as long as they are nobody's answer they count as one. */
+static void an_answer_is_alone_among_its_labels(void **state)
+{
+    (void)state;
+    static const char labels[] = "{\"labels\": [\"31\", \"1\", \"32\", \"2\", \"2\"]}";
+    tl_processor *processor = open_processor();
+    size_t n_warnings = 0;
+    tl_log_set(count_warnings, &n_warnings);
+    tl_dataset *d =
+        open_text(ROW_A "{\"id\": \"b\", \"modality\": \"text\", " REST "}\n"
+                        "{\"id\": \"c\", \"modality\": \"text\", "
+                        "\"data\": \"x\", \"query\": \"?\", "
+                        "\"answer\": \"2\"}",
+                  labels);
+    int32_t id = -1;
+    assert_int_equal(tl_dataset_answer_id(d, 0, processor, &id, NULL), TL_OK);
+    assert_int_equal(id, 16);
+    assert_int_equal(tl_dataset_answer_id(d, 2, processor, &id, NULL), TL_OK);
+    assert_int_equal(tl_folded_labels_warn(d, processor, NULL), TL_OK);
+    assert_int_equal(n_warnings, 1);
+    tl_dataset_close(d);
+
+    d = open_text(ROW_A "{\"id\": \"b\", \"modality\": \"text\", \"data\": \"x\", "
+                        "\"query\": \"?\", \"answer\": \"32\"}",
+                  labels);
+    tl_error err = {0};
+    assert_int_equal(tl_dataset_answer_id(d, 0, processor, &id, NULL), TL_OK);
+    assert_int_equal(tl_dataset_answer_id(d, 1, processor, &id, &err), TL_ERR_DATA);
+    assert_non_null(strstr(err.text,
+                           "/dataset.jsonl:2: row 'b': the model cannot tell its "
+                           "answer '32' from other labels: '31', '32' begin "
+                           "with one token, '3'"));
+    assert_int_equal(tl_folded_labels_warn(d, processor, NULL), TL_OK);
+    assert_int_equal(n_warnings, 1); /* the row is refused */
+    tl_log_set(NULL, NULL);
+    tl_dataset_close(d);
+    tl_processor_close(processor);
+}
+
 static void rows_that_cannot_be_used_are_named(void **state)
 {
     (void)state;
@@ -471,6 +511,7 @@ int main(void)
         cmocka_unit_test(modalities_have_names),
         cmocka_unit_test(rows_encode_and_have_answers),
         cmocka_unit_test(labels_are_first_tokens_each_once),
+        cmocka_unit_test(an_answer_is_alone_among_its_labels),
         cmocka_unit_test(rows_that_cannot_be_used_are_named),
         cmocka_unit_test(trained_models_datasets_encode),
     };

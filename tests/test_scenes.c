@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "twinlens/dataset.h"
 #include "twinlens/image.h"
+#include "twinlens/log.h"
 #include "twinlens/scene.h"
 
 enum { LOOKED_AT = 30, AGAIN = 6 };
@@ -528,6 +529,55 @@ static void what_cannot_be_made_is_refused(void **state)
     test_folder_remove(parent.path);
 }
 
+typedef struct heard {
+    size_t n;
+    char text[512]; /* the last */
+} heard;
+
+static void listen(void *user, tl_log_level level, const char *text)
+{
+    heard *h = user;
+    h->n += level == TL_LOG_WARNING;
+    snprintf(h->text, sizeof h->text, "%s", text);
+}
+
+/* To this vocabulary purple, gray, brown and yellow begin with a blank, and so do all
+ * digits. */
+static void answers_that_begin_alike_are_left_out(void **state)
+{
+    (void)state;
+    tl_error err = {0};
+    tl_tokenizer *tokenizer = NULL;
+    assert_int_equal(
+        tl_tokenizer_open("tests/data/families/llava/tokenizer.json", &tokenizer, &err),
+        TL_OK);
+    heard h = {0};
+    tl_log_set(listen, &h);
+    tl_scene_options o = {.task = TL_TASK_COLOR_ORDERING, .tokenizer = tokenizer};
+    made m = make(&o, LOOKED_AT, 1);
+    assert_int_equal(h.n, 1);
+    assert_non_null(strstr(h.text, "color_ordering: labels 'purple', 'gray', 'brown', "
+                                   "'yellow' begin with one token, ' '"));
+    size_t red = 0;
+    for (size_t i = 0; i < m.dataset->n_rows; i++) {
+        const char *answer = m.dataset->rows[i].answer;
+        assert_null(strstr("purple gray brown yellow", answer));
+        red += strcmp(answer, "red") == 0;
+    }
+    assert_true(red > 0);
+    release(&m);
+    o.task = TL_TASK_COUNTING;
+    const test_folder folder = test_folder_create();
+    assert_int_equal(tl_scene_write(&o, 1, 1, folder.path, &err), TL_ERR_DATA);
+    assert_non_null(strstr(err.text, "whose answer no other label begins like"));
+    assert_int_equal(h.n, 2);
+    assert_non_null(
+        strstr(h.text, "labels '0', '1', '2', '3', '4', '5', ... begin with"));
+    tl_log_set(NULL, NULL);
+    test_folder_remove(folder.path);
+    tl_tokenizer_close(tokenizer);
+}
+
 static void a_sheet_shows_the_first_scenes(void **state)
 {
     (void)state;
@@ -558,6 +608,7 @@ int main(void)
         cmocka_unit_test(training_and_held_out_share_no_scene),
         cmocka_unit_test(without_a_size_pictures_have_the_default_one),
         cmocka_unit_test(what_cannot_be_made_is_refused),
+        cmocka_unit_test(answers_that_begin_alike_are_left_out),
         cmocka_unit_test(a_sheet_shows_the_first_scenes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

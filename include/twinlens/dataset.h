@@ -92,14 +92,16 @@ tl_status tl_dataset_encode(const tl_dataset *dataset, size_t row,
 
 /*
  * First token of the row's answer. TL_ERR_DATA when the answer has no token, or is
- * none of the row's labels (by first token, which is what the model can say).
+ * none of the row's labels (by first token, which is what the model can say), or when
+ * another of them begins with the same token: right and wrong are then the same.
  */
 tl_status tl_dataset_answer_id(const tl_dataset *dataset, size_t row,
                                const tl_processor *processor, int32_t *id,
                                tl_error *err);
 
-/* First tokens of the row's labels in their order, each once: *ids receives [*count] in
- * `arena`; *count is 0 when the answer may be anything. */
+/* First tokens of the row's labels in their order, each once (labels that share one count
+ * as one answer): *ids receives [*count] in `arena`; *count is 0 when the answer may be
+ * anything. */
 tl_status tl_dataset_label_ids(const tl_dataset *dataset, size_t row,
                                const tl_processor *processor, tl_arena *arena,
                                const int32_t **ids, size_t *count, tl_error *err);

@@ -51,9 +51,9 @@ typedef struct tl_scene_options {
     tl_style style;
     tl_content content;
     size_t width, height; /* of the pictures, pixels; 0: tl_scene_default_size */
-    /* Only prompts that are as long as most, in its tokens; NULL: all. Circuits are
-     * found at positions, which all prompts must share. The caller's, needed as long as
-     * the call. */
+    /* Only prompts that are as long as most, in its tokens, and whose answer begins with
+     * another token than every other label; NULL: all. Circuits are found at positions,
+     * which all prompts must share. The caller's, needed as long as the call. */
     const tl_tokenizer *tokenizer;
     bool replace;              /* a dataset that is in the folder */
     bool no_text, no_pictures; /* rows of the other modality only */

@@ -103,7 +103,8 @@ static const tl_option own[] = {
                  .argument = "DIR",
                  .help =
                      "only prompts that are as long as most in this model's tokens, as "
-                     "circuits want them; its tokenizer.json is all that is read"}},
+                     "circuits want them, and whose answer begins with another token "
+                     "than every other label; its tokenizer.json is all that is read"}},
     {.setting =
          {.name = "sheet",
           .kind = TL_SETTING_TEXT,

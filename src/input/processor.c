@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "input/chat.h"
+#include "input/first_token.h"
 #include "twinlens/alloc.h"
 
 struct tl_processor {
@@ -330,16 +331,12 @@ tl_status tl_processor_answer_id(const tl_processor *processor, const char *answ
     tl_arena *scratch = tl_arena_create();
     if (scratch == NULL)
         return fail_memory(err);
-    const tl_token *tokens = NULL;
-    size_t count = 0;
-    tl_status status = tl_tokenizer_encode(processor->tokenizer, answer, strlen(answer),
-                                           scratch, &tokens, &count, err);
-    if (status == TL_OK && count == 0)
-        status = tl_fail(err, TL_ERR_DATA, "answer '%s' has no token", answer);
+    int32_t first = -1;
+    tl_status status = tl_first_token(processor->tokenizer, answer, &first, err);
     if (status == TL_OK)
-        status = check_ids(processor, &tokens[0].id, 1, scratch, err);
+        status = check_ids(processor, &first, 1, scratch, err);
     if (status == TL_OK)
-        *id = tokens[0].id;
+        *id = first;
     tl_arena_destroy(scratch);
     return status;
 }

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "input/first_token.h"
 #include "scene/words.h"
 #include "twinlens/alloc.h"
+#include "twinlens/log.h"
 
 static size_t below(tl_random *random, size_t n)
 {
@@ -377,6 +379,42 @@ size_t tl_scene_labels(tl_task task, const char *group,
     return n;
 }
 
+static tl_status warn_of_labels(const tl_scene_options *o, const char *group,
+                                tl_arena *arena, tl_error *err)
+{
+    const char *labels[TL_SCENE_LABELS];
+    const size_t n = tl_scene_labels(o->task, group, labels);
+    const int32_t *ids = NULL;
+    const tl_status status = tl_first_tokens(o->tokenizer, labels, n, arena, &ids, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < n; i++) {
+        bool seen = false;
+        for (size_t k = 0; k < i && !seen; k++)
+            seen = ids[k] == ids[i];
+        if (seen || !tl_is_folded(labels, ids, n, ids[i]))
+            continue;
+        const char *text = tl_folded_text(o->tokenizer, labels, ids, n, ids[i], arena);
+        if (text == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for labels");
+        tl_log(TL_LOG_WARNING, "%s: labels %s: prompts with these answers are left out",
+               tl_task_name(o->task), text);
+    }
+    return TL_OK;
+}
+
+tl_status tl_scene_labels_warn(const tl_scene_options *o, tl_error *err)
+{
+    const bool grouped = o->task == TL_TASK_FACTUAL_RECALL;
+    tl_arena *arena = tl_arena_create();
+    tl_status status =
+        arena != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for labels");
+    for (size_t q = 0; q < (grouped ? TL_QUESTIONS : 1) && status == TL_OK; q++)
+        status = warn_of_labels(o, grouped ? tl_question_name[q] : NULL, arena, err);
+    tl_arena_destroy(arena);
+    return status;
+}
+
 /* ---- different prompts from one seed --------------------------------------------- */
 
 /* Tokens of one prompt; `begin` .. `end` are the bytes of the data, NULL: no data. */
@@ -410,6 +448,25 @@ static tl_status measure(tl_scene_stream *stream, const tl_scene *scene,
     if (status == TL_OK)
         status = count_tokens(tokenizer, scene->image_query, stream->arena, NULL,
                               &fit->image_query, fit, err);
+    return status;
+}
+
+/* Whether the answer's first token is that of no other label. */
+static tl_status is_told_apart(tl_scene_stream *stream, const tl_scene *scene,
+                               bool *out, tl_error *err)
+{
+    const tl_tokenizer *tokenizer = stream->options->tokenizer;
+    const char *labels[TL_SCENE_LABELS];
+    const size_t n = tl_scene_labels(stream->options->task, scene->group, labels);
+    const tl_arena_mark mark = tl_arena_get_mark(stream->arena);
+    const int32_t *ids = NULL;
+    int32_t answer = -1;
+    tl_status status = tl_first_tokens(tokenizer, labels, n, stream->arena, &ids, err);
+    if (status == TL_OK)
+        status = tl_first_token(tokenizer, scene->answer, &answer, err);
+    if (status == TL_OK)
+        *out = !tl_is_folded(labels, ids, n, answer);
+    tl_arena_rewind(stream->arena, mark);
     return status;
 }
 
@@ -521,10 +578,13 @@ tl_status tl_scene_stream_next(tl_scene_stream *stream, tl_scene *scene, tl_erro
         stream->n_seen++;
         if (options->tokenizer != NULL) {
             tl_scene_fit fit;
+            bool is_told = false;
             status = measure(stream, scene, &fit, err);
+            if (status == TL_OK)
+                status = is_told_apart(stream, scene, &is_told, err);
             if (status != TL_OK)
                 return status;
-            if (!is_same_fit(&fit, &stream->fit)) {
+            if (!is_told || !is_same_fit(&fit, &stream->fit)) {
                 status = make_room(stream, err);
                 if (status != TL_OK)
                     return status;
@@ -539,5 +599,8 @@ tl_status tl_scene_stream_next(tl_scene_stream *stream, tl_scene *scene, tl_erro
                    "%s: there are only %zu different prompts of this "
                    "style and content%s",
                    tl_task_name(options->task), stream->n_given,
-                   options->tokenizer != NULL ? " that are as long as most" : "");
+                   options->tokenizer != NULL
+                       ? " that are as long as most and whose answer no other label "
+                         "begins like"
+                       : "");
 }

@@ -49,6 +49,10 @@ bool tl_scene_is_in(const tl_scene *scene, tl_content content);
 size_t tl_scene_labels(tl_task task, const char *group,
                        const char *labels[TL_SCENE_LABELS]);
 
+/* Of every group of the task, or of the task: tells in one warning each which labels begin
+ * with the same token of options->tokenizer, so that no scene has them as its answer. */
+tl_status tl_scene_labels_warn(const tl_scene_options *options, tl_error *err);
+
 /* How long a scene's prompts are, in tokens, and where the data lie in the text. */
 typedef struct tl_scene_fit {
     size_t text, data_begin, data_end, image_query;

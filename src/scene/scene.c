@@ -230,7 +230,11 @@ static tl_status check(const tl_scene_options *o, size_t n, uint64_t seed,
     if (o->no_text && o->no_pictures)
         return tl_fail(err, TL_ERR_ARGUMENT, "neither text nor image rows are wanted");
     tl_scene_stream stream;
-    tl_status status = tl_scene_stream_init(&stream, o, seed, err);
+    tl_status status = TL_OK;
+    if (o->tokenizer != NULL)
+        status = tl_scene_labels_warn(o, err);
+    if (status == TL_OK)
+        status = tl_scene_stream_init(&stream, o, seed, err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < n && status == TL_OK; i++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/word_list.h"
+#include "task/folded_labels.h"
 
 const char *tl_session_model_name(const tl_settings *o)
 {
@@ -25,11 +26,10 @@ tl_status tl_session_open(const tl_settings *given, tl_session *out, tl_error *e
     if (status != TL_OK)
         return status;
     const tl_settings *o = &s.settings;
-    const tl_model_options model = {
-        .backend = o->backend,
-        .n_threads = o->threads,
-        .cache_bytes = o->cache,
-        .precision = (tl_precision)o->precision};
+    const tl_model_options model = {.backend = o->backend,
+                                    .n_threads = o->threads,
+                                    .cache_bytes = o->cache,
+                                    .precision = (tl_precision)o->precision};
     const char *folder = NULL;
     s.arena = tl_arena_create();
     status = s.arena != NULL
@@ -43,6 +43,8 @@ tl_status tl_session_open(const tl_settings *given, tl_session *out, tl_error *e
     if (status == TL_OK && o->dataset != NULL)
         status = tl_processor_open(folder, tl_model_dims(s.model)->n_vocab,
                                    &s.processor, err);
+    if (status == TL_OK && o->dataset != NULL)
+        status = tl_folded_labels_warn(s.dataset, s.processor, err);
     if (status != TL_OK) {
         tl_session_close(&s);
         return status;

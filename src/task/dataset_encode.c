@@ -5,6 +5,8 @@
  */
 #include "twinlens/dataset.h"
 
+#include "input/first_token.h"
+
 /* Puts file, line and id of the row in front of a message. */
 static tl_status in_row(const tl_dataset *dataset, size_t row, tl_status status,
                         tl_error *err)
@@ -44,28 +46,63 @@ static bool contains(const int32_t *ids, size_t count, int32_t id)
     return false;
 }
 
-tl_status tl_dataset_label_ids(const tl_dataset *dataset, size_t row,
+/* First tokens of all labels, as the model has them. */
+static tl_status all_label_ids(const tl_dataset *dataset, size_t row,
                                const tl_processor *processor, tl_arena *arena,
-                               const int32_t **ids, size_t *count, tl_error *err)
+                               int32_t **ids, tl_error *err)
 {
     const tl_dataset_row *r = &dataset->rows[row];
     int32_t *made = tl_arena_alloc(arena, r->n_labels, sizeof *made);
     if (made == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu labels", r->n_labels);
-    size_t n = 0;
     for (size_t i = 0; i < r->n_labels; i++) {
-        int32_t id = -1;
         const tl_status status =
-            tl_processor_answer_id(processor, r->labels[i], &id, err);
+            tl_processor_answer_id(processor, r->labels[i], &made[i], err);
         if (status != TL_OK)
             return in_row(dataset, row, tl_fail_while(err, status, "label %zu", i),
                           err);
-        if (!contains(made, n, id))
-            made[n++] = id;
     }
+    *ids = made;
+    return TL_OK;
+}
+
+tl_status tl_dataset_label_ids(const tl_dataset *dataset, size_t row,
+                               const tl_processor *processor, tl_arena *arena,
+                               const int32_t **ids, size_t *count, tl_error *err)
+{
+    int32_t *made = NULL;
+    size_t n = 0;
+    const tl_status status = all_label_ids(dataset, row, processor, arena, &made, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t i = 0; i < dataset->rows[row].n_labels; i++)
+        if (!contains(made, n, made[i]))
+            made[n++] = made[i];
     *ids = made;
     *count = n;
     return TL_OK;
+}
+
+/* The answer is one of the labels, and its token is that of no other. */
+static tl_status check_labels(const tl_dataset_row *r, int32_t answer,
+                              const int32_t *ids, const tl_processor *processor,
+                              tl_arena *scratch, tl_error *err)
+{
+    if (r->n_labels == 0)
+        return TL_OK;
+    if (!contains(ids, r->n_labels, answer))
+        return tl_fail(err, TL_ERR_DATA,
+                       "answer '%s' is none of its %zu labels ('%s'%s)", r->answer,
+                       r->n_labels, r->labels[0], r->n_labels > 1 ? ", ..." : "");
+    if (!tl_is_folded(r->labels, ids, r->n_labels, answer))
+        return TL_OK;
+    const char *text = tl_folded_text(tl_processor_tokenizer(processor), r->labels, ids,
+                                      r->n_labels, answer, scratch);
+    return text == NULL
+               ? tl_fail(err, TL_ERR_NO_MEMORY, "no memory for labels")
+               : tl_fail(err, TL_ERR_DATA,
+                         "the model cannot tell its answer '%s' from other labels: %s",
+                         r->answer, text);
 }
 
 tl_status tl_dataset_answer_id(const tl_dataset *dataset, size_t row,
@@ -73,9 +110,7 @@ tl_status tl_dataset_answer_id(const tl_dataset *dataset, size_t row,
                                tl_error *err)
 {
     const tl_dataset_row *r = &dataset->rows[row];
-    const int32_t *labels = NULL;
-    size_t n_labels = 0;
-    int32_t answer = -1;
+    int32_t *labels = NULL, answer = -1;
     tl_status status = in_row(
         dataset, row, tl_processor_answer_id(processor, r->answer, &answer, err), err);
     if (status != TL_OK)
@@ -83,15 +118,10 @@ tl_status tl_dataset_answer_id(const tl_dataset *dataset, size_t row,
     tl_arena *scratch = tl_arena_create();
     if (scratch == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for labels");
-    status =
-        tl_dataset_label_ids(dataset, row, processor, scratch, &labels, &n_labels, err);
-    if (status == TL_OK && n_labels > 0 && !contains(labels, n_labels, answer))
-        status =
-            in_row(dataset, row,
-                   tl_fail(err, TL_ERR_DATA,
-                           "answer '%s' is none of its %zu labels ('%s'%s)", r->answer,
-                           r->n_labels, r->labels[0], r->n_labels > 1 ? ", ..." : ""),
-                   err);
+    status = all_label_ids(dataset, row, processor, scratch, &labels, err);
+    if (status == TL_OK)
+        status = in_row(dataset, row,
+                        check_labels(r, answer, labels, processor, scratch, err), err);
     if (status == TL_OK)
         *id = answer;
     tl_arena_destroy(scratch);

@@ -338,6 +338,18 @@ checked=$((checked + 1))
 [ $status -eq 1 ] || complain "exit status $status, wanted 1"
 grep -q "^twinlens study: .*correct" stderr || complain "does not say 'correct'"
 
+# ---- labels that begin alike -----------------------------------------------------------
+data alike 's/"answer": "2"/"answer": "12"/'
+rm -f alike/task.json
+echo '{"labels": ["1", "10", "11", "12"]}' > alike/task.json
+sed -i 's/"answer": "[34]"/"answer": "10"/' alike/dataset.jsonl
+for command in predict study "attribute --modality text" "backpatch --modality text --src 1 --dst 0"; do
+    # shellcheck disable=SC2086
+    fails 1 "alike/dataset.jsonl:1: row 'text-0': the model cannot tell its answer '1' from other labels" \
+        "'1', '10', '11', '12' begin with one token, '1'" -- $command "${M[@]}" --dataset alike \
+        $([ "$command" = predict ] || [ "${command#backpatch}" != "$command" ] || echo --out "new-${command%% *}")
+done
+
 # ---- score files -----------------------------------------------------------------------
 scores()
 {
