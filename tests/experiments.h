@@ -162,16 +162,21 @@ static inline tl_status evaluate(fixture *f, size_t budget, outcome *out, tl_err
     return TL_OK;
 }
 
-static inline tl_status validate(fixture *f, size_t budget, outcome *out, tl_error *err)
+static inline tl_validate_options validate_options(void)
 {
     static const size_t steps[] = {1, STEPS};
     static const tl_attribution_options others[] = {
         {.ig_steps = STEPS, .ig_rule = TL_IG_MIDPOINT}, {.method = TL_METHOD_RELP}};
-    const tl_validate_options options = {.ig_steps = steps,
-                                         .n_ig_steps = 2,
-                                         .n_components = COMPONENTS,
-                                         .others = others,
-                                         .n_others = 2};
+    return (tl_validate_options){.ig_steps = steps,
+                                 .n_ig_steps = 2,
+                                 .n_components = COMPONENTS,
+                                 .others = others,
+                                 .n_others = 2};
+}
+
+static inline tl_status validate(fixture *f, size_t budget, outcome *out, tl_error *err)
+{
+    const tl_validate_options options = validate_options();
     tl_validator *validator = NULL;
     tl_validation v;
     tl_status status = tl_validator_create(f->model, budget, &validator, err);
@@ -311,7 +316,7 @@ static inline tl_status least_evaluate(const fixture *f, size_t *out, tl_error *
 
 static inline tl_status least_validate(const fixture *f, size_t *out, tl_error *err)
 {
-    const tl_validate_options options = {.n_components = COMPONENTS};
+    const tl_validate_options options = validate_options();
     return tl_validator_bytes(f->model, f->n_pos, &options, out, err);
 }
 

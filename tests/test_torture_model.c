@@ -519,11 +519,13 @@ static tl_status complete(void *state, tl_error *err)
 static tl_status sample(void *state, tl_error *err)
 {
     bench *b = state;
-    tl_component components[6] = {{0}};
-    const tl_status status =
-        tl_validate_sample(&b->scores, TL_KIND_NEURONS, 6, 4, components, err);
+    size_t chosen[6];
+    double scores[2 * 40];
+    for (size_t i = 0; i < 2 * 40; i++)
+        scores[i] = (double)(i * 7 % 40);
+    const tl_status status = tl_validate_draw(scores, 2, 40, 6, 4, chosen, err);
     for (size_t i = 0; i < 6 && status == TL_OK; i++)
-        b->values[i] = (double)(components[i].pos * 1000 + components[i].index);
+        b->values[i] = (double)chosen[i];
     return status;
 }
 
@@ -568,7 +570,7 @@ static void validation(void **unused)
     torture_model("tl_precision_compare tl_precision_bytes", compare_precisions, NULL);
     torture_model("tl_validator_create tl_validator_effects", patch_components, NULL);
     torture_model("tl_validator_completeness", complete, NULL);
-    torture_model("tl_validate_sample", sample, NULL);
+    torture_model("tl_validate_draw", sample, NULL);
     torture_model("tl_validator_pair", validate, NULL);
 }
 

@@ -189,6 +189,20 @@ static tl_status correlate(void *state, tl_error *err)
     return tl_spearman(x, x + N, N, &m->values[0], err);
 }
 
+static tl_status correlate_clusters(void *state, tl_error *err)
+{
+    made *m = state;
+    static const size_t sizes[] = {2, 4};
+    const tl_bootstrap_options options = {
+        .n_resamples = 20, .cluster_sizes = sizes, .n_clusters = 2};
+    tl_interval pearson = {.n = 0}, spearman = {.n = 0};
+    const tl_status status =
+        tl_correlate(x, x + N, N, &options, &pearson, &spearman, err);
+    m->values[0] = pearson.low;
+    m->values[1] = spearman.high;
+    return status;
+}
+
 static tl_status test_best_cell(void *state, tl_error *err)
 {
     made *m = state;
@@ -211,6 +225,7 @@ static void statistics(void **unused)
     (void)unused;
     torture_report("tl_bootstrap", resample, 1);
     torture_report("tl_spearman", correlate, 1);
+    torture_report("tl_correlate", correlate_clusters, 1);
     torture_report("tl_best_cell_test", test_best_cell, 1);
     torture_report("tl_best_cell_crossed", cross_best_cell, 1);
 }

@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-#include "twinlens/validate.h"
+#include "base/random.h"
+#include "circuit/validate_sample.h"
+#include "twinlens/statistics.h"
 
 enum { T = 19, SAME = 4, SIDE = 4, COMPONENTS = 24 };
 
@@ -130,42 +132,114 @@ static void components_that_are_not_there_are_refused(void **state)
     tl_model_close(model);
 }
 
-/* 2 layers, 3 positions, 4 heads: scores of both signs, a third of them nothing. */
-static void a_sample_has_the_largest_some_middling_and_some_of_all(void **state)
+/* Where a component of the last layer acts on nothing, or the prompts are still alike, none
+ * is looked at; of the others, all are equally likely. */
+static void a_screen_has_every_component_that_can_act_as_often(void **state)
 {
     (void)state;
-    enum { LAYERS = 2, POSITIONS = 3, HEADS = 4, COUNT = LAYERS * POSITIONS * HEADS };
-    float heads[COUNT], neurons[LAYERS * POSITIONS] = {0};
-    for (size_t i = 0; i < COUNT; i++) /* sizes 0, 0 ... 1, 2, ... 16 at mixed places */
-        heads[i * 7 % COUNT] =
-            i < 8 ? 0.0f : (i % 2 == 0 ? 1.0f : -1.0f) * (float)(i - 7);
-    const tl_scores scores = {LAYERS, POSITIONS, HEADS, 1, heads, neurons};
-    tl_component got[12], again[12];
-    size_t outside = 0;
-    for (uint64_t seed = 0; seed < 20; seed++) {
-        assert_int_equal(
-            tl_validate_sample(&scores, TL_KIND_HEADS, 12, seed, got, NULL), TL_OK);
-        assert_int_equal(
-            tl_validate_sample(&scores, TL_KIND_HEADS, 12, seed, again, NULL), TL_OK);
-        for (size_t i = 0; i < 12; i++) {
-            assert_true(got[i].layer == again[i].layer && got[i].pos == again[i].pos &&
-                        got[i].index == again[i].index);
+    enum { LAYERS = 3, POSITIONS = 5, PREFIX = 2, HEADS = 4, SCREENS = 4000 };
+    const tl_screen_span span = {LAYERS, POSITIONS, PREFIX, {HEADS, 6}};
+    size_t seen[LAYERS][POSITIONS][HEADS] = {0};
+    assert_int_equal(tl_screen_count(&span, TL_KIND_HEADS, 100), 7 * HEADS);
+    assert_int_equal(tl_screen_count(&span, TL_KIND_NEURONS, 100), 7 * 6);
+    for (uint64_t seed = 0; seed < SCREENS; seed++) {
+        tl_component got[7];
+        tl_screen(&span, TL_KIND_HEADS, 7, seed, got);
+        for (size_t i = 0; i < 7; i++) {
             assert_true(got[i].kind == TL_KIND_HEADS && got[i].layer < LAYERS &&
-                        got[i].pos < POSITIONS && got[i].index < HEADS);
-            const float size = fabsf(
-                heads[(got[i].layer * POSITIONS + got[i].pos) * HEADS + got[i].index]);
-            if (i % 3 == 0) /* 16, 15, 14, 13 */
-                assert_true(size == (float)(16 - i / 3));
-            else if (i % 3 == 1) /* places 5 to 9 of 16: sizes 11 to 7 */
-                assert_true(size >= 7 && size <= 11);
-            else
-                outside += size == 0.0f;
+                        got[i].pos >= PREFIX && got[i].pos < POSITIONS &&
+                        got[i].index < HEADS);
+            assert_true(got[i].layer < LAYERS - 1 || got[i].pos == POSITIONS - 1);
+            for (size_t k = 0; k < i; k++)
+                assert_memory_not_equal(&got[i], &got[k], sizeof got[i]);
+            seen[got[i].layer][got[i].pos][got[i].index]++;
         }
     }
-    assert_in_range(outside, 10, 45); /* of 80, a third */
+    for (size_t l = 0; l < LAYERS; l++)
+        for (size_t t = PREFIX; t < POSITIONS; t++)
+            for (size_t h = 0; h < HEADS; h++)
+                if (l < LAYERS - 1 || t == POSITIONS - 1) /* a quarter, sd 27 */
+                    assert_in_range(seen[l][t][h], SCREENS / 4 - 110,
+                                    SCREENS / 4 + 110);
 }
 
-/* Ways of every kind, the one that chooses the sample in the middle. */
+static void a_draw_takes_as_many_of_every_way_s_largest(void **state)
+{
+    (void)state;
+    enum { SCREENED = 640, WAYS = 3, N = 20, DRAWS = 400 };
+    double scores[WAYS * SCREENED];
+    size_t of[WAYS] = {0}, outside = 0;
+    for (size_t m = 0; m < WAYS; m++) /* way m has its largest at m * 200 ... */
+        for (size_t i = 0; i < SCREENED; i++)
+            scores[m * SCREENED + i] =
+                (i % 2 == 0 ? 1.0 : -1.0) *
+                (double)(SCREENED - (i + SCREENED - m * 200) % SCREENED);
+    for (uint64_t seed = 0; seed < DRAWS; seed++) {
+        size_t got[N], again[N];
+        assert_int_equal(tl_validate_draw(scores, WAYS, SCREENED, N, seed, got, NULL),
+                         TL_OK);
+        assert_int_equal(tl_validate_draw(scores, WAYS, SCREENED, N, seed, again, NULL),
+                         TL_OK);
+        assert_memory_equal(got, again, sizeof got);
+        for (size_t i = 0; i < N; i++) {
+            for (size_t k = 0; k < i; k++)
+                assert_true(got[i] != got[k]);
+            const size_t m = got[i] / 200;
+            if (m < WAYS && got[i] % 200 < 20) /* 640 / 32 */
+                of[m]++;
+            else
+                outside++;
+        }
+    }
+    for (size_t m = 0; m < WAYS; m++) /* 5 each, and what all components give */
+        assert_in_range(of[m], 5 * DRAWS, 5 * DRAWS + DRAWS / 3);
+    assert_in_range(outside, 5 * DRAWS - DRAWS, 5 * DRAWS);
+    size_t got[4];
+    tl_error err = {0};
+    assert_int_equal(tl_validate_draw(scores, 1, 3, 4, 1, got, &err), TL_ERR_ARGUMENT);
+    assert_int_equal(tl_validate_draw(scores, 1, 4, 4, 1, got, &err), TL_OK);
+}
+
+/* Ways that err alike come out alike: none is judged by what another has chosen. When one
+ * alone chooses, as it did once, it comes out worse than it is. */
+static void no_way_is_favoured_by_the_draw(void **state)
+{
+    (void)state;
+    enum { SCREENED = 800, N = 24, DRAWS = 300 };
+    double mean[2][2] = {{0}};
+    tl_random random = {3};
+    for (size_t r = 0; r < DRAWS; r++) {
+        double scores[2 * SCREENED], exact[SCREENED];
+        for (size_t i = 0; i < SCREENED; i++) {
+            exact[i] = tl_normal_quantile(
+                ((double)(tl_random_next(&random) >> 11) + 0.5) * 0x1p-53);
+            for (size_t m = 0; m < 2; m++)
+                scores[m * SCREENED + i] =
+                    exact[i] +
+                    tl_normal_quantile(((double)(tl_random_next(&random) >> 11) + 0.5) *
+                                       0x1p-53);
+        }
+        for (size_t alone = 0; alone < 2; alone++) {
+            size_t got[N];
+            double x[N], y[2][N];
+            assert_int_equal(
+                tl_validate_draw(scores, alone ? 1 : 2, SCREENED, N, r, got, NULL),
+                TL_OK);
+            for (size_t i = 0; i < N; i++) {
+                x[i] = exact[got[i]];
+                y[0][i] = scores[got[i]];
+                y[1][i] = scores[SCREENED + got[i]];
+            }
+            for (size_t m = 0; m < 2; m++)
+                mean[alone][m] += tl_pearson(x, y[m], N) / DRAWS;
+        }
+    }
+    assert_close("together", 0, mean[0][0], mean[0][1], 0.015);
+    if (fabs(mean[1][0] - mean[1][1]) < 0.04)
+        fail_msg("alone: %g and %g, wanted a difference", mean[1][0], mean[1][1]);
+}
+
+/* Ways of every kind. */
 static void a_pair_s_validation_is_its_parts(void **state)
 {
     (void)state;
@@ -185,27 +259,25 @@ static void a_pair_s_validation_is_its_parts(void **state)
                                          .n_ig_steps = N_RIGHT,
                                          .n_components = 6,
                                          .others = ways + N_RIGHT,
-                                         .n_others = N_WAYS - N_RIGHT},
-                              right = {.ig_steps = steps,
-                                       .n_ig_steps = N_RIGHT,
-                                       .n_components = 6},
+                                         .n_others = N_WAYS - N_RIGHT,
+                                         .ranked = &ways[N_WAYS - 1]},
                               none = {.n_components = 6};
-    tl_validation v, fewer;
+    tl_validation v;
     tl_error err = {0};
     tl_validator *validator = make_validator(model);
     assert_int_equal(tl_validator_pair(validator, &pair, &none, 11, arena, &v, &err),
                      TL_ERR_ARGUMENT);
-    if (tl_validator_pair(validator, &pair, &options, 11, arena, &v, &err) != TL_OK ||
-        tl_validator_pair(validator, &pair, &right, 11, arena, &fewer, &err) != TL_OK)
+    if (tl_validator_pair(validator, &pair, &options, 11, arena, &v, &err) != TL_OK)
         fail_msg("%s", err.text);
     assert_int_equal(v.n, 12);
     double effects[12], clean, gradient, difference;
     assert_int_equal(
         tl_validator_effects(validator, &pair, v.components, 12, effects, &clean, NULL),
         TL_OK);
-    for (size_t m = 0; m < N_WAYS; m++) {
-        tl_attribution_options how = ways[m];
-        how.raw_sign = true;
+    for (size_t m = 0; m <= N_WAYS; m++) { /* the last ranks */
+        const bool ranks = m == N_WAYS;
+        tl_attribution_options how = ways[ranks ? m - 1 : m];
+        how.raw_sign = !ranks;
         tl_attribution *attribution = NULL;
         tl_scores s;
         assert_int_equal(tl_attribution_create(model, T, &how, &attribution, NULL),
@@ -217,14 +289,12 @@ static void a_pair_s_validation_is_its_parts(void **state)
             const size_t place = c->layer * T + c->pos;
             assert_true(c->kind == (i < 6 ? TL_KIND_HEADS : TL_KIND_NEURONS));
             assert_close("exact", i, v.exact[i], effects[i], 0);
-            assert_close("attributed", i, v.attributed[m * 12 + i],
+            assert_close("attributed", i,
+                         ranks ? v.ranked[i] : v.attributed[m * 12 + i],
                          c->kind == TL_KIND_HEADS
                              ? (double)s.heads[place * d->n_heads + c->index]
                              : (double)s.neurons[place * d->d_mlp + c->index],
                          0);
-            if (m < N_RIGHT) /* judged beside others, or not */
-                assert_close("alone", i, v.attributed[m * 12 + i],
-                             fewer.attributed[m * 12 + i], 0);
         }
         tl_attribution_destroy(attribution);
         if (m >= N_RIGHT)
@@ -279,7 +349,9 @@ int main(void)
         cmocka_unit_test(an_effect_is_that_of_leaving_one_component_out),
         cmocka_unit_test(the_integrated_gradient_adds_up),
         cmocka_unit_test(components_that_are_not_there_are_refused),
-        cmocka_unit_test(a_sample_has_the_largest_some_middling_and_some_of_all),
+        cmocka_unit_test(a_screen_has_every_component_that_can_act_as_often),
+        cmocka_unit_test(a_draw_takes_as_many_of_every_way_s_largest),
+        cmocka_unit_test(no_way_is_favoured_by_the_draw),
         cmocka_unit_test(a_pair_s_validation_is_its_parts),
         cmocka_unit_test(midpoints_add_up_sooner),
     };

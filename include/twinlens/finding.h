@@ -58,12 +58,12 @@ typedef struct tl_finding_part {
 /* ---- does attribution tell the truth? ---------------------------------------------- */
 
 /* How well attributed scores agree with exact effects, over a sample of components
- * (docs/math.md eq. 16). */
+ * (docs/math.md eq. 16). Intervals resample prompts, and then the components of each. */
 typedef struct tl_finding_check {
-    size_t ig_steps;
+    size_t ig_steps; /* 0: by relevance */
     tl_component_kind kind;
-    int layer; /* -1: all layers; one layer alone has no intervals */
-    size_t n;  /* components */
+    int layer;         /* -1: all layers; one layer alone has no intervals */
+    size_t n, n_pairs; /* components, of so many prompts */
     tl_interval pearson, spearman;
 } tl_finding_check;
 
@@ -80,7 +80,11 @@ typedef struct tl_finding_validation {
     size_t n_checks;
     const tl_finding_gap *gaps;
     size_t n_gaps;
-    size_t ig_steps; /* those of the study's scores, or the nearest that was checked */
+    size_t ig_steps; /* those of the study's scores, or the nearest that was checked; 0:
+                        they are by relevance */
+    /* The size of exact effects beside the scores that rank components, with the study's
+     * reduction of heads; n is 0 in studies that did not keep these. */
+    tl_finding_check ranked[TL_KIND_COUNT];
 } tl_finding_validation;
 
 /* ---- circuits on the picture ------------------------------------------------------- */

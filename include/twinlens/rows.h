@@ -44,9 +44,10 @@ typedef enum tl_row_kind {
     TL_ROW_PATCHED,
     TL_ROW_ITERATION,
     TL_ROW_WORK,
-    TL_ROW_MEMORY
+    TL_ROW_MEMORY,
+    TL_ROW_RANKED
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_MEMORY + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_RANKED + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -142,7 +143,7 @@ typedef struct tl_study_picture_score {
 /* ---- does attribution tell the truth? ---------------------------------------- */
 
 /* One component of one discovery pair: the exact effect of patching it, and its score
- * attributed with so many steps. */
+ * attributed with so many steps; 0: by relevance, which has none. */
 typedef struct tl_study_effect {
     tl_modality modality;
     size_t pair, component, ig_steps;
@@ -150,6 +151,13 @@ typedef struct tl_study_effect {
     size_t layer, pos, index;
     double exact, attributed;
 } tl_study_effect;
+
+/* The score that ranks it on that pair alone, by the study's method and reduction of heads. */
+typedef struct tl_study_ranked {
+    tl_modality modality;
+    size_t pair, component;
+    double score;
+} tl_study_ranked;
 
 /* One pair: the sum of its integrated gradient, and LD(clean) - LD(counterfactual). */
 typedef struct tl_study_completeness {

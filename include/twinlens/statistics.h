@@ -87,16 +87,22 @@ typedef enum tl_bootstrap_kind {
 } tl_bootstrap_kind;
 
 typedef struct tl_bootstrap_options {
-    size_t size; /* sizeof(tl_bootstrap_options); 0: that of today */
+    size_t size;        /* sizeof(tl_bootstrap_options); 0: that of today */
     size_t n_resamples; /* 0: 1000 */
     double level;       /* 0: 0.95 */
     uint64_t seed;
     tl_bootstrap_kind kind;
+    /* The n values come in clusters of these sizes, one after the other, such as the
+     * components of a prompt: clusters are resampled, and then the values in each (two
+     * stages). NULL: every value is its own. The number of chosen values then differs from
+     * resample to resample; at most n_clusters times the largest size. */
+    const size_t *cluster_sizes;
+    size_t n_clusters;
 } tl_bootstrap_options;
 
 typedef struct tl_interval {
     double value;       /* of the prompts as they are */
-    double low, high;   /* NaN when n < 2 or no resample is defined */
+    double low, high;   /* NaN with fewer than 2 prompts or no defined resample */
     double deviation;   /* of the resamples */
     size_t n;           /* prompts */
     size_t n_undefined; /* resamples without a value, left out */
@@ -162,6 +168,12 @@ double tl_mcnemar(size_t fixed, size_t broken);
 double tl_pearson(const double *x, const double *y, size_t n);
 tl_status tl_spearman(const double *x, const double *y, size_t n, double *out,
                       tl_error *err);
+
+/* Both with their intervals, of values in clusters (see tl_bootstrap_options): the pairs
+ * of numbers of one prompt lean the same way. Options may be NULL. */
+tl_status tl_correlate(const double *x, const double *y, size_t n,
+                       const tl_bootstrap_options *options, tl_interval *pearson,
+                       tl_interval *spearman, tl_error *err);
 
 /* ---- searching a grid -------------------------------------------------------------- */
 

@@ -56,29 +56,38 @@ tl_status tl_validator_completeness(tl_validator *validator, const tl_pair *pair
                                     size_t ig_steps, double *attributed,
                                     double *difference, tl_error *err);
 
-/* A third each: components of the largest scores (absolute values), some of the middle
- * third of those that have a score, some of all. `n` of them, in `out`. */
-tl_status tl_validate_sample(const tl_scores *scores, tl_component_kind kind, size_t n,
-                             uint64_t seed, tl_component *out, tl_error *err);
+/*
+ * Draws n of n_screened components whose scores by each of n_ways ways to attribute are
+ * known [n_ways, n_screened], without replacement: in turn one of the largest thirty-second
+ * (but at least n) by the first way's scores, by the second's ..., and one of all. Every way
+ * is given as many, so that none is judged on what another has chosen. chosen[n] receives
+ * their places. TL_ERR_ARGUMENT when there are fewer.
+ */
+tl_status tl_validate_draw(const double *scores, size_t n_ways, size_t n_screened,
+                           size_t n, uint64_t seed, size_t *chosen, tl_error *err);
 
 /* Ways to attribute: integrated gradients as published with so many steps, and others. All
- * are judged on one sample, which the first of those with the most steps chooses. */
+ * are judged on one sample, in whose choice they count alike. */
 typedef struct tl_validate_options {
     size_t size; /* sizeof(tl_validate_options); 0: that of today */
     const size_t *ig_steps;
     size_t n_ig_steps;
-    size_t n_components;                  /* heads, and as many neurons */
-    const tl_attribution_options *others; /* their method, ig_steps and ig_rule */
+    size_t n_components; /* heads, and as many neurons; fewer where there are no more */
+    const tl_attribution_options *others; /* method, ig_steps, ig_rule and ig_path */
     size_t n_others;
+    /* What ranks components: these scores, with their reductions of heads, beside the
+     * size of exact effects; NULL: none. */
+    const tl_attribution_options *ranked;
 } tl_validate_options;
 
 typedef struct tl_validation {
-    size_t n;                       /* heads, then neurons */
+    size_t n;                       /* components: heads, then neurons */
     const tl_component *components; /* [n] */
     const double *exact;            /* [n] */
     const double *attributed;       /* [n_ig_steps + n_others, n], with sign */
     const double *gradient;         /* [n_ig_steps + n_others], see tl_completeness */
     double difference;
+    const double *ranked; /* [n], as the pair's own ranking has them; NULL: not asked */
 } tl_validation;
 
 /* The least budget that a validator can do with for prompts of n_pos positions: an

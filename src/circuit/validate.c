@@ -7,6 +7,7 @@
 #include "base/sized.h"
 #include "circuit/circuit_work.h"
 #include "circuit/pair.h"
+#include "circuit/validate_sample.h"
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
 
@@ -46,6 +47,7 @@ static tl_attribution_options attribution_options(const tl_attribution_options *
     return (tl_attribution_options){.method = way->method,
                                     .ig_steps = way->ig_steps,
                                     .ig_rule = way->ig_rule,
+                                    .ig_path = way->ig_path,
                                     .raw_sign = true,
                                     .memory_budget = budget};
 }
@@ -61,9 +63,33 @@ static tl_attribution_options way_at(const tl_validate_options *o, size_t i)
                              : o->others[i - o->n_ig_steps];
 }
 
+/* What ranks the components of one pair: prompts need no reduction. */
+static tl_attribution_options ranking_options(const tl_attribution_options *way,
+                                              size_t budget)
+{
+    tl_attribution_options how = attribution_options(way, budget);
+    how.raw_sign = false;
+    how.head_reduce = way->head_reduce;
+    return how;
+}
+
 static size_t scores_bytes(const tl_dims *d, size_t n_pos)
 {
     return d->n_layers * n_pos * (d->n_heads + d->d_mlp) * sizeof(float);
+}
+
+static tl_screen_span span_of(const tl_dims *d, size_t n_pos, size_t n_prefix)
+{
+    return (tl_screen_span){d->n_layers, n_pos, n_prefix, {d->n_heads, d->d_mlp}};
+}
+
+/* Components that are looked at, with their scores by every way. */
+static size_t screen_bytes(const tl_screen_span *span, const tl_validate_options *o)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < TL_KIND_COUNT; k++)
+        n += tl_screen_count(span, (tl_component_kind)k, o->n_components);
+    return n * (sizeof(tl_component) + (way_count(o) + 1) * sizeof(double));
 }
 
 static size_t larger(size_t a, size_t b)
@@ -94,9 +120,10 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
     const size_t gradients = 2 * n_pos * d->d_model * sizeof(float),
                  effects = tl_pair_nodes_most_bytes(d, n_pos) +
                            TL_KIND_COUNT * o.n_components * sizeof(double);
-    *out =
-        TL_EXPERIMENT_BYTES + larger(attribution + scores_bytes(d, n_pos),
-                                     larger(gradients + backward, effects + forward));
+    const tl_screen_span span = span_of(d, n_pos, 0);
+    *out = TL_EXPERIMENT_BYTES +
+           larger(attribution + scores_bytes(d, n_pos) + screen_bytes(&span, &o),
+                  larger(gradients + backward, effects + forward));
     return TL_OK;
 }
 
@@ -134,6 +161,12 @@ tl_status tl_validator_flops(const tl_model *model, size_t n_pos, size_t n_prefi
     for (size_t m = 0; status == TL_OK && m < way_count(&o); m++) {
         const tl_attribution_options way = way_at(&o, m);
         status = add_way(model, n_pos, n_prefix, &way, out, err);
+    }
+    if (status == TL_OK && o.ranked != NULL) {
+        const tl_attribution_options how = ranking_options(o.ranked, 0);
+        double scores = 0.0;
+        status = tl_attribution_flops(model, n_pos, n_prefix, &how, &scores, err);
+        *out += scores;
     }
     double runs = 0.0; /* of the pair, and of it with one component patched */
     if (status == TL_OK)
@@ -300,6 +333,7 @@ typedef struct path {
     const tl_pair *pair;
     const tl_pass_options *options; /* whose reading is the gradient at the input */
     size_t count;                   /* elements of an input */
+    bool text_only;                 /* image positions stay clean on the way */
     float *x;                       /* [count], the input under way */
     double sum;                     /* of (e - e') times the gradients so far */
 } path;
@@ -321,14 +355,18 @@ static tl_status add_gradient(path *p, tl_error *err)
     return status;
 }
 
-/* Runs the input at t, whose LD goes to `ld`. */
+/* Runs the input at t, whose LD goes to `ld`; `back`: a step of the way, which may leave
+ * images as they are. */
 static tl_status run_point(path *p, double t, bool back, double *ld, tl_error *err)
 {
     const tl_pair *pair = p->pair;
+    const size_t width = p->count / pair->clean.n_pos;
     tl_pass_prompt prompt = {.input = pair->clean};
     for (size_t i = 0; i < p->count; i++) {
+        const bool stays = p->text_only && back && pair->clean.is_image[i / width];
         const double from = (double)pair->counterfactual.embeds[i];
-        p->x[i] = (float)(from + t * ((double)pair->clean.embeds[i] - from));
+        p->x[i] = stays ? pair->clean.embeds[i]
+                        : (float)(from + t * ((double)pair->clean.embeds[i] - from));
     }
     prompt.input.embeds = p->x;
     tl_status status = tl_pass_forward(p->v->on.pass, &prompt, 1, p->options, err);
@@ -385,7 +423,7 @@ static tl_status complete(tl_validator *v, const tl_pair *pair,
                                      .last_only = true,
                                      .memory_budget = v->pass_budget,
                                      .backward_rule = tl_attribution_rule(&how)};
-    path p = {v, pair, &options, count, x, 0.0};
+    path p = {v, pair, &options, count, how.ig_path == TL_IG_TEXT_ONLY, x, 0.0};
     status = x != NULL ? run_path(&p, &how, attributed, difference, err)
                        : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
     tl_free(x);
@@ -403,16 +441,15 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
 
 /* ---- a sample of one pair -------------------------------------------------------- */
 
+/* `held`: bytes that are there at the same time, beside the scores. */
 static tl_status attribute(tl_validator *v, const tl_pair *pair,
-                           const tl_attribution_options *way, tl_arena *arena,
+                           tl_attribution_options how, size_t held, tl_arena *arena,
                            tl_scores *out, tl_error *err)
 {
     const size_t n_pos = pair->clean.n_pos;
-    size_t budget = 0;
     tl_attribution *attribution = NULL;
-    tl_status status =
-        tl_experiment_room(&v->on, scores_bytes(v->on.d, n_pos), &budget, err);
-    const tl_attribution_options how = attribution_options(way, budget);
+    tl_status status = tl_experiment_room(&v->on, scores_bytes(v->on.d, n_pos) + held,
+                                          &how.memory_budget, err);
     if (status == TL_OK)
         status = tl_attribution_create_on(v->on.model, v->on.pass, n_pos, &how,
                                           &attribution, err);
@@ -432,51 +469,111 @@ static double score_of(const tl_scores *s, const tl_component *c)
                 : (double)s->neurons[place * s->d_mlp + c->index];
 }
 
-/* The way that chooses the sample. */
-static tl_status find_chooser(const tl_validate_options *o, size_t *out, tl_error *err)
+/* Components that are looked at, of both kinds. */
+typedef struct screen {
+    size_t n[TL_KIND_COUNT];
+    tl_component *components[TL_KIND_COUNT]; /* [n] */
+    double *scores[TL_KIND_COUNT];           /* [n_ways + 1, n]; the last way ranks */
+} screen;
+
+static tl_status look_around(const tl_validator *v, const tl_pair *pair,
+                             const tl_validate_options *o, uint64_t seed,
+                             tl_arena *arena, screen *out, tl_error *err)
 {
-    size_t most = 0;
-    for (size_t m = 0; m < way_count(o); m++) {
-        const tl_attribution_options way = way_at(o, m);
-        tl_attribution_options how;
-        const tl_status status = tl_attribution_take(&way, &how, err);
-        if (status != TL_OK)
-            return status;
-        if (how.ig_steps > most) {
-            most = how.ig_steps;
-            *out = m;
-        }
+    const tl_dims *d = v->on.d;
+    const tl_pair_nodes nodes = tl_pair_nodes_of(pair, d);
+    const tl_screen_span span = span_of(d, pair->clean.n_pos, nodes.n_prefix);
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        const size_t n = tl_screen_count(&span, (tl_component_kind)k, o->n_components);
+        out->n[k] = n;
+        out->components[k] = tl_arena_alloc(arena, n, sizeof(tl_component));
+        out->scores[k] = tl_arena_alloc(arena, n * (way_count(o) + 1), sizeof(double));
+        if (out->components[k] == NULL || out->scores[k] == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to look at %zu components",
+                           n);
+        tl_screen(&span, (tl_component_kind)k, n, seed + k, out->components[k]);
     }
-    return most > 0 ? TL_OK
-                    : tl_fail(err, TL_ERR_ARGUMENT, "no way to attribute is judged");
+    return TL_OK;
 }
 
-/* The way that chooses comes first. Scores last only as long as they are looked up. */
+/* The scores of one way; they last only as long as they are looked up. */
+static tl_status score_screen(tl_validator *v, const tl_pair *pair,
+                              tl_attribution_options how, size_t held, size_t way,
+                              screen *s, tl_error *err)
+{
+    tl_scores scores;
+    tl_arena *arena = tl_arena_create();
+    if (arena == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
+    const tl_status status = attribute(v, pair, how, held, arena, &scores, err);
+    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++)
+        for (size_t i = 0; i < s->n[k]; i++)
+            s->scores[k][way * s->n[k] + i] = score_of(&scores, &s->components[k][i]);
+    tl_arena_destroy(arena);
+    return status;
+}
+
+/* The components that are drawn, and their scores. */
+typedef struct drawn {
+    size_t n;
+    tl_component *components;
+    double *attributed, *ranked; /* [n_ways, n], [n] */
+} drawn;
+
+static tl_status draw(const screen *s, const tl_validate_options *o, uint64_t seed,
+                      tl_arena *arena, drawn *out, tl_error *err)
+{
+    size_t n[TL_KIND_COUNT], first = 0;
+    for (size_t k = 0; k < TL_KIND_COUNT; k++)
+        n[k] = o->n_components < s->n[k] ? o->n_components : s->n[k];
+    out->n = n[TL_KIND_HEADS] + n[TL_KIND_NEURONS];
+    const size_t n_ways = way_count(o);
+    size_t *chosen = tl_arena_alloc(arena, out->n, sizeof *chosen);
+    out->components = tl_arena_alloc(arena, out->n, sizeof *out->components);
+    out->attributed = tl_arena_alloc(arena, out->n * n_ways, sizeof *out->attributed);
+    out->ranked = tl_arena_alloc(arena, out->n, sizeof *out->ranked);
+    if (chosen == NULL || out->components == NULL || out->attributed == NULL ||
+        out->ranked == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", out->n);
+    for (size_t k = 0; k < TL_KIND_COUNT; first += n[k], k++) {
+        const tl_status status = tl_validate_draw(s->scores[k], n_ways, s->n[k], n[k],
+                                                  seed + k, chosen, err);
+        if (status != TL_OK)
+            return status;
+        for (size_t i = 0; i < n[k]; i++) {
+            const double *of = &s->scores[k][chosen[i]];
+            out->components[first + i] = s->components[k][chosen[i]];
+            for (size_t m = 0; m < n_ways; m++)
+                out->attributed[m * out->n + first + i] = of[m * s->n[k]];
+            out->ranked[first + i] = o->ranked != NULL ? of[n_ways * s->n[k]] : 0.0;
+        }
+    }
+    return TL_OK;
+}
+
 static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
                                   const tl_validate_options *o, uint64_t seed,
-                                  tl_component *components, double *attributed,
-                                  tl_error *err)
+                                  tl_arena *arena, drawn *out, tl_error *err)
 {
-    const size_t n = TL_KIND_COUNT * o->n_components, n_ways = way_count(o);
-    size_t chooser = 0;
-    tl_status status = find_chooser(o, &chooser, err);
+    const size_t n_ways = way_count(o);
+    screen s = {.n = {0}};
+    tl_arena *own = tl_arena_create();
+    tl_status status = own != NULL
+                           ? look_around(v, pair, o, seed, own, &s, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a sample");
+    const tl_screen_span span = span_of(v->on.d, pair->clean.n_pos, 0);
+    const size_t held = screen_bytes(&span, o);
     tl_array_release(&v->buffers); /* the attribution has its own */
-    for (size_t i = 0; i < n_ways && status == TL_OK; i++) {
-        const size_t m = (chooser + i) % n_ways;
+    for (size_t m = 0; m < n_ways && status == TL_OK; m++) {
         const tl_attribution_options way = way_at(o, m);
-        tl_scores scores;
-        tl_arena *arena = tl_arena_create();
-        if (arena == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
-        status = attribute(v, pair, &way, arena, &scores, err);
-        for (size_t k = 0; k < TL_KIND_COUNT && i == 0 && status == TL_OK; k++)
-            status =
-                tl_validate_sample(&scores, (tl_component_kind)k, o->n_components,
-                                   seed + k, components + k * o->n_components, err);
-        for (size_t c = 0; c < n && status == TL_OK; c++)
-            attributed[m * n + c] = score_of(&scores, &components[c]);
-        tl_arena_destroy(arena);
+        status = score_screen(v, pair, attribution_options(&way, 0), held, m, &s, err);
     }
+    if (status == TL_OK && o->ranked != NULL)
+        status =
+            score_screen(v, pair, ranking_options(o->ranked, 0), held, n_ways, &s, err);
+    if (status == TL_OK)
+        status = draw(&s, o, seed, arena, out, err);
+    tl_arena_destroy(own);
     return status;
 }
 
@@ -484,30 +581,36 @@ tl_status tl_validator_pair(tl_validator *v, const tl_pair *pair,
                             const tl_validate_options *options, uint64_t seed,
                             tl_arena *arena, tl_validation *out, tl_error *err)
 {
-    tl_validate_options copy;
-    const tl_validate_options *o = &copy;
-    tl_status status =
-        tl_sized_copy(options, &copy, sizeof copy, "tl_validate_options", err);
+    tl_validate_options o;
+    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_validate_options", err);
+    if (status == TL_OK && way_count(&o) == 0)
+        status = tl_fail(err, TL_ERR_ARGUMENT, "no way to attribute is judged");
     if (status == TL_OK)
-        status = check_budget(v, pair->clean.n_pos, o, err);
+        status = check_budget(v, pair->clean.n_pos, &o, err);
+    drawn of = {0};
+    if (status == TL_OK)
+        status = attribute_sample(v, pair, &o, seed, arena, &of, err);
     if (status != TL_OK)
         return status;
-    const size_t n = TL_KIND_COUNT * o->n_components, n_ways = way_count(o);
-    tl_component *components = tl_arena_alloc(arena, n, sizeof *components);
-    double *exact = tl_arena_alloc(arena, n, sizeof *exact),
-           *attributed = tl_arena_alloc(arena, n * n_ways, sizeof *attributed),
+    const size_t n_ways = way_count(&o);
+    double *exact = tl_arena_alloc(arena, of.n, sizeof *exact),
            *gradient = tl_arena_alloc(arena, n_ways, sizeof *gradient);
     double difference = 0.0, clean = 0.0;
-    if (components == NULL || exact == NULL || attributed == NULL || gradient == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", n);
-    status = attribute_sample(v, pair, o, seed, components, attributed, err);
+    if (exact == NULL || gradient == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", of.n);
     for (size_t m = 0; m < n_ways && status == TL_OK; m++) {
-        const tl_attribution_options way = way_at(o, m);
+        const tl_attribution_options way = way_at(&o, m);
         status = complete(v, pair, &way, &gradient[m], &difference, err);
     }
     if (status == TL_OK)
-        status = tl_validator_effects(v, pair, components, n, exact, &clean, err);
+        status = tl_validator_effects(v, pair, of.components, of.n, exact, &clean, err);
     if (status == TL_OK)
-        *out = (tl_validation){n, components, exact, attributed, gradient, difference};
+        *out = (tl_validation){of.n,
+                               of.components,
+                               exact,
+                               of.attributed,
+                               gradient,
+                               difference,
+                               o.ranked != NULL ? of.ranked : NULL};
     return status;
 }

@@ -9,8 +9,9 @@
 #include "base/word_list.h"
 #include "cli/command.h"
 #include "cli/json_result.h"
-#include "study/session.h"
 #include "cli/shared_options.h"
+#include "study/draw_pairs.h"
+#include "study/session.h"
 #include "twinlens/setting.h"
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"
@@ -34,6 +35,7 @@ typedef struct observation {
 } observation;
 
 typedef struct result {
+    uint64_t seed; /* of the intervals */
     tl_attribution_options ways[MOST_WAYS];
     size_t n_ways;
     observation *all;
@@ -110,7 +112,8 @@ static tl_status parse_ways(const options *o, tl_arena *arena, result *out,
         for (size_t i = 0; i < n_rules * n_steps; i++)
             out->ways[out->n_ways++] =
                 (tl_attribution_options){.ig_rule = (tl_ig_rule)rules[i / n_steps],
-                                         .ig_steps = steps[i % n_steps]};
+                                         .ig_steps = steps[i % n_steps],
+                                         .ig_path = (tl_ig_path)o->settings.ig_path};
     }
     return TL_OK;
 }
@@ -144,43 +147,61 @@ static tl_status observe(tl_validator *validator, const options *o, const tl_pai
 
 enum { ALL_LAYERS = -1 };
 
-/* Correlations over the observations of a kind and layer. */
+/* Correlations over the observations of a kind and layer, which are prompt by prompt. One
+ * layer alone has too few for an interval. */
+typedef struct correlation {
+    size_t n, n_prompts;
+    tl_interval pearson, spearman;
+} correlation;
+
 static tl_status correlate(const result *r, tl_component_kind kind, int layer, size_t m,
-                           tl_arena *arena, size_t *n, double *pearson,
-                           double *spearman, tl_error *err)
+                           tl_arena *arena, correlation *out, tl_error *err)
 {
     double *x = tl_arena_alloc(arena, r->n, sizeof *x),
            *y = tl_arena_alloc(arena, r->n, sizeof *y);
-    if (x == NULL || y == NULL)
+    size_t *sizes = tl_arena_alloc(arena, r->n_prompts, sizeof *sizes), last = 0;
+    correlation c = {.n = 0};
+    if (x == NULL || y == NULL || sizes == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu observations", r->n);
-    *n = 0;
     for (size_t i = 0; i < r->n; i++) {
         const observation *seen = &r->all[i];
         if (seen->component.kind != kind ||
             (layer != ALL_LAYERS && seen->component.layer != (size_t)layer))
             continue;
-        x[*n] = seen->exact;
-        y[(*n)++] = seen->attributed[m];
+        if (c.n_prompts == 0 || seen->prompt != last)
+            sizes[c.n_prompts++] = 0;
+        last = seen->prompt;
+        sizes[c.n_prompts - 1]++;
+        x[c.n] = seen->exact;
+        y[c.n++] = seen->attributed[m];
     }
-    *pearson = *n > 1 ? tl_pearson(x, y, *n) : NAN;
-    *spearman = NAN;
-    return *n > 1 ? tl_spearman(x, y, *n, spearman, err) : TL_OK;
+    const tl_bootstrap_options how = {.n_resamples = layer == ALL_LAYERS ? 1000 : 1,
+                                      .seed = r->seed,
+                                      .cluster_sizes = sizes,
+                                      .n_clusters = c.n_prompts};
+    const tl_status status =
+        tl_correlate(x, y, c.n, &how, &c.pearson, &c.spearman, err);
+    *out = c;
+    return status;
 }
 
 /* Mean of the gap over the prompts that have one. */
-static double gap_of(const result *r, size_t m)
+static tl_status gap_of(const result *r, size_t m, tl_arena *arena, tl_interval *out,
+                        tl_error *err)
 {
-    double sum = 0.0;
+    double *gaps = tl_arena_alloc(arena, r->n_prompts, sizeof *gaps);
+    const tl_bootstrap_options how = {.seed = r->seed};
     size_t n = 0;
+    if (gaps == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts",
+                       r->n_prompts);
     for (size_t p = 0; p < r->n_prompts; p++) {
         const double gap =
             tl_completeness_gap(r->attributed[p * r->n_ways + m], r->difference[p]);
-        if (!isnan(gap) || isnan(r->attributed[p * r->n_ways + m])) {
-            sum += gap;
-            n++;
-        }
+        if (!isnan(gap) || isnan(r->attributed[p * r->n_ways + m]))
+            gaps[n++] = gap;
     }
-    return n > 0 ? sum / (double)n : NAN;
+    return tl_bootstrap(tl_statistic_mean, gaps, n, &how, out, err);
 }
 
 /* What a way is called, in the words of the settings. */
@@ -218,6 +239,46 @@ static void print_way(const tl_attribution_options *way, FILE *out)
         fprintf(out, "%s\t-\t-", n.method);
 }
 
+static void print_interval(const tl_interval *i, FILE *out)
+{
+    tl_print_numbers(out, (const double[]){i->value, i->low, i->high}, 3);
+}
+
+static json_t *interval_json(const tl_interval *i)
+{
+    return json_pack("{s:o, s:[o,o], s:I}", "value", tl_json_number(i->value),
+                     "interval", tl_json_number(i->low), tl_json_number(i->high),
+                     "undefined_resamples", (json_int_t)i->n_undefined);
+}
+
+static void write_row(const tl_attribution_options *way, const char *kind, int layer,
+                      const correlation *c, FILE *out)
+{
+    print_way(way, out);
+    if (layer == ALL_LAYERS)
+        fprintf(out, "\t%s\tall", kind);
+    else
+        fprintf(out, "\t%s\t%d", kind, layer);
+    fprintf(out, "\t%zu\t%zu\t", c->n, c->n_prompts);
+    print_interval(&c->pearson, out);
+    fputc('\t', out);
+    print_interval(&c->spearman, out);
+    fputc('\n', out);
+}
+
+static json_t *row_json(const tl_attribution_options *way, const char *kind, int layer,
+                        const correlation *c)
+{
+    json_t *row = way_json(way);
+    json_object_update_new(
+        row,
+        json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "kind", kind, "layer",
+                  layer == ALL_LAYERS ? json_null() : json_integer(layer), "n",
+                  (json_int_t)c->n, "prompts", (json_int_t)c->n_prompts, "pearson",
+                  interval_json(&c->pearson), "spearman", interval_json(&c->spearman)));
+    return row;
+}
+
 static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
                             FILE *out, json_t *list, tl_error *err)
 {
@@ -225,34 +286,40 @@ static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
     for (size_t m = 0; m < r->n_ways; m++)
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
             for (int layer = ALL_LAYERS; layer < (int)n_layers; layer++) {
-                size_t n = 0;
-                double pearson = NAN, spearman = NAN;
                 const char *kind = tl_kind_name((tl_component_kind)k);
-                status = correlate(r, (tl_component_kind)k, layer, m, arena, &n,
-                                   &pearson, &spearman, err);
+                correlation c;
+                status = correlate(r, (tl_component_kind)k, layer, m, arena, &c, err);
                 if (status != TL_OK)
                     return status;
-                if (list != NULL) {
-                    json_t *row = way_json(&r->ways[m]);
-                    json_object_update_new(
-                        row,
-                        json_pack(
-                            "{s:s, s:o, s:I, s:o, s:o}", "kind", kind, "layer",
-                            layer == ALL_LAYERS ? json_null() : json_integer(layer),
-                            "n", (json_int_t)n, "pearson", tl_json_number(pearson),
-                            "spearman", tl_json_number(spearman)));
-                    json_array_append_new(list, row);
-                    continue;
-                }
-                print_way(&r->ways[m], out);
-                if (layer == ALL_LAYERS)
-                    fprintf(out, "\t%s\tall", kind);
+                if (list != NULL)
+                    json_array_append_new(list, row_json(&r->ways[m], kind, layer, &c));
                 else
-                    fprintf(out, "\t%s\t%d", kind, layer);
-                fprintf(out, "\t%zu\t", n);
-                tl_print_numbers(out, (const double[]){pearson, spearman}, 2);
-                fputc('\n', out);
+                    write_row(&r->ways[m], kind, layer, &c, out);
             }
+    return status;
+}
+
+static tl_status write_gaps(const result *r, tl_arena *arena, FILE *out, json_t *list,
+                            tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t m = 0; m < r->n_ways && status == TL_OK; m++) {
+        tl_interval gap;
+        status = gap_of(r, m, arena, &gap, err);
+        if (status != TL_OK)
+            return status;
+        if (list != NULL) {
+            json_t *row = way_json(&r->ways[m]);
+            json_object_set_new(row, "gap", interval_json(&gap));
+            json_object_set_new(row, "prompts", json_integer((json_int_t)gap.n));
+            json_array_append_new(list, row);
+            continue;
+        }
+        print_way(&r->ways[m], out);
+        fputc('\t', out);
+        print_interval(&gap, out);
+        fprintf(out, "\t%zu\n", gap.n);
+    }
     return status;
 }
 
@@ -281,24 +348,18 @@ static tl_status print(const tl_model *model, const result *r, bool as_json,
 {
     const size_t n_layers = tl_model_dims(model)->n_layers;
     if (!as_json) {
-        fprintf(out, "method\tig_rule\tig_steps\tkind\tlayer\tn\tpearson\tspearman\n");
-        const tl_status status = write_rows(r, n_layers, arena, out, NULL, err);
-        fprintf(out, "\nmethod\tig_rule\tig_steps\tcompleteness_gap\tprompts\n");
-        for (size_t m = 0; m < r->n_ways; m++) {
-            print_way(&r->ways[m], out);
-            fputc('\t', out);
-            tl_print_numbers(out, (const double[]){gap_of(r, m)}, 1);
-            fprintf(out, "\t%zu\n", r->n_prompts);
-        }
-        return status;
+        fprintf(out, "method\tig_rule\tig_steps\tkind\tlayer\tn\tprompts\tpearson\t"
+                     "pearson_low\tpearson_high\tspearman\tspearman_low\t"
+                     "spearman_high\n");
+        tl_status status = write_rows(r, n_layers, arena, out, NULL, err);
+        fprintf(out, "\nmethod\tig_rule\tig_steps\tcompleteness_gap\tgap_low\t"
+                     "gap_high\tprompts\n");
+        return status == TL_OK ? write_gaps(r, arena, out, NULL, err) : status;
     }
     json_t *rows = json_array(), *gaps = json_array();
-    const tl_status status = write_rows(r, n_layers, arena, out, rows, err);
-    for (size_t m = 0; m < r->n_ways; m++) {
-        json_t *gap = way_json(&r->ways[m]);
-        json_object_set_new(gap, "gap", tl_json_number(gap_of(r, m)));
-        json_array_append_new(gaps, gap);
-    }
+    tl_status status = write_rows(r, n_layers, arena, out, rows, err);
+    if (status == TL_OK)
+        status = write_gaps(r, arena, out, gaps, err);
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "prompts", (json_int_t)r->n_prompts,
                             "correlations", rows, "completeness", gaps, "components",
                             observations_json(r));
@@ -361,6 +422,23 @@ static tl_status check_precision(tl_session *s, const options *o, FILE *out,
                : status;
 }
 
+/* Moves those pairs to the front that are drawn, over all answers. */
+static tl_status draw_prompts(const options *o, tl_arena *arena, tl_pair *pairs,
+                              size_t *n, tl_error *err)
+{
+    int32_t *answers = tl_arena_alloc(arena, *n, sizeof *answers);
+    size_t *chosen = tl_arena_alloc(arena, *n, sizeof *chosen);
+    if (answers == NULL || chosen == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", *n);
+    for (size_t i = 0; i < *n; i++)
+        answers[i] = pairs[i].answer;
+    const tl_status status =
+        tl_draw_pairs(answers, *n, o->prompts, 0, o->seed, chosen, n, err);
+    for (size_t i = 0; i < *n && status == TL_OK; i++)
+        pairs[i] = pairs[chosen[i]]; /* ascending, so none is lost */
+    return status;
+}
+
 static tl_status validate(tl_session *s, const void *options_given, FILE *out,
                           tl_error *err)
 {
@@ -373,10 +451,11 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     if (status == TL_OK)
         status =
             tl_session_pairs(s, &o->selection, "validate", &pairs, &r.n_prompts, err);
+    if (status == TL_OK)
+        status = draw_prompts(o, s->arena, pairs, &r.n_prompts, err);
     if (status != TL_OK)
         return status;
-    if (r.n_prompts > o->prompts)
-        r.n_prompts = o->prompts;
+    r.seed = o->seed;
     r.all = tl_arena_alloc(s->arena, r.n_prompts * TL_KIND_COUNT * o->sample,
                            sizeof *r.all);
     r.attributed =
@@ -402,7 +481,7 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
 }
 
 static const tl_taken settings[] = {
-    TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {0}};
+    TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {.name = "ig-path"}, {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options),
     {.setting = {.name = "ig-steps",
@@ -410,7 +489,7 @@ static const tl_option own[] = {
                  .offset = offsetof(options, steps),
                  .value = "1,5,20",
                  .argument = "M,N",
-                 .help = "interpolation steps to judge; the most choose the sample"}},
+                 .help = "interpolation steps to judge"}},
     {.setting = {.name = "method",
                  .kind = TL_SETTING_TEXT,
                  .offset = offsetof(options, methods),
@@ -431,8 +510,8 @@ static const tl_option own[] = {
           .most = 1000000,
           .value = "48",
           .argument = "N",
-          .help = "heads, and as many neurons, a prompt: a third each of the largest "
-                  "scores, of middling ones and of all"}},
+          .help = "heads, and as many neurons, a prompt: of the largest scores by each "
+                  "way that is judged, and of all"}},
     {.setting = {.name = "prompts",
                  .kind = TL_SETTING_COUNT,
                  .offset = offsetof(options, prompts),
@@ -440,13 +519,13 @@ static const tl_option own[] = {
                  .most = 1000000,
                  .value = "8",
                  .argument = "N",
-                 .help = "at most so many pairs of prompts"}},
+                 .help = "so many pairs of prompts, drawn over all answers"}},
     {.setting = {.name = "seed",
                  .kind = TL_SETTING_SEED,
                  .offset = offsetof(options, seed),
                  .value = "0",
                  .argument = "S",
-                 .help = "of the sample"}},
+                 .help = "of prompts, components and intervals"}},
     {.setting = {.name = "precision-check",
                  .offset = offsetof(options, precision_check),
                  .help = "instead: what --precision makes of scores, circuits and "

@@ -11,70 +11,99 @@
 
 enum { ALL_LAYERS = -1, MOST_STEPS = 16 };
 
-/* Exact and attributed of the components in question. */
+/* Numbers of the components in question, prompt by prompt. */
 typedef struct sample {
-    const double *exact, *attributed;
-    double *x, *y; /* room for a resample */
+    double *exact, *other;
+    size_t *sizes; /* components of each prompt */
+    size_t n, n_pairs, last_pair;
 } sample;
 
-static void gather(const sample *s, const size_t *chosen, size_t n)
+static tl_status make_sample(size_t n, tl_arena *arena, sample *out, tl_error *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        s->x[i] = s->exact[chosen[i]];
-        s->y[i] = s->attributed[chosen[i]];
-    }
+    *out = (sample){.exact = tl_arena_alloc(arena, n, sizeof(double)),
+                    .other = tl_arena_alloc(arena, n, sizeof(double)),
+                    .sizes = tl_arena_alloc(arena, n, sizeof(size_t))};
+    return out->exact != NULL && out->other != NULL && out->sizes != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", n);
 }
 
-static double pearson_of(const void *data, const size_t *chosen, size_t n)
+static void add(sample *s, size_t pair, double exact, double other)
 {
-    const sample *s = data;
-    gather(s, chosen, n);
-    return tl_pearson(s->x, s->y, n);
+    if (s->n_pairs == 0 || s->last_pair != pair)
+        s->sizes[s->n_pairs++] = 0;
+    s->last_pair = pair;
+    s->sizes[s->n_pairs - 1]++;
+    s->exact[s->n] = exact;
+    s->other[s->n++] = other;
 }
 
-static double spearman_of(const void *data, const size_t *chosen, size_t n)
+static tl_status correlate(const sample *s, bool with_interval, tl_finding_check *f,
+                           tl_error *err)
 {
-    const sample *s = data;
-    double value = NAN;
-    gather(s, chosen, n);
-    return tl_spearman(s->x, s->y, n, &value, NULL) == TL_OK ? value : NAN;
+    const tl_bootstrap_options options = {.n_resamples = with_interval ? 1000 : 1,
+                                          .cluster_sizes = s->sizes,
+                                          .n_clusters = s->n_pairs};
+    f->n = s->n;
+    f->n_pairs = s->n_pairs;
+    return tl_correlate(s->exact, s->other, s->n, &options, &f->pearson, &f->spearman,
+                        err);
 }
 
 /* The effects of a kind, layer and number of steps. */
 static tl_status check(const tl_finding_validation *v, tl_component_kind kind,
-                       int layer, size_t ig_steps, double *room, tl_finding_check *out,
+                       int layer, size_t ig_steps, sample *room, tl_finding_check *out,
                        tl_error *err)
 {
-    double *exact = room, *attributed = room + v->n_effects;
-    const sample s = {exact, attributed, room + 2 * v->n_effects,
-                      room + 3 * v->n_effects};
     tl_finding_check f = {.ig_steps = ig_steps, .kind = kind, .layer = layer};
+    room->n = room->n_pairs = 0;
     for (size_t i = 0; i < v->n_effects; i++) {
         const tl_study_effect *e = &v->effects[i];
-        if (e->ig_steps != ig_steps || strcmp(e->kind, tl_kind_name(kind)) != 0 ||
-            (layer != ALL_LAYERS && e->layer != (size_t)layer))
-            continue;
-        exact[f.n] = e->exact;
-        attributed[f.n++] = e->attributed;
+        if (e->ig_steps == ig_steps && strcmp(e->kind, tl_kind_name(kind)) == 0 &&
+            (layer == ALL_LAYERS || e->layer == (size_t)layer))
+            add(room, e->pair, e->exact, e->attributed);
     }
     /* One layer has too few for an interval that means anything. */
-    const tl_bootstrap_options few = {.n_resamples = 1};
-    const tl_bootstrap_options *options = layer == ALL_LAYERS ? NULL : &few;
-    tl_status status = tl_bootstrap(pearson_of, &s, f.n, options, &f.pearson, err);
-    if (status == TL_OK)
-        status = tl_bootstrap(spearman_of, &s, f.n, options, &f.spearman, err);
+    const tl_status status = correlate(room, layer == ALL_LAYERS, &f, err);
     *out = f;
+    return status;
+}
+
+/* The sizes of effects beside what ranks components. */
+static tl_status check_ranked(tl_finding_validation *v, const tl_study_ranked *scores,
+                              size_t n, sample *room, tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++) {
+        tl_finding_check *f = &v->ranked[k];
+        *f = (tl_finding_check){
+            .ig_steps = v->ig_steps, .kind = (tl_component_kind)k, .layer = ALL_LAYERS};
+        room->n = room->n_pairs = 0;
+        for (size_t i = 0, at = 0; i < v->n_effects && at < n; i++) {
+            const tl_study_effect *e = &v->effects[i];
+            if (e->ig_steps != v->ig_steps)
+                continue;
+            while (at < n &&
+                   (scores[at].pair < e->pair || (scores[at].pair == e->pair &&
+                                                  scores[at].component < e->component)))
+                at++;
+            if (at < n && scores[at].pair == e->pair &&
+                scores[at].component == e->component &&
+                strcmp(e->kind, tl_kind_name((tl_component_kind)k)) == 0)
+                add(room, e->pair, fabs(e->exact), scores[at].score);
+        }
+        status = correlate(room, true, f, err);
+    }
     return status;
 }
 
 static tl_status check_all(tl_finding_validation *v, const size_t *steps,
                            size_t n_steps, size_t n_layers, tl_arena *arena,
-                           tl_error *err)
+                           sample *room, tl_error *err)
 {
     const size_t n = n_steps * TL_KIND_COUNT * (n_layers + 1);
     tl_finding_check *checks = tl_arena_alloc(arena, n, sizeof *checks);
-    double *room = tl_arena_alloc(arena, 4 * v->n_effects, sizeof *room);
-    if (checks == NULL || room == NULL)
+    if (checks == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu correlations", n);
     tl_status status = TL_OK;
     for (size_t m = 0; m < n_steps; m++)
@@ -116,6 +145,8 @@ static tl_status measure_gaps(tl_finding_validation *v, const size_t *steps,
 /* The steps that the study attributes with, or the nearest that were checked. */
 static size_t nearest_steps(const tl_findings *f, const size_t *steps, size_t n_steps)
 {
+    if (steps[0] == 0) /* it is the method of the study, and has none */
+        return 0;
     const double wanted = strtod(tl_findings_key(f, "ig-steps"), NULL);
     size_t best = steps[0];
     for (size_t i = 0; i < n_steps; i++)
@@ -128,7 +159,8 @@ tl_status tl_findings_validation(const tl_study_db *db, tl_findings *f,
                                  tl_modality modality, tl_arena *arena, tl_error *err)
 {
     tl_finding_validation v = {0};
-    tl_rows effects = {0}, completeness = {0};
+    tl_rows effects = {0}, completeness = {0}, ranked = {0};
+    sample room;
     size_t steps[MOST_STEPS], n_steps = 0;
     tl_status status =
         tl_study_db_get(db, TL_ROW_EFFECT, &(tl_study_effect){.modality = modality}, 1,
@@ -137,6 +169,10 @@ tl_status tl_findings_validation(const tl_study_db *db, tl_findings *f,
         status = tl_study_db_get(db, TL_ROW_COMPLETENESS,
                                  &(tl_study_completeness){.modality = modality}, 1,
                                  arena, &completeness, err);
+    if (status == TL_OK)
+        status =
+            tl_study_db_get(db, TL_ROW_RANKED, &(tl_study_ranked){.modality = modality},
+                            1, arena, &ranked, err);
     if (status != TL_OK || effects.n == 0)
         return status;
     v.effects = effects.rows;
@@ -154,8 +190,12 @@ tl_status tl_findings_validation(const tl_study_db *db, tl_findings *f,
         n_steps++;
     }
     v.ig_steps = nearest_steps(f, steps, n_steps);
-    status =
-        check_all(&v, steps, n_steps, f->parts[modality].scores.n_layers, arena, err);
+    status = make_sample(v.n_effects, arena, &room, err);
+    if (status == TL_OK)
+        status = check_all(&v, steps, n_steps, f->parts[modality].scores.n_layers,
+                           arena, &room, err);
+    if (status == TL_OK)
+        status = check_ranked(&v, ranked.rows, ranked.n, &room, err);
     if (status == TL_OK)
         status = measure_gaps(&v, steps, n_steps, rows, n_rows, arena, err);
     if (status == TL_OK)

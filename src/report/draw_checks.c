@@ -19,6 +19,16 @@ static tl_style style_of(tl_component_kind kind, bool rank)
                       .is_hollow = rank};
 }
 
+/* "5 steps", "relevance". */
+static const char *way_text(size_t ig_steps, char text[32])
+{
+    if (ig_steps == 0)
+        snprintf(text, 32, "relevance");
+    else
+        snprintf(text, 32, "%zu step%s", ig_steps, ig_steps == 1 ? "" : "s");
+    return text;
+}
+
 /* With the legend that all have. */
 static void end_plot(tl_plot *plot)
 {
@@ -56,7 +66,10 @@ static void draw_correlations(const tl_findings *f, tl_modality modality,
     tl_plot_begin(&plot, figure->panels);
     tl_plot_reference(&plot, 0.0, "", &(tl_style){.color = TL_COLOR_LINE});
     for (size_t g = 0; g < v->n_gaps; g++) {
-        snprintf(text, sizeof text, "%zu", v->gaps[g].ig_steps);
+        if (v->gaps[g].ig_steps == 0)
+            snprintf(text, sizeof text, "relp");
+        else
+            snprintf(text, sizeof text, "%zu", v->gaps[g].ig_steps);
         tl_svg_text(plot.out, tl_plot_x(&plot, (double)g + 0.5), plot.y0 + 16, text,
                     &(tl_font){.anchor = TL_ANCHOR_MIDDLE});
         for (size_t i = 0; i < v->n_checks; i++) {
@@ -86,9 +99,9 @@ static void draw_scatter(const tl_findings *f, tl_modality modality, tl_figure *
                 most, fmax(fabs(v->effects[i].exact), fabs(v->effects[i].attributed)));
     if (!(most > 0.0))
         return;
-    char title[64], name[32];
-    snprintf(title, sizeof title, "%s: components, %zu step%s",
-             tl_draw_modalities[modality], steps, steps == 1 ? "" : "s");
+    char title[64], name[32], way[32];
+    snprintf(title, sizeof title, "%s: components, %s", tl_draw_modalities[modality],
+             way_text(steps, way));
     snprintf(name, sizeof name, "%s-components", tl_draw_modalities[modality]);
     tl_plot plot = {.name = tl_figure_panel(figure, name),
                     .title = title,
@@ -140,9 +153,9 @@ static void draw_layers(const tl_findings *f, tl_modality modality, tl_figure *f
     }
     if (n == 0)
         return;
-    char title[64], name[32];
-    snprintf(title, sizeof title, "%s: by layer, %zu step%s",
-             tl_draw_modalities[modality], steps, steps == 1 ? "" : "s");
+    char title[64], name[32], way[32];
+    snprintf(title, sizeof title, "%s: by layer, %s", tl_draw_modalities[modality],
+             way_text(steps, way));
     snprintf(name, sizeof name, "%s-layers", tl_draw_modalities[modality]);
     tl_plot plot = {.name = tl_figure_panel(figure, name),
                     .title = title,
@@ -174,27 +187,50 @@ static void write_csv(const tl_finding_validation *v, const char *modality, FILE
     }
 }
 
+/* How the scores that rank components go with the size of exact effects. */
+static void write_ranked(const tl_findings *f, FILE *out)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+            const tl_finding_check *c = &f->validations[m].ranked[k];
+            if (c->n == 0)
+                continue;
+            fprintf(out, " %s, %s ", tl_draw_modalities[m], tl_kind_name(c->kind));
+            tl_draw_interval(out, &c->spearman);
+            fputs(";", out);
+        }
+}
+
 static void write_caption(const tl_findings *f, FILE *out)
 {
-    fputs(
-        "Each component of a sample (the largest scores, some middling ones, some of "
-        "all) was patched for real: its exact effect on the logit difference, beside "
-        "its "
-        "attributed score. Intervals are 95 % over components. How far the integrated "
-        "gradient is from adding up to the difference of the two prompts (completeness "
-        "gap):",
-        out);
+    const tl_finding_validation *any =
+        &f->validations[f->validations[TL_TEXT].n_gaps > 0 ? TL_TEXT : TL_IMAGE];
+    char way[32];
+    fputs("Each component of a sample was patched for real: its exact effect on the "
+          "logit "
+          "difference, beside its attributed score. Prompts are drawn at random over "
+          "all answers; of their components some of the largest by each way to "
+          "attribute, and some of all. Intervals are 95 %, over prompts and the "
+          "components "
+          "of each.",
+          out);
+    if (any->ranked[0].n > 0) {
+        fputs(" Spearman correlation of the size of effects with the scores that rank "
+              "components:",
+              out);
+        write_ranked(f, out);
+    }
+    fputs(" How far the integrated gradient is from adding up to the difference of the "
+          "two prompts (completeness gap):",
+          out);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         for (size_t i = 0; i < f->validations[m].n_gaps; i++) {
-            fprintf(out, " %s with %zu steps ", tl_draw_modalities[m],
-                    f->validations[m].gaps[i].ig_steps);
+            fprintf(out, " %s with %s ", tl_draw_modalities[m],
+                    way_text(f->validations[m].gaps[i].ig_steps, way));
             tl_draw_interval(out, &f->validations[m].gaps[i].gap);
             fputs(";", out);
         }
-    fprintf(out, " n = %zu prompts each.",
-            f->validations[TL_TEXT].n_gaps > 0
-                ? f->validations[TL_TEXT].gaps[0].gap.n
-                : f->validations[TL_IMAGE].gaps[0].gap.n);
+    fprintf(out, " n = %zu prompts each.", any->gaps[0].gap.n);
 }
 
 tl_status tl_draw_validation(const tl_findings *f, const char *prefix, FILE *page,

@@ -230,27 +230,51 @@ static void print_areas(const tl_findings *f, FILE *out)
 
 /* ---- does attribution tell the truth? -------------------------------------------- */
 
+/* "relp", or the number of steps. */
+static const char *way_text(size_t ig_steps, char text[24])
+{
+    if (ig_steps == 0)
+        snprintf(text, 24, "relp");
+    else
+        snprintf(text, 24, "%zu", ig_steps);
+    return text;
+}
+
+static void print_check(const tl_finding_check *c, const char *label, FILE *out)
+{
+    char a[64], b[64];
+    fprintf(out, "%-24s%4zu%26s%26s\n", label, c->n, interval_text(&c->pearson, a),
+            interval_text(&c->spearman, b));
+}
+
 static void print_validation(const tl_findings *f, FILE *out)
 {
+    char label[48], text[64], way[24];
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         const tl_finding_validation *v = &f->validations[m];
         if (v->n_effects == 0)
             continue;
-        fprintf(out, "\nattributed scores and exact effects, %s\n%-24s%4s%26s%26s\n",
-                modality_names[m], "kind, steps", "n", "Pearson", "Spearman");
+        fprintf(out,
+                "\nattributed scores and exact effects, %s, %zu prompts\n"
+                "%-24s%4s%26s%26s\n",
+                modality_names[m], v->checks[0].n_pairs, "kind, steps", "n", "Pearson",
+                "Spearman");
         for (size_t i = 0; i < v->n_checks; i++) {
             const tl_finding_check *c = &v->checks[i];
-            char label[32], a[64], b[64];
-            if (c->layer >= 0)
-                continue;
-            snprintf(label, sizeof label, "%s, %zu", tl_kind_name(c->kind),
-                     c->ig_steps);
-            fprintf(out, "%-24s%4zu%26s%26s\n", label, c->n,
-                    interval_text(&c->pearson, a), interval_text(&c->spearman, b));
+            snprintf(label, sizeof label, "%s, %s", tl_kind_name(c->kind),
+                     way_text(c->ig_steps, way));
+            if (c->layer < 0)
+                print_check(c, label, out);
+        }
+        for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+            snprintf(label, sizeof label, "%s, as ranked",
+                     tl_kind_name((tl_component_kind)k));
+            if (v->ranked[k].n > 0)
+                print_check(&v->ranked[k], label, out);
         }
         for (size_t i = 0; i < v->n_gaps; i++) {
-            char label[40], text[64];
-            snprintf(label, sizeof label, "completeness gap, %zu", v->gaps[i].ig_steps);
+            snprintf(label, sizeof label, "completeness gap, %s",
+                     way_text(v->gaps[i].ig_steps, way));
             fprintf(out, "%-24s%4zu%26s\n", label, v->gaps[i].gap.n,
                     interval_text(&v->gaps[i].gap, text));
         }

@@ -35,24 +35,29 @@ static json_t *point_json(const tl_finding_point *p)
         "n", (json_int_t)p->point->n, "n_excluded", (json_int_t)p->point->n_excluded);
 }
 
+static json_t *check_json(const tl_finding_check *c)
+{
+    return json_pack("{s:I, s:s, s:o, s:I, s:I, s:o, s:o}", "ig_steps",
+                     (json_int_t)c->ig_steps, "kind", tl_kind_name(c->kind), "layer",
+                     c->layer < 0 ? json_null() : json_integer(c->layer), "n",
+                     (json_int_t)c->n, "prompts", (json_int_t)c->n_pairs, "pearson",
+                     interval(&c->pearson), "spearman", interval(&c->spearman));
+}
+
 static json_t *validation_json(const tl_finding_validation *v)
 {
-    json_t *checks = json_array(), *gaps = json_array();
-    for (size_t i = 0; i < v->n_checks; i++) {
-        const tl_finding_check *c = &v->checks[i];
-        json_array_append_new(
-            checks,
-            json_pack("{s:I, s:s, s:o, s:I, s:o, s:o}", "ig_steps",
-                      (json_int_t)c->ig_steps, "kind", tl_kind_name(c->kind), "layer",
-                      c->layer < 0 ? json_null() : json_integer(c->layer), "n",
-                      (json_int_t)c->n, "pearson", interval(&c->pearson), "spearman",
-                      interval(&c->spearman)));
-    }
+    json_t *checks = json_array(), *gaps = json_array(), *ranked = json_array();
+    for (size_t i = 0; i < v->n_checks; i++)
+        json_array_append_new(checks, check_json(&v->checks[i]));
+    for (size_t k = 0; k < TL_KIND_COUNT; k++)
+        if (v->ranked[k].n > 0)
+            json_array_append_new(ranked, check_json(&v->ranked[k]));
     for (size_t i = 0; i < v->n_gaps; i++)
         json_array_append_new(gaps, json_pack("{s:I, s:o}", "ig_steps",
                                               (json_int_t)v->gaps[i].ig_steps, "gap",
                                               interval(&v->gaps[i].gap)));
-    return json_pack("{s:o, s:o}", "correlations", checks, "completeness", gaps);
+    return json_pack("{s:o, s:o, s:o}", "correlations", checks, "as_ranked", ranked,
+                     "completeness", gaps);
 }
 
 /* null in a study whose precision is f32. */

@@ -62,16 +62,49 @@ static double quantile(const double *sorted, size_t n, double p)
     return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
 }
 
+/* What is resampled: n values, or clusters of values that follow each other. */
+typedef struct plan {
+    size_t n;                       /* values */
+    const size_t *sizes, *begins;   /* of clusters; NULL: each value is one */
+    size_t n_clusters, most_chosen; /* values of one resample, at most */
+} plan;
+
+/* Clusters with replacement, and of each as many of its own values with replacement. */
+static size_t resample(const plan *p, tl_random *random, size_t *chosen)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_clusters; i++) {
+        const size_t c = (size_t)tl_random_below(random, p->n_clusters);
+        if (p->sizes == NULL)
+            chosen[n++] = c;
+        else
+            for (size_t k = 0; k < p->sizes[c]; k++)
+                chosen[n++] =
+                    p->begins[c] + (size_t)tl_random_below(random, p->sizes[c]);
+    }
+    return n;
+}
+
+/* All values but those of a cluster. */
+static size_t leave_out(const plan *p, size_t cluster, size_t *chosen)
+{
+    const size_t begin = p->sizes != NULL ? p->begins[cluster] : cluster,
+                 size = p->sizes != NULL ? p->sizes[cluster] : 1;
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (i < begin || i >= begin + size)
+            chosen[n++] = i;
+    return n;
+}
+
 /* How the statistic leans when one prompt at a time is left out: BCa's acceleration. */
-static double acceleration(tl_statistic *statistic, const void *data, size_t n,
+static double acceleration(tl_statistic *statistic, const void *data, const plan *p,
                            size_t *chosen, double *left_out)
 {
+    const size_t n = p->n_clusters;
     double mean = 0.0;
     for (size_t skipped = 0; skipped < n; skipped++) {
-        for (size_t i = 0, k = 0; i < n; i++)
-            if (i != skipped)
-                chosen[k++] = i;
-        left_out[skipped] = statistic(data, chosen, n - 1);
+        left_out[skipped] = statistic(data, chosen, leave_out(p, skipped, chosen));
         mean += left_out[skipped] / (double)n;
     }
     double squares = 0.0, cubes = 0.0;
@@ -110,11 +143,64 @@ static void ends(const tl_bootstrap_options *o, double value, const double *sort
     }
 }
 
+/* `begins` receives where each cluster begins. */
+static tl_status plan_resamples(const tl_bootstrap_options *o, size_t n, size_t *begins,
+                                plan *out, tl_error *err)
+{
+    plan p = {n, o->cluster_sizes, begins, n, n};
+    size_t most = 0, sum = 0;
+    if (o->cluster_sizes != NULL) {
+        for (size_t c = 0; c < o->n_clusters; c++) {
+            begins[c] = sum;
+            sum += o->cluster_sizes[c];
+            most = o->cluster_sizes[c] > most ? o->cluster_sizes[c] : most;
+        }
+        if (sum != n)
+            return tl_fail(err, TL_ERR_ARGUMENT,
+                           "clusters of %zu values, wanted %zu as there are", sum, n);
+        p.n_clusters = o->n_clusters;
+        p.most_chosen = o->n_clusters * most;
+    }
+    *out = p;
+    return TL_OK;
+}
+
+/* values[n_resamples] is room, for as many as there are clusters too. */
+static void resample_all(tl_statistic *statistic, const void *data, const plan *p,
+                         const tl_bootstrap_options *o, size_t *chosen, double *values,
+                         tl_interval *out)
+{
+    const double a = o->kind == TL_BOOTSTRAP_BCA
+                         ? acceleration(statistic, data, p, chosen, values)
+                         : 0.0;
+    tl_random random = {o->seed};
+    size_t kept = 0;
+    double sum = 0.0, squares = 0.0, low, high;
+    for (size_t i = 0; i < o->n_resamples; i++) {
+        const double v = statistic(data, chosen, resample(p, &random, chosen));
+        if (isfinite(v)) {
+            values[kept++] = v;
+            sum += v;
+        }
+    }
+    out->n_undefined = o->n_resamples - kept;
+    if (kept < 2)
+        return;
+    for (size_t i = 0; i < kept; i++)
+        squares += (values[i] - sum / (double)kept) * (values[i] - sum / (double)kept);
+    out->deviation = sqrt(squares / (double)(kept - 1));
+    qsort(values, kept, sizeof *values, by_value);
+    ends(o, out->value, values, kept, a, &low, &high);
+    out->low = quantile(values, kept, low);
+    out->high = quantile(values, kept, high);
+}
+
 tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
                        const tl_bootstrap_options *options, tl_interval *out,
                        tl_error *err)
 {
     tl_bootstrap_options o;
+    plan p = {0};
     tl_status status =
         tl_sized_copy(options, &o, sizeof o, "tl_bootstrap_options", err);
     if (status != TL_OK)
@@ -126,10 +212,16 @@ tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
     if (!(o.level > 0.0 && o.level < 1.0))
         return tl_fail(err, TL_ERR_ARGUMENT,
                        "a level of %g, wanted one between 0 and 1", o.level);
+    size_t *begins = tl_alloc(o.n_clusters + 1, sizeof *begins), *chosen = NULL;
+    double *values = NULL;
     tl_interval r = {NAN, NAN, NAN, NAN, n, 0};
-    const size_t room = n > o.n_resamples ? n : o.n_resamples;
-    size_t *chosen = tl_alloc(n > 0 ? n : 1, sizeof *chosen);
-    double *values = tl_alloc(room > 0 ? room : 1, sizeof *values);
+    status = begins != NULL ? plan_resamples(&o, n, begins, &p, err)
+                            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for clusters");
+    if (status != TL_OK)
+        goto done;
+    chosen = tl_alloc((p.most_chosen > n ? p.most_chosen : n) + 1, sizeof *chosen);
+    values = tl_alloc((p.n_clusters > o.n_resamples ? p.n_clusters : o.n_resamples) + 1,
+                      sizeof *values);
     if (chosen == NULL || values == NULL) {
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu resamples",
                          o.n_resamples);
@@ -139,39 +231,13 @@ tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
         chosen[i] = i;
     if (n > 0)
         r.value = statistic(data, chosen, n);
-    if (n < 2 || !isfinite(r.value))
-        goto done;
-    const double a = o.kind == TL_BOOTSTRAP_BCA
-                         ? acceleration(statistic, data, n, chosen, values)
-                         : 0.0;
-    tl_random random = {o.seed};
-    size_t kept = 0;
-    double sum = 0.0;
-    for (size_t i = 0; i < o.n_resamples; i++) {
-        for (size_t k = 0; k < n; k++)
-            chosen[k] = (size_t)tl_random_below(&random, n);
-        const double v = statistic(data, chosen, n);
-        if (isfinite(v)) {
-            values[kept++] = v;
-            sum += v;
-        }
-    }
-    r.n_undefined = o.n_resamples - kept;
-    if (kept < 2)
-        goto done;
-    double squares = 0.0;
-    for (size_t i = 0; i < kept; i++)
-        squares += (values[i] - sum / (double)kept) * (values[i] - sum / (double)kept);
-    r.deviation = sqrt(squares / (double)(kept - 1));
-    qsort(values, kept, sizeof *values, by_value);
-    double low, high;
-    ends(&o, r.value, values, kept, a, &low, &high);
-    r.low = quantile(values, kept, low);
-    r.high = quantile(values, kept, high);
+    if (p.n_clusters >= 2 && isfinite(r.value))
+        resample_all(statistic, data, &p, &o, chosen, values, &r);
 done:
     if (status == TL_OK)
         *out = r;
     tl_free(values);
     tl_free(chosen);
+    tl_free(begins);
     return status;
 }

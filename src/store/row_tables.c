@@ -114,7 +114,7 @@ static const tl_column scores[] = {
 };
 
 static const tl_column picture[] = {
-    {COLUMN(picture, pair), .counts = true},
+    {COLUMN(picture, pair)},
     {COLUMN(picture, row)},
     {COLUMN(picture, id)},
     {COLUMN(picture, query)},
@@ -127,7 +127,7 @@ static const tl_column picture[] = {
 };
 
 static const tl_column picture_score[] = {
-    {COLUMN(picture_score, pair), .counts = true},
+    {COLUMN(picture_score, pair)},
     {COLUMN(picture_score, layer), .counts = true},
     {COLUMN(picture_score, pos), .counts = true},
     {COLUMN(picture_score, heads)},
@@ -145,6 +145,13 @@ static const tl_column effect[] = {
     {NAMED(effect, index, "idx")},
     {COLUMN(effect, exact)},
     {COLUMN(effect, attributed)},
+};
+
+static const tl_column ranked[] = {
+    {COLUMN(ranked, modality), WORDS(modalities)},
+    {COLUMN(ranked, pair)},
+    {COLUMN(ranked, component), .counts = true},
+    {COLUMN(ranked, score)},
 };
 
 static const tl_column completeness[] = {
@@ -283,6 +290,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_PICTURE] = TABLE("picture", picture, 1),
     [TL_ROW_PICTURE_SCORE] = TABLE("picture_score", picture_score, 3),
     [TL_ROW_EFFECT] = TABLE("effect", effect, 4),
+    [TL_ROW_RANKED] = TABLE("ranked", ranked, 3),
     [TL_ROW_COMPLETENESS] = TABLE("completeness", completeness, 3),
     [TL_ROW_PRECISION] = TABLE("precision", precision, 1),
     [TL_ROW_BASELINE] = TABLE("baseline", baseline, 2),

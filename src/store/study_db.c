@@ -25,7 +25,7 @@
 
 enum {
     APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
-    VERSION = 6,
+    VERSION = 7,
     OLDEST =
         3, /* without cells that were not run; tl_study_db_has_table() has the rest */
 };
@@ -127,6 +127,7 @@ bool tl_study_db_has_table(const tl_study_db *db, tl_row_kind kind)
 {
     return db->version >= (kind == TL_ROW_WORK || kind == TL_ROW_MEMORY ? 5
                            : kind == TL_ROW_PRECISION                   ? 6
+                           : kind == TL_ROW_RANKED                      ? 7
                                                                         : OLDEST);
 }
 

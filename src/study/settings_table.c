@@ -318,17 +318,19 @@ static const tl_setting table[] = {
      .value = "4",
      .in_manifest = true,
      .argument = "N",
-     .help = "image prompts kept for the report, each with its own scores"},
+     .help = "image prompts drawn for the report, each of another answer and with its "
+             "own scores"},
     {.name = "validate",
      .group = "looking and checking",
      .kind = TL_SETTING_COUNT,
      AT(validate),
      .most = 10000,
-     .value = "4",
+     .value = "8",
      .in_manifest = true,
      .argument = "N",
-     .help = "prompts of each modality on which attribution is compared with exact "
-             "patching"},
+     .help =
+         "prompts of each modality, drawn over all answers, on which attribution is "
+         "compared with exact patching"},
 
     {.name = "rand-match",
      .group = "overlap and interchange",

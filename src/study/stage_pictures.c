@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "study/draw_pairs.h"
 
 typedef struct pictures_stage {
     tl_part_pairs pairs;
+    size_t *chosen;              /* of the pairs, for every unit */
     tl_attribution *attribution; /* of one pair after the other */
 } pictures_stage;
 
@@ -84,14 +86,13 @@ static tl_status attribute_one(tl_stage_run *run, const tl_study_pair *pair,
                : status;
 }
 
-/* A unit's pair is the discovery pair of its number. */
 static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_rows *rows,
                          tl_error *err)
 {
     (void)n;
     const tl_session *s = &run->study->session;
     const pictures_stage *state = run->state;
-    const tl_study_pair *pair = &state->pairs.pairs[first];
+    const tl_study_pair *pair = &state->pairs.pairs[state->chosen[first]];
     const tl_dataset_row *row = &s->dataset->rows[pair->row];
     tl_study_picture *p = tl_arena_alloc(run->arena, 1, sizeof *p);
     tl_encoding e;
@@ -125,6 +126,21 @@ static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_row
     return TL_OK;
 }
 
+/* Discovery pairs at random, one of each answer as far as pictures are wanted. */
+static tl_status draw_units(tl_stage_run *run, tl_error *err)
+{
+    const tl_settings *s = &run->study->settings;
+    pictures_stage *p = run->state;
+    int32_t *answers = tl_arena_alloc(run->arena, p->pairs.n, sizeof *answers);
+    p->chosen = tl_arena_alloc(run->arena, p->pairs.n, sizeof *p->chosen);
+    if (answers == NULL || p->chosen == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", p->pairs.n);
+    for (size_t i = 0; i < p->pairs.n; i++)
+        answers[i] = p->pairs.pairs[i].answer_id;
+    return tl_draw_pairs(answers, p->pairs.n, s->pictures, 1, s->seed, p->chosen,
+                         &run->n_units, err);
+}
+
 static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
 {
     (void)rows;
@@ -138,10 +154,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     if (status == TL_OK)
         status = tl_study_find_pairs(study, TL_IMAGE, TL_STUDY_DISCOVERY, run->arena,
                                      &p->pairs, err);
+    if (status == TL_OK)
+        status = draw_units(run, err);
     if (status != TL_OK)
         return status;
-    const size_t wanted = study->settings.pictures;
-    run->n_units = p->pairs.n < wanted ? p->pairs.n : wanted;
     run->n_done = known.n;
     const tl_attribution_options options =
         tl_settings_attribution(&study->settings, tl_study_budget(study, held(study)));

@@ -6,49 +6,118 @@
 #include "study/stage.h"
 
 #include "circuit/circuit_work.h"
+#include "study/draw_pairs.h"
 
 #include "twinlens/validate.h"
 
-enum { STEPS = 3, COMPONENTS = 24 };
-static const size_t ig_steps[STEPS] = {1, 5, 20};
+enum { MOST_WAYS = 4, COMPONENTS = 24 };
 
-static const tl_validate_options options = {
-    .ig_steps = ig_steps, .n_ig_steps = STEPS, .n_components = COMPONENTS};
+/* What is judged, all by the path and rule of the study: its own method, and integrated
+ * gradients of few, its own and many steps. */
+typedef struct ways {
+    tl_attribution_options all[MOST_WAYS], own;
+    size_t n;
+} ways;
+
+static ways ways_of(const tl_settings *s)
+{
+    enum { FEW = 1, MANY = 20 };
+    const size_t own = s->ig_steps;
+    const size_t steps[] = {FEW, own, MANY};
+    ways w = {.own = tl_settings_attribution(s, 0)};
+    tl_attribution_options ig = w.own;
+    ig.method = TL_METHOD_IG;
+    if (w.own.method == TL_METHOD_RELP)
+        w.all[w.n++] = w.own;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        if (i != 1 && steps[i] == own)
+            continue;
+        ig.ig_steps = steps[i];
+        w.all[w.n++] = ig;
+        for (size_t k = w.n - 1; k > 0 && w.all[k - 1].method == TL_METHOD_IG &&
+                                 w.all[k - 1].ig_steps > w.all[k].ig_steps;
+             k--) {
+            const tl_attribution_options more = w.all[k - 1];
+            w.all[k - 1] = w.all[k];
+            w.all[k] = more;
+        }
+    }
+    return w;
+}
+
+/* A way as rows have it: 0 steps are relevance's. */
+static size_t steps_of(const tl_attribution_options *way)
+{
+    return way->method == TL_METHOD_RELP ? 0 : way->ig_steps;
+}
+
+static tl_validate_options options_of(const ways *w)
+{
+    return (tl_validate_options){.others = w->all,
+                                 .n_others = w->n,
+                                 .n_components = COMPONENTS,
+                                 .ranked = &w->own};
+}
 
 typedef struct validate_stage {
     tl_part_pairs pairs;
+    size_t *chosen; /* of the pairs, for every unit */
+    ways ways;
     tl_validator *validator;
 } validate_stage;
 
-static tl_status make_rows(const tl_stage_run *run, size_t index,
-                           const tl_validation *v, tl_stage_rows *rows, tl_error *err)
+static tl_status make_rows(const tl_stage_run *run, size_t pair, const tl_validation *v,
+                           tl_stage_rows *rows, tl_error *err)
 {
+    const validate_stage *state = run->state;
     const tl_modality modality = run->modality;
-    tl_study_effect *effects =
-        tl_arena_alloc(run->arena, v->n * STEPS, sizeof *effects);
+    const size_t n_ways = state->ways.n, n = v->n * n_ways;
+    tl_study_effect *effects = tl_arena_alloc(run->arena, n, sizeof *effects);
+    tl_study_ranked *ranked = tl_arena_alloc(run->arena, v->n, sizeof *ranked);
     tl_study_completeness *completeness =
-        tl_arena_alloc(run->arena, STEPS, sizeof *completeness);
-    if (effects == NULL || completeness == NULL)
+        tl_arena_alloc(run->arena, n_ways, sizeof *completeness);
+    if (effects == NULL || ranked == NULL || completeness == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", v->n);
-    for (size_t m = 0; m < STEPS; m++)
-        completeness[m] = (tl_study_completeness){modality, index, ig_steps[m],
-                                                  v->gradient[m], v->difference};
-    for (size_t i = 0; i < v->n * STEPS; i++) {
-        const tl_component *c = &v->components[i / STEPS];
+    for (size_t m = 0; m < n_ways; m++)
+        completeness[m] =
+            (tl_study_completeness){modality, pair, steps_of(&state->ways.all[m]),
+                                    v->gradient[m], v->difference};
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = i / n_ways, m = i % n_ways;
+        const tl_component *c = &v->components[at];
         effects[i] = (tl_study_effect){modality,
-                                       index,
-                                       i / STEPS,
-                                       ig_steps[i % STEPS],
+                                       pair,
+                                       at,
+                                       steps_of(&state->ways.all[m]),
                                        tl_kind_name(c->kind),
                                        c->layer,
                                        c->pos,
                                        c->index,
-                                       v->exact[i / STEPS],
-                                       v->attributed[i % STEPS * v->n + i / STEPS]};
+                                       v->exact[at],
+                                       v->attributed[m * v->n + at]};
     }
-    tl_stage_put(rows, TL_ROW_EFFECT, effects, v->n * STEPS);
-    tl_stage_put(rows, TL_ROW_COMPLETENESS, completeness, STEPS);
+    for (size_t i = 0; i < v->n; i++)
+        ranked[i] = (tl_study_ranked){modality, pair, i, v->ranked[i]};
+    tl_stage_put(rows, TL_ROW_EFFECT, effects, n);
+    tl_stage_put(rows, TL_ROW_RANKED, ranked, v->n);
+    tl_stage_put(rows, TL_ROW_COMPLETENESS, completeness, n_ways);
     return TL_OK;
+}
+
+/* Discovery pairs at random, answers in turn. */
+static tl_status draw_units(tl_stage_run *run, tl_error *err)
+{
+    const tl_settings *s = &run->study->settings;
+    validate_stage *v = run->state;
+    int32_t *answers = tl_arena_alloc(run->arena, v->pairs.n, sizeof *answers);
+    v->chosen = tl_arena_alloc(run->arena, v->pairs.n, sizeof *v->chosen);
+    if (answers == NULL || v->chosen == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", v->pairs.n);
+    for (size_t i = 0; i < v->pairs.n; i++)
+        answers[i] = v->pairs.pairs[i].answer_id;
+    return tl_draw_pairs(answers, v->pairs.n, s->validate, 0,
+                         s->seed + (uint64_t)run->modality, v->chosen, &run->n_units,
+                         err);
 }
 
 static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
@@ -60,16 +129,17 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     validate_stage *v = run->state = tl_arena_alloc_zero(run->arena, 1, sizeof *v);
     if (v == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to validate");
+    v->ways = ways_of(&study->settings);
     tl_status status = tl_study_db_get(study->db, TL_ROW_COMPLETENESS, &like, 1,
                                        run->arena, &known, err);
     if (status == TL_OK)
         status = tl_study_find_pairs(study, run->modality, TL_STUDY_DISCOVERY,
                                      run->arena, &v->pairs, err);
+    if (status == TL_OK)
+        status = draw_units(run, err);
     if (status != TL_OK)
         return status;
-    const size_t wanted = study->settings.validate;
-    run->n_units = v->pairs.n < wanted ? v->pairs.n : wanted;
-    run->n_done = known.n / STEPS;
+    run->n_done = known.n / v->ways.n;
     const size_t inputs = tl_study_input_bytes(study, run->modality,
                                                study->spans[run->modality].n_pos, 2);
     return tl_validator_create(study->session.model, tl_study_budget(study, inputs),
@@ -81,15 +151,17 @@ static tl_status validate_pair(tl_stage_run *run, size_t first, size_t n,
 {
     (void)n;
     validate_stage *v = run->state;
+    const size_t pair = v->chosen[first];
+    const tl_validate_options options = options_of(&v->ways);
     tl_pair *made = NULL;
     tl_validation found;
-    tl_status status = tl_study_make_pairs(run->study, &v->pairs.pairs[first], 1,
+    tl_status status = tl_study_make_pairs(run->study, &v->pairs.pairs[pair], 1,
                                            run->arena, &made, err);
     if (status == TL_OK)
         status = tl_validator_pair(v->validator, made, &options,
-                                   run->study->settings.seed + 2 * first, run->arena,
+                                   run->study->settings.seed + 2 * pair, run->arena,
                                    &found, err);
-    return status == TL_OK ? make_rows(run, first, &found, rows, err) : status;
+    return status == TL_OK ? make_rows(run, pair, &found, rows, err) : status;
 }
 
 static void release(tl_stage_run *run)
@@ -102,6 +174,8 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
                        tl_error *err)
 {
     const size_t n_pos = study->spans[modality].n_pos;
+    const ways w = ways_of(&study->settings);
+    const tl_validate_options options = options_of(&w);
     const tl_status status =
         tl_validator_bytes(study->session.model, n_pos, &options, out, err);
     *out += tl_study_input_bytes(study, modality, n_pos, 2);
@@ -112,6 +186,8 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 {
     const tl_modality m = sizes->modality;
     const size_t wanted = sizes->settings->validate;
+    const ways w = ways_of(sizes->settings);
+    const tl_validate_options options = options_of(&w);
     out->n_units = wanted < sizes->n_discovery ? wanted : sizes->n_discovery;
     return tl_validator_flops(sizes->model, sizes->shape->spans[m].n_pos,
                               sizes->shape->n_prefix[m], &options, &out->flops, err);

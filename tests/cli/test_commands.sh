@@ -202,11 +202,16 @@ few=(--modality text --prompts 1 --sample 6 --ig-steps 1,2)
 run table validate "${few[@]}"
 check "five ways, of two kinds, over all and four layers" rows table 58
 check "named" cmp <(head -n 1 table) \
-    <(printf 'method\tig_rule\tig_steps\tkind\tlayer\tn\tpearson\tspearman\n')
+    <(printf 'method\tig_rule\tig_steps\tkind\tlayer\tn\tprompts\tpearson\tpearson_low\tpearson_high\tspearman\tspearman_low\tspearman_high\n')
 check "each method, rule and number of steps" cmp <(grep '	heads	all	' table | cut -f1-3) \
     <(printf 'ig\tright\t1\nig\tright\t2\nig\tmidpoint\t1\nig\tmidpoint\t2\nrelp\t-\t-\n')
-run same validate "${few[@]}" --method ig --ig-rule right
-check "one way beside others, on the same sample" cmp <(grep '^ig	right' table) <(grep '^ig' same)
+run same validate "${few[@]}"
+check "the same again" cmp table same
+run other validate "${few[@]}" --seed 1
+check "another seed draws others" [ "$(cat table)" != "$(cat other)" ]
+run apart validate --modality text --prompts 2 --sample 6 --ig-steps 1 --method ig --ig-rule right
+check "of two prompts there are intervals" \
+    grep -qE '^ig	right	1	heads	all	12	2	[-0-9.]+	[-0-9.]+	[-0-9.]+	' apart
 run json validate "${few[@]}" --method relp,ig --ig-rule midpoint --json
 check "the same in JSON" grep -q '"method":"relp","ig_rule":null,"ig_steps":null' json
 check "in the order asked for" grep -q '"completeness":\[{"method":"relp"' json
