@@ -8,6 +8,7 @@
 #include "report/draw.h"
 #include "report/figure.h"
 #include "report/plot.h"
+#include "report/table.h"
 
 const char *const tl_draw_modalities[TL_MODALITY_COUNT] = {"text", "image"};
 
@@ -16,9 +17,10 @@ void tl_draw_interval(FILE *out, const tl_interval *i)
     if (isnan(i->value))
         fputs("-", out);
     else if (isnan(i->low) || isnan(i->high))
-        fprintf(out, "%.3f", i->value);
+        fprintf(out, "%.3f", tl_table_value(i->value));
     else
-        fprintf(out, "%.3f (%.3f&nbsp;to&nbsp;%.3f)", i->value, i->low, i->high);
+        fprintf(out, "%.3f (%.3f&nbsp;to&nbsp;%.3f)", tl_table_value(i->value),
+                tl_table_value(i->low), tl_table_value(i->high));
 }
 
 const char *tl_draw_niou(const tl_findings *findings)
@@ -26,6 +28,11 @@ const char *tl_draw_niou(const tl_findings *findings)
     return strcmp(tl_findings_key(findings, "niou"), "ref") == 0
                ? "as published, IoU - 2 random, kept within 0.01 and 1"
                : "(IoU - random) / (1 - random), 0 for chance";
+}
+
+const char *tl_draw_faith(const tl_findings *findings)
+{
+    return tl_findings_ratio_of_means(findings) ? "ratio of means" : "mean of ratios";
 }
 
 /* ---- accuracy -------------------------------------------------------------------- */
@@ -247,11 +254,11 @@ tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *pa
         plots[i].y = (tl_scale){0, 1, TL_SCALE_LINEAR};
         draw_bars(all[i], names[i], &plots[i], &figure);
     }
-    fputs("Faithfulness (ratio of means) of a circuit with one segment taken from the "
-          "other modality's, beside a random part in its place and its own; "
-          "normalised: 0 as "
-          "random, 1 as its own. Bars: 95 % intervals over evaluation prompts.",
-          figure.caption);
+    fprintf(figure.caption,
+            "Faithfulness (%s) of a circuit with one segment taken from the other "
+            "modality's, beside a random part in its place and its own; normalised: 0 "
+            "as random, 1 as its own. Bars: 95 %% intervals over evaluation prompts.",
+            tl_draw_faith(f));
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 

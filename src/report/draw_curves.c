@@ -123,7 +123,7 @@ tl_status tl_draw_faithfulness(const tl_findings *f, const char *prefix, FILE *p
         "components chosen by the size of their activation difference, and at random. "
         "Band: 95 %% interval over the evaluation prompts. Ring: the smallest circuit "
         "above the threshold.",
-        tl_findings_ratio_of_means(f) ? "ratio of means" : "mean of ratios");
+        tl_draw_faith(f));
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 

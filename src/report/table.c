@@ -2,6 +2,7 @@
  * table.c - see table.h. */
 #include "report/table.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ tl_status tl_table_add(tl_table *table, tl_arena *arena, const char *const *cell
                        tl_error *err)
 {
     const size_t n = table->n_columns;
+    assert(n <= TL_TABLE_COLUMNS);
     if (table->n_rows == table->capacity) {
         const size_t capacity = table->capacity > 0 ? 2 * table->capacity : 16;
         const char **grown = tl_arena_alloc(arena, capacity * n, sizeof *grown);
@@ -31,6 +33,11 @@ tl_status tl_table_add(tl_table *table, tl_arena *arena, const char *const *cell
     return TL_OK;
 }
 
+double tl_table_value(double value)
+{
+    return fabs(value) < 0.0005 ? 0.0 : value;
+}
+
 const char *tl_table_number(tl_arena *arena, const char *format, double value)
 {
     char text[64];
@@ -39,7 +46,7 @@ const char *tl_table_number(tl_arena *arena, const char *format, double value)
     if (strcmp(format, "%") == 0)
         snprintf(text, sizeof text, "%.4g %%", 100 * value);
     else
-        snprintf(text, sizeof text, "%.3f", fabs(value) < 0.0005 ? 0.0 : value);
+        snprintf(text, sizeof text, "%.3f", tl_table_value(value));
     return tl_arena_strdup(arena, text);
 }
 
@@ -50,10 +57,8 @@ const char *tl_table_interval(tl_arena *arena, const tl_interval *i)
         return "-";
     if (!isfinite(i->low) || !isfinite(i->high))
         return tl_table_number(arena, "", i->value);
-    snprintf(text, sizeof text, "%.3f (%.3f to %.3f)",
-             fabs(i->value) < 0.0005 ? 0.0 : i->value,
-             fabs(i->low) < 0.0005 ? 0.0 : i->low,
-             fabs(i->high) < 0.0005 ? 0.0 : i->high);
+    snprintf(text, sizeof text, "%.3f (%.3f to %.3f)", tl_table_value(i->value),
+             tl_table_value(i->low), tl_table_value(i->high));
     return tl_arena_strdup(arena, text);
 }
 

@@ -15,7 +15,7 @@
 #include "twinlens/statistics.h"
 #include "twinlens/status.h"
 
-enum { TL_TABLE_COLUMNS = 12 };
+enum { TL_TABLE_COLUMNS = 16 }; /* at most */
 
 typedef struct tl_table {
     const char *name, *title, *note; /* name: of files and keys; note may be NULL */
@@ -28,6 +28,9 @@ typedef struct tl_table {
 /* Copies the cells; NULL is "-". */
 tl_status tl_table_add(tl_table *table, tl_arena *arena, const char *const *cells,
                        tl_error *err);
+
+/* A value that three decimals would print as -0.000 is 0. */
+double tl_table_value(double value);
 
 /* "0.873 (0.811 to 0.912)", "0.873" without an interval, "-" without a number. */
 const char *tl_table_interval(tl_arena *arena, const tl_interval *interval);
