@@ -153,8 +153,12 @@ static void check_curves(const tl_findings *f)
                 area += step * (y0 + y1) / 2;
                 away += step * (fabs(1 - y0) + fabs(1 - y1)) / 2;
             }
-            assert_same("CPR", k, p->performance[k].value, area / 0.95);
-            assert_same("CMD", k, p->distance[k].value, away / 0.95);
+            assert_same("CPR", k,
+                        tl_findings_area(f, p, (tl_study_kind)k)->performance.value,
+                        area / 0.95);
+            assert_same("CMD", k,
+                        tl_findings_area(f, p, (tl_study_kind)k)->distance.value,
+                        away / 0.95);
         }
 }
 

@@ -20,6 +20,7 @@
 #include "twinlens/arena.h"
 #include "twinlens/rows.h"
 #include "twinlens/statistics.h"
+#include "twinlens/study.h"
 
 TL_BEGIN_DECLS
 
@@ -32,6 +33,11 @@ typedef struct tl_finding_point {
     tl_interval mean_of_ratios, ratio_of_means, median;
 } tl_finding_point;
 
+/* The area under a faithfulness curve (CPR), and the area between it and 1 (CMD). */
+typedef struct tl_finding_area {
+    tl_interval performance, distance;
+} tl_finding_area;
+
 typedef struct tl_finding_part {
     bool present; /* the study has prompts of this modality */
     bool done;    /* it knows the smallest faithful circuit, or that there is none */
@@ -43,8 +49,7 @@ typedef struct tl_finding_part {
 
     const tl_finding_point *curves[TL_STUDY_KIND_COUNT]; /* [n_points] each */
     size_t n_points;
-    /* The area under each curve (CPR), and the area between it and 1 (CMD). */
-    tl_interval performance[TL_STUDY_KIND_COUNT], distance[TL_STUDY_KIND_COUNT];
+    tl_finding_area areas[TL_STUDY_KIND_COUNT][TL_FAITH_COUNT];
     tl_study_minimal minimal;
 
     tl_study_scores scores;
@@ -230,6 +235,11 @@ bool tl_findings_ratio_of_means(const tl_findings *findings);
 /* The measure of faithfulness that the study chooses its circuit by. */
 const tl_interval *tl_findings_chosen(const tl_findings *findings,
                                       const tl_finding_point *point);
+
+/* The areas of a kind of circuits, by that measure. */
+const tl_finding_area *tl_findings_area(const tl_findings *findings,
+                                        const tl_finding_part *part,
+                                        tl_study_kind kind);
 
 /* The point of the smallest faithful circuit on the curve of a kind; NULL if none. */
 const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,

@@ -55,6 +55,7 @@ typedef enum tl_grid {
 typedef enum tl_faith {
     TL_FAITH_MEAN_RATIO, /* the mean of the prompts' ratios */
     TL_FAITH_RATIO_MEAN, /* the ratio of the sums */
+    TL_FAITH_COUNT
 } tl_faith;
 
 /* Which pairs of text and image prompts are used in alignment and back-patching. */

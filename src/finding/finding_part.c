@@ -58,13 +58,13 @@ typedef struct curve_data {
     tl_study_kind kind;
     const double *fractions; /* [n_points] */
     size_t n_points;
-    double *curve;       /* [n_points], room for the faithfulness of one resample */
-    size_t point;        /* where statistics of one point look */
-    bool ratio_of_means; /* what areas are of */
+    double *curve;  /* [n_points], room for the faithfulness of one resample */
+    size_t point;   /* where statistics of one point look */
+    tl_faith faith; /* what areas are of */
 } curve_data;
 
 /* Over the chosen pairs, at one point of the curve. */
-static double faithfulness_at(const curve_data *d, size_t point, bool ratio_of_means,
+static double faithfulness_at(const curve_data *d, size_t point, tl_faith faith,
                               const size_t *chosen, size_t n)
 {
     tl_faithfulness_sums sums = {0};
@@ -74,26 +74,26 @@ static double faithfulness_at(const curve_data *d, size_t point, bool ratio_of_m
             &sums, b->clean, b->none,
             tl_study_evaluations_at(d->done, d->kind, chosen[i], point));
     }
-    return ratio_of_means ? tl_faithfulness_ratio_of_means(&sums)
-                          : tl_faithfulness_mean_of_ratios(&sums);
+    return faith == TL_FAITH_RATIO_MEAN ? tl_faithfulness_ratio_of_means(&sums)
+                                        : tl_faithfulness_mean_of_ratios(&sums);
 }
 
 static double mean_of_ratios(const void *data, const size_t *chosen, size_t n)
 {
     const curve_data *d = data;
-    return faithfulness_at(d, d->point, false, chosen, n);
+    return faithfulness_at(d, d->point, TL_FAITH_MEAN_RATIO, chosen, n);
 }
 
 static double ratio_of_means(const void *data, const size_t *chosen, size_t n)
 {
     const curve_data *d = data;
-    return faithfulness_at(d, d->point, true, chosen, n);
+    return faithfulness_at(d, d->point, TL_FAITH_RATIO_MEAN, chosen, n);
 }
 
 static tl_curve_area area_of(const curve_data *d, const size_t *chosen, size_t n)
 {
     for (size_t i = 0; i < d->n_points; i++)
-        d->curve[i] = faithfulness_at(d, i, d->ratio_of_means, chosen, n);
+        d->curve[i] = faithfulness_at(d, i, d->faith, chosen, n);
     return tl_curve_measure(d->fractions, d->curve, d->n_points);
 }
 
@@ -124,8 +124,8 @@ static tl_status median_of(const curve_data *d, size_t n, double *room,
 }
 
 static tl_status measure_curve(curve_data *d, size_t n, tl_arena *arena,
-                               tl_finding_point *points, tl_interval *performance,
-                               tl_interval *distance, tl_error *err)
+                               tl_finding_point *points, tl_finding_area *areas,
+                               tl_error *err)
 {
     double *room = tl_arena_alloc(arena, 2 * n, sizeof *room);
     tl_status status =
@@ -141,17 +141,20 @@ static tl_status measure_curve(curve_data *d, size_t n, tl_arena *arena,
         if (status == TL_OK)
             status = median_of(d, n, room, &points[i].median, err);
     }
-    if (status == TL_OK)
-        status = tl_bootstrap(performance_of, d, n, NULL, performance, err);
-    return status == TL_OK ? tl_bootstrap(distance_of, d, n, NULL, distance, err)
-                           : status;
+    for (int faith = 0; faith < TL_FAITH_COUNT && status == TL_OK; faith++) {
+        d->faith = (tl_faith)faith;
+        status =
+            tl_bootstrap(performance_of, d, n, NULL, &areas[faith].performance, err);
+        if (status == TL_OK)
+            status = tl_bootstrap(distance_of, d, n, NULL, &areas[faith].distance, err);
+    }
+    return status;
 }
 
 /* `stored` has n_points rows of each kind. */
 static tl_status read_curve(const tl_study_evaluations *done,
                             const tl_study_point *stored, tl_study_kind kind,
-                            bool ratio_of_means_chosen, tl_arena *arena,
-                            tl_finding_part *p, tl_error *err)
+                            tl_arena *arena, tl_finding_part *p, tl_error *err)
 {
     tl_finding_point *points = tl_arena_alloc_zero(arena, p->n_points, sizeof *points);
     double *fractions = tl_arena_alloc(arena, p->n_points, sizeof *fractions),
@@ -167,32 +170,24 @@ static tl_status read_curve(const tl_study_evaluations *done,
                     .kind = kind,
                     .fractions = fractions,
                     .n_points = p->n_points,
-                    .curve = curve,
-                    .ratio_of_means = ratio_of_means_chosen};
-    return measure_curve(&d, done->n_pairs, arena, points, &p->performance[kind],
-                         &p->distance[kind], err);
+                    .curve = curve};
+    return measure_curve(&d, done->n_pairs, arena, points, p->areas[kind], err);
 }
 
 static tl_status read_curves(const tl_study_db *db, tl_modality modality,
                              tl_arena *arena, tl_finding_part *p, tl_error *err)
 {
     const tl_study_point like = {.modality = modality};
-    tl_study_key faith = {.key = "faith"};
     tl_study_evaluations done = {0};
     tl_rows points = {0};
-    bool found = false;
-    tl_status status = tl_study_db_find(db, TL_ROW_KEY, &faith, arena, &found, err);
-    if (status == TL_OK)
-        status = tl_study_db_get(db, TL_ROW_POINT, &like, 1, arena, &points, err);
+    tl_status status = tl_study_db_get(db, TL_ROW_POINT, &like, 1, arena, &points, err);
     p->n_points = points.n / TL_STUDY_KIND_COUNT;
     if (status == TL_OK && p->n_points > 0)
         status =
             tl_study_db_get_evaluations(db, modality, p->n_points, arena, &done, err);
     for (size_t k = 0; k < TL_STUDY_KIND_COUNT && status == TL_OK && p->n_points > 0;
          k++)
-        status =
-            read_curve(&done, points.rows, (tl_study_kind)k,
-                       found && strcmp(faith.value, "ratio_mean") == 0, arena, p, err);
+        status = read_curve(&done, points.rows, (tl_study_kind)k, arena, p, err);
     return status;
 }
 

@@ -30,6 +30,14 @@ const tl_interval *tl_findings_chosen(const tl_findings *findings,
                                                 : &point->mean_of_ratios;
 }
 
+const tl_finding_area *tl_findings_area(const tl_findings *findings,
+                                        const tl_finding_part *part, tl_study_kind kind)
+{
+    return &part->areas[kind][tl_findings_ratio_of_means(findings)
+                                  ? TL_FAITH_RATIO_MEAN
+                                  : TL_FAITH_MEAN_RATIO];
+}
+
 const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,
                                              tl_study_kind kind)
 {

@@ -175,6 +175,7 @@ static tl_status circuits(const maker *m, tl_table *t)
             }
             snprintf(n, sizeof n, "%zu", part->n_evaluation);
             const bool done = part->n_points > 0;
+            const tl_finding_area *area = tl_findings_area(f, part, TL_STUDY_CIRCUIT);
             const char *const cells[] = {
                 name_of(m, i),
                 k == TL_TEXT ? "text" : "image",
@@ -184,8 +185,8 @@ static tl_status circuits(const maker *m, tl_table *t)
                 interval(m, points[0] ? tl_findings_chosen(f, points[0]) : &missing),
                 interval(m, points[1] ? tl_findings_chosen(f, points[1]) : &missing),
                 interval(m, points[2] ? tl_findings_chosen(f, points[2]) : &missing),
-                interval(m, done ? &part->performance[0] : &missing),
-                interval(m, done ? &part->distance[0] : &missing),
+                interval(m, done ? &area->performance : &missing),
+                interval(m, done ? &area->distance : &missing),
                 n,
                 share(m, p ? p->size[k] : NAN),
                 number(m, p ? p->faithfulness[k] : NAN)};

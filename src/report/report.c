@@ -137,15 +137,18 @@ static void write_numbers(const tl_findings *f, FILE *page)
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
             const tl_finding_point *p =
                 tl_findings_smallest(parts[m], (tl_study_kind)k);
+            const tl_finding_area *area =
+                tl_findings_area(f, parts[m], (tl_study_kind)k);
             number_row *const at[] = {&rows[k], &rows[TL_STUDY_KIND_COUNT + k],
                                       &rows[2 * TL_STUDY_KIND_COUNT + k]};
             at[0]->label = labels[k];
             at[1]->label = areas[k];
             at[2]->label = distances[k];
             at[0]->values[m] = p != NULL ? tl_findings_chosen(f, p) : NULL;
-            at[1]->values[m] =
-                parts[m]->n_points > 0 ? &parts[m]->performance[k] : NULL;
-            at[2]->values[m] = parts[m]->n_points > 0 ? &parts[m]->distance[k] : NULL;
+            if (parts[m]->n_points > 0) {
+                at[1]->values[m] = &area->performance;
+                at[2]->values[m] = &area->distance;
+            }
         }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         write_row(&rows[i], page);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "twinlens/finding.h"
+#include "report/draw.h"
 #include "report/overview.h"
 #include "store/study_db.h"
 
@@ -23,16 +24,11 @@ static const char *number_text(double value, char text[32])
     if (isnan(value))
         snprintf(text, 32, "-");
     else
-        snprintf(text, 32, "%.3f", fabs(value) < 0.0005 ? 0.0 : value);
+        snprintf(text, 32, "%.3f", tl_table_value(value));
     return text;
 }
 
 /* "0.873 (0.811 to 0.912)" */
-static const char *faithfulness_name(const tl_findings *f)
-{
-    return tl_findings_ratio_of_means(f) ? "ratio of means" : "mean of ratios";
-}
-
 static const char *interval_text(const tl_interval *i, char text[64])
 {
     char value[32], low[32], high[32];
@@ -177,7 +173,7 @@ static void print_curves(const tl_findings *f, FILE *out)
     const part *longest = text->n_points > image->n_points ? text : image;
     if (longest->n_points == 0)
         return;
-    fprintf(out, "\nfaithfulness (%s) by size\n%-8s", faithfulness_name(f), "size");
+    fprintf(out, "\nfaithfulness (%s) by size\n%-8s", tl_draw_faith(f), "size");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].present)
             fprintf(out, "%*s%10s%9s", COLUMN, modality_names[m], "magnitude",
@@ -217,12 +213,12 @@ static void print_areas(const tl_findings *f, FILE *out)
         fprintf(out, "%-*s", LABEL, label);
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
             const part *p = &f->parts[m];
+            const tl_finding_area *a = tl_findings_area(f, p, (tl_study_kind)kind);
             char text[64];
             if (p->present && p->n_points > 0)
-                fprintf(out, "%*s", COLUMN,
-                        interval_text(is_distance ? &p->distance[kind]
-                                                  : &p->performance[kind],
-                                      text));
+                fprintf(
+                    out, "%*s", COLUMN,
+                    interval_text(is_distance ? &a->distance : &a->performance, text));
         }
         fputc('\n', out);
     }
@@ -337,8 +333,7 @@ static void print_comparison(const tl_findings *f, FILE *out)
     fprintf(out,
             "\ninterchange: a circuit with a segment of the other's (faithfulness, "
             "%s)\n%-22s%26s%26s%26s%26s\n",
-            faithfulness_name(f), "segment, on", "swapped", "random", "own",
-            "normalised");
+            tl_draw_faith(f), "segment, on", "swapped", "random", "own", "normalised");
     for (size_t seg = 0; seg < TL_SEGMENT_COUNT; seg++) {
         const char *segment = tl_segment_name((tl_segment)seg);
         char label[32];

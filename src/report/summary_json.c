@@ -44,6 +44,12 @@ static json_t *check_json(const tl_finding_check *c)
                      interval(&c->pearson), "spearman", interval(&c->spearman));
 }
 
+static json_t *area_json(const tl_finding_area *a)
+{
+    return json_pack("{s:o, s:o}", "cpr", interval(&a->performance), "cmd",
+                     interval(&a->distance));
+}
+
 static json_t *validation_json(const tl_finding_validation *v)
 {
     json_t *checks = json_array(), *gaps = json_array(), *ranked = json_array();
@@ -86,8 +92,10 @@ static json_t *part_json(const tl_finding_part *p, const tl_finding_validation *
             json_array_append_new(curve, point_json(&p->curves[k][i]));
         json_object_set_new(curves, kind_names[k], curve);
         json_object_set_new(areas, kind_names[k],
-                            json_pack("{s:o, s:o}", "cpr", interval(&p->performance[k]),
-                                      "cmd", interval(&p->distance[k])));
+                            json_pack("{s:o, s:o}", "mean_of_ratios",
+                                      area_json(&p->areas[k][TL_FAITH_MEAN_RATIO]),
+                                      "ratio_of_means",
+                                      area_json(&p->areas[k][TL_FAITH_RATIO_MEAN])));
         if (p->minimal.found)
             json_object_set_new(minimal, kind_names[k],
                                 point_json(tl_findings_smallest(p, (tl_study_kind)k)));
