@@ -12,7 +12,7 @@ packages=(
     libdnnl-dev libsqlite3-dev libpng-dev libjpeg62-turbo-dev libwebp-dev
     libjansson-dev libpcre2-dev libutf8proc-dev libcmocka-dev sqlite3
     libpango1.0-dev fonts-dejavu-core fonts-noto-color-emoji
-    libopenmpi-dev openmpi-bin
+    libopenmpi-dev openmpi-bin python3-numpy python3-scipy
 )
 [[ ${1:-} != fuzz ]] || packages+=(clang libclang-rt-dev)
 [[ ${1:-} != races ]] || packages+=(clang libclang-rt-dev libomp-dev)
@@ -31,6 +31,9 @@ is_there() {
         [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]
     elif [[ $p == libomp-dev ]]; then # with archer
         [[ -e $(dirname "$(realpath "$(command -v clang)" 2>/dev/null)")/../lib/libarcher.so ]]
+    elif [[ $p == python3-* ]]; then
+        python3 -c "import ${p#python3-}" 2>/dev/null ||
+            /usr/bin/python3 -c "import ${p#python3-}" 2>/dev/null
     elif [[ -n ${tool[$p]:-} ]]; then
         command -v "${tool[$p]}" >/dev/null
     elif [[ -n ${module[$p]:-} ]]; then

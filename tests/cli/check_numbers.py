@@ -1,0 +1,922 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""check_numbers.py TWINLENS RUN... - every number that a study prints, computed again from its
+study.db with numpy and scipy: values, intervals, deviations and tests, as docs/math.md and
+docs/statistics.md define them. `summary --json` must hold these numbers and no others; the page
+and the text summary must print them, rounded.
+
+Shares no code with src/finding and src/stat: only the generator of random numbers is the same
+(SplitMix64, seed 0 for resamples, 42 for signs and halves), so that equal resamples are drawn."""
+import base64
+import csv
+import html.parser
+import io
+import json
+import math
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES, FLIPS, SEED = 1000, 2000, 42
+Z = stats.norm.ppf(0.975)
+MODALITIES, KINDS = ("text", "image"), ("circuit", "magnitude", "random")
+MEASURES = ("mean_of_ratios", "ratio_of_means")
+SEGMENTS, UNDEFINED = ("data", "query", "generation"), float("nan")
+
+
+# ---- random numbers -----------------------------------------------------------------------------
+
+
+class SplitMix64:
+    def __init__(self, seed):
+        self.state = np.uint64(seed)
+
+    def next(self, count):
+        with np.errstate(over="ignore"):
+            z = self.state + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            self.state = z[-1] if count else self.state
+            z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+            return z ^ z >> np.uint64(31)
+
+    def below(self, n, count):
+        """Numbers below 2**64 mod n would be drawn again: of 2**64, so few that none is met."""
+        return (self.next(count) % np.uint64(n)).astype(np.int64)
+
+    def order(self, n):
+        order = [0] * n
+        for i in range(n):
+            j = int(self.below(i + 1, 1)[0])
+            order[i] = order[j]
+            order[j] = i
+        return order
+
+
+# ---- intervals ----------------------------------------------------------------------------------
+
+
+def interval(value, low, high, sd, n):
+    return {"value": value, "interval": [low, high], "sd": sd, "n": n}
+
+
+def bca(statistic, n, chosen, skipped, count):
+    """statistic(rows): a number for each row of indices; all rows, those of resamples, and
+    those that leave one prompt out."""
+    with np.errstate(all="ignore"):
+        value = float(statistic(np.arange(n)[None])[0]) if n else UNDEFINED
+        if len(skipped) < 2 or not math.isfinite(value):
+            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, count)
+        drawn = np.asarray(statistic(chosen()), float)
+        drawn = np.sort(drawn[np.isfinite(drawn)])
+        if len(drawn) < 2:
+            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, count)
+        ends = [0.025, 0.975]
+        share = (np.sum(drawn < value) + np.sum(drawn == value) / 2) / len(drawn)
+        if 0 < share < 1:
+            left_out = np.asarray(statistic(skipped), float)
+            d = left_out.mean() - left_out
+            a = np.sum(d**3) / (6 * np.sum(d**2) ** 1.5)
+            a = a if math.isfinite(a) else 0.0
+            bias = stats.norm.ppf(share)
+            moved = [stats.norm.cdf(bias + (bias + z) / (1 - a * (bias + z))) for z in (-Z, Z)]
+            ends = [m if math.isfinite(m) else e for m, e in zip(moved, ends)]
+        low, high = np.quantile(drawn, ends)
+    return interval(value, float(low), float(high), float(drawn.std(ddof=1)), count)
+
+
+def bootstrap(statistic, n):
+    """Over n prompts."""
+    skipped = np.array([[i for i in range(n) if i != k] for k in range(n)])
+    return bca(statistic, n, lambda: SplitMix64(0).below(n, RESAMPLES * n).reshape(RESAMPLES, n),
+               skipped, n)
+
+
+def bootstrap_in_two(statistic, sizes):
+    """Over prompts, and then over the values of each; sizes of them, which stand one after the
+    other."""
+    begins, n = np.cumsum([0, *sizes]), int(np.sum(sizes))
+
+    def chosen():
+        random, rows_ = SplitMix64(0), []
+        for _ in range(RESAMPLES):
+            row = []
+            for _ in sizes:
+                c = int(random.below(len(sizes), 1)[0])
+                row.append(begins[c] + random.below(sizes[c], sizes[c]))
+            rows_.append(np.concatenate(row))
+        return rows_
+
+    def of_each(rows_):
+        if len({len(row) for row in rows_}) == 1:
+            return statistic(np.stack(rows_))
+        return np.array([statistic(row[None])[0] for row in rows_])
+    skipped = [np.r_[0:begins[c], begins[c + 1]:n] for c in range(len(sizes))]
+    return bca(of_each, n, chosen, skipped, n)
+
+
+def mean(values):
+    values = np.asarray(values, float)
+    return bootstrap(lambda chosen: values[chosen].mean(-1), len(values))
+
+
+def share(right, n):
+    if n == 0:
+        return interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)
+    ends = stats.binomtest(int(right), n).proportion_ci(0.95, "wilson")
+    return interval(right / n, ends.low, ends.high, math.sqrt(right * (n - right) / n**3), n)
+
+
+def gain(fixed, broken, n):
+    """Tango's score interval: all differences that the score test does not reject."""
+    if n == 0:
+        return interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)
+    d = (fixed - broken) / n
+
+    def rejects(difference):
+        a, b = 2 * n, (2 * n - fixed + broken) * difference - fixed - broken
+        c = -broken * difference * (1 - difference)
+        q = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)
+        variance = n * (2 * q + difference * (1 - difference))
+        over = fixed - broken - n * difference
+        return over * over > Z * Z * variance if variance > 0 else over != 0
+
+    ends = []
+    for outside in (-1.0, 1.0):
+        inside = d
+        for _ in range(80):
+            middle = (inside + outside) / 2
+            inside, outside = (inside, middle) if rejects(middle) else (middle, outside)
+        ends.append(inside)
+    return interval(d, *ends, math.sqrt(((fixed + broken) / n - d * d) / n), n)
+
+
+def mcnemar(fixed, broken):
+    return stats.binomtest(int(fixed), int(fixed + broken)).pvalue if fixed + broken else 1.0
+
+
+# ---- faithfulness -------------------------------------------------------------------------------
+
+
+class Runs:
+    """LD of the evaluation pairs: clean, none [n] and under circuits [n, ...]."""
+
+    def __init__(self, clean, none, circuits):
+        self.clean, self.none, self.circuits = clean, none, circuits
+        self.kept = np.abs(clean - none) >= 1e-6 * (1 + np.abs(clean))
+        with np.errstate(all="ignore"):
+            self.ratio = (circuits - none[:, None]) / (clean - none)[:, None]
+
+    def mean_of_ratios(self, chosen, at):
+        kept = self.kept[chosen]
+        return np.where(kept, self.ratio[chosen, at], 0).sum(-1) / kept.sum(-1)
+
+    def ratio_of_means(self, chosen, at):
+        kept = self.kept[chosen]
+        over = np.where(kept, self.circuits[chosen, at] - self.none[chosen], 0).sum(-1)
+        return over / np.where(kept, self.clean[chosen] - self.none[chosen], 0).sum(-1)
+
+    def median(self, at):
+        ratios = self.ratio[self.kept, at]
+        return bootstrap(lambda chosen: np.median(ratios[chosen], -1), len(ratios))
+
+
+def rows(db, sql, *values):
+    cursor = db.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row)) for row in cursor]
+
+
+def column(list_, key):
+    return np.array([UNDEFINED if row[key] is None else row[key] for row in list_], float)
+
+
+def read_runs(db, modality, kind, n_points):
+    base = rows(db, "select clean, none from baseline where modality = ? order by pair", modality)
+    runs = rows(db, "select logit_diff from evaluation where modality = ? and kind = ?"
+                " order by pair, point", modality, kind)
+    n = len(runs) // n_points
+    return Runs(column(base, "clean")[:n], column(base, "none")[:n],
+                column(runs, "logit_diff").reshape(n, n_points))
+
+
+def area(x, curves, away):
+    """Trapezium over the points where the curve is defined, by the range of x."""
+    out = []
+    for curve in curves:
+        there = ~np.isnan(curve)
+        px, py = x[there], np.abs(1 - curve[there]) if away else curve[there]
+        ok = there.sum() >= 2 and px[-1] > px[0]
+        out.append(np.trapz(py, px) / (px[-1] - px[0]) if ok else UNDEFINED)
+    return np.array(out)
+
+
+# ---- one modality -------------------------------------------------------------------------------
+
+
+def curves_of(db, modality):
+    curves, areas = {}, {}
+    for kind in KINDS:
+        points = rows(db, "select * from curve where modality = ? and kind = ? order by point",
+                      modality, kind)
+        runs = read_runs(db, modality, kind, len(points))
+        n = len(runs.clean)
+        curves[kind] = [{
+            "fraction": p["fraction"], "n_heads": p["n_heads"], "n_neurons": p["n_neurons"],
+            "mean_of_ratios": bootstrap(lambda c, i=i: runs.mean_of_ratios(c, i), n),
+            "ratio_of_means": bootstrap(lambda c, i=i: runs.ratio_of_means(c, i), n),
+            "median": runs.median(i),
+            "n": int(runs.kept.sum()), "n_excluded": int((~runs.kept).sum()),
+        } for i, p in enumerate(points)]
+        for p, stored in zip(curves[kind], points):
+            for name in ("mean_of_ratios", "ratio_of_means", "median"):
+                same(p[name]["value"], stored[name], f"curve of {modality}, {kind}: {name}")
+        x = np.array([float(p["fraction"]) for p in points])
+
+        def area_of(at, chosen, away):
+            return area(x, np.stack([at(chosen, i) for i in range(len(x))], -1), away)
+
+        areas[kind] = {name: {"cpr": bootstrap(lambda c: area_of(at, c, False), n),
+                              "cmd": bootstrap(lambda c: area_of(at, c, True), n)}
+                       for name in MEASURES for at in [getattr(runs, name)]}
+    return curves, areas
+
+
+def smallest(curves, measure, threshold):
+    for i, p in enumerate(curves["circuit"]):
+        if p[measure]["value"] > threshold:
+            return i
+    return None
+
+
+def measure_of(keys):
+    return "ratio_of_means" if keys["faith"] == "ratio_mean" else "mean_of_ratios"
+
+
+def part_of(db, modality, keys):
+    measure = measure_of(keys)
+    prompts = rows(db, "select * from prompt where modality = ? order by row", modality)
+    n = len(prompts)
+    pairs = {part: rows(db, "select * from pair where modality = ? and part = ? order by pair",
+                        modality, part) for part in ("discovery", "evaluation")}
+    first = next(p for p in prompts if p["row"] == pairs["discovery"][0]["row"])
+    curves, areas = curves_of(db, modality)
+    at = smallest(curves, measure, float(keys["threshold"]))
+    stored = rows(db, "select point from minimal where modality = ?", modality)[0]["point"]
+    assert at == stored, f"{modality}: the smallest faithful circuit is point {at}, not {stored}"
+    scores = rows(db, "select * from scores where modality = ?", modality)[0]
+    return {
+        "prompts": n,
+        "accuracy_limited": share(sum(p["correct_limited"] for p in prompts), n),
+        "accuracy_full": share(sum(p["correct_full"] for p in prompts), n),
+        "discovery": len(pairs["discovery"]), "evaluation": len(pairs["evaluation"]),
+        "positions": first["n_pos"], "data": [first["data_begin"], first["data_end"]],
+        "curves": curves, "areas": areas,
+        "minimal": None if at is None else {kind: curves[kind][at] for kind in KINDS},
+        "validation": validation_of(db, modality, scores["n_layers"], int(keys["ig-steps"])),
+        "precision_check": None, "finished": True, "scores": scores["file"],
+    }
+
+
+def pearson(x, y):
+    if x.shape[-1] == 0:
+        return np.full(x.shape[:-1], UNDEFINED)
+    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    return (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
+
+
+def spearman(x, y):
+    return pearson(stats.rankdata(x, axis=-1), stats.rankdata(y, axis=-1))
+
+
+def check_of(x, y, pairs, about, with_interval=True):
+    """Correlations of two numbers of components of these prompts."""
+    sizes = [pairs.count(p) for p in sorted(set(pairs))]
+    found = {}
+    for name, f in (("pearson", pearson), ("spearman", spearman)):
+        with np.errstate(all="ignore"):
+            found[name] = (bootstrap_in_two(lambda c, f=f: f(x[c], y[c]), sizes) if with_interval else
+                           interval(float(f(x, y)), UNDEFINED, UNDEFINED, UNDEFINED, len(x)))
+    return {**about, "n": len(x), "prompts": len(sizes), **found}
+
+
+def validation_of(db, modality, n_layers, ig_steps):
+    effects = rows(db, "select * from effect where modality = ?"
+                   " order by pair, component, ig_steps", modality)
+    gaps = rows(db, "select * from completeness where modality = ? order by pair, ig_steps", modality)
+    if not effects:
+        return None
+    steps = [g["ig_steps"] for g in gaps if g["pair"] == gaps[0]["pair"]]
+    own = 0 if steps[0] == 0 else min(steps, key=lambda m: abs(m - ig_steps))
+    checks, ranked = [], []
+    for m in steps:
+        for kind in ("heads", "neurons"):
+            for layer in [None, *range(n_layers)]:
+                of = [e for e in effects if e["ig_steps"] == m and e["kind"] == kind
+                      and layer in (None, e["layer"])]
+                checks.append(check_of(column(of, "exact"), column(of, "attributed"),
+                                       [e["pair"] for e in of],
+                                       {"ig_steps": m, "kind": kind, "layer": layer}, layer is None))
+    scores = {(r["pair"], r["component"]): r["score"] for r in
+              rows(db, "select * from ranked where modality = ?", modality)}
+    for kind in ("heads", "neurons"):
+        of = [e for e in effects if e["ig_steps"] == own and e["kind"] == kind
+              and (e["pair"], e["component"]) in scores]
+        if of:
+            ranked.append(check_of(np.abs(column(of, "exact")),
+                                   np.array([scores[e["pair"], e["component"]] for e in of]),
+                                   [e["pair"] for e in of],
+                                   {"ig_steps": own, "kind": kind, "layer": None}))
+    completeness = []
+    for m in steps:
+        of = [g for g in gaps if g["ig_steps"] == m]
+        a, d = column(of, "attributed"), column(of, "difference")
+        completeness.append({"ig_steps": m, "gap": mean((np.abs(a - d) / np.abs(d))[np.abs(d) > 1e-6])})
+    return {"correlations": checks, "as_ranked": ranked, "completeness": completeness}
+
+
+# ---- both modalities ----------------------------------------------------------------------------
+
+
+def overlap_of(db, keys):
+    found, n = [], int(keys["rand-draws"])
+    stored = rows(db, "select * from overlap order by segment, kind")
+    for o in stored:
+        half = Z * o["deviation"]
+
+        def above_chance(off):
+            if keys["niou"] == "correct":
+                over, under = o["iou"] - o["random"] - off, 1 - o["random"] - off
+                return over / under if abs(under) >= 1e-6 else UNDEFINED
+            kinds = [k for k in stored if k["segment"] == o["segment"] and
+                     (k is o or o["kind"] == "both") and (k["kind"] != "both" or o["kind"] != "both")]
+            iou, chance = (np.mean([round(k[x] + y, 3) for k in kinds])
+                           for x, y in (("iou", 0), ("random", off)))
+            return min(max(iou - 2 * chance, 0.01), 1.0)
+        normalised = [above_chance(off) for off in (0, half / math.sqrt(n), -half / math.sqrt(n))]
+        found.append({
+            "segment": o["segment"], "kind": o["kind"], "iou": o["iou"], "in_text": o["in_text"],
+            "in_image": o["in_image"], "empty": bool(o["is_empty"]),
+            "random": interval(o["random"], max(0, o["random"] - half),
+                               min(1, o["random"] + half), o["deviation"], n),
+            "deviation": o["deviation"],
+            "normalised": interval(*normalised, (normalised[2] - normalised[1]) / 3.92, n)})
+    return found
+
+
+class Host:
+    def __init__(self, db, modality, measure):
+        self.swaps = rows(db, "select * from swap where host = ? order by swap", modality)
+        base = rows(db, "select * from baseline where modality = ? order by pair", modality)
+        runs = rows(db, "select * from interchange where host = ? order by pair, swap", modality)
+        self.n = len(runs) // max(1, len(self.swaps))
+        self.runs = Runs(column(base, "clean")[:self.n], column(base, "none")[:self.n],
+                         column(runs, "logit_diff").reshape(self.n, -1))
+        self.measure, self.at = measure, getattr(self.runs, measure)
+
+    def values(self, segment, at):
+        """Faithfulness with the other's segment, with random ones, with its own; at(i) is that
+        of swap i."""
+        def of(swapped, is_random):
+            return [at(i) for i, s in enumerate(self.swaps)
+                    if s["swapped"] == swapped and (s["draw"] is not None) == is_random]
+        return of(segment, False)[0], np.mean(of(segment, True), 0), of("none", False)[0]
+
+    def chosen(self, segment, chosen):
+        return self.values(segment, lambda i: self.at(chosen, i))
+
+    def weighted(self, segment, counts):
+        """counts [..., n]: how often each prompt is there."""
+        r = self.runs
+        counts = counts * r.kept
+        if self.measure == "mean_of_ratios":
+            over, under = np.where(r.kept[:, None], r.ratio, 0), np.ones(self.n)
+        else:
+            over, under = r.circuits - r.none[:, None], r.clean - r.none
+        return self.values(segment, lambda i: (counts @ over[:, i]) / (counts @ under))
+
+
+def normalised(value, random, own):
+    with np.errstate(all="ignore"):
+        return np.where(np.abs(own - random) < 1e-6, UNDEFINED, (value - random) / (own - random))
+
+
+def interchange_of(db, measure):
+    hosts, found = [Host(db, m, measure) for m in MODALITIES], []
+    for segment in SEGMENTS:
+        for modality, h in zip(MODALITIES, hosts):
+            def at(which, h=h):
+                return bootstrap(lambda c: h.chosen(segment, c)[which], h.n)
+            found.append({"host": modality, "swapped": segment, "faithfulness": at(0),
+                          "random": at(1), "own": at(2), "normalised": bootstrap(
+                              lambda c, h=h: normalised(*h.chosen(segment, c)), h.n)})
+        found.append({"host": "both", "swapped": segment, "normalised": both_of(hosts, segment)})
+    return found
+
+
+def both_of(hosts, segment):
+    """Resamples of both hosts' prompts in one; how often each was drawn is what counts."""
+    split, n = hosts[0].n, hosts[0].n + hosts[1].n
+
+    def statistic(chosen):
+        counts = np.stack([np.bincount(row, minlength=n) for row in chosen])
+        terms = [h.weighted(segment, counts[:, at]) for h, at in
+                 zip(hosts, (slice(0, split), slice(split, n)))]
+        return normalised(*[(a + b) / 2 for a, b in zip(*terms)])
+    return bootstrap(statistic, n)
+
+
+def alignment_of(db):
+    found = rows(db, "select * from alignment order by pair, layer")
+    layers = []
+    for l in sorted({r["layer"] for r in found}):
+        of = [r for r in found if r["layer"] == l]
+        entry = {"layer": l}
+        for before in ("", "centred_"):
+            a, b = column(of, before + "matched"), column(of, before + "other")
+            entry.update({before + "matched": mean(a), before + "other": mean(b),
+                          before + "difference": mean(a - b)})
+        layers.append(entry)
+    return layers
+
+
+# ---- back-patching ------------------------------------------------------------------------------
+
+
+def change_of(image, patched, text):
+    fixed, broken = int((patched > image).sum()), int((patched < image).sum())
+
+    def closed(c):
+        over, under = (patched - image)[c].sum(-1), (text - image)[c].sum(-1)
+        return np.where(under > 0, over / np.where(under > 0, under, 1), UNDEFINED)
+    n, p = len(image), mcnemar(fixed, broken)
+    return {"accuracy": share(patched.sum(), n), "gain": gain(fixed, broken, n), "fixed": fixed,
+            "broken": broken, "p": p, "helps": fixed > broken and p < 0.05,
+            "gap_closed": bootstrap(closed, n)}
+
+
+def crossed(cells, order):
+    """Outcomes of the cell that is best on one half, on the other half; [n_cells, n]."""
+    n, judged = cells.shape[1], np.empty(cells.shape[1])
+    halves = np.array(order[:n // 2], int), np.array(order[n // 2:], int)
+    for here, there in (halves, halves[::-1]):
+        best = np.argmax(cells[:, here].mean(-1))
+        judged[there] = cells[best, there]
+    return judged
+
+
+def best_is_chance(change):
+    scale = np.sqrt((change**2).sum(-1))
+    scale = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 0)
+    flips = SplitMix64(SEED).next(FLIPS * change.shape[1]) >> np.uint64(63)
+    sign = 1.0 - 2.0 * flips.reshape(FLIPS, -1).astype(float)
+    observed = (change.sum(-1) * scale).max()
+    return (1 + np.sum(((sign @ change.T) * scale).max(-1) >= observed - 1e-9)) / (FLIPS + 1)
+
+
+def backpatch_of(db):
+    cells = rows(db, "select * from cell order by cell")
+    clean, runs = {}, {}
+    for m in MODALITIES:
+        found = rows(db, "select * from backpatch where modality = ? order by pair", m)
+        clean[m] = column(found, "is_right")
+        runs[m] = np.array([[{"0": 0, "1": 1, "-": UNDEFINED}[x] for x in r["cells"]]
+                            for r in found]).T
+    n = len(clean["image"])
+    order = SplitMix64(SEED).order(n)
+    best = int(np.argmax(runs["image"].mean(-1)))
+    advantage = (runs["image"] - clean["image"]) - (runs["text"] - clean["text"])
+    sums = advantage.sum(-1)
+    iterations = rows(db, "select * from iteration order by pair")
+    return {
+        "n": n, "search": None, "text": share(clean["text"].sum(), n),
+        "image": share(clean["image"].sum(), n), "best": best,
+        "chosen_elsewhere": change_of(clean["image"], crossed(runs["image"], order), clean["text"]),
+        "chosen_here": change_of(clean["image"], runs["image"][best], clean["text"]),
+        "p": best_is_chance(runs["image"] - clean["image"]),
+        "cells_no_worse_than_on_text": bootstrap(
+            lambda c: (advantage[:, c].sum(-1) >= 0).mean(0), n),
+        "cells_that_gain_more_as_much_less": [int((sums > 0).sum()), int((sums == 0).sum()),
+                                              int((sums < 0).sum())],
+        "iterations": [share(sum(r["times"][k] == "1" for r in iterations), len(iterations))
+                       for k in range(len(iterations[0]["times"]))],
+        "cells": [{"window": c["window"], "source": c["source"], "destination": c["destination"],
+                   "accuracy_image": runs["image"][i].mean(),
+                   "accuracy_text": runs["text"][i].mean()} for i, c in enumerate(cells)],
+    }
+
+
+def study_of(db):
+    """Everything that `summary --json` says."""
+    keys = {r["key"]: r["value"] for r in rows(db, "select * from manifest")}
+    work = {r["stage"]: r["product_flops"] for r in rows(db, "select * from work")}
+    return {**keys, "modalities": {m: part_of(db, m, keys) for m in MODALITIES},
+            "overlap": overlap_of(db, keys), "interchange": interchange_of(db, measure_of(keys)),
+            "alignment": alignment_of(db), "backpatch": backpatch_of(db),
+            "product_flops": sum(work.values()), "stage_product_flops": work,
+            "memory_bytes": {r["what"]: r["bytes"] for r in rows(db, "select * from memory")},
+            "finished": True}
+
+
+# ---- comparison ---------------------------------------------------------------------------------
+
+
+def same(a, b, where, tolerance=1e-7):
+    """Equal structure and equal numbers; undefined is null. Counts how many numbers."""
+    if isinstance(a, dict):
+        assert isinstance(b, dict) and set(a) == set(b), \
+            f"{where}: {sorted(set(a) ^ set(b)) if isinstance(b, dict) else b}"
+        return sum(same(a[k], b[k], f"{where}.{k}") for k in a)
+    if isinstance(a, (list, tuple)):
+        assert isinstance(b, list) and len(a) == len(b), f"{where}: {len(a)} and {b}"
+        return sum(same(x, y, f"{where}[{i}]") for i, (x, y) in enumerate(zip(a, b)))
+    if isinstance(a, (float, np.floating)) and not math.isfinite(a):
+        assert b is None, f"{where}: undefined, but {b} is printed"
+        return 1
+    if isinstance(a, (bool, np.bool_)) or isinstance(b, bool) or a is None or isinstance(a, str):
+        assert a == b, f"{where}: {a}, but {b} is printed"
+        return 0
+    assert b is not None and abs(a - b) <= tolerance * max(1, abs(a)), f"{where}: {a}, but {b} is printed"
+    return 1
+
+
+# ---- the page -----------------------------------------------------------------------------------
+
+
+class Page(html.parser.HTMLParser):
+    """Rows of the tables, by section and heading; what else is printed; the figures' CSV."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.texts, self.csv = {}, [], {}
+        self.section, self.heading, self.row, self.cell, self.skip = "", "", None, None, 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag in ("svg", "style", "dl"):
+            self.skip += 1
+        elif tag == "h2":
+            self.section, self.heading = attributes["id"], ""
+        elif tag in ("td", "h3", "figcaption", "p"):
+            self.cell = ""
+        elif tag == "tr":
+            self.row = []
+        elif tag == "a" and "download" in attributes:
+            text = base64.b64decode(attributes["href"].partition("base64,")[2]).decode()
+            self.csv[attributes["download"]] = list(csv.reader(io.StringIO(text)))
+
+    def handle_data(self, data):
+        if self.cell is not None and not self.skip:
+            self.cell += data
+
+    def handle_endtag(self, tag):
+        if tag in ("svg", "style", "dl"):
+            self.skip -= 1
+        elif tag == "td":
+            self.row.append(self.cell.replace("\xa0", " "))
+        elif tag == "h3":
+            self.heading = self.cell
+        elif tag in ("figcaption", "p"):
+            self.texts.append((self.section, self.cell.replace("\xa0", " ")))
+        elif tag == "tr" and self.row:
+            self.tables.setdefault((self.section, self.heading), []).append(self.row)
+
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def cell(value, form="{}"):
+    """What a cell of a table is to hold: words, and numbers between them."""
+    if isinstance(value, dict):
+        ends = value["interval"]
+        if not math.isfinite(value["value"]):
+            return "-", []
+        if not all(map(math.isfinite, ends)):
+            return "{}", [value["value"]]
+        return "{} ({} to {})", [value["value"], *ends]
+    if isinstance(value, str):
+        return NUMBER.sub("{}", value), [float(x) for x in NUMBER.findall(value)]
+    if value is None or not math.isfinite(value):
+        return "-", []
+    return form, [value]
+
+
+def same_cell(wanted, printed, where):
+    """Each number is rounded to the decimals that it is printed with."""
+    words, numbers = wanted
+    found = NUMBER.findall(printed)
+    assert NUMBER.sub("{}", printed) == words, f"{where}: {printed}, wanted {words} of {numbers}"
+    for x, text in zip(numbers, found):
+        half = 0.5 * 10.0 ** -len(text.partition(".")[2])
+        assert abs(float(text) - x) <= half * (1 + 1e-6), f"{where}: {text} for {x}"
+        assert text.strip("-0.") or not text.startswith("-"), f"{where}: {text}"
+    return len(found)
+
+
+def same_table(page, at, wanted):
+    found = page.tables.pop(at, None)
+    assert found is not None and len(found) == len(wanted), f"{at}: {found and len(found)} rows"
+    count = 0
+    for w, row in zip(wanted, found):
+        assert len(w) == len(row), f"{at}: {row}"
+        count += sum(same_cell(x if isinstance(x, tuple) else cell(x), y, f"{at}, {row[0]}")
+                     for x, y in zip(w, row))
+    return count
+
+
+def percent(fraction):
+    return "{} %", [100 * fraction]
+
+
+def mean_interval(values):
+    """Of numbers whose own errors are independent."""
+    values = [v for v in values if v is not None and math.isfinite(v["value"])]
+    if not values:
+        return None
+    m = float(np.mean([v["value"] for v in values]))
+    sd = math.sqrt(sum(v["sd"]**2 for v in values if math.isfinite(v["sd"]))) / len(values)
+    return interval(m, m - Z * sd, m + Z * sd, sd, len(values))
+
+
+def means(rows_):
+    """A last row; columns of intervals have a mean, others a dash."""
+    if len(rows_) < 2:
+        return []
+    return [["mean", *[mean_interval(c) if all(isinstance(v, dict) for v in c) else None
+                       for c in list(zip(*rows_))[1:]]]]
+
+
+def chosen(study, point):
+    return point[measure_of(study)]
+
+
+def overview_of(studies):
+    """The tables of all studies, by heading."""
+    models = {s["model"] for s in studies}
+
+    def name(s):
+        return s["task"] if len(models) == 1 else f"{s['task']}, {s['model'][:12]}"
+    tables = {"Accuracy": [[name(s), f"{s['modalities']['text']['prompts']} + "
+                            f"{s['modalities']['image']['prompts']}",
+                            *[s["modalities"][m][a] for a in ("accuracy_limited", "accuracy_full")
+                              for m in MODALITIES]] for s in studies]}
+    tables["Accuracy"] += means(tables["Accuracy"])
+    circuits, sizes = [], {m: [] for m in MODALITIES}
+    for s in studies:
+        for m in MODALITIES:
+            p = s["modalities"][m]
+            found = p["minimal"]
+            if found:
+                sizes[m].append(float(found["circuit"]["fraction"]))
+            circuits.append([name(s), m, percent(sizes[m][-1]) if found else "none",
+                             *[chosen(s, found[k]) if found else None for k in KINDS],
+                             *[p["areas"]["circuit"][measure_of(s)][a] for a in ("cpr", "cmd")],
+                             str(p["evaluation"])])
+    if len(studies) > 1:
+        circuits += [["mean", m, percent(np.mean(sizes[m])), *[None] * 6] for m in MODALITIES if sizes[m]]
+    tables["Smallest faithful circuits"] = circuits
+    overlap, interchange = [], []
+    for s in studies:
+        of = {(o["segment"], o["kind"]): o for o in s["overlap"]}
+        if of:
+            overlap.append([name(s), *[x for g in SEGMENTS for x in
+                                         (of[g, "both"]["iou"], of[g, "both"]["normalised"])]])
+        swaps = {x["swapped"]: x["normalised"] for x in s["interchange"] if x["host"] == "both"}
+        if swaps:
+            interchange.append([name(s), *[swaps[g] for g in SEGMENTS]])
+    tables["Overlap of the two circuits"] = overlap + means(overlap)
+    tables["Interchange: a segment of the other circuit"] = interchange + means(interchange)
+    alignment = []
+    for s in studies:
+        layers = s["alignment"]
+        peak = int(np.argmax([l["matched"]["value"] for l in layers]))
+        alignment.append([name(s), layers[0]["matched"], layers[len(layers) // 2]["matched"],
+                          layers[peak]["matched"], f"{peak} of {len(layers)}", layers[-1]["matched"],
+                          layers[peak]["difference"], layers[peak]["centred_difference"],
+                          str(layers[0]["matched"]["n"])])
+    tables["Alignment of image tokens with text tokens"] = alignment
+    backpatch, iterations = [], []
+    for s in studies:
+        b = s["backpatch"]
+        best, here, there = b["cells"][b["best"]], b["chosen_here"], b["chosen_elsewhere"]
+        backpatch.append([name(s), b["image"],
+                          f"{best['source']} into {best['destination']} ({best['window']})",
+                          here["accuracy"], here["gain"], b["p"], there["gain"], there["p"],
+                          there["gap_closed"], b["cells_no_worse_than_on_text"], str(b["n"])])
+        iterations.append([name(s), *[b["iterations"][k] for k in (0, 1, 2, 4, 9)]])
+    tables["Back-patching of image states"] = backpatch
+    tables["Accuracy after patching the best cell 0, 1, ... times"] = iterations
+    return tables
+
+
+def numbers_of(study):
+    """The table at the head of a study."""
+    parts = [study["modalities"][m] for m in MODALITIES]
+    shapes = study["shapes"]
+    minimal = [p["minimal"] for p in parts]
+    table = [["prompts", *[str(p["prompts"]) for p in parts]],
+             ["accuracy among the labels", *[p["accuracy_limited"] for p in parts]],
+             ["accuracy in the vocabulary", *[p["accuracy_full"] for p in parts]],
+             ["discovery prompts", *[str(p["discovery"]) for p in parts]],
+             ["evaluation prompts", *[str(p["evaluation"]) for p in parts]],
+             ["smallest faithful circuit",
+              *[percent(float(m["circuit"]["fraction"])) if m else "none" for m in minimal]]]
+    for k, key in enumerate(("n_heads", "n_neurons")):
+        table.append([("its heads", "its neurons")[k], *[
+            f"{m['circuit'][key] if m else 0} of {shape[k]}" for m, shape in zip(minimal, shapes)]])
+    names = ("its faithfulness", "of that size by activation difference", "of that size at random")
+    table += [[name, *[chosen(study, m[k]) if m else None for m in minimal]]
+              for name, k in zip(names, KINDS)]
+    for first, measure in (("area under the curve (CPR)", "cpr"),
+                           ("distance of the curve from 1 (CMD)", "cmd")):
+        names = (first, "the same by activation difference", "the same at random")
+        table += [[name, *[p["areas"][k][measure_of(study)][measure] for p in parts]] for name, k in zip(names, KINDS)]
+    return table
+
+
+# ---- the figures --------------------------------------------------------------------------------
+
+
+def read_scores(path):
+    with open(path, "rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        data = file.read()
+    return {k: np.frombuffer(data[v["data_offsets"][0]:v["data_offsets"][1]], "<f4").reshape(v["shape"])
+            for k, v in head.items() if k != "__metadata__"}
+
+
+def flat(i):
+    return [i["value"], *i["interval"], i["n"]]
+
+
+def figures_of(study, db, folder):
+    """The numbers of each figure: [(key, ..., number, ...)] by name; keys are text."""
+    parts, b = study["modalities"], study["backpatch"]
+    out = {"accuracy": [(m, among, *flat(parts[m][key])) for m in MODALITIES for among, key in
+                        (("labels", "accuracy_limited"), ("vocabulary", "accuracy_full"))]}
+    out["importance"] = []
+    for m in MODALITIES:
+        scores = read_scores(os.path.join(folder, parts[m]["scores"]))
+        for kind in ("heads", "neurons"):
+            sums = scores[kind].astype(float).sum(-1)
+            out["importance"] += [(m, kind, str(l), str(t), sums[l, t])
+                                  for l in range(sums.shape[0]) for t in range(sums.shape[1])]
+    out["pictures"] = []
+    for p in rows(db, "select pair, id, n_rows, n_columns from picture order by pair"):
+        found = rows(db, "select * from picture_score where pair = ? order by layer, pos", p["pair"])
+        both = (column(found, "heads") + column(found, "neurons")).reshape(-1, p["n_rows"], p["n_columns"])
+        ends = [k * len(both) // 3 for k in range(4)]
+        if ends[1] > 0:
+            out["pictures"] += [(p["id"], band, str(i), str(j), both[low:high, i, j].sum())
+                                for band, low, high in zip(("early", "middle", "late"), ends, ends[1:])
+                                for i in range(p["n_rows"]) for j in range(p["n_columns"])]
+    names = dict(zip(KINDS, ("attribution", "activation difference", "random")))
+    out["faithfulness"] = [(m, names[k], f"{float(p['fraction']):.9g}", *flat(chosen(study, p)))
+                           for m in MODALITIES for k in KINDS for p in parts[m]["curves"][k]
+                           if float(p["fraction"]) > 0]
+    out["validation"] = [
+        (e["modality"], str(e["pair"]), e["kind"], str(e["layer"]), str(e["pos"]), str(e["idx"]),
+         str(e["ig_steps"]), e["exact"], e["attributed"]) for e in rows(db, "select * from effect")]
+    plain = {"interval": [UNDEFINED] * 2, "n": 0}
+    out["overlap"] = [(measure, o["segment"], o["kind"], *flat(
+        {"value": o["iou"], **plain} if measure == "iou" else o[measure]))
+        for o in study["overlap"] for measure in ("iou", "random", "normalised")]
+    hosts = {"text": "on text", "image": "on images", "both": "both"}
+    out["interchange"] = [("normalised", x["swapped"], hosts[x["host"]], *flat(x["normalised"]))
+                          for x in study["interchange"]]
+    out["interchange"] += [(x["host"], x["swapped"], name, *flat(x[key]))
+                           for x in study["interchange"] if x["host"] != "both" for name, key in
+                           (("the other's", "faithfulness"), ("random", "random"), ("its own", "own"))]
+    out["alignment"] = [(variant, of, str(l["layer"]), *flat(l[before + key]))
+                        for l in study["alignment"]
+                        for variant, before in (("plain", ""), ("centred", "centred_"))
+                        for of, key in (("same content", "matched"), ("other content", "other"))]
+    out["gap"] = [(name, *flat(i)) for name, i in (
+        ("text", b["text"]), ("image", b["image"]), ("best cell", b["chosen_here"]["accuracy"]),
+        ("cell chosen elsewhere", b["chosen_elsewhere"]["accuracy"]))]
+    out["backpatch"] = []
+    for m in MODALITIES:
+        runs = np.array([[x == "1" for x in r["cells"]] for r in rows(
+            db, "select cells from backpatch where modality = ? order by pair", m)])
+        out["backpatch"] += [
+            (str(c["window"]), str(c["source"]), str(c["destination"]), m,
+             *flat(share(runs[:, i].sum(), len(runs))), runs[:, i].mean() - b[m]["value"])
+            for i, c in enumerate(b["cells"])]
+    out["iterations"] = [(str(k), *flat(i)) for k, i in enumerate(b["iterations"])]
+    return out
+
+
+def same_figure(wanted, printed, where):
+    n_keys = sum(isinstance(x, str) for x in wanted[0])
+    key = lambda row: row[:n_keys]
+    wanted, found = sorted(wanted, key=key), sorted(map(tuple, printed[1:]), key=key)
+    assert [*map(key, wanted)] == [*map(key, found)], \
+        f"{where}: {sorted(set(map(key, wanted)) ^ set(map(key, found)))[:4]}"
+    for row, texts in zip(wanted, found):
+        for x, text in zip(row[n_keys:], texts[n_keys:], strict=True):
+            if x is None or not math.isfinite(x):
+                assert text == "", f"{where} {key(row)}: undefined, but {text} is printed"
+            else:
+                assert abs(float(text) - x) <= 1e-6 * max(1e-3, abs(x)), f"{where} {key(row)}: {x}, but {text}"
+    return sum(len(row) - n_keys for row in wanted)
+
+
+def all_numbers(x, out):
+    """Every interval, as three numbers, and every number of a study."""
+    if isinstance(x, dict):
+        if "interval" in x:
+            out["intervals"].append([x["value"], *x["interval"]])
+        for v in x.values():
+            all_numbers(v, out)
+    elif isinstance(x, (list, tuple)):
+        for v in x:
+            all_numbers(v, out)
+    elif isinstance(x, (int, float, np.number)) and not isinstance(x, bool):
+        out["numbers"].append(float(x))
+
+
+INTERVAL = re.compile(r"(-?\d+\.\d{3}) \((-?\d+\.\d{3}) to (-?\d+\.\d{3})\)")
+
+
+def known(texts, study, where):
+    """Words with numbers between them: each interval is one of the study's, and so is each
+    number with three decimals."""
+    of = {"intervals": [], "numbers": []}
+    all_numbers(study, of)
+    triples, singles = np.array(of["intervals"], float), np.array(of["numbers"])
+    count = 0
+    for text in texts:
+        for m in INTERVAL.finditer(text):
+            off = np.abs(triples - [float(x) for x in m.groups()]).max(-1)
+            assert np.nanmin(off) <= 0.0005 + 1e-9, f"{where}: no interval is {m[0]}: {text}"
+            count += 3
+        for number in re.findall(r"-?\d+\.\d{3}(?!\d)", INTERVAL.sub("", text)):
+            assert np.nanmin(np.abs(singles - float(number))) <= 0.0005 + 1e-9, \
+                f"{where}: no number is {number}: {text}"
+            count += 1
+    return count
+
+
+def check_page(twinlens, folders, studies, databases):
+    with tempfile.NamedTemporaryFile(suffix=".html") as file:
+        subprocess.run([twinlens, "report", *folders, "--out", file.name], check=True, capture_output=True)
+        page = Page(open(file.name, encoding="utf-8").read())
+    count = 0
+    if len(studies) > 1:
+        for heading, table in overview_of(studies).items():
+            count += same_table(page, ("all", heading), table)
+    for i, (study, db, folder) in enumerate(zip(studies, databases, folders), 1):
+        count += same_table(page, (f"s{i}", ""), numbers_of(study))
+        for name, wanted in figures_of(study, db, folder).items():
+            where = f"s{i}-{name}.csv"
+            count += same_figure(wanted, page.csv.pop(where), where)
+        count += known([t for s, t in page.texts if s == f"s{i}"], study, f"the page, s{i}")
+    assert not page.tables and not page.csv, f"not checked: {[*page.tables, *page.csv]}"
+    count += known([t for s, t in page.texts if s == "all"],
+                   [gap_of(studies, True), gap_of(studies, False)], "the page, all")
+    print(f"the page: {count} numbers")
+
+
+def gap_of(studies, elsewhere):
+    """What back-patching closes, over the studies with a gap."""
+    gains, gaps = [], []
+    for s in studies:
+        b = s["backpatch"]
+        gains.append(b["chosen_elsewhere" if elsewhere else "chosen_here"]["gain"]["value"])
+        gaps.append(b["text"]["value"] - b["image"]["value"])
+    gains, gaps = np.array(gains), np.array(gaps)
+    there = gaps > 0
+    shares = gains[there] / gaps[there]
+    within = shares[(shares > 0) & (shares <= 1)]
+    return [gains.mean(), *([shares.mean(), np.median(shares), gains[there].sum() / gaps[there].sum()]
+                            if there.any() else []), *([within.mean()] if len(within) else [])]
+
+
+def main():
+    twinlens, folders = sys.argv[1], sys.argv[2:]
+    studies, databases = [], []
+    for folder in folders:
+        db = sqlite3.connect(f"file:{folder}/study.db?mode=ro", uri=True)
+        study = study_of(db)
+
+        def printed(*options):
+            return subprocess.run([twinlens, "summary", *options, folder], check=True,
+                                  capture_output=True, text=True).stdout
+        n = same(study, json.loads(printed("--json")), "summary --json")
+        study["shapes"] = [[s["n_layers"] * s["n_pos"] * s[k] for k in ("n_heads", "d_mlp")] for m in
+                           MODALITIES for s in rows(db, "select * from scores where modality = ?", m)]
+        text = known(printed().splitlines(), study, f"summary {folder}")
+        print(f"{folder}: {n} numbers of summary --json, {text} of summary")
+        studies.append(study)
+        databases.append(db)
+    check_page(twinlens, folders, studies, databases)
+
+
+if __name__ == "__main__":
+    main()

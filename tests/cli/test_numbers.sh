@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# test_numbers.sh TWINLENS - every number that studies print is computed again from their
+# study.db by a program that shares no code with twinlens (check_numbers.py); and what another
+# measure of faithfulness changes.
+set -u
+bin=$(realpath "${1:?usage: test_numbers.sh TWINLENS}")
+cd "$(dirname "$0")/../.."
+for python in python3 /usr/bin/python3 none; do
+    "$python" -c 'import numpy, scipy' 2> /dev/null && break
+done
+if [ $python = none ]; then
+    echo "skipped: no numpy and scipy for Python"
+    exit 77
+fi
+tmp=$(mktemp -d)
+export OPENBLAS_NUM_THREADS=1
+trap 'rm -rf "$tmp"' EXIT
+failures=0
+fail() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# study NAME OPTIONS...
+study() {
+    local name=$1
+    shift
+    "$bin" study --out "$tmp/$name" "$@" > /dev/null 2> "$tmp/log" || {
+        fail "study $name"
+        cat "$tmp/log"
+    }
+}
+# The bundled model on words and drawings; a model of random weights, where much is undefined.
+"$bin" task counting --style small --content held-out --n 24 --seed 3 --out "$tmp/data" > /dev/null
+study counting --dataset "$tmp/data" --fractions 0,0.05,0.3 --bp-grid paper --validate 2
+tiny=tests/data/qwen2vl-tiny
+random=(--model $tiny/checkpoint --dataset $tiny/goldens --keep all --fractions 0,0.05,1)
+study random "${random[@]}" --faith ratio_mean --niou ref
+"$python" tests/cli/check_numbers.py "$bin" "$tmp/counting" "$tmp/random" || fail "numbers"
+
+# The two measures choose the same circuits here: then they differ in nothing but interchange.
+study other "${random[@]}" --niou ref
+"$bin" summary --json "$tmp/random" > "$tmp/a.json"
+"$bin" summary --json "$tmp/other" > "$tmp/b.json"
+"$python" - "$tmp/a.json" "$tmp/b.json" <<'END' || fail "another measure of faithfulness"
+import json
+import sys
+
+a, b = (json.load(open(path)) for path in sys.argv[1:])
+for m in ("text", "image"):
+    assert a["modalities"][m]["minimal"]["circuit"]["fraction"] == b["modalities"][m]["minimal"]["circuit"]["fraction"]
+different = {key for key in a if a[key] != b[key]} - {"memory_bytes"}
+assert different == {"faith", "interchange"}, different
+END
+[ $failures -eq 0 ] && echo "all good"
+exit $((failures > 0))
