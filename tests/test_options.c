@@ -59,13 +59,19 @@ static const tl_option own[] = {
                  .argument = "A,B",
                  .help = "where"}},
     TL_OPTIONS_END};
+static const tl_idle idle[] = {
+    {.name = "ig-steps", .beside = "times", .value = "9"},
+    {.name = "seed", .beside = "times", .value = "3", .unless = true},
+    {.name = "sites", .beside = "json"},
+    {0}};
 static const tl_command command = {.name = "test",
                                    .summary = "to be tested",
                                    .operands = "RUN...",
                                    .operand_help = "folders of studies",
                                    .operands_at = offsetof(values, runs),
                                    .settings = taken,
-                                   .options = own};
+                                   .options = own,
+                                   .idle = idle};
 
 /* The words of a command line, ended by NULL, read into *v. */
 static tl_status read_words(const char *const *words, values *v, tl_error *err)
@@ -91,6 +97,32 @@ static void both_ways_of_giving_a_value_are_read(void **state)
     assert_int_equal(v.settings.ig_steps, 7);
     assert_int_equal(v.settings.ig_path, TL_IG_TEXT_ONLY);
     assert_int_equal(v.settings.seed, 5);
+}
+
+/* Defaults are no offence, and count for the others. */
+static void what_changes_nothing_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[6], *text; /* NULL: it is taken */
+    } cases[] = {
+        {{"--out=x", "--ig-steps=7"}, NULL},
+        {{"--out=x", "--times=9"}, NULL},
+        {{"--out=x", "--ig-steps=7", "--times=9"},
+         "--ig-steps changes nothing beside --times 9"},
+        {{"--out=x", "--seed=5"}, NULL},
+        {{"--out=x", "--seed=5", "--times=4"},
+         "--seed changes nothing without --times 3"},
+        {{"--out=x", "--sites=z"}, NULL},
+        {{"--out=x", "--json", "--sites=z"}, "--sites changes nothing beside --json"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        values v;
+        tl_error err = {0};
+        const tl_status status = read_words(cases[i].words, &v, &err);
+        assert_int_equal(status, cases[i].text == NULL ? TL_OK : TL_ERR_ARGUMENT);
+        assert_string_equal(err.text, cases[i].text != NULL ? cases[i].text : "");
+    }
 }
 
 static void what_is_not_given_has_its_default(void **state)
@@ -268,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ways_of_giving_a_value_are_read),
+        cmocka_unit_test(what_changes_nothing_is_refused),
         cmocka_unit_test(what_is_not_given_has_its_default),
         cmocka_unit_test(some_options_may_be_given_again_and_some_be_0),
         cmocka_unit_test(what_is_wrong_is_refused_with_what_was_wanted),

@@ -711,7 +711,8 @@ static void check_split(const published *p)
                                  .counterfactual = TL_NO_ROW};
     }
     const tl_split_options options = {.n_prompts = p->report.n_prompts,
-                                      .n_answers = tl_split_answers(d)};
+                                      .n_answers = tl_split_answers(d),
+                                      .seed = TL_SPLIT_SEED};
     tl_split split;
     tl_error err = {0};
     if (tl_split_draw(rows, n, &options, p->arena, &split, &err) != TL_OK)
@@ -727,7 +728,8 @@ static void check_dataset_split(const published *p, const tl_processor *processo
     for (size_t i = 0; i < d->n_rows; i++)
         correct[i] = is_right(&d->rows[i]);
     const tl_split_options options = {.n_prompts = p->report.n_prompts,
-                                      .n_answers = tl_split_answers(d)};
+                                      .n_answers = tl_split_answers(d),
+                                      .seed = TL_SPLIT_SEED};
     tl_split split;
     tl_error err = {0};
     if (tl_dataset_split(d, TL_TEXT, correct, &options, processor, p->arena, &split,

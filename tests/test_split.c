@@ -114,7 +114,8 @@ static void published_prompts_are_drawn_as_published(void **state)
             fail_msg("%s", err.text);
         const tl_split_row *rows = rows_of(&csv, arena);
         const tl_split_options options = {.n_prompts = p->n_prompts,
-                                          .n_answers = p->n_answers};
+                                          .n_answers = p->n_answers,
+                                          .seed = TL_SPLIT_SEED};
         tl_split split;
         if (tl_split_draw(rows, csv.n_rows, &options, arena, &split, &err) != TL_OK)
             fail_msg("%s: %s", p->name, err.text);
@@ -322,6 +323,31 @@ static void rows_keep_their_own_counterfactual(void **state)
     tl_arena_destroy(arena);
 }
 
+/* 0 is a seed like others, and not the published one. */
+static void every_seed_draws_its_own_split(void **state)
+{
+    (void)state;
+    tl_arena *arena = tl_arena_create();
+    tl_split_row rows[N_SMALL];
+    small_rows(rows);
+    const uint64_t seeds[] = {0, 1, TL_SPLIT_SEED};
+    tl_split_pair drawn[3][N_SMALL] = {{{0}}};
+    for (size_t i = 0; i < 3; i++) {
+        const tl_split_options options = {.seed = seeds[i]};
+        tl_split split;
+        assert_int_equal(tl_split_draw(rows, N_SMALL, &options, arena, &split, NULL),
+                         TL_OK);
+        memcpy(drawn[i], split.discovery, split.n_discovery * sizeof drawn[i][0]);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(drawn[i], drawn[k], sizeof drawn[i]);
+    }
+    tl_split unseeded;
+    assert_int_equal(tl_split_draw(rows, N_SMALL, NULL, arena, &unseeded, NULL), TL_OK);
+    assert_memory_equal(unseeded.discovery, drawn[2],
+                        unseeded.n_discovery * sizeof drawn[2][0]);
+    tl_arena_destroy(arena);
+}
+
 static void rows_keep_their_own_part(void **state)
 {
     (void)state;
@@ -441,7 +467,8 @@ static void datasets_are_split_by_prompt_and_picture(void **state)
                                               {12, 23}, {8, 18},  {22, 21},
                                               {13, 21}, {20, 21}, {23, 22}};
     static const tl_split_pair evaluation[] = {{17, 1}, {1, 17}, {11, 17}};
-    const tl_split_options options = {.n_prompts = 12, .n_answers = 100};
+    const tl_split_options options = {
+        .n_prompts = 12, .n_answers = 100, .seed = TL_SPLIT_SEED};
     tl_arena *arena = tl_arena_create();
     tl_split split;
     if (tl_dataset_split(dataset, TL_IMAGE, correct, &options, processor, arena, &split,
@@ -515,6 +542,7 @@ int main(void)
         cmocka_unit_test(draws_shares_fills_cuts_and_groups),
         cmocka_unit_test(takes_what_is_there_when_no_number_is_given),
         cmocka_unit_test(rows_keep_their_own_counterfactual),
+        cmocka_unit_test(every_seed_draws_its_own_split),
         cmocka_unit_test(rows_keep_their_own_part),
         cmocka_unit_test(impossible_wishes_are_explained),
         cmocka_unit_test(datasets_are_split_by_prompt_and_picture),

@@ -32,12 +32,12 @@ TL_BEGIN_DECLS
 enum { TL_SPLIT_PROMPTS = 250, TL_SPLIT_SEED = 42 }; /* the defaults */
 
 typedef struct tl_split_options {
-    size_t size; /* sizeof(tl_split_options); 0: that of today */
+    size_t size;      /* sizeof(tl_split_options); 0: that of today */
     size_t n_prompts; /* 0: 250, or all correct ones if they are fewer; a number
                          that is given must be there: TL_ERR_DATA */
     size_t n_answers; /* possible answers, for the share of each; 0: those of the
                          correct rows */
-    uint64_t seed;    /* 0: 42, the published one */
+    uint64_t seed;    /* any: 0 is a seed as well; published: TL_SPLIT_SEED */
 } tl_split_options;
 
 typedef struct tl_split_pair {
@@ -52,7 +52,8 @@ typedef struct tl_split {
 
 /*
  * Splits the rows of one modality. `correct` has dataset->n_rows entries. The pairs
- * hold row indices of the dataset and live in `arena`. `options` may be NULL.
+ * hold row indices of the dataset and live in `arena`. `options` may be NULL:
+ * all defaults, and the published seed.
  *
  * Errors: TL_ERR_DATA when no row is correct, when fewer than n_prompts are, when
  * a row has no possible counterfactual; and what reading an image can end in.

@@ -90,6 +90,12 @@ static const tl_option own[] = {TL_OPTIONS_SELECTION(options),
                                 TL_OPTION_JSON(options, "what it took, as JSON"),
                                 TL_OPTIONS_END};
 
+static const tl_idle idle[] = {TL_IDLE_SELECTION,
+                               TL_IDLE_METHOD,
+                               {.name = "head-reduce", .beside = "signed"},
+                               {.name = "prompt-reduce", .beside = "signed"},
+                               {0}};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o;
@@ -112,5 +118,6 @@ const tl_command tl_command_attribute = {
     .summary = "scores of every head and neuron at every position",
     .settings = settings,
     .options = own,
+    .idle = idle,
     .run = run,
 };

@@ -68,6 +68,8 @@ static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena
     tl_cell_options cells = {.grid = (tl_bp_grid)o->settings.bp_grid,
                              .times = o->times,
                              .restore = o->settings.bp_repeat == TL_BP_REPEAT_OFF};
+    if (o->grid_given && o->sources != NULL && o->destinations != NULL)
+        return tl_cli_misuse(err, "--bp-grid changes nothing beside --src and --dst");
     if (o->settings.bp_grid == TL_BP_NONE)
         return tl_cli_misuse(err, "--bp-grid none leaves no cell");
     tl_status status =
@@ -484,6 +486,12 @@ static const tl_option own[] = {
     TL_OPTION_JSON(options, "with the outcome of every prompt"),
     TL_OPTIONS_END};
 
+static const tl_idle idle[] = {
+    TL_IDLE_SELECTION,
+    {.name = "iter-labels", .beside = "times", .value = "1"},
+    {.name = "seed", .beside = "bp-search", .value = "halving", .unless = true},
+    {0}};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o;
@@ -496,5 +504,6 @@ const tl_command tl_command_backpatch = {
     .summary = "write late states of the data into earlier layers",
     .settings = settings,
     .options = own,
+    .idle = idle,
     .run = run,
 };

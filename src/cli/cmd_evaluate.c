@@ -18,7 +18,7 @@ typedef struct options {
     tl_settings settings;
     tl_selection selection;
     const char *scores;
-    bool grid_given, random_given, any_scores, json;
+    bool random_given, any_scores, json;
     uint64_t random;
 } options;
 
@@ -154,10 +154,8 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
 }
 
 static const tl_taken settings[] = {
-    TL_TAKEN_MODEL,        TL_TAKEN_DATASET,
-    {.name = "rope"},      {.name = "grid", .given = offsetof(options, grid_given)},
-    {.name = "fractions"}, {.name = "pct"},
-    {.name = "faith"},     {0}};
+    TL_TAKEN_MODEL,        TL_TAKEN_DATASET, {.name = "rope"},  {.name = "grid"},
+    {.name = "fractions"}, {.name = "pct"},  {.name = "faith"}, {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options),
     {.setting = {.name = "scores",
@@ -181,14 +179,14 @@ static const tl_option own[] = {
     TL_OPTION_JSON(options, "with the logit differences of every prompt"),
     TL_OPTIONS_END};
 
+static const tl_idle idle[] = {
+    TL_IDLE_SELECTION, {.name = "grid", .beside = "fractions"}, {0}};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o;
     tl_status status =
         tl_options_read(&tl_command_evaluate, argc, argv, &o, sizeof o, err);
-    if (status == TL_OK && o.settings.fractions != NULL && o.grid_given)
-        status =
-            tl_cli_misuse(err, "--fractions and --grid are given, wanted one of them");
     tl_session s;
     if (status == TL_OK)
         status = tl_session_open(&o.settings, &s, err);
@@ -204,5 +202,6 @@ const tl_command tl_command_evaluate = {
     .summary = "faithfulness of circuits of given sizes",
     .settings = settings,
     .options = own,
+    .idle = idle,
     .run = run,
 };

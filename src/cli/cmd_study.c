@@ -18,43 +18,42 @@ typedef struct options {
     tl_settings settings;
     tl_strings datasets;
     const char *out;
-    bool grid_given, json;
+    bool json;
 } options;
 
-static const tl_taken settings[] = {
-    TL_TAKEN_MODEL,
-    {.name = "modality"},
-    {.name = "acc"},
-    {.name = "keep"},
-    {.name = "prompts"},
-    {.name = "seed"},
-    {.name = "rope"},
-    {.name = "method"},
-    {.name = "ig-steps"},
-    {.name = "ig-rule"},
-    {.name = "ig-path"},
-    {.name = "head-reduce"},
-    {.name = "prompt-reduce"},
-    {.name = "metric"},
-    {.name = "grid", .given = offsetof(options, grid_given)},
-    {.name = "fractions"},
-    {.name = "pct"},
-    {.name = "faith"},
-    {.name = "threshold"},
-    {.name = "pictures"},
-    {.name = "validate"},
-    {.name = "rand-match"},
-    {.name = "rand-draws"},
-    {.name = "niou"},
-    {.name = "inter-rand"},
-    {.name = "inter-draws"},
-    {.name = "align"},
-    {.name = "bp-filter"},
-    {.name = "bp-repeat"},
-    {.name = "iter-labels"},
-    {.name = "bp-grid"},
-    {.name = "bp-search"},
-    {0}};
+static const tl_taken settings[] = {TL_TAKEN_MODEL,
+                                    {.name = "modality"},
+                                    {.name = "acc"},
+                                    {.name = "keep"},
+                                    {.name = "prompts"},
+                                    {.name = "seed"},
+                                    {.name = "rope"},
+                                    {.name = "method"},
+                                    {.name = "ig-steps"},
+                                    {.name = "ig-rule"},
+                                    {.name = "ig-path"},
+                                    {.name = "head-reduce"},
+                                    {.name = "prompt-reduce"},
+                                    {.name = "metric"},
+                                    {.name = "grid"},
+                                    {.name = "fractions"},
+                                    {.name = "pct"},
+                                    {.name = "faith"},
+                                    {.name = "threshold"},
+                                    {.name = "pictures"},
+                                    {.name = "validate"},
+                                    {.name = "rand-match"},
+                                    {.name = "rand-draws"},
+                                    {.name = "niou"},
+                                    {.name = "inter-rand"},
+                                    {.name = "inter-draws"},
+                                    {.name = "align"},
+                                    {.name = "bp-filter"},
+                                    {.name = "bp-repeat"},
+                                    {.name = "iter-labels"},
+                                    {.name = "bp-grid"},
+                                    {.name = "bp-search"},
+                                    {0}};
 static const tl_option own[] = {
     {.setting =
          {.name = "dataset",
@@ -75,6 +74,12 @@ static const tl_option own[] = {
      .required = true},
     TL_OPTION_JSON(options, "print the summary as JSON"),
     TL_OPTIONS_END};
+
+static const tl_idle idle[] = {
+    TL_IDLE_METHOD,
+    {.name = "acc", .beside = "keep", .value = "correct", .unless = true},
+    {.name = "grid", .beside = "fractions"},
+    {0}};
 
 /* ---- where the studies go ---------------------------------------------------------- */
 
@@ -174,8 +179,6 @@ static tl_status run_as(const tl_team *team, int argc, char **argv, FILE *out,
         tl_options_read(&tl_command_study, argc, argv, &o, sizeof o, err);
     if (status != TL_OK)
         return status;
-    if (o.settings.fractions != NULL && o.grid_given)
-        return tl_cli_misuse(err, "--grid and --fractions exclude each other");
     if (o.json && o.datasets.n > 1)
         return tl_cli_misuse(err, "--json is for one dataset at a time");
     tl_arena *arena = tl_arena_create();
@@ -207,5 +210,6 @@ const tl_command tl_command_study = {
     .summary = "the main job: from a model and datasets to circuits and a report",
     .settings = settings,
     .options = own,
+    .idle = idle,
     .run = run,
 };

@@ -540,6 +540,18 @@ static const tl_option own[] = {
     TL_OPTION_JSON(options, "with every component that was patched"),
     TL_OPTIONS_END};
 
+static const tl_idle idle[] = {
+    TL_IDLE_SELECTION,
+    {.name = "ig-steps", .beside = "precision-check"},
+    {.name = "ig-rule", .beside = "precision-check"},
+    {.name = "method", .beside = "precision-check"},
+    {.name = "sample", .beside = "precision-check"},
+    {.name = "seed", .beside = "precision-check"},
+    {.name = "fraction", .beside = "precision-check", .unless = true},
+    {.name = "ig-steps", .beside = "method", .value = "relp"},
+    {.name = "ig-rule", .beside = "method", .value = "relp"},
+    {0}};
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o;
@@ -552,5 +564,6 @@ const tl_command tl_command_validate = {
     .summary = "attributed scores beside the exact effects of patching",
     .settings = settings,
     .options = own,
+    .idle = idle,
     .run = run,
 };

@@ -10,6 +10,7 @@
 
 typedef struct tl_option tl_option; /* options.h */
 typedef struct tl_taken tl_taken;
+typedef struct tl_idle tl_idle;
 
 /*
  * A command reads its own arguments (its name is not among them), calls the library,
@@ -25,6 +26,7 @@ typedef struct tl_command {
     size_t operands_at;       /* where the tl_strings of them are in the values */
     const tl_taken *settings; /* those that it takes; {0} ends; NULL: none */
     const tl_option *options; /* its own; TL_OPTIONS_END ends */
+    const tl_idle *idle; /* what changes nothing beside what; {0} ends; NULL: none */
     tl_status (*run)(int argc, char **argv, FILE *out, tl_error *err);
 } tl_command;
 

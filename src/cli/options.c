@@ -193,6 +193,33 @@ static tl_status set_settings(const line *l, void *values, tl_error *err)
     return status;
 }
 
+static size_t find_option(const line *l, const char *name)
+{
+    size_t i = 0;
+    while (i < l->n && strcmp(l->options[i].name, name) != 0)
+        i++;
+    assert(i < l->n);
+    return i;
+}
+
+/* What is given changes something. */
+static tl_status check_idle(const line *l, const tl_idle *idle, tl_error *err)
+{
+    for (; idle != NULL && idle->name != NULL; idle++) {
+        const size_t i = find_option(l, idle->name), k = find_option(l, idle->beside);
+        const char *value = l->texts[k] != NULL ? l->texts[k] : l->options[k].value;
+        if (!l->seen[i])
+            continue;
+        if (idle->value == NULL ? l->seen[k] != idle->unless
+                                : (strcmp(value, idle->value) == 0) != idle->unless)
+            return tl_cli_misuse(err, "--%s changes nothing %s --%s%s%s", idle->name,
+                                 idle->unless ? "without" : "beside", idle->beside,
+                                 idle->value != NULL ? " " : "",
+                                 idle->value != NULL ? idle->value : "");
+    }
+    return TL_OK;
+}
+
 tl_status tl_options_read(const tl_command *command, int argc, char **argv,
                           void *values, size_t bytes, tl_error *err)
 {
@@ -223,6 +250,8 @@ tl_status tl_options_read(const tl_command *command, int argc, char **argv,
         if (l.options[i].required && !l.seen[i])
             status = tl_cli_misuse(err, "--%s %s is missing; see --help",
                                    l.options[i].name, l.options[i].setting->argument);
+    if (status == TL_OK)
+        status = check_idle(&l, command->idle, err);
     return status == TL_OK ? set_settings(&l, values, err) : status;
 }
 

@@ -63,6 +63,13 @@ struct tl_taken {
     size_t given;
 };
 
+/* An option that changes nothing beside another, and is refused there. */
+struct tl_idle {
+    const char *name, *beside;
+    const char *value; /* the other's, given or not; NULL: it is given at all */
+    bool unless;       /* beside every other value */
+};
+
 /* One option as it stands on a command line, whichever of the two it is. */
 typedef struct tl_line_option {
     const char *name;

@@ -63,6 +63,18 @@
                      .help = "only the prompts with these ids"}},                      \
         TL_OPTION_SPLIT(offsetof(type, selection.part))
 
+/* Rows of a table of idle options. */
+#define TL_IDLE_SELECTION                                                              \
+    {                                                                                  \
+        .name = "split", .beside = "ids"                                               \
+    }
+#define TL_IDLE_METHOD                                                                 \
+    {.name = "ig-steps", .beside = "method", .value = "relp"},                         \
+        {.name = "ig-rule", .beside = "method", .value = "relp"},                      \
+    {                                                                                  \
+        .name = "ig-path", .beside = "method", .value = "relp"                         \
+    }
+
 /* Of a member `both`, a tl_both_options. */
 #define TL_OPTION_BOTH(type, words, member, letters, text)                             \
     {                                                                                  \

@@ -314,12 +314,14 @@ tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
                         const tl_split_options *options, tl_arena *arena, tl_split *out,
                         tl_error *err)
 {
+    const tl_split_options published = {.seed = TL_SPLIT_SEED};
     tl_split_options o;
-    tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_split_options", err);
+    tl_status status = tl_sized_copy(options != NULL ? options : &published, &o,
+                                     sizeof o, "tl_split_options", err);
     if (status != TL_OK)
         return status;
     draw d = {.rows = rows, .n_rows = n_rows, .arena = arena};
-    d.seed = o.seed != 0 ? o.seed : TL_SPLIT_SEED;
+    d.seed = o.seed;
 
     list discovery = {0}, evaluation = {0};
     status = check_rows(rows, n_rows, err);

@@ -147,7 +147,7 @@ for fraction in 1.5 -0.1 nan 0.1x 1e-99999; do
     fails 2 "fractions" "$fraction" -- \
         evaluate "${M[@]}" "${D[@]}" --modality text --scores kept/out --fractions "0.1,$fraction"
 done
-fails 2 "--fractions and --grid" -- evaluate "${M[@]}" "${D[@]}" --modality text \
+fails 2 "--grid changes nothing beside --fractions" -- evaluate "${M[@]}" "${D[@]}" --modality text \
     --scores kept/out --fractions 0.1 --grid ref
 
 # ---- models --------------------------------------------------------------------------

@@ -134,7 +134,7 @@ check "a switch of its own goes first" cmp default same
 run /dev/null attribute --modality image --out same --method ig --ig-rule right
 check "and of methods and rules" cmp default same
 run /dev/null attribute --modality image --out relp --method relp
-run /dev/null attribute --modality image --out same --method relp --ig-path textonly
+run /dev/null attribute --modality image --out same --method relp --compat published --rope mrope
 check "relevance has no path" cmp <(scores relp) <(scores same)
 for option in "--method relp" "--ig-rule midpoint" "--ig-steps 3" "--head-reduce dot" "--prompt-reduce signed" "--signed" \
     "--ids image-0"; do
@@ -399,7 +399,7 @@ check "and not each prompt's" differ question union
 data=two run same backpatch "${again[@]}" --compat published --rope mrope
 check "backpatch --compat published" cmp union same
 data=two run once backpatch --modality image --src 3 --dst 0,1
-data=two run same backpatch --modality image --src 3 --dst 0,1 --iter-labels union
+data=two run same backpatch --modality image --src 3 --dst 0,1 --compat published --rope mrope
 check "once is not again" cmp once same
 
 # ---- inspect -------------------------------------------------------------------------

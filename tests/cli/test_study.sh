@@ -386,7 +386,7 @@ bad "no steps" 2 "--ig-steps is '0'" "${model[@]}" "${data[@]}" "${out[@]}" --ig
 bad "metric" 2 "--metric is 'logit', wanted one of ld" "${model[@]}" "${data[@]}" "${out[@]}" --metric logit
 bad "fraction" 2 "--fractions is '0.1,2', wanted decimals from 0 to 1" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.1,2
 bad "descending" 2 "wanted them ascending" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2,0.1
-bad "two grids" 2 "exclude each other" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2 --grid ref
+bad "two grids" 2 "changes nothing beside --fractions" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2 --grid ref
 bad "no model" 1 "$tmp/nowhere" --model "$tmp/nowhere" "${data[@]}" "${out[@]}"
 bad "no dataset" 1 "$tmp/nowhere" "${model[@]}" --dataset "$tmp/nowhere" "${out[@]}"
 bad "memory" 1 ", --memory is 0 MiB: wanted --memory " "${model[@]}" "${data[@]}" "${out[@]}" --memory 100K
