@@ -265,6 +265,12 @@ static void the_same_prompt_aligns_wholly(void **state)
         assert_close("with itself", l, matched[l], 1, 1e-12);
         assert_close("with the same again", l, other[l], 1, 1e-12);
     }
+    assert_int_equal(tl_alignment_measure(a, 0, NULL, TL_NO_PAIR, NULL, &values, NULL),
+                     TL_OK);
+    for (size_t l = 0; l < n_layers; l++) {
+        assert_close("beside none", l, matched[l], 1, 1e-12);
+        assert_true(isnan(other[l]));
+    }
     tl_error err = {0};
     tl_parallel bad = pair;
     bad.text_span.data_end = 4;

@@ -301,6 +301,23 @@ static void layers_are_means_over_pairs(void **state)
     }
 }
 
+/* A pair beside which there is no other content counts where it has a value. */
+static void alignments_without_other_content_are_left_out_there(void **state)
+{
+    (void)state;
+    run_sql("update alignment set other = null, centred_other = null where pair = 2");
+    const tl_findings f = read_findings();
+    for (size_t l = 0; l < f.n_layers; l++) {
+        const tl_finding_layer *x = &f.layers[l];
+        assert_int_equal(x->matched.n, 6);
+        assert_int_equal(x->other.n, 5);
+        assert_int_equal(x->difference.n, 5);
+        assert_same(
+            "difference", l, x->difference.value,
+            ask("select avg(matched - other) from alignment where layer = %zu", l));
+    }
+}
+
 /* Cells that repair something: which is the best, and by how much. */
 static void cells_are_judged_by_what_they_repair(void **state)
 {
@@ -583,6 +600,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(overlaps_are_normalised_as_the_study_says,
                                         begin, end),
         cmocka_unit_test_setup_teardown(layers_are_means_over_pairs, begin, end),
+        cmocka_unit_test_setup_teardown(
+            alignments_without_other_content_are_left_out_there, begin, end),
         cmocka_unit_test_setup_teardown(cells_are_judged_by_what_they_repair, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_search_says_what_it_ran, begin, end),

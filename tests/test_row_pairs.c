@@ -144,11 +144,54 @@ static void texts_of_the_most_frequent_length_are_left(void **unused)
     check_lengths(0x38, 0x38);
 }
 
+/* Pairs 0 and 1 share words, 1 and 2 an answer, 4 an answer with 0. */
+static void other_content_has_other_words_and_another_answer(void **unused)
+{
+    (void)unused;
+    enum { N = 5, DRAWS = 3000 };
+    static const char *const words[N] = {"a b", "a b", "c d", "e f", "g h"},
+                             *const answers[N] = {"1", "2", "2", "3", "1"};
+    static const bool may[N][N] = {{0, 0, 1, 1, 0},
+                                   {0, 0, 0, 1, 1},
+                                   {1, 0, 0, 1, 1},
+                                   {1, 1, 1, 0, 1},
+                                   {0, 1, 1, 1, 0}};
+    tl_dataset_row made[N] = {{.data = NULL}};
+    tl_row_pair pairs[N];
+    size_t others[N], again[N], seen[N][N] = {{0}};
+    for (size_t i = 0; i < N; i++) {
+        made[i] = (tl_dataset_row){.data = words[i], .answer = answers[i]};
+        pairs[i] = (tl_row_pair){i, i};
+    }
+    const tl_dataset d = {.rows = made, .n_rows = N};
+    const tl_row_pairs all = {.rows = pairs, .n = N}, same = {.rows = pairs, .n = 2};
+    for (uint64_t seed = 0; seed < DRAWS; seed++) {
+        tl_row_pairs_others(&d, &all, seed, others);
+        tl_row_pairs_others(&d, &all, seed, again);
+        assert_memory_equal(others, again, sizeof others);
+        for (size_t i = 0; i < N; i++)
+            seen[i][others[i]]++;
+    }
+    for (size_t i = 0; i < N; i++) {
+        size_t n = 0;
+        for (size_t k = 0; k < N; k++)
+            n += may[i][k];
+        for (size_t k = 0; k < N; k++) /* sd at most 27 */
+            if (may[i][k])
+                assert_in_range(seen[i][k], DRAWS / n - 110, DRAWS / n + 110);
+            else
+                assert_int_equal(seen[i][k], 0);
+    }
+    tl_row_pairs_others(&d, &same, 42, others);
+    assert_true(others[0] == TL_NO_PAIR && others[1] == TL_NO_PAIR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_stand_beside_the_text_of_their_pair),
         cmocka_unit_test(without_any_pair_the_dataset_is_named),
+        cmocka_unit_test(other_content_has_other_words_and_another_answer),
         cmocka_unit_test(texts_of_the_most_frequent_length_are_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

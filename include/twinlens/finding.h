@@ -127,8 +127,9 @@ typedef struct tl_finding_swap {
 
 /* ---- alignment --------------------------------------------------------------------- */
 
-/* One layer (docs/math.md eq. 14): with the text of the same pair, with that of another
- * pair, and the first minus the second; with states as they are, and centred. */
+/* One layer (docs/math.md eq. 14): with the text of the same pair, with that of a pair with
+ * other words and another answer, and the first minus the second, of the pairs that have
+ * such another; with states as they are, and centred. */
 typedef struct tl_finding_layer {
     tl_interval matched, other, difference;
     tl_interval centred_matched, centred_other, centred_difference;

@@ -77,7 +77,6 @@ tl_status tl_alignment_run(tl_alignment *alignment, const tl_parallel *pair,
 double *tl_alignment_sums(tl_alignment *alignment, size_t *n);
 tl_status tl_alignment_take(tl_alignment *alignment, const double *sums, tl_error *err);
 
-
 /* Of one pair, [n_layers] each: the mean over the image's data positions of the cosine
  * that counts of its resid_post and a data position of the text. A zero vector has
  * cosine 0. */
@@ -88,7 +87,11 @@ typedef struct tl_alignment_values {
                                                 subtracted from the states; NULL: not wanted */
 } tl_alignment_values;
 
-/* Pair number i, beside the text of number j. `pair` and `other` are these pairs once more,
+/* There is no other pair. */
+#define TL_NO_PAIR ((size_t)-1)
+
+/* Pair number i, beside the text of number j; TL_NO_PAIR: of none, then what is said of it
+ * is NaN. `pair` and `other` are these pairs once more,
  * of `other` the text alone: they are run again if their states were not kept, and may be
  * NULL if they were. */
 tl_status tl_alignment_measure(tl_alignment *alignment, size_t i,

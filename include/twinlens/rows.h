@@ -258,7 +258,7 @@ typedef struct tl_study_swap_run {
 /* ---- what image states are like ---------------------------------------------- */
 
 /* An image prompt and the text prompt of the same content, in one layer: see
- * tl_alignment_values. */
+ * tl_alignment_values. NaN: no pair has other words and another answer. */
 typedef struct tl_study_alignment {
     size_t pair, layer;
     size_t text_row, image_row; /* in the dataset */

@@ -256,16 +256,18 @@ static tl_status two_and_difference(const tl_study_alignment *rows, size_t n,
                                     tl_interval *difference, tl_error *err)
 {
     double *first = buffer, *second = buffer + n, *third = buffer + 2 * n;
+    size_t n_other = 0; /* pairs beside which there is another */
     for (size_t i = 0; i < n; i++) {
         const tl_study_alignment *r = &rows[i * n_layers];
         first[i] = centred ? r->centred_matched : r->matched;
-        second[i] = centred ? r->centred_other : r->other;
-        third[i] = first[i] - second[i];
+        second[n_other] = centred ? r->centred_other : r->other;
+        third[n_other] = first[i] - second[n_other];
+        n_other += isnan(second[n_other]) ? 0 : 1;
     }
     tl_status status = tl_findings_mean(first, n, a, err);
     if (status == TL_OK)
-        status = tl_findings_mean(second, n, b, err);
-    return status != TL_OK ? status : tl_findings_mean(third, n, difference, err);
+        status = tl_findings_mean(second, n_other, b, err);
+    return status != TL_OK ? status : tl_findings_mean(third, n_other, difference, err);
 }
 
 tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,

@@ -517,6 +517,7 @@ static const tl_modality modality[COMPARED] = {TL_IMAGE, TL_TEXT, TL_TEXT};
 
 /* Room for what is computed of one layer. */
 typedef struct unit_rows {
+    size_t n; /* COMPARED, or one less: there is no other */
     const pair_states *from[COMPARED];
     double *rows[COMPARED]; /* to unit length */
     double *products;       /* with the tokens of either text */
@@ -524,7 +525,7 @@ typedef struct unit_rows {
 
 static size_t count_of(const unit_rows *u, size_t p)
 {
-    return u->from[p]->of[modality[p]].n;
+    return p < u->n ? u->from[p]->of[modality[p]].n : 0;
 }
 
 static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t l,
@@ -533,7 +534,8 @@ static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t
 {
     const size_t width = a->on.d->d_model;
     double *const out[COMPARED] = {NULL, matched, other};
-    for (size_t p = 0; p < COMPARED; p++) {
+    other[l] = NAN;
+    for (size_t p = 0; p < u->n; p++) {
         const tl_modality m = modality[p];
         const float *rows = NULL;
         const tl_status status = get_layer(a, u->from[p], m, l, &rows, err);
@@ -542,7 +544,7 @@ static tl_status compare_layer(const tl_alignment *a, const unit_rows *u, size_t
         normalise(rows, count_of(u, p), width, a->sums + sum_at(a->on.d, m, l),
                   centred ? (size_t)a->sums[count_at(a->on.d, m)] : 0, u->rows[p]);
     }
-    for (size_t p = TEXT; p < COMPARED; p++)
+    for (size_t p = TEXT; p < u->n; p++)
         out[p][l] =
             mean_of_best(u->rows[IMAGE], count_of(u, IMAGE), u->rows[p], count_of(u, p),
                          width, count_best(a->with, count_of(u, p)), u->products);
@@ -561,7 +563,7 @@ static tl_status compare(tl_alignment *a, unit_rows *u, tl_alignment_values *out
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare %zu tokens",
                        count_of(u, IMAGE));
     u->products = units;
-    for (size_t p = 0; p < COMPARED; p++) {
+    for (size_t p = 0; p < u->n; p++) {
         u->rows[p] = u->products;
         u->products += count_of(u, p) * width;
     }
@@ -582,18 +584,19 @@ tl_status tl_alignment_measure(tl_alignment *a, size_t i, const tl_parallel *pai
                                size_t j, const tl_parallel *other,
                                tl_alignment_values *out, tl_error *err)
 {
-    if (i >= a->n_pairs || j >= a->n_pairs)
+    const bool alone = j == TL_NO_PAIR;
+    if (i >= a->n_pairs || (!alone && j >= a->n_pairs))
         return tl_fail(err, TL_ERR_ARGUMENT, "pairs %zu and %zu of %zu", i, j,
                        a->n_pairs);
     if ((!tl_alignment_keeps(a, i) && pair == NULL) ||
-        (!tl_alignment_keeps(a, j) && other == NULL))
+        (!alone && !tl_alignment_keeps(a, j) && other == NULL))
         return tl_fail(err, TL_ERR_ARGUMENT,
                        "pair %zu or %zu is not kept, and was not given", i, j);
     pair_states of_pair = {0}, of_other = {0};
-    unit_rows u = {.from = {&a->pairs[i], &a->pairs[i], &a->pairs[j]}};
-    const size_t units =
-        unit_bytes(a->on.d, a->pairs[i].of[TL_IMAGE].n, a->pairs[i].of[TL_TEXT].n,
-                   a->pairs[j].of[TL_TEXT].n);
+    unit_rows u = {.n = alone ? OTHER : COMPARED,
+                   .from = {&a->pairs[i], &a->pairs[i], alone ? NULL : &a->pairs[j]}};
+    const size_t units = unit_bytes(a->on.d, count_of(&u, IMAGE), count_of(&u, TEXT),
+                                    count_of(&u, OTHER));
     /* What is kept of the other pair can be dropped, and its text alone be run. */
     const size_t j_if_needed = other == NULL || i == j ? j : SIZE_MAX;
     tl_status status = TL_OK;
@@ -605,7 +608,7 @@ tl_status tl_alignment_measure(tl_alignment *a, size_t i, const tl_parallel *pai
     if (status == TL_OK)
         status = make_room(a, of_pair.values.capacity + units, 0, i, j_if_needed, &room,
                            err);
-    if (status == TL_OK && !tl_alignment_keeps(a, j)) {
+    if (status == TL_OK && !alone && !tl_alignment_keeps(a, j)) {
         status =
             make_states(a, other, false, of_pair.values.capacity, i, j, &of_other, err);
         u.from[OTHER] = &of_other;

@@ -195,9 +195,10 @@ tl_status tl_draw_alignment(const tl_findings *f, const char *prefix, FILE *page
         "For each image token the largest cosine with a text token of the data "
         "segment, "
         "after the same layer; means over %zu pairs. Same content: the text prompt of "
-        "the pair; other content: that of another pair, which is what any text would "
+        "the pair; other content: that of a pair drawn from those with other words and "
+        "another answer, as %zu pairs have one, which is what any text would "
         "give. Right: each modality's mean state of the layer taken away first.",
-        f->layers[0].matched.n);
+        f->layers[0].matched.n, f->layers[0].other.n);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 

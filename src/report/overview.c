@@ -308,7 +308,7 @@ static tl_status alignments(const maker *m, tl_table *t)
                     .n_columns = 9,
                     .note =
                         "Mean largest cosine; minus other content: at the peak, minus "
-                        "the same with the text of another pair."};
+                        "the same with a text of other words and another answer."};
     tl_status status = TL_OK;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_findings *f = &m->studies[i];
@@ -352,19 +352,20 @@ static const char *gap_note(const maker *m)
     char gaps[480] = "", text[1024];
     for (size_t i = 0; i < m->n; i++)
         any_search = any_search || m->studies[i].backpatch.n_rounds > 0;
-    if (m->n >= 2 &&
-        tl_findings_gap(m->studies, m->n, true, &g, NULL) == TL_OK &&
+    if (m->n >= 2 && tl_findings_gap(m->studies, m->n, true, &g, NULL) == TL_OK &&
         tl_findings_gap(m->studies, m->n, false, &here, NULL) == TL_OK && here.n > 0)
-        snprintf(gaps, sizeof gaps,
-                 " Gap closed by cells chosen on other prompts, over %zu studies with a "
-                 "gap: mean %.3f, median %.3f, pooled %.3f; mean gain %.3f. By the best "
-                 "on the same prompts: mean %.3f, median %.3f, pooled %.3f, as published "
-                 "(mean of those in 0 to 1) %.3f; mean gain %.3f.",
-                 g.n, g.mean, g.median, g.pooled, g.mean_gain, here.mean, here.median,
-                 here.pooled, here.published_way, here.mean_gain);
+        snprintf(
+            gaps, sizeof gaps,
+            " Gap closed by cells chosen on other prompts, over %zu studies with a "
+            "gap: mean %.3f, median %.3f, pooled %.3f; mean gain %.3f. By the best "
+            "on the same prompts: mean %.3f, median %.3f, pooled %.3f, as published "
+            "(mean of those in 0 to 1) %.3f; mean gain %.3f.",
+            g.n, g.mean, g.median, g.pooled, g.mean_gain, here.mean, here.median,
+            here.pooled, here.published_way, here.mean_gain);
     snprintf(
         text, sizeof text,
-        "Cell: from layer into layer (window). Crossed: chosen on other prompts; so are "
+        "Cell: from layer into layer (window). Crossed: chosen on other prompts; so "
+        "are "
         "exact p, of as many prompts fixed and broken, and the gap closed. p: that the "
         "best of all cells is chance.%s%s",
         any_search ? " With an asterisk: found by a search, all that is said of it "
@@ -377,11 +378,19 @@ static const char *gap_note(const maker *m)
 
 static tl_status backpatches(const maker *m, tl_table *t)
 {
-    static const char *const heads[] = {
-        "task",     "image",          "best cell",
-        "accuracy", "gain",           "p",
-        "gain, crossed", "exact p",   "gap closed", "no worse than text",
-        "n",        "published cell", "published accuracy"};
+    static const char *const heads[] = {"task",
+                                        "image",
+                                        "best cell",
+                                        "accuracy",
+                                        "gain",
+                                        "p",
+                                        "gain, crossed",
+                                        "exact p",
+                                        "gap closed",
+                                        "no worse than text",
+                                        "n",
+                                        "published cell",
+                                        "published accuracy"};
     *t = (tl_table){.name = "backpatch",
                     .title = "Back-patching of image states",
                     .heads = heads,
@@ -396,7 +405,8 @@ static tl_status backpatches(const maker *m, tl_table *t)
         if (b->n_cells == 0)
             continue;
         const tl_finding_cell *best = &b->cells[b->best];
-        snprintf(n, sizeof n, "%zu", b->n_rounds > 0 ? b->chosen_elsewhere.gain.n : b->n);
+        snprintf(n, sizeof n, "%zu",
+                 b->n_rounds > 0 ? b->chosen_elsewhere.gain.n : b->n);
         const char *const cells[] = {
             name_of(m, i),
             interval(m, &b->clean[TL_IMAGE]),

@@ -360,9 +360,10 @@ static void print_alignment(const tl_findings *f, FILE *out)
         return;
     fprintf(out,
             "\nalignment of image tokens with text tokens, %zu pairs: mean largest "
-            "cosine\n%-8s%26s%26s%26s\n",
-            f->layers[0].matched.n, "layer", "same content", "minus other content",
-            "the same, centred");
+            "cosine\nother content: a pair drawn from those with other words and "
+            "another answer, for %zu pairs\n%-8s%26s%26s%26s\n",
+            f->layers[0].matched.n, f->layers[0].other.n, "layer", "same content",
+            "minus other content", "the same, centred");
     for (size_t l = 0; l < f->n_layers; l++)
         fprintf(out, "%-8zu%26s%26s%26s\n", l, interval_text(&f->layers[l].matched, a),
                 interval_text(&f->layers[l].difference, b),

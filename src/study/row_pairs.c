@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "twinlens/log.h"
 
 /* A text row and the name of its pair. */
@@ -161,6 +162,30 @@ void tl_row_pairs_keep(const tl_row_pairs *pairs, size_t *rows, size_t *n,
             rows[kept++] = rows[i];
     }
     *n = kept;
+}
+
+static bool is_other(const tl_dataset *d, const tl_row_pair *a, const tl_row_pair *b)
+{
+    const tl_dataset_row *x = &d->rows[a->text], *y = &d->rows[b->text];
+    return strcmp(x->answer, y->answer) != 0 && strcmp(x->data, y->data) != 0;
+}
+
+void tl_row_pairs_others(const tl_dataset *d, const tl_row_pairs *pairs, uint64_t seed,
+                         size_t *others)
+{
+    tl_random random = {seed};
+    for (size_t i = 0; i < pairs->n; i++) {
+        size_t n = 0;
+        others[i] = TL_NO_PAIR;
+        for (size_t k = 0; k < pairs->n; k++)
+            n += is_other(d, &pairs->rows[i], &pairs->rows[k]);
+        if (n == 0)
+            continue;
+        size_t left = (size_t)tl_random_below(&random, n);
+        for (size_t k = 0; others[i] == TL_NO_PAIR; k++)
+            if (is_other(d, &pairs->rows[i], &pairs->rows[k]) && left-- == 0)
+                others[i] = k;
+    }
 }
 
 void tl_pairing_log(const tl_session *s, const size_t counts[TL_PAIRING_COUNT],

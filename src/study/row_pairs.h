@@ -44,6 +44,14 @@ tl_status tl_session_row_pairs(tl_session *session, tl_bp_filter filter,
 void tl_row_pairs_keep(const tl_row_pairs *pairs, size_t *rows, size_t *n,
                        size_t counts[TL_PAIRING_COUNT]);
 
+/*
+ * For every pair another one at random, with other words and another answer: others[i] of
+ * [pairs->n]; TL_NO_PAIR where there is none. What the same picture asks of, or other words
+ * for the same answer, would be no other content.
+ */
+void tl_row_pairs_others(const tl_dataset *dataset, const tl_row_pairs *pairs,
+                         uint64_t seed, size_t *others);
+
 /* Warns of rows that were left out: how many, and why. */
 void tl_pairing_log(const tl_session *session, const size_t counts[TL_PAIRING_COUNT],
                     size_t length);

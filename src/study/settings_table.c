@@ -187,7 +187,9 @@ static const tl_setting table[] = {
      .value = "42",
      .in_manifest = true,
      .argument = "N",
-     .help = "of split, counterfactuals, random circuits and the order of a search"},
+     .help = "of split, counterfactuals, random circuits, other content, samples and "
+             "the order "
+             "of a search"},
 
     {.name = "method",
      .group = "attribution",

@@ -10,6 +10,7 @@
 /* Units: every pair goes into the means, then every pair is measured. */
 typedef struct align_stage {
     tl_row_pairs pairs;
+    size_t *others;    /* of every pair, one of other content */
     size_t n_measured; /* by an earlier run: the first pairs */
     double *sums;      /* of a pair that another rank has run */
     tl_alignment *alignment;
@@ -62,6 +63,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     tl_pairing_log(s, a->pairs.counts, a->pairs.length);
     status =
         tl_study_db_get(study->db, TL_ROW_ALIGNMENT, NULL, 0, run->arena, &known, err);
+    a->others = tl_arena_alloc(run->arena, a->pairs.n, sizeof *a->others);
+    if (a->others == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to align");
+    tl_row_pairs_others(s->dataset, &a->pairs, study->settings.seed, a->others);
     a->n_measured = known.n / tl_model_dims(s->model)->n_layers;
     run->n_units = 2 * a->pairs.n;
     if (status == TL_OK && tl_team_size(study->team) > 1 &&
@@ -95,7 +100,7 @@ static tl_status measure_pair(tl_stage_run *run, size_t i, tl_stage_rows *rows,
     const align_stage *a = run->state;
     const tl_row_pair *of = &a->pairs.rows[i];
     const size_t n_layers = tl_model_dims(run->study->session.model)->n_layers,
-                 next = (i + 1) % a->pairs.n;
+                 j = a->others[i];
     double *values = tl_arena_alloc(run->arena, 4 * n_layers, sizeof *values);
     tl_study_alignment *layers = tl_arena_alloc(run->arena, n_layers, sizeof *layers);
     if (values == NULL || layers == NULL)
@@ -105,10 +110,10 @@ static tl_status measure_pair(tl_stage_run *run, size_t i, tl_stage_rows *rows,
     tl_parallel made[2];
     const tl_parallel *pair = NULL, *other = NULL;
     tl_status status = get_pair(run, i, false, &made[0], &pair, err);
+    if (status == TL_OK && j != TL_NO_PAIR)
+        status = get_pair(run, j, true, &made[1], &other, err);
     if (status == TL_OK)
-        status = get_pair(run, next, true, &made[1], &other, err);
-    if (status == TL_OK)
-        status = tl_alignment_measure(a->alignment, i, pair, next, other, &out, err);
+        status = tl_alignment_measure(a->alignment, i, pair, j, other, &out, err);
     tl_stage_skip_work(run->study); /* states that are not kept here, again */
     for (size_t l = 0; l < n_layers && status == TL_OK; l++)
         layers[l] = (tl_study_alignment){.pair = i,
