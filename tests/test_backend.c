@@ -740,12 +740,15 @@ static void fill(float *to, size_t n, uint32_t seed, float factor)
         to[i] = test_uniform(&state) * factor;
 }
 
-/* Two blocks, the first cut by the end of a prefix, the second at the end. */
+/* Two blocks, the first cut by the end of a prefix, the second at the end; with an even
+ * number of positions, one block in two pieces. */
 static int32_t *blocks_of(size_t n)
 {
     int32_t *block = tl_arena_alloc(arena, n, sizeof *block);
     for (size_t j = 0; j < n; j++)
-        block[j] = j >= 2 && j < n / 2 ? 7 : j + 4 > n && j + 1 < n ? 0 : -1;
+        block[j] = j >= 2 && j < n / 2      ? 7
+                   : j + 4 > n && j + 1 < n ? (n % 2 == 0 ? 7 : 0)
+                                            : -1;
     return block;
 }
 
@@ -1020,6 +1023,50 @@ static void attention_without_memory_for_its_scratch_says_so(void **unused)
     const layout l = lay_out(&problems[1], 3, in_order, false);
     attend(b, l); /* and goes on with what there is */
     tl_backend_destroy(b);
+}
+
+/* Values that a query does not see may be infinite: not even 0 times them is added. */
+static void what_a_query_does_not_see_is_not_looked_at(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < PROBLEMS; i++) {
+        const struct problem *p = &problems[i];
+        const size_t H = p->shape.n_heads, D = p->shape.d_head,
+                     kv = p->shape.n_kv_heads * D;
+        const layout l = lay_out(p, p->n_prompts, in_order, true),
+                     all = attend(cpus[0], l);
+        for (size_t s = 0; s < l.n_prompts; s++)
+            for (size_t j = 0; j < l.prompts[s].n_key; j += 1 + j / 2) {
+                const tl_attention_prompt *t = &l.prompts[s];
+                layout other = with_outputs(l);
+                other.v = copy_of(l.v, l.n_keys * kv);
+                for (size_t d = 0; d < kv; d++)
+                    other.v[(t->k_row + j) * kv + d] = INFINITY;
+                tl_backend *b = cpus[j % BACKENDS];
+                must(b->attention(b, &p->shape, l.n_prompts, l.prompts, l.q, l.k,
+                                  other.v, other.z, other.lse, NULL));
+                must(b->attention_backward(b, TL_BACKWARD_GRADIENT, &p->shape,
+                                           l.n_prompts, l.prompts, l.q, l.k, other.v,
+                                           all.z, all.lse, l.dz, other.dq, other.dk,
+                                           other.dv, NULL));
+                bool seen = false;
+                for (size_t a = 0; a < t->n_query; a++) {
+                    const size_t at = (t->q_row + a) * H * D;
+                    if (tl_attention_sees(&p->shape, t, t->n_key - t->n_query + a, j)) {
+                        assert_true(!isfinite(other.z[at]));
+                        seen = true;
+                        continue;
+                    }
+                    assert_bits("z beside infinity", H * D, other.z + at, all.z + at);
+                    assert_bits("dq beside infinity", H * D, other.dq + at,
+                                all.dq + at);
+                }
+                const size_t own = (t->k_row + j) * kv;
+                if (!seen)
+                    assert_bits("dk of infinity", kv, other.dk + own, all.dk + own);
+            }
+        tl_arena_rewind(arena, start);
+    }
 }
 
 static void a_prefix_gives_the_bits_of_the_rows_it_stands_for(void **unused)
@@ -1465,6 +1512,7 @@ int main(void)
         TEST(one_prompt_of_a_model_with_4_key_heads_is_work_for_16_threads),
         TEST(a_planned_attention_allocates_nothing),
         TEST(attention_takes_what_its_plan_says),
+        TEST(what_a_query_does_not_see_is_not_looked_at),
         TEST(attention_without_memory_for_its_scratch_says_so),
         TEST(a_prefix_gives_the_bits_of_the_rows_it_stands_for),
         TEST(memory_goes_there_and_back),

@@ -138,11 +138,28 @@ static inline float tl_cpu_dot(const float *x, const float *y, size_t n)
 /* What a product may allocate beyond the cache: panels and tiles. */
 size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_out);
 
+/* exp(r) for |r| <= ln 2 / 2: its Taylor series to r^7/7!. */
+static inline float tl_cpu_exp_series(float r)
+{
+    float p = 1.98412698e-4f;
+    p = p * r + 1.38888889e-3f;
+    p = p * r + 8.33333333e-3f;
+    p = p * r + 4.16666667e-2f;
+    p = p * r + 1.66666667e-1f;
+    p = p * r + 0.5f;
+    return (p * r) * r + r + 1.0f;
+}
+
+/* x - n ln 2, with ln 2 in two parts, the first exact. */
+static inline float tl_cpu_exp_rest(float x, float n)
+{
+    return (x - n * 0.693359375f) + n * 2.12194440e-4f;
+}
+
 /*
  * exp(x) to about 1 ulp, as a sequence of additions and multiplications that the
- * compiler can turn into vectors: x = n ln 2 + r, a polynomial for exp r (its
- * Taylor series to r^7/7!, |r| <= ln 2 / 2), and n put into the exponent.
- * 0 below -87.3; infinity above 88.7; a NaN stays one.
+ * compiler can turn into vectors: x = n ln 2 + r, a polynomial for exp r, and n put into
+ * the exponent. 0 below -87.3; infinity above 88.7; a NaN stays one.
  */
 static inline float tl_cpu_exp(float x)
 {
@@ -150,15 +167,7 @@ static inline float tl_cpu_exp(float x)
     const float bounded = !(x >= -87.3f) ? -87.3f : x > 88.7f ? 88.7f : x;
     const float shifted = bounded * 1.44269504f + 12582912.0f; /* 1.5 2^23: rounds */
     const float n = shifted - 12582912.0f;
-    float r = bounded - n * 0.693359375f; /* ln 2 in two parts, the first exact */
-    r = r + n * 2.12194440e-4f;
-    float p = 1.98412698e-4f;
-    p = p * r + 1.38888889e-3f;
-    p = p * r + 8.33333333e-3f;
-    p = p * r + 4.16666667e-2f;
-    p = p * r + 1.66666667e-1f;
-    p = p * r + 0.5f;
-    p = (p * r) * r + r + 1.0f;
+    const float p = tl_cpu_exp_series(tl_cpu_exp_rest(bounded, n));
     /* In two halves: n may be 128, and 2^128 is no float. */
     const int32_t i = (int32_t)n, half = i >> 1;
     const union {
@@ -167,6 +176,24 @@ static inline float tl_cpu_exp(float x)
     } low = {(half + 127) << 23}, high = {(i - half + 127) << 23};
     const float y = p * low.value * high.value;
     return x < -87.3f ? 0.0f : x > 88.7f ? (float)1e39 : x == x ? y : x;
+}
+
+/* The same for x <= 88, in fewer steps: n is read from the last bits of what rounds it. */
+static inline float tl_cpu_exp_below(float x)
+{
+    const float bounded = -87.3f > x ? -87.3f : x; /* a NaN stays one */
+    const union {
+        float value;
+        uint32_t bits;
+    } shifted = {bounded * 1.44269504f + 12582912.0f};
+    const float n = shifted.value - 12582912.0f;
+    const float p = tl_cpu_exp_series(tl_cpu_exp_rest(bounded, n));
+    const union {
+        uint32_t bits;
+        float value;
+    } power = {(shifted.bits + 127u) << 23};
+    const float y = p * power.value;
+    return x < -87.3f ? 0.0f : y;
 }
 
 #endif
