@@ -4,8 +4,8 @@
  *
  * Threads share out rows, or runs of CHUNK elements; a row or an element is one
  * thread's. Row sums are in double, in lanes (see cpu.h), so that their order is
- * fixed. The activations go through tl_cpu_exp, except the two forms of GELU, which
- * vision towers and Gemma use and which libm computes.
+ * fixed. The activations go through tl_cpu_exp, except GELU by erf, which libm
+ * computes.
  */
 #include <math.h>
 #include <omp.h>
@@ -102,24 +102,46 @@ void tl_cpu_rmsnorm_backward(size_t n_threads, tl_backward_rule rule, size_t row
     }
 }
 
+/* sum_i (x[i] - mean) (times itself, if `squares`). */
+TL_WIDE static double sum_differences(const float *x, double mean, bool squares,
+                                      size_t n)
+{
+    double lane[DOUBLE_LANES] = {0.0};
+    size_t i = 0;
+    for (; i + DOUBLE_LANES <= n; i += DOUBLE_LANES)
+        for (size_t l = 0; l < DOUBLE_LANES; l++) {
+            const double d = (double)x[i + l] - mean;
+            lane[l] += squares ? d * d : d;
+        }
+    for (size_t l = 0; i < n; i++, l++) {
+        const double d = (double)x[i] - mean;
+        lane[l] += squares ? d * d : d;
+    }
+    for (size_t half = DOUBLE_LANES / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            lane[l] += lane[l + half];
+    return lane[0];
+}
+
+TL_WIDE static void normalise(const float *restrict x, double mean, double s,
+                              const float *restrict weight, const float *restrict bias,
+                              size_t n, float *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(((double)x[i] - mean) * s * (double)weight[i] + (double)bias[i]);
+}
+
 void tl_cpu_layernorm(size_t n_threads, size_t rows, size_t width, float eps,
                       const float *x, const float *weight, const float *bias, float *y)
 {
 #pragma omp parallel for num_threads((int)n_threads)                                   \
     schedule(static) if (rows * width > SERIAL)
     for (size_t r = 0; r < rows; r++) {
-        const float *from = x + r * width;
-        float *to = y + r * width;
-        double mean = 0.0, variance = 0.0;
-        for (size_t i = 0; i < width; i++)
-            mean += (double)from[i];
-        mean /= (double)width;
-        for (size_t i = 0; i < width; i++)
-            variance += ((double)from[i] - mean) * ((double)from[i] - mean);
-        const double s = 1.0 / sqrt(variance / (double)width + (double)eps);
-        for (size_t i = 0; i < width; i++)
-            to[i] = (float)(((double)from[i] - mean) * s * (double)weight[i] +
-                            (double)bias[i]);
+        const float *row = x + r * width;
+        const double mean = sum_differences(row, 0.0, false, width) / (double)width,
+                     variance = sum_differences(row, mean, true, width) / (double)width;
+        normalise(row, mean, 1.0 / sqrt(variance + (double)eps), weight, bias, width,
+                  y + r * width);
     }
 }
 
@@ -149,53 +171,81 @@ void tl_cpu_rotary(size_t n_threads, size_t rows, size_t n_heads, size_t d_head,
 
 /* ---- activations ------------------------------------------------------------------- */
 
-/* silu and quick_gelu are x sigmoid(c x) with c = 1 and 1.702. */
-static float sigmoid_factor(tl_activation kind)
+/* x sigmoid(c x + d x^3): silu and quick_gelu have d = 0, gelu_tanh is the same as well. */
+typedef struct sigmoid_factors {
+    float c, d;
+} sigmoid_factors;
+
+static sigmoid_factors sigmoid_of(tl_activation kind)
 {
-    return kind == TL_SILU ? 1.0f : 1.702f;
+    switch (kind) {
+    case TL_SILU: return (sigmoid_factors){1.0f, 0.0f};
+    case TL_QUICK_GELU: return (sigmoid_factors){1.702f, 0.0f};
+    default: return (sigmoid_factors){1.59576912f, 0.0713548163f}; /* 2 sqrt(2 / pi) */
+    }
 }
 
 static bool is_sigmoid(tl_activation kind)
 {
-    return kind == TL_SILU || kind == TL_QUICK_GELU;
+    return kind != TL_GELU;
 }
 
-TL_WIDE static void sigmoid_values(float c, size_t n, const float *x, float *y)
+/* x^2, bounded: 0 times infinity is no number. */
+static inline float bounded_square(float x)
+{
+    const float square = x * x;
+    return square > 1e30f ? 1e30f : square;
+}
+
+/* 1 / sigmoid. */
+static inline float sigmoid_divisor(sigmoid_factors f, float x)
+{
+    return 1.0f + tl_cpu_exp(-x * (f.c + f.d * bounded_square(x)));
+}
+
+/* With t = sigmoid: the slope is t + x t (1 - t) (c + 3 d x^2). */
+static inline float sigmoid_slope(sigmoid_factors f, float x, float t)
+{
+    return t + x * t * (1.0f - t) * (f.c + 3.0f * f.d * bounded_square(x));
+}
+
+TL_WIDE static void sigmoid_values(sigmoid_factors f, size_t n, const float *x,
+                                   float *y)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = x[i] / (1.0f + tl_cpu_exp(-c * x[i]));
+        y[i] = x[i] / sigmoid_divisor(f, x[i]);
 }
 
-TL_WIDE static void sigmoid_gated(float c, size_t n, const float *restrict gate,
-                                  const float *restrict up, float *restrict y)
+TL_WIDE static void sigmoid_gated(sigmoid_factors f, size_t n,
+                                  const float *restrict gate, const float *restrict up,
+                                  float *restrict y)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = gate[i] / (1.0f + tl_cpu_exp(-c * gate[i])) * up[i];
+        y[i] = gate[i] / sigmoid_divisor(f, gate[i]) * up[i];
 }
 
-/* With t = sigmoid(c x): the slope is t + c x t (1 - t). */
-TL_WIDE static void sigmoid_gated_backward(float c, size_t n,
+TL_WIDE static void sigmoid_gated_backward(sigmoid_factors f, size_t n,
                                            const float *restrict gate,
                                            const float *restrict up,
                                            const float *restrict dy,
                                            float *restrict dgate, float *restrict dup)
 {
     for (size_t i = 0; i < n; i++) {
-        const float x = gate[i], t = 1.0f / (1.0f + tl_cpu_exp(-c * x));
-        dgate[i] = dy[i] * up[i] * (t + c * x * t * (1.0f - t));
+        const float x = gate[i], t = 1.0f / sigmoid_divisor(f, x);
+        dgate[i] = dy[i] * up[i] * sigmoid_slope(f, x, t);
         dup[i] = dy[i] * x * t;
     }
 }
 
 /* With the same t, which is the ratio. */
-TL_WIDE static void sigmoid_gated_relevance(float c, size_t n,
+TL_WIDE static void sigmoid_gated_relevance(sigmoid_factors f, size_t n,
                                             const float *restrict gate,
                                             const float *restrict up,
                                             const float *restrict dy,
                                             float *restrict dgate, float *restrict dup)
 {
     for (size_t i = 0; i < n; i++) {
-        const float x = gate[i], t = 1.0f / (1.0f + tl_cpu_exp(-c * x));
+        const float x = gate[i], t = 1.0f / sigmoid_divisor(f, x);
         const float half = 0.5f * dy[i];
         dgate[i] = half * up[i] * t;
         dup[i] = half * x * t;
@@ -209,7 +259,7 @@ void tl_cpu_activate(size_t n_threads, tl_activation kind, size_t count, float *
     for (size_t at = 0; at < count; at += CHUNK) {
         const size_t n = chunk_of(count, at);
         if (is_sigmoid(kind))
-            sigmoid_values(sigmoid_factor(kind), n, x + at, x + at);
+            sigmoid_values(sigmoid_of(kind), n, x + at, x + at);
         else
             tl_activate(kind, n, x + at);
     }
@@ -223,7 +273,7 @@ void tl_cpu_gated(size_t n_threads, tl_activation kind, size_t count, const floa
     for (size_t at = 0; at < count; at += CHUNK) {
         const size_t n = chunk_of(count, at);
         if (is_sigmoid(kind))
-            sigmoid_gated(sigmoid_factor(kind), n, gate + at, up + at, y + at);
+            sigmoid_gated(sigmoid_of(kind), n, gate + at, up + at, y + at);
         else
             tl_gated_forward(kind, n, gate + at, up + at, y + at);
     }
@@ -238,10 +288,9 @@ void tl_cpu_gated_backward(size_t n_threads, tl_backward_rule rule, tl_activatio
     for (size_t at = 0; at < count; at += CHUNK) {
         const size_t n = chunk_of(count, at);
         if (is_sigmoid(kind))
-            (rule == TL_BACKWARD_RELEVANCE
-                 ? sigmoid_gated_relevance
-                 : sigmoid_gated_backward)(sigmoid_factor(kind), n, gate + at, up + at,
-                                           dy + at, dgate + at, dup + at);
+            (rule == TL_BACKWARD_RELEVANCE ? sigmoid_gated_relevance
+                                           : sigmoid_gated_backward)(
+                sigmoid_of(kind), n, gate + at, up + at, dy + at, dgate + at, dup + at);
         else
             tl_gated_backward(rule, kind, n, gate + at, up + at, dy + at, dgate + at,
                               dup + at);
