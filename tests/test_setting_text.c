@@ -309,6 +309,7 @@ static void the_manifest_says_what_it_always_said(void **state)
                                           {"pct", "exact"},
                                           {"faith", "mean_ratio"},
                                           {"threshold", "0.8"},
+                                          {"circuit-tests", "100"},
                                           {"pictures", "4"},
                                           {"validate", "4"},
                                           {"rand-match", "whole"},

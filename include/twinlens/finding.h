@@ -60,6 +60,31 @@ typedef struct tl_finding_part {
     size_t n_tokens;
 } tl_finding_part;
 
+/* ---- better than chance, minimal, complete? (docs/math.md eq. 22) ------------------- */
+
+/* Whether components of the circuit are needed: the sample is components, on the pairs as they
+ * are. */
+typedef struct tl_finding_needed {
+    /* The share of a sample of its components without which LD changes by more than
+     * `threshold`; n is the sample's. */
+    tl_interval needed;
+    double threshold; /* 95 % of components outside the circuit change LD by no more */
+    size_t n_outside; /* so many */
+} tl_finding_needed;
+
+/* The smallest faithful circuit, on some of the evaluation pairs; faithfulness is that which
+ * the study chooses by. */
+typedef struct tl_finding_tests {
+    size_t n_pairs; /* 0: it was not tested */
+    tl_interval faithfulness, complement;
+    /* Random circuits with as many heads and neurons in each segment: their mean +- 1.96
+     * deviations over them, the most faithful one, the share that is less faithful than the
+     * circuit, and p. */
+    tl_interval random, less;
+    double most, p;
+    tl_finding_needed needed[TL_KIND_COUNT];
+} tl_finding_tests;
+
 /* ---- does attribution tell the truth? ---------------------------------------------- */
 
 /* How well attributed scores agree with exact effects, over a sample of components
@@ -207,6 +232,7 @@ typedef struct tl_findings {
     bool finished;
     tl_finding_part parts[TL_MODALITY_COUNT];
     tl_finding_validation validations[TL_MODALITY_COUNT];
+    tl_finding_tests tests[TL_MODALITY_COUNT];
     /* What the precision does, of a study whose precision is not f32; else n_pairs is 0. */
     tl_study_precision precisions[TL_MODALITY_COUNT];
     const tl_finding_picture *pictures;

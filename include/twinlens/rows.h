@@ -36,6 +36,8 @@ typedef enum tl_row_kind {
     TL_ROW_EVALUATION,
     TL_ROW_POINT,
     TL_ROW_MINIMAL,
+    TL_ROW_TEST,
+    TL_ROW_TEST_RUN,
     TL_ROW_OVERLAP,
     TL_ROW_SWAP,
     TL_ROW_SWAP_RUN,
@@ -224,6 +226,25 @@ typedef struct tl_study_minimal {
     bool found;
     size_t point; /* in the curve; valid if found */
 } tl_study_minimal;
+
+/* A circuit that the smallest faithful one is tested against (docs/math.md eq. 22): itself,
+ * all components that are not in it ("complement"), as many in each segment ("random"), or
+ * itself "without" or "with" one component. */
+typedef struct tl_study_test {
+    tl_modality modality;
+    size_t test; /* its place among the modality's */
+    const char *circuit;
+    bool has_component;
+    const char *kind; /* "heads", "neurons"; NULL: there is no such component */
+    size_t layer, pos, index;
+} tl_study_test;
+
+/* The logit difference of an evaluation pair under it. */
+typedef struct tl_study_test_run {
+    tl_modality modality;
+    size_t pair, test;
+    double logit_diff;
+} tl_study_test_run;
 
 /* ---- the two circuits beside each other -------------------------------------- */
 

@@ -161,6 +161,16 @@ tl_interval tl_interval_gain(size_t fixed, size_t broken, size_t n);
  * a coin for each: McNemar's test, exact, of two sides. 1 when nothing changed. */
 double tl_mcnemar(size_t fixed, size_t broken);
 
+/* ---- a circuit beside random ones (docs/math.md eq. 22) ----------------------------- */
+
+/* That a circuit which is as random as n_random others is at least as good as all but
+ * n_as_good of them: (1 + n_as_good) / (1 + n_random). */
+double tl_chance_p(size_t n_as_good, size_t n_random);
+
+/* The smallest of values[n] that at least that many percent of them do not exceed; NaN when
+ * there are none. Sorts them. */
+double tl_quantile(double *values, size_t n, size_t percent);
+
 /* ---- correlation ------------------------------------------------------------------ */
 
 /* NaN when one of them is constant. Spearman's is Pearson's of the ranks; equal values

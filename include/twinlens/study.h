@@ -130,6 +130,7 @@ typedef struct tl_settings {
     int rounding;          /* tl_fraction_rounding, of --pct */
     int faith;             /* tl_faith */
     double threshold;      /* what the smallest circuit's faithfulness exceeds */
+    size_t circuit_tests;  /* random circuits that the smallest is tested against */
     size_t pictures;       /* image prompts kept for the report, each with its scores */
     size_t validate;       /* prompts of each modality with exact effects */
 

@@ -445,14 +445,11 @@ static tl_status run_dense(tl_evaluator *e, runs *r, pair_runs *own, tl_error *e
 
 /* ---- sparse runs of all pairs ------------------------------------------------------- */
 
-/* So many lanes have room where the prompts of dense runs were. */
-enum { MOST_LANES = 256 };
-
 /* The end of the circuits from `first` on that go together: of one ranking, and not more
  * than there is room for. */
 static size_t end_of_some(const runs *r, size_t first)
 {
-    const size_t most = MOST_LANES / r->n_pairs;
+    const size_t most = TL_SPARSE_LANES / r->n_pairs;
     size_t end = first + 1;
     while (end < count_runs(r) && end - first < most &&
            r->circuits[end].ranking == r->circuits[first].ranking)

@@ -9,6 +9,10 @@
 #include "circuit/pair.h"
 #include "model/sparse_pass.h"
 
+/* Lanes that a sparse pass of an evaluation has at most; and circuits, when the most pairs
+ * go together. */
+enum { TL_SPARSE_LANES = 256, TL_SPARSE_TOGETHER = TL_SPARSE_LANES / TL_EVALUATE_TOGETHER };
+
 /* How the clean prompt is run under a circuit. */
 typedef enum tl_circuit_way {
     TL_CIRCUIT_DENSE,

@@ -78,6 +78,8 @@ static tl_status read_modality(const tl_study_db *db, const char *folder,
     tl_status status = tl_findings_part(db, folder, modality, arena, part, err);
     if (status == TL_OK)
         status = tl_findings_validation(db, f, modality, arena, err);
+    if (status == TL_OK)
+        status = tl_findings_tests(db, f, modality, arena, &f->tests[modality], err);
     return status == TL_OK
                ? read_precision(db, modality, arena, &f->precisions[modality], err)
                : status;

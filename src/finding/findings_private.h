@@ -16,6 +16,13 @@ tl_status tl_findings_part(const tl_study_db *db, const char *folder,
                            tl_modality modality, tl_arena *arena, tl_finding_part *out,
                            tl_error *err);
 
+/* ---- finding_tests.c --------------------------------------------------------------- */
+
+/* Of a study whose manifest has been read. */
+tl_status tl_findings_tests(const tl_study_db *db, const tl_findings *findings,
+                            tl_modality modality, tl_arena *arena,
+                            tl_finding_tests *out, tl_error *err);
+
 /* ---- finding_validation.c ---------------------------------------------------------- */
 
 /* Of a modality whose part, and the manifest, have been read. */

@@ -200,6 +200,49 @@ static void write_precision(const tl_findings *f, FILE *page)
     }
 }
 
+static void write_interval(FILE *page, const char *before, const tl_interval *i)
+{
+    const double numbers[] = {i->value, i->low, i->high};
+    static const char *const between[] = {"", " (", " to "};
+    fputs(before, page);
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        fprintf(page, isnan(numbers[k]) ? "%s-" : "%s%.3f", between[k], numbers[k]);
+    fputs(")", page);
+}
+
+/* Whether the smallest circuit is better than chance, minimal, complete. */
+static void write_tests(const tl_findings *f, FILE *page)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_finding_tests *t = &f->tests[m];
+        if (t->n_pairs == 0)
+            continue;
+        fprintf(page,
+                "<p>The smallest circuit of %s prompts, tested on %zu evaluation "
+                "pairs: ",
+                tl_modality_name((tl_modality)m), t->n_pairs);
+        write_interval(page, "its faithfulness is ", &t->faithfulness);
+        fprintf(page, ", that of %zu random circuits with as many parts in each segment ",
+                t->random.n);
+        write_interval(page, "", &t->random);
+        write_number(page, ", at most ", t->most);
+        write_interval(page, "; of them ", &t->less);
+        write_number(page, " are less faithful, p = ", t->p);
+        for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+            const tl_finding_needed *n = &t->needed[k];
+            fprintf(page, "; of a sample of %zu of its %s ", n->needed.n,
+                    tl_kind_name((tl_component_kind)k));
+            write_interval(page, "", &n->needed);
+            write_number(page, " are needed, that is, change LD by more than ",
+                         n->threshold);
+            fprintf(page, ", as 5 %% of %zu outside the circuit do", n->n_outside);
+        }
+        write_interval(page, "; the faithfulness of all that is not in it is ",
+                       &t->complement);
+        fputs(".</p>\n", page);
+    }
+}
+
 /* What each stage took. */
 static void write_work(const tl_findings *f, FILE *page)
 {
@@ -260,6 +303,7 @@ static tl_status write_study(const tl_findings *f, size_t index, FILE *page,
     fputs("</h2>\n", page);
     write_missing(f, page);
     write_numbers(f, page);
+    write_tests(f, page);
     write_precision(f, page);
     write_manifest(f, page);
     write_work(f, page);

@@ -224,6 +224,99 @@ static void print_areas(const tl_findings *f, FILE *out)
     }
 }
 
+/* ---- better than chance, minimal, complete? --------------------------------------- */
+
+static const tl_finding_tests *tests_of(const tl_findings *f, const part *p)
+{
+    return &f->tests[p - f->parts];
+}
+
+static void say_tested(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        interval_text(&tests_of(f, p)->faithfulness, text);
+}
+
+static void say_random_tested(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        interval_text(&tests_of(f, p)->random, text);
+}
+
+static void say_most(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        number_text(tests_of(f, p)->most, text);
+}
+
+static void say_less(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        interval_text(&tests_of(f, p)->less, text);
+}
+
+static void say_chance(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        snprintf(text, 64, "%.4f", tests_of(f, p)->p);
+}
+
+static void say_needed_heads(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        interval_text(&tests_of(f, p)->needed[TL_KIND_HEADS].needed, text);
+}
+
+static void say_needed_neurons(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        interval_text(&tests_of(f, p)->needed[TL_KIND_NEURONS].needed, text);
+}
+
+static void say_samples(const tl_findings *f, const part *p, char text[64])
+{
+    const tl_finding_needed *n = tests_of(f, p)->needed;
+    if (tests_of(f, p)->n_pairs > 0)
+        snprintf(text, 64, "%zu and %zu", n[TL_KIND_HEADS].needed.n,
+                 n[TL_KIND_NEURONS].needed.n);
+}
+
+static void say_thresholds(const tl_findings *f, const part *p, char text[64])
+{
+    const tl_finding_needed *n = tests_of(f, p)->needed;
+    if (tests_of(f, p)->n_pairs > 0)
+        snprintf(text, 64, "%.3g and %.3g", n[TL_KIND_HEADS].threshold,
+                 n[TL_KIND_NEURONS].threshold);
+}
+
+static void say_complement(const tl_findings *f, const part *p, char text[64])
+{
+    if (tests_of(f, p)->n_pairs > 0)
+        interval_text(&tests_of(f, p)->complement, text);
+}
+
+/* The smallest circuit, tested. */
+static void print_tests(const tl_findings *f, FILE *out)
+{
+    const size_t text = f->tests[TL_TEXT].n_pairs, image = f->tests[TL_IMAGE].n_pairs;
+    if (text == 0 && image == 0)
+        return;
+    fprintf(out,
+            "\nthe smallest circuit, tested on %zu text and %zu image pairs, beside "
+            "%zu random circuits\n",
+            text, image, f->tests[text > 0 ? TL_TEXT : TL_IMAGE].random.n);
+    print_row(f, out, "faithfulness", say_tested);
+    print_row(f, out, "random circuits of its make-up", say_random_tested);
+    print_row(f, out, "the most faithful of them", say_most);
+    print_row(f, out, "share less faithful than it", say_less);
+    print_row(f, out, "p that it is one of them", say_chance);
+    print_row(f, out, "its heads that it needs", say_needed_heads);
+    print_row(f, out, "its neurons that it needs", say_needed_neurons);
+    print_row(f, out, "of so many heads and neurons", say_samples);
+    print_row(f, out, "LD changes by more than", say_thresholds);
+    print_row(f, out, "faithfulness of all but it", say_complement);
+}
+
 /* ---- does attribution tell the truth? -------------------------------------------- */
 
 /* "relp", or the number of steps. */
@@ -479,6 +572,7 @@ static void print_study(const tl_findings *f, FILE *out)
     print_row(f, out, "faithfulness, median", say_median);
     print_row(f, out, "that size by activation difference", say_magnitude);
     print_row(f, out, "random circuit of that size", say_random);
+    print_tests(f, out);
     print_validation(f, out);
     print_precision(f, out);
     print_comparison(f, out);

@@ -82,9 +82,31 @@ static json_t *precision_json(const tl_study_precision *p)
                            number(p->logit_diff));
 }
 
-static json_t *part_json(const tl_finding_part *p, const tl_finding_validation *v,
-                         const tl_study_precision *precision)
+static json_t *needed_json(const tl_finding_needed *n)
 {
+    return json_pack("{s:o, s:o, s:I}", "needed", interval(&n->needed), "threshold",
+                     number(n->threshold), "outside", (json_int_t)n->n_outside);
+}
+
+/* null when the circuit was not tested. */
+static json_t *tests_json(const tl_finding_tests *t)
+{
+    return t->n_pairs == 0
+               ? json_null()
+               : json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs",
+                           (json_int_t)t->n_pairs, "faithfulness",
+                           interval(&t->faithfulness), "random", interval(&t->random),
+                           "most_faithful_random", number(t->most),
+                           "random_less_faithful", interval(&t->less), "p",
+                           number(t->p), "heads", needed_json(&t->needed[TL_KIND_HEADS]),
+                           "neurons", needed_json(&t->needed[TL_KIND_NEURONS]),
+                           "complement", interval(&t->complement));
+}
+
+static json_t *part_json(const tl_findings *f, tl_modality modality)
+{
+    const tl_finding_part *p = &f->parts[modality];
+    const tl_finding_validation *v = &f->validations[modality];
     json_t *curves = json_object(), *areas = json_object(), *minimal = json_object();
     for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++) {
         json_t *curve = json_array();
@@ -101,16 +123,17 @@ static json_t *part_json(const tl_finding_part *p, const tl_finding_validation *
                                 point_json(tl_findings_smallest(p, (tl_study_kind)k)));
     }
     return json_pack(
-        "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:o, s:b, "
+        "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
         "s:s?}",
         "prompts", (json_int_t)p->n_prompts, "accuracy_limited", interval(&p->limited),
         "accuracy_full", interval(&p->full), "discovery", (json_int_t)p->n_discovery,
         "evaluation", (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos,
         "data", (json_int_t)p->data_begin, (json_int_t)p->data_end, "curves", curves,
         "areas", areas, "minimal",
-        p->minimal.found ? minimal : (json_decref(minimal), json_null()), "validation",
+        p->minimal.found ? minimal : (json_decref(minimal), json_null()),
+        "circuit_tests", tests_json(&f->tests[modality]), "validation",
         v->n_effects > 0 ? validation_json(v) : json_null(), "precision_check",
-        precision_json(precision), "finished", (int)p->done, "scores", p->scores.file);
+        precision_json(&f->precisions[modality]), "finished", (int)p->done, "scores", p->scores.file);
 }
 
 /* ---- both ------------------------------------------------------------------------ */
@@ -251,9 +274,8 @@ static json_t *study_json(const tl_findings *f)
         json_object_set_new(root, f->keys[i].key, json_string(f->keys[i].value));
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].present)
-            json_object_set_new(
-                parts, modality_names[m],
-                part_json(&f->parts[m], &f->validations[m], &f->precisions[m]));
+            json_object_set_new(parts, modality_names[m],
+                                part_json(f, (tl_modality)m));
     json_object_set_new(root, "modalities", parts);
     json_object_set_new(root, "overlap", overlaps_json(f));
     json_object_set_new(root, "interchange", swaps_json(f));

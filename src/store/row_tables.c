@@ -15,6 +15,8 @@ static const char *const parts[] = {"discovery", "evaluation"};
 static const char *const circuit_kinds[] = {"circuit", "magnitude", "random"};
 static const char *const component_kinds[] = {"heads", "neurons"};
 static const char *const kinds_and_both[] = {"heads", "neurons", "both"};
+static const char *const test_circuits[] = {"circuit", "complement", "random", "with",
+                                            "without"};
 static const char *const segments[] = {"data", "query", "generation"};
 static const char *const segments_and_none[] = {"data", "query", "generation", "none"};
 static const char *const image_types[] = {"image/png", "image/jpeg", "image/webp"};
@@ -209,6 +211,23 @@ static const tl_column minimal[] = {
     {COLUMN(minimal, point), .is_optional = true, BESIDE(minimal, found)},
 };
 
+static const tl_column test[] = {
+    {COLUMN(test, modality), WORDS(modalities)},
+    {COLUMN(test, test), .counts = true},
+    {COLUMN(test, circuit), WORDS(test_circuits)},
+    {COLUMN(test, kind), WORDS(component_kinds), .is_optional = true},
+    {COLUMN(test, layer), .is_optional = true, BESIDE(test, has_component)},
+    {COLUMN(test, pos), .is_optional = true, BESIDE(test, has_component)},
+    {NAMED(test, index, "idx"), .is_optional = true, BESIDE(test, has_component)},
+};
+
+static const tl_column test_run[] = {
+    {COLUMN(test_run, modality), WORDS(modalities)},
+    {COLUMN(test_run, pair), .counts = true},
+    {COLUMN(test_run, test), .counts = true},
+    {COLUMN(test_run, logit_diff)},
+};
+
 static const tl_column overlap[] = {
     {COLUMN(overlap, segment), WORDS(segments)},
     {COLUMN(overlap, kind), WORDS(kinds_and_both)},
@@ -297,6 +316,8 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_EVALUATION] = TABLE("evaluation", evaluation, 4),
     [TL_ROW_POINT] = TABLE("curve", point, 3),
     [TL_ROW_MINIMAL] = TABLE("minimal", minimal, 1),
+    [TL_ROW_TEST] = TABLE("circuit_test", test, 2),
+    [TL_ROW_TEST_RUN] = TABLE("circuit_test_run", test_run, 3),
     [TL_ROW_OVERLAP] = TABLE("overlap", overlap, 2),
     [TL_ROW_SWAP] = TABLE("swap", swap, 2),
     [TL_ROW_SWAP_RUN] = TABLE("interchange", swap_run, 3),

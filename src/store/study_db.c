@@ -125,10 +125,15 @@ static tl_status connect_to(tl_study_db *db, const char *name, int flags, tl_err
 
 bool tl_study_db_has_table(const tl_study_db *db, tl_row_kind kind)
 {
-    return db->version >= (kind == TL_ROW_WORK || kind == TL_ROW_MEMORY ? 5
-                           : kind == TL_ROW_PRECISION                   ? 6
-                           : kind == TL_ROW_RANKED                      ? 7
-                                                                        : OLDEST);
+    switch (kind) {
+    case TL_ROW_WORK:
+    case TL_ROW_MEMORY: return db->version >= 5;
+    case TL_ROW_PRECISION: return db->version >= 6;
+    case TL_ROW_RANKED:
+    case TL_ROW_TEST:
+    case TL_ROW_TEST_RUN: return db->version >= 7;
+    default: return db->version >= OLDEST;
+    }
 }
 
 /* Every table must be one: a view in its place could be anything. */

@@ -311,6 +311,17 @@ static const tl_setting table[] = {
      .in_manifest = true,
      .argument = "F",
      .help = "what the smallest circuit's faithfulness exceeds"},
+    {.name = "circuit-tests",
+     .group = "circuits",
+     .kind = TL_SETTING_COUNT,
+     AT(circuit_tests),
+     .most = 10000,
+     .value = "100",
+     .in_manifest = true,
+     .argument = "N",
+     .help = "random circuits that the smallest faithful one is compared with, on 8 "
+             "prompts of each modality; half as many of its heads and of its neurons are "
+             "left out one by one; 0: no tests"},
 
     {.name = "pictures",
      .group = "looking and checking",

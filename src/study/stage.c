@@ -14,10 +14,11 @@
 #include "twinlens/split.h"
 
 const tl_stage *const tl_stages[TL_STAGE_COUNT] = {
-    &tl_stage_predict,  &tl_stage_split,       &tl_stage_tokens,    &tl_stage_attribute,
-    &tl_stage_evaluate, &tl_stage_validate,    &tl_stage_precision, &tl_stage_pictures,
-    &tl_stage_overlap,  &tl_stage_interchange, &tl_stage_align,     &tl_stage_backpatch,
-    &tl_stage_iterate,
+    &tl_stage_predict,   &tl_stage_split,         &tl_stage_tokens,
+    &tl_stage_attribute, &tl_stage_evaluate,      &tl_stage_circuit_tests,
+    &tl_stage_validate,  &tl_stage_precision,     &tl_stage_pictures,
+    &tl_stage_overlap,   &tl_stage_interchange,   &tl_stage_align,
+    &tl_stage_backpatch, &tl_stage_iterate,
 };
 
 enum { NAME = 48 };

@@ -109,12 +109,12 @@ typedef struct tl_stage {
 } tl_stage;
 
 extern const tl_stage tl_stage_predict, tl_stage_split, tl_stage_tokens,
-    tl_stage_attribute, tl_stage_evaluate, tl_stage_validate, tl_stage_precision,
+    tl_stage_attribute, tl_stage_evaluate, tl_stage_circuit_tests, tl_stage_validate, tl_stage_precision,
     tl_stage_pictures, tl_stage_overlap, tl_stage_interchange, tl_stage_align,
     tl_stage_backpatch, tl_stage_iterate;
 
 /* All of them, in the order in which they run. */
-enum { TL_STAGE_COUNT = 13 };
+enum { TL_STAGE_COUNT = 14 };
 extern const tl_stage *const tl_stages[TL_STAGE_COUNT];
 
 /* Adds rows of a kind to those of a transaction. */

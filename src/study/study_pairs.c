@@ -120,6 +120,24 @@ static tl_status read_circuit(tl_study *study, tl_modality modality,
     return status;
 }
 
+tl_status tl_study_circuit(tl_study *study, tl_modality modality,
+                           const tl_component_set **out, tl_error *err)
+{
+    tl_study_minimal minimal = {.modality = modality};
+    tl_status status = TL_OK;
+    *out = NULL;
+    if (!study->has_circuit[modality]) { /* by the stage that found it */
+        status = tl_study_db_find(study->db, TL_ROW_MINIMAL, &minimal,
+                                  study->session.arena, NULL, err);
+        if (status != TL_OK || !minimal.found)
+            return status;
+        status = read_circuit(study, modality, &minimal, err);
+    }
+    if (status == TL_OK)
+        *out = &study->circuits.set[modality];
+    return status;
+}
+
 tl_status tl_study_both_circuits(tl_study *study, const tl_both_circuits **out,
                                  tl_error *err)
 {
@@ -129,18 +147,15 @@ tl_status tl_study_both_circuits(tl_study *study, const tl_both_circuits **out,
     if (study->has_map) /* by a stage before */
         return TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
-        tl_study_minimal minimal = {.modality = (tl_modality)m};
+        const tl_component_set *circuit = NULL;
         tl_study_scores scores = {.modality = (tl_modality)m};
-        status = tl_study_db_find(study->db, TL_ROW_MINIMAL, &minimal,
-                                  study->session.arena, NULL, err);
-        if (status == TL_OK && !minimal.found)
+        status = tl_study_circuit(study, (tl_modality)m, &circuit, err);
+        if (status == TL_OK && circuit == NULL)
             return TL_OK;
         if (status == TL_OK)
             status = tl_study_db_find(study->db, TL_ROW_SCORES, &scores,
                                       study->session.arena, NULL, err);
         span[m] = (tl_span){scores.n_pos, scores.data_begin, scores.data_end};
-        if (status == TL_OK && !study->has_circuit[m])
-            status = read_circuit(study, (tl_modality)m, &minimal, err);
     }
     if (status == TL_OK)
         status = tl_position_map_init(&study->circuits.map, &span[TL_TEXT],

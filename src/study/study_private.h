@@ -88,6 +88,10 @@ tl_status tl_study_rank(const tl_study *study, tl_modality modality, bool by_mag
 tl_status tl_study_keep_circuit(tl_study *study, tl_modality modality,
                                 const tl_circuit *circuit, tl_error *err);
 
+/* That of a modality; NULL when no size was faithful enough. */
+tl_status tl_study_circuit(tl_study *study, tl_modality modality,
+                           const tl_component_set **out, tl_error *err);
+
 /* Those of both modalities; NULL when one has none. */
 tl_status tl_study_both_circuits(tl_study *study, const tl_both_circuits **out,
                                  tl_error *err);
