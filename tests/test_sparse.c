@@ -488,6 +488,41 @@ static void pairs_share_what_is_fetched(void **unused)
     teardown(&f);
 }
 
+/* Within a budget the lanes of a pair may be run without those of the next, which shares
+ * less with its counterfactual: its tables are there nevertheless. */
+static void a_pair_beside_a_longer_one_fits_into_a_budget(void **unused)
+{
+    (void)unused;
+    tl_error err = {0};
+    double want[2][CIRCUITS], got[2][CIRCUITS];
+    tl_evaluation results[2];
+    tl_pair pairs[2];
+    size_t least = 0;
+    fixture f = open_model(tiny_checkpoint, NULL, 1);
+    tiny_pair(&f, 4, 0);
+    pairs[0] = pairs[1] = f.pair;
+    for (uint32_t i = 0; i < 2; i++) /* twenty positions shared */
+        *(i == 0 ? &pairs[0].clean : &pairs[0].counterfactual) =
+            random_input(f.model, f.arena, f.pair.clean.n_pos, 20, 0, 9 + i);
+    assert_true(tl_pair_shared_prefix(&pairs[0], f.d->d_model) >
+                tl_pair_shared_prefix(&pairs[1], f.d->d_model));
+    make_sets(&f);
+    make_rankings(&f);
+    MUST(tl_evaluator_bytes(f.model, f.pair.clean.n_pos, &least, &err));
+    for (size_t budget = 0; budget < 6 * least;
+         budget = budget > 0 ? budget + least / 4 : least) {
+        const tl_evaluate_options options = {.how = TL_EVALUATE_SPARSE,
+                                             .memory_budget = budget};
+        for (size_t i = 0; i < 2; i++)
+            results[i].circuit = budget == 0 ? want[i] : got[i];
+        MUST(tl_evaluate(f.model, pairs, 2, f.circuits, CIRCUITS, &options, results,
+                         &err));
+        if (budget > 0)
+            assert_memory_equal(got, want, sizeof got);
+    }
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +532,7 @@ int main(void)
         cmocka_unit_test(a_circuit_has_its_own_bits),
         cmocka_unit_test(what_circuits_share_is_computed_once),
         cmocka_unit_test(pairs_share_what_is_fetched),
+        cmocka_unit_test(a_pair_beside_a_longer_one_fits_into_a_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

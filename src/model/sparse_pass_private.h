@@ -95,7 +95,7 @@ typedef struct tl_sparse_heads {
 /* What decides how large the tables of a run are. */
 typedef struct tl_sparse_sizes {
     size_t n_lanes, n_rows, n_sources;
-    size_t longest;   /* rows of a lane */
+    size_t longest;   /* rows of a prompt */
     size_t n_prompts; /* of the batch */
     size_t n_table_rows;
 } tl_sparse_sizes;

@@ -83,8 +83,11 @@ tl_sparse_sizes tl_sparse_sizes_of(const tl_sparse_pass *s, size_t n)
         y.longest = rows > y.longest ? rows : y.longest;
         y.n_sources += !is_empty(&s->lanes[i].neurons) && first_of_source(s, i) == i;
     }
-    for (size_t p = 0; p < y.n_prompts; p++)
-        y.n_table_rows += tl_sparse_prompt_rows(&s->batch->prompts[p]);
+    for (size_t p = 0; p < y.n_prompts; p++) { /* those of other lanes have tables too */
+        const size_t rows = tl_sparse_prompt_rows(&s->batch->prompts[p]);
+        y.n_table_rows += rows;
+        y.longest = rows > y.longest ? rows : y.longest;
+    }
     return y;
 }
 
