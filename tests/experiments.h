@@ -132,7 +132,8 @@ static inline tl_status attribute_relevance(fixture *f, size_t budget, outcome *
     return attribute_by(f, TL_METHOD_RELP, TL_IG_RIGHT, budget, out, err);
 }
 
-static inline tl_status evaluate(fixture *f, size_t budget, outcome *out, tl_error *err)
+static inline tl_status evaluate_ablated(fixture *f, tl_ablate ablate, size_t budget,
+                                         outcome *out, tl_error *err)
 {
     enum { CIRCUITS = 3 };
     const tl_ranking shape = {f->dims->n_layers, f->n_pos, f->dims->n_heads,
@@ -151,7 +152,8 @@ static inline tl_status evaluate(fixture *f, size_t budget, outcome *out, tl_err
     tl_evaluation results[PAIRS];
     for (size_t i = 0; i < PAIRS; i++)
         results[i].circuit = ld[i];
-    const tl_evaluate_options options = {.memory_budget = budget, .run_none = true};
+    const tl_evaluate_options options = {
+        .memory_budget = budget, .run_none = true, .ablate = ablate};
     const tl_status status = tl_evaluate(f->model, f->pairs, PAIRS, circuits, CIRCUITS,
                                          &options, results, err);
     if (status != TL_OK)
@@ -160,6 +162,17 @@ static inline tl_status evaluate(fixture *f, size_t budget, outcome *out, tl_err
     for (size_t i = 0; i < PAIRS; i++)
         keep(f, out, (double[]){results[i].clean, results[i].none}, 2 * sizeof **ld);
     return TL_OK;
+}
+
+static inline tl_status evaluate(fixture *f, size_t budget, outcome *out, tl_error *err)
+{
+    return evaluate_ablated(f, TL_ABLATE_COUNTERFACTUAL, budget, out, err);
+}
+
+static inline tl_status evaluate_means(fixture *f, size_t budget, outcome *out,
+                                       tl_error *err)
+{
+    return evaluate_ablated(f, TL_ABLATE_MEAN, budget, out, err);
 }
 
 static inline tl_validate_options validate_options(void)
@@ -314,6 +327,14 @@ static inline tl_status least_evaluate(const fixture *f, size_t *out, tl_error *
     return tl_evaluator_bytes(f->model, f->n_pos, out, err);
 }
 
+static inline tl_status least_evaluate_means(const fixture *f, size_t *out,
+                                             tl_error *err)
+{
+    const tl_status status = tl_evaluator_bytes(f->model, f->n_pos, out, err);
+    *out += tl_evaluator_mean_bytes(f->model, f->n_pos);
+    return status;
+}
+
 static inline tl_status least_validate(const fixture *f, size_t *out, tl_error *err)
 {
     const tl_validate_options options = validate_options();
@@ -366,6 +387,7 @@ static const struct {
     {"attribution at midpoints", attribute_at_midpoints, least_attribute, true},
     {"relevance", attribute_relevance, least_relevance, true},
     {"evaluation", evaluate, least_evaluate, true},
+    {"evaluation with means", evaluate_means, least_evaluate_means, true},
     {"validation", validate, least_validate, true},
     {"completeness", complete, least_complete, false},
     {"alignment", align, least_align, true},

@@ -469,6 +469,21 @@ static tl_status evaluate_twice(void *state, tl_error *err)
     return status;
 }
 
+/* Every prompt of the pairs, then all of them. */
+static tl_status evaluate_means(void *state, tl_error *err)
+{
+    bench *b = state;
+    const tl_evaluate_options options = {.ablate = TL_ABLATE_MEAN};
+    tl_evaluator *evaluator = NULL;
+    tl_status status = tl_evaluator_create(b->model, &options, &evaluator, err);
+    for (size_t i = 0; i < 2 && status == TL_OK; i++)
+        status = tl_evaluator_add_to_mean(evaluator, &b->pairs[i].clean, err);
+    if (status == TL_OK)
+        status = evaluate_in(b, evaluator, err);
+    tl_evaluator_destroy(evaluator);
+    return status;
+}
+
 static void circuits(void **unused)
 {
     (void)unused;
@@ -486,6 +501,7 @@ static void circuits(void **unused)
     torture_model("tl_ranking_random", rank_randomly, NULL);
     torture_model("tl_evaluate", evaluate, NULL);
     torture_model("tl_evaluator_create tl_evaluator_run", evaluate_twice, NULL);
+    torture_model("tl_evaluator_add_to_mean", evaluate_means, NULL);
 }
 
 /* ---- validation ----------------------------------------------------------------------------- */

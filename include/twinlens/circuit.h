@@ -201,6 +201,12 @@ typedef enum tl_evaluate_how {
     TL_EVALUATE_SPARSE, /* the heads and neurons of the circuit alone are computed */
 } tl_evaluate_how;
 
+/* What the heads and neurons outside a circuit are held at. */
+typedef enum tl_ablate {
+    TL_ABLATE_COUNTERFACTUAL, /* what they are in the counterfactual run */
+    TL_ABLATE_MEAN,           /* their mean over other prompts (docs/math.md eq. 23) */
+} tl_ablate;
+
 typedef struct tl_evaluate_options {
     size_t size;          /* sizeof(tl_evaluate_options); 0: that of today */
     size_t memory_budget; /* bytes for all that it holds; 0: no limit */
@@ -209,6 +215,7 @@ typedef struct tl_evaluate_options {
     tl_evaluate_how how;
     bool no_clean; /* the clean run is not made where its logit difference is known:
                       `clean` of the results is NaN */
+    tl_ablate ablate;
 } tl_evaluate_options;
 
 /* Results of one pair: logit_diff of the clean run, of everything ablated, and of
@@ -235,7 +242,17 @@ void tl_evaluator_destroy(tl_evaluator *evaluator);
 tl_status tl_evaluator_bytes(const tl_model *model, size_t n_pos, size_t *out,
                              tl_error *err);
 
-/* TL_ERR_DATA for a circuit or a pair of another shape. */
+/* With TL_ABLATE_MEAN: one more prompt to take the mean over, before the first run. All have
+ * one length, and of a pair that is run the clean prompt is one of them; the mean is that
+ * over the others. TL_ERR_ARGUMENT when it ablates otherwise, TL_ERR_DATA for another length. */
+tl_status tl_evaluator_add_to_mean(tl_evaluator *evaluator, const tl_input *prompt,
+                                   tl_error *err);
+
+/* What an evaluator with TL_ABLATE_MEAN holds beside tl_evaluator_bytes(). */
+size_t tl_evaluator_mean_bytes(const tl_model *model, size_t n_pos);
+
+/* TL_ERR_DATA for a circuit or a pair of another shape, and with TL_ABLATE_MEAN when there
+ * are no other prompts. */
 tl_status tl_evaluator_run(tl_evaluator *evaluator, const tl_pair *pairs,
                            size_t n_pairs, const tl_circuit *circuits,
                            size_t n_circuits, tl_evaluation *results, tl_error *err);
@@ -252,7 +269,8 @@ typedef struct tl_evaluation_work {
 } tl_evaluation_work;
 tl_evaluation_work tl_evaluator_work(const tl_evaluator *evaluator);
 
-/* The same with an evaluator of its own. */
+/* The same with an evaluator of its own; with TL_ABLATE_MEAN over the clean prompts of the
+ * pairs. */
 tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
                       const tl_circuit *circuits, size_t n_circuits,
                       const tl_evaluate_options *options, tl_evaluation *results,

@@ -11,6 +11,11 @@
  * being the counterfactual's, so is the last residual stream, but for the
  * difference of the two embeddings at the last position, which is the same token.
  *
+ * Ablated to the mean over other prompts, a pair has no counterfactual run. Its clean run
+ * leaves its own activations, which are taken out of the sums over all prompts; then the
+ * all-ablated model is run, and leaves what attention and MLP add. No position is the same
+ * in all prompts, as far as is known here: there is no prefix.
+ *
  * A circuit that leaves out most of the model is not run whole and then ablated: its own
  * heads and neurons alone are computed (sparse_evaluation.h), of several pairs together,
  * because what costs there is to fetch the weights of single neurons.
@@ -19,6 +24,7 @@
 #include <string.h>
 
 #include "base/sized.h"
+#include "circuit/node_mean.h"
 #include "circuit/sparse_evaluation.h"
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
@@ -35,6 +41,7 @@ struct tl_evaluator {
     tl_array buffers;   /* of the pairs under way */
     size_t pass_budget; /* what that leaves to passes; 0: no limit */
     tl_sparse_pass *sparse;
+    tl_node_mean mean; /* with TL_ABLATE_MEAN */
     tl_evaluation_work work;
 };
 
@@ -42,10 +49,10 @@ struct tl_evaluator {
  * none. */
 typedef struct pair_runs {
     const tl_pair *pair;
-    tl_pair_nodes counterfactual;
+    tl_pair_nodes counterfactual; /* or the means */
     tl_outputs outputs;
-    size_t first_row; /* in the arrays of all pairs under way */
-    double none;      /* of the counterfactual run */
+    size_t first_row;   /* in the arrays of all pairs under way */
+    double none, clean; /* of the runs that leave what is known; clean: of means only */
     double *logit_diffs;
     size_t *dense, n_dense; /* which are run densely */
     uint8_t *is_sparse;
@@ -106,6 +113,7 @@ void tl_evaluator_destroy(tl_evaluator *e)
     if (e == NULL)
         return;
     tl_sparse_pass_destroy(e->sparse);
+    tl_node_mean_release(&e->mean);
     tl_array_release(&e->buffers);
     tl_experiment_release(&e->on);
     tl_free(e);
@@ -125,6 +133,17 @@ tl_status tl_evaluator_bytes(const tl_model *model, size_t n_pos, size_t *out,
                tl_outputs_count(model, n_pos) * sizeof(float) +
                (dense > sparse ? dense : sparse);
     return status;
+}
+
+size_t tl_evaluator_mean_bytes(const tl_model *model, size_t n_pos)
+{
+    return tl_node_mean_bytes(tl_model_dims(model), n_pos);
+}
+
+/* What is held whatever is run. */
+static size_t mean_bytes(const tl_evaluator *e)
+{
+    return e->mean.n_pos > 0 ? tl_evaluator_mean_bytes(e->on.model, e->mean.n_pos) : 0;
 }
 
 /* ---- circuits --------------------------------------------------------------------- */
@@ -170,7 +189,8 @@ static tl_status check_budget(const tl_evaluator *e, const tl_pair *pairs,
         status = tl_evaluator_bytes(e->on.model, n_pos, &least, err);
         if (status == TL_OK)
             status =
-                tl_budget_check(e->on.memory_budget, least + table_bytes(n_circuits),
+                tl_budget_check(e->on.memory_budget,
+                                least + table_bytes(n_circuits) + mean_bytes(e),
                                 "evaluating a circuit", n_pos, err);
         if (status != TL_OK)
             break;
@@ -229,6 +249,14 @@ static size_t pair_table_bytes(const runs *r)
                             sizeof *r->pairs->is_sparse);
 }
 
+/* Behind what the two prompts of a pair share; with means, all positions. */
+static tl_pair_nodes nodes_of(const tl_evaluator *e, const tl_pair *pair)
+{
+    return e->options.ablate == TL_ABLATE_MEAN
+               ? (tl_pair_nodes){.n_rows = pair->clean.n_pos}
+               : tl_pair_nodes_of(pair, e->on.d);
+}
+
 static size_t known_count(const tl_evaluator *e, const runs *r,
                           const tl_pair_nodes *nodes)
 {
@@ -252,12 +280,12 @@ static tl_status choose_pairs(const tl_evaluator *e, const runs *r,
                             ? TL_EVALUATE_TOGETHER
                         : r->any_sparse ? n_pairs
                                         : 1;
-    size_t least = 0, bytes = 0, n = 0;
+    size_t least = 0, bytes = mean_bytes(e), n = 0;
     tl_status status = TL_OK;
     if (budget > 0 && most > 1)
         status = tl_evaluator_bytes(e->on.model, n_pos, &least, err);
     for (; n < most && status == TL_OK && pairs[n].clean.n_pos == n_pos; n++) {
-        const tl_pair_nodes nodes = tl_pair_nodes_of(&pairs[n], e->on.d);
+        const tl_pair_nodes nodes = nodes_of(e, &pairs[n]);
         bytes += known_count(e, r, &nodes) * sizeof(float) + pair_table_bytes(r);
         if (n > 0 && (bytes > limit || (budget > 0 && least + bytes > budget)))
             break;
@@ -273,14 +301,15 @@ static tl_status place_pairs(tl_evaluator *e, runs *r, tl_error *err)
     size_t n_rows = 0, count = 0;
     for (size_t p = 0; p < r->n_pairs; p++) {
         pair_runs *own = &r->pairs[p];
-        own->counterfactual = tl_pair_nodes_of(own->pair, d);
+        own->counterfactual = nodes_of(e, own->pair);
         own->first_row = n_rows;
         n_rows += d->n_layers * own->counterfactual.n_rows;
         count += known_count(e, r, &own->counterfactual);
     }
     const size_t more = r->n_pairs > 1 ? r->n_pairs * pair_table_bytes(r) : 0;
     const tl_status status = tl_experiment_reset(
-        &e->on, &e->buffers, count, r->table_bytes + more, &e->pass_budget, err);
+        &e->on, &e->buffers, count, r->table_bytes + more + mean_bytes(e),
+        &e->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
     const size_t widths[] = {d->n_heads * d->d_head, d->d_mlp, d->d_model, d->d_model};
@@ -334,6 +363,109 @@ static tl_status run_counterfactual(tl_evaluator *e, pair_runs *own, tl_error *e
                                     own->pair->counterfactual_answer, &own->none, err);
 }
 
+/* ---- means over other prompts ---------------------------------------------------- */
+
+/* Where the nodes of a pair are in the array of all. */
+static void find_nodes(const tl_evaluator *e, const tl_pair_nodes *nodes,
+                       size_t first[TL_NODE_SITES])
+{
+    const float *at = tl_array_f32(&e->buffers, 0);
+    first[0] = (size_t)(nodes->z - at);
+    first[1] = (size_t)(nodes->mlp_post - at);
+}
+
+/* Leaves its own values of a clean prompt. */
+static tl_status run_own(tl_evaluator *e, const tl_input *input, tl_pair_nodes *nodes,
+                         tl_error *err)
+{
+    tl_reading readings[TL_NODE_SITES];
+    tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
+                       readings);
+    const tl_pass_options options = {.readings = readings,
+                                     .n_readings = TL_NODE_SITES,
+                                     .last_only = true,
+                                     .memory_budget = e->pass_budget};
+    const tl_pass_prompt prompt = tl_pair_whole_prompt(input, nodes);
+    return tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
+}
+
+tl_status tl_evaluator_add_to_mean(tl_evaluator *e, const tl_input *prompt,
+                                   tl_error *err)
+{
+    const size_t n_pos = prompt->n_pos;
+    size_t least = 0, first[TL_NODE_SITES];
+    if (e->options.ablate != TL_ABLATE_MEAN)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "a prompt for a mean, and nothing is ablated to it");
+    if (e->mean.n_pos > 0 && e->mean.n_pos != n_pos)
+        return tl_fail(err, TL_ERR_DATA,
+                       "a prompt of %zu positions among prompts of %zu has no mean "
+                       "with them",
+                       n_pos, e->mean.n_pos);
+    tl_status status = tl_evaluator_bytes(e->on.model, n_pos, &least, err);
+    if (status == TL_OK && e->on.memory_budget > 0)
+        status = tl_budget_check(e->on.memory_budget,
+                                 least + tl_evaluator_mean_bytes(e->on.model, n_pos),
+                                 "evaluating a circuit", n_pos, err);
+    if (status == TL_OK && e->mean.n_pos == 0)
+        status = tl_node_mean_init(&e->mean, e->on.d, n_pos, err);
+    tl_pair_nodes nodes = {.n_rows = n_pos};
+    if (status == TL_OK)
+        status = tl_experiment_reset(&e->on, &e->buffers,
+                                     tl_pair_nodes_count(&nodes, e->on.d),
+                                     mean_bytes(e), &e->pass_budget, err);
+    if (status != TL_OK)
+        return status;
+    tl_pair_nodes_place(&nodes, e->on.d, &e->buffers, 0);
+    find_nodes(e, &nodes, first);
+    status = run_own(e, prompt, &nodes, err);
+    e->work.counterfactual += 1.0;
+    return status == TL_OK ? tl_node_mean_add(&e->mean, &e->buffers, first, err)
+                           : status;
+}
+
+/* Leaves the means, and what all of them together add to the stream. */
+static tl_status run_means(tl_evaluator *e, pair_runs *own, tl_error *err)
+{
+    tl_pair_nodes *nodes = &own->counterfactual;
+    const tl_pair *pair = own->pair;
+    size_t first[TL_NODE_SITES];
+    if (e->mean.n_prompts < 2 || e->mean.n_pos != pair->clean.n_pos)
+        return tl_fail(err, TL_ERR_DATA,
+                       "%zu prompts to take a mean over, of %zu positions, wanted two "
+                       "or more of %zu",
+                       e->mean.n_prompts, e->mean.n_pos, pair->clean.n_pos);
+    find_nodes(e, nodes, first);
+    tl_status status = run_own(e, &pair->clean, nodes, err);
+    if (status == TL_OK)
+        status = tl_pass_logit_diff(e->on.pass, 0, pair->answer,
+                                    pair->counterfactual_answer, &own->clean, err);
+    if (status == TL_OK)
+        status = tl_node_mean_leave_out(&e->mean, &e->buffers, first, err);
+    const tl_edit all = {.rule = TL_EDIT_OVERWRITE, .from = nodes->z};
+    tl_edit edits[TL_NODE_SITES] = {all, all};
+    edits[0].at = (tl_site_range){.site = TL_SITE_Z};
+    edits[1].at = (tl_site_range){.site = TL_SITE_MLP_POST};
+    edits[1].from = nodes->mlp_post;
+    tl_reading readings[TL_OUTPUT_SITES];
+    const size_t n_outputs = own->outputs.attn != NULL
+                                 ? tl_outputs_read(nodes, &own->outputs, readings)
+                                 : 0;
+    const tl_pass_options options = {.readings = readings,
+                                     .n_readings = n_outputs,
+                                     .edits = edits,
+                                     .n_edits = TL_NODE_SITES,
+                                     .last_only = true,
+                                     .memory_budget = e->pass_budget};
+    const tl_pass_prompt prompt = tl_pair_rest_prompt(&pair->clean, nodes);
+    if (status == TL_OK)
+        status = tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
+    return status == TL_OK
+               ? tl_pass_logit_diff(e->on.pass, 0, pair->answer,
+                                    pair->counterfactual_answer, &own->none, err)
+               : status;
+}
+
 /* The condition of the identity at the top of this file. */
 static bool same_last_input(const tl_pair *pair, size_t d_model)
 {
@@ -346,14 +478,17 @@ static bool same_last_input(const tl_pair *pair, size_t d_model)
 static void choose_runs(const tl_evaluator *e, const runs *r, pair_runs *own)
 {
     const size_t last = count_runs(r) - 1;
-    const bool run_none =
-        e->options.run_none || !same_last_input(own->pair, e->on.d->d_model);
+    const bool means = e->options.ablate == TL_ABLATE_MEAN,
+               run_none = !means && (e->options.run_none ||
+                                     !same_last_input(own->pair, e->on.d->d_model));
     own->n_dense = own->n_sparse = 0;
     for (size_t i = 0; i <= last; i++) {
         const bool nothing = r->ways[i] == TL_CIRCUIT_NOTHING;
         own->is_sparse[i] = 0;
         if (i == 0 && e->options.no_clean)
             own->logit_diffs[i] = NAN;
+        else if (i == 0 && means)
+            own->logit_diffs[i] = own->clean;
         else if (nothing && !run_none)
             own->logit_diffs[i] = own->none;
         else if (r->ways[i] == TL_CIRCUIT_DENSE ||
@@ -446,12 +581,12 @@ static tl_status run_dense(tl_evaluator *e, runs *r, pair_runs *own, tl_error *e
 /* ---- sparse runs of all pairs ------------------------------------------------------- */
 
 /* The end of the circuits from `first` on that go together: of one ranking, and not more
- * than there is room for. */
+ * than there is room for with the most pairs, so that what they share does not depend on
+ * how many pairs there are. */
 static size_t end_of_some(const runs *r, size_t first)
 {
-    const size_t most = TL_SPARSE_LANES / r->n_pairs;
     size_t end = first + 1;
-    while (end < count_runs(r) && end - first < most &&
+    while (end < count_runs(r) && end - first < TL_SPARSE_TOGETHER &&
            r->circuits[end].ranking == r->circuits[first].ranking)
         end++;
     return end;
@@ -524,13 +659,15 @@ static void count_work(tl_evaluator *e, const runs *r, tl_sparse_work before)
         const double rest =
             tl_forward_multiply_adds(e->on.model, n_pos, own->counterfactual.n_prefix) /
             whole;
-        size_t n_dense = own->n_dense - !e->options.no_clean, n_sparse = own->n_sparse;
+        const bool means = e->options.ablate == TL_ABLATE_MEAN;
+        size_t n_dense = own->n_dense - (!means && !e->options.no_clean),
+               n_sparse = own->n_sparse;
         if (n_dense > 0 && own->dense[own->n_dense - 1] == last)
             n_dense--;
         n_sparse -= own->is_sparse[last];
         w->n_pairs++;
         w->counterfactual += 1.0;
-        w->clean += rest * (double)(own->n_dense - n_dense);
+        w->clean += means + rest * (double)(own->n_dense - n_dense);
         w->dense += rest * (double)n_dense;
         w->n_dense += n_dense;
         w->n_sparse += n_sparse;
@@ -577,7 +714,9 @@ static tl_status evaluate_pairs(tl_evaluator *e, runs *r, const tl_pair *pairs,
     if (status == TL_OK)
         status = place_pairs(e, r, err);
     for (size_t p = 0; p < r->n_pairs && status == TL_OK; p++) {
-        status = run_counterfactual(e, &r->pairs[p], err);
+        status = e->options.ablate == TL_ABLATE_MEAN
+                     ? run_means(e, &r->pairs[p], err)
+                     : run_counterfactual(e, &r->pairs[p], err);
         if (status != TL_OK)
             break;
         choose_runs(e, r, &r->pairs[p]);
@@ -665,6 +804,9 @@ tl_status tl_evaluate(tl_model *model, const tl_pair *pairs, size_t n_pairs,
 {
     tl_evaluator *evaluator = NULL;
     tl_status status = tl_evaluator_create(model, options, &evaluator, err);
+    const bool means = status == TL_OK && evaluator->options.ablate == TL_ABLATE_MEAN;
+    for (size_t p = 0; means && p < n_pairs && status == TL_OK; p++)
+        status = tl_evaluator_add_to_mean(evaluator, &pairs[p].clean, err);
     if (status == TL_OK)
         status = tl_evaluator_run(evaluator, pairs, n_pairs, circuits, n_circuits,
                                   results, err);

@@ -9,9 +9,8 @@
 #include "circuit/pair.h"
 #include "model/sparse_pass.h"
 
-/* Lanes that a sparse pass of an evaluation has at most; and circuits, when the most pairs
- * go together. */
-enum { TL_SPARSE_LANES = 256, TL_SPARSE_TOGETHER = TL_SPARSE_LANES / TL_EVALUATE_TOGETHER };
+/* Circuits that a sparse pass of an evaluation has at most, of each pair. */
+enum { TL_SPARSE_TOGETHER = 32 };
 
 /* How the clean prompt is run under a circuit. */
 typedef enum tl_circuit_way {
