@@ -61,8 +61,10 @@ static tl_status resample(test_data *d, const char *circuit, tl_interval *out,
     return tl_bootstrap(faithfulness_of, d, d->n_pairs, NULL, out, err);
 }
 
-/* Mean and deviation over the random circuits, and how many are less faithful. */
-static void beside_chance(test_data *d, const size_t *all, tl_finding_tests *out)
+/* Mean and deviation over the random circuits, and how many are less faithful; `room`
+ * [n_tests]. */
+static void beside_chance(test_data *d, const size_t *all, double *room,
+                          tl_finding_tests *out)
 {
     double sum = 0.0, squares = 0.0;
     size_t n = 0, n_less = 0;
@@ -70,15 +72,15 @@ static void beside_chance(test_data *d, const size_t *all, tl_finding_tests *out
     for (size_t i = 0; i < d->n_tests; i++) {
         if (strcmp(d->tests[i].circuit, "random") != 0)
             continue;
-        const double f = faithfulness_of_all(d, i, all);
-        n++;
+        const double f = room[n++] = faithfulness_of_all(d, i, all);
         sum += f;
-        squares += f * f;
         n_less += f < out->faithfulness.value;
         out->most = n == 1 || f > out->most ? f : out->most;
     }
-    const double mean = sum / (double)n, left = squares - sum * mean,
-                 sd = n > 1 ? sqrt(fmax(left, 0.0) / (double)(n - 1)) : NAN,
+    const double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++)
+        squares += (room[i] - mean) * (room[i] - mean);
+    const double sd = n > 1 ? sqrt(squares / (double)(n - 1)) : NAN,
                  half = tl_normal_quantile(0.975) * sd;
     out->random = (tl_interval){.value = mean,
                                 .low = mean - half,
@@ -138,7 +140,7 @@ static tl_status measure(test_data *d, tl_arena *arena, tl_finding_tests *out,
         status = resample(d, "complement", &out->complement, err);
     if (status != TL_OK)
         return status;
-    beside_chance(d, all, out);
+    beside_chance(d, all, room, out);
     for (size_t k = 0; k < TL_KIND_COUNT; k++)
         out->needed[k] = count_needed(d, (tl_component_kind)k, room);
     return TL_OK;

@@ -278,8 +278,43 @@ def part_of(db, modality, keys):
         "positions": first["n_pos"], "data": [first["data_begin"], first["data_end"]],
         "curves": curves, "areas": areas,
         "minimal": None if at is None else {kind: curves[kind][at] for kind in KINDS},
+        "circuit_tests": tests_of(db, modality, measure),
         "validation": validation_of(db, modality, scores["n_layers"], int(keys["ig-steps"])),
         "precision_check": None, "finished": True, "scores": scores["file"],
+    }
+
+
+def tests_of(db, modality, measure):
+    """Of the smallest circuit, beside random ones, without its components, and of the rest."""
+    tests = rows(db, "select * from circuit_test where modality = ? order by test", modality)
+    found = rows(db, "select * from circuit_test_run where modality = ? order by pair, test", modality)
+    if not found:
+        return None
+    n = len(found) // len(tests)
+    base = rows(db, "select * from baseline where modality = ? order by pair", modality)[:n]
+    ld = column(found, "logit_diff").reshape(n, len(tests))
+    runs, every = Runs(column(base, "clean"), column(base, "none"), ld), np.arange(n)[None]
+    at = getattr(runs, measure)
+    of = {name: [t["test"] for t in tests if t["circuit"] == name] for name in ("circuit", "complement", "random")}
+    drawn = np.array([at(every, t)[0] for t in of["random"]])
+    own = at(every, of["circuit"][0])[0]
+    better, middle, spread = int((drawn >= own).sum()), drawn.mean(), drawn.std(ddof=1)
+
+    def needed(kind):
+        def changes(circuit):
+            return np.abs(np.array([(ld[:, t["test"]] - ld[:, 0]).mean() for t in tests
+                                    if (t["circuit"], t["kind"]) == (circuit, kind)]))
+        null, without = np.sort(changes("with")), changes("without")
+        threshold = null[-(-95 * len(null) // 100) - 1] if len(null) else UNDEFINED
+        return {"needed": share(int((without > threshold).sum()), len(without) if len(null) else 0),
+                "threshold": threshold, "outside": len(null)}
+    return {
+        "pairs": n, "faithfulness": bootstrap(lambda c: at(c, of["circuit"][0]), n),
+        "complement": bootstrap(lambda c: at(c, of["complement"][0]), n),
+        "random": interval(middle, middle - Z * spread, middle + Z * spread, spread, len(drawn)),
+        "most_faithful_random": drawn.max(), "p": (1 + better) / (1 + len(drawn)),
+        "random_less_faithful": share(len(drawn) - better, len(drawn)),
+        "heads": needed("heads"), "neurons": needed("neurons"),
     }
 
 

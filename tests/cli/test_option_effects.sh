@@ -118,7 +118,7 @@ base = {
 value = {
     "model": [model], "dataset": [other], "out": ["elsewhere"], "modality": ["text"], "ids": ["image-1"], "id": ["image-1"],
     "scores": [here / "image.other"], "text-scores": [here / "text.other"], "image-scores": [here / "image.other"],
-    "text-fraction": [0.2], "image-fraction": [0.2], "fractions": ["0.1"], "fraction": [0.2], "threshold": [0, 0.5], "prompts": [2, 3],
+    "text-fraction": [0.2], "image-fraction": [0.2], "fractions": ["0.1"], "fraction": [0.2], "threshold": [0, 0.5], "circuit-tests": [3], "prompts": [2, 3],
     "seed": [0, 1, 42, 7], "ig-steps": [1, 3], "ig-rule": ["midpoint"], "method": ["ig", "relp"], "pictures": [1], "validate": [1],
     "rand-draws": [2], "inter-draws": [2], "random": [0, 1], "sites": ["resid_post", "z,mlp_post"], "src": ["3"], "dst": ["1", "0,1"],
     "window": ["3"], "times": [2], "sample": [3], "n": [5], "size": ["120x120"], "style": ["published"], "content": ["train", "held-out"],
