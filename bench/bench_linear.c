@@ -7,7 +7,8 @@
  *
  *     bench_linear [THREADS]
  *
- * One line for each shape and direction: GFLOP/s of both and the ratio.
+ * One line for each shape and direction: GFLOP/s of both and the ratio; and of ours in bf16,
+ * where the processor has instructions for it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +58,7 @@ int main(int argc, char **argv)
     tl_backend *b = NULL;
     require(tl_backend_create_cpu(threads, 0, &b, NULL) == TL_OK, "no cpu backend");
     printf("layer\tn_in\tn_out\trows\tthreads\tdirection\ttwinlens GFLOP/s\toneDNN "
-           "GFLOP/s\tratio\n");
+           "GFLOP/s\tratio\tbf16 GFLOP/s\n");
     for (size_t l = 0; l < sizeof layers / sizeof layers[0]; l++) {
         const size_t n_in = layers[l].n_in, n_out = layers[l].n_out;
         uint16_t *bits = tl_alloc(n_in * n_out, sizeof *bits);
@@ -76,11 +77,18 @@ int main(int argc, char **argv)
                 x[i] = y[i] = 0.001f * (float)(i % 1013);
             for (int back = 0; back < 2; back++) {
                 const double ours = our_rate(b, &layer, back, rows, x, y);
+                tl_linear in_bf16 = layer;
+                in_bf16.bf16 = true;
+                char bf16[32] = "-";
+                if (b->fast_bf16)
+                    snprintf(bf16, sizeof bf16, "%.1f",
+                             our_rate(b, &in_bf16, back, rows, x, y));
                 const double theirs =
                     library_rate(rows, back ? n_out : n_in, back ? n_in : n_out, x, y);
-                printf("%s\t%zu\t%zu\t%zu\t%zu\t%s\t%.1f\t%.1f\t%.2f\n", layers[l].name,
-                       n_in, n_out, rows, threads, back ? "backward" : "forward", ours,
-                       theirs, ours / theirs);
+                printf("%s\t%zu\t%zu\t%zu\t%zu\t%s\t%.1f\t%.1f\t%.2f\t%s\n",
+                       layers[l].name, n_in, n_out, rows, threads,
+                       back ? "backward" : "forward", ours, theirs, ours / theirs,
+                       bf16);
                 fflush(stdout);
             }
             tl_free(x);

@@ -1385,14 +1385,15 @@ static void the_cache_keeps_to_its_bytes(void **unused)
 }
 
 /* All four kinds of products, some rows and many, in layers up to the widest. */
-static size_t bytes_of_products(size_t n_threads, size_t side)
+static size_t bytes_of_products(size_t n_threads, size_t side, bool bf16)
 {
-    enum { ROWS = 25 };
+    enum { ROWS = 25, ROWS_OF_BF16 = 400 };
+    const size_t most = bf16 ? ROWS_OF_BF16 : ROWS;
     const tl_arena_mark mark = tl_arena_get_mark(arena);
     unsigned char *data = tl_arena_alloc(arena, side * side, 2);
     memset(data, 0, side * side * 2);
-    const float *x = floats(ROWS * side, 1);
-    float *y = floats(ROWS * side, 2);
+    const float *x = floats(most * side, 1);
+    float *y = floats(most * side, 2);
     const size_t before = tl_alloc_bytes();
     tl_alloc_reset_peak();
     tl_backend *b = NULL;
@@ -1402,10 +1403,14 @@ static size_t bytes_of_products(size_t n_threads, size_t side)
             const tl_linear layer = {.weight = {.dtype = TL_BF16,
                                                 .n_dims = 2,
                                                 .dims = {n_out, n_in},
-                                                .data = data}};
+                                                .data = data},
+                                     .bf16 = bf16},
+                            f32 = {.weight = layer.weight}; /* a tower's */
             uint32_t first[2] = {0, (uint32_t)(n_out > 1)};
-            product(b, &layer, false, ROWS, x, y, false);
-            product(b, &layer, true, ROWS, x, y, false);
+            product(b, &layer, false, most, x, y, false);
+            product(b, &f32, false, ROWS, x, y, false);
+            product(b, &f32, true, ROWS, x, y, false);
+            product(b, &layer, true, most, x, y, false);
             must(b->linear_rows(b, &layer, n_out > 1 ? 2 : 1, first, ROWS, x, y, false,
                                 NULL));
             first[1] = n_in > 1;
@@ -1423,10 +1428,12 @@ static void products_take_what_their_plan_says(void **unused)
     (void)unused;
     static const size_t sides[] = {8, 513, 1500};
     for (size_t n_threads = 1; n_threads <= 4; n_threads *= 2)
-        for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
-            const size_t side = sides[i],
-                         plan = tl_backend_scratch_bytes("cpu", n_threads, side, side),
-                         took = bytes_of_products(n_threads, side);
+        for (size_t i = 0; i < 2 * (sizeof sides / sizeof *sides); i++) {
+            const bool bf16 = i % 2 == 1;
+            const size_t side = sides[i / 2],
+                         plan = tl_backend_scratch_bytes("cpu", n_threads, side, side,
+                                                         bf16),
+                         took = bytes_of_products(n_threads, side, bf16);
             /* A plan holds what the library takes itself, which is not counted here. */
             const size_t library = n_threads * (64 << 10) + (64 << 10);
             if (took > plan || 2 * took < plan - library)
@@ -1447,7 +1454,7 @@ static void backends_are_made_by_name(void **unused)
     assert_string_equal(b->name, tl_backend_default());
     tl_backend_destroy(b);
     tl_backend_destroy(NULL);
-    assert_int_equal(tl_backend_scratch_bytes("ref", 1, 64, 64), 0);
+    assert_int_equal(tl_backend_scratch_bytes("ref", 1, 64, 64, true), 0);
 }
 
 /* ---- running ------------------------------------------------------------------------ */

@@ -20,10 +20,11 @@ typedef struct layer_case {
 } layer_case;
 
 /* Depths and widths around pairs, vectors, panels and pieces. */
-static const layer_case cases[] = {{1, 1, TL_BF16, false},   {7, 5, TL_BF16, true},
-                                   {16, 64, TL_BF16, false}, {33, 65, TL_BF16, true},
-                                   {130, 77, TL_F32, true},  {257, 128, TL_BF16, false},
-                                   {96, 129, TL_F16, true},  {300, 3, TL_BF16, false}};
+static const layer_case cases[] = {
+    {1, 1, TL_BF16, false},    {7, 5, TL_BF16, true},    {16, 64, TL_BF16, false},
+    {33, 65, TL_BF16, true},   {130, 77, TL_F32, true},  {257, 128, TL_BF16, false},
+    {96, 129, TL_F16, true},   {300, 3, TL_BF16, false}, {136, 64, TL_BF16, true},
+    {264, 272, TL_BF16, false}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 static unsigned char weights[MOST * MOST * 4];
@@ -96,8 +97,7 @@ static void both_factors_are_rounded(void **unused)
                     double sum = back || !c->bias ? 0.0 : (double)bias[o];
                     for (size_t p = 0; p < k; p++)
                         sum += round_to_bf16((double)x[r * k + p]) *
-                               round_to_bf16(
-                                   (double)w[back ? p * n + o : o * k + p]);
+                               round_to_bf16((double)w[back ? p * n + o : o * k + p]);
                     assert_close("product", r * n + o, (double)got[r * n + o], sum,
                                  1e-6 * (1 + fabs(sum)));
                 }
@@ -111,8 +111,8 @@ static void the_cpu_multiplies_as_defined(void **unused)
 {
     (void)unused;
     tl_backend *ref = create("ref", 1, 0), *cpu = create("cpu", 2, 0);
-    printf("this processor %s\n", cpu->fast_bf16 ? "multiplies bf16"
-                                                : "has no instructions for bf16");
+    printf("this processor %s\n",
+           cpu->fast_bf16 ? "multiplies bf16" : "has no instructions for bf16");
     for (size_t i = 0; i < CASES; i++)
         for (size_t how = 0; how < 4; how++) {
             const bool back = how & 1, add = how & 2;
@@ -203,8 +203,8 @@ static void a_model_is_opened_with_a_precision(void **unused)
     (void)unused;
     tl_error err = {0};
     tl_model *model = NULL;
-    tl_model_options options = {.n_threads = 1,
-                                .precision = (tl_precision)(TL_PRECISION_BF16_EMULATED + 1)};
+    tl_model_options options = {
+        .n_threads = 1, .precision = (tl_precision)(TL_PRECISION_BF16_EMULATED + 1)};
     assert_int_equal(tl_model_open(tiny_checkpoint, &options, &model, &err),
                      TL_ERR_ARGUMENT);
     options.precision = TL_PRECISION_BF16;

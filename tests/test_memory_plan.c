@@ -205,8 +205,8 @@ static void the_peak_is_the_sum_of_what_is_there_at_a_time(void **unused)
             assert_int_equal(tl_model_vision_bytes(model, &pixels, &vision, NULL),
                              TL_OK);
         const size_t widest = side > 0 ? MERGED : D_MLP;
-        assert_int_equal(p.products,
-                         tl_backend_scratch_bytes(name, THREADS, widest, widest));
+        assert_int_equal(
+            p.products, tl_backend_scratch_bytes(name, THREADS, widest, widest, false));
         assert_int_equal(
             p.inputs, 4 * (n * (n_pos * D_MODEL + rows * TINY_PATCH_VALUES) + VOCAB));
         assert_int_equal(p.vision, vision);

@@ -122,8 +122,8 @@ static void the_plan_of_an_image_is_what_it_takes(void **unused)
             const size_t empty = tl_alloc_bytes();
             tl_alloc_reset_peak();
             must(run(&o, memory, sizeof memory, &features, &count, &err), &err);
-            const size_t products =
-                tl_backend_scratch_bytes(backend, n_threads, widest(v), widest(v));
+            const size_t products = tl_backend_scratch_bytes(
+                backend, n_threads, widest(v), widest(v), false);
             if (tl_alloc_peak_bytes() - empty > plan + products + SMALL)
                 fail_msg("%s, %s: %zu bytes are planned and %zu for products, %zu were "
                          "taken",

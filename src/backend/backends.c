@@ -47,12 +47,12 @@ bool tl_backend_keeps_weights(const char *name)
 }
 
 size_t tl_backend_scratch_bytes(const char *name, size_t n_threads, size_t max_in,
-                                size_t max_out)
+                                size_t max_out, bool bf16)
 {
 #ifdef TWINLENS_ONEDNN
     if (strcmp(name, "cpu") == 0)
-        return tl_backend_cpu_scratch_bytes(n_threads, max_in, max_out);
+        return tl_backend_cpu_scratch_bytes(n_threads, max_in, max_out, bf16);
 #endif
-    (void)name, (void)n_threads, (void)max_in, (void)max_out;
+    (void)name, (void)n_threads, (void)max_in, (void)max_out, (void)bf16;
     return 0;
 }

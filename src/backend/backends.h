@@ -16,10 +16,10 @@ tl_status tl_backend_create(const char *name, size_t n_threads, size_t cache_byt
 void tl_backend_destroy(tl_backend *backend); /* NULL does nothing */
 
 /* Bytes that products of layers within max_in x max_out take at most beside the cache:
- * panels, tiles, tables, and what the library wants. For a memory plan; n_threads as when
- * the backend was created. */
+ * panels, tiles, tables, what the library wants, and with layers in `bf16` rounded rows.
+ * For a memory plan; n_threads as when the backend was created. */
 size_t tl_backend_scratch_bytes(const char *name, size_t n_threads, size_t max_in,
-                                size_t max_out);
+                                size_t max_out, bool bf16);
 
 /* Whether the backend keeps converted weights; one that does not has no cache. */
 bool tl_backend_keeps_weights(const char *name);

@@ -81,7 +81,8 @@ size_t tl_memory_plan_products(const tl_model *model, const char *backend,
     size_t widest = larger(larger(d->d_model, d->d_mlp), d->n_heads * d->d_head);
     if (has_image)
         widest = larger(widest, larger(v->d_mlp, v->width * v->merge * v->merge));
-    return tl_backend_scratch_bytes(backend, n_threads, widest, widest);
+    return tl_backend_scratch_bytes(backend, n_threads, widest, widest,
+                                    model->precision != TL_PRECISION_F32);
 }
 
 size_t tl_pixels_count(const tl_pixels *pixels)

@@ -104,10 +104,11 @@ static tl_status check_precision(const tl_backend *b, tl_precision precision,
         return tl_fail(err, TL_ERR_ARGUMENT, "there is no precision %u",
                        (unsigned)precision);
     if (precision == TL_PRECISION_BF16 && !b->fast_bf16 && strcmp(b->name, "cpu") == 0)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "precision bf16: this processor has no instructions for it "
-                       "(AVX512-BF16); wanted f32, or bf16-emulated, which gives the "
-                       "numbers and not the speed");
+        return tl_fail(
+            err, TL_ERR_UNSUPPORTED,
+            "precision bf16: this processor has no instructions for it "
+            "(AVX512-BF16, AMX); wanted f32, or bf16-emulated, which gives the "
+            "numbers and not the speed");
     return TL_OK;
 }
 

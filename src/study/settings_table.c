@@ -124,7 +124,7 @@ static const tl_setting table[] = {
      .in_scores = true,
      .argument = "f32|bf16|bf16-emulated",
      .help = "of the decoder's products: bf16 is faster where the processor has it "
-             "(AVX512-BF16); emulated, it is slower than f32"},
+             "(AVX512-BF16, AMX); emulated, it is slower than f32"},
 
     {.name = "dataset",
      .group = "prompts",

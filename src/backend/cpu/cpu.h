@@ -135,8 +135,9 @@ static inline float tl_cpu_dot(const float *x, const float *y, size_t n)
     return lane[0];
 }
 
-/* What a product may allocate beyond the cache: panels and tiles. */
-size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_out);
+/* What a product may allocate beyond the cache: panels and tiles, in `bf16` the rows. */
+size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_out,
+                                    bool bf16);
 
 /* exp(r) for |r| <= ln 2 / 2: its Taylor series to r^7/7!. */
 static inline float tl_cpu_exp_series(float r)

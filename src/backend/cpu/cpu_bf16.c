@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * cpu_bf16.c - see cpu_bf16.h. Two ways to make a tile: the processor's instruction, and the
- * same sums in plain C, which is what it is judged by, and what computes where it is missing.
- * A number is a sum over pairs in order, so that it depends on its row and column alone.
+ * cpu_bf16.c - see cpu_bf16.h. Three ways to make a tile: the processor's matrix unit
+ * (cpu_amx.c), its vector instruction, and the same sums in plain C, which is what both are
+ * judged by before they are used, and what computes where they are missing. A number is a sum
+ * over pairs in order, so that it depends on its row and column alone.
  */
 #include "backend/cpu/cpu_bf16.h"
 
@@ -10,9 +11,15 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_amx.h"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAS_AVX2
+#endif
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define HAS_DOT_BF16
+#endif
+#ifdef HAS_AVX2
 #include <immintrin.h>
 #endif
 
@@ -38,21 +45,60 @@ static uint32_t pair_of(uint16_t even, uint16_t odd)
     return (uint32_t)odd << 16 | even;
 }
 
+TL_WIDE static void make_pairs(const uint16_t *restrict even,
+                               const uint16_t *restrict odd, size_t n,
+                               uint32_t *restrict pairs)
+{
+    for (size_t i = 0; i < n; i++)
+        pairs[i] = (uint32_t)odd[i] << 16 | even[i];
+}
+
 /* Two rows of W make a row of pairs. */
 static void fill_backward(const tl_cpu_operand *b, size_t first, size_t width,
                           uint32_t *panel)
 {
     const size_t n_in = b->weight->dims[1];
-    uint16_t even[TL_CPU_PANEL_COLUMNS], odd[TL_CPU_PANEL_COLUMNS] = {0};
+    uint16_t even[TL_CPU_PANEL_COLUMNS], odd[TL_CPU_PANEL_COLUMNS];
     for (size_t p = 0; p < tl_cpu_bf16_pairs(b->k); p++) {
-        const bool has_odd = 2 * p + 1 < b->k;
         round_weight(b->weight, 2 * p * n_in + first, width, even);
-        if (has_odd)
+        if (2 * p + 1 < b->k)
             round_weight(b->weight, (2 * p + 1) * n_in + first, width, odd);
-        for (size_t i = 0; i < width; i++)
-            panel[p * width + i] = pair_of(even[i], has_odd ? odd[i] : 0);
+        else
+            memset(odd, 0, sizeof odd);
+        make_pairs(even, odd, width, panel + p * width);
     }
 }
+
+#ifdef HAS_AVX2
+/* panel[p, o] = pair p of row o of W, eight by eight. */
+__attribute__((target("avx2"))) static void
+transpose_pairs(const uint16_t *w, size_t n_in, size_t width, uint32_t *panel)
+{
+    for (size_t p = 0; p < n_in / 2; p += 8)
+        for (size_t o = 0; o < width; o += 8) {
+            __m256 r[8], t[8];
+            for (size_t k = 0; k < 8; k++)
+                r[k] = _mm256_castsi256_ps(_mm256_loadu_si256(
+                    (const __m256i *)(const void *)(w + (o + k) * n_in + 2 * p)));
+            for (size_t k = 0; k < 8; k += 2) {
+                t[k] = _mm256_unpacklo_ps(r[k], r[k + 1]);
+                t[k + 1] = _mm256_unpackhi_ps(r[k], r[k + 1]);
+            }
+            for (size_t k = 0; k < 8; k += 4) {
+                r[k] = _mm256_shuffle_ps(t[k], t[k + 2], 0x44);
+                r[k + 1] = _mm256_shuffle_ps(t[k], t[k + 2], 0xee);
+                r[k + 2] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0x44);
+                r[k + 3] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0xee);
+            }
+            for (size_t k = 0; k < 4; k++) {
+                float *to = (float *)(void *)(panel + (p + k) * width + o);
+                _mm256_storeu_ps(to, _mm256_permute2f128_ps(r[k], r[k + 4], 0x20));
+                _mm256_storeu_ps(to + 4 * width,
+                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x31));
+            }
+        }
+}
+#endif
 
 void tl_cpu_bf16_panel(const tl_cpu_operand *b, size_t first, size_t width,
                        uint32_t *panel)
@@ -63,6 +109,14 @@ void tl_cpu_bf16_panel(const tl_cpu_operand *b, size_t first, size_t width,
         fill_backward(b, first, width, panel);
         return;
     }
+#ifdef HAS_AVX2
+    const uint16_t *bits = (const uint16_t *)b->weight->data;
+    if (b->weight->dtype == TL_BF16 && n_in % 16 == 0 && width % 8 == 0 &&
+        (uintptr_t)bits % sizeof *bits == 0 && __builtin_cpu_supports("avx2")) {
+        transpose_pairs(bits + first * n_in, n_in, width, panel);
+        return;
+    }
+#endif
     for (size_t i = 0; i < b->k; i += PIECE) {
         const size_t n = b->k - i < PIECE ? b->k - i : PIECE;
         for (size_t o = 0; o < width; o++) {
@@ -98,8 +152,7 @@ void tl_cpu_bf16_input(const float *a, size_t rows, size_t k, uint32_t *tile)
     const size_t pairs = tl_cpu_bf16_pairs(k);
     for (size_t r = 0; r < rows; r++)
         round_row(a + r * k, k, tile + r * pairs);
-    memset(tile + rows * pairs, 0,
-           (TL_CPU_BF16_ROWS - rows) * pairs * sizeof *tile);
+    memset(tile + rows * pairs, 0, (TL_CPU_BF16_ROWS - rows) * pairs * sizeof *tile);
 }
 
 /* ---- the product in plain C ------------------------------------------------------------ */
@@ -207,50 +260,79 @@ static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
     }
 }
 
-static bool find_out(void)
-{
-    enum { K = 7, PAIRS = (K + 1) / 2, WIDTH = 41 };
-    uint32_t tile[TL_CPU_BF16_ROWS * PAIRS], panel[PAIRS * WIDTH];
-    float a[TL_CPU_BF16_ROWS * K], plain[TL_CPU_BF16_ROWS * WIDTH],
-        dot[TL_CPU_BF16_ROWS * WIDTH];
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bf16"))
-        return false;
-    for (size_t i = 0; i < sizeof a / sizeof *a; i++)
-        a[i] = (float)(i % 13) - 6.3f;
-    for (size_t i = 0; i < sizeof panel / sizeof *panel; i++)
-        panel[i] = pair_of(tl_f32_to_bf16((float)(i % 7) - 2.9f),
-                           tl_f32_to_bf16((float)(i % 11) - 5.1f));
-    tl_cpu_bf16_input(a, TL_CPU_BF16_ROWS, K, tile);
-    plain_tile(tile, panel, K, WIDTH, plain);
-    dot_tile(tile, panel, K, WIDTH, dot);
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-        if (!(fabsf(plain[i] - dot[i]) <= 1e-4f))
-            return false;
-    return true;
-}
 #else
-static bool find_out(void)
+static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
+                     size_t width, float *c)
 {
-    return false;
+    plain_tile(tile, panel, k, width, c);
 }
 #endif
 
+/* ---- the way of this processor --------------------------------------------------------- */
+
+typedef enum way { UNKNOWN, PLAIN, DOT, MATRIX } way; /* the faster the larger */
+
+static void make_tile(way by, const uint32_t *tile, const uint32_t *panel, size_t k,
+                      size_t width, float *c)
+{
+    if (by == MATRIX)
+        tl_cpu_amx_tile(tile, panel, tl_cpu_bf16_pairs(k), width, c);
+    else if (by == DOT)
+        dot_tile(tile, panel, k, width, c);
+    else
+        plain_tile(tile, panel, k, width, c);
+}
+
+static bool is_there(way by)
+{
+#ifdef HAS_DOT_BF16
+    if (by == DOT)
+        return __builtin_cpu_supports("avx512f") &&
+               __builtin_cpu_supports("avx512bf16");
+#endif
+    return by == MATRIX && tl_cpu_amx_is_there();
+}
+
+/* A small product beside the plain one. All sums are whole 128ths below 2^14, which f32 has
+ * exactly, in whatever order they are taken. */
+static bool is_right(way by)
+{
+    enum { K = 71, PAIR_COUNT = (K + 1) / 2, WIDTH = 41 };
+    uint32_t tile[TL_CPU_BF16_ROWS * PAIR_COUNT], panel[PAIR_COUNT * WIDTH];
+    float a[TL_CPU_BF16_ROWS * K], plain[TL_CPU_BF16_ROWS * WIDTH],
+        made[TL_CPU_BF16_ROWS * WIDTH];
+    for (size_t i = 0; i < sizeof a / sizeof *a; i++)
+        a[i] = ((float)(i % 251) - 125.0f) / 8.0f;
+    for (size_t i = 0; i < sizeof panel / sizeof *panel; i++)
+        panel[i] = pair_of(tl_f32_to_bf16(((float)(i % 241) - 120.0f) / 16.0f),
+                           tl_f32_to_bf16(((float)(i % 239) - 119.0f) / 16.0f));
+    tl_cpu_bf16_input(a, TL_CPU_BF16_ROWS, K, tile);
+    plain_tile(tile, panel, K, WIDTH, plain);
+    make_tile(by, tile, panel, K, WIDTH, made);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (!(plain[i] == made[i])) /* nor a NaN */
+            return false;
+    return true;
+}
+
+/* The fastest that is there and right. */
+static way find_way(void)
+{
+    static _Atomic(int) known = UNKNOWN;
+    if (known == UNKNOWN)
+        known = is_there(MATRIX) && is_right(MATRIX) ? MATRIX
+                : is_there(DOT) && is_right(DOT)     ? DOT
+                                                     : PLAIN;
+    return (way)known;
+}
+
 bool tl_cpu_bf16_is_fast(void)
 {
-    static _Atomic(int) known; /* 0: not yet, 1: no, 2: yes */
-    if (known == 0)
-        known = find_out() ? 2 : 1;
-    return known == 2;
+    return find_way() != PLAIN;
 }
 
 void tl_cpu_bf16_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
                       size_t width, float *c)
 {
-#ifdef HAS_DOT_BF16
-    if (tl_cpu_bf16_is_fast()) {
-        dot_tile(tile, panel, k, width, c);
-        return;
-    }
-#endif
-    plain_tile(tile, panel, k, width, c);
+    make_tile(find_way(), tile, panel, k, width, c);
 }

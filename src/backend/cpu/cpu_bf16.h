@@ -12,11 +12,8 @@
 
 #include "backend/cpu/cpu_panel.h"
 
-/* Rows of a tile. */
-enum { TL_CPU_BF16_ROWS = 24 };
-
-/* Whether the processor multiplies bf16 (AVX512-BF16), and does it rightly: a small product
- * is compared with the plain one. */
+/* Whether the processor multiplies bf16 (AVX512-BF16, AMX), and does it rightly: a small
+ * product is compared with the plain one. */
 bool tl_cpu_bf16_is_fast(void);
 
 /* Pairs of rows of a panel of depth k; with an odd k the last has zeros. */

@@ -18,6 +18,7 @@
 #include "twinlens/tensor.h"
 
 enum { TL_CPU_PANEL_COLUMNS = 128 }; /* of a panel, at most */
+enum { TL_CPU_BF16_ROWS = 24 };      /* of a tile that is multiplied with it in bf16 */
 
 typedef struct tl_cpu_operand {
     const tl_tensor *weight; /* [n_out, n_in] */
