@@ -20,7 +20,7 @@
 #include "cli/cli.h"
 #include "library_rate.h"
 #include "model/sparse_pass.h"
-#include "study/session.h"
+#include "study/session_pairs.h"
 #include "twinlens/circuit.h"
 #include "twinlens/interchange.h"
 

@@ -24,8 +24,11 @@ static tl_status write_scores(const tl_session *s, const options *o,
     const tl_selection *of = &o->selection;
     const tl_score_origin origin = {
         .modality = (tl_modality)of->modality,
-        .split = of->ids != NULL ? "ids" : tl_choice_name(tl_part_choices, of->part),
+        .split = of->ids != NULL
+                     ? "ids"
+                     : tl_choice_name(tl_part_choices, (int)tl_session_part(s, of)),
         .n_pairs = n_pairs,
+        .is_drawn = s->is_drawn[of->modality],
         .raw_sign = o->raw_sign,
     };
     const char *const(*lines)[2] = NULL;
@@ -42,7 +45,9 @@ static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error 
     size_t n = 0;
     tl_attribution *attribution = NULL;
     tl_scores scores;
-    tl_status status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
+    tl_status status = tl_options_check_drawing(s, &o->selection, err);
+    if (status == TL_OK)
+        status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
     if (status != TL_OK)
         return status;
     tl_attribution_options how =
@@ -66,17 +71,19 @@ static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error 
         out, err);
 }
 
-static const tl_taken settings[] = {TL_TAKEN_MODEL,
-                                    TL_TAKEN_DATASET,
-                                    {.name = "rope"},
-                                    {.name = "method"},
-                                    {.name = "ig-steps"},
-                                    {.name = "ig-rule"},
-                                    {.name = "ig-path"},
-                                    {.name = "head-reduce"},
-                                    {.name = "prompt-reduce"},
-                                    {0}};
-static const tl_option own[] = {TL_OPTIONS_SELECTION(options),
+static const tl_taken settings[] = {
+    TL_TAKEN_MODEL,
+    TL_TAKEN_DATASET,
+    {.name = "rope"},
+    {.name = "method"},
+    {.name = "ig-steps"},
+    {.name = "ig-rule"},
+    {.name = "ig-path"},
+    {.name = "head-reduce"},
+    {.name = "prompt-reduce"},
+    TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
+    {0}};
+static const tl_option own[] = {TL_OPTIONS_SELECTION(options, TL_USUAL_DISCOVERY),
                                 {.setting = {.name = "out",
                                              .kind = TL_SETTING_TEXT,
                                              .offset = offsetof(options, out),
@@ -91,6 +98,7 @@ static const tl_option own[] = {TL_OPTIONS_SELECTION(options),
                                 TL_OPTIONS_END};
 
 static const tl_idle idle[] = {TL_IDLE_SELECTION,
+                               TL_IDLE_DRAWING,
                                TL_IDLE_METHOD,
                                {.name = "head-reduce", .beside = "signed"},
                                {.name = "prompt-reduce", .beside = "signed"},
@@ -103,6 +111,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         tl_options_read(&tl_command_attribute, argc, argv, &o, sizeof o, err);
     if (status == TL_OK)
         status = tl_options_check_output(o.out, err);
+    o.selection.usual = TL_DISCOVERY;
     tl_session s;
     if (status == TL_OK)
         status = tl_session_open(&o.settings, &s, err);

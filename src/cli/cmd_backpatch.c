@@ -456,7 +456,7 @@ static const tl_taken settings[] = {
     {.name = "seed"},
     {0}};
 static const tl_option own[] = {
-    TL_OPTIONS_SELECTION(options),
+    TL_OPTIONS_SELECTION(options, "all"),
     {.setting = {.name = "src",
                  .kind = TL_SETTING_TEXT,
                  .offset = offsetof(options, sources),

@@ -40,9 +40,31 @@ static tl_faithfulness summarise(const curve *c, size_t i)
     return tl_faithfulness_summary(c->clean, c->none, c->one, c->n_prompts, c->room);
 }
 
-static double chosen(const tl_faithfulness *f, int faith)
+/* Of one circuit, over the chosen prompts. */
+typedef struct point {
+    const curve *curve;
+    size_t circuit;
+    tl_faith faith;
+} point;
+
+static double faithfulness_of(const void *data, const size_t *prompts, size_t n)
 {
-    return faith == TL_FAITH_MEAN_RATIO ? f->mean_of_ratios : f->ratio_of_means;
+    const point *at = data;
+    tl_faithfulness_sums sums = {0};
+    for (size_t i = 0; i < n; i++) {
+        const tl_evaluation *e = &at->curve->results[prompts[i]];
+        tl_faithfulness_add(&sums, e->clean, e->none, e->circuit[at->circuit]);
+    }
+    return at->faith == TL_FAITH_RATIO_MEAN ? tl_faithfulness_ratio_of_means(&sums)
+                                            : tl_faithfulness_mean_of_ratios(&sums);
+}
+
+/* As the study has it. */
+static tl_status interval_of(const curve *c, size_t i, int faith, tl_interval *out,
+                             tl_error *err)
+{
+    const point at = {c, i, (tl_faith)faith};
+    return tl_bootstrap(faithfulness_of, &at, c->n_prompts, NULL, out, err);
 }
 
 static tl_status print_json(const tl_model *model, const curve *c, int faith, FILE *out,
@@ -52,6 +74,12 @@ static tl_status print_json(const tl_model *model, const curve *c, int faith, FI
     bool whole = list != NULL;
     for (size_t i = 0; i < c->n_fractions && whole; i++) {
         const tl_faithfulness f = summarise(c, i);
+        tl_interval chosen;
+        const tl_status status = interval_of(c, i, faith, &chosen, err);
+        if (status != TL_OK) {
+            json_decref(list);
+            return status;
+        }
         json_t *ld = json_array();
         for (size_t p = 0; p < c->n_prompts && whole; p++)
             whole = json_array_append_new(
@@ -59,10 +87,11 @@ static tl_status print_json(const tl_model *model, const curve *c, int faith, FI
                                       tl_json_number(c->one[p]),
                                       tl_json_number(c->none[p]))) == 0;
         json_t *one = json_pack(
-            "{s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "fraction",
+            "{s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "fraction",
             strtod(c->texts[i], NULL), "heads", (json_int_t)c->circuits[i].n_heads,
             "neurons", (json_int_t)c->circuits[i].n_neurons, "ld", ld, "faithfulness",
-            tl_json_number(chosen(&f, faith)), "mean_of_ratios",
+            tl_json_number(chosen.value), "low", tl_json_number(chosen.low), "high",
+            tl_json_number(chosen.high), "mean_of_ratios",
             tl_json_number(f.mean_of_ratios), "ratio_of_means",
             tl_json_number(f.ratio_of_means), "median", tl_json_number(f.median), "n",
             (json_int_t)f.n, "excluded", (json_int_t)f.n_excluded);
@@ -76,19 +105,24 @@ static tl_status print_json(const tl_model *model, const curve *c, int faith, FI
     return tl_json_print_work(all, model, out, err);
 }
 
-static void print_table(const curve *c, int faith, FILE *out)
+static tl_status print_table(const curve *c, int faith, FILE *out, tl_error *err)
 {
-    fprintf(out, "fraction\theads\tneurons\tfaithfulness\tmean_of_ratios\t"
+    fprintf(out, "fraction\theads\tneurons\tfaithfulness\tlow\thigh\tmean_of_ratios\t"
                  "ratio_of_means\tmedian\tprompts\texcluded\n");
     for (size_t i = 0; i < c->n_fractions; i++) {
         const tl_faithfulness f = summarise(c, i);
-        const double numbers[] = {chosen(&f, faith), f.mean_of_ratios, f.ratio_of_means,
-                                  f.median};
+        tl_interval chosen;
+        const tl_status status = interval_of(c, i, faith, &chosen, err);
+        if (status != TL_OK)
+            return status;
+        const double numbers[] = {chosen.value,     chosen.low,       chosen.high,
+                                  f.mean_of_ratios, f.ratio_of_means, f.median};
         fprintf(out, "%s\t%zu\t%zu\t", c->texts[i], c->circuits[i].n_heads,
                 c->circuits[i].n_neurons);
-        tl_print_numbers(out, numbers, 4);
+        tl_print_numbers(out, numbers, 6);
         fprintf(out, "\t%zu\t%zu\n", f.n, f.n_excluded);
     }
+    return TL_OK;
 }
 
 static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *err)
@@ -101,11 +135,13 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     curve c = {0};
     tl_status status = tl_settings_sizes(&o->settings, false, arena, &sizes, err);
     if (status == TL_OK)
+        status = tl_options_check_drawing(s, &o->selection, err);
+    if (status == TL_OK)
         status =
             tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
     if (status == TL_OK && !o->any_scores)
         status = tl_score_origin_check(s, o->scores, (tl_modality)o->selection.modality,
-                                       (tl_part)o->selection.part,
+                                       tl_session_part(s, &o->selection),
                                        (const char *const[]){"rope", "precision", NULL},
                                        err);
     if (status == TL_OK)
@@ -149,15 +185,21 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     c.results = results;
     if (o->json)
         return print_json(s->model, &c, o->settings.faith, out, err);
-    print_table(&c, o->settings.faith, out);
-    return TL_OK;
+    return print_table(&c, o->settings.faith, out, err);
 }
 
 static const tl_taken settings[] = {
-    TL_TAKEN_MODEL,        TL_TAKEN_DATASET, {.name = "rope"},  {.name = "grid"},
-    {.name = "fractions"}, {.name = "pct"},  {.name = "faith"}, {0}};
+    TL_TAKEN_MODEL,
+    TL_TAKEN_DATASET,
+    {.name = "rope"},
+    {.name = "grid"},
+    {.name = "fractions"},
+    {.name = "pct"},
+    TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
+    {.name = "faith"},
+    {0}};
 static const tl_option own[] = {
-    TL_OPTIONS_SELECTION(options),
+    TL_OPTIONS_SELECTION(options, TL_USUAL_EVALUATION),
     {.setting = {.name = "scores",
                  .kind = TL_SETTING_TEXT,
                  .offset = offsetof(options, scores),
@@ -180,13 +222,14 @@ static const tl_option own[] = {
     TL_OPTIONS_END};
 
 static const tl_idle idle[] = {
-    TL_IDLE_SELECTION, {.name = "grid", .beside = "fractions"}, {0}};
+    TL_IDLE_SELECTION, TL_IDLE_DRAWING, {.name = "grid", .beside = "fractions"}, {0}};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o;
     tl_status status =
         tl_options_read(&tl_command_evaluate, argc, argv, &o, sizeof o, err);
+    o.selection.usual = TL_EVALUATION;
     tl_session s;
     if (status == TL_OK)
         status = tl_session_open(&o.settings, &s, err);

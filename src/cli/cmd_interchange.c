@@ -13,7 +13,7 @@
 typedef struct options {
     tl_settings settings;
     tl_both_options both;
-    int part;
+    tl_selection selection; /* of both modalities */
     bool json;
 } options;
 
@@ -55,7 +55,9 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
 {
     tl_arena *arena = s->arena;
     host h = {.n_runs = tl_swap_count(o->settings.inter_draws)};
-    const tl_selection selection = {.modality = (int)modality, .part = o->part};
+    tl_selection selection = o->selection;
+    selection.modality = (int)modality;
+    selection.usual = TL_EVALUATION;
     tl_pair *pairs = NULL;
     tl_status status =
         tl_session_pairs(s, &selection, "interchange", &pairs, &h.n_pairs, err);
@@ -214,11 +216,19 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
 {
     const options *o = options_given;
     tl_both_options scores = o->both;
+    tl_status status = TL_OK;
     tl_both_circuits both;
     host hosts[TL_MODALITY_COUNT];
     scores.settings = (const char *const[]){"rope", "precision", NULL};
-    scores.judged = (tl_part)o->part;
-    tl_status status = tl_both_circuits_read(s, &scores, &both, err);
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        tl_selection selection = o->selection;
+        selection.modality = (int)m;
+        selection.usual = TL_EVALUATION;
+        status = tl_session_draw_missing(s, &selection, err);
+        scores.judged = tl_session_part(s, &selection);
+    }
+    if (status == TL_OK)
+        status = tl_both_circuits_read(s, &scores, &both, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = run_host(s, o, &both, (tl_modality)m, &hosts[m], err);
     if (status == TL_OK && o->json)
@@ -228,19 +238,24 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
     return status;
 }
 
-static const tl_taken settings[] = {TL_TAKEN_MODEL,
-                                    TL_TAKEN_DATASET,
-                                    {.name = "rope"},
-                                    {.name = "pct"},
-                                    {.name = "inter-rand"},
-                                    {.name = "inter-draws", .as = "rand-draws"},
-                                    {.name = "seed", .value = "0"},
-                                    {.name = "faith", .value = "ratio_mean"},
-                                    {0}};
+static const tl_taken settings[] = {
+    TL_TAKEN_MODEL,
+    TL_TAKEN_DATASET,
+    {.name = "rope"},
+    {.name = "pct"},
+    {.name = "inter-rand"},
+    {.name = "inter-draws", .as = "rand-draws"},
+    TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
+    {.name = "faith"},
+    {0}};
 static const tl_option own[] = {
-    TL_OPTIONS_BOTH(options), TL_OPTION_SPLIT(offsetof(options, part)),
+    TL_OPTIONS_BOTH(options),
+    TL_OPTION_SPLIT(offsetof(options, selection.part),
+                    offsetof(options, selection.part_given), TL_USUAL_EVALUATION),
     TL_OPTION_JSON(options, "with the logit differences of every prompt"),
     TL_OPTIONS_END};
+
+static const tl_idle idle[] = {TL_IDLE_DRAWING, {0}};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
@@ -254,5 +269,6 @@ const tl_command tl_command_interchange = {
     .summary = "whether parts of a text and an image circuit do each other's job",
     .settings = settings,
     .options = own,
+    .idle = idle,
     .run = run,
 };

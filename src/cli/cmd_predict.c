@@ -14,6 +14,7 @@
 #include "cli/shared_options.h"
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
+#include "twinlens/statistics.h"
 
 /* Tokens in a pass: enough for full speed, little memory. */
 enum { BATCH_TOKENS = 1024 };
@@ -296,6 +297,16 @@ static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *
     return TL_OK;
 }
 
+/* With the interval that a study prints. */
+static void print_share(tl_modality modality, size_t right, size_t n)
+{
+    double low = 0.0, high = 1.0;
+    tl_wilson(right, n, &low, &high);
+    fprintf(stderr, "%s: %zu of %zu right (%.1f %%, %.1f to %.1f)\n",
+            tl_modality_name(modality), right, n, 100.0 * (double)right / (double)n,
+            100.0 * low, 100.0 * high);
+}
+
 static const tl_taken settings[] = {
     TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {.name = "acc"}, {0}};
 static const tl_option own[] = {
@@ -333,9 +344,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     const bool shown = fflush(out) == 0; /* else cli.c tells */
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && shown; m++)
         if (count.n[m] > 0)
-            fprintf(stderr, "%s: %zu of %zu right (%.1f %%)\n",
-                    tl_modality_name((tl_modality)m), count.right[m], count.n[m],
-                    100.0 * (double)count.right[m] / (double)count.n[m]);
+            print_share((tl_modality)m, count.right[m], count.n[m]);
     tl_session_close(&s);
     return status;
 }

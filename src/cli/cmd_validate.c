@@ -407,13 +407,15 @@ static tl_status check_precision(tl_session *s, const options *o, FILE *out,
     tl_precision_check check;
     tl_pair *pairs = NULL;
     size_t n = 0;
+    tl_selection selection = o->selection;
+    selection.usual = TL_DISCOVERY;
     if (s->settings.precision == TL_PRECISION_F32)
         return tl_cli_misuse(err, "--precision-check compares a precision with f32; "
                                   "wanted --precision bf16 or bf16-emulated as well");
     tl_status status = tl_fraction_parse(o->fraction, &how.fraction, err);
     status = tl_fail_while(err, status, "--fraction");
     if (status == TL_OK)
-        status = tl_session_pairs(s, &o->selection, "validate", &pairs, &n, err);
+        status = tl_session_pairs(s, &selection, "validate", &pairs, &n, err);
     if (status == TL_OK)
         status = tl_precision_compare(s->model, pairs, n < o->prompts ? n : o->prompts,
                                       &how, &check, err);
@@ -445,12 +447,14 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     const options *o = options_given;
     result r = {0};
     tl_pair *pairs = NULL;
+    tl_selection selection = o->selection;
+    selection.usual = TL_DISCOVERY;
+    s->settings.seed = o->seed;
     if (o->precision_check)
         return check_precision(s, o, out, err);
     tl_status status = parse_ways(o, s->arena, &r, err);
     if (status == TL_OK)
-        status =
-            tl_session_pairs(s, &o->selection, "validate", &pairs, &r.n_prompts, err);
+        status = tl_session_pairs(s, &selection, "validate", &pairs, &r.n_prompts, err);
     if (status == TL_OK)
         status = draw_prompts(o, s->arena, pairs, &r.n_prompts, err);
     if (status != TL_OK)
@@ -483,7 +487,7 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
 static const tl_taken settings[] = {
     TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {.name = "ig-path"}, {0}};
 static const tl_option own[] = {
-    TL_OPTIONS_SELECTION(options),
+    TL_OPTIONS_SELECTION(options, TL_USUAL_DISCOVERY),
     {.setting = {.name = "ig-steps",
                  .kind = TL_SETTING_TEXT,
                  .offset = offsetof(options, steps),
@@ -523,9 +527,12 @@ static const tl_option own[] = {
     {.setting = {.name = "seed",
                  .kind = TL_SETTING_SEED,
                  .offset = offsetof(options, seed),
-                 .value = "0",
+                 .value = "42",
                  .argument = "S",
-                 .help = "of prompts, components and intervals"}},
+                 .help =
+                     "of the sample and the intervals; given, also of counterfactuals "
+                     "where rows name none"},
+     .given = offsetof(options, selection.draws)},
     {.setting = {.name = "precision-check",
                  .offset = offsetof(options, precision_check),
                  .help = "instead: what --precision makes of scores, circuits and "
@@ -546,7 +553,6 @@ static const tl_idle idle[] = {
     {.name = "ig-rule", .beside = "precision-check"},
     {.name = "method", .beside = "precision-check"},
     {.name = "sample", .beside = "precision-check"},
-    {.name = "seed", .beside = "precision-check"},
     {.name = "fraction", .beside = "precision-check", .unless = true},
     {.name = "ig-steps", .beside = "method", .value = "relp"},
     {.name = "ig-rule", .beside = "method", .value = "relp"},

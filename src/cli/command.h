@@ -32,6 +32,7 @@ typedef struct tl_command {
 
 extern const tl_command tl_command_inspect;
 extern const tl_command tl_command_predict;
+extern const tl_command tl_command_pair;
 extern const tl_command tl_command_trace;
 extern const tl_command tl_command_attribute;
 extern const tl_command tl_command_evaluate;

@@ -29,6 +29,18 @@ tl_status tl_session_command(const tl_command *command, int argc, char **argv,
     return status;
 }
 
+tl_status tl_options_check_drawing(const tl_session *s, const tl_selection *selection,
+                                   tl_error *err)
+{
+    const tl_modality modality = (tl_modality)selection->modality;
+    if (!selection->draws || !tl_session_is_paired(s, modality))
+        return TL_OK;
+    return tl_cli_misuse(err,
+                         "--seed draws counterfactuals, and all %s rows of %s name "
+                         "theirs; `twinlens pair` draws their parts",
+                         tl_modality_name(modality), s->dataset->path);
+}
+
 tl_status tl_options_check_output(const char *path, tl_error *err)
 {
     tl_status status = TL_OK;

@@ -9,6 +9,7 @@
 #include "cli/options.h"
 #include "study/both_circuits.h"
 #include "study/session.h"
+#include "study/session_pairs.h"
 
 /* Rows of a table of settings. */
 #define TL_TAKEN_MACHINE                                                               \
@@ -26,6 +27,20 @@
         .name = "dataset", .required = true                                            \
     }
 
+/* How pairs are drawn, where rows do not name them. */
+#define TL_TAKEN_DRAWING(at_given)                                                     \
+    {.name = "seed", .given = at_given}, {.name = "keep"}, {.name = "acc"},            \
+    {                                                                                  \
+        .name = "prompts"                                                              \
+    }
+#define TL_IDLE_DRAWING                                                                \
+    {.name = "keep", .beside = "seed", .unless = true},                                \
+        {.name = "acc", .beside = "seed", .unless = true},                             \
+        {.name = "acc", .beside = "keep", .value = "correct", .unless = true},         \
+    {                                                                                  \
+        .name = "prompts", .beside = "seed", .unless = true                            \
+    }
+
 /* Rows of an option table. `type` is the struct of the command's values. */
 
 #define TL_OPTION_JSON(type, text)                                                     \
@@ -34,21 +49,23 @@
         .is_flag = true                                                                \
     }
 
-#define TL_OPTION_SPLIT(at)                                                            \
+#define TL_OPTION_SPLIT(at, at_given, usual)                                           \
     {                                                                                  \
-        .setting = {                                                                   \
-            .name = "split",                                                           \
-            .kind = TL_SETTING_CHOICE,                                                 \
-            .offset = at,                                                              \
-            .choices = tl_part_choices,                                                \
-            .value = "all",                                                            \
-            .argument = "discovery|evaluation",                                        \
-            .help = "only the prompts of this part"                                    \
-        }                                                                              \
+        .setting = {.name = "split",                                                   \
+                    .kind = TL_SETTING_CHOICE,                                         \
+                    .offset = at,                                                      \
+                    .choices = tl_part_choices,                                        \
+                    .unset = usual,                                                    \
+                    .argument = "discovery|evaluation|all",                            \
+                    .help = "only the prompts of this part"},                          \
+        .given = at_given                                                              \
     }
 
+#define TL_USUAL_DISCOVERY "discovery, where rows have a part, else all"
+#define TL_USUAL_EVALUATION "evaluation, where rows have a part, else all"
+
 /* Of a member `selection`, a tl_selection. */
-#define TL_OPTIONS_SELECTION(type)                                                     \
+#define TL_OPTIONS_SELECTION(type, usual)                                              \
     {.setting = {.name = "modality",                                                   \
                  .kind = TL_SETTING_CHOICE,                                            \
                  .offset = offsetof(type, selection.modality),                         \
@@ -61,7 +78,8 @@
                      .offset = offsetof(type, selection.ids),                          \
                      .argument = "A,B",                                                \
                      .help = "only the prompts with these ids"}},                      \
-        TL_OPTION_SPLIT(offsetof(type, selection.part))
+        TL_OPTION_SPLIT(offsetof(type, selection.part),                                \
+                        offsetof(type, selection.part_given), usual)
 
 /* Rows of a table of idle options. */
 #define TL_IDLE_SELECTION                                                              \
@@ -115,6 +133,10 @@ typedef tl_status tl_session_body(tl_session *session, const void *values, FILE 
 tl_status tl_session_command(const tl_command *command, int argc, char **argv,
                              FILE *out, void *values, size_t bytes,
                              tl_session_body *body, tl_error *err);
+
+/* TL_ERR_ARGUMENT when pairs are to be drawn, and all rows name theirs. */
+tl_status tl_options_check_drawing(const tl_session *session,
+                                   const tl_selection *selection, tl_error *err);
 
 /* Whether a file can be written where --out says, asked before hours of computing:
  * TL_ERR_IO. Writing it can still fail. */

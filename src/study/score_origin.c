@@ -13,8 +13,8 @@
 #define ANY_SCORES "(--any-scores takes them all the same)"
 
 /* How pairs were drawn; absent when the dataset names them. */
-static const char *const drawn_by[] = {"seed", "keep", "acc", "prompts"};
-enum { N_DRAWN_BY = sizeof drawn_by / sizeof *drawn_by };
+static const char *const drawn_by[] = {"seed", "keep", "acc", "prompts", NULL};
+enum { N_DRAWN_BY = sizeof drawn_by / sizeof *drawn_by - 1 };
 
 /* ---- writing --------------------------------------------------------------------- */
 
@@ -150,6 +150,8 @@ tl_status tl_score_origin_check(const tl_session *s, const char *path,
         status = check_line(file, path, "signed", "signed", "false", err);
     if (status == TL_OK)
         status = check_settings(s, file, path, settings, err);
+    if (status == TL_OK && s->is_drawn[modality])
+        status = check_settings(s, file, path, drawn_by, err);
     if (status == TL_OK)
         status = check_part(file, path, judged, err);
     tl_safetensors_close(file);

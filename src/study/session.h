@@ -10,11 +10,15 @@
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
+#include "twinlens/split.h"
 
-/* Which prompts a command takes as pairs. */
+/* Which prompts a command takes. */
 typedef struct tl_selection {
     int modality, part;
     const char *ids;
+    bool part_given; /* else `usual`, where rows of the modality have a part */
+    tl_part usual;
+    bool draws; /* pairs are drawn, by the settings, where rows do not name theirs */
 } tl_selection;
 
 /* The model's folder, which holds its config.json. TL_ERR_NOT_FOUND naming the places
@@ -31,6 +35,8 @@ typedef struct tl_session {
     tl_dataset *dataset; /* NULL when the settings name none */
     tl_arena *arena;     /* lives as long as the session */
     tl_settings settings;
+    bool is_drawn[TL_MODALITY_COUNT]; /* pairs, as tl_session_take() was told */
+    tl_split drawn[TL_MODALITY_COUNT];
 } tl_session;
 
 tl_status tl_session_open(const tl_settings *settings, tl_session *out, tl_error *err);
@@ -40,21 +46,15 @@ void tl_session_close(tl_session *session);
 tl_status tl_session_input(tl_session *session, size_t row, tl_arena *arena,
                            tl_encoding *encoding, tl_input *input, tl_error *err);
 
+/* What is selected: of no part in particular where prompts are named. */
+tl_part tl_session_part(const tl_session *session, const tl_selection *selection);
+
+/* Whether all rows of the modality name their counterfactuals. */
+bool tl_session_is_paired(const tl_session *session, tl_modality modality);
+
 /* Those rows, in the session's arena; TL_ERR_DATA when there is none. */
 tl_status tl_session_rows(tl_session *session, const tl_selection *selection,
                           size_t **rows, size_t *count, tl_error *err);
-
-/*
- * The rows of a modality and of a part (TL_PART_NONE: any), or those whose ids are
- * named (then these only), as pairs with the counterfactuals that the rows name.
- * Every prompt is encoded and assembled once, in the session's arena.
- *
- * needed_by begins messages. TL_ERR_DATA when a row has no counterfactual, when
- * lengths differ, when two answers begin alike, when there is no row.
- */
-tl_status tl_session_pairs(tl_session *session, const tl_selection *selection,
-                           const char *needed_by, tl_pair **pairs, size_t *count,
-                           tl_error *err);
 
 /* Index of the row with that id; TL_ERR_NOT_FOUND names the dataset. */
 tl_status tl_session_row(const tl_session *session, const char *id, size_t *row,

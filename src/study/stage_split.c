@@ -3,27 +3,7 @@
  * counterfactual. See stage.h. */
 #include "study/stage.h"
 
-#include <string.h>
-
-#include "twinlens/split.h"
-
-static bool is_stored_right(const tl_dataset *dataset, size_t row)
-{
-    const tl_dataset_row *r = &dataset->rows[row];
-    return r->predicted != NULL && strcmp(r->predicted, r->answer) == 0;
-}
-
-static bool is_kept(const tl_study *study, const tl_study_prompt *prompt)
-{
-    switch ((tl_keep)study->settings.keep) {
-    case TL_KEEP_CORRECT:
-        return study->settings.accuracy == TL_ACCURACY_LIMITED ? prompt->correct_limited
-                                                               : prompt->correct_full;
-    case TL_KEEP_STORED: return is_stored_right(study->session.dataset, prompt->row);
-    case TL_KEEP_ALL: break;
-    }
-    return true;
-}
+#include "study/drawn_pairs.h"
 
 static tl_status name_answers(tl_stage_run *run, tl_study_part part,
                               const tl_split_pair *pairs, size_t n, tl_study_pair **out,
@@ -82,7 +62,9 @@ static tl_status read_predictions(const tl_stage_run *run, bool **correct,
     const tl_status status = tl_study_db_get_prompts(study->db, run->modality,
                                                      run->arena, &prompts, &n, err);
     for (size_t i = 0; i < n && status == TL_OK; i++) {
-        is_correct[prompts[i].row] = is_kept(study, &prompts[i]);
+        is_correct[prompts[i].row] =
+            tl_row_is_kept(&study->settings, study->session.dataset, prompts[i].row,
+                           prompts[i].correct_limited, prompts[i].correct_full);
         rows[prompts[i].row] = prompts[i];
     }
     *correct = is_correct;
@@ -96,25 +78,13 @@ static tl_status split_rows(tl_stage_run *run, size_t first, size_t n,
     (void)first;
     (void)n;
     const tl_study *study = run->study;
-    const tl_split_options options = {.n_prompts = study->settings.prompts,
-                                      .n_answers =
-                                          tl_split_answers(study->session.dataset),
-                                      .seed = study->settings.seed};
     tl_study_prompt *by_row = NULL;
     bool *correct = NULL;
     tl_split split = {0};
     tl_status status = read_predictions(run, &correct, &by_row, err);
     if (status == TL_OK)
-        status =
-            tl_dataset_split(study->session.dataset, run->modality, correct, &options,
-                             study->session.processor, run->arena, &split, err);
-    if (status == TL_OK && (split.n_discovery == 0 || split.n_evaluation == 0))
-        status = tl_fail(
-            err, TL_ERR_DATA,
-            "%s: %s prompts: %zu of %zu are usable, which leaves %zu for "
-            "discovery and %zu for evaluation; wanted at least one of each",
-            study->session.dataset->path, tl_modality_name(run->modality),
-            split.n_correct, split.n_rows, split.n_discovery, split.n_evaluation);
+        status = tl_session_split(&study->session, run->modality, correct, run->arena,
+                                  &split, err);
     const tl_split_pair *const parts[] = {split.discovery, split.evaluation};
     const size_t counts[] = {split.n_discovery, split.n_evaluation};
     for (size_t part = 0; part < 2 && status == TL_OK; part++) {

@@ -302,7 +302,7 @@ data label 's/"answer": "4"/"answer": "dog"/'
 fails 1 label/dataset.jsonl "'dog'" "none of its 4 labels" -- predict "${M[@]}" --dataset label
 
 data lonely 's/, "cf": "[^"]*"//'
-fails 1 "'text-0' has no 'cf'" "twinlens study" pairs -- \
+fails 1 "'text-0' has no 'cf'" "twinlens pair" pairs -- \
     attribute "${M[@]}" --dataset lonely "${TEXT[@]}"
 fails 1 "'text-0' has no 'cf'" -- \
     evaluate "${M[@]}" --dataset lonely --modality text --scores kept/out

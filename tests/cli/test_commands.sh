@@ -221,7 +221,7 @@ check "validate says what it took" [ "$(flops json)" -gt 0 ]
 run /dev/null attribute --modality text --out text
 run ends evaluate --modality text --scores text --fractions 0,1
 check "nothing is faithful by nothing" grep -q '^0	0	0	0.0000	' ends
-check "everything by everything" grep -qE '^1	1080	14400	1\.0000	1\.0000	1\.0000	' ends
+check "everything by everything" grep -qE '^1	1080	14400	1\.0000	1\.0000	1\.0000	1\.0000	1\.0000	1\.0000	' ends
 run ref evaluate --modality text --scores text
 check "the published grid" rows ref 28
 run same evaluate --modality text --scores text --grid ref
@@ -239,7 +239,7 @@ check "a seed's circuit" cmp r1 r2
 check "another seed's" differ r1 r3
 check "of the same size" cmp <(cut -f1-3 r1) <(cut -f1-3 r3)
 run mean evaluate --modality text --scores text --fractions 0.3 --faith ratio_mean
-check "--faith names the column" cmp <(cut -f4 mean | tail -n 1) <(cut -f6 mean | tail -n 1)
+check "--faith names the column" cmp <(cut -f4 mean | tail -n 1) <(cut -f8 mean | tail -n 1)
 run json evaluate --modality text --scores text --fractions 0.1,0.2 --ids text-0,text-1 --json
 check "three logit differences for each prompt" \
     test "$(grep -oE '\[-?[0-9.e-]+,-?[0-9.e-]+,-?[0-9.e-]+\]' json | wc -l)" -eq 4
@@ -250,7 +250,7 @@ circuits=(--text-scores text --image-scores default)
 both=("${circuits[@]}" --text-fraction 0.1 --image-fraction 0.1)
 run default.overlap overlap "${both[@]}"
 check "a line for each segment and kind, and both" rows default.overlap 10
-run same overlap "${both[@]}" --rand-match whole --rand-draws 20 --niou correct --seed 0
+run same overlap "${both[@]}" --rand-match whole --rand-draws 20 --niou correct --seed 42
 check "the defaults of overlap" cmp default.overlap same
 run whole overlap "${circuits[@]}" --text-fraction 1 --image-fraction 1
 check "an overlap that chance leaves no room for" grep -q 'both.*undefined$' whole
@@ -273,7 +273,7 @@ check "into IoU - 2B of rounded values in [0.01, 1]" awk -F '\t' '
     NR > 1 { want = want < 0.01 ? 0.01 : want > 1 ? 1 : want
         if (want - $6 > 1e-3 || $6 - want > 1e-3) exit 1 }' ref
 run default.interchange interchange "${both[@]}"
-run same interchange "${both[@]}" --inter-rand valid --rand-draws 5 --faith ratio_mean
+run same interchange "${both[@]}" --inter-rand valid --rand-draws 5 --faith mean_ratio --seed 42
 check "the defaults of interchange" cmp default.interchange same
 run published interchange "${both[@]}" --compat published --rope mrope
 run same interchange "${both[@]}" --inter-rand ref --rand-draws 1 --faith mean_ratio --pct f32

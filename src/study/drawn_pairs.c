@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT
+ * drawn_pairs.c - see drawn_pairs.h. */
+#include "study/drawn_pairs.h"
+
+#include <string.h>
+
+#include "study/answers.h"
+#include "trace/experiment.h"
+
+/* Prompts of one pass: enough rows to keep a matrix product busy. */
+enum { BATCH_POSITIONS = 1024, BATCH_PROMPTS = 64 };
+
+bool tl_row_is_kept(const tl_settings *settings, const tl_dataset *dataset, size_t row,
+                    bool correct_limited, bool correct_full)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    switch ((tl_keep)settings->keep) {
+    case TL_KEEP_CORRECT:
+        return settings->accuracy == TL_ACCURACY_LIMITED ? correct_limited
+                                                         : correct_full;
+    case TL_KEEP_STORED:
+        return r->predicted != NULL && strcmp(r->predicted, r->answer) == 0;
+    case TL_KEEP_ALL: break;
+    }
+    return true;
+}
+
+tl_status tl_session_split(const tl_session *s, tl_modality modality, const bool *kept,
+                           tl_arena *arena, tl_split *out, tl_error *err)
+{
+    const tl_split_options options = {.n_prompts = s->settings.prompts,
+                                      .n_answers = tl_split_answers(s->dataset),
+                                      .seed = s->settings.seed};
+    tl_split split;
+    const tl_status status = tl_dataset_split(s->dataset, modality, kept, &options,
+                                              s->processor, arena, &split, err);
+    if (status != TL_OK)
+        return status;
+    if (split.n_discovery == 0 || split.n_evaluation == 0)
+        return tl_fail(err, TL_ERR_DATA,
+                       "%s: %s prompts: %zu of %zu are usable, which leaves %zu for "
+                       "discovery and %zu for evaluation; wanted at least one of each",
+                       s->dataset->path, tl_modality_name(modality), split.n_correct,
+                       split.n_rows, split.n_discovery, split.n_evaluation);
+    *out = split;
+    return TL_OK;
+}
+
+/* ---- what the model gets right --------------------------------------------------- */
+
+typedef struct asker {
+    tl_session *s;
+    tl_pass *pass;
+    tl_arena *arena; /* of one pass */
+    float *logits;   /* [n_vocab] */
+} asker;
+
+/* By the best label, or the best token of all. */
+static tl_status judge(const asker *a, size_t row, bool *limited, bool *full,
+                       tl_error *err)
+{
+    const tl_session *s = a->s;
+    const int32_t *labels = NULL;
+    size_t n_labels = 0, best = 0, best_label = 0;
+    int32_t answer = -1;
+    tl_status status =
+        tl_dataset_answer_id(s->dataset, row, s->processor, &answer, err);
+    if (status == TL_OK)
+        status = tl_dataset_label_ids(s->dataset, row, s->processor, a->arena, &labels,
+                                      &n_labels, err);
+    if (status == TL_OK)
+        status = tl_answers_best_of_all(a->logits, NULL,
+                                        tl_model_dims(s->model)->n_vocab, &best, err);
+    if (status == TL_OK && n_labels > 0)
+        status = tl_answers_best_of_all(a->logits, labels, n_labels, &best_label, err);
+    if (status != TL_OK)
+        return tl_fail_while(err, status, "prompt '%s'", s->dataset->rows[row].id);
+    *full = (int32_t)best == answer;
+    *limited = n_labels > 0 ? labels[best_label] == answer : *full;
+    return TL_OK;
+}
+
+/* One pass over rows[n]. */
+static tl_status ask(const asker *a, const size_t *rows, size_t n, bool *kept,
+                     tl_error *err)
+{
+    tl_session *s = a->s;
+    const tl_dims *d = tl_model_dims(s->model);
+    tl_pass_prompt *prompts = tl_arena_alloc_zero(a->arena, n, sizeof *prompts);
+    if (prompts == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
+    size_t bytes = 2 * d->n_vocab * sizeof(float);
+    tl_pass_options options = {.last_only = true};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        status = tl_session_input(s, rows[i], a->arena, NULL, &prompts[i].input, err);
+        bytes += prompts[i].input.n_pos * d->d_model * sizeof(float);
+    }
+    if (status == TL_OK)
+        status = tl_pass_room(a->pass, s->settings.memory, bytes,
+                              &options.memory_budget, err);
+    if (status == TL_OK)
+        status = tl_pass_forward(a->pass, prompts, n, &options, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        bool limited = false, full = false;
+        status = tl_pass_logits_last(a->pass, i, a->logits, err);
+        if (status == TL_OK)
+            status = judge(a, rows[i], &limited, &full, err);
+        if (status == TL_OK)
+            kept[rows[i]] =
+                tl_row_is_kept(&s->settings, s->dataset, rows[i], limited, full);
+    }
+    return status;
+}
+
+/* Within --memory one at a time; no bit depends on it. */
+static tl_status ask_all(asker *a, const size_t *rows, size_t n, bool *kept,
+                         tl_error *err)
+{
+    size_t together = 1;
+    tl_encoding e = {.n_pos = 0};
+    tl_status status = TL_OK;
+    if (a->s->settings.memory == 0 && n > 0) {
+        status = tl_dataset_encode(a->s->dataset, rows[0], a->s->processor, a->arena,
+                                   &e, err);
+        if (status == TL_OK && e.n_pos < BATCH_POSITIONS)
+            together = BATCH_POSITIONS / e.n_pos;
+        if (together > BATCH_PROMPTS)
+            together = BATCH_PROMPTS;
+    }
+    const tl_arena_mark mark = tl_arena_get_mark(a->arena);
+    for (size_t i = 0; i < n && status == TL_OK; i += together) {
+        status = ask(a, rows + i, n - i < together ? n - i : together, kept, err);
+        tl_arena_rewind(a->arena, mark);
+    }
+    return status;
+}
+
+static tl_status ask_model(tl_session *s, const size_t *rows, size_t n, bool *kept,
+                           tl_error *err)
+{
+    asker a = {.s = s, .arena = tl_arena_create()};
+    a.logits =
+        tl_arena_alloc(s->arena, tl_model_dims(s->model)->n_vocab, sizeof *a.logits);
+    tl_status status = a.arena != NULL && a.logits != NULL
+                           ? tl_pass_create(s->model, &a.pass, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory to predict");
+    if (status == TL_OK)
+        status = ask_all(&a, rows, n, kept, err);
+    tl_pass_destroy(a.pass);
+    tl_arena_destroy(a.arena);
+    return status;
+}
+
+/* ---- all of it ------------------------------------------------------------------- */
+
+tl_status tl_session_draw(tl_session *s, tl_modality modality, tl_split *out,
+                          const bool **kept_out, tl_error *err)
+{
+    size_t *rows = NULL, n = 0;
+    bool *kept = tl_arena_alloc_zero(s->arena, s->dataset->n_rows, sizeof *kept);
+    if (kept == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows",
+                       s->dataset->n_rows);
+    const tl_selection all = {.modality = (int)modality, .part_given = true};
+    tl_status status = tl_session_rows(s, &all, &rows, &n, err);
+    if (status == TL_OK && s->settings.keep == TL_KEEP_CORRECT)
+        status = ask_model(s, rows, n, kept, err);
+    else if (status == TL_OK)
+        for (size_t i = 0; i < n; i++)
+            kept[rows[i]] =
+                tl_row_is_kept(&s->settings, s->dataset, rows[i], true, true);
+    if (status == TL_OK)
+        status = tl_session_split(s, modality, kept, s->arena, out, err);
+    if (status == TL_OK && kept_out != NULL)
+        *kept_out = kept;
+    return status;
+}
+
+static void set_part(tl_dataset_row *rows, const tl_split_pair *pairs, size_t n,
+                     tl_part part)
+{
+    for (size_t i = 0; i < n; i++) {
+        rows[pairs[i].row].part = part;
+        rows[pairs[i].row].counterfactual = pairs[i].counterfactual;
+    }
+}
+
+tl_status tl_session_take(tl_session *s, tl_modality modality, const tl_split *split,
+                          tl_error *err)
+{
+    tl_dataset *d = s->dataset;
+    tl_dataset_row *rows = tl_arena_alloc(s->arena, d->n_rows, sizeof *rows);
+    if (rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", d->n_rows);
+    memcpy(rows, d->rows, d->n_rows * sizeof *rows);
+    for (size_t i = 0; i < d->n_rows; i++)
+        if (rows[i].modality == modality) {
+            rows[i].part = TL_PART_NONE;
+            rows[i].counterfactual = TL_NO_ROW;
+        }
+    set_part(rows, split->discovery, split->n_discovery, TL_DISCOVERY);
+    set_part(rows, split->evaluation, split->n_evaluation, TL_EVALUATION);
+    d->rows = rows;
+    s->drawn[modality] = *split;
+    s->is_drawn[modality] = true;
+    return TL_OK;
+}
