@@ -14,7 +14,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "cli/cli.h"
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
@@ -101,7 +100,6 @@ static double attribution_seconds(tl_model *model, const task *tasks, size_t n,
 
 int main(int argc, char **argv)
 {
-    tl_cli_wait_politely(argv);
     if (argc < 3) {
         fprintf(stderr,
                 "usage: bench_engine MODEL DATASET [THREADS [MODALITY [PROMPTS]]]\n");

@@ -17,7 +17,6 @@
 
 #include <omp.h>
 
-#include "cli/cli.h"
 #include "library_rate.h"
 #include "model/sparse_pass.h"
 #include "study/session_pairs.h"
@@ -306,7 +305,6 @@ static void run(bench *b)
 
 int main(int argc, char **argv)
 {
-    tl_cli_wait_politely(argv);
     tl_error err = {0};
     bench b = {0};
     tl_settings settings;

@@ -4,6 +4,5 @@
 
 int main(int argc, char **argv)
 {
-    tl_cli_wait_politely(argv);
     return tl_cli_main(argc, argv);
 }

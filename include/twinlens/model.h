@@ -34,16 +34,16 @@ typedef enum tl_precision {
 typedef struct tl_model_options {
     size_t size;         /* sizeof(tl_model_options); 0: that of today */
     const char *backend; /* "cpu" (the default where it is built in) or "ref" */
-    size_t n_threads;    /* 0: all; see below */
+    size_t n_threads;    /* 0: one a core; see below */
     size_t cache_bytes;  /* for converted weights; 0: 64 MiB */
     tl_precision precision;
 } tl_model_options;
 
 /*
- * The threads are OpenMP's, which spin while they wait for each other: on a machine with
- * other things to do this takes the time of the very threads that they wait for. Such a
- * program is started with GOMP_SPINCOUNT=2000 in its environment (or, with another OpenMP
- * than GNU's, OMP_WAIT_POLICY=passive), as `twinlens` does by itself.
+ * The threads are OpenMP's, as many as OMP_NUM_THREADS says where it is set and n_threads is
+ * not. While they wait for each other they do not spin for long, as OpenMP's do by
+ * themselves: from the first model on this is so for all of the process, unless
+ * OMP_WAIT_POLICY or GOMP_SPINCOUNT in its environment says otherwise.
  *
  * `path`: a folder with config.json and *.safetensors, or a hub cache entry
  * (models--org--name, whose newest snapshot is taken); NULL: the model that comes with

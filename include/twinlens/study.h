@@ -102,7 +102,7 @@ typedef struct tl_settings {
 
     /* How it is computed; backend and precision alone can change a number. */
     const char *backend; /* NULL: $TWINLENS_BACKEND, else the best of this build */
-    size_t threads;      /* 0: all there are */
+    size_t threads;      /* 0: one a core */
     size_t memory;       /* bytes of activations; 0: what the machine has free */
     size_t cache; /* bytes of converted weights; 0: 64 MiB, or less of `memory` */
     int precision;       /* tl_precision */

@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/help.h"
 #include "twinlens/log.h"
@@ -64,16 +63,6 @@ static const tl_command *find_command(int argc, char **argv, int *n_words)
         fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n",
                 argv[0]);
     return found;
-}
-
-void tl_cli_wait_politely(char **argv)
-{
-    if (getenv("GOMP_SPINCOUNT") != NULL || getenv("OMP_WAIT_POLICY") != NULL)
-        return;
-    /* OpenMP reads its environment before main() begins: hence a new start. When that
-     * is not possible, the only loss is time. */
-    if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0)
-        execv("/proc/self/exe", argv);
 }
 
 /* `twinlens help ...`; argv is what comes behind "help". */

@@ -2,7 +2,6 @@
  * mpi.c - see mpi.h. A process that nobody started with others never calls MPI. */
 #include "cli/mpi.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,6 +11,8 @@
 #ifdef TWINLENS_MPI
 #include <mpi.h>
 #endif
+
+#include "base/cores.h"
 
 /* Open MPI's mpirun, or what PMIx and PMI tell the processes that they start, says how many
  * there are, or at least which one this is. */
@@ -26,14 +27,9 @@ static bool is_started_with_others(void)
 
 size_t tl_mpi_threads(const tl_team *team)
 {
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    const size_t all = n > 0 ? (size_t)n : 1, n_here = team->n_here > 0 ? team->n_here : 1,
-                 fair = all / n_here > 0 ? all / n_here : 1;
-    cpu_set_t own;
-    if (sched_getaffinity(0, sizeof own, &own) != 0)
-        return fair;
-    const size_t bound = (size_t)CPU_COUNT(&own);
-    return bound < fair ? bound : fair;
+    const size_t n_here = team->n_here > 0 ? team->n_here : 1, own = tl_cores_own(),
+                 fair = tl_cores_all() / n_here > 0 ? tl_cores_all() / n_here : 1;
+    return own > 0 && own < fair ? own : fair;
 }
 
 #ifdef TWINLENS_MPI

@@ -14,7 +14,7 @@ tl_status tl_mpi_begin(tl_team *out, tl_error *err);
  * others by its end, before another rank returns. */
 void tl_mpi_end(const tl_team *team, tl_status status);
 
-/* The processors of this machine that are a rank's, when the ranks share them. */
+/* The cores of this machine that are a rank's, when the ranks share them. */
 size_t tl_mpi_threads(const tl_team *team);
 
 #endif

@@ -96,7 +96,7 @@ static const tl_setting table[] = {
      AT(threads),
      .least = 1,
      .most = 4096,
-     .unset = "all",
+     .unset = "one a core",
      .argument = "N",
      .help = "how many threads; changes no bit"},
     {.name = "memory",

@@ -52,7 +52,6 @@ readelf -d "$lib/libtwinlens.so" | grep -q "SONAME.*\[libtwinlens.so.${version%.
 [ "$(wc -l < examples/study.c)" -le 60 ] || die "examples/study.c has more than 60 lines"
 # shellcheck disable=SC2046
 "$cc" "${flags[@]}" examples/study.c -o "$tmp/study" $(pkg-config --cflags --libs twinlens) || die "examples/study.c"
-export GOMP_SPINCOUNT=2000
 "$tmp/study" 12 "$tmp/counting" > "$tmp/found" 2> "$tmp/log" || die "a study: $(cat "$tmp/log")"
 for modality in text image; do
     grep -qE "^$modality: right [01]\.[0-9]+ of the time; [0-9.]+ % of the components do [0-9.]+ of the job\$" "$tmp/found" ||

@@ -2,8 +2,7 @@
  * cpu.c - the cpu backend's table; see cpu.h for where its parts are. */
 #include "backend/cpu/cpu.h"
 
-#include <omp.h>
-
+#include "backend/cpu/cpu_threads.h"
 #include "backend/host.h"
 #include "twinlens/alloc.h"
 
@@ -216,7 +215,8 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
     cpu *self = tl_alloc_zero(1, sizeof *self);
     if (self == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a backend");
-    self->n_threads = n_threads > 0 ? n_threads : (size_t)omp_get_max_threads();
+    tl_cpu_threads_wait_politely();
+    self->n_threads = n_threads > 0 ? n_threads : tl_cpu_threads_default();
     const tl_status status =
         tl_cpu_linear_create(self->n_threads, cache_bytes, &self->linear, err);
     if (status != TL_OK) {

@@ -34,6 +34,7 @@
 
 #include "backend/cpu/cpu_bf16.h"
 #include "backend/cpu/cpu_panel.h"
+#include "backend/cpu/cpu_threads.h"
 #include "backend/host.h"
 #include "base/race.h"
 #include "twinlens/alloc.h"
@@ -812,7 +813,7 @@ size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_
 {
     const size_t side = max_in > max_out ? max_in : max_out;
     if (n_threads == 0)
-        n_threads = (size_t)omp_get_max_threads();
+        n_threads = tl_cpu_threads_default();
     /* block_width() times k is largest with the largest k, or where BLOCK_BYTES ends it. */
     const size_t most = side * BLOCK_MOST, bound = BLOCK_BYTES / sizeof(float),
                  least = side * BLOCK_LEAST;
