@@ -152,6 +152,12 @@ static void put_cell(const char *text, FILE *out)
     }
 }
 
+static bool is_published_otherwise(const tl_setting *s)
+{
+    return s->published != NULL &&
+           (s->value == NULL || strcmp(s->published, s->value) != 0);
+}
+
 static void markdown_setting(const tl_setting *s, FILE *out)
 {
     fprintf(out, "| `--%s` | ", s->name);
@@ -159,10 +165,27 @@ static void markdown_setting(const tl_setting *s, FILE *out)
     fputs(" | ", out);
     put_cell(s->help, out);
     fprintf(out, " | %s | ", s->value != NULL ? s->value : s->unset);
-    if (s->published != NULL &&
-        (s->value == NULL || strcmp(s->published, s->value) != 0))
+    if (is_published_otherwise(s))
         fputs(s->published, out);
     fputs(s->in_manifest ? " | yes |\n" : " | |\n", out);
+}
+
+/* What --compat published sets. */
+static void markdown_published(const tl_setting *table, size_t n, FILE *out)
+{
+    fputs("\n### What the published program does otherwise\n\n"
+          "`--compat published` gives these settings, where they are not given, the "
+          "second value.\n\n"
+          "| setting | default | published | meaning |\n|---|---|---|---|\n",
+          out);
+    for (size_t i = 0; i < n; i++)
+        if (is_published_otherwise(&table[i])) {
+            fprintf(out, "| `--%s` | %s | %s | ", table[i].name,
+                    table[i].value != NULL ? table[i].value : table[i].unset,
+                    table[i].published);
+            put_cell(table[i].help, out);
+            fputs(" |\n", out);
+        }
 }
 
 static void markdown_command(const tl_command *command, FILE *out)
@@ -228,6 +251,7 @@ void tl_help_markdown(FILE *out)
                     table[i].group);
         markdown_setting(&table[i], out);
     }
+    markdown_published(table, n, out);
     fputs("\n## Commands\n", out);
     for (size_t i = 0; tl_commands[i] != NULL; i++)
         markdown_command(tl_commands[i], out);

@@ -167,6 +167,7 @@ static const tl_setting table[] = {
      AT(keep),
      .choices = keeps,
      .value = "correct",
+     .published = "stored",
      .in_manifest = true,
      .argument = "correct|all|stored",
      .help = "rows to study: right now, all, or right by the dataset's 'predicted'"},

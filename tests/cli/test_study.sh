@@ -155,7 +155,7 @@ both=(--model "$tiny/checkpoint" --dataset "$tiny/goldens" --json --seed 7
 "$bin" interchange "${both[@]}" --inter-rand ref --rand-draws 2 > "$tmp/interchange" 2> "$tmp/err" ||
     fail "interchange"
 for how in plain center; do
-    options=(--align unembed)
+    options=(--align unembed --seed 7)
     [ $how = center ] && options+=(--center)
     "$bin" align --model "$tiny/checkpoint" --dataset "$tiny/goldens" --json "${options[@]}" \
         > "$tmp/align.$how" 2> "$tmp/err" || fail "align"
