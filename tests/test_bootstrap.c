@@ -197,9 +197,21 @@ static void a_cell_chosen_elsewhere_is_not_flattered(void **state)
         assert_int_equal(
             tl_best_cell_crossed(outcome, CELLS, N, g, judged, cells, NULL), TL_OK);
         assert_true(cells[0] < CELLS && cells[1] < CELLS);
+        bool in_first[N];
+        assert_int_equal(tl_best_cell_halves(N, g, in_first, NULL), TL_OK);
+        double right[2] = {0.0, 0.0}, most[2] = {0.0, 0.0};
+        for (size_t c = 0; c < CELLS; c++) {
+            double here[2] = {0.0, 0.0};
+            for (size_t i = 0; i < N; i++)
+                here[in_first[i] ? 0 : 1] += outcome[c * N + i];
+            for (size_t h = 0; h < 2; h++) {
+                most[h] = fmax(most[h], here[h]);
+                right[h] = c == cells[h] ? here[h] : right[h];
+            }
+        }
+        assert_true(right[0] == most[0] && right[1] == most[1]);
         for (size_t i = 0; i < N; i++) {
-            assert_true(judged[i] == outcome[cells[0] * N + i] ||
-                        judged[i] == outcome[cells[1] * N + i]);
+            assert_true(judged[i] == outcome[cells[in_first[i] ? 1 : 0] * N + i]);
             crossed += judged[i] / (N * GRIDS);
         }
         same += best / GRIDS;

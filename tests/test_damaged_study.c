@@ -260,7 +260,7 @@ static void a_damaged_study_goes_on_or_says_why_not(void **state)
     static const damage_case cases[] = {
         {"delete from stage", NULL},
         {"delete from minimal; delete from curve; delete from scores", NULL},
-        {"delete from iteration", NULL},
+        {"delete from iteration; delete from crossed_iteration", NULL},
         {"delete from token; delete from picture; delete from picture_score", NULL},
         {"update prompt set row = 99999 where row = 0",
          "study.db: table prompt, row 12: the dataset has no such row"},
@@ -275,7 +275,8 @@ static void a_damaged_study_goes_on_or_says_why_not(void **state)
         {"update minimal set point = 3", "the grid has no such point"},
         {"update scores set data_end = 0",
          "table scores, row 1: its data are not in it"},
-        {"update backpatch set cells = '1'; delete from iteration",
+        {"update backpatch set cells = '1'; delete from iteration; delete from "
+         "crossed_iteration",
          "table backpatch, pair 0: wanted 9 cells"},
         {"delete from minimal; delete from evaluation where point = 1 and pair = 0",
          "no row for modality 'text', kind 'circuit', pair 0, point 1"},
@@ -291,14 +292,17 @@ static void a_damaged_search_goes_on_or_says_why_not(void **state)
 {
     (void)state;
     static const damage_case cases[] = {
-        {"delete from iteration", NULL},
-        {"delete from backpatch where pair > 1; delete from iteration", NULL},
+        {"delete from iteration; delete from crossed_iteration", NULL},
+        {"delete from backpatch where pair > 1; delete from iteration; delete from "
+         "crossed_iteration",
+         NULL},
         {"update backpatch set cells = replace(cells, '-', '0') where modality = "
          "'image' and pair = 4",
          "table backpatch, pair 4: cell "},
         {"update backpatch set cells = '1' where modality = 'image' and pair = 0",
          "table backpatch, pair 0: wanted 9 cells"},
         {"delete from backpatch where modality = 'image'; delete from iteration; "
+         "delete from crossed_iteration; "
          "insert "
          "into stage values ('back-patch image')",
          "table backpatch: the search ends after pair 0"},

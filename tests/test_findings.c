@@ -6,6 +6,7 @@
 
 #include <sqlite3.h>
 
+#include "store/study_db.h"
 #include "twinlens/finding.h"
 
 static test_folder folder;
@@ -48,6 +49,15 @@ static int end(void **state)
     tl_arena_destroy(arena);
     test_folder_remove(folder.path);
     return 0;
+}
+
+/* Gives the study the tables that came later. */
+static void make_newer(void)
+{
+    tl_study_db *db = NULL;
+    if (tl_study_db_open(folder.path, TL_STUDY_WRITE, &db, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_study_db_close(db);
 }
 
 static tl_findings read_findings(void)
@@ -365,6 +375,61 @@ static void cells_are_judged_by_what_they_repair(void **state)
     assert_same("iterations", 0, b->iterations[0].value, 0.0);
 }
 
+/* Once, three of six are right; twice, two others more and one of these less. */
+static void once_is_compared_with_more_on_the_same_prompts(void **state)
+{
+    (void)state;
+    make_newer();
+    run_sql("insert into crossed_iteration select * from iteration;"
+            "update crossed_iteration set times = '0111111111' where pair < 3;"
+            "update crossed_iteration set times = '0000000000' where pair > 2;"
+            "update crossed_iteration set times = '0010000000' where pair in (3, 4);"
+            "update crossed_iteration set times = '0101111111' where pair = 0");
+    const tl_findings f = read_findings();
+    const tl_finding_backpatch *b = &f.backpatch;
+    assert_int_equal(b->n_times, 10);
+    const tl_finding_time *twice = &b->times[2];
+    assert_same("once", 0, b->times[1].accuracy.value, 0.5);
+    assert_same("twice", 0, twice->accuracy.value, 4.0 / 6);
+    assert_int_equal(twice->n_more, 2);
+    assert_int_equal(twice->n_fewer, 1);
+    const tl_interval want = tl_interval_gain(2, 1, 6);
+    assert_same("difference", 0, twice->above_once.value, 1.0 / 6);
+    assert_same("low", 0, twice->above_once.low, want.low);
+    assert_same("high", 0, twice->above_once.high, want.high);
+    assert_same("p", 0, twice->p, 1.0);
+    assert_same("nothing else", 0, b->times[3].above_once.value, 0.0);
+    assert_int_equal(tl_finding_better_time(b), 0);
+
+    /* Twelve fixed and none broken in one of eight times: p = .0005, below .05 / 8. */
+    const tl_finding_time times[10] = {
+        [1] = {.p = 1.0},
+        [2] = {.n_more = 6, .p = tl_mcnemar(6, 0), .above_once = {.value = 0.1}},
+        [3] = {.n_more = 12, .p = tl_mcnemar(12, 0), .above_once = {.value = 0.2}},
+        [4] = {.n_fewer = 12, .p = tl_mcnemar(0, 12), .above_once = {.value = -0.2}}};
+    const tl_finding_backpatch more = {.times = times, .n_times = 10};
+    assert_int_equal(tl_finding_better_time(&more), 3);
+}
+
+/* Shares of cells by what they gain on images and on text. */
+static void cells_gain_more_as_much_or_less(void **state)
+{
+    (void)state;
+    run_sql("update backpatch set is_right = 0, cells = '111000000' where modality = "
+            "'image';"
+            "update backpatch set is_right = 0, cells = '000000011' where modality = "
+            "'text'");
+    tl_findings f = read_findings();
+    const tl_finding_backpatch *b = &f.backpatch;
+    assert_same("no worse", 0, b->no_worse.value, 7.0 / 9);
+    assert_same("more", 0, b->better.value, 3.0 / 9);
+    assert_same("as much", 0, b->equal.value, 4.0 / 9);
+    assert_false(tl_finding_text_at_ceiling(b));
+    run_sql("update backpatch set is_right = 1 where modality = 'text'");
+    f = read_findings();
+    assert_true(tl_finding_text_at_ceiling(&f.backpatch));
+}
+
 static void pictures_add_up_layers_in_three_bands(void **state)
 {
     (void)state;
@@ -579,7 +644,8 @@ static void what_a_study_has_not_reached_has_no_rows(void **state)
     (void)state;
     run_sql("delete from stage; delete from overlap; delete from swap; delete from "
             "interchange; delete from alignment; delete from backpatch; delete from "
-            "iteration; delete from cell; delete from picture; delete from "
+            "iteration; delete from cell; delete from "
+            "picture; delete from "
             "picture_score; delete from effect; delete from completeness");
     const tl_findings f = read_findings();
     assert_false(f.finished);
@@ -604,6 +670,9 @@ int main(void)
             alignments_without_other_content_are_left_out_there, begin, end),
         cmocka_unit_test_setup_teardown(cells_are_judged_by_what_they_repair, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(once_is_compared_with_more_on_the_same_prompts,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(cells_gain_more_as_much_or_less, begin, end),
         cmocka_unit_test_setup_teardown(a_search_says_what_it_ran, begin, end),
         cmocka_unit_test_setup_teardown(
             a_share_of_a_sample_is_as_sure_as_the_sample_is_large, begin, end),

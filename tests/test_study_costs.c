@@ -207,20 +207,37 @@ static void find_swaps(const fixture *f, tl_session *s, tl_study_db *db,
     }
 }
 
-/* The cell that was iterated. */
-static void find_best(const fixture *f, tl_study_db *db, tl_backpatch_cell *best,
+static tl_backpatch_cell cell_of(const fixture *f, tl_study_db *db, size_t number)
+{
+    tl_error err = {0};
+    tl_study_cell cell = {.cell = number};
+    must(tl_study_db_find(db, TL_ROW_CELL, &cell, f->arena, NULL, &err), &err);
+    return (tl_backpatch_cell){cell.source, cell.destination, cell.window, 1, false};
+}
+
+/* The cells that were iterated: the best, and those of the halves. */
+static void find_best(const fixture *f, tl_study_db *db, tl_backpatch_cell best[3],
                       tl_study_shape *shape)
 {
     tl_error err = {0};
-    tl_rows iterations = {0};
+    tl_rows iterations = {0}, crossed = {0};
     must(tl_study_db_get(db, TL_ROW_ITERATION, NULL, 0, f->arena, &iterations, &err),
+         &err);
+    must(tl_study_db_get(db, TL_ROW_CROSSED_ITERATION, NULL, 0, f->arena, &crossed,
+                         &err),
          &err);
     if (iterations.n == 0)
         return;
-    tl_study_cell cell = {.cell = ((const tl_study_iteration *)iterations.rows)->cell};
-    must(tl_study_db_find(db, TL_ROW_CELL, &cell, f->arena, NULL, &err), &err);
-    *best = (tl_backpatch_cell){cell.source, cell.destination, cell.window, 1, false};
+    best[0] = cell_of(f, db, ((const tl_study_iteration *)iterations.rows)->cell);
     shape->best = best;
+    const tl_study_iteration *rows = crossed.rows;
+    for (size_t h = 0; h < 2 && crossed.n > 0; h++) {
+        size_t i = 0; /* all rows of one cell: both halves chose it */
+        while (h == 1 && i + 1 < crossed.n && rows[i].cell == rows[0].cell)
+            i++;
+        best[1 + h] = cell_of(f, db, rows[i].cell);
+        shape->crossed[h] = &best[1 + h];
+    }
 }
 
 /* ---- counted beside expected -------------------------------------------------------- */
@@ -264,7 +281,7 @@ static void compare(fixture *f, const char *what)
     tl_study_shape shape = {.circuit = 0.0};
     tl_stage_cost costs[TL_STUDY_COSTS];
     tl_rows work = {0};
-    tl_backpatch_cell best;
+    tl_backpatch_cell best[3];
     size_t n = 0, n_wrong = 0;
     must(tl_session_open(&f->settings, &s, &err), &err);
     must(tl_study_db_open(f->out, TL_STUDY_READ, &db, &err), &err);
@@ -279,7 +296,7 @@ static void compare(fixture *f, const char *what)
     find_circuits(f, &s, &sizes, &shape);
     find_tests(f, db, &shape);
     find_swaps(f, &s, db, &shape);
-    find_best(f, db, &best, &shape);
+    find_best(f, db, best, &shape);
     must(tl_study_costs(s.model, &s.settings, &sizes, &shape, costs, &n, &err), &err);
     n_wrong += check_stages(costs, n, &work, what, true, 0.1);
     tl_study_db_close(db);

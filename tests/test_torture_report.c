@@ -220,6 +220,16 @@ static tl_status cross_best_cell(void *state, tl_error *err)
     return status;
 }
 
+static tl_status halve(void *state, tl_error *err)
+{
+    made *m = state;
+    bool in_first[N] = {false};
+    const tl_status status = tl_best_cell_halves(N, 3, in_first, err);
+    for (size_t i = 0; i < N; i++)
+        m->values[0] += in_first[i] ? (double)(1 << i) : 0.0;
+    return status;
+}
+
 static void statistics(void **unused)
 {
     (void)unused;
@@ -228,6 +238,7 @@ static void statistics(void **unused)
     torture_report("tl_correlate", correlate_clusters, 1);
     torture_report("tl_best_cell_test", test_best_cell, 1);
     torture_report("tl_best_cell_crossed", cross_best_cell, 1);
+    torture_report("tl_best_cell_halves", halve, 1);
 }
 
 int main(void)

@@ -186,6 +186,15 @@ typedef struct tl_finding_round {
     size_t n_cells, n_prompts;
 } tl_finding_round;
 
+/* Image prompts after patching a cell so many times that was chosen on other prompts, and
+ * beside the first time, on the same prompts. */
+typedef struct tl_finding_time {
+    tl_interval accuracy;
+    tl_interval above_once; /* difference of the two; a score interval */
+    size_t n_more, n_fewer; /* right now and wrong after the first time; the reverse */
+    double p;               /* that a coin chose which: McNemar's, exact, two sides */
+} tl_finding_time;
+
 typedef struct tl_finding_backpatch {
     const tl_finding_cell *cells;
     size_t n_cells; /* 0: the study has no back-patching */
@@ -211,13 +220,27 @@ typedef struct tl_finding_backpatch {
     /* Of these cells: that gain more on images than on text, as much, less. Text that is
      * right without patching cannot gain: then equal is the best that it can be. */
     size_t n_better, n_equal, n_worse;
-    const tl_interval *iterations; /* accuracy after patching it 0, 1, ... times */
+    tl_interval better, equal; /* the first two as shares, with intervals as that of
+                                  no_worse */
+    /* Accuracy after patching the best cell 0, 1, ... times, on the prompts that chose it. */
+    const tl_interval *iterations;
     size_t n_iterations;
+    /* The same of the cell that the other half of the prompts chose; after a search of the one
+     * that it found, on the prompts that judge. None in studies that did not run it. */
+    const tl_finding_time *times;
+    size_t n_times;
 } tl_finding_backpatch;
 
 /* Whether patching helps: for a cell chosen on other prompts, more prompts are fixed than
  * broken and p is below .05. This is the one rule by which a study says so. */
 bool tl_finding_helps(const tl_finding_change *change);
+
+/* The time after the first that leaves most more prompts right, if by more than chance: p is below
+ * .05 over the number of such times. 0: there is none, once is enough. */
+size_t tl_finding_better_time(const tl_finding_backpatch *backpatch);
+
+/* Whether text prompts are all right without patching, so that no cell can gain there. */
+bool tl_finding_text_at_ceiling(const tl_finding_backpatch *backpatch);
 
 /* ---- a study ----------------------------------------------------------------------- */
 

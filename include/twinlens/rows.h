@@ -47,9 +47,10 @@ typedef enum tl_row_kind {
     TL_ROW_ITERATION,
     TL_ROW_WORK,
     TL_ROW_MEMORY,
-    TL_ROW_RANKED
+    TL_ROW_RANKED,
+    TL_ROW_CROSSED_ITERATION
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_RANKED + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_CROSSED_ITERATION + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -306,7 +307,8 @@ typedef struct tl_study_patched {
 } tl_study_patched;
 
 /* An image prompt under one cell again and again: one character after each time, the first
- * without patching. */
+ * without patching. The cell is the best of all; of TL_ROW_CROSSED_ITERATION the best on
+ * that half of the prompts which this one is not in. */
 typedef struct tl_study_iteration {
     size_t pair, cell;
     size_t row; /* in the dataset */

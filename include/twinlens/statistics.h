@@ -209,6 +209,12 @@ tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
                                uint64_t seed, double *judged, size_t cells[2],
                                tl_error *err);
 
+enum { TL_STUDY_HALVES_SEED = 42 }; /* of a study's */
+
+/* The halves of that: in_first[n] receives whether a prompt is in the half that chooses
+ * cells[0], and so is judged by cells[1]; the others the other way round. */
+tl_status tl_best_cell_halves(size_t n, uint64_t seed, bool *in_first, tl_error *err);
+
 /* ---- curves ------------------------------------------------------------------------ */
 
 /*

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PERMUTATIONS = 2000, SEED = 42 };
+enum { PERMUTATIONS = 2000, SEED = TL_STUDY_HALVES_SEED };
 
 /* What became of the prompts: right or wrong; of cells NaN where they were not run. */
 typedef struct outcomes {
@@ -177,8 +177,7 @@ static tl_status measure_change(const double *image, const double *patched,
                                 tl_error *err)
 {
     const gap_data gap = {patched, image, text};
-    tl_finding_change c = {
-        .accuracy = tl_interval_share(count_right(patched, n), n)};
+    tl_finding_change c = {.accuracy = tl_interval_share(count_right(patched, n), n)};
     for (size_t i = 0; i < n; i++) {
         c.n_fixed += patched[i] > image[i];
         c.n_broken += patched[i] < image[i];
@@ -264,11 +263,57 @@ static tl_status read_iterations(const tl_study_db *db, tl_arena *arena,
     return TL_OK;
 }
 
+/* Prompts from `first` on, under a cell that they did not choose. */
+static tl_status measure_times(const tl_study_iteration *rows, size_t first, size_t n,
+                               tl_arena *arena, tl_finding_backpatch *f, tl_error *err)
+{
+    const size_t n_times = strlen(rows[0].times);
+    tl_finding_time *times = tl_arena_alloc_zero(arena, n_times, sizeof *times);
+    if (times == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu times", n_times);
+    for (size_t i = 0; i < n; i++)
+        if (strlen(rows[i].times) != n_times || n_times < 2)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "an iteration of %zu times, wanted %zu and at least 2",
+                           strlen(rows[i].times), n_times);
+    for (size_t k = 0; k < n_times; k++) {
+        size_t right = 0;
+        for (size_t i = first; i < n; i++) {
+            const bool now = rows[i].times[k] == '1', once = rows[i].times[1] == '1';
+            right += now;
+            times[k].n_more += now && !once;
+            times[k].n_fewer += once && !now;
+        }
+        times[k].accuracy = tl_interval_share(right, n - first);
+        times[k].above_once =
+            tl_interval_gain(times[k].n_more, times[k].n_fewer, n - first);
+        times[k].p = tl_mcnemar(times[k].n_more, times[k].n_fewer);
+    }
+    f->times = times;
+    f->n_times = n_times;
+    return TL_OK;
+}
+
+static tl_status read_times(const tl_study_db *db, const outcomes *o, tl_arena *arena,
+                            tl_finding_backpatch *f, tl_error *err)
+{
+    const bool is_search = f->n_rounds > 0;
+    const size_t first = is_search ? o->n_seen : 0;
+    tl_rows got = {0};
+    const tl_status status =
+        tl_study_db_get(db, is_search ? TL_ROW_ITERATION : TL_ROW_CROSSED_ITERATION,
+                        NULL, 0, arena, &got, err);
+    return status == TL_OK && got.n > first
+               ? measure_times(got.rows, first, got.n, arena, f, err)
+               : status;
+}
+
 /* Cells and pairs that ran in both modalities. */
 typedef struct control_data {
     const outcomes *o;
     const size_t *cells, *pairs;
     size_t n_cells;
+    double least, most; /* advantages that count */
 } control_data;
 
 /* Right answers more than without patching, summed over the chosen prompts. */
@@ -290,12 +335,14 @@ static double advantage_of(const control_data *d, size_t cell, const size_t *cho
            gain_of(d, TL_TEXT, d->cells[cell], chosen, n);
 }
 
-static double no_worse_of(const void *data, const size_t *chosen, size_t n)
+static double share_of(const void *data, const size_t *chosen, size_t n)
 {
     const control_data *d = data;
     size_t count = 0;
-    for (size_t c = 0; c < d->n_cells; c++)
-        count += advantage_of(d, c, chosen, n) >= 0.0;
+    for (size_t c = 0; c < d->n_cells; c++) {
+        const double advantage = advantage_of(d, c, chosen, n);
+        count += advantage >= d->least && advantage <= d->most;
+    }
     return (double)count / (double)d->n_cells;
 }
 
@@ -328,11 +375,11 @@ static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
     for (size_t i = 0; i < o->n; i++)
         if (f->n_rounds == 0 || o->is_control[i])
             pairs[n++] = i;
-    f->no_worse = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
+    f->no_worse = f->better = f->equal = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
     for (size_t c = 0; c < o->n_cells && n > 0; c++)
         if (!isnan(cell_of(o, TL_TEXT, c)[pairs[0]]))
             cells[f->n_control_cells++] = c;
-    const control_data data = {o, cells, pairs, f->n_control_cells};
+    control_data data = {o, cells, pairs, f->n_control_cells, 0.0, INFINITY};
     for (size_t c = 0; c < data.n_cells; c++)
         for (size_t i = 0; i < n; i++)
             if (isnan(cell_of(o, TL_TEXT, cells[c])[pairs[i]]) ||
@@ -353,9 +400,19 @@ static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
         f->n_equal += advantage == 0.0;
         f->n_worse += advantage < 0.0;
     }
-    const tl_status status =
-        tl_bootstrap(no_worse_of, &data, n, NULL, &f->no_worse, err);
-    widen(&f->no_worse, data.n_cells, o->n_cells);
+    const struct {
+        tl_interval *share;
+        double least, most;
+    } shares[] = {{&f->no_worse, 0.0, INFINITY}, /* sums of whole numbers */
+                  {&f->better, 0.5, INFINITY},
+                  {&f->equal, 0.0, 0.0}};
+    tl_status status = TL_OK;
+    for (size_t s = 0; s < sizeof shares / sizeof *shares && status == TL_OK; s++) {
+        data.least = shares[s].least;
+        data.most = shares[s].most;
+        status = tl_bootstrap(share_of, &data, n, NULL, shares[s].share, err);
+        widen(shares[s].share, data.n_cells, o->n_cells);
+    }
     return status;
 }
 
@@ -420,12 +477,14 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     if (status == TL_OK && is_search)
         status = find_found(&o, &f, err);
     if (status == TL_OK)
-        status = is_search ? measure_found(&f, &o, err)
-                           : measure_best(&f, &o, arena, err);
+        status =
+            is_search ? measure_found(&f, &o, err) : measure_best(&f, &o, arena, err);
     if (status == TL_OK)
         status = measure_control(&f, &o, arena, err);
     if (status == TL_OK)
         status = read_iterations(db, arena, &f, err);
+    if (status == TL_OK)
+        status = read_times(db, &o, arena, &f, err);
     if (status == TL_OK)
         *out = f;
     return status;
@@ -434,4 +493,21 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
 bool tl_finding_helps(const tl_finding_change *change)
 {
     return change->n_fixed > change->n_broken && change->p < 0.05;
+}
+
+size_t tl_finding_better_time(const tl_finding_backpatch *b)
+{
+    size_t best = 0;
+    for (size_t k = 2; k < b->n_times; k++) {
+        const tl_finding_time *t = &b->times[k];
+        if (t->n_more > t->n_fewer && t->p < 0.05 / (double)(b->n_times - 2) &&
+            (best == 0 || t->above_once.value > b->times[best].above_once.value))
+            best = k;
+    }
+    return best;
+}
+
+bool tl_finding_text_at_ceiling(const tl_finding_backpatch *b)
+{
+    return b->clean[TL_TEXT].value == 1.0;
 }

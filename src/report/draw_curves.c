@@ -204,6 +204,25 @@ tl_status tl_draw_alignment(const tl_findings *f, const char *prefix, FILE *page
 
 /* ---- again and again ------------------------------------------------------------- */
 
+static void write_times(const tl_finding_backpatch *b, FILE *out)
+{
+    fputs("Accuracy on image prompts when the states of the run before are patched in "
+          "again. 0 times: without patching. Band: 95 % interval.",
+          out);
+    if (b->n_times < 3)
+        return;
+    const size_t better = tl_finding_better_time(b), last = b->n_times - 1;
+    fprintf(out, " On %zu prompts that did not choose the cell: twice minus once ",
+            b->times[0].accuracy.n);
+    tl_draw_interval(out, &b->times[2].above_once);
+    fprintf(out, ", %zu times minus once ", last);
+    tl_draw_interval(out, &b->times[last].above_once);
+    if (better > 0)
+        fprintf(out, "; %zu times is better than once by more than chance.", better);
+    else
+        fputs("; no further time is better than once by more than chance.", out);
+}
+
 tl_status tl_draw_iterations(const tl_findings *f, const char *prefix, FILE *page,
                              tl_error *err)
 {
@@ -218,33 +237,44 @@ tl_status tl_draw_iterations(const tl_findings *f, const char *prefix, FILE *pag
     if (status != TL_OK)
         return status;
     tl_plot plot = {.name = tl_figure_panel(&figure, "times"),
-                    .title = "image prompts, the best cell",
-                    .description = "Accuracy by how often the best cell was patched",
+                    .title = "image prompts, one cell again and again",
+                    .description = "Accuracy by how often a cell was patched",
                     .x_label = "times patched",
                     .y_label = "accuracy among the labels",
                     .width = 352,
                     .height = 260,
                     .x = {0, n > 1 ? (double)(n - 1) : 1, TL_SCALE_LINEAR},
                     .y = {0, 1, TL_SCALE_LINEAR}};
+    static const char *const names[] = {"the best, on these prompts",
+                                        "chosen on other prompts"};
+    const tl_style styles[] = {
+        {.color = TL_COLOR_RANDOM, .dash = "5 3", .mark = TL_MARK_CROSS, .radius = 3},
+        {.color = TL_COLOR_IMAGE,
+         .mark = TL_MARK_SQUARE,
+         .radius = 3,
+         .has_band = true}};
+    const size_t n_times = b->n_times < n ? b->n_times : n;
+    tl_interval judged[MOST];
     tl_plot_begin(&plot, figure.panels);
     tl_plot_reference(&plot, b->clean[TL_TEXT].value, "text prompts",
                       &(tl_style){.color = TL_COLOR_TEXT, .dash = "6 3"});
-    fputs("times,accuracy,low,high,n\r\n", figure.csv);
+    fputs("cell,number,times,value,low,high,n\r\n", figure.csv);
     for (size_t i = 0; i < n; i++) {
         x[i] = (double)i;
-        fprintf(figure.csv, "%zu,", i);
+        fprintf(figure.csv, "best here,accuracy,%zu,", i);
         tl_figure_interval(&figure, &b->iterations[i]);
     }
-    tl_plot_curve(&plot, x, b->iterations, n,
-                  &(tl_style){.color = TL_COLOR_IMAGE,
-                              .mark = TL_MARK_SQUARE,
-                              .radius = 3,
-                              .has_band = true});
+    for (size_t i = 0; i < n_times; i++) {
+        judged[i] = b->times[i].accuracy;
+        fprintf(figure.csv, "chosen elsewhere,accuracy,%zu,", i);
+        tl_figure_interval(&figure, &judged[i]);
+        fprintf(figure.csv, "chosen elsewhere,above once,%zu,", i);
+        tl_figure_interval(&figure, &b->times[i].above_once);
+    }
+    tl_plot_curve(&plot, x, b->iterations, n, &styles[0]);
+    tl_plot_curve(&plot, x, judged, n_times, &styles[1]);
+    tl_plot_legend(&plot, names, styles, n_times > 0 ? 2 : 1);
     tl_plot_end(&plot);
-    fprintf(figure.caption,
-            "Accuracy on %zu image prompts when the states of the run before are "
-            "patched in "
-            "again. 0 times: without patching. Band: 95 %% interval.",
-            b->n);
+    write_times(b, figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }

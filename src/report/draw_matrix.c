@@ -148,10 +148,14 @@ static void write_change(const tl_finding_change *c, FILE *out)
 static void write_control(const tl_finding_backpatch *b, FILE *out)
 {
     tl_draw_interval(out, &b->no_worse);
-    fprintf(out, " (%zu gain more, %zu as much, %zu less%s).", b->n_better, b->n_equal,
-            b->n_worse,
-            b->clean[TL_TEXT].value == 1.0 ? "; text is all right, and cannot gain"
-                                           : "");
+    fprintf(out, " (%zu gain more, ", b->n_better);
+    tl_draw_interval(out, &b->better);
+    fprintf(out, "; %zu as much, ", b->n_equal);
+    tl_draw_interval(out, &b->equal);
+    fprintf(out, "; %zu less%s).", b->n_worse,
+            tl_finding_text_at_ceiling(b)
+                ? "; text is at its ceiling, all right, and cannot gain"
+                : "");
 }
 
 static void write_verdict(const tl_finding_backpatch *b, FILE *out)
@@ -167,10 +171,11 @@ static void write_best(const tl_finding_backpatch *b, FILE *out)
     fputs(". A cell chosen on other prompts gains ", out);
     write_change(&b->chosen_elsewhere, out);
     write_verdict(b, out);
-    fprintf(out,
-            "The black frame: the best of all, layer %zu into %zu with a window of %zu, "
-            "which on the prompts it was chosen on gains ",
-            best->source, best->destination, best->window);
+    fprintf(
+        out,
+        "The black frame: the best of all, layer %zu into %zu with a window of %zu, "
+        "which on the prompts it was chosen on gains ",
+        best->source, best->destination, best->window);
     write_change(&b->chosen_here, out);
     fprintf(out,
             ". Were patching without effect, a best cell at least as good would be "
@@ -195,8 +200,7 @@ static void write_found(const tl_finding_backpatch *b, FILE *out)
     fprintf(out,
             "each on new prompts; the last cell (the black frame: layer %zu into %zu "
             "with a window of %zu) on %zu prompts that no round saw, where it gains ",
-            best->source, best->destination, best->window,
-            b->chosen_elsewhere.gain.n);
+            best->source, best->destination, best->window, b->chosen_elsewhere.gain.n);
     write_change(&b->chosen_elsewhere, out);
     write_verdict(b, out);
     fprintf(out,

@@ -430,21 +430,32 @@ static tl_status backpatches(const maker *m, tl_table *t)
 
 static tl_status iterations(const maker *m, tl_table *t)
 {
-    static const char *const heads[] = {"task", "0", "1", "2", "4", "9"};
-    static const size_t times[] = {0, 1, 2, 4, 9};
-    *t = (tl_table){.name = "iterations",
-                    .title = "Accuracy after patching the best cell 0, 1, ... times",
-                    .heads = heads,
-                    .n_columns = 6};
+    static const char *const heads[] = {"task", "0",         "1",         "2", "4",
+                                        "9",    "2 minus 1", "9 minus 1", "n"};
+    static const size_t times[] = {0, 1, 2, 4, 9}, later[] = {2, 9};
+    enum { TIMES = sizeof times / sizeof *times };
+    *t = (tl_table){
+        .name = "iterations",
+        .title = "Accuracy after patching a cell 0, 1, ... times",
+        .heads = heads,
+        .n_columns = 9,
+        .note = "The cell was chosen on other prompts than these; minus 1: the paired "
+                "difference from patching it once."};
     tl_status status = TL_OK;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_finding_backpatch *b = &m->studies[i].backpatch;
         const char *cells[TL_TABLE_COLUMNS] = {name_of(m, i)};
-        if (b->n_iterations == 0)
+        char n[24];
+        if (b->n_times == 0)
             continue;
-        for (size_t k = 0; k < sizeof times / sizeof *times; k++)
-            if (times[k] < b->n_iterations)
-                cells[1 + k] = interval(m, &b->iterations[times[k]]);
+        for (size_t k = 0; k < TIMES; k++)
+            if (times[k] < b->n_times)
+                cells[1 + k] = interval(m, &b->times[times[k]].accuracy);
+        for (size_t k = 0; k < 2; k++)
+            if (later[k] < b->n_times)
+                cells[1 + TIMES + k] = interval(m, &b->times[later[k]].above_once);
+        snprintf(n, sizeof n, "%zu", b->times[0].accuracy.n);
+        cells[8] = n;
         status = add(m, t, cells);
     }
     return status;

@@ -499,6 +499,33 @@ static void print_change(const char *label, const tl_finding_change *c, FILE *ou
     fprintf(out, "%-*s%*s\n", LABEL, "  fixed, broken, exact p", COLUMN, text);
 }
 
+/* Whether once is enough. */
+static void print_times(const tl_finding_backpatch *b, FILE *out)
+{
+    char a[64], c[64], label[48];
+    if (b->n_times == 0)
+        return;
+    fprintf(out,
+            "again and again, a cell chosen on other prompts than these %zu\n%-*s%*s%*s"
+            "   more, fewer right, exact p\n",
+            b->times[0].accuracy.n, LABEL, "", COLUMN, "accuracy", COLUMN,
+            "minus once");
+    for (size_t k = 0; k < b->n_times; k++) {
+        const tl_finding_time *t = &b->times[k];
+        snprintf(label, sizeof label, "  %zu times", k);
+        fprintf(out, "%-*s%*s%*s   %zu, %zu, %.3f\n", LABEL, label, COLUMN,
+                interval_text(&t->accuracy, a), COLUMN,
+                interval_text(&t->above_once, c), t->n_more, t->n_fewer, t->p);
+    }
+    const size_t better = tl_finding_better_time(b);
+    if (better > 0)
+        fprintf(out, "%-*s%*zu\n", LABEL, "  better than once, more than chance",
+                COLUMN, better);
+    else
+        fprintf(out, "%-*s%*s\n", LABEL, "  better than once, more than chance", COLUMN,
+                "none");
+}
+
 /* By how much late states help when early layers see them. */
 static void print_backpatch(const tl_findings *f, FILE *out)
 {
@@ -529,12 +556,18 @@ static void print_backpatch(const tl_findings *f, FILE *out)
                 number_text(b->p, number));
     fprintf(out, "%-*s%*s\n", LABEL, "cells no worse than on text", COLUMN,
             interval_text(&b->no_worse, text));
+    fprintf(out, "%-*s%*s\n", LABEL, "  cells that gain more", COLUMN,
+            interval_text(&b->better, text));
+    fprintf(out, "%-*s%*s\n", LABEL, "  as much", COLUMN,
+            interval_text(&b->equal, text));
     snprintf(text, sizeof text, "%zu, %zu, %zu", b->n_better, b->n_equal, b->n_worse);
     fprintf(out, "%-*s%*s%s\n", LABEL, "  gain more, as much, less", COLUMN, text,
-            b->clean[TL_TEXT].value == 1.0 ? "   (text is all right, and cannot gain)"
-                                           : "");
+            tl_finding_text_at_ceiling(b)
+                ? "   (text is at its ceiling, all right, and cannot gain)"
+                : "");
+    print_times(b, out);
     for (size_t i = 0; i < b->n_iterations; i++) {
-        snprintf(label, sizeof label, "accuracy, that cell %zu times", i);
+        snprintf(label, sizeof label, "accuracy, the best cell %zu times", i);
         print_share(label, &b->iterations[i], out);
     }
 }

@@ -93,14 +93,14 @@ static json_t *tests_json(const tl_finding_tests *t)
 {
     return t->n_pairs == 0
                ? json_null()
-               : json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs",
-                           (json_int_t)t->n_pairs, "faithfulness",
-                           interval(&t->faithfulness), "random", interval(&t->random),
-                           "most_faithful_random", number(t->most),
-                           "random_less_faithful", interval(&t->less), "p",
-                           number(t->p), "heads", needed_json(&t->needed[TL_KIND_HEADS]),
-                           "neurons", needed_json(&t->needed[TL_KIND_NEURONS]),
-                           "complement", interval(&t->complement));
+               : json_pack(
+                     "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs",
+                     (json_int_t)t->n_pairs, "faithfulness", interval(&t->faithfulness),
+                     "random", interval(&t->random), "most_faithful_random",
+                     number(t->most), "random_less_faithful", interval(&t->less), "p",
+                     number(t->p), "heads", needed_json(&t->needed[TL_KIND_HEADS]),
+                     "neurons", needed_json(&t->needed[TL_KIND_NEURONS]), "complement",
+                     interval(&t->complement));
 }
 
 static json_t *part_json(const tl_findings *f, tl_modality modality)
@@ -133,7 +133,8 @@ static json_t *part_json(const tl_findings *f, tl_modality modality)
         p->minimal.found ? minimal : (json_decref(minimal), json_null()),
         "circuit_tests", tests_json(&f->tests[modality]), "validation",
         v->n_effects > 0 ? validation_json(v) : json_null(), "precision_check",
-        precision_json(&f->precisions[modality]), "finished", (int)p->done, "scores", p->scores.file);
+        precision_json(&f->precisions[modality]), "finished", (int)p->done, "scores",
+        p->scores.file);
 }
 
 /* ---- both ------------------------------------------------------------------------ */
@@ -220,6 +221,20 @@ static json_t *change_json(const tl_finding_change *c)
                      interval(&c->closed));
 }
 
+static json_t *times_json(const tl_finding_backpatch *b)
+{
+    json_t *list = json_array();
+    for (size_t k = 0; k < b->n_times; k++) {
+        const tl_finding_time *t = &b->times[k];
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:I, s:I, s:o}", "accuracy",
+                            interval(&t->accuracy), "above_once",
+                            interval(&t->above_once), "more", (json_int_t)t->n_more,
+                            "fewer", (json_int_t)t->n_fewer, "p", number(t->p)));
+    }
+    return list;
+}
+
 static json_t *backpatch_json(const tl_findings *f)
 {
     const tl_finding_backpatch *b = &f->backpatch;
@@ -238,14 +253,18 @@ static json_t *backpatch_json(const tl_findings *f)
     for (size_t i = 0; i < b->n_iterations; i++)
         json_array_append_new(iterations, interval(&b->iterations[i]));
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:[I,I,I], s:o, s:o}", "n",
-        (json_int_t)b->n, "search", search_json(b), "text",
+        "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:[I,I,I], s:o, s:o, s:b, s:o, "
+        "s:I, s:o, s:o}",
+        "n", (json_int_t)b->n, "search", search_json(b), "text",
         interval(&b->clean[TL_TEXT]), "image", interval(&b->clean[TL_IMAGE]), "best",
         (json_int_t)b->best, "chosen_elsewhere", change_json(&b->chosen_elsewhere),
         "chosen_here", change_json(&b->chosen_here), "p", number(b->p),
         "cells_no_worse_than_on_text", interval(&b->no_worse),
         "cells_that_gain_more_as_much_less", (json_int_t)b->n_better,
-        (json_int_t)b->n_equal, (json_int_t)b->n_worse, "iterations", iterations,
+        (json_int_t)b->n_equal, (json_int_t)b->n_worse, "cells_that_gain_more",
+        interval(&b->better), "cells_that_gain_as_much", interval(&b->equal),
+        "text_at_ceiling", (int)tl_finding_text_at_ceiling(b), "times", times_json(b),
+        "better_time", (json_int_t)tl_finding_better_time(b), "iterations", iterations,
         "cells", cells);
 }
 
@@ -274,8 +293,7 @@ static json_t *study_json(const tl_findings *f)
         json_object_set_new(root, f->keys[i].key, json_string(f->keys[i].value));
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].present)
-            json_object_set_new(parts, modality_names[m],
-                                part_json(f, (tl_modality)m));
+            json_object_set_new(parts, modality_names[m], part_json(f, (tl_modality)m));
     json_object_set_new(root, "modalities", parts);
     json_object_set_new(root, "overlap", overlaps_json(f));
     json_object_set_new(root, "interchange", swaps_json(f));

@@ -103,3 +103,16 @@ tl_status tl_best_cell_crossed(const double *outcome, size_t n_cells, size_t n,
     tl_free(order);
     return TL_OK;
 }
+
+tl_status tl_best_cell_halves(size_t n, uint64_t seed, bool *in_first, tl_error *err)
+{
+    size_t *order = tl_alloc(n + 1, sizeof *order);
+    if (order == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n);
+    tl_random random = {seed};
+    tl_random_order(&random, n, order);
+    for (size_t i = 0; i < n; i++)
+        in_first[order[i]] = i < n / 2;
+    tl_free(order);
+    return TL_OK;
+}

@@ -325,6 +325,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_CELL] = TABLE("cell", cell, 1),
     [TL_ROW_PATCHED] = TABLE("backpatch", patched, 2),
     [TL_ROW_ITERATION] = TABLE("iteration", iteration, 1),
+    [TL_ROW_CROSSED_ITERATION] = TABLE("crossed_iteration", iteration, 1),
 };
 
 const tl_row_table *tl_row_table_get(tl_row_kind kind)

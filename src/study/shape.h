@@ -17,12 +17,13 @@ typedef struct tl_study_shape {
     size_t n_prefix[TL_MODALITY_COUNT];
     double circuit;
     /* What is known as soon as the study has found it; NULL: not yet. All circuits that
-     * are evaluated, those of the tests and of the interchange, and the cell that is iterated. */
+     * are evaluated, those of the tests and of the interchange, and the cells that are
+     * iterated: the best of all, and of either half of the prompts. */
     const tl_circuit *circuits[TL_MODALITY_COUNT], *tests[TL_MODALITY_COUNT],
         *swaps[TL_MODALITY_COUNT];
     size_t n_circuits[TL_MODALITY_COUNT], n_tests[TL_MODALITY_COUNT],
         n_swaps[TL_MODALITY_COUNT];
-    const tl_backpatch_cell *best;
+    const tl_backpatch_cell *best, *crossed[2];
 } tl_study_shape;
 
 /* What circuits of nobody knows which size are taken to be. */

@@ -11,7 +11,9 @@
 #include "study/answers.h"
 #include "study/cells.h"
 #include "study/row_pairs.h"
+#include "twinlens/alloc.h"
 #include "twinlens/log.h"
+#include "twinlens/statistics.h"
 
 enum { ITERATIONS = 10 /* without patching, and patched one to nine times */ };
 
@@ -27,6 +29,10 @@ typedef struct patch_stage {
     bool is_search;
     tl_cell_search search; /* of image prompts; pairs are then in its order */
     size_t best;           /* the cell that is iterated */
+    /* Without a search: the best cells on either half of the prompts, and which half each
+     * prompt is in; those of the first are judged by crossed[1]. */
+    size_t crossed[2];
+    bool *in_first;
     const tl_labels
         *labels; /* that answers are chosen among; NULL: each prompt's own */
 } patch_stage;
@@ -401,6 +407,29 @@ static size_t best_cell(const tl_study_patched *prompts, size_t n, size_t n_cell
     return best;
 }
 
+/* The cells that either half of the prompts chooses, as findings choose them. */
+static tl_status cross_cells(tl_stage_run *run, const tl_study_patched *prompts,
+                             size_t n, tl_error *err)
+{
+    patch_stage *p = run->state;
+    double *right = tl_alloc(p->n_cells * n, sizeof *right),
+           *judged = tl_alloc(n, sizeof *judged);
+    p->in_first = tl_arena_alloc(run->arena, n, sizeof *p->in_first);
+    tl_status status =
+        right != NULL && judged != NULL && p->in_first != NULL
+            ? tl_best_cell_halves(n, TL_STUDY_HALVES_SEED, p->in_first, err)
+            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", p->n_cells);
+    for (size_t c = 0; c < p->n_cells && status == TL_OK; c++)
+        for (size_t i = 0; i < n; i++)
+            right[c * n + i] = prompts[i].cells[c] == '1';
+    if (status == TL_OK)
+        status = tl_best_cell_crossed(right, p->n_cells, n, TL_STUDY_HALVES_SEED,
+                                      judged, p->crossed, err);
+    tl_free(judged);
+    tl_free(right);
+    return status;
+}
+
 /* Of the image prompts of all pairs. */
 static tl_status unite_labels(tl_stage_run *run, tl_labels *out, tl_error *err)
 {
@@ -428,7 +457,9 @@ static tl_status find_best(tl_stage_run *run, tl_error *err)
                        run->study->settings.out, patched.n, p->search.plan.n_seen);
     p->best =
         p->is_search ? p->search.found : best_cell(patched.rows, patched.n, p->n_cells);
-    return TL_OK;
+    return p->is_search || patched.n < 2
+               ? TL_OK
+               : cross_cells(run, patched.rows, patched.n, err);
 }
 
 static tl_status begin_again(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
@@ -452,36 +483,86 @@ static tl_status begin_again(tl_stage_run *run, tl_stage_rows *rows, tl_error *e
                        : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for labels");
 }
 
+/* A row of the runs of the cell that is number `at` of those that were run. */
+static tl_status make_iteration(const tl_stage_run *run, size_t pair, size_t cell,
+                                const char *runs, size_t at, tl_row_kind kind,
+                                tl_stage_rows *rows, tl_error *err)
+{
+    const patch_stage *p = run->state;
+    tl_study_iteration *row = tl_arena_alloc(run->arena, 1, sizeof *row);
+    char *times = tl_arena_alloc(run->arena, ITERATIONS + 1, 1);
+    if (row == NULL || times == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
+    times[0] = runs[0];
+    memcpy(times + 1, runs + 1 + at * (ITERATIONS - 1), ITERATIONS - 1);
+    times[ITERATIONS] = '\0';
+    *row = (tl_study_iteration){pair, cell, p->pairs.rows[pair].image, times};
+    tl_stage_put(rows, kind, row, 1);
+    return TL_OK;
+}
+
 static tl_status patch_again(tl_stage_run *run, size_t first, size_t n,
                              tl_stage_rows *rows, tl_error *err)
 {
     (void)n;
     const patch_stage *p = run->state;
-    tl_backpatch_cell again = p->cells[p->best];
-    again.times = ITERATIONS - 1;
+    const bool is_crossed = p->in_first != NULL;
+    const size_t crossed =
+        is_crossed ? p->crossed[p->in_first[first] ? 1 : 0] : p->best;
+    tl_backpatch_cell again[] = {p->cells[p->best], p->cells[crossed]};
+    const size_t n_cells = crossed == p->best ? 1 : 2;
+    again[0].times = again[1].times = ITERATIONS - 1;
     bool is_right = false;
-    tl_study_iteration *row = tl_arena_alloc(run->arena, 1, sizeof *row);
-    if (row == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to patch");
-    *row = (tl_study_iteration){
-        .pair = first, .cell = p->best, .row = p->pairs.rows[first].image};
-    tl_stage_put(rows, TL_ROW_ITERATION, row, 1);
-    return patch_prompt(run, row->row, &again, 1, again.times, &is_right, &row->times,
-                        err);
+    const char *runs = NULL;
+    tl_status status = patch_prompt(run, p->pairs.rows[first].image, again, n_cells,
+                                    ITERATIONS - 1, &is_right, &runs, err);
+    if (status == TL_OK)
+        status =
+            make_iteration(run, first, p->best, runs, 0, TL_ROW_ITERATION, rows, err);
+    return status == TL_OK && is_crossed
+               ? make_iteration(run, first, crossed, runs, n_cells - 1,
+                                TL_ROW_CROSSED_ITERATION, rows, err)
+               : status;
 }
 
-/* The cell costs as much as the mean of all. Only after the last time data positions of the
- * last layer are of no interest. */
+/* A cell again and again. Only after the last time data positions of the last layer are of no
+ * interest. */
+static tl_status add_again(const tl_stage_sizes *sizes, const tl_backpatch_cell *cell,
+                           double share, tl_stage_guess *out, tl_error *err)
+{
+    patch_cost again, last;
+    tl_status status = find_cost(sizes, cell, false, &again, err);
+    if (status == TL_OK)
+        status = find_cost(sizes, cell, true, &last, err);
+    if (status == TL_OK && again.n_cells > 0)
+        out->flops += share * ((ITERATIONS - 2) * again.cell + last.cell);
+    return status;
+}
+
+/* Cells that are not known yet cost as much as the mean of all; that of a half is as likely
+ * the best of all as not. */
 static tl_status guess_again(const tl_stage_sizes *sizes, tl_stage_guess *out,
                              tl_error *err)
 {
-    patch_cost again, last;
-    tl_status status = find_cost(sizes, sizes->shape->best, false, &again, err);
+    const tl_study_shape *shape = sizes->shape;
+    patch_cost clean;
+    tl_stage_guess g = {sizes->n_rows, 0.0};
+    tl_status status = find_cost(sizes, NULL, true, &clean, err);
+    if (status != TL_OK || clean.n_cells == 0)
+        return status;
+    const bool is_search =
+        sizes->settings->bp_search == TL_BP_HALVING && clean.plan.n_rounds > 0;
+    g.flops = clean.clean;
+    status = add_again(sizes, shape->best, 1.0, &g, err);
+    for (size_t h = 0; h < 2 && status == TL_OK && !is_search; h++) {
+        const tl_backpatch_cell *c = shape->crossed[h];
+        if (c == NULL || c->source != shape->best->source ||
+            c->destination != shape->best->destination ||
+            c->window != shape->best->window)
+            status = add_again(sizes, c, c == NULL ? 0.25 : 0.5, &g, err);
+    }
     if (status == TL_OK)
-        status = find_cost(sizes, sizes->shape->best, true, &last, err);
-    if (status == TL_OK && again.n_cells > 0)
-        *out = (tl_stage_guess){
-            sizes->n_rows, again.clean + (ITERATIONS - 2) * again.cell + last.cell};
+        *out = g;
     return status;
 }
 

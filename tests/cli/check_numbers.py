@@ -474,8 +474,9 @@ def alignment_of(db):
         entry = {"layer": l}
         for before in ("", "centred_"):
             a, b = column(of, before + "matched"), column(of, before + "other")
-            entry.update({before + "matched": mean(a), before + "other": mean(b),
-                          before + "difference": mean(a - b)})
+            there = ~np.isnan(b)
+            entry.update({before + "matched": mean(a), before + "other": mean(b[there]),
+                          before + "difference": mean((a - b)[there])})
         layers.append(entry)
     return layers
 
@@ -514,6 +515,20 @@ def best_is_chance(change):
     return (1 + np.sum(((sign @ change.T) * scale).max(-1) >= observed - 1e-9)) / (FLIPS + 1)
 
 
+def times_of(db):
+    """The cell that the other half chose, again and again, beside its first time."""
+    found = np.array([[x == "1" for x in r["times"]] for r in
+                      rows(db, "select * from crossed_iteration order by pair")], float).T
+    times = []
+    for now in found:
+        more, fewer = int((now > found[1]).sum()), int((now < found[1]).sum())
+        times.append({"accuracy": share(now.sum(), len(now)), "above_once": gain(more, fewer, len(now)),
+                      "more": more, "fewer": fewer, "p": mcnemar(more, fewer)})
+    later = [(t["above_once"]["value"], -k) for k, t in enumerate(times)
+             if k > 1 and t["more"] > t["fewer"] and t["p"] < 0.05 / (len(times) - 2)]
+    return {"times": times, "better_time": -max(later)[1] if later else 0}
+
+
 def backpatch_of(db):
     cells = rows(db, "select * from cell order by cell")
     clean, runs = {}, {}
@@ -538,6 +553,9 @@ def backpatch_of(db):
             lambda c: (advantage[:, c].sum(-1) >= 0).mean(0), n),
         "cells_that_gain_more_as_much_less": [int((sums > 0).sum()), int((sums == 0).sum()),
                                               int((sums < 0).sum())],
+        "cells_that_gain_more": bootstrap(lambda c: (advantage[:, c].sum(-1) > 0).mean(0), n),
+        "cells_that_gain_as_much": bootstrap(lambda c: (advantage[:, c].sum(-1) == 0).mean(0), n),
+        "text_at_ceiling": bool(clean["text"].all()), **times_of(db),
         "iterations": [share(sum(r["times"][k] == "1" for r in iterations), len(iterations))
                        for k in range(len(iterations[0]["times"]))],
         "cells": [{"window": c["window"], "source": c["source"], "destination": c["destination"],
@@ -744,9 +762,11 @@ def overview_of(studies):
                           f"{best['source']} into {best['destination']} ({best['window']})",
                           here["accuracy"], here["gain"], b["p"], there["gain"], there["p"],
                           there["gap_closed"], b["cells_no_worse_than_on_text"], str(b["n"])])
-        iterations.append([name(s), *[b["iterations"][k] for k in (0, 1, 2, 4, 9)]])
+        times = b["times"]
+        iterations.append([name(s), *[times[k]["accuracy"] for k in (0, 1, 2, 4, 9)],
+                           *[times[k]["above_once"] for k in (2, 9)], str(times[0]["accuracy"]["n"])])
     tables["Back-patching of image states"] = backpatch
-    tables["Accuracy after patching the best cell 0, 1, ... times"] = iterations
+    tables["Accuracy after patching a cell 0, 1, ... times"] = iterations
     return tables
 
 
@@ -843,7 +863,9 @@ def figures_of(study, db, folder):
             (str(c["window"]), str(c["source"]), str(c["destination"]), m,
              *flat(share(runs[:, i].sum(), len(runs))), runs[:, i].mean() - b[m]["value"])
             for i, c in enumerate(b["cells"])]
-    out["iterations"] = [(str(k), *flat(i)) for k, i in enumerate(b["iterations"])]
+    out["iterations"] = [("best here", "accuracy", str(k), *flat(i)) for k, i in enumerate(b["iterations"])]
+    out["iterations"] += [("chosen elsewhere", name, str(k), *flat(t[key])) for k, t in enumerate(b["times"])
+                          for name, key in (("accuracy", "accuracy"), ("above once", "above_once"))]
     return out
 
 
