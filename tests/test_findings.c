@@ -425,6 +425,19 @@ static void cells_gain_more_as_much_or_less(void **state)
     assert_same("more", 0, b->better.value, 3.0 / 9);
     assert_same("as much", 0, b->equal.value, 4.0 / 9);
     assert_false(tl_finding_text_at_ceiling(b));
+    /* Three windows of three cells each: all three gain more, as much, two lose. */
+    assert_int_equal(b->n_windows, 3);
+    static const size_t counts[3][3] = {{3, 0, 0}, {0, 3, 0}, {0, 1, 2}};
+    for (size_t w = 0; w < 3; w++) {
+        const tl_finding_window *of = &b->windows[w];
+        assert_int_equal(of->window, b->cells[3 * w].window);
+        assert_int_equal(of->n_cells, 3);
+        assert_int_equal(of->n_better, counts[w][0]);
+        assert_int_equal(of->n_equal, counts[w][1]);
+        assert_int_equal(of->n_worse, counts[w][2]);
+        assert_same("window", w, of->no_worse.value,
+                    (double)(counts[w][0] + counts[w][1]) / 3.0);
+    }
     run_sql("update backpatch set is_right = 1 where modality = 'text'");
     f = read_findings();
     assert_true(tl_finding_text_at_ceiling(&f.backpatch));

@@ -128,9 +128,10 @@ static bool is_carried(const tl_component_set *other, tl_modality from, size_t s
     return false;
 }
 
-static double slow_iou(const tl_component_set *text, const tl_component_set *image,
+/* Adds what a segment has in common and what either has. */
+static void slow_count(const tl_component_set *text, const tl_component_set *image,
                        const tl_position_map *map, size_t s, size_t kind,
-                       tl_modality where)
+                       tl_modality where, size_t *common, size_t *all)
 {
     const tl_component_set *own = where == TL_TEXT ? text : image,
                            *other = where == TL_TEXT ? image : text;
@@ -157,7 +158,32 @@ static double slow_iou(const tl_component_set *text, const tl_component_set *ima
                 any += a || b;
             }
         }
+    *common += both;
+    *all += any;
+}
+
+static double slow_iou(const tl_component_set *text, const tl_component_set *image,
+                       const tl_position_map *map, size_t s, size_t kind,
+                       tl_modality where)
+{
+    size_t both = 0, any = 0;
+    slow_count(text, image, map, s, kind, where, &both, &any);
     return any > 0 ? (double)both / (double)any : 0.0;
+}
+
+static void check_whole(const tl_component_set *text, const tl_component_set *image,
+                        const tl_position_map *map, const tl_overlap *o)
+{
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        double sum = 0.0;
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            size_t both = 0, any = 0;
+            for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
+                slow_count(text, image, map, s, k, (tl_modality)m, &both, &any);
+            sum += (double)both / (double)any;
+        }
+        assert_close("whole", k, o->of[TL_OVERLAP_WHOLE][k].iou, sum / 2, 1e-15);
+    }
 }
 
 static void overlap_is_that_of_all_components_one_by_one(void **state)
@@ -181,6 +207,7 @@ static void overlap_is_that_of_all_components_one_by_one(void **state)
                 assert_close("in image", s, o.of[s][k].in_image, in_image, 0);
                 assert_close("iou", s, o.of[s][k].iou, (in_text + in_image) / 2, 1e-15);
             }
+        check_whole(&a, &b, &map, &o);
         tl_arena_destroy(arena);
     }
 }
@@ -198,6 +225,11 @@ static void a_circuit_overlaps_itself_wholly(void **state)
     assert_int_equal(tl_overlap_measure(&a, &a, &map, &o, NULL), TL_OK);
     assert_int_equal(tl_overlap_random(&a, &a, &map, TL_MATCH_WHOLE, 3, 1, &b, NULL),
                      TL_OK);
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        assert_close("whole", k, o.of[TL_OVERLAP_WHOLE][k].iou, 1, 0);
+        assert_true(b.of[TL_OVERLAP_WHOLE][k].mean > 0 &&
+                    b.of[TL_OVERLAP_WHOLE][k].mean < 1);
+    }
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
         for (size_t k = 0; k < TL_KIND_COUNT; k++) {
             assert_close("iou", s, o.of[s][k].iou, 1, 0);

@@ -56,6 +56,7 @@ typedef struct tl_finding_part {
     /* Scores of each layer and position [n_layers, n_pos], summed over heads and over
      * neurons. NULL when the score file is not in the folder. */
     const double *importance[TL_KIND_COUNT];
+    const double *importance_of_both; /* the two together */
     const tl_study_token *tokens;
     size_t n_tokens;
 } tl_finding_part;
@@ -186,6 +187,14 @@ typedef struct tl_finding_round {
     size_t n_cells, n_prompts;
 } tl_finding_round;
 
+/* The cells of one window that ran on images and on text: the share that gains no less on
+ * images, and how many gain more, as much, less. */
+typedef struct tl_finding_window {
+    size_t window, n_cells;
+    tl_interval no_worse;
+    size_t n_better, n_equal, n_worse;
+} tl_finding_window;
+
 /* Image prompts after patching a cell so many times that was chosen on other prompts, and
  * beside the first time, on the same prompts. */
 typedef struct tl_finding_time {
@@ -220,6 +229,8 @@ typedef struct tl_finding_backpatch {
     /* Of these cells: that gain more on images than on text, as much, less. Text that is
      * right without patching cannot gain: then equal is the best that it can be. */
     size_t n_better, n_equal, n_worse;
+    const tl_finding_window *windows; /* the same for the cells of each window */
+    size_t n_windows;
     tl_interval better, equal; /* the first two as shares, with intervals as that of
                                   no_worse */
     /* Accuracy after patching the best cell 0, 1, ... times, on the prompts that chose it. */
@@ -260,8 +271,13 @@ typedef struct tl_findings {
     tl_study_precision precisions[TL_MODALITY_COUNT];
     const tl_finding_picture *pictures;
     size_t n_pictures;
+    const tl_study_left_out *left_out; /* prompts, by use, reason and modality */
+    size_t n_left_out;
     const tl_finding_overlap *overlaps;
     size_t n_overlaps;
+    /* Mean over the segments of both kinds; the interval takes their draws as independent. */
+    tl_interval mean_overlap;
+    double mean_iou; /* the same, not normalised */
     bool has_swaps[TL_MODALITY_COUNT];
     tl_finding_swap swaps[TL_MODALITY_COUNT][TL_SEGMENT_COUNT]; /* by host */
     /* Normalised over both hosts: each term is averaged before the ratio is taken. */
@@ -298,6 +314,10 @@ const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,
 /* The overlap of a segment, of "heads", "neurons" or "both"; NULL if there is none. */
 const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
                                               tl_segment segment, const char *kind);
+
+/* That of the whole circuits; NULL in studies that did not measure it. */
+const tl_finding_overlap *tl_findings_whole_overlap(const tl_findings *findings,
+                                                    const char *kind);
 
 /* ---- several studies --------------------------------------------------------------- */
 

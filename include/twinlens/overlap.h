@@ -78,9 +78,15 @@ typedef struct tl_iou {
     bool empty; /* no component on either side, then 0 */
 } tl_iou;
 
+/* Each segment, and the whole circuit: what the segments have in common over what either
+ * has in any of them. */
+enum { TL_OVERLAP_WHOLE = TL_SEGMENT_COUNT, TL_OVERLAP_PARTS };
 typedef struct tl_overlap {
-    tl_iou of[TL_SEGMENT_COUNT][TL_KIND_COUNT];
+    tl_iou of[TL_OVERLAP_PARTS][TL_KIND_COUNT];
 } tl_overlap;
+
+/* The name of a segment; "whole". */
+const char *tl_overlap_part_name(size_t part);
 
 tl_status tl_overlap_measure(const tl_component_set *text,
                              const tl_component_set *image, const tl_position_map *map,
@@ -100,8 +106,8 @@ typedef struct tl_moments {
 
 typedef struct tl_overlap_baseline {
     size_t n_draws;
-    tl_moments of[TL_SEGMENT_COUNT][TL_KIND_COUNT];
-    tl_moments segment[TL_SEGMENT_COUNT]; /* of the mean of both kinds */
+    tl_moments of[TL_OVERLAP_PARTS][TL_KIND_COUNT];
+    tl_moments segment[TL_OVERLAP_PARTS]; /* of the mean of both kinds */
 } tl_overlap_baseline;
 
 /* Overlap of random circuits of the same sizes. Draw i depends on seed and i alone. */

@@ -48,9 +48,10 @@ typedef enum tl_row_kind {
     TL_ROW_WORK,
     TL_ROW_MEMORY,
     TL_ROW_RANKED,
-    TL_ROW_CROSSED_ITERATION
+    TL_ROW_CROSSED_ITERATION,
+    TL_ROW_LEFT_OUT
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_CROSSED_ITERATION + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_LEFT_OUT + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -103,6 +104,14 @@ typedef struct tl_study_pair {
     size_t row, counterfactual; /* in the dataset */
     int32_t answer_id, counterfactual_answer_id;
 } tl_study_pair;
+
+/* Prompts of a modality that a use has left out, and why. */
+typedef struct tl_study_left_out {
+    const char *use;    /* "circuits", "alignment", "back-patching" */
+    const char *reason; /* in words */
+    tl_modality modality;
+    size_t n;
+} tl_study_left_out;
 
 /* ---- the scores, which are in a file of their own ---------------------------- */
 
@@ -249,7 +258,7 @@ typedef struct tl_study_test_run {
 
 /* ---- the two circuits beside each other -------------------------------------- */
 
-/* Intersection over union in one segment: of the heads, of the neurons, or the mean of the
+/* Intersection over union in one segment, or of the whole circuit: of the heads, of the neurons, or the mean of the
  * two ("both"); in positions of either modality; and the same of random circuits. */
 typedef struct tl_study_overlap {
     const char *segment, *kind;

@@ -76,6 +76,8 @@ static tl_status print_json(const tl_overlap *o, const tl_overlap_baseline *b,
         const char key[2] = {letters[s], 0};
         json_object_set_new(all, key, segment_json(o, b, s, niou));
     }
+    json_object_set_new(all, tl_overlap_part_name(TL_OVERLAP_WHOLE),
+                        segment_json(o, b, TL_OVERLAP_WHOLE, niou));
     return tl_json_print(all, out, err);
 }
 
@@ -91,8 +93,8 @@ static void print_table(const tl_overlap *o, const tl_overlap_baseline *b, tl_ni
                         FILE *out)
 {
     fprintf(out, "segment\tkind\tiou\trandom\tdeviation\tnormalised\n");
-    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
-        const char *name = tl_segment_name((tl_segment)s);
+    for (size_t s = 0; s < TL_OVERLAP_PARTS; s++) {
+        const char *name = tl_overlap_part_name(s);
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
             print_line(name, tl_kind_name((tl_component_kind)k),
                        read_line(o, b, s, k, 1, niou), out);

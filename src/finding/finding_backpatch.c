@@ -364,6 +364,62 @@ static void widen(tl_interval *share, size_t n, size_t n_all)
         share->deviation, part * sqrt(share->value * (1.0 - share->value) / (double)n));
 }
 
+static void count_gains(const control_data *d, const size_t *all, size_t n,
+                        size_t *better, size_t *equal, size_t *worse)
+{
+    for (size_t c = 0; c < d->n_cells; c++) {
+        const double advantage = advantage_of(d, c, all, n);
+        *better += advantage > 0.0;
+        *equal += advantage == 0.0;
+        *worse += advantage < 0.0;
+    }
+}
+
+static size_t count_window(const tl_finding_backpatch *f, size_t window)
+{
+    size_t n = 0;
+    for (size_t c = 0; c < f->n_cells; c++)
+        n += f->cells[c].window == window;
+    return n;
+}
+
+/* The same for the cells of each window, in the order in which windows first occur. */
+static tl_status measure_windows(tl_finding_backpatch *f, const control_data *whole,
+                                 const size_t *all, size_t n, tl_arena *arena,
+                                 tl_error *err)
+{
+    tl_finding_window *windows =
+        tl_arena_alloc_zero(arena, whole->n_cells, sizeof *windows);
+    size_t *cells = tl_arena_alloc(arena, whole->n_cells, sizeof *cells);
+    tl_status status = TL_OK;
+    if (windows == NULL || cells == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for windows");
+    for (size_t i = 0; i < whole->n_cells && status == TL_OK; i++) {
+        const size_t window = f->cells[whole->cells[i]].window;
+        size_t known = 0;
+        while (known < f->n_windows && windows[known].window != window)
+            known++;
+        if (known < f->n_windows)
+            continue;
+        control_data part = *whole;
+        part.cells = cells;
+        part.n_cells = 0;
+        part.least = 0.0;
+        part.most = INFINITY;
+        for (size_t c = i; c < whole->n_cells; c++)
+            if (f->cells[whole->cells[c]].window == window)
+                cells[part.n_cells++] = whole->cells[c];
+        tl_finding_window *w = &windows[f->n_windows++];
+        w->window = window;
+        w->n_cells = part.n_cells;
+        count_gains(&part, all, n, &w->n_better, &w->n_equal, &w->n_worse);
+        status = tl_bootstrap(share_of, &part, n, NULL, &w->no_worse, err);
+        widen(&w->no_worse, part.n_cells, count_window(f, window));
+    }
+    f->windows = windows;
+    return status;
+}
+
 /* The share of cells that gain no less on images than on text, of those that ran on both. */
 static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
                                  tl_arena *arena, tl_error *err)
@@ -394,12 +450,7 @@ static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     for (size_t i = 0; i < n; i++)
         all[i] = i;
-    for (size_t c = 0; c < data.n_cells; c++) {
-        const double advantage = advantage_of(&data, c, all, n);
-        f->n_better += advantage > 0.0;
-        f->n_equal += advantage == 0.0;
-        f->n_worse += advantage < 0.0;
-    }
+    count_gains(&data, all, n, &f->n_better, &f->n_equal, &f->n_worse);
     const struct {
         tl_interval *share;
         double least, most;
@@ -413,7 +464,7 @@ static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
         status = tl_bootstrap(share_of, &data, n, NULL, shares[s].share, err);
         widen(shares[s].share, data.n_cells, o->n_cells);
     }
-    return status;
+    return status == TL_OK ? measure_windows(f, &data, all, n, arena, err) : status;
 }
 
 /* The cells of the study, without what they do. */

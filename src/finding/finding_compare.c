@@ -68,6 +68,23 @@ static tl_finding_overlap normalise_overlap(const tl_study_overlap *rows, size_t
     return f;
 }
 
+/* NaN without overlaps. */
+static void mean_over_segments(tl_findings *f)
+{
+    tl_interval values[TL_SEGMENT_COUNT];
+    size_t n = 0;
+    double sum = 0.0;
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+        const tl_finding_overlap *o = tl_findings_overlap(f, (tl_segment)s, "both");
+        if (o == NULL)
+            continue;
+        values[n++] = o->normalised;
+        sum += o->row->iou;
+    }
+    f->mean_overlap = tl_interval_mean(values, n);
+    f->mean_iou = n > 0 ? sum / (double)n : NAN;
+}
+
 tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
                                tl_error *err)
 {
@@ -87,6 +104,7 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
         overlaps[i] = normalise_overlap(rows, n, &rows[i], n_draws, published);
     out->overlaps = overlaps;
     out->n_overlaps = n;
+    mean_over_segments(out);
     return TL_OK;
 }
 

@@ -203,6 +203,18 @@ static double *sum_width(const float *scores, size_t places, size_t width,
     return sums;
 }
 
+static tl_status sum_kinds(tl_finding_part *p, size_t places, tl_arena *arena,
+                           tl_error *err)
+{
+    double *both = tl_arena_alloc(arena, places, sizeof *both);
+    if (both == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for maps");
+    for (size_t i = 0; i < places; i++)
+        both[i] = p->importance[TL_KIND_HEADS][i] + p->importance[TL_KIND_NEURONS][i];
+    p->importance_of_both = both;
+    return TL_OK;
+}
+
 /* Without the file there are no maps; another file in its place is refused. */
 static tl_status read_importance(const char *folder, tl_arena *arena,
                                  tl_finding_part *p, tl_error *err)
@@ -228,6 +240,8 @@ static tl_status read_importance(const char *folder, tl_arena *arena,
         if (p->importance[TL_KIND_HEADS] == NULL ||
             p->importance[TL_KIND_NEURONS] == NULL)
             status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for maps");
+        if (status == TL_OK)
+            status = sum_kinds(p, places, arena, err);
     }
     tl_arena_destroy(own);
     return status;

@@ -46,16 +46,27 @@ const tl_finding_point *tl_findings_smallest(const tl_finding_part *part,
                : NULL;
 }
 
-const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
-                                              tl_segment segment, const char *kind)
+static const tl_finding_overlap *find_overlap(const tl_findings *findings,
+                                              const char *part, const char *kind)
 {
     for (size_t i = 0; i < findings->n_overlaps; i++) {
         const tl_study_overlap *row = findings->overlaps[i].row;
-        if (strcmp(row->segment, tl_segment_name(segment)) == 0 &&
-            strcmp(row->kind, kind) == 0)
+        if (strcmp(row->segment, part) == 0 && strcmp(row->kind, kind) == 0)
             return &findings->overlaps[i];
     }
     return NULL;
+}
+
+const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
+                                              tl_segment segment, const char *kind)
+{
+    return find_overlap(findings, tl_segment_name(segment), kind);
+}
+
+const tl_finding_overlap *tl_findings_whole_overlap(const tl_findings *findings,
+                                                    const char *kind)
+{
+    return find_overlap(findings, "whole", kind);
 }
 
 static tl_status read_precision(const tl_study_db *db, tl_modality modality,
@@ -114,6 +125,11 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
         status = tl_study_db_has_stage(db, "all", &f->finished, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = read_modality(db, f->folder, (tl_modality)m, arena, f, err);
+    tl_rows left_out = {0};
+    if (status == TL_OK)
+        status = tl_study_db_get(db, TL_ROW_LEFT_OUT, NULL, 0, arena, &left_out, err);
+    f->left_out = left_out.rows;
+    f->n_left_out = left_out.n;
     if (status == TL_OK)
         status = tl_findings_pictures(db, arena, f, err);
     if (status == TL_OK)

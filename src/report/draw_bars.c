@@ -163,6 +163,27 @@ static void draw_bars(const bars *b, const char *measure, tl_plot *p, tl_figure 
 
 /* ---- overlap --------------------------------------------------------------------- */
 
+/* Rows of the whole circuits. */
+static void write_whole(const tl_findings *f, const char *const kinds[SERIES],
+                        tl_figure *figure)
+{
+    for (size_t s = 0; s < SERIES; s++) {
+        const tl_finding_overlap *o = tl_findings_whole_overlap(f, kinds[s]);
+        if (o == NULL)
+            continue;
+        const tl_interval iou = {o->row->iou, NAN, NAN, NAN, 0, 0};
+        const struct {
+            const char *name;
+            const tl_interval *value;
+        } rows[] = {
+            {"iou", &iou}, {"random", &o->random}, {"normalised", &o->normalised}};
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            fprintf(figure->csv, "%s,whole,%s,", rows[i].name, kinds[s]);
+            tl_figure_interval(figure, rows[i].value);
+        }
+    }
+}
+
 tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
                           tl_error *err)
 {
@@ -200,13 +221,24 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
         plots[i].y = (tl_scale){0, 1, TL_SCALE_LINEAR};
         draw_bars(all[i], names[i], &plots[i], &figure);
     }
+    write_whole(f, kinds, &figure);
     fprintf(
         figure.caption,
         "Intersection over union of the two minimal circuits, per segment; of %zu "
         "random circuits of the same sizes (95 %% of draws); and what is left above "
         "chance, %s, with the interval that the mean of the draws leaves open. In the "
-        "data segment positions are dropped, which makes chance large.",
+        "data segment positions are dropped, which makes chance large. Mean of the "
+        "three "
+        "segments: ",
         f->overlaps[0].random.n, tl_draw_niou(f));
+    tl_draw_interval(figure.caption, &f->mean_overlap);
+    const tl_finding_overlap *whole = tl_findings_whole_overlap(f, "both");
+    if (whole != NULL) {
+        fprintf(figure.caption, "; of the whole circuits: IoU %.3f, above chance ",
+                whole->row->iou);
+        tl_draw_interval(figure.caption, &whole->normalised);
+    }
+    fputs(".", figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 

@@ -11,8 +11,8 @@ enum { LEFT = 44, TOP = 42, RIGHT = 74, MOST_LETTERS = 16, FEW = 4 };
 
 typedef struct map {
     const tl_finding_part *part;
-    const double *values; /* [n_layers, n_pos] */
-    size_t n_layers, n_pos;
+    const double *values;          /* [n_layers, n_pos] */
+    size_t n_layers, n_pos, first; /* position that is drawn first */
     double max, cell_width, cell_height;
 } map;
 
@@ -38,14 +38,14 @@ static double share_of(const map *m, double value)
 
 static double x_of(const map *m, size_t pos)
 {
-    return LEFT + (double)pos * m->cell_width;
+    return LEFT + (double)(pos - m->first) * m->cell_width;
 }
 
 static void draw_cells(const map *m, FILE *out)
 {
     char color[8];
     for (size_t l = 0; l < m->n_layers; l++)
-        for (size_t t = 0; t < m->n_pos; t++) {
+        for (size_t t = m->first; t < m->n_pos; t++) {
             const double share = share_of(m, m->values[l * m->n_pos + t]);
             if (share < 0.02)
                 continue;
@@ -124,7 +124,7 @@ static void draw_tokens(const map *m, FILE *out)
     char text[4 * MOST_LETTERS + 8], run[4 * MOST_LETTERS + 40];
     if (p->n_tokens != m->n_pos)
         return;
-    for (size_t t = 0; t < m->n_pos;) {
+    for (size_t t = m->first; t < m->n_pos;) {
         const size_t n = run_of(p, t);
         token_text(&p->tokens[t], text);
         if (n < FEW) {
@@ -177,25 +177,26 @@ static void draw_scale(const map *m, FILE *out)
                 &(tl_font){.size = 10, .anchor = TL_ANCHOR_END});
 }
 
-static void draw_map(const tl_findings *f, tl_modality modality, tl_component_kind kind,
-                     tl_figure *figure)
+/* Positions from `first` on. */
+static void draw_map(const tl_findings *f, tl_modality modality, const double *values,
+                     const char *kind, size_t first, tl_figure *figure)
 {
     const tl_finding_part *p = &f->parts[modality];
     map m = {.part = p,
-             .values = p->importance[kind],
+             .values = values,
              .n_layers = p->scores.n_layers,
              .n_pos = p->scores.n_pos,
+             .first = first,
              .cell_width = p->scores.n_pos <= 64 ? 13 : 10,
              .cell_height = p->scores.n_layers <= 12   ? 15
                             : p->scores.n_layers <= 32 ? 9
                                                        : 7};
     char title[64], name[32];
-    for (size_t i = 0; i < m.n_layers * m.n_pos; i++)
-        m.max = m.values[i] > m.max ? m.values[i] : m.max;
-    snprintf(title, sizeof title, "%s prompts, %s", tl_draw_modalities[modality],
-             tl_kind_name(kind));
-    snprintf(name, sizeof name, "%s-%s", tl_draw_modalities[modality],
-             tl_kind_name(kind));
+    for (size_t l = 0; l < m.n_layers; l++)
+        for (size_t t = first; t < m.n_pos; t++)
+            m.max = fmax(m.max, m.values[l * m.n_pos + t]);
+    snprintf(title, sizeof title, "%s prompts, %s", tl_draw_modalities[modality], kind);
+    snprintf(name, sizeof name, "%s-%s", tl_draw_modalities[modality], kind);
     FILE *out = figure->panels;
     const double height = TOP + (double)m.n_layers * m.cell_height + token_room(p);
     tl_svg_begin(out, tl_figure_panel(figure, name), x_of(&m, m.n_pos) + RIGHT,
@@ -208,9 +209,10 @@ static void draw_map(const tl_findings *f, tl_modality modality, tl_component_ki
     draw_tokens(&m, out);
     draw_scale(&m, out);
     tl_svg_end(out);
-    for (size_t i = 0; i < m.n_layers * m.n_pos; i++)
-        fprintf(figure->csv, "%s,%s,%zu,%zu,%.9g\r\n", tl_draw_modalities[modality],
-                tl_kind_name(kind), i / m.n_pos, i % m.n_pos, m.values[i]);
+    for (size_t l = 0; l < m.n_layers; l++)
+        for (size_t t = first; t < m.n_pos; t++)
+            fprintf(figure->csv, "%s,%s,%zu,%zu,%.9g\r\n", tl_draw_modalities[modality],
+                    kind, l, t, m.values[l * m.n_pos + t]);
 }
 
 tl_status tl_draw_importance(const tl_findings *f, const char *prefix, FILE *page,
@@ -227,14 +229,21 @@ tl_status tl_draw_importance(const tl_findings *f, const char *prefix, FILE *pag
     if (status != TL_OK)
         return status;
     fputs("modality,kind,layer,position,score\r\n", figure.csv);
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_finding_part *p = &f->parts[m];
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
-            if (f->parts[m].importance[k] != NULL)
-                draw_map(f, (tl_modality)m, (tl_component_kind)k, &figure);
+            if (p->importance[k] != NULL)
+                draw_map(f, (tl_modality)m, p->importance[k],
+                         tl_kind_name((tl_component_kind)k), 0, &figure);
+        if (p->importance_of_both != NULL && p->data_begin < p->scores.n_pos)
+            draw_map(f, (tl_modality)m, p->importance_of_both, "both", p->data_begin,
+                     &figure);
+    }
     fprintf(
         figure.caption,
         "Attribution scores summed over all heads, or all neurons, of a layer at a "
-        "position: means over %zu text and %zu image prompts, in logits; the colour "
+        "position, and over both from the data on: means over %zu text and %zu image "
+        "prompts, in logits; the colour "
         "scale is a square root. Below: the tokens of the first prompt, with * where "
         "prompts differ.",
         f->parts[TL_TEXT].scores.n_pairs, f->parts[TL_IMAGE].scores.n_pairs);

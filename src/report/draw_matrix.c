@@ -156,6 +156,13 @@ static void write_control(const tl_finding_backpatch *b, FILE *out)
             tl_finding_text_at_ceiling(b)
                 ? "; text is at its ceiling, all right, and cannot gain"
                 : "");
+    for (size_t i = 0; i < b->n_windows; i++) {
+        const tl_finding_window *w = &b->windows[i];
+        fprintf(out, " Of the %zu with window %zu: ", w->n_cells, w->window);
+        tl_draw_interval(out, &w->no_worse);
+        fprintf(out, " (%zu more, %zu as much, %zu less).", w->n_better, w->n_equal,
+                w->n_worse);
+    }
 }
 
 static void write_verdict(const tl_finding_backpatch *b, FILE *out)

@@ -80,10 +80,11 @@ static tl_status write_importance(const tl_findings *f, tl_modality modality, FI
                        s->file);
     for (size_t l = 0; l < s->n_layers; l++)
         for (size_t t = 0; t < s->n_pos; t++)
-            fprintf(out, "%s,%zu,%zu,%s,%.9g,%.9g\r\n", tl_modality_name(modality), l,
-                    t, segment_of(s, t),
+            fprintf(out, "%s,%zu,%zu,%s,%.9g,%.9g,%.9g\r\n", tl_modality_name(modality),
+                    l, t, segment_of(s, t),
                     part->importance[TL_KIND_HEADS][l * s->n_pos + t],
-                    part->importance[TL_KIND_NEURONS][l * s->n_pos + t]);
+                    part->importance[TL_KIND_NEURONS][l * s->n_pos + t],
+                    part->importance_of_both[l * s->n_pos + t]);
     return TL_OK;
 }
 
@@ -94,7 +95,7 @@ static tl_status export_importance(const tl_findings *f, const char *folder,
     tl_status status = begin_file(&file, err);
     if (status != TL_OK)
         return status;
-    fputs("modality,layer,position,segment,heads,neurons\r\n", file.stream);
+    fputs("modality,layer,position,segment,heads,neurons,both\r\n", file.stream);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = write_importance(f, (tl_modality)m, file.stream, err);
     return end_file(&file, folder, "importance.csv", arena, status, err);

@@ -219,16 +219,20 @@ static tl_status overlaps(const maker *m, tl_table *t)
                                         "normalised",
                                         "generation IoU",
                                         "normalised",
+                                        "mean of segments",
+                                        "whole IoU",
+                                        "normalised",
                                         "published data",
                                         "published query",
                                         "published generation"};
     *t = (tl_table){.name = "overlap",
                     .title = "Overlap of the two circuits",
                     .heads = heads,
-                    .n_columns = m->any_published ? 10 : 7,
+                    .n_columns = m->any_published ? 13 : 10,
                     .note = overlap_note(m)};
-    tl_interval *columns[TL_SEGMENT_COUNT];
-    tl_status status = take(m, columns, TL_SEGMENT_COUNT);
+    enum { MEAN = TL_SEGMENT_COUNT, WHOLE, COLUMNS };
+    tl_interval *columns[COLUMNS];
+    tl_status status = take(m, columns, COLUMNS);
     size_t rows = 0;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_findings *f = &m->studies[i];
@@ -243,13 +247,22 @@ static tl_status overlaps(const maker *m, tl_table *t)
             columns[s][i] = o->normalised;
             cells[1 + 2 * s] = number(m, o->row->iou);
             cells[2 + 2 * s] = interval(m, &o->normalised);
-            cells[7 + s] = number(m, p ? p->overlap[s] : NAN);
+            cells[10 + s] = number(m, p ? p->overlap[s] : NAN);
+        }
+        const tl_finding_overlap *whole = tl_findings_whole_overlap(f, "both");
+        columns[MEAN][i] = f->mean_overlap;
+        cells[7] = interval(m, &f->mean_overlap);
+        if (whole != NULL) {
+            columns[WHOLE][i] = whole->normalised;
+            cells[8] = number(m, whole->row->iou);
+            cells[9] = interval(m, &whole->normalised);
         }
         rows++;
         status = add(m, t, cells);
     }
     const tl_interval *const all[TL_TABLE_COLUMNS] = {
-        NULL, NULL, columns[0], NULL, columns[1], NULL, columns[2]};
+        NULL, NULL,       columns[0],    NULL, columns[1],
+        NULL, columns[2], columns[MEAN], NULL, columns[WHOLE]};
     return status == TL_OK && rows > 1 ? add_means(m, t, all) : status;
 }
 

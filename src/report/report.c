@@ -105,6 +105,31 @@ static void write_sizes(const tl_findings *f, FILE *page)
     write_count("its neurons", neurons, all_neurons, page);
 }
 
+/* A row for each use and reason, whose modalities follow each other. */
+static void write_left_out(const tl_findings *f, FILE *page)
+{
+    for (size_t i = 0; i < f->n_left_out; i++) {
+        const tl_study_left_out *l = &f->left_out[i];
+        size_t n[TL_MODALITY_COUNT] = {0};
+        if (i > 0 && strcmp(l[-1].use, l->use) == 0 &&
+            strcmp(l[-1].reason, l->reason) == 0)
+            continue;
+        for (size_t k = i;
+             k < f->n_left_out && strcmp(f->left_out[k].use, l->use) == 0 &&
+             strcmp(f->left_out[k].reason, l->reason) == 0;
+             k++)
+            n[f->left_out[k].modality] = f->left_out[k].n;
+        fputs("<tr><td>left out of ", page);
+        tl_xml_text(page, l->use);
+        fputs(": ", page);
+        tl_xml_text(page, l->reason);
+        fputs("</td>", page);
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+            fprintf(page, "<td>%zu</td>", n[m]);
+        fputs("</tr>\n", page);
+    }
+}
+
 static void write_numbers(const tl_findings *f, FILE *page)
 {
     const tl_finding_part *t = &f->parts[TL_TEXT], *v = &f->parts[TL_IMAGE];
@@ -122,6 +147,7 @@ static void write_numbers(const tl_findings *f, FILE *page)
                 page);
     write_count("evaluation prompts", (size_t[]){t->n_evaluation, v->n_evaluation},
                 NULL, page);
+    write_left_out(f, page);
     write_sizes(f, page);
     static const char *const labels[TL_STUDY_KIND_COUNT] = {
         "its faithfulness", "of that size by activation difference",
@@ -222,7 +248,8 @@ static void write_tests(const tl_findings *f, FILE *page)
                 "pairs: ",
                 tl_modality_name((tl_modality)m), t->n_pairs);
         write_interval(page, "its faithfulness is ", &t->faithfulness);
-        fprintf(page, ", that of %zu random circuits with as many parts in each segment ",
+        fprintf(page,
+                ", that of %zu random circuits with as many parts in each segment ",
                 t->random.n);
         write_interval(page, "", &t->random);
         write_number(page, ", at most ", t->most);

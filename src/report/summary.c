@@ -421,6 +421,9 @@ static void print_comparison(const tl_findings *f, FILE *out)
         fprintf(out, "%-22s%8s%26s%26s\n", label, number_text(o->row->iou, d),
                 interval_text(&o->random, a), interval_text(&o->normalised, b));
     }
+    if (f->n_overlaps > 0)
+        fprintf(out, "%-22s%8s%26s%26s\n", "mean of the segments",
+                number_text(f->mean_iou, d), "", interval_text(&f->mean_overlap, b));
     if (!f->has_swaps[TL_TEXT] && !f->has_swaps[TL_IMAGE])
         return;
     fprintf(out,
@@ -565,11 +568,32 @@ static void print_backpatch(const tl_findings *f, FILE *out)
             tl_finding_text_at_ceiling(b)
                 ? "   (text is at its ceiling, all right, and cannot gain)"
                 : "");
+    for (size_t i = 0; i < b->n_windows; i++) {
+        const tl_finding_window *w = &b->windows[i];
+        snprintf(label, sizeof label, "  window %zu, of %zu cells", w->window,
+                 w->n_cells);
+        fprintf(out, "%-*s%*s   %zu, %zu, %zu\n", LABEL, label, COLUMN,
+                interval_text(&w->no_worse, text), w->n_better, w->n_equal, w->n_worse);
+    }
     print_times(b, out);
     for (size_t i = 0; i < b->n_iterations; i++) {
         snprintf(label, sizeof label, "accuracy, the best cell %zu times", i);
         print_share(label, &b->iterations[i], out);
     }
+}
+
+/* Prompts that uses have left out, a line for each use and reason. */
+static void print_left_out(const tl_findings *f, FILE *out)
+{
+    for (size_t i = 0; i < f->n_left_out; i++) {
+        const tl_study_left_out *l = &f->left_out[i];
+        if (i == 0 || strcmp(l[-1].use, l->use) != 0 ||
+            strcmp(l[-1].reason, l->reason) != 0)
+            fprintf(out, "%sleft out of %s: %s:", i > 0 ? "\n" : "", l->use, l->reason);
+        fprintf(out, " %s %zu", modality_names[l->modality], l->n);
+    }
+    if (f->n_left_out > 0)
+        fputc('\n', out);
 }
 
 /* ---- one study ------------------------------------------------------------------- */
@@ -590,6 +614,7 @@ static void print_study(const tl_findings *f, FILE *out)
     print_row(f, out, "accuracy among the labels", say_limited);
     print_row(f, out, "accuracy in the vocabulary", say_full);
     print_row(f, out, "discovery / evaluation", say_parts);
+    print_left_out(f, out);
     print_row(f, out, "positions (of the data)", say_positions);
     print_row(f, out, "evaluated (excluded)", say_count);
     print_curves(f, out);

@@ -221,6 +221,34 @@ static json_t *change_json(const tl_finding_change *c)
                      interval(&c->closed));
 }
 
+static json_t *windows_json(const tl_finding_backpatch *b)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < b->n_windows; i++) {
+        const tl_finding_window *w = &b->windows[i];
+        json_array_append_new(
+            list, json_pack("{s:I, s:I, s:o, s:[I,I,I]}", "window",
+                            (json_int_t)w->window, "cells", (json_int_t)w->n_cells,
+                            "no_worse_than_on_text", interval(&w->no_worse),
+                            "gain_more_as_much_less", (json_int_t)w->n_better,
+                            (json_int_t)w->n_equal, (json_int_t)w->n_worse));
+    }
+    return list;
+}
+
+static json_t *left_out_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n_left_out; i++) {
+        const tl_study_left_out *l = &f->left_out[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I}", "use", l->use,
+                                              "reason", l->reason, "modality",
+                                              modality_names[l->modality], "n",
+                                              (json_int_t)l->n));
+    }
+    return list;
+}
+
 static json_t *times_json(const tl_finding_backpatch *b)
 {
     json_t *list = json_array();
@@ -253,7 +281,8 @@ static json_t *backpatch_json(const tl_findings *f)
     for (size_t i = 0; i < b->n_iterations; i++)
         json_array_append_new(iterations, interval(&b->iterations[i]));
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:[I,I,I], s:o, s:o, s:b, s:o, "
+        "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:[I,I,I], s:o, s:o, s:o, s:b, "
+        "s:o, "
         "s:I, s:o, s:o}",
         "n", (json_int_t)b->n, "search", search_json(b), "text",
         interval(&b->clean[TL_TEXT]), "image", interval(&b->clean[TL_IMAGE]), "best",
@@ -261,11 +290,11 @@ static json_t *backpatch_json(const tl_findings *f)
         "chosen_here", change_json(&b->chosen_here), "p", number(b->p),
         "cells_no_worse_than_on_text", interval(&b->no_worse),
         "cells_that_gain_more_as_much_less", (json_int_t)b->n_better,
-        (json_int_t)b->n_equal, (json_int_t)b->n_worse, "cells_that_gain_more",
-        interval(&b->better), "cells_that_gain_as_much", interval(&b->equal),
-        "text_at_ceiling", (int)tl_finding_text_at_ceiling(b), "times", times_json(b),
-        "better_time", (json_int_t)tl_finding_better_time(b), "iterations", iterations,
-        "cells", cells);
+        (json_int_t)b->n_equal, (json_int_t)b->n_worse, "windows", windows_json(b),
+        "cells_that_gain_more", interval(&b->better), "cells_that_gain_as_much",
+        interval(&b->equal), "text_at_ceiling", (int)tl_finding_text_at_ceiling(b),
+        "times", times_json(b), "better_time", (json_int_t)tl_finding_better_time(b),
+        "iterations", iterations, "cells", cells);
 }
 
 /* Of each stage, and of all. */
@@ -296,7 +325,13 @@ static json_t *study_json(const tl_findings *f)
             json_object_set_new(parts, modality_names[m], part_json(f, (tl_modality)m));
     json_object_set_new(root, "modalities", parts);
     json_object_set_new(root, "overlap", overlaps_json(f));
+    json_object_set_new(root, "overlap_mean_of_segments",
+                        f->n_overlaps > 0
+                            ? json_pack("{s:o, s:o}", "iou", number(f->mean_iou),
+                                        "normalised", interval(&f->mean_overlap))
+                            : json_null());
     json_object_set_new(root, "interchange", swaps_json(f));
+    json_object_set_new(root, "left_out", left_out_json(f));
     json_object_set_new(root, "alignment", layers_json(f));
     json_object_set_new(root, "backpatch", backpatch_json(f));
     add_work(f, root);

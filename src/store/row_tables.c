@@ -17,7 +17,7 @@ static const char *const component_kinds[] = {"heads", "neurons"};
 static const char *const kinds_and_both[] = {"heads", "neurons", "both"};
 static const char *const test_circuits[] = {"circuit", "complement", "random", "with",
                                             "without"};
-static const char *const segments[] = {"data", "query", "generation"};
+static const char *const overlap_parts[] = {"data", "query", "generation", "whole"};
 static const char *const segments_and_none[] = {"data", "query", "generation", "none"};
 static const char *const image_types[] = {"image/png", "image/jpeg", "image/webp"};
 
@@ -93,6 +93,13 @@ static const tl_column pair[] = {
     {COLUMN(pair, counterfactual)},
     {COLUMN(pair, answer_id)},
     {COLUMN(pair, counterfactual_answer_id)},
+};
+
+static const tl_column left_out[] = {
+    {COLUMN(left_out, use)},
+    {COLUMN(left_out, reason)},
+    {COLUMN(left_out, modality), WORDS(modalities)},
+    {COLUMN(left_out, n)},
 };
 
 static const tl_column token[] = {
@@ -229,7 +236,7 @@ static const tl_column test_run[] = {
 };
 
 static const tl_column overlap[] = {
-    {COLUMN(overlap, segment), WORDS(segments)},
+    {COLUMN(overlap, segment), WORDS(overlap_parts)},
     {COLUMN(overlap, kind), WORDS(kinds_and_both)},
     {COLUMN(overlap, iou)},
     {COLUMN(overlap, in_text)},
@@ -304,6 +311,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_MEMORY] = TABLE("memory", memory, 1),
     [TL_ROW_PROMPT] = TABLE("prompt", prompt, 1),
     [TL_ROW_PAIR] = TABLE("pair", pair, 3),
+    [TL_ROW_LEFT_OUT] = TABLE("left_out", left_out, 3),
     [TL_ROW_TOKEN] = TABLE("token", token, 2),
     [TL_ROW_SCORES] = TABLE("scores", scores, 1),
     [TL_ROW_PICTURE] = TABLE("picture", picture, 1),

@@ -132,7 +132,8 @@ bool tl_study_db_has_table(const tl_study_db *db, tl_row_kind kind)
     case TL_ROW_RANKED:
     case TL_ROW_TEST:
     case TL_ROW_TEST_RUN:
-    case TL_ROW_CROSSED_ITERATION: return db->version >= 7;
+    case TL_ROW_CROSSED_ITERATION:
+    case TL_ROW_LEFT_OUT: return db->version >= 7;
     default: return db->version >= OLDEST;
     }
 }

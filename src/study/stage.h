@@ -22,6 +22,7 @@
 #ifndef TWINLENS_STUDY_STAGE_H
 #define TWINLENS_STUDY_STAGE_H
 
+#include "study/row_pairs.h"
 #include "study/shape.h"
 #include "study/study_private.h"
 
@@ -109,9 +110,9 @@ typedef struct tl_stage {
 } tl_stage;
 
 extern const tl_stage tl_stage_predict, tl_stage_split, tl_stage_tokens,
-    tl_stage_attribute, tl_stage_evaluate, tl_stage_circuit_tests, tl_stage_validate, tl_stage_precision,
-    tl_stage_pictures, tl_stage_overlap, tl_stage_interchange, tl_stage_align,
-    tl_stage_backpatch, tl_stage_iterate;
+    tl_stage_attribute, tl_stage_evaluate, tl_stage_circuit_tests, tl_stage_validate,
+    tl_stage_precision, tl_stage_pictures, tl_stage_overlap, tl_stage_interchange,
+    tl_stage_align, tl_stage_backpatch, tl_stage_iterate;
 
 /* All of them, in the order in which they run. */
 enum { TL_STAGE_COUNT = 14 };
@@ -123,6 +124,11 @@ static inline void tl_stage_put(tl_stage_rows *rows, tl_row_kind kind, const voi
 {
     rows->kinds[rows->n++] = (tl_rows){kind, of, n};
 }
+
+/* Puts how many rows of a modality are in no pair, by why; `use` of the pairs. */
+tl_status tl_stage_put_left_out(const tl_stage_run *run, tl_modality modality,
+                                const char *use, const tl_row_pairs *pairs,
+                                tl_stage_rows *rows, tl_error *err);
 
 /* Whether the stage has something to do in a study of these modalities. */
 bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COUNT],

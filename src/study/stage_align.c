@@ -44,7 +44,6 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
 
 static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
 {
-    (void)rows;
     tl_study *study = run->study;
     tl_session *s = &study->session;
     tl_rows known = {0};
@@ -72,6 +71,9 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     if (status == TL_OK && tl_team_size(study->team) > 1 &&
         (a->sums = tl_arena_alloc(run->arena, sums_bytes(study), 1)) == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the mean states");
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        status = tl_stage_put_left_out(run, (tl_modality)m, "alignment", &a->pairs,
+                                       rows, err);
     return status == TL_OK
                ? tl_alignment_create(s->model, (tl_align)study->settings.align,
                                      tl_study_budget(study, held(study)), &a->alignment,

@@ -226,7 +226,8 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         cells[i] = (tl_study_cell){i, p->cells[i].window, p->cells[i].source,
                                    p->cells[i].destination};
     tl_stage_put(rows, TL_ROW_CELL, cells, p->n_cells);
-    return TL_OK;
+    return tl_stage_put_left_out(run, run->modality, "back-patching", &p->pairs, rows,
+                                 err);
 }
 
 /* Whether a pair's prompt is run under a cell. */

@@ -23,7 +23,7 @@ static tl_study_overlap both_kinds(const tl_overlap *o, const tl_overlap_baselin
 {
     const tl_iou *heads = &o->of[s][TL_KIND_HEADS],
                  *neurons = &o->of[s][TL_KIND_NEURONS];
-    return (tl_study_overlap){.segment = tl_segment_name((tl_segment)s),
+    return (tl_study_overlap){.segment = tl_overlap_part_name(s),
                               .kind = "both",
                               .iou = (heads->iou + neurons->iou) / 2,
                               .in_text = (heads->in_text + neurons->in_text) / 2,
@@ -43,7 +43,7 @@ static tl_status measure_overlap(tl_stage_run *run, size_t first, size_t n,
     tl_overlap o;
     tl_overlap_baseline b;
     tl_study_overlap *rows = tl_arena_alloc(
-        run->arena, TL_SEGMENT_COUNT * (TL_KIND_COUNT + 1), sizeof *rows);
+        run->arena, TL_OVERLAP_PARTS * (TL_KIND_COUNT + 1), sizeof *rows);
     size_t n_rows = 0;
     if (rows == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare circuits");
@@ -55,10 +55,10 @@ static tl_status measure_overlap(tl_stage_run *run, size_t first, size_t n,
                                    how->seed, &b, err);
     if (status != TL_OK)
         return status;
-    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+    for (size_t s = 0; s < TL_OVERLAP_PARTS; s++) {
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
             rows[n_rows++] =
-                (tl_study_overlap){.segment = tl_segment_name((tl_segment)s),
+                (tl_study_overlap){.segment = tl_overlap_part_name(s),
                                    .kind = tl_kind_name((tl_component_kind)k),
                                    .iou = o.of[s][k].iou,
                                    .in_text = o.of[s][k].in_text,

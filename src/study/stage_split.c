@@ -72,6 +72,25 @@ static tl_status read_predictions(const tl_stage_run *run, bool **correct,
     return status;
 }
 
+/* How many rows are of no part, and why. */
+static tl_status put_left_out(const tl_stage_run *run, const tl_split *split,
+                              tl_stage_rows *rows, tl_error *err)
+{
+    const tl_keep keep = (tl_keep)run->study->settings.keep;
+    tl_study_left_out *out = tl_arena_alloc(run->arena, 2, sizeof *out);
+    if (out == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to count prompts");
+    const size_t used = split->n_discovery + split->n_evaluation;
+    out[0] = (tl_study_left_out){"circuits",
+                                 keep == TL_KEEP_STORED ? "was not right elsewhere"
+                                                        : "the answer is wrong",
+                                 run->modality, split->n_rows - split->n_correct};
+    out[1] = (tl_study_left_out){"circuits", "not drawn for either part", run->modality,
+                                 split->n_correct - used};
+    tl_stage_put(rows, TL_ROW_LEFT_OUT, out, 2);
+    return TL_OK;
+}
+
 static tl_status split_rows(tl_stage_run *run, size_t first, size_t n,
                             tl_stage_rows *out, tl_error *err)
 {
@@ -85,6 +104,8 @@ static tl_status split_rows(tl_stage_run *run, size_t first, size_t n,
     if (status == TL_OK)
         status = tl_session_split(&study->session, run->modality, correct, run->arena,
                                   &split, err);
+    if (status == TL_OK)
+        status = put_left_out(run, &split, out, err);
     const tl_split_pair *const parts[] = {split.discovery, split.evaluation};
     const size_t counts[] = {split.n_discovery, split.n_evaluation};
     for (size_t part = 0; part < 2 && status == TL_OK; part++) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "study/stage.h"
 #include "store/score_file.h"
 
 /* ---- pairs ------------------------------------------------------------------- */
@@ -53,6 +54,31 @@ tl_status tl_study_make_pairs(tl_study *study, const tl_study_pair *pairs, size_
     }
     *out = made;
     return status;
+}
+
+tl_status tl_stage_put_left_out(const tl_stage_run *run, tl_modality modality,
+                                const char *use, const tl_row_pairs *pairs,
+                                tl_stage_rows *rows, tl_error *err)
+{
+    static const char *const reasons[TL_PAIRING_COUNT] = {
+        NULL, "no prompt of the other modality has the same pair",
+        "the text of the pair is not as long as most"};
+    const tl_dataset *d = run->study->session.dataset;
+    tl_study_left_out *out = tl_arena_alloc(run->arena, TL_PAIRING_COUNT, sizeof *out);
+    size_t n = 0;
+    if (out == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to count prompts");
+    for (size_t p = 0; p < TL_PAIRING_COUNT; p++) {
+        if (reasons[p] == NULL)
+            continue;
+        out[n] = (tl_study_left_out){use, reasons[p], modality, 0};
+        for (size_t i = 0; i < d->n_rows; i++)
+            out[n].n +=
+                d->rows[i].modality == modality && pairs->pairings[i] == (tl_pairing)p;
+        n++;
+    }
+    tl_stage_put(rows, TL_ROW_LEFT_OUT, out, n);
+    return TL_OK;
 }
 
 /* ---- circuits ---------------------------------------------------------------- */

@@ -404,6 +404,13 @@ def overlap_of(db, keys):
     return found
 
 
+def mean_overlap_of(overlaps):
+    of = [o for o in overlaps if o["kind"] == "both" and o["segment"] in SEGMENTS]
+    return {"iou": np.mean([o["iou"] for o in of]),
+            "normalised": mean_interval([o["normalised"] for o in of]) or
+            interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)} if of else None
+
+
 class Host:
     def __init__(self, db, modality, measure):
         self.swaps = rows(db, "select * from swap where host = ? order by swap", modality)
@@ -529,6 +536,27 @@ def times_of(db):
     return {"times": times, "better_time": -max(later)[1] if later else 0}
 
 
+def window_of(window, cells, advantage):
+    of = advantage[[c["window"] == window for c in cells]]
+    sums = of.sum(-1)
+    return {"window": window, "cells": len(of),
+            "no_worse_than_on_text": bootstrap(lambda c: (of[:, c].sum(-1) >= 0).mean(0), of.shape[1]),
+            "gain_more_as_much_less": [int((sums > 0).sum()), int((sums == 0).sum()), int((sums < 0).sum())]}
+
+
+def left_out_of(db):
+    """What no part, no pair has, counted from the other tables and from the filters' own words."""
+    found = rows(db, "select * from left_out order by use, reason, modality")
+    for m in MODALITIES:
+        n = sum(r["n"] for r in found if r["use"] == "circuits" and r["modality"] == m)
+        prompts, pairs = (rows(db, f"select count(*) as n from {t} where modality = ?", m)[0]["n"]
+                          for t in ("prompt", "pair"))
+        assert n == prompts - pairs, f"{m}: {n} left out, {prompts} prompts and {pairs} pairs"
+        n = sum(r["n"] for r in found if r["use"] == "back-patching" and r["modality"] == m)
+        assert n == prompts - rows(db, "select count(distinct row) as n from backpatch where modality = ?", m)[0]["n"]
+    return [{k: r[k] for k in ("use", "reason", "modality", "n")} for r in found]
+
+
 def backpatch_of(db):
     cells = rows(db, "select * from cell order by cell")
     clean, runs = {}, {}
@@ -555,6 +583,7 @@ def backpatch_of(db):
                                               int((sums < 0).sum())],
         "cells_that_gain_more": bootstrap(lambda c: (advantage[:, c].sum(-1) > 0).mean(0), n),
         "cells_that_gain_as_much": bootstrap(lambda c: (advantage[:, c].sum(-1) == 0).mean(0), n),
+        "windows": [window_of(w, cells, advantage) for w in dict.fromkeys(c["window"] for c in cells)],
         "text_at_ceiling": bool(clean["text"].all()), **times_of(db),
         "iterations": [share(sum(r["times"][k] == "1" for r in iterations), len(iterations))
                        for k in range(len(iterations[0]["times"]))],
@@ -569,8 +598,10 @@ def study_of(db):
     keys = {r["key"]: r["value"] for r in rows(db, "select * from manifest")}
     work = {r["stage"]: r["product_flops"] for r in rows(db, "select * from work")}
     return {**keys, "modalities": {m: part_of(db, m, keys) for m in MODALITIES},
-            "overlap": overlap_of(db, keys), "interchange": interchange_of(db, measure_of(keys)),
-            "alignment": alignment_of(db), "backpatch": backpatch_of(db),
+            "overlap": overlap_of(db, keys),
+            "overlap_mean_of_segments": mean_overlap_of(overlap_of(db, keys)),
+            "interchange": interchange_of(db, measure_of(keys)),
+            "left_out": left_out_of(db), "alignment": alignment_of(db), "backpatch": backpatch_of(db),
             "product_flops": sum(work.values()), "stage_product_flops": work,
             "memory_bytes": {r["what"]: r["bytes"] for r in rows(db, "select * from memory")},
             "finished": True}
@@ -739,7 +770,9 @@ def overview_of(studies):
         of = {(o["segment"], o["kind"]): o for o in s["overlap"]}
         if of:
             overlap.append([name(s), *[x for g in SEGMENTS for x in
-                                         (of[g, "both"]["iou"], of[g, "both"]["normalised"])]])
+                                         (of[g, "both"]["iou"], of[g, "both"]["normalised"])],
+                            s["overlap_mean_of_segments"]["normalised"],
+                            of["whole", "both"]["iou"], of["whole", "both"]["normalised"]])
         swaps = {x["swapped"]: x["normalised"] for x in s["interchange"] if x["host"] == "both"}
         if swaps:
             interchange.append([name(s), *[swaps[g] for g in SEGMENTS]])
@@ -780,6 +813,9 @@ def numbers_of(study):
              ["accuracy in the vocabulary", *[p["accuracy_full"] for p in parts]],
              ["discovery prompts", *[str(p["discovery"]) for p in parts]],
              ["evaluation prompts", *[str(p["evaluation"]) for p in parts]],
+             *[[f"left out of {use}: {reason}", *[str(r["n"]) for m in MODALITIES for r in study["left_out"]
+                                                  if (r["use"], r["reason"], r["modality"]) == (use, reason, m)]]
+               for use, reason in dict.fromkeys((r["use"], r["reason"]) for r in study["left_out"])],
              ["smallest faithful circuit",
               *[percent(float(m["circuit"]["fraction"])) if m else "none" for m in minimal]]]
     for k, key in enumerate(("n_heads", "n_neurons")):
@@ -822,6 +858,9 @@ def figures_of(study, db, folder):
             sums = scores[kind].astype(float).sum(-1)
             out["importance"] += [(m, kind, str(l), str(t), sums[l, t])
                                   for l in range(sums.shape[0]) for t in range(sums.shape[1])]
+        both = scores["heads"].astype(float).sum(-1) + scores["neurons"].astype(float).sum(-1)
+        out["importance"] += [(m, "both", str(l), str(t), both[l, t]) for l in range(both.shape[0])
+                              for t in range(parts[m]["data"][0], both.shape[1])]
     out["pictures"] = []
     for p in rows(db, "select pair, id, n_rows, n_columns from picture order by pair"):
         found = rows(db, "select * from picture_score where pair = ? order by layer, pos", p["pair"])
