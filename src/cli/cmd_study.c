@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "cli/command.h"
-#include "cli/mpi.h"
+#include "mpi/mpi.h"
 #include "cli/progress_line.h"
 #include "cli/shared_options.h"
 #include "twinlens/log.h"

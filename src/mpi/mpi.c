@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * mpi.c - see mpi.h. A process that nobody started with others never calls MPI. */
-#include "cli/mpi.h"
+#include "mpi/mpi.h"
 
 #include <signal.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mpi.h - the other processes that mpirun, or srun, started together with this one. */
-#ifndef TWINLENS_CLI_MPI_H
-#define TWINLENS_CLI_MPI_H
+#ifndef TWINLENS_MPI_MPI_H
+#define TWINLENS_MPI_MPI_H
 
 #include "twinlens/study.h"
 #include "twinlens/team.h"
