@@ -11,8 +11,7 @@
 #include "study/row_pairs.h"
 #include "study/session.h"
 #include "cli/shared_options.h"
-#include "study/answers.h"
-#include "study/cells.h"
+#include "study/patched_rows.h"
 #include "twinlens/probe.h"
 
 typedef struct options {
@@ -87,177 +86,10 @@ static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena
                : status;
 }
 
-/* ---- prompts --------------------------------------------------------------------- */
-
-/* What the model said in a run: the logit difference (NaN without a counterfactual),
- * and whether the best label is the answer. */
-typedef struct outcome {
-    double logit_diff;
-    bool right, is_run; /* a search leaves cells out */
-} outcome;
-
-typedef struct experiment {
-    const tl_backpatch_cell *cells;
-    size_t n_cells, n_prompts;
-    const size_t *rows;
-    size_t pairings[TL_PAIRING_COUNT]; /* of the rows that were asked for */
-    tl_labels all_labels;
-    const tl_labels *labels; /* all_labels; NULL: each prompt has its own */
-    outcome *clean;          /* [n_prompts] */
-    outcome *patched;        /* [n_cells, n_prompts], after the last time */
-    bool has_labels, has_pairs;
-    bool is_search;
-    tl_cell_search search;
-    size_t *order;  /* of the prompts [n_prompts] */
-    size_t *place;  /* of a prompt in that order */
-    size_t *chosen; /* cells that a prompt is run under, [n_cells] */
-    double work;    /* layer runs */
-} experiment;
-
-static tl_status read_outcome(const tl_answers *w, const double *logits, outcome *out,
-                              tl_error *err)
-{
-    out->is_run = true;
-    out->logit_diff = tl_answers_logit_diff(w, logits);
-    return tl_answers_is_right(w, logits, &out->right, err);
-}
-
-/* One prompt under the chosen cells. */
-static tl_status run_prompt(tl_session *s, tl_backpatcher *backpatcher,
-                            const experiment *x, size_t p, size_t n_chosen,
-                            size_t times, tl_arena *arena, tl_error *err)
-{
-    tl_encoding e;
-    tl_input input;
-    tl_answers w;
-    tl_status status = tl_session_input(s, x->rows[p], arena, &e, &input, err);
-    if (status == TL_OK)
-        status = tl_answers_find(s, x->rows[p], x->labels, arena, &w, err);
-    if (status != TL_OK)
-        return status;
-    double *clean = tl_arena_alloc(arena, w.n_ids, sizeof *clean),
-           *patched =
-               tl_arena_alloc(arena, n_chosen * times * w.n_ids + 1, sizeof *patched);
-    tl_backpatch_cell *cells = tl_arena_alloc(arena, n_chosen + 1, sizeof *cells);
-    if (clean == NULL || patched == NULL || cells == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", n_chosen);
-    for (size_t i = 0; i < n_chosen; i++)
-        cells[i] = x->cells[x->chosen[i]];
-    status = tl_backpatcher_run(backpatcher, &input, e.data_begin, e.data_end, cells,
-                                n_chosen, w.ids, w.n_ids, clean, patched, err);
-    if (status == TL_OK)
-        status = tl_fail_while(err, read_outcome(&w, clean, &x->clean[p], err),
-                               "prompt '%s'", s->dataset->rows[x->rows[p]].id);
-    for (size_t i = 0; i < n_chosen && status == TL_OK; i++)
-        status = tl_fail_while(
-            err,
-            read_outcome(&w, patched + (i * times + times - 1) * w.n_ids,
-                         &x->patched[x->chosen[i] * x->n_prompts + p], err),
-            "prompt '%s', layer %zu written into layer %zu",
-            s->dataset->rows[x->rows[p]].id, cells[i].source, cells[i].destination);
-    return status;
-}
-
-/* The outcomes of a prompt as a search takes them. */
-static tl_status add_to_search(experiment *x, size_t p, tl_arena *arena, tl_error *err)
-{
-    char *text = tl_arena_alloc_zero(arena, x->n_cells + 1, 1);
-    if (text == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", x->n_cells);
-    for (size_t c = 0; c < x->n_cells; c++) {
-        const outcome *o = &x->patched[c * x->n_prompts + p];
-        text[c] = !o->is_run ? '-' : o->right ? '1' : '0';
-    }
-    return tl_cell_search_add(&x->search, text, err);
-}
-
-/* The i-th prompt that is run: under all cells, or under those of the search. */
-static tl_status run_next(tl_session *s, tl_backpatcher *backpatcher, experiment *x,
-                          size_t i, size_t times, tl_arena *arena, tl_error *err)
-{
-    const size_t n_layers = tl_model_dims(s->model)->n_layers,
-                 p = x->is_search ? x->order[i] : i;
-    size_t n_chosen = 0;
-    x->work += (double)n_layers;
-    for (size_t c = 0; c < x->n_cells; c++)
-        if (!x->is_search || tl_cell_search_runs(&x->search, x->search.n_done, c)) {
-            x->chosen[n_chosen++] = c;
-            x->work += (double)(times * tl_backpatch_layers(&x->cells[c], n_layers));
-        }
-    tl_status status = run_prompt(s, backpatcher, x, p, n_chosen, times, arena, err);
-    if (status == TL_OK && x->is_search)
-        status = add_to_search(x, p, arena, err);
-    return status;
-}
-
-/* A search needs right and wrong. Of one prompt or one cell there is none. */
-static tl_status begin_search(tl_session *s, experiment *x, tl_error *err)
-{
-    tl_cell_plan plan;
-    for (size_t p = 0; p < x->n_prompts; p++)
-        if (s->dataset->rows[x->rows[p]].n_labels == 0)
-            return tl_fail(err, TL_ERR_DATA,
-                           "%s: prompt '%s' has no labels, wanted some for "
-                           "--bp-search halving",
-                           s->dataset->path, s->dataset->rows[x->rows[p]].id);
-    tl_status status =
-        tl_cells_plan(x->cells, x->n_cells, tl_model_dims(s->model)->n_layers,
-                      x->n_prompts, false, s->arena, &plan, err);
-    x->order = tl_arena_alloc(s->arena, x->n_prompts, sizeof *x->order);
-    x->place = tl_arena_alloc(s->arena, x->n_prompts, sizeof *x->place);
-    if (status == TL_OK && (x->order == NULL || x->place == NULL))
-        status =
-            tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", x->n_prompts);
-    if (status != TL_OK || plan.n_rounds == 0)
-        return status;
-    x->is_search = true;
-    tl_cell_search_order(x->n_prompts, s->settings.seed, x->order);
-    for (size_t i = 0; i < x->n_prompts; i++)
-        x->place[x->order[i]] = i;
-    return tl_cell_search_init(&x->search, &plan, s->settings.seed, s->arena, err);
-}
-
-static tl_status run_all(tl_session *s, const options *o, experiment *x, tl_error *err)
-{
-    x->clean = tl_arena_alloc(s->arena, x->n_prompts, sizeof *x->clean);
-    x->patched =
-        tl_arena_alloc_zero(s->arena, x->n_cells * x->n_prompts, sizeof *x->patched);
-    x->chosen = tl_arena_alloc(s->arena, x->n_cells, sizeof *x->chosen);
-    tl_arena *arena = tl_arena_create();
-    if (x->clean == NULL || x->patched == NULL || x->chosen == NULL || arena == NULL) {
-        tl_arena_destroy(arena);
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells of %zu prompts",
-                       x->n_cells, x->n_prompts);
-    }
-    x->has_labels = x->has_pairs = true;
-    tl_backpatcher *backpatcher = NULL;
-    tl_status status =
-        tl_backpatcher_create(s->model, s->settings.memory, &backpatcher, err);
-    if (status == TL_OK && o->times > 1 &&
-        o->settings.iter_labels == TL_ITER_LABELS_UNION) {
-        x->labels = &x->all_labels;
-        status =
-            tl_labels_unite(s, x->rows, x->n_prompts, s->arena, &x->all_labels, err);
-    }
-    if (status == TL_OK && o->settings.bp_search == TL_BP_HALVING)
-        status = begin_search(s, x, err);
-    for (size_t i = 0; i < x->n_prompts && status == TL_OK; i++) {
-        const tl_arena_mark mark = tl_arena_get_mark(arena);
-        const tl_dataset_row *row = &s->dataset->rows[x->rows[i]];
-        x->has_labels = x->has_labels && row->n_labels > 0;
-        x->has_pairs = x->has_pairs && row->counterfactual != TL_NO_ROW;
-        status = run_next(s, backpatcher, x, i, o->times, arena, err);
-        tl_arena_rewind(arena, mark);
-    }
-    tl_backpatcher_destroy(backpatcher);
-    tl_arena_destroy(arena);
-    return status;
-}
-
 /* ---- output ---------------------------------------------------------------------- */
 
 /* Whether a prompt is one that no round of the search saw. */
-static bool is_unseen(const experiment *x, size_t p)
+static bool is_unseen(const tl_patched_rows *x, size_t p)
 {
     return x->is_search && x->place[p] >= x->search.plan.n_seen;
 }
@@ -269,7 +101,8 @@ typedef struct tally {
 } tally;
 
 /* Over the prompts that a search chose its cell on (without one all), or the others. */
-static tally count_outcomes(const experiment *x, const outcome *o, bool unseen)
+static tally count_outcomes(const tl_patched_rows *x, const tl_patch_outcome *o,
+                            bool unseen)
 {
     tally t = {0};
     for (size_t p = 0; p < x->n_prompts; p++)
@@ -293,7 +126,7 @@ static double gain_of(const tally *t)
     return accuracy_of(t) - (double)t->clean / (double)t->n;
 }
 
-static size_t count_right(const outcome *o, size_t n)
+static size_t count_right(const tl_patch_outcome *o, size_t n)
 {
     size_t right = 0;
     for (size_t i = 0; i < n; i++)
@@ -302,7 +135,8 @@ static size_t count_right(const outcome *o, size_t n)
 }
 
 /* Null stands for a prompt that was not run. */
-static json_t *outcomes_json(const experiment *x, const outcome *o, double accuracy)
+static json_t *outcomes_json(const tl_patched_rows *x, const tl_patch_outcome *o,
+                             double accuracy)
 {
     json_t *json = json_object();
     if (x->has_labels)
@@ -323,10 +157,10 @@ static json_t *outcomes_json(const experiment *x, const outcome *o, double accur
     return json;
 }
 
-static json_t *search_json(const experiment *x)
+static json_t *search_json(const tl_patched_rows *x)
 {
     const tl_cell_search *s = &x->search;
-    const outcome *found = x->patched + s->found * x->n_prompts;
+    const tl_patch_outcome *found = x->patched + s->found * x->n_prompts;
     const tally t = count_outcomes(x, found, true);
     json_t *rounds = json_array(), *unseen = json_array();
     for (size_t r = 0; r < s->plan.n_rounds; r++)
@@ -342,13 +176,14 @@ static json_t *search_json(const experiment *x)
                      x->work, "all_layer_runs", s->plan.full);
 }
 
-static tl_status print_json(const tl_model *model, const experiment *x, FILE *out,
+static tl_status print_json(const tl_model *model, const tl_patched_rows *x,
+                            const size_t pairings[TL_PAIRING_COUNT], FILE *out,
                             tl_error *err)
 {
     json_t *cells = json_array();
     for (size_t c = 0; c < x->n_cells; c++) {
         const tl_backpatch_cell *cell = &x->cells[c];
-        const outcome *o = x->patched + c * x->n_prompts;
+        const tl_patch_outcome *o = x->patched + c * x->n_prompts;
         const tally t = count_outcomes(x, o, false);
         json_t *json = outcomes_json(x, o, accuracy_of(&t));
         json_object_set_new(json, "src", json_integer((json_int_t)cell->source));
@@ -360,7 +195,7 @@ static tl_status print_json(const tl_model *model, const experiment *x, FILE *ou
     const double clean =
         (double)count_right(x->clean, x->n_prompts) / (double)x->n_prompts;
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)x->n_prompts,
-                            "left_out", tl_json_pairing(x->pairings), "clean",
+                            "left_out", tl_json_pairing(pairings), "clean",
                             outcomes_json(x, x->clean, clean), "cells", cells);
     if (x->is_search)
         json_object_set_new(all, "search", search_json(x));
@@ -368,7 +203,7 @@ static tl_status print_json(const tl_model *model, const experiment *x, FILE *ou
 }
 
 /* Of the prompts whose answer changed: how many became right, how many wrong. */
-static void print_cell(const experiment *x, size_t c, bool unseen, FILE *out)
+static void print_cell(const tl_patched_rows *x, size_t c, bool unseen, FILE *out)
 {
     const tally t = count_outcomes(x, x->patched + c * x->n_prompts, unseen);
     fprintf(out, "%zu\t%zu\t%zu\t%zu\t%.4f\t%+.4f\t%zu\t%zu\t%zu%s\n",
@@ -381,7 +216,7 @@ static void print_cell(const experiment *x, size_t c, bool unseen, FILE *out)
 
 /* Of a search: every cell on the prompts of its rounds, and the cell that is left on those
  * that no round saw. */
-static void print_table(const experiment *x, FILE *out)
+static void print_table(const tl_patched_rows *x, FILE *out)
 {
     fprintf(out, "src\tdst\twindow\ttimes\taccuracy\tgain\tfixed\tbroken\tprompts%s\n",
             x->is_search ? "\tof" : "");
@@ -395,8 +230,9 @@ static void print_table(const experiment *x, FILE *out)
 }
 
 /* Those that are asked for; with --bp-filter those of them that are in a pair. */
-static tl_status choose_rows(tl_session *s, const options *o, experiment *x,
-                             tl_error *err)
+/* pairings: what became of the rows that were asked for. */
+static tl_status choose_rows(tl_session *s, const options *o, tl_patched_rows *x,
+                             size_t pairings[TL_PAIRING_COUNT], tl_error *err)
 {
     size_t *rows = NULL;
     tl_row_pairs pairs;
@@ -407,14 +243,14 @@ static tl_status choose_rows(tl_session *s, const options *o, experiment *x,
     status = tl_session_row_pairs(s, (tl_bp_filter)o->settings.bp_filter, &pairs, err);
     if (status != TL_OK)
         return status;
-    tl_row_pairs_keep(&pairs, rows, &x->n_prompts, x->pairings);
+    tl_row_pairs_keep(&pairs, rows, &x->n_prompts, pairings);
     if (x->n_prompts == 0)
         return tl_fail(
             err, TL_ERR_DATA,
             "%s: --bp-filter modal leaves no prompt: none is in a pair whose "
             "text has %zu tokens",
             s->dataset->path, pairs.length);
-    tl_pairing_log(s, x->pairings, pairs.length);
+    tl_pairing_log(s, pairings, pairs.length);
     return TL_OK;
 }
 
@@ -422,19 +258,20 @@ static tl_status backpatch(tl_session *s, const void *options_given, FILE *out,
                            tl_error *err)
 {
     const options *o = options_given;
-    experiment x = {0};
+    tl_patched_rows x = {0};
+    size_t pairings[TL_PAIRING_COUNT] = {0};
     tl_backpatch_cell *cells = NULL;
     tl_status status = choose_cells(o, tl_model_dims(s->model)->n_layers, s->arena,
                                     &cells, &x.n_cells, err);
     if (status == TL_OK)
-        status = choose_rows(s, o, &x, err);
+        status = choose_rows(s, o, &x, pairings, err);
     x.cells = cells;
     if (status == TL_OK)
-        status = run_all(s, o, &x, err);
+        status = tl_patched_rows_run(s, o->times, &x, err);
     if (status != TL_OK)
         return status;
     if (o->json)
-        return print_json(s->model, &x, out, err);
+        return print_json(s->model, &x, pairings, out, err);
     if (!x.has_labels)
         return tl_fail(err, TL_ERR_DATA,
                        "%s: accuracy is that among labels, and not all prompts have "

@@ -9,6 +9,7 @@
 #include "base/word_list.h"
 #include "cli/command.h"
 #include "cli/json_result.h"
+#include "circuit/observed_effects.h"
 #include "cli/shared_options.h"
 #include "study/draw_pairs.h"
 #include "study/session.h"
@@ -16,7 +17,8 @@
 #include "twinlens/statistics.h"
 #include "twinlens/validate.h"
 
-enum { MOST_STEPS = 8, MOST_METHODS = 2, MOST_WAYS = 2 * MOST_STEPS + 1 };
+enum { MOST_STEPS = 8, MOST_METHODS = 2 };
+_Static_assert(MOST_METHODS *MOST_STEPS + 1 <= TL_OBSERVED_WAYS, "room for all ways");
 
 typedef struct options {
     tl_settings settings;
@@ -26,23 +28,6 @@ typedef struct options {
     uint64_t seed;
     bool precision_check, json;
 } options;
-
-/* One component of one prompt: what it does, and what it was said to do. */
-typedef struct observation {
-    size_t prompt;
-    tl_component component;
-    double exact, attributed[MOST_WAYS];
-} observation;
-
-typedef struct result {
-    uint64_t seed; /* of the intervals */
-    tl_attribution_options ways[MOST_WAYS];
-    size_t n_ways;
-    observation *all;
-    size_t n, n_prompts;
-    /* What the ways make of the input, [n_prompts, n_ways]; and LD(e) - LD(e'). */
-    double *attributed, *difference;
-} result;
 
 static tl_status parse_steps(const char *text, tl_arena *arena,
                              size_t steps[MOST_STEPS], size_t *n, tl_error *err)
@@ -91,7 +76,7 @@ static tl_status parse_choices(const char *name, const char *text, tl_arena *are
 }
 
 /* Every rule with every number of steps, and what has no steps. */
-static tl_status parse_ways(const options *o, tl_arena *arena, result *out,
+static tl_status parse_ways(const options *o, tl_arena *arena, tl_observed_effects *out,
                             tl_error *err)
 {
     size_t steps[MOST_STEPS], n_steps = 0, n_methods = 0, n_rules = 0;
@@ -118,91 +103,9 @@ static tl_status parse_ways(const options *o, tl_arena *arena, result *out,
     return TL_OK;
 }
 
-/* ---- one prompt ------------------------------------------------------------------ */
-
-static tl_status observe(tl_validator *validator, const options *o, const tl_pair *pair,
-                         size_t prompt, result *r, tl_arena *arena, tl_error *err)
-{
-    const tl_validate_options how = {
-        .others = r->ways, .n_others = r->n_ways, .n_components = o->sample};
-    tl_validation v;
-    const tl_status status =
-        tl_validator_pair(validator, pair, &how, o->seed + 2 * prompt, arena, &v, err);
-    if (status != TL_OK)
-        return status;
-    r->difference[prompt] = v.difference;
-    for (size_t m = 0; m < r->n_ways; m++)
-        r->attributed[prompt * r->n_ways + m] = v.gradient[m];
-    for (size_t i = 0; i < v.n; i++) {
-        observation *seen = &r->all[r->n++];
-        *seen = (observation){
-            .prompt = prompt, .component = v.components[i], .exact = v.exact[i]};
-        for (size_t m = 0; m < r->n_ways; m++)
-            seen->attributed[m] = v.attributed[m * v.n + i];
-    }
-    return TL_OK;
-}
-
 /* ---- output ---------------------------------------------------------------------- */
 
 enum { ALL_LAYERS = -1 };
-
-/* Correlations over the observations of a kind and layer, which are prompt by prompt. One
- * layer alone has too few for an interval. */
-typedef struct correlation {
-    size_t n, n_prompts;
-    tl_interval pearson, spearman;
-} correlation;
-
-static tl_status correlate(const result *r, tl_component_kind kind, int layer, size_t m,
-                           tl_arena *arena, correlation *out, tl_error *err)
-{
-    double *x = tl_arena_alloc(arena, r->n, sizeof *x),
-           *y = tl_arena_alloc(arena, r->n, sizeof *y);
-    size_t *sizes = tl_arena_alloc(arena, r->n_prompts, sizeof *sizes), last = 0;
-    correlation c = {.n = 0};
-    if (x == NULL || y == NULL || sizes == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu observations", r->n);
-    for (size_t i = 0; i < r->n; i++) {
-        const observation *seen = &r->all[i];
-        if (seen->component.kind != kind ||
-            (layer != ALL_LAYERS && seen->component.layer != (size_t)layer))
-            continue;
-        if (c.n_prompts == 0 || seen->prompt != last)
-            sizes[c.n_prompts++] = 0;
-        last = seen->prompt;
-        sizes[c.n_prompts - 1]++;
-        x[c.n] = seen->exact;
-        y[c.n++] = seen->attributed[m];
-    }
-    const tl_bootstrap_options how = {.n_resamples = layer == ALL_LAYERS ? 1000 : 1,
-                                      .seed = r->seed,
-                                      .cluster_sizes = sizes,
-                                      .n_clusters = c.n_prompts};
-    const tl_status status =
-        tl_correlate(x, y, c.n, &how, &c.pearson, &c.spearman, err);
-    *out = c;
-    return status;
-}
-
-/* Mean of the gap over the prompts that have one. */
-static tl_status gap_of(const result *r, size_t m, tl_arena *arena, tl_interval *out,
-                        tl_error *err)
-{
-    double *gaps = tl_arena_alloc(arena, r->n_prompts, sizeof *gaps);
-    const tl_bootstrap_options how = {.seed = r->seed};
-    size_t n = 0;
-    if (gaps == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts",
-                       r->n_prompts);
-    for (size_t p = 0; p < r->n_prompts; p++) {
-        const double gap =
-            tl_completeness_gap(r->attributed[p * r->n_ways + m], r->difference[p]);
-        if (!isnan(gap) || isnan(r->attributed[p * r->n_ways + m]))
-            gaps[n++] = gap;
-    }
-    return tl_bootstrap(tl_statistic_mean, gaps, n, &how, out, err);
-}
 
 /* What a way is called, in the words of the settings. */
 typedef struct way_names {
@@ -252,7 +155,7 @@ static json_t *interval_json(const tl_interval *i)
 }
 
 static void write_row(const tl_attribution_options *way, const char *kind, int layer,
-                      const correlation *c, FILE *out)
+                      const tl_observed_correlation *c, FILE *out)
 {
     print_way(way, out);
     if (layer == ALL_LAYERS)
@@ -267,7 +170,7 @@ static void write_row(const tl_attribution_options *way, const char *kind, int l
 }
 
 static json_t *row_json(const tl_attribution_options *way, const char *kind, int layer,
-                        const correlation *c)
+                        const tl_observed_correlation *c)
 {
     json_t *row = way_json(way);
     json_object_update_new(
@@ -279,16 +182,17 @@ static json_t *row_json(const tl_attribution_options *way, const char *kind, int
     return row;
 }
 
-static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
-                            FILE *out, json_t *list, tl_error *err)
+static tl_status write_rows(const tl_observed_effects *r, size_t n_layers,
+                            tl_arena *arena, FILE *out, json_t *list, tl_error *err)
 {
     tl_status status = TL_OK;
     for (size_t m = 0; m < r->n_ways; m++)
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
             for (int layer = ALL_LAYERS; layer < (int)n_layers; layer++) {
                 const char *kind = tl_kind_name((tl_component_kind)k);
-                correlation c;
-                status = correlate(r, (tl_component_kind)k, layer, m, arena, &c, err);
+                tl_observed_correlation c;
+                status = tl_observed_correlate(r, (tl_component_kind)k, layer, m, arena,
+                                               &c, err);
                 if (status != TL_OK)
                     return status;
                 if (list != NULL)
@@ -299,13 +203,13 @@ static tl_status write_rows(const result *r, size_t n_layers, tl_arena *arena,
     return status;
 }
 
-static tl_status write_gaps(const result *r, tl_arena *arena, FILE *out, json_t *list,
-                            tl_error *err)
+static tl_status write_gaps(const tl_observed_effects *r, tl_arena *arena, FILE *out,
+                            json_t *list, tl_error *err)
 {
     tl_status status = TL_OK;
     for (size_t m = 0; m < r->n_ways && status == TL_OK; m++) {
         tl_interval gap;
-        status = gap_of(r, m, arena, &gap, err);
+        status = tl_observed_gap(r, m, arena, &gap, err);
         if (status != TL_OK)
             return status;
         if (list != NULL) {
@@ -323,11 +227,11 @@ static tl_status write_gaps(const result *r, tl_arena *arena, FILE *out, json_t 
     return status;
 }
 
-static json_t *observations_json(const result *r)
+static json_t *observations_json(const tl_observed_effects *r)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < r->n; i++) {
-        const observation *seen = &r->all[i];
+        const tl_observed_effect *seen = &r->all[i];
         json_t *attributed = json_array();
         for (size_t m = 0; m < r->n_ways; m++)
             json_array_append_new(attributed, tl_json_number(seen->attributed[m]));
@@ -343,8 +247,8 @@ static json_t *observations_json(const result *r)
     return list;
 }
 
-static tl_status print(const tl_model *model, const result *r, bool as_json,
-                       tl_arena *arena, FILE *out, tl_error *err)
+static tl_status print(const tl_model *model, const tl_observed_effects *r,
+                       bool as_json, tl_arena *arena, FILE *out, tl_error *err)
 {
     const size_t n_layers = tl_model_dims(model)->n_layers;
     if (!as_json) {
@@ -445,7 +349,7 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
                           tl_error *err)
 {
     const options *o = options_given;
-    result r = {0};
+    tl_observed_effects r = {0};
     tl_pair *pairs = NULL;
     tl_selection selection = o->selection;
     selection.usual = TL_DISCOVERY;
@@ -460,28 +364,9 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     if (status != TL_OK)
         return status;
     r.seed = o->seed;
-    r.all = tl_arena_alloc(s->arena, r.n_prompts * TL_KIND_COUNT * o->sample,
-                           sizeof *r.all);
-    r.attributed =
-        tl_arena_alloc(s->arena, r.n_prompts * r.n_ways, sizeof *r.attributed);
-    r.difference = tl_arena_alloc(s->arena, r.n_prompts, sizeof *r.difference);
-    tl_arena *arena = tl_arena_create();
-    if (r.all == NULL || r.attributed == NULL || r.difference == NULL || arena == NULL)
-        status =
-            tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", r.n_prompts);
-    tl_validator *validator = NULL;
-    if (status == TL_OK)
-        status = tl_validator_create(s->model, s->settings.memory, &validator, err);
-    for (size_t p = 0; p < r.n_prompts && status == TL_OK; p++) {
-        const tl_arena_mark mark = tl_arena_get_mark(arena);
-        status = observe(validator, o, &pairs[p], p, &r, arena, err);
-        tl_arena_rewind(arena, mark);
-    }
-    tl_validator_destroy(validator);
-    if (status == TL_OK)
-        status = print(s->model, &r, o->json, s->arena, out, err);
-    tl_arena_destroy(arena);
-    return status;
+    status = tl_observe_effects(s->model, s->settings.memory, pairs, o->sample,
+                                s->arena, &r, err);
+    return status == TL_OK ? print(s->model, &r, o->json, s->arena, out, err) : status;
 }
 
 static const tl_taken settings[] = {
