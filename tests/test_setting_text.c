@@ -308,6 +308,7 @@ static void the_manifest_says_what_it_always_said(void **state)
                                           {"fractions", "0.05,0.5"},
                                           {"pct", "exact"},
                                           {"faith", "mean_ratio"},
+                                          {"ablate", "counterfactual"},
                                           {"threshold", "0.8"},
                                           {"circuit-tests", "100"},
                                           {"pictures", "4"},

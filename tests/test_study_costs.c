@@ -353,7 +353,8 @@ static void a_tiny_model_takes_what_is_expected(void **unused)
     f.settings.dataset = "tests/data/qwen2vl-tiny/goldens";
     f.settings.ig_rule = TL_IG_MIDPOINT;
     f.settings.precision = TL_PRECISION_BF16_EMULATED;
-    run(&f, "tiny, midpoint, bf16");
+    f.settings.ablate = TL_ABLATE_MEAN;
+    run(&f, "tiny, midpoint, bf16, means");
     teardown(&f);
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/file.h"
 #include "twinlens/report.h"
+#include "twinlens/circuit.h"
 #include "twinlens/model.h"
 #include "twinlens/study.h"
 
@@ -153,6 +154,7 @@ static tl_status study_and_report(const char *folder, tl_error *err)
     s.fractions = "0,0.1,0.5";
     s.bp_grid = TL_BP_PAPER;
     s.bp_search = (int)search;
+    s.ablate = search == TL_BP_HALVING ? TL_ABLATE_MEAN : TL_ABLATE_COUNTERFACTUAL;
     s.pictures = 2;
     s.validate = 1;
     s.rand_draws = s.inter_draws = 2;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "study_rows.h"
+#include "twinlens/circuit.h"
 #include "twinlens/study.h"
 
 enum { MOST_RANKS = 5, COPIES = 4 };
@@ -135,6 +136,7 @@ static tl_settings settings_of(const char *folder, tl_bp_search search)
     s.fractions = "0,0.1,0.5";
     s.bp_grid = TL_BP_PAPER;
     s.bp_search = (int)search;
+    s.ablate = search == TL_BP_HALVING ? TL_ABLATE_MEAN : TL_ABLATE_COUNTERFACTUAL;
     s.pictures = 2;
     s.validate = 1;
     s.rand_draws = s.inter_draws = 2;

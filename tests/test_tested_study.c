@@ -1,7 +1,7 @@
 /*
  * test_tested_study.c - what a study finds when it tests its circuits: every logit difference
  * is that of a run which computes everything and then ablates, under the circuit that the row
- * names; whatever the memory; and no rows when it is told not to test.
+ * names; ablated to the mean too; whatever the memory; and no rows when it is told not to test.
  */
 #include "testing.h"
 
@@ -29,7 +29,7 @@ static void must(tl_status status, const tl_error *err)
         fail_msg("%s", err->text);
 }
 
-static void run(fixture *f, size_t n_random, size_t memory)
+static void run(fixture *f, size_t n_random, size_t memory, tl_ablate ablate)
 {
     tl_error err = {0};
     *f = (fixture){.arena = tl_arena_create(), .folder = test_folder_create()};
@@ -47,6 +47,7 @@ static void run(fixture *f, size_t n_random, size_t memory)
     f->settings.bp_grid = TL_BP_NONE;
     f->settings.circuit_tests = n_random;
     f->settings.memory = memory;
+    f->settings.ablate = ablate;
     must(tl_study_run(&f->settings, NULL, NULL, &err), &err);
 }
 
@@ -133,25 +134,35 @@ static void make_named(const fixture *f, const tl_component_set *circuit,
     *in = !*in;
 }
 
-static void check_pair(const fixture *f, tl_session *s, const tl_study_pair *row,
-                       const tl_circuit *circuits, size_t n,
-                       const tl_study_test_run *found)
+/* What tl_evaluate finds of all evaluation pairs, densely. */
+static tl_evaluation *evaluate_pairs(const fixture *f, tl_session *s,
+                                     const tl_study_pair *rows, size_t n_pairs,
+                                     const tl_circuit *circuits, size_t n)
 {
     tl_error err = {0};
-    const tl_evaluate_options dense = {.how = TL_EVALUATE_DENSE};
-    tl_pair pair = {.answer = row->answer_id,
-                    .counterfactual_answer = row->counterfactual_answer_id};
-    must(tl_session_input(s, row->row, f->arena, NULL, &pair.clean, &err), &err);
-    must(tl_session_input(s, row->counterfactual, f->arena, NULL, &pair.counterfactual,
-                          &err),
-         &err);
-    tl_evaluation want = {.circuit = tl_arena_alloc(f->arena, n, sizeof(double))};
-    must(tl_evaluate(s->model, &pair, 1, circuits, n, &dense, &want, &err), &err);
-    const double scale = fabs(want.clean - want.none);
-    for (size_t i = 0; i < n; i++)
-        if (!(fabs(found[i].logit_diff - want.circuit[i]) <= 1e-5 * (1.0 + scale)))
-            fail_msg("circuit %zu: %g, wanted %g", i, found[i].logit_diff,
-                     want.circuit[i]);
+    const tl_evaluate_options dense = {.how = TL_EVALUATE_DENSE,
+                                       .ablate = (tl_ablate)f->settings.ablate};
+    tl_pair *pairs = tl_arena_alloc_zero(f->arena, n_pairs, sizeof *pairs);
+    tl_evaluation *found = tl_arena_alloc(f->arena, n_pairs, sizeof *found);
+    assert_true(pairs != NULL && found != NULL);
+    for (size_t p = 0; p < n_pairs; p++) {
+        pairs[p].answer = rows[p].answer_id;
+        pairs[p].counterfactual_answer = rows[p].counterfactual_answer_id;
+        must(tl_session_input(s, rows[p].row, f->arena, NULL, &pairs[p].clean, &err),
+             &err);
+        must(tl_session_input(s, rows[p].counterfactual, f->arena, NULL,
+                              &pairs[p].counterfactual, &err),
+             &err);
+        found[p].circuit = tl_arena_alloc(f->arena, n, sizeof(double));
+    }
+    must(tl_evaluate(s->model, pairs, n_pairs, circuits, n, &dense, found, &err), &err);
+    return found;
+}
+
+static void expect(const char *what, size_t i, double got, double want, double scale)
+{
+    if (!(fabs(got - want) <= 1e-5 * (1.0 + scale)))
+        fail_msg("%s %zu: %g, wanted %g", what, i, got, want);
 }
 
 static void check_modality(const fixture *f, tl_session *s, tl_study_db *db,
@@ -187,19 +198,29 @@ static void check_modality(const fixture *f, tl_session *s, tl_study_db *db,
                    &sets[i]);
         circuits[i].set = &sets[i];
     }
-    for (size_t p = 0; p < runs.n / n; p++)
-        check_pair(f, s, &pairs[p], circuits, n,
-                   (const tl_study_test_run *)runs.rows + p * n);
+    const tl_rows base =
+        rows_of_kind(f, db, TL_ROW_BASELINE, &(tl_study_baseline){.modality = m});
+    assert_int_equal(base.n, n_pairs);
+    const tl_evaluation *want = evaluate_pairs(f, s, pairs, n_pairs, circuits, n);
+    for (size_t p = 0; p < n_pairs; p++) {
+        const tl_study_baseline *b = (const tl_study_baseline *)base.rows + p;
+        const double scale = fabs(want[p].clean - want[p].none);
+        expect("clean", p, b->clean, want[p].clean, scale);
+        expect("none", p, b->none, want[p].none, scale);
+        for (size_t i = 0; i < n && p < runs.n / n; i++)
+            expect("circuit", i,
+                   ((const tl_study_test_run *)runs.rows)[p * n + i].logit_diff,
+                   want[p].circuit[i], scale);
+    }
 }
 
-static void rows_are_what_dense_runs_give(void **unused)
+static void check_study(tl_ablate ablate)
 {
-    (void)unused;
     fixture f;
     tl_session s;
     tl_study_db *db = NULL;
     tl_error err = {0};
-    run(&f, RANDOM, 0);
+    run(&f, RANDOM, 0, ablate);
     must(tl_session_open(&f.settings, &s, &err), &err);
     must(tl_study_db_open(f.out, TL_STUDY_READ, &db, &err), &err);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
@@ -207,6 +228,18 @@ static void rows_are_what_dense_runs_give(void **unused)
     tl_study_db_close(db);
     tl_session_close(&s);
     end(&f);
+}
+
+static void rows_are_what_dense_runs_give(void **unused)
+{
+    (void)unused;
+    check_study(TL_ABLATE_COUNTERFACTUAL);
+}
+
+static void so_they_are_ablated_to_the_mean(void **unused)
+{
+    (void)unused;
+    check_study(TL_ABLATE_MEAN);
 }
 
 /* ---- memory, and none -------------------------------------------------------------- */
@@ -226,8 +259,8 @@ static void memory_changes_no_bit(void **unused)
 {
     (void)unused;
     fixture all, little;
-    run(&all, RANDOM, 0);
-    run(&little, RANDOM, (size_t)4 << 20);
+    run(&all, RANDOM, 0, TL_ABLATE_MEAN);
+    run(&little, RANDOM, (size_t)4 << 20, TL_ABLATE_MEAN);
     const tl_rows a = runs_of(&all), b = runs_of(&little);
     assert_true(a.n > 0 && a.n == b.n);
     for (size_t i = 0; i < a.n; i++) {
@@ -245,7 +278,7 @@ static void zero_means_no_tests(void **unused)
     fixture f;
     tl_findings found;
     tl_error err = {0};
-    run(&f, 0, 0);
+    run(&f, 0, 0, TL_ABLATE_COUNTERFACTUAL);
     assert_int_equal(runs_of(&f).n, 0);
     must(tl_findings_read(f.out, f.arena, &found, &err), &err);
     assert_int_equal(found.tests[TL_TEXT].n_pairs, 0);
@@ -256,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_what_dense_runs_give),
+        cmocka_unit_test(so_they_are_ablated_to_the_mean),
         cmocka_unit_test(memory_changes_no_bit),
         cmocka_unit_test(zero_means_no_tests),
     };

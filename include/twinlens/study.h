@@ -129,6 +129,7 @@ typedef struct tl_settings {
     const char *fractions; /* "0.01,0.05", ascending; NULL: the grid's */
     int rounding;          /* tl_fraction_rounding, of --pct */
     int faith;             /* tl_faith */
+    int ablate;            /* tl_ablate */
     double threshold;      /* what the smallest circuit's faithfulness exceeds */
     size_t circuit_tests;  /* random circuits that the smallest is tested against */
     size_t pictures;       /* image prompts kept for the report, each with its scores */

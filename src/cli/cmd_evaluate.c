@@ -177,7 +177,8 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
                                     (tl_fraction_rounding)o->settings.rounding);
     for (size_t p = 0; p < n_prompts; p++)
         results[p].circuit = ld + p * n;
-    const tl_evaluate_options how = {.memory_budget = s->settings.memory};
+    const tl_evaluate_options how = {.memory_budget = s->settings.memory,
+                                     .ablate = (tl_ablate)o->settings.ablate};
     status = tl_evaluate(s->model, pairs, n_prompts, circuits, n, &how, results, err);
     if (status != TL_OK)
         return status;
@@ -197,6 +198,7 @@ static const tl_taken settings[] = {
     {.name = "pct"},
     TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
     {.name = "faith"},
+    {.name = "ablate"},
     {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options, TL_USUAL_EVALUATION),

@@ -76,7 +76,8 @@ static tl_status run_host(tl_session *s, const options *o, const tl_both_circuit
     }
     for (size_t p = 0; p < h.n_pairs; p++)
         h.results[p].circuit = ld + p * h.n_runs;
-    const tl_evaluate_options how = {.memory_budget = s->settings.memory};
+    const tl_evaluate_options how = {.memory_budget = s->settings.memory,
+                                     .ablate = (tl_ablate)o->settings.ablate};
     if (status == TL_OK)
         status = tl_evaluate(s->model, pairs, h.n_pairs, circuits, h.n_runs, &how,
                              h.results, err);
@@ -247,6 +248,7 @@ static const tl_taken settings[] = {
     {.name = "inter-draws", .as = "rand-draws"},
     TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
     {.name = "faith"},
+    {.name = "ablate"},
     {0}};
 static const tl_option own[] = {
     TL_OPTIONS_BOTH(options),

@@ -32,7 +32,11 @@ const char *tl_draw_niou(const tl_findings *findings)
 
 const char *tl_draw_faith(const tl_findings *findings)
 {
-    return tl_findings_ratio_of_means(findings) ? "ratio of means" : "mean of ratios";
+    static const char *const names[2][2] = {
+        {"mean of ratios", "ratio of means"},
+        {"mean of ratios, ablated to the mean", "ratio of means, ablated to the mean"}};
+    return names[strcmp(tl_findings_key(findings, "ablate"), "mean") == 0]
+                [tl_findings_ratio_of_means(findings)];
 }
 
 /* ---- accuracy -------------------------------------------------------------------- */

@@ -45,6 +45,8 @@ static const tl_choice roundings[] = {
     {"exact", TL_FRACTION_EXACT}, {"f32", TL_FRACTION_F32}, {0}};
 static const tl_choice faiths[] = {
     {"mean_ratio", TL_FAITH_MEAN_RATIO}, {"ratio_mean", TL_FAITH_RATIO_MEAN}, {0}};
+static const tl_choice ablates[] = {
+    {"counterfactual", TL_ABLATE_COUNTERFACTUAL}, {"mean", TL_ABLATE_MEAN}, {0}};
 static const tl_choice matches[] = {{"whole", TL_MATCH_WHOLE},
                                     {"segment", TL_MATCH_SEGMENT},
                                     {"unique", TL_MATCH_UNIQUE},
@@ -304,6 +306,16 @@ static const tl_setting table[] = {
      .help =
          "what counts as faithfulness: the mean of the prompts' ratios, or the ratio "
          "of the means"},
+    {.name = "ablate",
+     .group = "circuits",
+     .kind = TL_SETTING_CHOICE,
+     AT(ablate),
+     .choices = ablates,
+     .value = "counterfactual",
+     .in_manifest = true,
+     .argument = "counterfactual|mean",
+     .help = "what is outside a circuit is as in the counterfactual prompt, or as in the "
+             "mean of the other prompts that it is evaluated on"},
     {.name = "threshold",
      .group = "circuits",
      .kind = TL_SETTING_REAL,

@@ -59,13 +59,37 @@ static tl_stage_sizes sizes_of(const tl_model *model, const tl_settings *setting
                             modality, n_rows,   discovery, used - discovery};
 }
 
+size_t tl_stage_prefix(const tl_stage_sizes *sizes)
+{
+    return sizes->settings->ablate == TL_ABLATE_MEAN
+               ? 0
+               : sizes->shape->n_prefix[sizes->modality];
+}
+
+tl_status tl_stage_add_pair(const tl_stage_sizes *sizes, size_t n_units, bool no_clean,
+                            double *sum, tl_error *err)
+{
+    const size_t n_pos = sizes->shape->spans[sizes->modality].n_pos;
+    const tl_pass_options forward = {.last_only = true};
+    double own = 0.0;
+    if (sizes->settings->ablate == TL_ABLATE_MEAN) /* its own run, and that of the means */
+        return tl_pass_flops_add(
+            sizes->model, n_pos, 0, &forward,
+            2.0 + (double)sizes->n_evaluation / (double)(n_units > 0 ? n_units : 1), sum,
+            err);
+    const tl_status status = tl_pair_flops(
+        sizes->model, n_pos, tl_stage_prefix(sizes), no_clean, &own, err);
+    *sum += own;
+    return status;
+}
+
 tl_status tl_stage_add_circuits(const tl_stage_sizes *sizes, const tl_circuit *circuits,
                                 size_t n, double *sum, tl_error *err)
 {
     double all = 0.0;
     const tl_status status = tl_known_circuits_flops(
         sizes->model, sizes->shape->spans[sizes->modality].n_pos,
-        sizes->shape->n_prefix[sizes->modality], circuits, n, &all, err);
+        tl_stage_prefix(sizes), circuits, n, &all, err);
     *sum += all;
     return status;
 }
@@ -134,6 +158,55 @@ void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modalit
     if (stage->guess != NULL && tl_stage_is_of(stage, study->modalities, modality))
         tl_progress_resize(study->progress,
                            study->progress_of[place_of(stage)][modality], n_units);
+}
+
+/* ---- evaluators -------------------------------------------------------------- */
+
+/* The prompts that means are taken over. What they take is counted once: not when a study
+ * goes on, nor at every rank. */
+static tl_status add_to_mean(tl_stage_run *run, const tl_part_pairs *pairs,
+                             tl_evaluator *evaluator, tl_error *err)
+{
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < pairs->n && status == TL_OK; i++) {
+        const tl_arena_mark mark = tl_arena_get_mark(run->arena);
+        tl_input input;
+        status = tl_session_input(&run->study->session, pairs->pairs[i].row, run->arena,
+                                  NULL, &input, err);
+        if (status == TL_OK)
+            status = tl_evaluator_add_to_mean(evaluator, &input, err);
+        tl_arena_rewind(run->arena, mark);
+    }
+    if (run->n_done > 0 || run->study->team->rank > 0)
+        tl_stage_skip_work(run->study);
+    return status;
+}
+
+tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size_t held,
+                             bool no_clean, tl_evaluator **out, tl_error *err)
+{
+    const tl_settings *settings = &run->study->settings;
+    const tl_evaluate_options options = {
+        .memory_budget = tl_study_budget(run->study, held),
+        .no_clean = no_clean,
+        .ablate = (tl_ablate)settings->ablate};
+    const tl_status status =
+        tl_evaluator_create(run->study->session.model, &options, out, err);
+    return status == TL_OK && options.ablate == TL_ABLATE_MEAN &&
+                   run->n_done < run->n_units
+               ? add_to_mean(run, pairs, *out, err)
+               : status;
+}
+
+tl_status tl_stage_evaluator_bytes(const tl_study *study, tl_modality modality,
+                                   size_t *out, tl_error *err)
+{
+    const tl_model *model = study->session.model;
+    const size_t n_pos = study->spans[modality].n_pos;
+    const tl_status status = tl_evaluator_bytes(model, n_pos, out, err);
+    if (status == TL_OK && study->settings.ablate == TL_ABLATE_MEAN)
+        *out += tl_evaluator_mean_bytes(model, n_pos);
+    return status;
 }
 
 /* ---- the loop ---------------------------------------------------------------- */

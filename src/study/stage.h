@@ -134,9 +134,26 @@ tl_status tl_stage_put_left_out(const tl_stage_run *run, tl_modality modality,
 bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COUNT],
                     tl_modality modality);
 
+/* The leading positions that are not computed again: with means none. */
+size_t tl_stage_prefix(const tl_stage_sizes *sizes);
+
+/* Adds what the runs of a pair take that all circuits share, if n_units pairs are run: with
+ * means, a part of the runs of all evaluation pairs that these are taken over. */
+tl_status tl_stage_add_pair(const tl_stage_sizes *sizes, size_t n_units, bool no_clean,
+                            double *sum, tl_error *err);
+
 /* Adds what circuits that are known take, of which each pair runs all. */
 tl_status tl_stage_add_circuits(const tl_stage_sizes *sizes, const tl_circuit *circuits,
                                 size_t n, double *sum, tl_error *err);
+
+/* An evaluator of the study's evaluation pairs beside so many bytes that the stage holds; with
+ * means, over all of them. */
+tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size_t held,
+                             bool no_clean, tl_evaluator **out, tl_error *err);
+
+/* The least memory of one. */
+tl_status tl_stage_evaluator_bytes(const tl_study *study, tl_modality modality,
+                                   size_t *out, tl_error *err);
 
 /* Every guess, of the modalities that have rows, goes through `take`. */
 typedef tl_status tl_take_guess(void *user, size_t stage, tl_modality modality,

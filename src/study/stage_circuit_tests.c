@@ -60,7 +60,7 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
     *out = 0;
     if (study->settings.circuit_tests == 0)
         return TL_OK;
-    const tl_status status = tl_evaluator_bytes(study->session.model, n_pos, &run, err);
+    const tl_status status = tl_stage_evaluator_bytes(study, modality, &run, err);
     run += held(study, modality, 1, 1);
     *out = made > run ? made : run;
     return status;
@@ -123,12 +123,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     run->n_done = known.n / x->n_tests;
     run->n_together = tl_study_evaluated_together(study, run->modality);
     x->n_at_a_time = at_a_time(study, run->modality, x->n_tests);
-    const tl_evaluate_options options = {
-        .memory_budget = tl_study_budget(
-            study, held(study, run->modality, x->n_at_a_time, run->n_together)),
-        .no_clean = true, /* the stage that makes curves has it */
-    };
-    return tl_evaluator_create(study->session.model, &options, &x->evaluator, err);
+    /* The stage that makes curves has the clean runs. */
+    return tl_stage_evaluator(
+        run, &x->pairs, held(study, run->modality, x->n_at_a_time, run->n_together),
+        true, &x->evaluator, err);
 }
 
 /* Pairs under the tests [first, first + n); results are those of all tests. */
@@ -226,8 +224,8 @@ static tl_status guess_components(const tl_stage_sizes *sizes,
     tl_status status = TL_OK;
     for (size_t t = span->data_begin; t < span->n_pos && status == TL_OK; t++) {
         double one = 0.0;
-        status = tl_circuit_flops(sizes->model, span, sizes->shape->n_prefix[m], t,
-                                  share, &one, err);
+        status = tl_circuit_flops(sizes->model, span, tl_stage_prefix(sizes), t, share,
+                                  &one, err);
         *sum += (one + last_row(sizes)) * (double)n / (double)n_pos;
     }
     return status;
@@ -238,7 +236,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 {
     const tl_modality m = sizes->modality;
     const tl_span *span = &sizes->shape->spans[m];
-    const size_t n_prefix = sizes->shape->n_prefix[m];
+    const size_t n_prefix = tl_stage_prefix(sizes);
     const double own = sizes->shape->circuit,
                  n_random = (double)sizes->settings->circuit_tests;
     const tl_circuit_share share = {own, own, true}, rest = {1.0 - own, 1.0 - own, true};
@@ -246,8 +244,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
     if (sizes->settings->circuit_tests == 0)
         return TL_OK;
     out->n_units = count_pairs(sizes->n_evaluation);
-    tl_status status =
-        tl_pair_flops(sizes->model, span->n_pos, n_prefix, true, &out->flops, err);
+    tl_status status = tl_stage_add_pair(sizes, out->n_units, true, &out->flops, err);
     if (status == TL_OK && sizes->shape->tests[m] != NULL)
         return guess_known(sizes, &out->flops, err);
     if (status == TL_OK)

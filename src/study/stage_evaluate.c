@@ -64,7 +64,7 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
     const size_t n_pos = study->spans[modality].n_pos,
                  made = 3 * tl_study_components(study, n_pos) * sizeof(uint32_t);
     size_t run = 0;
-    const tl_status status = tl_evaluator_bytes(study->session.model, n_pos, &run, err);
+    const tl_status status = tl_stage_evaluator_bytes(study, modality, &run, err);
     run += held(study, modality, 1);
     *out = rankings(study, modality) + (made > run ? made : run);
     return status;
@@ -90,11 +90,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     run->n_units = e->pairs.n;
     run->n_done = done.n_pairs;
     run->n_together = tl_study_evaluated_together(study, run->modality);
-    const tl_evaluate_options options = {
-        .memory_budget =
-            tl_study_budget(study, rankings(study, run->modality) +
-                                       held(study, run->modality, run->n_together))};
-    return tl_evaluator_create(study->session.model, &options, &e->evaluator, err);
+    return tl_stage_evaluator(run, &e->pairs,
+                              rankings(study, run->modality) +
+                                  held(study, run->modality, run->n_together),
+                              false, &e->evaluator, err);
 }
 
 /* Pairs under all circuits. */
@@ -223,10 +222,10 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 {
     const tl_modality m = sizes->modality;
     const tl_span *span = &sizes->shape->spans[m];
-    const size_t n_prefix = sizes->shape->n_prefix[m];
+    const size_t n_prefix = tl_stage_prefix(sizes);
     out->n_units = sizes->n_evaluation;
     tl_status status =
-        tl_pair_flops(sizes->model, span->n_pos, n_prefix, false, &out->flops, err);
+        tl_stage_add_pair(sizes, out->n_units, false, &out->flops, err);
     if (status == TL_OK && sizes->shape->circuits[m] != NULL)
         return tl_stage_add_circuits(sizes, sizes->shape->circuits[m],
                                      sizes->shape->n_circuits[m], &out->flops, err);

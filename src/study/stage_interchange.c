@@ -63,7 +63,7 @@ static tl_status bytes(const tl_study *study, tl_modality host, size_t *out,
     const size_t n_pos = study->spans[host].n_pos,
                  made = 4 * tl_study_components(study, n_pos) * sizeof(uint32_t);
     size_t run = 0;
-    const tl_status status = tl_evaluator_bytes(study->session.model, n_pos, &run, err);
+    const tl_status status = tl_stage_evaluator_bytes(study, host, &run, err);
     run += held(study, host, 1);
     *out = made > run ? made : run;
     return status;
@@ -94,12 +94,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     run->n_units = x->pairs.n;
     run->n_done = known.n / x->n_swaps;
     run->n_together = tl_study_evaluated_together(study, run->modality);
-    const tl_evaluate_options options = {
-        .memory_budget =
-            tl_study_budget(study, held(study, run->modality, run->n_together)),
-        .no_clean = true, /* the stage before has it */
-    };
-    return tl_evaluator_create(study->session.model, &options, &x->evaluator, err);
+    /* The stage that makes curves has the clean runs. */
+    return tl_stage_evaluator(run, &x->pairs,
+                              held(study, run->modality, run->n_together), true,
+                              &x->evaluator, err);
 }
 
 static tl_status swap_pairs(tl_stage_run *run, size_t first, size_t n,
@@ -153,14 +151,13 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
                  {each, span->data_end, {own, own, true}},
                  {each, span->n_pos - 1, {own, own, true}}};
     out->n_units = sizes->n_evaluation;
-    tl_status status = tl_pair_flops(sizes->model, span->n_pos, shape->n_prefix[m],
-                                     true, &out->flops, err);
+    tl_status status = tl_stage_add_pair(sizes, out->n_units, true, &out->flops, err);
     if (status == TL_OK && shape->swaps[m] != NULL)
         return tl_stage_add_circuits(sizes, shape->swaps[m], shape->n_swaps[m],
                                      &out->flops, err);
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == TL_OK; i++) {
         double one = 0.0;
-        status = tl_circuit_flops(sizes->model, span, shape->n_prefix[m],
+        status = tl_circuit_flops(sizes->model, span, tl_stage_prefix(sizes),
                                   parts[i].n_shared, &parts[i].share, &one, err);
         out->flops += parts[i].times * one;
     }
