@@ -4,6 +4,8 @@
  */
 #include "testing.h"
 
+#include <math.h>
+
 #include "base/random.h"
 #include "twinlens/statistics.h"
 
@@ -239,6 +241,105 @@ static void areas_are_those_of_trapezoids(void **state)
     assert_true(isnan(a.performance) && isnan(a.distance));
 }
 
+/* ---- samples that are independent --------------------------------------------------- */
+
+enum { OF_PROMPTS = 40, OF_DRAWS = 5, STUDIES = 400 };
+
+/* The value of each prompt under each draw; draws stand behind the prompts. */
+typedef struct two_samples {
+    double value[OF_PROMPTS][OF_DRAWS];
+} two_samples;
+
+static double mean_of_both(const void *data, const size_t *chosen, size_t n)
+{
+    const two_samples *t = data;
+    double sum = 0.0;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n && chosen[i] < OF_PROMPTS; k++)
+            if (chosen[k] >= OF_PROMPTS) {
+                sum += t->value[chosen[i]][chosen[k] - OF_PROMPTS];
+                count++;
+            }
+    return sum / (double)count;
+}
+
+/* How often an interval holds the mean, which is 0, when prompts have a deviation of 1 and
+ * draws one of `spread`: over both, and over prompts alone. */
+static void cover(double spread, double *both, double *prompts)
+{
+    static const size_t sizes[] = {OF_PROMPTS, OF_DRAWS};
+    const tl_bootstrap_options over_both = {
+        .n_resamples = 400, .sample_sizes = sizes, .n_samples = 2};
+    const tl_bootstrap_options over_prompts = {.n_resamples = 400};
+    uint32_t seed = 5;
+    size_t n_both = 0, n_prompts = 0;
+    for (size_t s = 0; s < STUDIES; s++) {
+        two_samples t;
+        double means[OF_PROMPTS], draws[OF_DRAWS];
+        tl_interval i;
+        for (size_t d = 0; d < OF_DRAWS; d++) {
+            draws[d] = 0.0;
+            for (int k = 0; k < 12; k++) /* twelve uniform ones: nearly normal */
+                draws[d] += spread * (double)test_uniform(&seed) / 2.0;
+        }
+        for (size_t p = 0; p < OF_PROMPTS; p++) {
+            double own = 0.0;
+            for (int k = 0; k < 12; k++)
+                own += (double)test_uniform(&seed) / 2.0;
+            means[p] = 0.0;
+            for (size_t d = 0; d < OF_DRAWS; d++) {
+                t.value[p][d] = own + draws[d];
+                means[p] += t.value[p][d] / OF_DRAWS;
+            }
+        }
+        assert_int_equal(tl_bootstrap(mean_of_both, &t, OF_PROMPTS + OF_DRAWS,
+                                      &over_both, &i, NULL),
+                         TL_OK);
+        n_both += i.low <= 0.0 && 0.0 <= i.high;
+        assert_int_equal(tl_bootstrap(tl_statistic_mean, means, OF_PROMPTS,
+                                      &over_prompts, &i, NULL),
+                         TL_OK);
+        n_prompts += i.low <= 0.0 && 0.0 <= i.high;
+    }
+    *both = (double)n_both / STUDIES;
+    *prompts = (double)n_prompts / STUDIES;
+}
+
+static void independent_samples_are_resampled_each_by_itself(void **unused)
+{
+    (void)unused;
+    double both, prompts;
+    cover(0.0, &both, &prompts);
+    print_message("draws alike: over both %.3f, over prompts alone %.3f\n", both,
+                  prompts);
+    assert_true(both > 0.92 && prompts > 0.92);
+    cover(0.2, &both, &prompts);
+    print_message("draws spread by .2: over both %.3f, over prompts %.3f\n", both,
+                  prompts);
+    assert_true(both > 0.91);
+    cover(1.0, &both, &prompts);
+    print_message("draws spread by 1: over both %.3f, over prompts %.3f\n", both,
+                  prompts);
+    assert_true(both > 0.82 && prompts < 0.6);
+}
+
+static void samples_must_add_up(void **unused)
+{
+    (void)unused;
+    static const double values[] = {1, 2, 3, 4};
+    static const size_t wrong[] = {2, 1}, right[] = {3, 1};
+    tl_bootstrap_options o = {.sample_sizes = wrong, .n_samples = 2};
+    tl_interval i;
+    tl_error err = {0};
+    assert_int_equal(tl_bootstrap(tl_statistic_mean, values, 4, &o, &i, &err),
+                     TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "samples of 3 values, wanted 4"));
+    o.sample_sizes = right;
+    assert_int_equal(tl_bootstrap(tl_statistic_mean, values, 4, &o, &i, &err), TL_OK);
+    assert_true(i.low > 1.0 && i.high < 4.0); /* the fourth is always there */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +351,8 @@ int main(void)
         cmocka_unit_test(bad_cells_do_not_hide_a_good_one),
         cmocka_unit_test(a_cell_chosen_elsewhere_is_not_flattered),
         cmocka_unit_test(areas_are_those_of_trapezoids),
+        cmocka_unit_test(independent_samples_are_resampled_each_by_itself),
+        cmocka_unit_test(samples_must_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -354,6 +354,8 @@ static void a_tiny_model_takes_what_is_expected(void **unused)
     f.settings.ig_rule = TL_IG_MIDPOINT;
     f.settings.precision = TL_PRECISION_BF16_EMULATED;
     f.settings.ablate = TL_ABLATE_MEAN;
+    f.settings.fractions = "0.2,0.6"; /* circuits of one size, which its weights do not */
+    f.settings.threshold = -99.0;     /* have by themselves */
     run(&f, "tiny, midpoint, bf16, means");
     teardown(&f);
 }

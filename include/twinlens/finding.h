@@ -144,11 +144,13 @@ typedef struct tl_finding_overlap {
     tl_interval random, normalised;
 } tl_finding_overlap;
 
-/* Faithfulness, as ratio of means over the evaluation pairs of the host, of its circuit
- * with one segment from the other modality's, with a random one (mean over draws), and as
- * it is; and the first of these normalised (docs/math.md eq. 13). */
+/* Faithfulness over the evaluation pairs of the host, of its circuit with one segment from
+ * the other modality's, with a random one (mean over draws), and as it is; and the first of
+ * these normalised (docs/math.md eq. 13). Intervals of what has random parts in it are over
+ * prompts and draws, each resampled for itself; with one draw over prompts alone. */
 typedef struct tl_finding_swap {
     tl_interval value, random, own, normalised;
+    double spread; /* standard deviation of `random` over draws; NaN with one */
 } tl_finding_swap;
 
 /* ---- alignment --------------------------------------------------------------------- */
@@ -280,7 +282,8 @@ typedef struct tl_findings {
     double mean_iou; /* the same, not normalised */
     bool has_swaps[TL_MODALITY_COUNT];
     tl_finding_swap swaps[TL_MODALITY_COUNT][TL_SEGMENT_COUNT]; /* by host */
-    /* Normalised over both hosts: each term is averaged before the ratio is taken. */
+    /* Normalised over both hosts: each term is averaged before the ratio is taken. Prompts
+     * and draws of the two are resampled each for themselves. */
     tl_interval swapped[TL_SEGMENT_COUNT];
     const tl_finding_layer *layers;
     size_t n_layers;

@@ -98,6 +98,12 @@ typedef struct tl_bootstrap_options {
      * resample to resample; at most n_clusters times the largest size. */
     const size_t *cluster_sizes;
     size_t n_clusters;
+    /* The n values are samples of these sizes, one after the other, which are independent:
+     * each is resampled by itself, one value less than it has, which makes up for what a small
+     * sample lacks in spread; a value that is alone stays. NULL: one sample. Not together with
+     * clusters. @source Rao and Wu, doi:10.1080/01621459.1988.10478591 */
+    const size_t *sample_sizes;
+    size_t n_samples;
 } tl_bootstrap_options;
 
 typedef struct tl_interval {

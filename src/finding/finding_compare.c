@@ -116,7 +116,9 @@ typedef struct swap_data {
     const tl_study_swap_run *runs; /* [pairs, n_swaps] */
     const tl_study_swap *swaps;
     size_t n_swaps, n_pairs;
-    size_t first; /* number of its first pair where two hosts are counted through */
+    /* Numbers of its first pair and draw where pairs, then draws, of one host or two are
+     * counted through. */
+    size_t first, first_draw, n_draws;
     const char *segment;
     bool ratio_of_means; /* of the two kinds of faithfulness; else the mean of ratios */
 } swap_data;
@@ -142,6 +144,15 @@ typedef struct swap_values {
     double value, random, own;
 } swap_values;
 
+/* How often a draw is chosen. */
+static size_t count_draw(const swap_data *d, size_t draw, const size_t *chosen, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += chosen[i] == d->first_draw + draw;
+    return count;
+}
+
 static swap_values values_of(const swap_data *d, const size_t *chosen, size_t n)
 {
     swap_values f = {NAN, NAN, NAN};
@@ -153,10 +164,14 @@ static swap_values values_of(const swap_data *d, const size_t *chosen, size_t n)
             f.own = faithfulness(d, s, chosen, n);
         if (strcmp(swap->swapped, d->segment) != 0)
             continue;
+        const size_t times =
+            swap->is_random ? count_draw(d, swap->draw, chosen, n) : 1;
+        if (times == 0)
+            continue;
         const double value = faithfulness(d, s, chosen, n);
         if (swap->is_random) {
-            random += value;
-            n_random++;
+            random += (double)times * value;
+            n_random += times;
         } else {
             f.value = value;
         }
@@ -206,6 +221,9 @@ static tl_status read_host(const tl_study_db *db, tl_modality host, tl_arena *ar
     *d = (swap_data){
         .base = base.rows, .runs = runs.rows, .swaps = swaps.rows, .n_swaps = swaps.n};
     d->n_pairs = d->runs[runs.n - 1].pair + 1;
+    for (size_t s = 0; s < d->n_swaps; s++)
+        if (d->swaps[s].is_random && d->swaps[s].draw >= d->n_draws)
+            d->n_draws = d->swaps[s].draw + 1;
     if (d->n_pairs * d->n_swaps != runs.n)
         return tl_fail(err, TL_ERR_FORMAT,
                        "%zu runs of an interchange of %zu pairs under %zu circuits",
@@ -215,14 +233,59 @@ static tl_status read_host(const tl_study_db *db, tl_modality host, tl_arena *ar
     return TL_OK;
 }
 
-static tl_status measure_host(const swap_data *d, tl_finding_swap *out, tl_error *err)
+/* Over pairs alone, or over pairs and draws; n of the result is that of pairs. */
+static tl_status resample_pairs(tl_statistic *statistic, const swap_data *hosts,
+                                size_t n_hosts, bool with_draws, tl_interval *out,
+                                tl_error *err)
 {
-    tl_statistic *const statistics[] = {swapped_of, random_of, own_of, normalised_of};
-    tl_interval *const numbers[] = {&out->value, &out->random, &out->own,
+    size_t sizes[2 * TL_MODALITY_COUNT], n = 0, n_pairs = 0;
+    for (size_t h = 0; h < n_hosts; h++)
+        n_pairs += sizes[h] = hosts[h].n_pairs;
+    for (size_t h = 0; h < n_hosts && with_draws; h++)
+        n += sizes[n_hosts + h] = hosts[h].n_draws;
+    const tl_bootstrap_options options = {.sample_sizes = sizes,
+                                          .n_samples = 2 * n_hosts};
+    const tl_status status =
+        tl_bootstrap(statistic, hosts, n_pairs + n, with_draws ? &options : NULL, out, err);
+    out->n = n_pairs;
+    return status;
+}
+
+/* Over draws, of the mean over all pairs. */
+static double spread_of(const swap_data *d, tl_arena *arena)
+{
+    size_t *all = tl_arena_alloc(arena, d->n_pairs, sizeof *all), n = 0;
+    double sum = 0.0, squares = 0.0;
+    for (size_t i = 0; all != NULL && i < d->n_pairs; i++)
+        all[i] = i;
+    for (int turn = 0; turn < 2 && all != NULL; turn++) {
+        const double mean = turn > 0 ? sum / (double)n : 0.0;
+        n = 0;
+        for (size_t s = 0; s < d->n_swaps; s++) {
+            const tl_study_swap *swap = &d->swaps[s];
+            if (!swap->is_random || strcmp(swap->swapped, d->segment) != 0)
+                continue;
+            const double f = faithfulness(d, s, all, d->n_pairs);
+            n++;
+            if (turn == 0)
+                sum += f;
+            else
+                squares += (f - mean) * (f - mean);
+        }
+    }
+    return n > 1 ? sqrt(squares / (double)(n - 1)) : NAN;
+}
+
+static tl_status measure_host(const swap_data *d, tl_arena *arena, tl_finding_swap *out,
+                              tl_error *err)
+{
+    tl_statistic *const statistics[] = {swapped_of, own_of, random_of, normalised_of};
+    tl_interval *const numbers[] = {&out->value, &out->own, &out->random,
                                     &out->normalised};
     tl_status status = TL_OK;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && status == TL_OK; i++)
-        status = tl_bootstrap(statistics[i], d, d->n_pairs, NULL, numbers[i], err);
+        status = resample_pairs(statistics[i], d, 1, i >= 2, numbers[i], err);
+    out->spread = spread_of(d, arena);
     return status;
 }
 
@@ -250,16 +313,18 @@ tl_status tl_findings_swaps(const tl_study_db *db, tl_arena *arena, tl_findings 
     for (size_t s = 0; s < TL_SEGMENT_COUNT && status == TL_OK; s++) {
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
             hosts[m].segment = tl_segment_name((tl_segment)s);
+            hosts[m].first_draw = hosts[m].n_pairs;
             if (out->has_swaps[m] && status == TL_OK)
-                status = measure_host(&hosts[m], &out->swaps[m][s], err);
+                status = measure_host(&hosts[m], arena, &out->swaps[m][s], err);
         }
         if (status != TL_OK || !out->has_swaps[TL_TEXT] || !out->has_swaps[TL_IMAGE])
             continue;
         swap_data both[] = {hosts[TL_TEXT], hosts[TL_IMAGE]};
         both[TL_IMAGE].first = both[TL_TEXT].n_pairs;
-        status = tl_bootstrap(normalised_of_both, both,
-                              both[TL_TEXT].n_pairs + both[TL_IMAGE].n_pairs, NULL,
-                              &out->swapped[s], err);
+        both[TL_TEXT].first_draw = both[TL_IMAGE].first + both[TL_IMAGE].n_pairs;
+        both[TL_IMAGE].first_draw = both[TL_TEXT].first_draw + both[TL_TEXT].n_draws;
+        status = resample_pairs(normalised_of_both, both, TL_MODALITY_COUNT, true,
+                                &out->swapped[s], err);
     }
     return status;
 }

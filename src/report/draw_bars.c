@@ -293,8 +293,18 @@ tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *pa
     fprintf(figure.caption,
             "Faithfulness (%s) of a circuit with one segment taken from the other "
             "modality's, beside a random part in its place and its own; normalised: 0 "
-            "as random, 1 as its own. Bars: 95 %% intervals over evaluation prompts.",
+            "as random, 1 as its own. Bars: 95 %% intervals over evaluation prompts, and "
+            "over draws where a random part is in it.",
             tl_draw_faith(f));
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (f->has_swaps[m] && !isnan(f->swaps[m][0].spread))
+            fprintf(figure.caption,
+                    " Random parts on %s, standard deviation over draws: data %.3f, "
+                    "query %.3f, generation %.3f.",
+                    m == TL_TEXT ? "text" : "images",
+                    f->swaps[m][TL_SEGMENT_DATA].spread,
+                    f->swaps[m][TL_SEGMENT_QUERY].spread,
+                    f->swaps[m][TL_SEGMENT_GENERATION].spread);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 

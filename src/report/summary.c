@@ -428,19 +428,21 @@ static void print_comparison(const tl_findings *f, FILE *out)
         return;
     fprintf(out,
             "\ninterchange: a circuit with a segment of the other's (faithfulness, "
-            "%s)\n%-22s%26s%26s%26s%26s\n",
-            tl_draw_faith(f), "segment, on", "swapped", "random", "own", "normalised");
+            "%s)\n%-22s%26s%26s%26s%26s%14s\n",
+            tl_draw_faith(f), "segment, on", "swapped", "random", "own", "normalised",
+            "sd over draws");
     for (size_t seg = 0; seg < TL_SEGMENT_COUNT; seg++) {
         const char *segment = tl_segment_name((tl_segment)seg);
-        char label[32];
+        char label[32], spread[32];
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
             const tl_finding_swap *w = &f->swaps[m][seg];
             if (!f->has_swaps[m])
                 continue;
             snprintf(label, sizeof label, "%s, %s", segment, modality_names[m]);
-            fprintf(out, "%-22s%26s%26s%26s%26s\n", label, interval_text(&w->value, a),
-                    interval_text(&w->random, b), interval_text(&w->own, c),
-                    interval_text(&w->normalised, d));
+            fprintf(out, "%-22s%26s%26s%26s%26s%14s\n", label,
+                    interval_text(&w->value, a), interval_text(&w->random, b),
+                    interval_text(&w->own, c), interval_text(&w->normalised, d),
+                    number_text(w->spread, spread));
         }
         snprintf(label, sizeof label, "%s, both", segment);
         if (f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE])

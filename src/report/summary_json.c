@@ -165,11 +165,12 @@ static json_t *swaps_json(const tl_findings *f)
             const tl_finding_swap *w = &f->swaps[m][seg];
             if (f->has_swaps[m])
                 json_array_append_new(
-                    list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "host",
+                    list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "host",
                                     modality_names[m], "swapped", segment,
                                     "faithfulness", interval(&w->value), "random",
                                     interval(&w->random), "own", interval(&w->own),
-                                    "normalised", interval(&w->normalised)));
+                                    "sd_over_draws", number(w->spread), "normalised",
+                                    interval(&w->normalised)));
         }
         if (f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE])
             json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "host", "both",

@@ -62,17 +62,31 @@ static double quantile(const double *sorted, size_t n, double p)
     return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
 }
 
-/* What is resampled: n values, or clusters of values that follow each other. */
+/* What is resampled: n values, or clusters of values that follow each other, or samples. */
 typedef struct plan {
     size_t n;                       /* values */
     const size_t *sizes, *begins;   /* of clusters; NULL: each value is one */
     size_t n_clusters, most_chosen; /* values of one resample, at most */
+    const size_t *samples;          /* sizes; NULL: one sample */
+    size_t n_samples;
 } plan;
+
+/* One less of each sample, with replacement. */
+static size_t resample_samples(const plan *p, tl_random *random, size_t *chosen)
+{
+    size_t n = 0, begin = 0;
+    for (size_t s = 0; s < p->n_samples; begin += p->samples[s++])
+        for (size_t k = 0; k + (p->samples[s] > 1) < p->samples[s]; k++)
+            chosen[n++] = begin + (size_t)tl_random_below(random, p->samples[s]);
+    return n;
+}
 
 /* Clusters with replacement, and of each as many of its own values with replacement. */
 static size_t resample(const plan *p, tl_random *random, size_t *chosen)
 {
     size_t n = 0;
+    if (p->samples != NULL)
+        return resample_samples(p, random, chosen);
     for (size_t i = 0; i < p->n_clusters; i++) {
         const size_t c = (size_t)tl_random_below(random, p->n_clusters);
         if (p->sizes == NULL)
@@ -101,17 +115,25 @@ static size_t leave_out(const plan *p, size_t cluster, size_t *chosen)
 static double acceleration(tl_statistic *statistic, const void *data, const plan *p,
                            size_t *chosen, double *left_out)
 {
-    const size_t n = p->n_clusters;
-    double mean = 0.0;
-    for (size_t skipped = 0; skipped < n; skipped++) {
-        left_out[skipped] = statistic(data, chosen, leave_out(p, skipped, chosen));
-        mean += left_out[skipped] / (double)n;
-    }
+    const size_t whole[] = {p->n_clusters},
+                 *sizes = p->samples != NULL ? p->samples : whole,
+                 n_samples = p->samples != NULL ? p->n_samples : 1;
     double squares = 0.0, cubes = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        const double d = mean - left_out[i];
-        squares += d * d;
-        cubes += d * d * d;
+    for (size_t s = 0, begin = 0; s < n_samples; begin += sizes[s++]) {
+        const size_t n = sizes[s];
+        const double scale = (double)(n - 1) / (double)n;
+        double mean = 0.0;
+        if (n < 2)
+            continue;
+        for (size_t i = 0; i < n; i++) {
+            left_out[i] = statistic(data, chosen, leave_out(p, begin + i, chosen));
+            mean += left_out[i] / (double)n;
+        }
+        for (size_t i = 0; i < n; i++) {
+            const double d = (mean - left_out[i]) * (n_samples > 1 ? scale : 1.0);
+            squares += d * d;
+            cubes += d * d * d;
+        }
     }
     const double a = cubes / (6 * pow(squares, 1.5));
     return isfinite(a) ? a : 0.0;
@@ -147,8 +169,15 @@ static void ends(const tl_bootstrap_options *o, double value, const double *sort
 static tl_status plan_resamples(const tl_bootstrap_options *o, size_t n, size_t *begins,
                                 plan *out, tl_error *err)
 {
-    plan p = {n, o->cluster_sizes, begins, n, n};
+    plan p = {n, o->cluster_sizes, begins, n, n, o->sample_sizes, o->n_samples};
     size_t most = 0, sum = 0;
+    for (size_t s = 0; s < o->n_samples; s++)
+        sum += o->sample_sizes[s];
+    if (o->n_samples > 0 && (sum != n || o->cluster_sizes != NULL))
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "samples of %zu values%s, wanted %zu as there are", sum,
+                       o->cluster_sizes != NULL ? " in clusters" : "", n);
+    sum = 0;
     if (o->cluster_sizes != NULL) {
         for (size_t c = 0; c < o->n_clusters; c++) {
             begins[c] = sum;

@@ -120,6 +120,34 @@ def bootstrap_in_two(statistic, sizes):
     return bca(of_each, n, chosen, skipped, n)
 
 
+def bootstrap_samples(statistic, sizes):
+    """Independent samples, which stand one after the other: each by itself, one less of it. A
+    row of indices holds those of all."""
+    begins, n = np.cumsum([0, *sizes]), int(np.sum(sizes))
+    random = SplitMix64(0)
+    drawn = [np.concatenate([b + random.below(s, max(1, s - 1)) for b, s in zip(begins, sizes)])
+             for _ in range(RESAMPLES)]
+    value = float(statistic([np.arange(n)])[0])
+    if not math.isfinite(value):
+        return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, n)
+    found = np.sort([x for x in statistic(drawn) if math.isfinite(x)])
+    share = (np.sum(found < value) + np.sum(found == value) / 2) / len(found)
+    ends = [0.025, 0.975]
+    if 0 < share < 1:
+        u = []
+        for b, s in zip(begins, sizes):
+            if s > 1:
+                left_out = statistic([np.r_[0:i, i + 1:n] for i in range(b, b + s)])
+                u.append((s - 1) / s * (np.mean(left_out) - left_out))
+        u = np.concatenate(u)
+        with np.errstate(all="ignore"):
+            a = np.sum(u**3) / (6 * np.sum(u**2) ** 1.5)
+        a, bias = a if math.isfinite(a) else 0.0, stats.norm.ppf(share)
+        ends = [stats.norm.cdf(bias + (bias + z) / (1 - a * (bias + z))) for z in (-Z, Z)]
+    low, high = np.quantile(found, ends)
+    return interval(value, float(low), float(high), float(found.std(ddof=1)), n)
+
+
 def mean(values):
     values = np.asarray(values, float)
     return bootstrap(lambda chosen: values[chosen].mean(-1), len(values))
@@ -421,26 +449,25 @@ class Host:
                          column(runs, "logit_diff").reshape(self.n, -1))
         self.measure, self.at = measure, getattr(self.runs, measure)
 
-    def values(self, segment, at):
-        """Faithfulness with the other's segment, with random ones, with its own; at(i) is that
-        of swap i."""
-        def of(swapped, is_random):
-            return [at(i) for i, s in enumerate(self.swaps)
-                    if s["swapped"] == swapped and (s["draw"] is not None) == is_random]
-        return of(segment, False)[0], np.mean(of(segment, True), 0), of("none", False)[0]
+        self.n_draws = 1 + max(s["draw"] for s in self.swaps if s["draw"] is not None) if self.swaps else 0
 
-    def chosen(self, segment, chosen):
-        return self.values(segment, lambda i: self.at(chosen, i))
+    def swap(self, segment, draw):
+        return next(i for i, s in enumerate(self.swaps) if s["swapped"] == segment and s["draw"] == draw)
 
-    def weighted(self, segment, counts):
-        """counts [..., n]: how often each prompt is there."""
-        r = self.runs
-        counts = counts * r.kept
-        if self.measure == "mean_of_ratios":
-            over, under = np.where(r.kept[:, None], r.ratio, 0), np.ones(self.n)
-        else:
-            over, under = r.circuits - r.none[:, None], r.clean - r.none
-        return self.values(segment, lambda i: (counts @ over[:, i]) / (counts @ under))
+    def foreign(self, segment, chosen):
+        return self.at(chosen, self.swap(segment, None))
+
+    def own(self, chosen):
+        return self.at(chosen, self.swap("none", None))
+
+    def random(self, segment, chosen, draws):
+        """Of one row of prompts, the mean over chosen draws."""
+        of = [self.at(chosen[None], self.swap(segment, d))[0] for d in range(self.n_draws)]
+        return np.mean([of[d] for d in draws])
+
+    def terms(self, segment, chosen, draws):
+        return (self.foreign(segment, chosen[None])[0], self.random(segment, chosen, draws),
+                self.own(chosen[None])[0])
 
 
 def normalised(value, random, own):
@@ -452,25 +479,37 @@ def interchange_of(db, measure):
     hosts, found = [Host(db, m, measure) for m in MODALITIES], []
     for segment in SEGMENTS:
         for modality, h in zip(MODALITIES, hosts):
-            def at(which, h=h):
-                return bootstrap(lambda c: h.chosen(segment, c)[which], h.n)
-            found.append({"host": modality, "swapped": segment, "faithfulness": at(0),
-                          "random": at(1), "own": at(2), "normalised": bootstrap(
-                              lambda c, h=h: normalised(*h.chosen(segment, c)), h.n)})
+            def over_draws(of, h=h):
+                def statistic(rows_):
+                    return np.array([of(row[row < h.n], row[row >= h.n] - h.n) for row in rows_])
+                return {**bootstrap_samples(statistic, [h.n, h.n_draws]), "n": h.n}
+            every = np.arange(h.n)
+            of = [h.random(segment, every, [d]) for d in range(h.n_draws)]
+            found.append({
+                "host": modality, "swapped": segment,
+                "faithfulness": bootstrap(lambda c, h=h: h.foreign(segment, c), h.n),
+                "random": over_draws(lambda c, d, h=h: h.random(segment, c, d)),
+                "own": bootstrap(lambda c, h=h: h.own(c), h.n),
+                "sd_over_draws": np.std(of, ddof=1) if len(of) > 1 else UNDEFINED,
+                "normalised": over_draws(lambda c, d, h=h: normalised(*h.terms(segment, c, d)))})
         found.append({"host": "both", "swapped": segment, "normalised": both_of(hosts, segment)})
     return found
 
 
 def both_of(hosts, segment):
-    """Resamples of both hosts' prompts in one; how often each was drawn is what counts."""
-    split, n = hosts[0].n, hosts[0].n + hosts[1].n
+    """Prompts of both hosts, then draws of both, each by itself."""
+    ends = np.cumsum([h.n for h in hosts] + [h.n_draws for h in hosts])
+    begins = np.r_[0, ends[:-1]]
 
-    def statistic(chosen):
-        counts = np.stack([np.bincount(row, minlength=n) for row in chosen])
-        terms = [h.weighted(segment, counts[:, at]) for h, at in
-                 zip(hosts, (slice(0, split), slice(split, n)))]
-        return normalised(*[(a + b) / 2 for a, b in zip(*terms)])
-    return bootstrap(statistic, n)
+    def statistic(rows_):
+        out = []
+        for row in rows_:
+            parts = [row[(row >= b) & (row < e)] - b for b, e in zip(begins, ends)]
+            terms = [h.terms(segment, parts[k], parts[2 + k]) for k, h in enumerate(hosts)]
+            out.append(float(normalised(*[(a + b) / 2 for a, b in zip(*terms)])))
+        return np.array(out)
+    return {**bootstrap_samples(statistic, [*(h.n for h in hosts), *(h.n_draws for h in hosts)]),
+            "n": sum(h.n for h in hosts)}
 
 
 def alignment_of(db):
