@@ -7,10 +7,18 @@
 #include "report/overview.h"
 #include "finding/published.h"
 
-static const tl_study_key qwen[] = {
-    {"family", "qwen2_vl"}, {"model", "0123456789abcdef"}, {"task", "counting"}};
-static const tl_study_key other[] = {
-    {"family", "qwen2_vl"}, {"model", "0123456789abcdef"}, {"task", "my own"}};
+static const tl_study_key qwen[] = {{"family", "qwen2_vl"},
+                                    {"model", "0123456789abcdef"},
+                                    {"task", "counting"},
+                                    {"prompts-of", "published qwen2_vl"}};
+static const tl_study_key other[] = {{"family", "qwen2_vl"},
+                                     {"model", "0123456789abcdef"},
+                                     {"task", "my own"},
+                                     {"prompts-of", ""}};
+static const tl_study_key drawn[] = {{"family", "qwen2_vl"},
+                                     {"model", "0123456789abcdef"},
+                                     {"task", "arithmetic"},
+                                     {"prompts-of", ""}};
 static const tl_finding_cell cells[] = {{.window = 5, .source = 20, .destination = 15},
                                         {.window = 1, .source = 3, .destination = 2}};
 
@@ -24,7 +32,7 @@ static tl_interval about(double value, double deviation)
 static tl_findings make(const tl_study_key *keys, double text, double image,
                         double gain)
 {
-    tl_findings f = {.folder = "runs/x", .keys = keys, .n_keys = 3, .finished = true};
+    tl_findings f = {.folder = "runs/x", .keys = keys, .n_keys = 4, .finished = true};
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         f.parts[m].present = true;
         f.parts[m].n_prompts = 100;
@@ -115,10 +123,30 @@ static void studies_without_anything_make_no_rows(void **state)
     tl_arena_destroy(arena);
 }
 
+static void other_prompts_are_marked_and_means_say_what_is_not_in_them(void **state)
+{
+    (void)state;
+    tl_findings studies[] = {make(qwen, 0.9, 0.7, 0.05), make(drawn, 0.8, 0.6, 0.1),
+                             make(other, 0.8, 0.6, 0.1)};
+    studies[2].parts[TL_IMAGE].present = false;
+    tl_arena *arena = tl_arena_create();
+    tl_overview o;
+    assert_int_equal(tl_overview_make(studies, 3, arena, &o, NULL), TL_OK);
+    const tl_table *accuracy = find(&o, "accuracy");
+    assert_string_equal(cell_at(accuracy, 0, "published text"), "0.793");
+    assert_string_equal(cell_at(accuracy, 1, "published text"), "0.992, other prompts");
+    assert_string_equal(cell_at(accuracy, 2, "published text"), "-");
+    assert_string_equal(accuracy->note, "Mean of image without my own. "
+                                        "Mean of image, vocabulary without my own.");
+    tl_arena_destroy(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_numbers_stand_beside_those_of_that_model_and_task),
+        cmocka_unit_test(
+            other_prompts_are_marked_and_means_say_what_is_not_in_them),
         cmocka_unit_test(studies_without_anything_make_no_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

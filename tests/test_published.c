@@ -54,10 +54,35 @@ static void published_tables_add_up_to_what_the_paper_says(void **state)
     assert_close("image circuits", 0, size[1], 0.131, 0.0005);
 }
 
+/* The paper's prompts for one model are other prompts for another. */
+static void prompts_are_the_papers_or_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *prompts;
+        bool same;
+    } cases[] = {{"qwen2_vl", "published qwen2_vl", true},
+                 {"qwen2_vl", "published gemma3", false},
+                 {"qwen2_vl", "", false},
+                 {"qwen2_vl", "mine", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const tl_study_key keys[] = {{"family", cases[i].family},
+                                     {"task", "counting"},
+                                     {"prompts-of", cases[i].prompts}};
+        tl_findings f = {.keys = keys, .n_keys = 3};
+        assert_false(tl_published_same_prompts(&f)); /* of no model's shape */
+        f.parts[TL_TEXT].scores =
+            (tl_study_scores){.n_layers = 28, .n_heads = 28, .d_mlp = 18944};
+        assert_non_null(tl_published_find(&f));
+        assert_true(tl_published_same_prompts(&f) == cases[i].same);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_tables_add_up_to_what_the_paper_says),
+        cmocka_unit_test(prompts_are_the_papers_or_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,7 @@ typedef struct tl_dataset {
     const char *path;   /* of dataset.jsonl */
     const char *folder; /* that it lies in */
     const char *name;   /* of the task; "" without task.json */
+    const char *prompts;              /* whose: "published qwen2_vl"; NULL: nobody says */
     const char *const *labels;
     size_t n_labels;                  /* 0: the whole vocabulary */
     const char *const *answers;       /* those of the labels that occur */

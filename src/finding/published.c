@@ -7,11 +7,11 @@
 /* Told by family and shape: a study knows its model by a hash, and a fine-tuned one has
  * another. */
 static const struct {
-    const char *model, *family;
+    const char *model, *family, *prompts;
     size_t n_layers, n_heads, d_mlp;
-} shapes[] = {{"Qwen2-VL-7B", "qwen2_vl", 28, 28, 18944},
-              {"Pixtral-12B", "llava", 40, 32, 14336},
-              {"Gemma-3-12B", "gemma3", 48, 16, 15360}};
+} shapes[] = {{"Qwen2-VL-7B", "qwen2_vl", "published qwen2_vl", 28, 28, 18944},
+              {"Pixtral-12B", "llava", "published llava", 40, 32, 14336},
+              {"Gemma-3-12B", "gemma3", "published gemma3", 48, 16, 15360}};
 
 /* Task; model; accuracy of text and image (table 4), circuit size (table 5), faithfulness
  * (table 6), accuracy of image prompts back-patched (table 1), by window, source and
@@ -60,4 +60,13 @@ const tl_published *tl_published_find(const tl_findings *f)
             strcmp(published[i].numbers.model, model) == 0)
             return &published[i].numbers;
     return NULL;
+}
+
+bool tl_published_same_prompts(const tl_findings *f)
+{
+    const char *model = model_of(f), *prompts = tl_findings_key(f, "prompts-of");
+    for (size_t i = 0; model != NULL && i < sizeof shapes / sizeof *shapes; i++)
+        if (strcmp(shapes[i].model, model) == 0)
+            return strcmp(shapes[i].prompts, prompts) == 0;
+    return false;
 }

@@ -24,4 +24,8 @@ typedef struct tl_published {
 /* NULL when the study is not of the paper's models (told by their shapes) and tasks. */
 const tl_published *tl_published_find(const tl_findings *findings);
 
+/* Whether the study's prompts are those that the paper used with that model, as
+ * `task import-published` makes them. */
+bool tl_published_same_prompts(const tl_findings *findings);
+
 #endif

@@ -120,7 +120,8 @@ tl_status tl_draw_faithfulness(const tl_findings *f, const char *prefix, FILE *p
     fprintf(
         figure.caption,
         "Faithfulness (%s) of circuits chosen by attribution, beside as many "
-        "components chosen by the size of their activation difference, and at random. "
+        "components chosen by the size of their activation difference (in the last "
+        "layer that of the last position alone), and at random. "
         "Band: 95 %% interval over the evaluation prompts. Ring: the smallest circuit "
         "above the threshold.",
         tl_draw_faith(f));

@@ -48,6 +48,22 @@ static const char *number(const maker *m, double value)
     return tl_table_number(m->arena, "", value);
 }
 
+/* A number of the paper beside study i. */
+static const char *marked(const maker *m, size_t i, const char *text)
+{
+    char all[96];
+    if (text == NULL || tl_published_find(&m->studies[i]) == NULL ||
+        tl_published_same_prompts(&m->studies[i]))
+        return text;
+    snprintf(all, sizeof all, "%.60s, other prompts", text);
+    return tl_arena_strdup(m->arena, all);
+}
+
+static const char *published(const maker *m, size_t i, double value)
+{
+    return marked(m, i, number(m, value));
+}
+
 static const char *share(const maker *m, double value)
 {
     return tl_table_number(m->arena, "%", value);
@@ -58,20 +74,53 @@ static tl_status add(const maker *m, tl_table *table, const char *const *cells)
     return tl_table_add(table, m->arena, cells, m->err);
 }
 
+/* Adds to the table's note which studies a mean does not have in it: those without `value`,
+ * if another has one. */
+static tl_status note_left_out(const maker *m, tl_table *table, const char *head,
+                               const double *values)
+{
+    char text[2048] = "";
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < m->n; i++)
+        n += isnan(values[i]) ? 0 : 1;
+    if (n == 0 || n == m->n)
+        return TL_OK;
+    at += (size_t)snprintf(text, sizeof text, "%s%sMean of %.60s without ",
+                           table->note != NULL ? table->note : "",
+                           table->note != NULL ? " " : "", head);
+    for (size_t i = 0, k = 0; i < m->n && at < sizeof text; i++)
+        if (isnan(values[i]))
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%.60s",
+                                   k++ > 0 ? ", " : "", name_of(m, i));
+    if (at < sizeof text)
+        snprintf(text + at, sizeof text - at, ".");
+    table->note = tl_arena_strdup(m->arena, text);
+    return table->note != NULL
+               ? TL_OK
+               : tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
+}
+
 /* A last row of means over the studies that have a value; columns[c] [n]. */
 static tl_status add_means(const maker *m, tl_table *table,
                            const tl_interval *const *columns)
 {
     const char *cells[TL_TABLE_COLUMNS] = {"mean"};
+    double *values = tl_arena_alloc(m->arena, m->n, sizeof *values);
+    tl_status status = TL_OK;
     if (m->n < 2)
         return TL_OK;
-    for (size_t c = 1; c < table->n_columns; c++) {
+    if (values == NULL)
+        return tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
+    for (size_t c = 1; c < table->n_columns && status == TL_OK; c++) {
         if (columns[c] == NULL)
             continue;
         const tl_interval mean = tl_interval_mean(columns[c], m->n);
         cells[c] = interval(m, &mean);
+        for (size_t i = 0; i < m->n; i++)
+            values[i] = columns[c][i].value;
+        status = note_left_out(m, table, table->heads[c], values);
     }
-    return add(m, table, cells);
+    return status == TL_OK ? add(m, table, cells) : status;
 }
 
 static const tl_interval missing = {NAN, NAN, NAN, NAN, 0, 0};
@@ -127,8 +176,8 @@ static tl_status accuracies(const maker *m, tl_table *t)
                                      interval(m, &columns[1][i]),
                                      interval(m, &columns[2][i]),
                                      interval(m, &columns[3][i]),
-                                     number(m, p ? p->accuracy[TL_TEXT] : NAN),
-                                     number(m, p ? p->accuracy[TL_IMAGE] : NAN)};
+                                     published(m, i, p ? p->accuracy[TL_TEXT] : NAN),
+                                     published(m, i, p ? p->accuracy[TL_IMAGE] : NAN)};
         status = add(m, t, cells);
     }
     const tl_interval *const all[] = {NULL,       NULL,       columns[0], columns[1],
@@ -188,15 +237,21 @@ static tl_status circuits(const maker *m, tl_table *t)
                 interval(m, done ? &area->performance : &missing),
                 interval(m, done ? &area->distance : &missing),
                 n,
-                share(m, p ? p->size[k] : NAN),
-                number(m, p ? p->faithfulness[k] : NAN)};
+                marked(m, i, share(m, p ? p->size[k] : NAN)),
+                published(m, i, p ? p->faithfulness[k] : NAN)};
             status = add(m, t, cells);
         }
     for (size_t k = 0; k < TL_MODALITY_COUNT && status == TL_OK && m->n > 1; k++) {
         const char *const cells[TL_TABLE_COLUMNS] = {
             "mean", k == TL_TEXT ? "text" : "image",
             share(m, found[k] > 0 ? sizes[k] / (double)found[k] : NAN)};
-        if (found[k] > 0)
+        double *values = tl_arena_alloc(m->arena, m->n, sizeof *values);
+        if (values == NULL)
+            return tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
+        for (size_t i = 0; i < m->n; i++)
+            values[i] = m->studies[i].parts[k].minimal.found ? 1.0 : NAN;
+        status = note_left_out(m, t, k == TL_TEXT ? "text sizes" : "image sizes", values);
+        if (found[k] > 0 && status == TL_OK)
             status = add(m, t, cells);
     }
     return status;
@@ -247,7 +302,7 @@ static tl_status overlaps(const maker *m, tl_table *t)
             columns[s][i] = o->normalised;
             cells[1 + 2 * s] = number(m, o->row->iou);
             cells[2 + 2 * s] = interval(m, &o->normalised);
-            cells[10 + s] = number(m, p ? p->overlap[s] : NAN);
+            cells[10 + s] = published(m, i, p ? p->overlap[s] : NAN);
         }
         const tl_finding_overlap *whole = tl_findings_whole_overlap(f, "both");
         columns[MEAN][i] = f->mean_overlap;
@@ -294,7 +349,7 @@ static tl_status interchanges(const maker *m, tl_table *t)
         for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
             columns[s][i] = f->swapped[s];
             cells[1 + s] = interval(m, &f->swapped[s]);
-            cells[4 + s] = number(m, p ? p->interchange[s] : NAN);
+            cells[4 + s] = published(m, i, p ? p->interchange[s] : NAN);
         }
         rows++;
         status = add(m, t, cells);
@@ -369,11 +424,11 @@ static const char *gap_note(const maker *m)
         tl_findings_gap(m->studies, m->n, false, &here, NULL) == TL_OK && here.n > 0)
         snprintf(
             gaps, sizeof gaps,
-            " Gap closed by cells chosen on other prompts, over %zu studies with a "
-            "gap: mean %.3f, median %.3f, pooled %.3f; mean gain %.3f. By the best "
+            " Gap closed by cells chosen on other prompts, over %zu of %zu studies, those "
+            "with a gap: mean %.3f, median %.3f, pooled %.3f; mean gain %.3f. By the best "
             "on the same prompts: mean %.3f, median %.3f, pooled %.3f, as published "
             "(mean of those in 0 to 1) %.3f; mean gain %.3f.",
-            g.n, g.mean, g.median, g.pooled, g.mean_gain, here.mean, here.median,
+            g.n, m->n, g.mean, g.median, g.pooled, g.mean_gain, here.mean, here.median,
             here.pooled, here.published_way, here.mean_gain);
     snprintf(
         text, sizeof text,
@@ -435,7 +490,7 @@ static tl_status backpatches(const maker *m, tl_table *t)
             n,
             p ? cell_text(m, p->best.source, p->best.destination, p->best.window, false)
               : NULL,
-            number(m, p ? p->backpatched : NAN)};
+            published(m, i, p ? p->backpatched : NAN)};
         status = add(m, t, cells);
     }
     return status;

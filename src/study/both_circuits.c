@@ -2,8 +2,10 @@
  * both_circuits.c - see both_circuits.h. */
 #include "study/both_circuits.h"
 
+#include "circuit/random_set.h"
 #include "store/score_file.h"
 #include "study/score_origin.h"
+#include "twinlens/log.h"
 
 static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,
                            tl_error *err)
@@ -46,6 +48,22 @@ static tl_status read_circuit(tl_session *s, const tl_both_options *o,
     return tl_set_from_circuit(&circuit, s->arena, out, err);
 }
 
+void tl_both_circuits_warn(const tl_both_circuits *both)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const size_t begin = both->map.span[m].data_begin;
+        const size_t heads =
+                         tl_set_count_between(&both->set[m], TL_KIND_HEADS, 0, begin),
+                     neurons =
+                         tl_set_count_between(&both->set[m], TL_KIND_NEURONS, 0, begin);
+        if (heads + neurons > 0)
+            tl_log(TL_LOG_WARNING,
+                   "%zu heads and %zu neurons of the %s circuit are at positions before "
+                   "the data, in no segment: left out of overlap and interchange",
+                   heads, neurons, tl_modality_name((tl_modality)m));
+    }
+}
+
 tl_status tl_both_circuits_read(tl_session *s, const tl_both_options *o,
                                 tl_both_circuits *out, tl_error *err)
 {
@@ -64,7 +82,9 @@ tl_status tl_both_circuits_read(tl_session *s, const tl_both_options *o,
     if (status == TL_OK)
         status = tl_position_map_init(&both.map, &span[TL_TEXT], &span[TL_IMAGE],
                                       s->arena, err);
-    if (status == TL_OK)
-        *out = both;
-    return status;
+    if (status != TL_OK)
+        return status;
+    tl_both_circuits_warn(&both);
+    *out = both;
+    return TL_OK;
 }

@@ -22,6 +22,10 @@ typedef struct tl_both_circuits {
     tl_position_map map;
 } tl_both_circuits;
 
+/* Warns of components at positions before the data, which are in no segment, and so neither
+ * in an overlap nor in an interchange: both prompts of a pair are alike there. */
+void tl_both_circuits_warn(const tl_both_circuits *both);
+
 /* In the session's arena. The first prompt of each modality says where its parts
  * are; TL_ERR_DATA when there is none, or a score file has other positions, or was made
  * in another way (score_origin.h). */

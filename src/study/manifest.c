@@ -196,6 +196,8 @@ static tl_status add_inputs(tl_manifest *m, const tl_session *session,
     tl_status status = TL_OK;
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs && status == TL_OK; i++)
         status = add_key(m, inputs[i].key, inputs[i].value, err);
+    if (status == TL_OK && session->dataset->prompts != NULL)
+        status = add_key(m, "prompts-of", session->dataset->prompts, err);
     return status;
 }
 
@@ -204,7 +206,7 @@ tl_status tl_manifest_make(const tl_settings *settings, const tl_session *sessio
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err)
 {
-    enum { INPUTS = 5 };
+    enum { INPUTS = 6 };
     tl_manifest m = {0};
     tl_settings studied = *settings;
     const char *hashes[2] = {NULL, NULL};

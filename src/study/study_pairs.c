@@ -187,7 +187,9 @@ tl_status tl_study_both_circuits(tl_study *study, const tl_both_circuits **out,
         status = tl_position_map_init(&study->circuits.map, &span[TL_TEXT],
                                       &span[TL_IMAGE], study->session.arena, err);
     study->has_map = status == TL_OK;
-    if (status == TL_OK)
-        *out = &study->circuits;
-    return status;
+    if (status != TL_OK)
+        return status;
+    tl_both_circuits_warn(&study->circuits);
+    *out = &study->circuits;
+    return TL_OK;
 }

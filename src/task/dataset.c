@@ -128,8 +128,8 @@ static tl_status read_image_size(const json_t *task, const char *where, size_t *
 
 static tl_status read_task(reader *r, tl_error *err)
 {
-    static const char *const known[] = {"name", "labels", "answers", "image_size",
-                                        NULL};
+    static const char *const known[] = {"name",       "prompts", "labels", "answers",
+                                        "image_size", NULL};
     tl_dataset *d = r->dataset;
     d->name = "";
     const char *path = tl_path_join(r->scratch, d->folder, "task.json");
@@ -143,6 +143,8 @@ static tl_status read_task(reader *r, tl_error *err)
         status = tl_fail(err, TL_ERR_FORMAT, "%s: not an object", path);
     if (status == TL_OK)
         status = copy_string(r, task, "name", path, &d->name, err);
+    if (status == TL_OK)
+        status = copy_string(r, task, "prompts", path, &d->prompts, err);
     if (status == TL_OK)
         status = copy_labels(r, task, "labels", path, &d->labels, &d->n_labels, err);
     if (status == TL_OK)

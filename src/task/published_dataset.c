@@ -102,6 +102,9 @@ static tl_status write_task(const writer *w, tl_error *err)
         return status;
     json_t *task = json_object();
     set_string(task, "name", t.name);
+    json_object_set_new(
+        task, "prompts",
+        json_sprintf("published %s", tl_published_family_name(w->source->family)));
     if (t.labels != NULL)
         set_strings(task, "labels", t.labels);
     if (t.answers != NULL)

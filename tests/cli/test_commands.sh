@@ -253,6 +253,7 @@ check "a line for each segment and the whole, each kind and both" rows default.o
 run same overlap "${both[@]}" --rand-match whole --rand-draws 20 --niou correct --seed 42
 check "the defaults of overlap" cmp default.overlap same
 run whole overlap "${circuits[@]}" --text-fraction 1 --image-fraction 1
+check "components in no segment are told" [ "$(grep -c 'before the data, in no segment: left out' stderr)" -eq 2 ]
 check "an overlap that chance leaves no room for" grep -q 'both.*undefined$' whole
 run whole.json overlap "${circuits[@]}" --text-fraction 1 --image-fraction 1 --json
 check "is null in JSON" grep -q '"normalised":null' whole.json
