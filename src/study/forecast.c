@@ -212,8 +212,11 @@ static tl_study_shape shape_of(const maker *m)
 /* Circuits are evaluated by parts of layers, which stay in f32 (math.md eq. 21). */
 static bool is_by_parts(const tl_stage_cost *cost)
 {
-    return strncmp(cost->name, "evaluate", 8) == 0 ||
-           strncmp(cost->name, "interchange", 11) == 0;
+    static const char *const stages[] = {"evaluate", "circuit tests", "interchange"};
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        if (strncmp(cost->name, stages[i], strlen(stages[i])) == 0)
+            return true;
+    return false;
 }
 
 /* Hours of the study's products, at the rates of this machine. */

@@ -413,6 +413,17 @@ cp "$golden/checkpoint/config.json" bare/
 "$bin" inspect --model bare > bare.inspect
 plan='^(parameters|weight_|study_hours_here|product_flops_per_second_here|process_bytes|predict_peak_bytes)'
 check "no weights needed" cmp <(grep -vE "$plan" bare.inspect) <(grep -vE "$plan" inspect)
+# Circuits are evaluated by parts of layers, which stay in f32.
+"$bin" inspect --model bare --precision bf16-emulated --json > precise
+check "time in bf16" python3 -c '
+import json
+x = json.load(open("precise"))
+rates = float(x["product_flops_per_second_here"]), float(x["bf16_product_flops_per_second_here"])
+stages = [s for s in x["stages"] if "product_flops" in s]
+assert sum("circuit tests" in s["stage"] for s in stages) == 2
+seconds = float(x["study_tower_flops"]) / rates[0] + sum(s["product_flops"] / rates[
+    not s["stage"].startswith(("evaluate", "circuit tests", "interchange"))] for s in stages)
+assert abs(seconds / 3600 / float(x["study_hours_here"]) - 1) < .06, (seconds / 3600, x["study_hours_here"])'
 check "time" grep -qE '^study_hours_here	[0-9.e+-]+$' bare.inspect
 echo '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}' > bare/model.safetensors.index.json
 "$bin" inspect --model bare > bare.inspect
