@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cpu_linear.c - matrix products of the cpu backend, by oneDNN.
+ * cpu_linear.c - matrix products of the cpu backend, by oneDNN or by our own tiles.
  *
  * A product is cut into tiles of TILE rows and blocks of at most BLOCK_MOST columns of
  * the output. For each block the weights are brought into a panel, f32 [K, block]
@@ -14,6 +14,9 @@
  * Panels of small models stay in a cache. Those of large ones are made anew for each
  * product, by each thread for itself where there are blocks enough: a thread fills
  * its panel, which never leaves its processor's cache, and takes all rows through it.
+ *
+ * Where the processor has AVX2 and nothing wider, our own tiles (cpu_tile.h) are faster than
+ * the library's, which are too small for it: panels are then in strips.
  *
  * Of a layer in bf16 panels are rounded, and so are the rows, some hundreds at a time, before
  * they are multiplied; cpu_bf16.c makes the tiles. The rest is the same.
@@ -35,6 +38,7 @@
 #include "backend/cpu/cpu_bf16.h"
 #include "backend/cpu/cpu_panel.h"
 #include "backend/cpu/cpu_threads.h"
+#include "backend/cpu/cpu_tile.h"
 #include "backend/host.h"
 #include "base/race.h"
 #include "twinlens/alloc.h"
@@ -308,7 +312,7 @@ static tl_status find_primitive(tl_cpu_linear *s, size_t k, size_t block, size_t
 /* C [rows, n] = A [rows, k] B. */
 typedef struct job {
     tl_cpu_operand b;
-    bool add, bf16;
+    bool add, bf16, in_strips;
     size_t rows, a_columns; /* of A; B's k may be larger */
     size_t block, n_blocks; /* columns of a block, but of the last */
     size_t full, last;      /* primitives of a block and of the last */
@@ -336,13 +340,22 @@ static size_t panel_depth(const job *j)
     return j->bf16 ? tl_cpu_bf16_pairs(j->b.k) : j->b.k;
 }
 
+/* Whether panels are in strips, for our own tiles. A function of the layer and the processor,
+ * not of the rows. */
+static bool fits_strips(const job *j)
+{
+    return !j->bf16 && tl_cpu_tile_is_avx2() && panel_width(j, 0) % TL_CPU_STRIP == 0 &&
+           panel_width(j, j->n_blocks - 1) % TL_CPU_STRIP == 0;
+}
+
 static void fill_panel(const job *j, size_t block, float *panel)
 {
     const size_t first = block * j->block, width = panel_width(j, block);
     if (j->bf16)
         tl_cpu_bf16_panel(&j->b, first, width, (uint32_t *)panel);
     else
-        tl_cpu_operand_panel(&j->b, first, width, panel);
+        tl_cpu_operand_panel(&j->b, first, width, j->in_strips ? TL_CPU_STRIP : width,
+                             panel);
 }
 
 static void fill_panels(const tl_cpu_linear *s, const job *j, float *panels)
@@ -555,17 +568,34 @@ static dnnl_status_t multiply_tile(const tl_cpu_linear *s, const job *j, thread_
                : status;
 }
 
+/* The same by our own tiles, to y, whose rows are `stride` apart. */
+static void multiply_strips(const job *j, size_t b, size_t row, size_t rows,
+                            const float *panel, float *y, size_t stride)
+{
+    tl_cpu_tile_multiply(rows, j->a_columns, panel_width(j, b),
+                         (tl_cpu_tile_rows){j->a + row * j->a_columns, j->a_columns, 1},
+                         (tl_cpu_strips){panel, j->b.k * TL_CPU_STRIP},
+                         (tl_cpu_sums){y, stride, false});
+}
+
 /* Rows [row, row + TILE) of block b. */
 static void make_tile(const tl_cpu_linear *s, const job *j, thread_part *p, size_t b,
                       size_t row, const float *panel)
 {
-    const size_t rows = j->rows - row < TILE ? j->rows - row : TILE;
-    if (p->status == dnnl_success)
+    const size_t rows = j->rows - row < TILE ? j->rows - row : TILE,
+                 width = panel_width(j, b);
+    float *c = j->c + row * j->b.n + b * j->block, some[BLOCK_MOST];
+    if (j->in_strips && !j->add && j->bias == NULL && width == width_of(j, b)) {
+        multiply_strips(j, b, row, rows, panel, c, j->b.n);
+        return;
+    }
+    if (j->in_strips)
+        multiply_strips(j, b, row, rows, panel, p->w->output, width);
+    else if (p->status == dnnl_success)
         p->status = multiply_tile(s, j, p, b, row, rows, panel);
-    float some[BLOCK_MOST];
     if (p->status == dnnl_success)
-        put_tile(p->w->output, panel_width(j, b), bias_of(j, b, some), rows,
-                 width_of(j, b), j->b.n, j->add, j->c + row * j->b.n + b * j->block);
+        put_tile(p->w->output, width, bias_of(j, b, some), rows, width_of(j, b), j->b.n,
+                 j->add, c);
 }
 
 /* All panels are there: threads share out tiles, blocks outside, because neighbours
@@ -703,13 +733,15 @@ static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
         return TL_OK;
     j->block = block_width(j->b.k, j->b.n);
     j->n_blocks = (j->b.n + j->block - 1) / j->block;
+    j->in_strips = fits_strips(j);
+    const bool by_library = !j->bf16 && !j->in_strips;
     tl_status status = TL_OK;
-    if (!j->bf16)
+    if (by_library)
         status = find_primitive(s, j->b.k, panel_width(j, 0), &j->full, err);
-    if (status == TL_OK && !j->bf16)
+    if (status == TL_OK && by_library)
         status =
             find_primitive(s, j->b.k, panel_width(j, j->n_blocks - 1), &j->last, err);
-    if (status == TL_OK && !j->bf16)
+    if (status == TL_OK && by_library)
         status = reserve_workers(s, j, err);
     if (status != TL_OK)
         return status;

@@ -118,10 +118,10 @@ static void fill_columns(const tl_cpu_operand *b, size_t first, size_t width,
     memset(panel + b->n_index * width, 0, (b->k - b->n_index) * width * sizeof *panel);
 }
 
-/* panel[o, i] = W[o, first + i] of bf16 weights. A piece of a row is too short for the
- * processor to see where it leads: the pieces of later rows are asked for in time. */
+/* panel[o, i] = W[o, first + i] of bf16 weights, in strips. A piece of a row is too short for
+ * the processor to see where it leads: the pieces of later rows are asked for in time. */
 TL_WIDE static void copy_bf16(const uint16_t *restrict w, size_t n_out, size_t n_in,
-                              size_t width, float *restrict panel)
+                              size_t width, size_t strip, float *restrict panel)
 {
     enum { AHEAD = 16, LINE = 64 / sizeof *w };
     for (size_t o = 0; o < n_out; o++) {
@@ -131,37 +131,50 @@ TL_WIDE static void copy_bf16(const uint16_t *restrict w, size_t n_out, size_t n
             for (size_t i = 0; i < width; i += LINE)
                 __builtin_prefetch(from + AHEAD * n_in + i);
 #endif
-        for (size_t i = 0; i < width; i++)
-            panel[o * width + i] = widen_bf16(from[i]);
+        for (size_t i = 0; i < width; i += strip)
+            for (size_t l = 0; l < strip; l++)
+                panel[i * n_out + o * strip + l] = widen_bf16(from[i + l]);
     }
 }
 
 /* panel[o, i] = W[o, first + i] */
 static void fill_backward(const tl_tensor *weight, size_t first, size_t width,
-                          float *panel)
+                          size_t strip, float *panel)
 {
     const size_t n_out = weight->dims[0], n_in = weight->dims[1];
     const uint16_t *bits = (const uint16_t *)weight->data + first;
     if (weight->dtype == TL_BF16 && (uintptr_t)bits % sizeof *bits == 0) {
-        copy_bf16(bits, n_out, n_in, width, panel);
+        copy_bf16(bits, n_out, n_in, width, strip, panel);
         return;
     }
-    for (size_t o = 0; o < n_out; o++)
-        tl_tensor_to_f32(weight, o * n_in + first, width, panel + o * width, NULL);
+    for (size_t i = 0; i < width; i += strip)
+        for (size_t o = 0; o < n_out; o++)
+            tl_tensor_to_f32(weight, o * n_in + first + i, strip,
+                             panel + i * n_out + o * strip, NULL);
+}
+
+/* One strip, or a panel that is one. */
+static void fill_strip(const tl_cpu_operand *b, size_t first, size_t width,
+                       float *panel)
+{
+    size_t rows[TL_CPU_PANEL_COLUMNS];
+    if (b->by_columns) {
+        fill_columns(b, first, width, panel);
+        return;
+    }
+    for (size_t o = 0; o < width; o++)
+        rows[o] = b->index == NULL ? first + o
+                                   : b->index[first + o < b->n ? first + o : b->n - 1];
+    fill_rows(b->weight, rows, width, panel);
 }
 
 void tl_cpu_operand_panel(const tl_cpu_operand *b, size_t first, size_t width,
-                          float *panel)
+                          size_t strip, float *panel)
 {
     if (b->backward) {
-        fill_backward(b->weight, first, width, panel);
-    } else if (b->by_columns) {
-        fill_columns(b, first, width, panel);
-    } else {
-        size_t rows[TL_CPU_PANEL_COLUMNS];
-        for (size_t o = 0; o < width; o++)
-            rows[o] = b->index == NULL ? first + o
-                                       : b->index[first + o < b->n ? first + o : first];
-        fill_rows(b->weight, rows, width, panel);
+        fill_backward(b->weight, first, width, strip, panel);
+        return;
     }
+    for (size_t i = 0; i < width; i += strip)
+        fill_strip(b, first + i, strip, panel + i * b->k);
 }

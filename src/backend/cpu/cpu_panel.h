@@ -29,9 +29,10 @@ typedef struct tl_cpu_operand {
     size_t k, n;
 } tl_cpu_operand;
 
-/* panel [k, width] = B[:, first .. first + width). Some rows: width may reach beyond n,
- * the columns there are of no use. */
+/* panel = B[:, first .. first + width) in strips of [k, strip], of which the width is a
+ * multiple: one of them is [k, width]. Some rows: width may reach beyond n, the columns there
+ * are of no use. */
 void tl_cpu_operand_panel(const tl_cpu_operand *b, size_t first, size_t width,
-                          float *panel);
+                          size_t strip, float *panel);
 
 #endif

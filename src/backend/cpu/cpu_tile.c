@@ -173,6 +173,16 @@ WIDEST static void multiply_avx512(size_t n, size_t depth, size_t width,
 }
 #endif
 
+bool tl_cpu_tile_is_avx2(void)
+{
+#ifdef HAS_VECTORS
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           !__builtin_cpu_supports("avx512f");
+#else
+    return false;
+#endif
+}
+
 void tl_cpu_tile_multiply(size_t n, size_t depth, size_t width, tl_cpu_tile_rows a,
                           tl_cpu_strips b, tl_cpu_sums y)
 {
@@ -181,7 +191,7 @@ void tl_cpu_tile_multiply(size_t n, size_t depth, size_t width, tl_cpu_tile_rows
         multiply_avx512(n, depth, width, a, b, y);
         return;
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (tl_cpu_tile_is_avx2()) {
         multiply_avx2(n, depth, width, a, b, y);
         return;
     }
