@@ -47,7 +47,7 @@ static void run(fixture *f, size_t n_random, size_t memory, tl_ablate ablate)
     f->settings.bp_grid = TL_BP_NONE;
     f->settings.circuit_tests = n_random;
     f->settings.memory = memory;
-    f->settings.ablate = ablate;
+    f->settings.ablate = (int)ablate;
     must(tl_study_run(&f->settings, NULL, NULL, &err), &err);
 }
 
