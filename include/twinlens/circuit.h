@@ -191,6 +191,9 @@ size_t tl_fraction_of(tl_fraction fraction, size_t count,
                       tl_fraction_rounding rounding);
 tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
                          tl_fraction_rounding rounding);
+/* With fractions of their own for heads and for neurons. */
+tl_circuit tl_circuit_of(const tl_ranking *ranking, tl_fraction heads,
+                         tl_fraction neurons, tl_fraction_rounding rounding);
 
 /* ---- faithfulness (docs/math.md eq. 6) ---------------------------------------------- */
 

@@ -235,10 +235,16 @@ size_t tl_fraction_of(tl_fraction fraction, size_t count, tl_fraction_rounding r
 tl_circuit tl_circuit_at(const tl_ranking *ranking, tl_fraction fraction,
                          tl_fraction_rounding rounding)
 {
+    return tl_circuit_of(ranking, fraction, fraction, rounding);
+}
+
+tl_circuit tl_circuit_of(const tl_ranking *ranking, tl_fraction heads,
+                         tl_fraction neurons, tl_fraction_rounding rounding)
+{
     const size_t places = ranking->n_layers * ranking->n_pos;
     return (tl_circuit){
         .ranking = ranking,
-        .n_heads = tl_fraction_of(fraction, places * ranking->n_heads, rounding),
-        .n_neurons = tl_fraction_of(fraction, places * ranking->d_mlp, rounding),
+        .n_heads = tl_fraction_of(heads, places * ranking->n_heads, rounding),
+        .n_neurons = tl_fraction_of(neurons, places * ranking->d_mlp, rounding),
     };
 }

@@ -17,13 +17,15 @@
 typedef struct options {
     tl_settings settings;
     tl_selection selection;
-    const char *scores;
-    bool random_given, any_scores, json;
+    const char *scores, *kind_fraction[TL_KIND_COUNT];
+    bool grid_given, random_given, any_scores, json;
     uint64_t random;
 } options;
 
 typedef struct curve {
     const char *const *texts;
+    const char *const
+        *kinds; /* fractions of heads, of neurons, where they are others */
     const tl_circuit *circuits;
     const tl_evaluation *results;      /* [n_prompts] */
     double *clean, *none, *one, *room; /* [n_prompts] */
@@ -67,6 +69,26 @@ static tl_status interval_of(const curve *c, size_t i, int faith, tl_interval *o
     return tl_bootstrap(faithfulness_of, &at, c->n_prompts, NULL, out, err);
 }
 
+static const char *size_text(const curve *c, size_t i, tl_component_kind kind)
+{
+    return c->kinds[kind] != NULL ? c->kinds[kind] : c->texts[i];
+}
+
+static double size_of(const curve *c, size_t i, tl_component_kind kind)
+{
+    return strtod(size_text(c, i, kind), NULL);
+}
+
+/* HEADS:NEURONS where these are sized apart. */
+static void print_size(const curve *c, size_t i, FILE *out)
+{
+    if (c->kinds[TL_KIND_HEADS] == NULL && c->kinds[TL_KIND_NEURONS] == NULL)
+        fputs(c->texts[i], out);
+    else
+        fprintf(out, "%s:%s", size_text(c, i, TL_KIND_HEADS),
+                size_text(c, i, TL_KIND_NEURONS));
+}
+
 static tl_status print_json(const tl_model *model, const curve *c, int faith, FILE *out,
                             tl_error *err)
 {
@@ -87,8 +109,13 @@ static tl_status print_json(const tl_model *model, const curve *c, int faith, FI
                                       tl_json_number(c->one[p]),
                                       tl_json_number(c->none[p]))) == 0;
         json_t *one = json_pack(
-            "{s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "fraction",
-            strtod(c->texts[i], NULL), "heads", (json_int_t)c->circuits[i].n_heads,
+            "{s:o, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}",
+            "fraction",
+            c->kinds[0] == NULL && c->kinds[1] == NULL
+                ? json_real(strtod(c->texts[i], NULL))
+                : json_null(),
+            "head_fraction", size_of(c, i, TL_KIND_HEADS), "neuron_fraction",
+            size_of(c, i, TL_KIND_NEURONS), "heads", (json_int_t)c->circuits[i].n_heads,
             "neurons", (json_int_t)c->circuits[i].n_neurons, "ld", ld, "faithfulness",
             tl_json_number(chosen.value), "low", tl_json_number(chosen.low), "high",
             tl_json_number(chosen.high), "mean_of_ratios",
@@ -117,8 +144,8 @@ static tl_status print_table(const curve *c, int faith, FILE *out, tl_error *err
             return status;
         const double numbers[] = {chosen.value,     chosen.low,       chosen.high,
                                   f.mean_of_ratios, f.ratio_of_means, f.median};
-        fprintf(out, "%s\t%zu\t%zu\t", c->texts[i], c->circuits[i].n_heads,
-                c->circuits[i].n_neurons);
+        print_size(c, i, out);
+        fprintf(out, "\t%zu\t%zu\t", c->circuits[i].n_heads, c->circuits[i].n_neurons);
         tl_print_numbers(out, numbers, 6);
         fprintf(out, "\t%zu\t%zu\n", f.n, f.n_excluded);
     }
@@ -158,8 +185,21 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     if (status != TL_OK)
         return status;
 
-    const size_t n = sizes.n, n_prompts = c.n_prompts;
+    tl_fraction given[TL_KIND_COUNT];
+    const tl_fraction *kinds[TL_KIND_COUNT] = {NULL};
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        if (o->kind_fraction[k] == NULL)
+            continue;
+        status = tl_fraction_read(k == TL_KIND_HEADS ? "head" : "neuron",
+                                  o->kind_fraction[k], &given[k], err);
+        if (status != TL_OK)
+            return status;
+        kinds[k] = &given[k];
+    }
+    const size_t n = kinds[TL_KIND_HEADS] && kinds[TL_KIND_NEURONS] ? 1 : sizes.n,
+                 n_prompts = c.n_prompts;
     c.texts = sizes.texts;
+    c.kinds = o->kind_fraction;
     c.n_fractions = n;
     tl_circuit *circuits = tl_arena_alloc(arena, n, sizeof *circuits);
     tl_evaluation *results = tl_arena_alloc(arena, n_prompts, sizeof *results);
@@ -173,8 +213,10 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "no memory for the results of %zu prompts", n_prompts);
     for (size_t i = 0; i < n; i++)
-        circuits[i] = tl_circuit_at(&ranking, sizes.fractions[i],
-                                    (tl_fraction_rounding)o->settings.rounding);
+        circuits[i] = tl_circuit_of(
+            &ranking, kinds[TL_KIND_HEADS] ? *kinds[TL_KIND_HEADS] : sizes.fractions[i],
+            kinds[TL_KIND_NEURONS] ? *kinds[TL_KIND_NEURONS] : sizes.fractions[i],
+            (tl_fraction_rounding)o->settings.rounding);
     for (size_t p = 0; p < n_prompts; p++)
         results[p].circuit = ld + p * n;
     const tl_evaluate_options how = {.memory_budget = s->settings.memory,
@@ -193,7 +235,7 @@ static const tl_taken settings[] = {
     TL_TAKEN_MODEL,
     TL_TAKEN_DATASET,
     {.name = "rope"},
-    {.name = "grid"},
+    {.name = "grid", .given = offsetof(options, grid_given)},
     {.name = "fractions"},
     {.name = "pct"},
     TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
@@ -208,6 +250,8 @@ static const tl_option own[] = {
                  .argument = "FILE",
                  .help = "a score file of attribute or study"},
      .required = true},
+    TL_OPTION_KIND("head", options, kind_fraction[TL_KIND_HEADS]),
+    TL_OPTION_KIND("neuron", options, kind_fraction[TL_KIND_NEURONS]),
     {.setting = {.name = "random",
                  .kind = TL_SETTING_SEED,
                  .offset = offsetof(options, random),
@@ -231,6 +275,12 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     options o;
     tl_status status =
         tl_options_read(&tl_command_evaluate, argc, argv, &o, sizeof o, err);
+    if (status == TL_OK && o.kind_fraction[0] != NULL && o.kind_fraction[1] != NULL &&
+        (o.settings.fractions != NULL || o.grid_given))
+        status = tl_cli_misuse(err,
+                               "--%s changes nothing beside --head-fraction and "
+                               "--neuron-fraction",
+                               o.grid_given ? "grid" : "fractions");
     o.selection.usual = TL_EVALUATION;
     tl_session s;
     if (status == TL_OK)

@@ -93,6 +93,19 @@
         .name = "ig-path", .beside = "method", .value = "relp"                         \
     }
 
+/* Another size of the circuits in components of one kind. */
+#define TL_OPTION_KIND(what, type, member)                                             \
+    {                                                                                  \
+        .setting = {                                                                   \
+            .name = what "-fraction",                                                  \
+            .kind = TL_SETTING_TEXT,                                                   \
+            .offset = offsetof(type, member),                                          \
+            .unset = "as the circuit",                                                 \
+            .argument = "P",                                                           \
+            .help = "size of the circuits in " what "s, if another"                    \
+        }                                                                              \
+    }
+
 /* Of a member `both`, a tl_both_options. */
 #define TL_OPTION_BOTH(type, words, member, letters, text)                             \
     {                                                                                  \
@@ -112,6 +125,8 @@
                        "size of the text circuit, such as 0.05"),                      \
         TL_OPTION_BOTH(type, "image-fraction", fraction[TL_IMAGE], "P",                \
                        "and of the image circuit"),                                    \
+        TL_OPTION_KIND("head", type, both.kind_fraction[TL_KIND_HEADS]),               \
+        TL_OPTION_KIND("neuron", type, both.kind_fraction[TL_KIND_NEURONS]),           \
     {                                                                                  \
         .setting = {.name = "any-scores",                                              \
                     .offset = offsetof(type, both.any_scores),                         \

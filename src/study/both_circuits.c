@@ -24,15 +24,30 @@ static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,
                    s->dataset->path, tl_modality_name(modality), s->dataset->n_rows);
 }
 
+tl_status tl_fraction_read(const char *of, const char *text, tl_fraction *out,
+                           tl_error *err)
+{
+    tl_error problem = {0};
+    return tl_fraction_parse(text, out, &problem) == TL_OK
+               ? TL_OK
+               : tl_fail(err, TL_ERR_ARGUMENT, "--%s-fraction: %s", of, problem.text);
+}
+
 static tl_status read_circuit(tl_session *s, const tl_both_options *o,
                               tl_modality modality, size_t n_pos, tl_component_set *out,
                               tl_error *err)
 {
-    tl_fraction fraction;
-    tl_error problem = {0};
-    if (tl_fraction_parse(o->fraction[modality], &fraction, &problem) != TL_OK)
-        return tl_fail(err, TL_ERR_ARGUMENT, "--%s-fraction: %s",
-                       tl_modality_name(modality), problem.text);
+    tl_fraction fraction[TL_KIND_COUNT];
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        const char *own = o->kind_fraction[k];
+        const tl_status found =
+            own != NULL ? tl_fraction_read(k == TL_KIND_HEADS ? "head" : "neuron", own,
+                                           &fraction[k], err)
+                        : tl_fraction_read(tl_modality_name(modality),
+                                           o->fraction[modality], &fraction[k], err);
+        if (found != TL_OK)
+            return found;
+    }
     tl_scores scores;
     tl_status status = tl_score_file_read(o->scores[modality], tl_model_dims(s->model),
                                           n_pos, s->arena, &scores, err);
@@ -44,7 +59,8 @@ static tl_status read_circuit(tl_session *s, const tl_both_options *o,
     if (status != TL_OK)
         return status;
     const tl_circuit circuit =
-        tl_circuit_at(&ranking, fraction, (tl_fraction_rounding)s->settings.rounding);
+        tl_circuit_of(&ranking, fraction[TL_KIND_HEADS], fraction[TL_KIND_NEURONS],
+                      (tl_fraction_rounding)s->settings.rounding);
     return tl_set_from_circuit(&circuit, s->arena, out, err);
 }
 

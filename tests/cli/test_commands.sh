@@ -245,6 +245,18 @@ check "three logit differences for each prompt" \
     test "$(grep -oE '\[-?[0-9.e-]+,-?[0-9.e-]+,-?[0-9.e-]+\]' json | wc -l)" -eq 4
 check "evaluate says what it took" [ "$(flops json)" -gt 0 ]
 
+# Heads and neurons of sizes of their own: at the same size the circuits of --fractions.
+run curve evaluate --modality text --scores text --fractions 0.1,0.2
+run same evaluate --modality text --scores text --head-fraction 0.1 --neuron-fraction 0.1
+check "two equal fractions are one" cmp <(sed -n 2p curve | cut -f2-) <(sed -n 2p same | cut -f2-)
+run apart evaluate --modality text --scores text --fractions 0.1,0.2 --head-fraction 0.2
+check "heads of another size" cmp <(cut -f1,2 apart | tail -n 2) <(printf '0.2:0.1\t216\n0.2:0.2\t216\n')
+check "neurons of the circuit's" cmp <(cut -f3 apart) <(cut -f3 curve)
+check "equal where both are" cmp <(tail -n 1 apart | cut -f2-) <(tail -n 1 curve | cut -f2-)
+check "another faithfulness where not" differ <(sed -n 2p apart | cut -f4) <(sed -n 2p curve | cut -f4)
+run ends evaluate --modality text --scores text --head-fraction 0 --neuron-fraction 1
+check "neurons alone" cmp <(cut -f1-3 ends | tail -n 1) <(printf '0:1\t0\t14400\n')
+
 # ---- overlap and interchange ---------------------------------------------------------
 circuits=(--text-scores text --image-scores default)
 both=("${circuits[@]}" --text-fraction 0.1 --image-fraction 0.1)
@@ -273,7 +285,13 @@ check "into IoU - 2B of rounded values in [0.01, 1]" awk -F '\t' '
         want = (iou["heads"] + iou["neurons"]) / 2 - random["heads"] - random["neurons"] }
     NR > 1 { want = want < 0.01 ? 0.01 : want > 1 ? 1 : want
         if (want - $6 > 1.1e-3 || $6 - want > 1.1e-3) exit 1 }' ref
+run kinds overlap "${circuits[@]}" --text-fraction 0.1 --image-fraction 0.1 --head-fraction 0.2
+run all overlap "${circuits[@]}" --text-fraction 0.2 --image-fraction 0.2
+check "--head-fraction changes heads" cmp <(grep heads kinds | cut -f1-3) <(grep heads all | cut -f1-3)
+check "and no neurons" cmp <(grep neurons kinds | cut -f1-3) <(grep neurons default.overlap | cut -f1-3)
 run default.interchange interchange "${both[@]}"
+run kinds interchange "${both[@]}" --head-fraction 0.1 --neuron-fraction 0.1
+check "fractions of kinds that are the circuits' own" cmp default.interchange kinds
 run same interchange "${both[@]}" --inter-rand valid --rand-draws 5 --faith mean_ratio --seed 42
 check "the defaults of interchange" cmp default.interchange same
 run published interchange "${both[@]}" --compat published --rope mrope

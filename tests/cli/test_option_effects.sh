@@ -124,7 +124,7 @@ value = {
     "seed": [0, 1, 42, 7], "ig-steps": [1, 3], "ig-rule": ["midpoint"], "method": ["ig", "relp"], "pictures": [1], "validate": [1],
     "rand-draws": [2], "inter-draws": [2], "random": [0, 1], "sites": ["resid_post", "z,mlp_post"], "src": ["3"], "dst": ["1", "0,1"],
     "window": ["3"], "times": [2], "sample": [3], "n": [5], "size": ["120x120"], "style": ["published"], "content": ["train", "held-out"],
-    "sheet": ["sheet.png"], "prompt-tokens": [100], "image-size": ["56x56"], "batch": [3], "csv-text": [table / "visual.csv"],
+    "sheet": ["sheet.png"], "prompt-tokens": [100], "head-fraction": [0.2], "neuron-fraction": [0.2], "image-size": ["56x56"], "batch": [3], "csv-text": [table / "visual.csv"],
     "csv-image": [table / "textual.csv"], "images": [root / "tests/data/images"], "model-family": ["gemma3"], "task": ["counting"],
     ("attribute", "split"): ["evaluation", "all"], ("validate", "split"): ["evaluation", "all"],
     ("evaluate", "split"): ["discovery", "all"], ("interchange", "split"): ["discovery", "all"],
