@@ -1232,6 +1232,15 @@ static void logits_are_those_of_the_definition(void **unused)
                                        capped ? want : NULL, want_dx);
                 assert_bits("the head's gradient", STREAM * d_model, dx, want_dx);
             }
+            for (int m = TL_METRIC_LOGIT; m <= TL_METRIC_CROSS_ENTROPY; m++) {
+                double room[128];
+                assert_true(head->weight.dims[0] <= 128);
+                must(b->metric_gradient(b, (tl_metric)m, TL_BACKWARD_GRADIENT, head,
+                                        ROWS, rows, a, cap, x, dx, NULL));
+                tl_metric_gradient((tl_metric)m, TL_BACKWARD_GRADIENT, &head->weight,
+                                   ROWS, rows, a, cap, x, room, want_dx);
+                assert_bits("a metric's gradient", STREAM * d_model, dx, want_dx);
+            }
         }
 }
 

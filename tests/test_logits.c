@@ -125,6 +125,66 @@ static void the_gradient_is_the_slope_of_the_difference(void **unused)
     }
 }
 
+/* The metric by its definition, with element k of a row of x moved by h. */
+static long double metric_by_hand(tl_metric metric, size_t d_model, uint32_t row,
+                                  int32_t a, float cap, size_t k, long double h)
+{
+    const long double own = logit(d_model, row, a, cap, k, h);
+    if (metric == TL_METRIC_LOGIT)
+        return own;
+    long double sum = 0.0L;
+    for (size_t j = 0; j < weight.dims[0]; j++)
+        sum += expl(logit(d_model, row, (int32_t)j, cap, k, h) - own);
+    return metric == TL_METRIC_PROBABILITY ? 1.0L / sum : -logl(sum);
+}
+
+static void gradients_of_other_metrics_are_their_slopes(void **unused)
+{
+    (void)unused;
+    static const int32_t a[ROWS] = {10, 2, 6};
+    const float untouched = 77.5f;
+    for (size_t n = 0; n < WIDTHS * CAPS * DTYPES; n++)
+        for (int m = TL_METRIC_LOGIT; m <= TL_METRIC_CROSS_ENTROPY; m++) {
+            const size_t d_model = widths[n % WIDTHS];
+            const float cap = caps[n / WIDTHS % CAPS];
+            double room[64];
+            draw(d_model, dtypes[n / WIDTHS / CAPS]);
+            assert_true(weight.dims[0] <= 64);
+            for (size_t i = 0; i < STREAM * d_model; i++)
+                dx[i] = untouched;
+            tl_metric_gradient((tl_metric)m, TL_BACKWARD_GRADIENT, &weight, ROWS, rows,
+                               a, cap, x, room, dx);
+            for (size_t r = 0; r < ROWS; r++)
+                for (size_t k = 0; k < d_model; k += 1 + d_model / 8) {
+                    const long double h = 1e-5L;
+                    const long double slope =
+                        (metric_by_hand((tl_metric)m, d_model, rows[r], a[r], cap, k,
+                                        h) -
+                         metric_by_hand((tl_metric)m, d_model, rows[r], a[r], cap, k,
+                                        -h)) /
+                        (2.0L * h);
+                    /* Sums of the vocabulary's rows, each rounded to float once. */
+                    assert_close("gradient", k, (double)dx[rows[r] * d_model + k],
+                                 (double)slope, 1e-6);
+                }
+            for (size_t r = 1; r < 3; r++) /* rows of no prompt */
+                for (size_t k = 0; k < d_model; k++)
+                    assert_true(dx[r * d_model + k] == untouched);
+        }
+}
+
+static void a_metric_is_of_the_whole_vocabulary(void **unused)
+{
+    (void)unused;
+    static const float logits[] = {1.0f, 3.0f, 2.0f, -500.0f, 800.0f};
+    const double p = tl_metric_of_logits(TL_METRIC_PROBABILITY, logits, 3, 1),
+                 ce = tl_metric_of_logits(TL_METRIC_CROSS_ENTROPY, logits, 3, 1);
+    assert_close("probability", 0, p, 1.0 / (1.0 + exp(-2.0) + exp(-1.0)), 1e-15);
+    assert_close("cross-entropy", 0, ce, log(p), 1e-15);
+    assert_true(tl_metric_of_logits(TL_METRIC_PROBABILITY, logits, 5, 4) == 1.0);
+    assert_true(tl_metric_of_logits(TL_METRIC_CROSS_ENTROPY, logits, 5, 3) == -1300.0);
+}
+
 /* sum_k x dx is the difference of the logits, capped or not; and each element is the
  * weight times logit / score. Row 4 of x is zero: there the ratio has its limit. */
 static void relevance_takes_the_ratio_of_a_cap_for_a_constant(void **unused)
@@ -200,6 +260,8 @@ int main(void)
         cmocka_unit_test(logits_are_the_sums_of_their_rows),
         cmocka_unit_test(a_sum_runs_over_ascending_elements_in_double),
         cmocka_unit_test(the_gradient_is_the_slope_of_the_difference),
+        cmocka_unit_test(gradients_of_other_metrics_are_their_slopes),
+        cmocka_unit_test(a_metric_is_of_the_whole_vocabulary),
         cmocka_unit_test(relevance_takes_the_ratio_of_a_cap_for_a_constant),
         cmocka_unit_test(the_ratio_of_a_large_score_is_kept),
         cmocka_unit_test(a_cap_of_0_is_none),

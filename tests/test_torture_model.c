@@ -219,6 +219,9 @@ static tl_status run_pass(void *state, tl_error *err)
     const tl_pass_options options = {.for_backward = true};
     tl_status status = tl_pass_forward(b->pass, prompts, 2, &options, err);
     if (status == TL_OK)
+        status = tl_pass_metric(b->pass, 0, TL_METRIC_PROBABILITY, 20, 50,
+                                &b->values[0], err);
+    if (status == TL_OK)
         status = tl_pass_logit_diff(b->pass, 0, 20, 50, &b->values[0], err);
     if (status == TL_OK)
         status = tl_pass_logits_of(b->pass, 1, a, 2, &b->values[1], err);
@@ -365,7 +368,8 @@ static void models(void **unused)
     torture_model("tl_capture_init tl_capture_tensors", capture, NULL);
     for (size_t i = 0; i < 2; i++) {
         const char *backend = i == 0 ? NULL : "ref";
-        torture_model("tl_pass_forward tl_pass_logit_diff tl_pass_logits_of "
+        torture_model("tl_pass_forward tl_pass_logit_diff tl_pass_metric "
+                      "tl_pass_logits_of "
                       "tl_pass_logits_last tl_pass_backward",
                       run_pass, backend);
         torture_model("tl_pass_logits_all", all_logits, backend);

@@ -75,6 +75,7 @@ typedef struct tl_attribution_options {
     bool magnitudes;      /* also for tl_attribution_magnitudes() */
     tl_method method;
     tl_ig_rule ig_rule;
+    tl_metric metric; /* with TL_METHOD_RELP one without a softmax */
 } tl_attribution_options;
 
 typedef struct tl_scores {
@@ -219,9 +220,10 @@ typedef struct tl_evaluate_options {
     bool no_clean; /* the clean run is not made where its logit difference is known:
                       `clean` of the results is NaN */
     tl_ablate ablate;
+    tl_metric metric; /* other than the logit difference: TL_EVALUATE_DENSE */
 } tl_evaluate_options;
 
-/* Results of one pair: logit_diff of the clean run, of everything ablated, and of
+/* Results of one pair: logit_diff, or another metric, of the clean run, of everything ablated, and of
  * every circuit. */
 typedef struct tl_evaluation {
     double clean, none;

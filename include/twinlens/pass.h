@@ -24,6 +24,7 @@
 #include "twinlens/api.h"
 #include "twinlens/model.h"
 #include "twinlens/site.h"
+#include "twinlens/terms.h"
 
 TL_BEGIN_DECLS
 
@@ -67,6 +68,7 @@ typedef struct tl_pass_options {
     size_t first_layer;   /* layers below are not run: the inputs' embeds are resid_pre
                              of this one */
     tl_backward_rule backward_rule; /* of a pass for the way back */
+    tl_metric metric;               /* what is differentiated */
 } tl_pass_options;
 
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err);
@@ -84,6 +86,10 @@ tl_status tl_pass_forward(tl_pass *pass, const tl_pass_prompt *prompts,
 tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
                              double *out, tl_error *err);
 
+/* A metric at the last position of a prompt, of answers a and b. */
+tl_status tl_pass_metric(tl_pass *pass, size_t prompt, tl_metric metric, int32_t a,
+                         int32_t b, double *out, tl_error *err);
+
 /* The logits of some tokens at the last position, in double [n_ids]. */
 tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
                             size_t n_ids, double *out, tl_error *err);
@@ -94,8 +100,8 @@ tl_status tl_pass_logits_of(tl_pass *pass, size_t prompt, const int32_t *ids,
 tl_status tl_pass_logits_last(tl_pass *pass, size_t prompt, float *out, tl_error *err);
 tl_status tl_pass_logits_all(tl_pass *pass, size_t prompt, float *out, tl_error *err);
 
-/* d(logit[a[p]] - logit[b[p]]) / d(sites) for every prompt p, for the readings of gradients
- * and the taps; or their relevance, by the rule of the options. After a forward with
+/* d(metric of a[p], b[p]) / d(sites) for every prompt p, for the readings of gradients and
+ * the taps, by the metric of the options; or their relevance, by the rule of the options. After a forward with
  * for_backward, once. */
 tl_status tl_pass_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
                            tl_error *err);

@@ -24,6 +24,7 @@
 #include "twinlens/api.h"
 #include "twinlens/status.h"
 #include "twinlens/team.h"
+#include "twinlens/terms.h"
 
 TL_BEGIN_DECLS
 
@@ -41,9 +42,6 @@ typedef enum tl_keep {
     TL_KEEP_ALL,     /* all of them */
     TL_KEEP_STORED,  /* those whose answer is the 'predicted' of the dataset */
 } tl_keep;
-
-/* What the circuits are scored by. */
-typedef enum tl_metric { TL_METRIC_LOGIT_DIFF } tl_metric;
 
 /* The sizes of circuits on a faithfulness curve. */
 typedef enum tl_grid {
@@ -104,8 +102,8 @@ typedef struct tl_settings {
     const char *backend; /* NULL: $TWINLENS_BACKEND, else the best of this build */
     size_t threads;      /* 0: one a core */
     size_t memory;       /* bytes of activations; 0: what the machine has free */
-    size_t cache; /* bytes of converted weights; 0: 64 MiB, or less of `memory` */
-    int precision;       /* tl_precision */
+    size_t cache;  /* bytes of converted weights; 0: 64 MiB, or less of `memory` */
+    int precision; /* tl_precision */
 
     /* Which prompts are studied. */
     int modality;   /* tl_modality; TL_MODALITY_COUNT: those that the dataset has */

@@ -32,6 +32,15 @@ typedef enum tl_component_kind { TL_KIND_HEADS, TL_KIND_NEURONS } tl_component_k
 enum { TL_KIND_COUNT = TL_KIND_NEURONS + 1 };
 const char *tl_kind_name(tl_component_kind kind); /* "heads", "neurons" */
 
+/* What circuits are found and judged by, of the logits at the last position, the answer a and
+ * the counterfactual's answer b. */
+typedef enum tl_metric {
+    TL_METRIC_LOGIT_DIFF,    /* logit[a] - logit[b] */
+    TL_METRIC_LOGIT,         /* logit[a] */
+    TL_METRIC_PROBABILITY,   /* softmax(logit)[a] */
+    TL_METRIC_CROSS_ENTROPY, /* log softmax(logit)[a], minus the cross-entropy */
+} tl_metric;
+
 TL_END_DECLS
 
 #endif

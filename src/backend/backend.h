@@ -34,6 +34,7 @@
 #include "op/neurons.h"
 #include "tensor/parameters.h"
 #include "twinlens/status.h"
+#include "twinlens/terms.h"
 
 typedef struct tl_backend tl_backend;
 
@@ -130,6 +131,12 @@ struct tl_backend {
                                      const uint32_t *rows, const int32_t *a,
                                      const int32_t *b, float softcap, const double *s,
                                      float *dx, tl_error *err);
+    /* The same of the metrics of a[r] alone, from x: tl_metric_gradient(). */
+    tl_status (*metric_gradient)(tl_backend *self, tl_metric metric,
+                                 tl_backward_rule rule, const tl_linear *head,
+                                 size_t n_rows, const uint32_t *rows, const int32_t *a,
+                                 float softcap, const float *x, float *dx,
+                                 tl_error *err);
     /* x = cap tanh(x / cap), cap > 0: logits that `linear` made. */
     void (*softcap)(tl_backend *self, size_t count, float cap, float *x);
 

@@ -193,6 +193,27 @@ tl_status tl_host_logit_diff_gradient(tl_backend *self, tl_backward_rule rule,
     return status;
 }
 
+tl_status tl_host_metric_gradient(tl_backend *self, tl_metric metric,
+                                  tl_backward_rule rule, const tl_linear *head,
+                                  size_t n_rows, const uint32_t *rows, const int32_t *a,
+                                  float softcap, const float *x, float *dx,
+                                  tl_error *err)
+{
+    (void)self;
+    double *room = tl_alloc(head->weight.dims[0], sizeof *room);
+    tl_status status = room != NULL
+                           ? tl_linear_check(head, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu logits",
+                                     head->weight.dims[0]);
+    if (status == TL_OK)
+        status = check_ids(head, n_rows, a, err);
+    if (status == TL_OK)
+        tl_metric_gradient(metric, rule, &head->weight, n_rows, rows, a, softcap, x,
+                           room, dx);
+    tl_free(room);
+    return status;
+}
+
 void tl_host_softcap(tl_backend *self, size_t count, float cap, float *x)
 {
     (void)self;

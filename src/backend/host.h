@@ -33,6 +33,11 @@ tl_status tl_host_logit_diff_gradient(tl_backend *self, tl_backward_rule rule,
                                       const uint32_t *rows, const int32_t *a,
                                       const int32_t *b, float softcap, const double *s,
                                       float *dx, tl_error *err);
+tl_status tl_host_metric_gradient(tl_backend *self, tl_metric metric,
+                                  tl_backward_rule rule, const tl_linear *head,
+                                  size_t n_rows, const uint32_t *rows, const int32_t *a,
+                                  float softcap, const float *x, float *dx,
+                                  tl_error *err);
 void tl_host_softcap(tl_backend *self, size_t count, float cap, float *x);
 tl_status tl_host_linear_rows(tl_backend *self, const tl_linear *layer, size_t n,
                               const uint32_t *index, size_t rows, const float *x,

@@ -19,8 +19,7 @@ static tl_status linear(tl_backend *self, const tl_linear *layer, size_t rows,
     tl_backend_count_layer(self, layer, rows);
     const tl_status status = tl_linear_check(layer, err);
     if (status == TL_OK)
-        tl_linear_forward(&layer->weight, layer->bias, rows, x, y, add,
-                          layer->bf16);
+        tl_linear_forward(&layer->weight, layer->bias, rows, x, y, add, layer->bf16);
     return status;
 }
 
@@ -196,6 +195,7 @@ tl_status tl_backend_create_ref(tl_backend **out, tl_error *err)
         .first_not_finite = tl_host_first_not_finite,
         .logits_of = tl_host_logits_of,
         .logit_diff_gradient = tl_host_logit_diff_gradient,
+        .metric_gradient = tl_host_metric_gradient,
         .softcap = tl_host_softcap,
         .linear_rows = tl_host_linear_rows,
         .linear_columns = tl_host_linear_columns,

@@ -118,6 +118,11 @@ tl_status tl_attribution_take(const tl_attribution_options *given,
         return tl_fail(err, TL_ERR_ARGUMENT,
                        "there is no method %u, or no rule %u for its steps",
                        (unsigned)o.method, (unsigned)o.ig_rule);
+    if ((unsigned)o.metric > TL_METRIC_CROSS_ENTROPY ||
+        (o.method == TL_METHOD_RELP && o.metric > TL_METRIC_LOGIT))
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "relevance goes back from a logit or a difference of two, not "
+                       "from a probability");
     if (o.ig_steps == 0)
         o.ig_steps = DEFAULT_STEPS;
     if (o.method == TL_METHOD_RELP) {
@@ -164,6 +169,7 @@ static tl_pass_options step_options(const tl_attribution *a)
         .last_only = true,
         .memory_budget = a->pass_budget,
         .backward_rule = tl_attribution_rule(&a->options),
+        .metric = a->options.metric,
     };
 }
 

@@ -188,14 +188,20 @@ static tl_status check_budget(const tl_evaluator *e, const tl_pair *pairs,
             continue;
         status = tl_evaluator_bytes(e->on.model, n_pos, &least, err);
         if (status == TL_OK)
-            status =
-                tl_budget_check(e->on.memory_budget,
-                                least + table_bytes(n_circuits) + mean_bytes(e),
-                                "evaluating a circuit", n_pos, err);
+            status = tl_budget_check(e->on.memory_budget,
+                                     least + table_bytes(n_circuits) + mean_bytes(e),
+                                     "evaluating a circuit", n_pos, err);
         if (status != TL_OK)
             break;
     }
     return status;
+}
+
+/* A sparse pass makes logits of two answers alone. */
+static tl_evaluate_how way_of(const tl_evaluator *e)
+{
+    return e->options.metric == TL_METRIC_LOGIT_DIFF ? e->options.how
+                                                     : TL_EVALUATE_DENSE;
 }
 
 static tl_status find_members(tl_evaluator *e, const tl_circuit *c, members *out,
@@ -307,9 +313,9 @@ static tl_status place_pairs(tl_evaluator *e, runs *r, tl_error *err)
         count += known_count(e, r, &own->counterfactual);
     }
     const size_t more = r->n_pairs > 1 ? r->n_pairs * pair_table_bytes(r) : 0;
-    const tl_status status = tl_experiment_reset(
-        &e->on, &e->buffers, count, r->table_bytes + more + mean_bytes(e),
-        &e->pass_budget, err);
+    const tl_status status = tl_experiment_reset(&e->on, &e->buffers, count,
+                                                 r->table_bytes + more + mean_bytes(e),
+                                                 &e->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
     const size_t widths[] = {d->n_heads * d->d_head, d->d_mlp, d->d_model, d->d_model};
@@ -359,8 +365,8 @@ static tl_status run_counterfactual(tl_evaluator *e, pair_runs *own, tl_error *e
     const tl_status status = tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
     return status != TL_OK
                ? status
-               : tl_pass_logit_diff(e->on.pass, 0, own->pair->answer,
-                                    own->pair->counterfactual_answer, &own->none, err);
+               : tl_pass_metric(e->on.pass, 0, e->options.metric, own->pair->answer,
+                                own->pair->counterfactual_answer, &own->none, err);
 }
 
 /* ---- means over other prompts ---------------------------------------------------- */
@@ -438,8 +444,8 @@ static tl_status run_means(tl_evaluator *e, pair_runs *own, tl_error *err)
     find_nodes(e, nodes, first);
     tl_status status = run_own(e, &pair->clean, nodes, err);
     if (status == TL_OK)
-        status = tl_pass_logit_diff(e->on.pass, 0, pair->answer,
-                                    pair->counterfactual_answer, &own->clean, err);
+        status = tl_pass_metric(e->on.pass, 0, e->options.metric, pair->answer,
+                                pair->counterfactual_answer, &own->clean, err);
     if (status == TL_OK)
         status = tl_node_mean_leave_out(&e->mean, &e->buffers, first, err);
     const tl_edit all = {.rule = TL_EDIT_OVERWRITE, .from = nodes->z};
@@ -448,9 +454,8 @@ static tl_status run_means(tl_evaluator *e, pair_runs *own, tl_error *err)
     edits[1].at = (tl_site_range){.site = TL_SITE_MLP_POST};
     edits[1].from = nodes->mlp_post;
     tl_reading readings[TL_OUTPUT_SITES];
-    const size_t n_outputs = own->outputs.attn != NULL
-                                 ? tl_outputs_read(nodes, &own->outputs, readings)
-                                 : 0;
+    const size_t n_outputs =
+        own->outputs.attn != NULL ? tl_outputs_read(nodes, &own->outputs, readings) : 0;
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = n_outputs,
                                      .edits = edits,
@@ -461,8 +466,8 @@ static tl_status run_means(tl_evaluator *e, pair_runs *own, tl_error *err)
     if (status == TL_OK)
         status = tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
     return status == TL_OK
-               ? tl_pass_logit_diff(e->on.pass, 0, pair->answer,
-                                    pair->counterfactual_answer, &own->none, err)
+               ? tl_pass_metric(e->on.pass, 0, e->options.metric, pair->answer,
+                                pair->counterfactual_answer, &own->none, err)
                : status;
 }
 
@@ -543,9 +548,9 @@ static tl_status run_some(tl_evaluator *e, runs *r, pair_runs *own, const size_t
                                      .memory_budget = e->pass_budget};
     tl_status status = tl_pass_forward(e->on.pass, r->prompts, n, &options, err);
     for (size_t i = 0; i < n && status == TL_OK; i++)
-        status =
-            tl_pass_logit_diff(e->on.pass, i, pair->answer, pair->counterfactual_answer,
-                               &own->logit_diffs[which[i]], err);
+        status = tl_pass_metric(e->on.pass, i, e->options.metric, pair->answer,
+                                pair->counterfactual_answer,
+                                &own->logit_diffs[which[i]], err);
     return status;
 }
 
@@ -778,7 +783,7 @@ tl_status tl_evaluator_run(tl_evaluator *e, const tl_pair *pairs, size_t n_pairs
     for (size_t i = 0; i < n_circuits && status == TL_OK; i++) {
         r.circuits[1 + i] = circuits[i];
         r.ways[1 + i] =
-            (uint8_t)tl_circuit_choose(e->on.model, &circuits[i], e->options.how);
+            (uint8_t)tl_circuit_choose(e->on.model, &circuits[i], way_of(e));
         r.any_sparse |= r.ways[1 + i] != TL_CIRCUIT_DENSE;
         if (same_members(&r.circuits[i], &circuits[i]))
             r.members[1 + i] = r.members[i];

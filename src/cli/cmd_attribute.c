@@ -81,6 +81,7 @@ static const tl_taken settings[] = {
     {.name = "ig-path"},
     {.name = "head-reduce"},
     {.name = "prompt-reduce"},
+    {.name = "metric"},
     TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
     {0}};
 static const tl_option own[] = {TL_OPTIONS_SELECTION(options, TL_USUAL_DISCOVERY),

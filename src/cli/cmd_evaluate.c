@@ -167,10 +167,10 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
         status =
             tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
     if (status == TL_OK && !o->any_scores)
-        status = tl_score_origin_check(s, o->scores, (tl_modality)o->selection.modality,
-                                       tl_session_part(s, &o->selection),
-                                       (const char *const[]){"rope", "precision", NULL},
-                                       err);
+        status = tl_score_origin_check(
+            s, o->scores, (tl_modality)o->selection.modality,
+            tl_session_part(s, &o->selection),
+            (const char *const[]){"rope", "precision", "metric", NULL}, err);
     if (status == TL_OK)
         status = tl_score_file_read(o->scores, tl_model_dims(s->model),
                                     pairs[0].clean.n_pos, arena, &scores, err);
@@ -220,7 +220,8 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     for (size_t p = 0; p < n_prompts; p++)
         results[p].circuit = ld + p * n;
     const tl_evaluate_options how = {.memory_budget = s->settings.memory,
-                                     .ablate = (tl_ablate)o->settings.ablate};
+                                     .ablate = (tl_ablate)o->settings.ablate,
+                                     .metric = (tl_metric)o->settings.metric};
     status = tl_evaluate(s->model, pairs, n_prompts, circuits, n, &how, results, err);
     if (status != TL_OK)
         return status;
@@ -235,6 +236,7 @@ static const tl_taken settings[] = {
     TL_TAKEN_MODEL,
     TL_TAKEN_DATASET,
     {.name = "rope"},
+    {.name = "metric"},
     {.name = "grid", .given = offsetof(options, grid_given)},
     {.name = "fractions"},
     {.name = "pct"},

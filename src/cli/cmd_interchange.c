@@ -220,7 +220,7 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
     tl_status status = TL_OK;
     tl_both_circuits both;
     host hosts[TL_MODALITY_COUNT];
-    scores.settings = (const char *const[]){"rope", "precision", NULL};
+    scores.settings = (const char *const[]){"rope", "precision", "metric", NULL};
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
         tl_selection selection = o->selection;
         selection.modality = (int)m;

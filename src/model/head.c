@@ -7,6 +7,9 @@
 
 #include <math.h>
 
+#include "op/logits.h"
+#include "twinlens/alloc.h"
+
 enum { ROWS_AT_A_TIME = 64 };
 
 void tl_head_forward(tl_pass *pass)
@@ -61,6 +64,29 @@ tl_status tl_pass_logit_diff(tl_pass *pass, size_t prompt, int32_t a, int32_t b,
         tl_pass_logits_of(pass, prompt, (int32_t[2]){a, b}, 2, logits, err);
     if (status == TL_OK)
         *out = logits[0] - logits[1];
+    return status;
+}
+
+tl_status tl_pass_metric(tl_pass *pass, size_t prompt, tl_metric metric, int32_t a,
+                         int32_t b, double *out, tl_error *err)
+{
+    if (metric == TL_METRIC_LOGIT_DIFF)
+        return tl_pass_logit_diff(pass, prompt, a, b, out, err);
+    if (metric == TL_METRIC_LOGIT)
+        return tl_pass_logits_of(pass, prompt, &a, 1, out, err);
+    const size_t n_vocab = pass->model->spec.dims.n_vocab;
+    if (a < 0 || (size_t)a >= n_vocab)
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "token id %d is outside the model's %zu tokens", (int)a,
+                       n_vocab);
+    float *logits = tl_alloc(n_vocab, sizeof *logits);
+    const tl_status status =
+        logits != NULL
+            ? tl_pass_logits_last(pass, prompt, logits, err)
+            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu logits", n_vocab);
+    if (status == TL_OK)
+        *out = tl_metric_of_logits(metric, logits, n_vocab, a);
+    tl_free(logits);
     return status;
 }
 
@@ -124,8 +150,11 @@ tl_status tl_head_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
     const tl_linear *head = &pass->model->weights.head;
     const size_t d_model = spec->dims.d_model, L = spec->dims.n_layers;
     const size_t Q = tl_batch_query_rows(pass, L - 1);
+    const tl_metric metric = pass->options.metric;
     tl_status status = TL_OK;
-    for (size_t p = 0; p < pass->n_prompts && spec->logit_softcap > 0.0f; p++) {
+    for (size_t p = 0; p < pass->n_prompts && metric == TL_METRIC_LOGIT_DIFF &&
+                       spec->logit_softcap > 0.0f;
+         p++) {
         status = backend->logits_of(backend, head, 1, &pass->final_rows[p], pass->final,
                                     2, (int32_t[2]){a[p], b[p]}, 0.0f,
                                     pass->pair_scores + 2 * p, err);
@@ -133,9 +162,15 @@ tl_status tl_head_backward(tl_pass *pass, const int32_t *a, const int32_t *b,
             return status;
     }
     backend->fill(backend, Q * d_model, 0.0f, pass->d_norm);
-    status = backend->logit_diff_gradient(
-        backend, pass->options.backward_rule, head, pass->n_prompts, pass->final_rows,
-        a, b, spec->logit_softcap, pass->pair_scores, pass->d_norm, err);
+    if (metric != TL_METRIC_LOGIT_DIFF)
+        status = backend->metric_gradient(
+            backend, metric, pass->options.backward_rule, head, pass->n_prompts,
+            pass->final_rows, a, spec->logit_softcap, pass->final, pass->d_norm, err);
+    else
+        status = backend->logit_diff_gradient(backend, pass->options.backward_rule,
+                                              head, pass->n_prompts, pass->final_rows,
+                                              a, b, spec->logit_softcap,
+                                              pass->pair_scores, pass->d_norm, err);
     if (status != TL_OK)
         return status;
     backend->fill(backend, Q * d_model, 0.0f, pass->d_resid);

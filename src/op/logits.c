@@ -85,3 +85,71 @@ void tl_logit_diff_gradient(tl_backward_rule rule, const tl_tensor *weight,
         }
     }
 }
+
+double tl_metric_of_logits(tl_metric metric, const float *logits, size_t n_vocab,
+                           int32_t a)
+{
+    double most = (double)logits[0], sum = 0.0;
+    for (size_t j = 1; j < n_vocab; j++)
+        most = fmax(most, (double)logits[j]);
+    for (size_t j = 0; j < n_vocab; j++)
+        sum += exp((double)logits[j] - most);
+    const double log_p = (double)logits[a] - most - log(sum);
+    return metric == TL_METRIC_PROBABILITY ? exp(log_p) : log_p;
+}
+
+/* dx += g W[id] */
+static void add_row(const tl_tensor *weight, int32_t id, double g, float *dx)
+{
+    const size_t d_model = weight->dims[1];
+    float w[PIECE];
+    for (size_t first = 0; first < d_model; first += PIECE) {
+        const size_t n = smaller(PIECE, d_model - first);
+        widen(weight, id, first, n, w);
+        for (size_t k = 0; k < n; k++)
+            dx[first + k] = (float)((double)dx[first + k] + g * (double)w[k]);
+    }
+}
+
+/* g[j] f(s_j) for all j, in place of s. */
+static void weigh_vocabulary(tl_metric metric, double *s, size_t n_vocab, int32_t a,
+                             float cap)
+{
+    double most = -INFINITY, sum = 0.0;
+    for (size_t j = 0; j < n_vocab; j++)
+        most = fmax(most, tl_softcap(s[j], cap));
+    for (size_t j = 0; j < n_vocab; j++)
+        sum += exp(tl_softcap(s[j], cap) - most);
+    const double p_a = exp(tl_softcap(s[a], cap) - most) / sum,
+                 scale = metric == TL_METRIC_PROBABILITY ? p_a : 1.0;
+    for (size_t j = 0; j < n_vocab; j++) {
+        const double p = exp(tl_softcap(s[j], cap) - most) / sum,
+                     slope = cap > 0.0f ? factor(TL_BACKWARD_GRADIENT, s[j], cap) : 1.0;
+        s[j] = scale * ((j == (size_t)a ? 1.0 : 0.0) - p) * slope;
+    }
+}
+
+void tl_metric_gradient(tl_metric metric, tl_backward_rule rule,
+                        const tl_tensor *weight, size_t n_rows, const uint32_t *rows,
+                        const int32_t *a, float cap, const float *x, double *room,
+                        float *dx)
+{
+    const size_t n_vocab = weight->dims[0], d_model = weight->dims[1];
+    assert(rule == TL_BACKWARD_GRADIENT || metric == TL_METRIC_LOGIT);
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *from = x + rows[r] * d_model;
+        float *to = dx + rows[r] * d_model;
+        for (size_t k = 0; k < d_model; k++)
+            to[k] = 0.0f;
+        if (metric == TL_METRIC_LOGIT) {
+            const double s = cap > 0.0f ? dot(weight, a[r], from) : 0.0;
+            add_row(weight, a[r], cap > 0.0f ? factor(rule, s, cap) : 1.0, to);
+            continue;
+        }
+        for (size_t j = 0; j < n_vocab; j++)
+            room[j] = dot(weight, (int32_t)j, from);
+        weigh_vocabulary(metric, room, n_vocab, a[r], cap);
+        for (size_t j = 0; j < n_vocab; j++)
+            add_row(weight, (int32_t)j, room[j], to);
+    }
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * logits.h - the logits of a few tokens, and the gradient of a difference of two.
+ * logits.h - the logits of a few tokens, and the gradients of a difference of two and of
+ * other metrics.
  *
  *   x [.., d_model]   what enters the unembedding W [n_vocab, d_model]
  *   cap               soft cap of the logits; 0: none
@@ -19,6 +20,7 @@
 
 #include "twinlens/site.h"
 #include "twinlens/tensor.h"
+#include "twinlens/terms.h"
 
 /* cap tanh(logit / cap); `logit` itself with a cap of 0. */
 double tl_softcap(double logit, float cap);
@@ -43,5 +45,25 @@ void tl_logits_of(const tl_tensor *weight, size_t n_rows, const uint32_t *rows,
 void tl_logit_diff_gradient(tl_backward_rule rule, const tl_tensor *weight,
                             size_t n_rows, const uint32_t *rows, const int32_t *a,
                             const int32_t *b, float cap, const double *s, float *dx);
+
+/* Of logits [n_vocab], in double: those of TL_METRIC_PROBABILITY and _CROSS_ENTROPY. */
+double tl_metric_of_logits(tl_metric metric, const float *logits, size_t n_vocab,
+                           int32_t a);
+
+/*
+ * The gradient of the metrics of one answer. With the s and logits above and
+ * p = softmax(logits) over the vocabulary:
+ *
+ *     dx[rows[r],k] = sum_j g_j f(s_j) W[j,k]
+ *     logit  g_j = [j = a]      ce  g_j = [j = a] - p_j      prob  g_j = p_a ([j = a] - p_j)
+ *
+ * Requires  a rule other than the gradient for `logit` alone: a softmax has no ratio
+ * Shapes    a [n_rows]; room [n_vocab] doubles, not used for `logit`
+ * Writes    these rows of dx, and no others
+ */
+void tl_metric_gradient(tl_metric metric, tl_backward_rule rule,
+                        const tl_tensor *weight, size_t n_rows, const uint32_t *rows,
+                        const int32_t *a, float cap, const float *x, double *room,
+                        float *dx);
 
 #endif

@@ -33,7 +33,7 @@ tl_status tl_score_origin_write(const tl_session *s, const tl_score_origin *o,
                                 const char *const (**lines)[2], size_t *n_lines,
                                 tl_error *err)
 {
-    enum { OWN = 7 };
+    enum { OWN = 8 };
     tl_fingerprint *made_from = tl_arena_alloc(s->arena, 1, sizeof *made_from);
     char *count = tl_arena_alloc(s->arena, TL_SETTING_NUMBER, 1);
     const tl_study_key *keys = NULL;
@@ -46,6 +46,9 @@ tl_status tl_score_origin_write(const tl_session *s, const tl_score_origin *o,
     if (status == TL_OK)
         status =
             tl_fingerprint_take(&s->settings, s->dataset, s->arena, made_from, err);
+    const char *metric = NULL;
+    if (status == TL_OK)
+        status = write_value(&s->settings, "metric", s->arena, &metric, err);
     if (status != TL_OK)
         return status;
     const char *const own[OWN][2] = {
@@ -56,6 +59,7 @@ tl_status tl_score_origin_write(const tl_session *s, const tl_score_origin *o,
         {"split", o->split},
         {"pairs", count},
         {"signed", o->raw_sign ? "true" : "false"},
+        {"metric", metric},
     };
     const char *(*all)[2] =
         tl_arena_alloc(s->arena, OWN + N_DRAWN_BY + n_keys, sizeof *all);
@@ -185,6 +189,8 @@ tl_status tl_score_origin_compare(const char *path, const char *other_path,
     for (size_t i = 0; i < n && status == TL_OK; i++)
         if (table[i].in_scores)
             status = compare_line(file, path, other, other_path, table[i].name, err);
+    if (status == TL_OK)
+        status = compare_line(file, path, other, other_path, "metric", err);
     if (status == TL_OK)
         status = compare_line(file, path, other, other_path, "split", err);
     for (size_t i = 0; i < N_DRAWN_BY && status == TL_OK; i++)

@@ -40,6 +40,7 @@ tl_attribution_options tl_settings_attribution(const tl_settings *s,
         .head_reduce = (tl_head_reduce)s->head_reduce,
         .prompt_reduce = (tl_prompt_reduce)s->prompt_reduce,
         .memory_budget = memory_budget,
+        .metric = (tl_metric)s->metric,
     };
 }
 

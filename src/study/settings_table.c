@@ -39,7 +39,11 @@ static const tl_choice head_reduces[] = {
     {"absdim", TL_HEAD_ABS_DIM}, {"dot", TL_HEAD_DOT}, {0}};
 static const tl_choice prompt_reduces[] = {
     {"abs", TL_PROMPT_ABS}, {"signed", TL_PROMPT_SIGNED}, {0}};
-static const tl_choice metrics[] = {{"ld", TL_METRIC_LOGIT_DIFF}, {0}};
+static const tl_choice metrics[] = {{"ld", TL_METRIC_LOGIT_DIFF},
+                                    {"logit", TL_METRIC_LOGIT},
+                                    {"prob", TL_METRIC_PROBABILITY},
+                                    {"ce", TL_METRIC_CROSS_ENTROPY},
+                                    {0}};
 static const tl_choice grids[] = {{"ref", TL_GRID_REF}, {"paper", TL_GRID_PAPER}, {0}};
 static const tl_choice roundings[] = {
     {"exact", TL_FRACTION_EXACT}, {"f32", TL_FRACTION_F32}, {0}};
@@ -265,8 +269,10 @@ static const tl_setting table[] = {
      AT(metric),
      .choices = metrics,
      .value = "ld",
-     .argument = "ld",
-     .help = "the logit difference"},
+     .argument = "ld|logit|prob|ce",
+     .help =
+         "of the answer: the logit difference, which studies are of; its logit, its "
+         "probability, or minus its cross-entropy"},
 
     {.name = "grid",
      .group = "circuits",
@@ -332,9 +338,10 @@ static const tl_setting table[] = {
      .value = "100",
      .in_manifest = true,
      .argument = "N",
-     .help = "random circuits that the smallest faithful one is compared with, on 8 "
-             "prompts of each modality; half as many of its heads and of its neurons are "
-             "left out one by one; 0: no tests"},
+     .help =
+         "random circuits that the smallest faithful one is compared with, on 8 "
+         "prompts of each modality; half as many of its heads and of its neurons are "
+         "left out one by one; 0: no tests"},
 
     {.name = "pictures",
      .group = "looking and checking",

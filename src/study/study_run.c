@@ -448,6 +448,13 @@ static tl_status take_settings(const tl_settings *given, tl_study *study,
         (study->settings.dataset == NULL || study->settings.out == NULL))
         status = tl_fail(err, TL_ERR_ARGUMENT, "%s is missing",
                          study->settings.dataset == NULL ? "dataset" : "out");
+    if (status == TL_OK && study->settings.metric != TL_METRIC_LOGIT_DIFF)
+        status =
+            tl_fail(err, TL_ERR_ARGUMENT,
+                    "metric is '%s', wanted 'ld': studies are of logit differences; "
+                    "attribute and evaluate take others",
+                    tl_choice_name(tl_settings_find("metric")->choices,
+                                   study->settings.metric));
     return status == TL_OK
                ? tl_settings_sizes(&study->settings, true, arena, &study->sizes, err)
                : status;

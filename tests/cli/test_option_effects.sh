@@ -128,7 +128,7 @@ value = {
     "csv-image": [table / "textual.csv"], "images": [root / "tests/data/images"], "model-family": ["gemma3"], "task": ["counting"],
     ("attribute", "split"): ["evaluation", "all"], ("validate", "split"): ["evaluation", "all"],
     ("evaluate", "split"): ["discovery", "all"], ("interchange", "split"): ["discovery", "all"],
-    "compat": ["published"], "metric": [],
+    "compat": ["published"],
     ("study", "prompts"): [4], ("study", "seed"): [0, 1],
     ("task", "modality"): ["text", "image"], ("inspect", "prompts"): [300], ("overlap", "seed"): [1, 42],
 }

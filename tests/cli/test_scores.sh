@@ -46,7 +46,7 @@ def refused(result, *patterns):
 
 # Another value than the default of every setting that a score file names.
 other = {"precision": "bf16-emulated", "rope": "sequential", "method": "relp", "ig_steps": "3", "ig_rule": "midpoint",
-         "ig_path": "textonly", "head_reduce": "dot", "prompt_reduce": "signed"}
+         "ig_path": "textonly", "head_reduce": "dot", "prompt_reduce": "signed", "metric": "prob"}
 source = {"twinlens", "model_fingerprint", "dataset_fingerprint", "modality", "split", "pairs", "signed"}
 first = {m: attribute(f"{m}.scores", m) for m in ("text", "image")}
 found = metadata(first["image"])
@@ -62,7 +62,7 @@ for command in scores:
 
 # What a command computes with itself, it compares with the scores; two files are compared
 # with each other.
-uses = {"evaluate": {"rope", "precision"}, "overlap": set(other), "interchange": set(other)}
+uses = {"evaluate": {"rope", "precision", "metric"}, "overlap": set(other), "interchange": set(other)}
 for key, value in other.items():
     name = key.replace("_", "-")
     made = attribute(f"{key}.scores", "image", f"--{name}", value)
@@ -114,6 +114,17 @@ wanted = {**found, "rope": "sequential", "method": "relp", "split": "discovery",
 check(f"a study's scores say the same: {says}", says == wanted)
 result = twinlens("evaluate", *small["evaluate"], "--scores", "run/scores.image.safetensors")
 check(f"and are refused as others are: {result}", refused(result, "rope sequential, wanted mrope"))
+# Each metric finds its own circuits, judged by itself; everything is faithful to all of it.
+for metric in ("logit", "prob", "ce"):
+    made = attribute(f"{metric}.metric", "text", "--metric", metric)
+    p = subprocess.run([bin, "evaluate", *model, *data, "--modality", "text", "--scores", made, "--metric", metric, "--fractions",
+                        "0,0.1,1", "--json"], capture_output=True, text=True)
+    check(f"evaluate --metric {metric}: {p.stderr}", p.returncode == 0)
+    got = [f["faithfulness"] for f in json.loads(p.stdout)["fractions"]]
+    check(f"{metric}: 0 and 1 at the ends: {got}", got[0] == 0 and got[2] == 1 and got[1] not in (0, 1))
+    values = [v for f in json.loads(p.stdout)["fractions"] for one in f["ld"] for v in one]
+    check(f"{metric}: {values}", metric == "logit" or all(0 < v < 1 if metric == "prob" else v < 0 for v in values))
+check("relevance of a probability", twinlens("attribute", "--modality", "text", "--method", "relp", "--metric", "prob", "--out", "x")[0] == 2)
 print(f"{checked} checks, {wrong} wrong")
 sys.exit(wrong > 0)
 END

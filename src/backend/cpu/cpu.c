@@ -251,6 +251,7 @@ tl_status tl_backend_create_cpu(size_t n_threads, size_t cache_bytes, tl_backend
         .first_not_finite = tl_host_first_not_finite,
         .logits_of = tl_host_logits_of,
         .logit_diff_gradient = tl_host_logit_diff_gradient,
+        .metric_gradient = tl_host_metric_gradient,
         .softcap = softcap,
         .linear_rows = linear_rows,
         .linear_columns = linear_columns,
