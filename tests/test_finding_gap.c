@@ -11,12 +11,12 @@ static const tl_finding_cell cells[1];
 /* Accuracies of text and image prompts, and what the best cell adds. */
 static tl_findings make(double text, double image, double gain)
 {
-    return (tl_findings){.backpatch = {.cells = cells,
-                                       .n_cells = 1,
-                                       .clean = {{.value = text}, {.value = image}},
-                                       .chosen_here = {.gain = {.value = gain}},
-                                       .chosen_elsewhere = {
-                                           .gain = {.value = gain / 2}}}};
+    return (tl_findings){
+        .backpatch = {.cells = cells,
+                      .n_cells = 1,
+                      .clean = {{.value = text}, {.value = image}},
+                      .chosen_here = {.gain = {.value = gain}},
+                      .chosen_elsewhere = {.gain = {.value = gain / 2}}}};
 }
 
 static void gaps_are_closed_as_defined(void **state)
@@ -31,16 +31,26 @@ static void gaps_are_closed_as_defined(void **state)
     tl_gap_closed g;
     assert_int_equal(tl_findings_gap(studies, 5, false, &g, NULL), TL_OK);
     assert_int_equal(g.n, 3);
-    assert_close("mean", 0, g.mean, 0.25, 1e-12);
-    assert_close("median", 0, g.median, 0.25, 1e-12);
-    assert_close("published way", 0, g.published_way, (0.25 + 0.6) / 2, 1e-12);
-    assert_close("pooled", 0, g.pooled, (0.1 + 0.06 - 0.02) / (0.4 + 0.1 + 0.2), 1e-12);
-    assert_close("mean gain", 0, g.mean_gain, (0.1 + 0.06 - 0.02 + 0.04) / 4, 1e-12);
+    assert_close("mean", 0, g.mean.value, 0.25, 1e-12);
+    assert_close("median", 0, g.median.value, 0.25, 1e-12);
+    assert_close("published way", 0, g.published_way.value, (0.25 + 0.6) / 2, 1e-12);
+    assert_close("pooled", 0, g.pooled.value, (0.1 + 0.06 - 0.02) / (0.4 + 0.1 + 0.2),
+                 1e-12);
+    assert_close("mean gain", 0, g.mean_gain.value, (0.1 + 0.06 - 0.02 + 0.04) / 4,
+                 1e-12);
+    assert_int_equal(g.mean.n, 3);
+    assert_int_equal(g.published_way.n, 2);
+    assert_int_equal(g.mean_gain.n, 4);
+    /* Resamples of studies: the interval of the mean is within what there is. */
+    assert_true(g.mean.low >= -0.1 && g.mean.low < 0.25 && g.mean.high <= 0.6 &&
+                g.mean.high > 0.25);
+    assert_true(g.pooled.low < g.pooled.value && g.pooled.value < g.pooled.high);
     assert_int_equal(tl_findings_gap(studies, 5, true, &g, NULL), TL_OK);
-    assert_close("chosen elsewhere", 0, g.mean, 0.125, 1e-12);
+    assert_close("chosen elsewhere", 0, g.mean.value, 0.125, 1e-12);
     assert_int_equal(tl_findings_gap(studies + 4, 1, true, &g, NULL), TL_OK);
     assert_int_equal(g.n, 0);
-    assert_true(isnan(g.mean) && isnan(g.pooled) && isnan(g.mean_gain));
+    assert_true(isnan(g.mean.value) && isnan(g.pooled.value) &&
+                isnan(g.mean_gain.value));
 }
 
 int main(void)

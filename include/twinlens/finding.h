@@ -326,13 +326,13 @@ const tl_finding_overlap *tl_findings_whole_overlap(const tl_findings *findings,
 
 /* The shares of the gap between text and image prompts that back-patching closes, over the
  * studies that have such a gap, by cells that were chosen on other prompts (`elsewhere`) or
- * on those that they are judged on. NaN when there is none. */
+ * on those that they are judged on. Intervals resample studies. NaN when there is none. */
 typedef struct tl_gap_closed {
-    double mean, median;  /* of the shares */
-    double published_way; /* mean of the shares in 0..1 only */
-    double pooled;        /* sum of gains / sum of gaps */
-    double mean_gain;     /* over all studies that patch */
-    size_t n;             /* studies with a gap */
+    tl_interval mean, median;  /* of the shares */
+    tl_interval published_way; /* mean of the shares in 0..1 only */
+    tl_interval pooled;        /* sum of gains / sum of gaps */
+    tl_interval mean_gain;     /* over all studies that patch */
+    size_t n;                  /* studies with a gap */
 } tl_gap_closed;
 tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies, bool elsewhere,
                           tl_gap_closed *out, tl_error *err);

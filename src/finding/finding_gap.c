@@ -6,58 +6,71 @@
 #include "twinlens/finding.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "twinlens/alloc.h"
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+/* Of the studies that patch: their gains; of those with a gap: gains, gaps, their shares,
+ * and the shares that lie in 0..1. */
+typedef struct gap_numbers {
+    double *all_gains, *gains, *gaps, *shares, *within, *room;
+    size_t n_patched, n, n_within;
+} gap_numbers;
 
-tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies, bool elsewhere,
-                          tl_gap_closed *out, tl_error *err)
+static void gather(const tl_findings *studies, size_t n_studies, bool elsewhere,
+                   gap_numbers *g)
 {
-    tl_gap_closed g = {NAN, NAN, NAN, NAN, NAN, 0};
-    double sum = 0.0, within = 0.0, gains = 0.0, gaps = 0.0, all_gains = 0.0;
-    size_t n_within = 0, n_patched = 0;
-    double *shares = tl_alloc(n_studies > 0 ? n_studies : 1, sizeof *shares);
-    if (shares == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n_studies);
     for (size_t i = 0; i < n_studies; i++) {
         const tl_finding_backpatch *b = &studies[i].backpatch;
         if (b->n_cells == 0)
             continue;
         const double gap = b->clean[TL_TEXT].value - b->clean[TL_IMAGE].value,
-                     gain = (elsewhere ? b->chosen_elsewhere : b->chosen_here).gain.value,
+                     gain =
+                         (elsewhere ? b->chosen_elsewhere : b->chosen_here).gain.value,
                      share = gain / gap;
         if (isnan(gain))
             continue;
-        all_gains += gain;
-        n_patched++;
+        g->all_gains[g->n_patched++] = gain;
         if (!(gap > 0.0))
             continue;
-        shares[g.n++] = share;
-        sum += share;
-        gains += gain;
-        gaps += gap;
-        if (share > 0.0 && share <= 1.0) {
-            within += share;
-            n_within++;
-        }
+        g->gains[g->n] = gain;
+        g->gaps[g->n] = gap;
+        g->shares[g->n++] = share;
+        if (share > 0.0 && share <= 1.0)
+            g->within[g->n_within++] = share;
     }
-    if (n_patched > 0)
-        g.mean_gain = all_gains / (double)n_patched;
-    if (g.n > 0) {
-        qsort(shares, g.n, sizeof *shares, by_value);
-        g.mean = sum / (double)g.n;
-        g.median = (shares[(g.n - 1) / 2] + shares[g.n / 2]) / 2;
-        g.pooled = gains / gaps;
-    }
-    if (n_within > 0)
-        g.published_way = within / (double)n_within;
-    tl_free(shares);
-    *out = g;
-    return TL_OK;
+}
+
+tl_status tl_findings_gap(const tl_findings *studies, size_t n_studies, bool elsewhere,
+                          tl_gap_closed *out, tl_error *err)
+{
+    tl_gap_closed c = {.n = 0};
+    double *room = tl_alloc(6 * (n_studies + 1), sizeof *room);
+    if (room == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n_studies);
+    gap_numbers g = {.all_gains = room,
+                     .gains = room + n_studies,
+                     .gaps = room + 2 * n_studies,
+                     .shares = room + 3 * n_studies,
+                     .within = room + 4 * n_studies,
+                     .room = room + 5 * n_studies};
+    gather(studies, n_studies, elsewhere, &g);
+    const tl_median_data median = {g.shares, g.room};
+    const tl_ratio_data pooled = {g.gains, g.gaps};
+    c.n = g.n;
+    tl_status status =
+        tl_bootstrap(tl_statistic_mean, g.shares, g.n, NULL, &c.mean, err);
+    if (status == TL_OK)
+        status = tl_bootstrap(tl_statistic_median, &median, g.n, NULL, &c.median, err);
+    if (status == TL_OK)
+        status = tl_bootstrap(tl_statistic_ratio, &pooled, g.n, NULL, &c.pooled, err);
+    if (status == TL_OK)
+        status = tl_bootstrap(tl_statistic_mean, g.within, g.n_within, NULL,
+                              &c.published_way, err);
+    if (status == TL_OK)
+        status = tl_bootstrap(tl_statistic_mean, g.all_gains, g.n_patched, NULL,
+                              &c.mean_gain, err);
+    tl_free(room);
+    if (status == TL_OK)
+        *out = c;
+    return status;
 }

@@ -46,8 +46,11 @@ static tl_status correlate(const sample *s, bool with_interval, tl_finding_check
                                           .n_clusters = s->n_pairs};
     f->n = s->n;
     f->n_pairs = s->n_pairs;
-    return tl_correlate(s->exact, s->other, s->n, &options, &f->pearson, &f->spearman,
-                        err);
+    const tl_status status = tl_correlate(s->exact, s->other, s->n, &options,
+                                          &f->pearson, &f->spearman, err);
+    if (!with_interval)
+        f->pearson.n_undefined = f->spearman.n_undefined = 0;
+    return status;
 }
 
 /* The effects of a kind, layer and number of steps. */

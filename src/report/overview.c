@@ -250,7 +250,8 @@ static tl_status circuits(const maker *m, tl_table *t)
             return tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
         for (size_t i = 0; i < m->n; i++)
             values[i] = m->studies[i].parts[k].minimal.found ? 1.0 : NAN;
-        status = note_left_out(m, t, k == TL_TEXT ? "text sizes" : "image sizes", values);
+        status =
+            note_left_out(m, t, k == TL_TEXT ? "text sizes" : "image sizes", values);
         if (found[k] > 0 && status == TL_OK)
             status = add(m, t, cells);
     }
@@ -417,19 +418,24 @@ static const char *gap_note(const maker *m)
 {
     tl_gap_closed g, here;
     bool any_search = false;
-    char gaps[480] = "", text[1024];
+    char gaps[800] = "", text[1400];
     for (size_t i = 0; i < m->n; i++)
         any_search = any_search || m->studies[i].backpatch.n_rounds > 0;
     if (m->n >= 2 && tl_findings_gap(m->studies, m->n, true, &g, NULL) == TL_OK &&
         tl_findings_gap(m->studies, m->n, false, &here, NULL) == TL_OK && here.n > 0)
         snprintf(
             gaps, sizeof gaps,
-            " Gap closed by cells chosen on other prompts, over %zu of %zu studies, those "
-            "with a gap: mean %.3f, median %.3f, pooled %.3f; mean gain %.3f. By the best "
-            "on the same prompts: mean %.3f, median %.3f, pooled %.3f, as published "
-            "(mean of those in 0 to 1) %.3f; mean gain %.3f.",
-            g.n, m->n, g.mean, g.median, g.pooled, g.mean_gain, here.mean, here.median,
-            here.pooled, here.published_way, here.mean_gain);
+            " Gap closed by cells chosen on other prompts, over %zu of %zu studies, "
+            "those "
+            "with a gap: mean %s, median %s, pooled %s; mean gain of %zu %s. By the "
+            "best "
+            "on the same prompts: mean %s, median %s, pooled %s, as published "
+            "(mean of the %zu in 0 to 1) %s; mean gain %s. Intervals resample studies.",
+            g.n, m->n, interval(m, &g.mean), interval(m, &g.median),
+            interval(m, &g.pooled), g.mean_gain.n, interval(m, &g.mean_gain),
+            interval(m, &here.mean), interval(m, &here.median),
+            interval(m, &here.pooled), here.published_way.n,
+            interval(m, &here.published_way), interval(m, &here.mean_gain));
     snprintf(
         text, sizeof text,
         "Cell: from layer into layer (window). Crossed: chosen on other prompts; so "

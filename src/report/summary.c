@@ -32,8 +32,11 @@ static const char *number_text(double value, char text[32])
 static const char *interval_text(const tl_interval *i, char text[64])
 {
     char value[32], low[32], high[32];
-    snprintf(text, 64, "%.18s (%.18s to %.18s)", number_text(i->value, value),
-             number_text(i->low, low), number_text(i->high, high));
+    const int used =
+        snprintf(text, 64, "%.12s (%.12s to %.12s)", number_text(i->value, value),
+                 number_text(i->low, low), number_text(i->high, high));
+    if (i->n_undefined > 0) /* resamples without a value, which are left out */
+        snprintf(text + used, 64 - (size_t)used, " -%zu", i->n_undefined);
     return text;
 }
 
@@ -607,7 +610,10 @@ static void print_study(const tl_findings *f, FILE *out)
     fprintf(out, "made by   %s, backend %s, model %.12s, dataset %.12s\n",
             tl_findings_key(f, "program"), tl_findings_key(f, "backend"),
             tl_findings_key(f, "model"), tl_findings_key(f, "dataset"));
-    fprintf(out, "In brackets: 95 %% intervals.\n\n%-*s", LABEL, "");
+    fprintf(out,
+            "In brackets: 95 %% intervals; behind them -n: of 1000 resamples n have no "
+            "value.\n\n%-*s",
+            LABEL, "");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].present)
             fprintf(out, "%*s", COLUMN, modality_names[m]);

@@ -18,9 +18,10 @@ static json_t *number(double value)
 
 static json_t *interval(const tl_interval *i)
 {
-    return json_pack("{s:o, s:[o,o], s:o, s:I}", "value", number(i->value), "interval",
-                     number(i->low), number(i->high), "sd", number(i->deviation), "n",
-                     (json_int_t)i->n);
+    return json_pack("{s:o, s:[o,o], s:o, s:I, s:I}", "value", number(i->value),
+                     "interval", number(i->low), number(i->high), "sd",
+                     number(i->deviation), "n", (json_int_t)i->n, "undefined_resamples",
+                     (json_int_t)i->n_undefined);
 }
 
 /* ---- one modality ---------------------------------------------------------------- */

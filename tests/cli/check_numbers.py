@@ -61,8 +61,8 @@ class SplitMix64:
 # ---- intervals ----------------------------------------------------------------------------------
 
 
-def interval(value, low, high, sd, n):
-    return {"value": value, "interval": [low, high], "sd": sd, "n": n}
+def interval(value, low, high, sd, n, undefined=0):
+    return {"value": value, "interval": [low, high], "sd": sd, "n": n, "undefined_resamples": undefined}
 
 
 def bca(statistic, n, chosen, skipped, count):
@@ -74,8 +74,9 @@ def bca(statistic, n, chosen, skipped, count):
             return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, count)
         drawn = np.asarray(statistic(chosen()), float)
         drawn = np.sort(drawn[np.isfinite(drawn)])
+        undefined = RESAMPLES - len(drawn)
         if len(drawn) < 2:
-            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, count)
+            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, count, undefined)
         ends = [0.025, 0.975]
         share = (np.sum(drawn < value) + np.sum(drawn == value) / 2) / len(drawn)
         if 0 < share < 1:
@@ -87,7 +88,7 @@ def bca(statistic, n, chosen, skipped, count):
             moved = [stats.norm.cdf(bias + (bias + z) / (1 - a * (bias + z))) for z in (-Z, Z)]
             ends = [m if math.isfinite(m) else e for m, e in zip(moved, ends)]
         low, high = np.quantile(drawn, ends)
-    return interval(value, float(low), float(high), float(drawn.std(ddof=1)), count)
+    return interval(value, float(low), float(high), float(drawn.std(ddof=1)), count, undefined)
 
 
 def bootstrap(statistic, n):
@@ -1027,10 +1028,11 @@ def gap_of(studies, elsewhere):
         gaps.append(b["text"]["value"] - b["image"]["value"])
     gains, gaps = np.array(gains), np.array(gaps)
     there = gaps > 0
-    shares = gains[there] / gaps[there]
-    within = shares[(shares > 0) & (shares <= 1)]
-    return [gains.mean(), *([shares.mean(), np.median(shares), gains[there].sum() / gaps[there].sum()]
-                            if there.any() else []), *([within.mean()] if len(within) else [])]
+    gained, gap = gains[there], gaps[there]
+    shares = gained / gap
+    return [mean(gains), mean(shares), bootstrap(lambda c: np.median(shares[c], -1), len(shares)),
+            bootstrap(lambda c: gained[c].sum(-1) / gap[c].sum(-1), len(shares)),
+            mean(shares[(shares > 0) & (shares <= 1)])]
 
 
 def main():
