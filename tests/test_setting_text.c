@@ -222,7 +222,7 @@ static void published_values_replace_the_defaults(void **state)
             assert_string_equal(value, table[i].value);
         }
     }
-    assert_int_equal(changed, 9); /* the rows of docs/design.md */
+    assert_int_equal(changed, 10); /* the rows of docs/options.md */
     assert_true(settings.ig_path == TL_IG_TEXT_ONLY && settings.rand_draws == 1);
     tl_arena_destroy(arena);
 }
@@ -312,7 +312,7 @@ static void the_manifest_says_what_it_always_said(void **state)
                                           {"threshold", "0.8"},
                                           {"circuit-tests", "100"},
                                           {"pictures", "4"},
-                                          {"validate", "4"},
+                                          {"validate", "8"},
                                           {"rand-match", "whole"},
                                           {"rand-draws", "20"},
                                           {"niou", "correct"},
