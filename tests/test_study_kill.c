@@ -256,7 +256,9 @@ static void the_study_left_alone_has_everything(void **unused)
     size_t n_tables = 0;
     for (const char *line = wanted; *line != '\0'; line = strchr(line, '\n') + 1) {
         const char *next = strchr(line, '\n') + 1;
-        if (*line == '[' && (*next == '[' || *next == '\0'))
+        /* Of so few pairs no part can be left out. */
+        const bool may_be_empty = strncmp(line, "[overlap_without]", 17) == 0;
+        if (*line == '[' && (*next == '[' || *next == '\0') && !may_be_empty)
             fail_msg("%.*s has no rows", (int)(next - line - 1), line);
         n_tables += *line == '[';
     }

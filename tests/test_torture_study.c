@@ -82,6 +82,9 @@ static uint64_t digest(const void *state)
     for (unsigned kind = 0; kind < TL_ROW_KIND_COUNT; kind++) {
         if (kind == TL_ROW_MEMORY) /* is of the run, not of the study */
             continue;
+        /* Of a study with a search, and of so few pairs, there are none. */
+        const bool may_be_empty =
+            kind == TL_ROW_CROSSED_ITERATION || kind == TL_ROW_OVERLAP_WITHOUT;
         char *text = NULL;
         size_t bytes = 0;
         FILE *table = open_memstream(&text, &bytes);
@@ -89,7 +92,7 @@ static uint64_t digest(const void *state)
         if (tl_study_db_write_csv(db, (tl_row_kind)kind, table, &err) != TL_OK)
             fail_msg("%s", err.text);
         assert_int_equal(fclose(table), 0);
-        if (strchr(text, '\n') == text + bytes - 1)
+        if (!may_be_empty && strchr(text, '\n') == text + bytes - 1)
             fail_msg("no rows of %s", tl_study_db_table((tl_row_kind)kind));
         d = torture_digest(d, text, bytes);
         free(text);

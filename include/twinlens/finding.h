@@ -134,14 +134,16 @@ typedef struct tl_finding_picture {
 /* ---- the two circuits -------------------------------------------------------------- */
 
 /*
- * The overlap in one segment beside that of random circuits of the same size. Here the
- * sample is the random circuits, not the prompts: the interval of `random` is mean +- 1.96
- * standard deviations over draws, that of `normalised` follows from how surely the draws
- * give their mean. Both have no interval with a single draw.
+ * The overlap in one segment beside that of random circuits of the same size. The interval of
+ * `iou` is over the prompts that the circuits were found on: +- 1.96 deviations by a jackknife
+ * over parts of them (docs/math.md eq. 24), whose number is its n; NaN where the study did not
+ * keep them. That of `random` is mean +- 1.96 deviations over draws. `normalised` may be off by
+ * both, by the prompts and by what the draws leave open of their mean; without an interval
+ * with a single draw.
  */
 typedef struct tl_finding_overlap {
     const tl_study_overlap *row;
-    tl_interval random, normalised;
+    tl_interval iou, random, normalised;
 } tl_finding_overlap;
 
 /* Faithfulness over the evaluation pairs of the host, of its circuit with one segment from

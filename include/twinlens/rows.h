@@ -49,9 +49,10 @@ typedef enum tl_row_kind {
     TL_ROW_MEMORY,
     TL_ROW_RANKED,
     TL_ROW_CROSSED_ITERATION,
-    TL_ROW_LEFT_OUT
+    TL_ROW_LEFT_OUT,
+    TL_ROW_OVERLAP_WITHOUT
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_LEFT_OUT + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_OVERLAP_WITHOUT + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -266,6 +267,14 @@ typedef struct tl_study_overlap {
     bool is_empty;
     double random, deviation; /* mean and standard deviation over draws */
 } tl_study_overlap;
+
+/* The intersection over union without a part of the discovery pairs of a modality. */
+typedef struct tl_study_overlap_without {
+    tl_modality modality;
+    size_t part;
+    const char *segment, *kind;
+    double iou;
+} tl_study_overlap_without;
 
 /* One circuit of an interchange: the host's, with a segment of the other modality's, or
  * a random one in its place. */

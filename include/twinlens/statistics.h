@@ -191,6 +191,10 @@ tl_status tl_correlate(const double *x, const double *y, size_t n,
                        const tl_bootstrap_options *options, tl_interval *pearson,
                        tl_interval *spearman, tl_error *err);
 
+/* The squared error of a number, from its n values each without one of n parts of the sample:
+ * the jackknife's. NaN with fewer than two. */
+double tl_jackknife_variance(const double *values, size_t n);
+
 /* ---- searching a grid -------------------------------------------------------------- */
 
 /*

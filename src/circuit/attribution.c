@@ -28,6 +28,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "circuit/attribution_sums.h"
 #include "circuit/pair.h"
 #include "base/sized.h"
 #include "trace/experiment.h"
@@ -82,13 +83,6 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Whether head sums are kept for each of the d_head dimensions. */
-static bool keeps_dims(const tl_attribution_options *o)
-{
-    return !o->raw_sign && o->prompt_reduce == TL_PROMPT_SIGNED &&
-           o->head_reduce == TL_HEAD_ABS_DIM;
-}
-
 static size_t sum_count(const tl_attribution *a)
 {
     return a->options.magnitudes ? TL_ATTRIBUTION_SUMS : HEAD_MAGNITUDES;
@@ -100,7 +94,8 @@ static size_t sum_elements(const tl_attribution *a, size_t i)
     const tl_dims *d = &a->dims;
     const size_t places = d->n_layers * a->n_pos;
     switch (i) {
-    case HEADS: return places * d->n_heads * (keeps_dims(&a->options) ? d->d_head : 1);
+    case HEADS:
+        return places * d->n_heads * tl_attribution_sums_per_head(&a->options, d);
     case HEAD_MAGNITUDES: return places * d->n_heads;
     default: return places * d->d_mlp;
     }
@@ -560,7 +555,7 @@ static void add_heads(const tl_attribution *a, size_t count, const float *delta,
     const size_t d_head = a->dims.d_head;
     const double steps = (double)o->ig_steps;
     const bool absolute = !o->raw_sign && o->prompt_reduce == TL_PROMPT_ABS;
-    const bool dims = keeps_dims(o);
+    const bool dims = tl_attribution_sums_per_head(o, &a->dims) > 1;
     for (size_t h = 0; h < count; h++) {
         double dot = 0.0, dot_abs = 0.0;
         for (size_t i = h * d_head; i < (h + 1) * d_head; i++) {
@@ -618,7 +613,7 @@ static tl_status add_scores(tl_attribution *a, const pair_buffers *of, tl_error 
 {
     const tl_dims *d = &a->dims;
     const size_t n_rows = of->delta.n_rows, z_width = d->n_heads * d->d_head,
-                 head_sums = keeps_dims(&a->options) ? z_width : d->n_heads;
+                 head_sums = d->n_heads * tl_attribution_sums_per_head(&a->options, d);
     tl_status status = TL_OK;
     for (size_t l = 0; l < d->n_layers && status == TL_OK; l++) {
         const tl_arena_mark mark = tl_arena_get_mark(a->arena);
@@ -721,45 +716,15 @@ static double mean_of(const tl_attribution *a, size_t sum, size_t i)
     return (a->sums[sum][i] + block_of(a, sum)[i]) / (double)a->n_pairs;
 }
 
-static tl_status take_scores(const tl_attribution *a, tl_arena *arena, tl_scores *out,
-                             tl_error *err)
-{
-    const tl_dims *d = &a->dims;
-    const size_t places = d->n_layers * a->n_pos;
-    if (a->n_pairs == 0)
-        return tl_fail(err, TL_ERR_DATA, "no pair was attributed: there are no scores");
-    tl_scores scores = {d->n_layers, a->n_pos, d->n_heads, d->d_mlp, NULL, NULL};
-    scores.heads = tl_arena_alloc(arena, places * d->n_heads, sizeof *scores.heads);
-    scores.neurons = tl_arena_alloc(arena, places * d->d_mlp, sizeof *scores.neurons);
-    if (scores.heads == NULL || scores.neurons == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY,
-                       "no memory for the scores of %zu components",
-                       places * (d->n_heads + d->d_mlp));
-    *out = scores;
-    return TL_OK;
-}
-
 tl_status tl_attribution_scores(const tl_attribution *a, tl_arena *arena,
                                 tl_scores *out, tl_error *err)
 {
-    tl_scores scores;
-    const tl_status status = take_scores(a, arena, &scores, err);
-    if (status != TL_OK)
-        return status;
-    const bool sign = a->options.raw_sign;
-    const size_t per_head = keeps_dims(&a->options) ? a->dims.d_head : 1,
-                 n_heads = sum_elements(a, HEADS) / per_head;
-    for (size_t i = 0; i < n_heads; i++) {
-        double sum = 0.0;
-        for (size_t k = i * per_head; k < (i + 1) * per_head; k++)
-            sum += sign ? mean_of(a, HEADS, k) : fabs(mean_of(a, HEADS, k));
-        scores.heads[i] = (float)sum;
-    }
-    for (size_t i = 0; i < sum_elements(a, NEURONS); i++)
-        scores.neurons[i] =
-            (float)(sign ? mean_of(a, NEURONS, i) : fabs(mean_of(a, NEURONS, i)));
-    *out = scores;
-    return TL_OK;
+    const tl_attribution_sums sums = {
+        .heads = {.plus = {a->sums[HEADS], block_of(a, HEADS)}},
+        .neurons = {.plus = {a->sums[NEURONS], block_of(a, NEURONS)}},
+        .n_pairs = a->n_pairs};
+    return tl_attribution_reduce(&a->options, &a->dims, a->n_pos, &sums, arena, out,
+                                 err);
 }
 
 tl_status tl_attribution_magnitudes(const tl_attribution *a, tl_arena *arena,
@@ -768,7 +733,8 @@ tl_status tl_attribution_magnitudes(const tl_attribution *a, tl_arena *arena,
     tl_scores scores;
     if (!a->options.magnitudes)
         return tl_fail(err, TL_ERR_ARGUMENT, "an attribution without magnitudes");
-    const tl_status status = take_scores(a, arena, &scores, err);
+    const tl_status status =
+        tl_attribution_take_scores(&a->dims, a->n_pos, a->n_pairs, arena, &scores, err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < sum_elements(a, HEAD_MAGNITUDES); i++)

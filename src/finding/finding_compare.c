@@ -25,44 +25,88 @@ static size_t kinds_of(const tl_study_overlap *rows, size_t n,
     return n_kinds;
 }
 
-/* With a baseline that is `off` higher. */
+/* With an overlap that is `more` higher, and a baseline that is `off` higher. */
 static double normalised_overlap(const tl_study_overlap *rows, size_t n,
                                  const tl_study_overlap *row, bool published,
-                                 double off)
+                                 double more, double off)
 {
     const tl_study_overlap *kinds[TL_KIND_COUNT];
     double iou[TL_KIND_COUNT], random[TL_KIND_COUNT];
     if (!published)
-        return tl_overlap_normalised(row->iou, row->random + off);
+        return tl_overlap_normalised(row->iou + more, row->random + off);
     const size_t n_kinds = kinds_of(rows, n, row, kinds);
     for (size_t k = 0; k < n_kinds; k++) {
-        iou[k] = kinds[k]->iou;
+        iou[k] = kinds[k]->iou + more;
         random[k] = kinds[k]->random + off;
     }
     return tl_overlap_normalised_published(iou, random, n_kinds);
 }
 
-/* The random circuits are the sample here, not prompts: the rows keep their mean and
- * deviation. A larger baseline leaves less, so the ends change places. */
-static tl_finding_overlap normalise_overlap(const tl_study_overlap *rows, size_t n,
-                                            const tl_study_overlap *row, size_t n_draws,
-                                            bool published)
+/* The overlaps of a study, and those without parts of its prompts. */
+typedef struct overlap_data {
+    const tl_study_overlap *rows;
+    const tl_study_overlap_without *without;
+    size_t n, n_without, n_draws;
+    bool published;
+} overlap_data;
+
+/* Both circuits depend on prompts of their own. */
+static tl_interval iou_over_prompts(const overlap_data *d, const tl_study_overlap *row)
 {
-    const double half = tl_normal_quantile(0.975) * row->deviation,
-                 error = half / sqrt((double)n_draws);
-    tl_finding_overlap f = {
-        .row = row,
-        .random = {.value = row->random,
-                   .low = fmax(0.0, row->random - half),
-                   .high = fmin(1.0, row->random + half),
-                   .deviation = row->deviation,
-                   .n = n_draws},
-        .normalised = {.value = normalised_overlap(rows, n, row, published, 0.0),
-                       .low = normalised_overlap(rows, n, row, published, error),
-                       .high = normalised_overlap(rows, n, row, published, -error),
-                       .n = n_draws}};
+    enum { MOST_PARTS = 64 };
+    double values[MOST_PARTS], variance = 0.0;
+    size_t n_parts = 0;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        size_t n = 0;
+        for (size_t i = 0; i < d->n_without && n < MOST_PARTS; i++) {
+            const tl_study_overlap_without *w = &d->without[i];
+            if (w->modality == (tl_modality)m &&
+                strcmp(w->segment, row->segment) == 0 &&
+                strcmp(w->kind, row->kind) == 0)
+                values[n++] = w->iou;
+        }
+        variance += tl_jackknife_variance(values, n);
+        n_parts += n;
+    }
+    const double half = tl_normal_quantile(0.975) * sqrt(variance);
+    return isnan(variance) ? (tl_interval){row->iou, NAN, NAN, NAN, n_parts, 0}
+                           : (tl_interval){row->iou,
+                                           fmax(0.0, row->iou - half),
+                                           fmin(1.0, row->iou + half),
+                                           sqrt(variance),
+                                           n_parts,
+                                           0};
+}
+
+/* The rows keep mean and deviation of the random circuits. A larger baseline leaves less, so
+ * its ends change places. */
+static tl_finding_overlap normalise_overlap(const overlap_data *d,
+                                            const tl_study_overlap *row)
+{
+    const double z = tl_normal_quantile(0.975), half = z * row->deviation,
+                 error = half / sqrt((double)d->n_draws);
+    tl_finding_overlap f = {.row = row,
+                            .iou = iou_over_prompts(d, row),
+                            .random = {.value = row->random,
+                                       .low = fmax(0.0, row->random - half),
+                                       .high = fmin(1.0, row->random + half),
+                                       .deviation = row->deviation,
+                                       .n = d->n_draws}};
+    const double more = isnan(f.iou.deviation) ? 0.0 : z * f.iou.deviation,
+                 value = normalised_overlap(d->rows, d->n, row, d->published, 0.0, 0.0);
+    f.normalised = (tl_interval){
+        .value = value,
+        .low = value - hypot(value - normalised_overlap(d->rows, d->n, row,
+                                                        d->published, -more, 0.0),
+                             value - normalised_overlap(d->rows, d->n, row,
+                                                        d->published, 0.0, error)),
+        .high = value + hypot(value - normalised_overlap(d->rows, d->n, row,
+                                                         d->published, more, 0.0),
+                              value - normalised_overlap(d->rows, d->n, row,
+                                                         d->published, 0.0, -error)),
+        .n = d->n_draws};
     f.normalised.deviation = (f.normalised.high - f.normalised.low) / 3.92;
-    if (n_draws < 2) /* one draw says nothing of the others */
+    if (d->n_draws < 2) /* one draw says nothing of the others */
         f.random.low = f.random.high = f.normalised.low = f.normalised.high =
             f.normalised.deviation = NAN;
     return f;
@@ -88,22 +132,27 @@ static void mean_over_segments(tl_findings *f)
 tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
                                tl_error *err)
 {
-    const size_t n_draws = strtoul(tl_findings_key(out, "rand-draws"), NULL, 10);
-    const bool published = strcmp(tl_findings_key(out, "niou"), "ref") == 0;
-    tl_rows got = {0};
-    const tl_status status =
-        tl_study_db_get(db, TL_ROW_OVERLAP, NULL, 0, arena, &got, err);
+    tl_rows rows = {0}, without = {0};
+    tl_status status = tl_study_db_get(db, TL_ROW_OVERLAP, NULL, 0, arena, &rows, err);
+    if (status == TL_OK)
+        status =
+            tl_study_db_get(db, TL_ROW_OVERLAP_WITHOUT, NULL, 0, arena, &without, err);
     if (status != TL_OK)
         return status;
-    const tl_study_overlap *rows = got.rows;
-    const size_t n = got.n;
-    tl_finding_overlap *overlaps = tl_arena_alloc(arena, n, sizeof *overlaps);
+    const overlap_data d = {
+        .rows = rows.rows,
+        .without = without.rows,
+        .n = rows.n,
+        .n_without = without.n,
+        .n_draws = strtoul(tl_findings_key(out, "rand-draws"), NULL, 10),
+        .published = strcmp(tl_findings_key(out, "niou"), "ref") == 0};
+    tl_finding_overlap *overlaps = tl_arena_alloc(arena, d.n, sizeof *overlaps);
     if (overlaps == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", n);
-    for (size_t i = 0; i < n; i++)
-        overlaps[i] = normalise_overlap(rows, n, &rows[i], n_draws, published);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", d.n);
+    for (size_t i = 0; i < d.n; i++)
+        overlaps[i] = normalise_overlap(&d, &d.rows[i]);
     out->overlaps = overlaps;
-    out->n_overlaps = n;
+    out->n_overlaps = d.n;
     mean_over_segments(out);
     return TL_OK;
 }
@@ -145,7 +194,8 @@ typedef struct swap_values {
 } swap_values;
 
 /* How often a draw is chosen. */
-static size_t count_draw(const swap_data *d, size_t draw, const size_t *chosen, size_t n)
+static size_t count_draw(const swap_data *d, size_t draw, const size_t *chosen,
+                         size_t n)
 {
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
@@ -164,8 +214,7 @@ static swap_values values_of(const swap_data *d, const size_t *chosen, size_t n)
             f.own = faithfulness(d, s, chosen, n);
         if (strcmp(swap->swapped, d->segment) != 0)
             continue;
-        const size_t times =
-            swap->is_random ? count_draw(d, swap->draw, chosen, n) : 1;
+        const size_t times = swap->is_random ? count_draw(d, swap->draw, chosen, n) : 1;
         if (times == 0)
             continue;
         const double value = faithfulness(d, s, chosen, n);
@@ -245,8 +294,8 @@ static tl_status resample_pairs(tl_statistic *statistic, const swap_data *hosts,
         n += sizes[n_hosts + h] = hosts[h].n_draws;
     const tl_bootstrap_options options = {.sample_sizes = sizes,
                                           .n_samples = 2 * n_hosts};
-    const tl_status status =
-        tl_bootstrap(statistic, hosts, n_pairs + n, with_draws ? &options : NULL, out, err);
+    const tl_status status = tl_bootstrap(statistic, hosts, n_pairs + n,
+                                          with_draws ? &options : NULL, out, err);
     out->n = n_pairs;
     return status;
 }

@@ -175,12 +175,11 @@ static void write_whole(const tl_findings *f, const char *const kinds[SERIES],
         const tl_finding_overlap *o = tl_findings_whole_overlap(f, kinds[s]);
         if (o == NULL)
             continue;
-        const tl_interval iou = {o->row->iou, NAN, NAN, NAN, 0, 0};
         const struct {
             const char *name;
             const tl_interval *value;
         } rows[] = {
-            {"iou", &iou}, {"random", &o->random}, {"normalised", &o->normalised}};
+            {"iou", &o->iou}, {"random", &o->random}, {"normalised", &o->normalised}};
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             fprintf(figure->csv, "%s,whole,%s,", rows[i].name, kinds[s]);
             tl_figure_interval(figure, rows[i].value);
@@ -209,7 +208,7 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
             iou.values[g][s] = random.values[g][s] = normalised.values[g][s] = nothing;
             if (o == NULL)
                 continue;
-            iou.values[g][s].value = o->row->iou;
+            iou.values[g][s] = o->iou;
             random.values[g][s] = o->random;
             normalised.values[g][s] = o->normalised;
         }
@@ -228,18 +227,19 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
     write_whole(f, kinds, &figure);
     fprintf(
         figure.caption,
-        "Intersection over union of the two minimal circuits, per segment; of %zu "
-        "random circuits of the same sizes (95 %% of draws); and what is left above "
-        "chance, %s, with the interval that the mean of the draws leaves open. In the "
-        "data segment positions are dropped, which makes chance large. Mean of the "
-        "three "
-        "segments: ",
+        "Intersection over union of the two minimal circuits, per segment, with 95 %% "
+        "intervals over the prompts that they were found on; of %zu random circuits of "
+        "the same sizes (95 %% of draws); and what is left above chance, %s, over "
+        "prompts "
+        "and draws. In the data segment positions are dropped, which makes chance "
+        "large. Mean of the three segments: ",
         f->overlaps[0].random.n, tl_draw_niou(f));
     tl_draw_interval(figure.caption, &f->mean_overlap);
     const tl_finding_overlap *whole = tl_findings_whole_overlap(f, "both");
     if (whole != NULL) {
-        fprintf(figure.caption, "; of the whole circuits: IoU %.3f, above chance ",
-                whole->row->iou);
+        fputs("; of the whole circuits: IoU ", figure.caption);
+        tl_draw_interval(figure.caption, &whole->iou);
+        fputs(", above chance ", figure.caption);
         tl_draw_interval(figure.caption, &whole->normalised);
     }
     fputs(".", figure.caption);
@@ -290,12 +290,13 @@ tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *pa
         plots[i].y = (tl_scale){0, 1, TL_SCALE_LINEAR};
         draw_bars(all[i], names[i], &plots[i], &figure);
     }
-    fprintf(figure.caption,
-            "Faithfulness (%s) of a circuit with one segment taken from the other "
-            "modality's, beside a random part in its place and its own; normalised: 0 "
-            "as random, 1 as its own. Bars: 95 %% intervals over evaluation prompts, and "
-            "over draws where a random part is in it.",
-            tl_draw_faith(f));
+    fprintf(
+        figure.caption,
+        "Faithfulness (%s) of a circuit with one segment taken from the other "
+        "modality's, beside a random part in its place and its own; normalised: 0 "
+        "as random, 1 as its own. Bars: 95 %% intervals over evaluation prompts, and "
+        "over draws where a random part is in it.",
+        tl_draw_faith(f));
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->has_swaps[m] && !isnan(f->swaps[m][0].spread))
             fprintf(figure.caption,

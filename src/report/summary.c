@@ -32,8 +32,10 @@ static const char *number_text(double value, char text[32])
 static const char *interval_text(const tl_interval *i, char text[64])
 {
     char value[32], low[32], high[32];
+    const bool alone = isfinite(i->value) && isnan(i->low) && isnan(i->high);
     const int used =
-        snprintf(text, 64, "%.12s (%.12s to %.12s)", number_text(i->value, value),
+        snprintf(text, 64, alone ? "%.12s" : "%.12s (%.12s to %.12s)",
+                 number_text(i->value, value),
                  number_text(i->low, low), number_text(i->high, high));
     if (i->n_undefined > 0) /* resamples without a value, which are left out */
         snprintf(text + used, 64 - (size_t)used, " -%zu", i->n_undefined);
@@ -415,17 +417,17 @@ static void print_comparison(const tl_findings *f, FILE *out)
 {
     char a[64], b[64], c[64], d[64];
     if (f->n_overlaps > 0)
-        fprintf(out, "\noverlap of the two circuits\n%-22s%8s%26s%26s\n", "segment",
+        fprintf(out, "\noverlap of the two circuits\n%-22s%26s%26s%26s\n", "segment",
                 "IoU", "random", "normalised");
     for (size_t i = 0; i < f->n_overlaps; i++) {
         const tl_finding_overlap *o = &f->overlaps[i];
         char label[32];
         snprintf(label, sizeof label, "%s, %s", o->row->segment, o->row->kind);
-        fprintf(out, "%-22s%8s%26s%26s\n", label, number_text(o->row->iou, d),
+        fprintf(out, "%-22s%26s%26s%26s\n", label, interval_text(&o->iou, c),
                 interval_text(&o->random, a), interval_text(&o->normalised, b));
     }
     if (f->n_overlaps > 0)
-        fprintf(out, "%-22s%8s%26s%26s\n", "mean of the segments",
+        fprintf(out, "%-22s%26s%26s%26s\n", "mean of the segments",
                 number_text(f->mean_iou, d), "", interval_text(&f->mean_overlap, b));
     if (!f->has_swaps[TL_TEXT] && !f->has_swaps[TL_IMAGE])
         return;

@@ -145,14 +145,15 @@ static json_t *overlaps_json(const tl_findings *f)
     json_t *list = json_array();
     for (size_t i = 0; i < f->n_overlaps; i++) {
         const tl_study_overlap *o = f->overlaps[i].row;
-        json_array_append_new(
-            list,
-            json_pack("{s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "segment",
-                      o->segment, "kind", o->kind, "iou", number(o->iou), "in_text",
-                      number(o->in_text), "in_image", number(o->in_image), "empty",
-                      (int)o->is_empty, "random", interval(&f->overlaps[i].random),
-                      "deviation", number(o->deviation), "normalised",
-                      interval(&f->overlaps[i].normalised)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
+                                        "segment", o->segment, "kind", o->kind, "iou",
+                                        interval(&f->overlaps[i].iou), "in_text",
+                                        number(o->in_text), "in_image",
+                                        number(o->in_image), "empty", (int)o->is_empty,
+                                        "random", interval(&f->overlaps[i].random),
+                                        "deviation", number(o->deviation), "normalised",
+                                        interval(&f->overlaps[i].normalised)));
     }
     return list;
 }

@@ -43,9 +43,8 @@ tl_interval tl_interval_share(size_t right, size_t n)
     if (n == 0)
         return (tl_interval){NAN, NAN, NAN, NAN, 0, 0};
     const double share = (double)right / (double)n;
-    tl_interval out = {.value = share,
-                       .deviation = sqrt(share * (1 - share) / (double)n),
-                       .n = n};
+    tl_interval out = {
+        .value = share, .deviation = sqrt(share * (1 - share) / (double)n), .n = n};
     tl_wilson(right, n, &out.low, &out.high);
     return out;
 }
@@ -101,6 +100,18 @@ double tl_mcnemar(size_t fixed, size_t broken)
         log_term += log((double)(n - k)) - log((double)(k + 1));
     }
     return 2 * tail < 1.0 ? 2 * tail : 1.0;
+}
+
+double tl_jackknife_variance(const double *values, size_t n)
+{
+    double mean = 0.0, squares = 0.0;
+    if (n < 2)
+        return NAN;
+    for (size_t i = 0; i < n; i++)
+        mean += values[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        squares += (values[i] - mean) * (values[i] - mean);
+    return squares * (double)(n - 1) / (double)n;
 }
 
 tl_interval tl_interval_mean(const tl_interval *values, size_t n)

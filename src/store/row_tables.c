@@ -246,6 +246,14 @@ static const tl_column overlap[] = {
     {COLUMN(overlap, deviation)},
 };
 
+static const tl_column overlap_without[] = {
+    {COLUMN(overlap_without, modality), WORDS(modalities)},
+    {COLUMN(overlap_without, part), .counts = true},
+    {COLUMN(overlap_without, segment), WORDS(overlap_parts)},
+    {COLUMN(overlap_without, kind), WORDS(kinds_and_both)},
+    {COLUMN(overlap_without, iou)},
+};
+
 static const tl_column swap[] = {
     {COLUMN(swap, host), WORDS(modalities)},
     {COLUMN(swap, swap), .counts = true},
@@ -327,6 +335,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_TEST] = TABLE("circuit_test", test, 2),
     [TL_ROW_TEST_RUN] = TABLE("circuit_test_run", test_run, 3),
     [TL_ROW_OVERLAP] = TABLE("overlap", overlap, 2),
+    [TL_ROW_OVERLAP_WITHOUT] = TABLE("overlap_without", overlap_without, 4),
     [TL_ROW_SWAP] = TABLE("swap", swap, 2),
     [TL_ROW_SWAP_RUN] = TABLE("interchange", swap_run, 3),
     [TL_ROW_ALIGNMENT] = TABLE("alignment", alignment, 2),

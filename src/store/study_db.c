@@ -133,7 +133,8 @@ bool tl_study_db_has_table(const tl_study_db *db, tl_row_kind kind)
     case TL_ROW_TEST:
     case TL_ROW_TEST_RUN:
     case TL_ROW_CROSSED_ITERATION:
-    case TL_ROW_LEFT_OUT: return db->version >= 7;
+    case TL_ROW_LEFT_OUT:
+    case TL_ROW_OVERLAP_WITHOUT: return db->version >= 7;
     default: return db->version >= OLDEST;
     }
 }

@@ -22,6 +22,7 @@
 #include "base/sha256.h"
 #include "store/score_file.h"
 #include "study/score_origin.h"
+#include "study/score_parts.h"
 #include "twinlens/safetensors.h"
 
 enum { MOST_PAIRS = TL_ATTRIBUTION_BLOCK }; /* of one unit of work */
@@ -34,6 +35,7 @@ typedef struct attribute_stage {
     tl_part_pairs pairs;
     const char *partial;  /* the file of the sums */
     double written, cost; /* when they were written, and the seconds that it took */
+    size_t n_parts; /* at whose ends the sums are kept for the overlap; 0: for none */
 } attribute_stage;
 
 /* ---- the sums under way ------------------------------------------------------ */
@@ -172,6 +174,8 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     if (tl_team_size(study->team) > 1)
         run->n_together = run->n_block = TL_ATTRIBUTION_BLOCK;
     a->written = seconds_now();
+    if (study->modalities[TL_TEXT] && study->modalities[TL_IMAGE])
+        a->n_parts = tl_score_parts_count(a->pairs.n);
     return TL_OK;
 }
 
@@ -212,6 +216,23 @@ static tl_status carry_block(tl_stage_run *run, size_t from, size_t n, tl_error 
     return status;
 }
 
+/* Keeps the sums for the overlap if pairs [first, end) ended a part: in whole blocks, where the
+ * total has no more than them, or as the last of all. */
+static tl_status keep_parts(tl_stage_run *run, size_t first, size_t end, tl_error *err)
+{
+    attribute_stage *a = run->state;
+    const tl_attribution_state state = tl_attribution_get_state(a->sums);
+    const size_t whole = end - end % TL_ATTRIBUTION_BLOCK;
+    tl_status status = TL_OK;
+    for (size_t p = 0; p < a->n_parts && status == TL_OK; p++) {
+        const size_t last = tl_score_parts_end(run->n_units, p);
+        if (last > first && (last == whole || (last == end && last == run->n_units)))
+            status =
+                tl_score_parts_write(run->study, run->modality, p, last, &state, err);
+    }
+    return status;
+}
+
 /* Saves the sums now and then. */
 static tl_status take_pairs(tl_stage_run *run, size_t from, size_t first, size_t n,
                             const tl_rows *rows, size_t n_rows, tl_error *err)
@@ -219,6 +240,8 @@ static tl_status take_pairs(tl_stage_run *run, size_t from, size_t first, size_t
     attribute_stage *a = run->state;
     tl_status status = from != 0 ? carry_block(run, from, n, err) : TL_OK;
     if (status != TL_OK || run->study->team->rank != 0)
+        return status;
+    if ((status = keep_parts(run, first, first + n, err)) != TL_OK)
         return status;
     const double now = seconds_now();
     if ((now - a->written) * checkpoint_share < a->cost && first + n < run->n_units)

@@ -146,7 +146,7 @@ def bootstrap_samples(statistic, sizes):
         a, bias = a if math.isfinite(a) else 0.0, stats.norm.ppf(share)
         ends = [stats.norm.cdf(bias + (bias + z) / (1 - a * (bias + z))) for z in (-Z, Z)]
     low, high = np.quantile(found, ends)
-    return interval(value, float(low), float(high), float(found.std(ddof=1)), n)
+    return interval(value, float(low), float(high), float(found.std(ddof=1)), n, RESAMPLES - len(found))
 
 
 def mean(values):
@@ -411,31 +411,42 @@ def overlap_of(db, keys):
     found, n = [], int(keys["rand-draws"])
     stored = rows(db, "select * from overlap order by segment, kind")
     for o in stored:
-        half = Z * o["deviation"]
+        variance, parts = 0.0, 0
+        for m in MODALITIES:
+            x = column(rows(db, "select iou from overlap_without where modality = ? and segment = ? and"
+                            " kind = ?", m, o["segment"], o["kind"]), "iou")
+            variance += x.var() * (len(x) - 1) if len(x) > 1 else UNDEFINED
+            parts += len(x)
+        sd, half = math.sqrt(variance), Z * o["deviation"]
+        error = half / math.sqrt(n)
 
-        def above_chance(off):
+        def above_chance(more, off):
             if keys["niou"] == "correct":
-                over, under = o["iou"] - o["random"] - off, 1 - o["random"] - off
+                over, under = o["iou"] + more - o["random"] - off, 1 - o["random"] - off
                 return over / under if abs(under) >= 1e-6 else UNDEFINED
             kinds = [k for k in stored if k["segment"] == o["segment"] and
                      (k is o or o["kind"] == "both") and (k["kind"] != "both" or o["kind"] != "both")]
             iou, chance = (np.mean([round(k[x] + y, 3) for k in kinds])
-                           for x, y in (("iou", 0), ("random", off)))
+                           for x, y in (("iou", more), ("random", off)))
             return min(max(iou - 2 * chance, 0.01), 1.0)
-        normalised = [above_chance(off) for off in (0, half / math.sqrt(n), -half / math.sqrt(n))]
+        value, more = above_chance(0, 0), 0 if math.isnan(sd) else Z * sd
+        low = value - math.hypot(value - above_chance(-more, 0), value - above_chance(0, error))
+        high = value + math.hypot(value - above_chance(more, 0), value - above_chance(0, -error))
         found.append({
-            "segment": o["segment"], "kind": o["kind"], "iou": o["iou"], "in_text": o["in_text"],
-            "in_image": o["in_image"], "empty": bool(o["is_empty"]),
+            "segment": o["segment"], "kind": o["kind"],
+            "iou": interval(o["iou"], max(0, o["iou"] - Z * sd) if sd == sd else UNDEFINED,
+                            min(1, o["iou"] + Z * sd) if sd == sd else UNDEFINED, sd, parts),
+            "in_text": o["in_text"], "in_image": o["in_image"], "empty": bool(o["is_empty"]),
             "random": interval(o["random"], max(0, o["random"] - half),
                                min(1, o["random"] + half), o["deviation"], n),
             "deviation": o["deviation"],
-            "normalised": interval(*normalised, (normalised[2] - normalised[1]) / 3.92, n)})
+            "normalised": interval(value, low, high, (high - low) / 3.92, n)})
     return found
 
 
 def mean_overlap_of(overlaps):
     of = [o for o in overlaps if o["kind"] == "both" and o["segment"] in SEGMENTS]
-    return {"iou": np.mean([o["iou"] for o in of]),
+    return {"iou": np.mean([o["iou"]["value"] for o in of]),
             "normalised": mean_interval([o["normalised"] for o in of]) or
             interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)} if of else None
 
@@ -738,7 +749,7 @@ def same_cell(wanted, printed, where):
     assert NUMBER.sub("{}", printed) == words, f"{where}: {printed}, wanted {words} of {numbers}"
     for x, text in zip(numbers, found):
         half = 0.5 * 10.0 ** -len(text.partition(".")[2])
-        assert abs(float(text) - x) <= half * (1 + 1e-6), f"{where}: {text} for {x}"
+        assert text and abs(float(text) - x) <= half * (1 + 1e-6), f"{where}: {text} for {x}"
         assert text.strip("-0.") or not text.startswith("-"), f"{where}: {text}"
     return len(found)
 
@@ -810,9 +821,9 @@ def overview_of(studies):
         of = {(o["segment"], o["kind"]): o for o in s["overlap"]}
         if of:
             overlap.append([name(s), *[x for g in SEGMENTS for x in
-                                         (of[g, "both"]["iou"], of[g, "both"]["normalised"])],
+                                         (of[g, "both"]["iou"]["value"], of[g, "both"]["normalised"])],
                             s["overlap_mean_of_segments"]["normalised"],
-                            of["whole", "both"]["iou"], of["whole", "both"]["normalised"]])
+                            of["whole", "both"]["iou"]["value"], of["whole", "both"]["normalised"]])
         swaps = {x["swapped"]: x["normalised"] for x in s["interchange"] if x["host"] == "both"}
         if swaps:
             interchange.append([name(s), *[swaps[g] for g in SEGMENTS]])
@@ -917,10 +928,8 @@ def figures_of(study, db, folder):
     out["validation"] = [
         (e["modality"], str(e["pair"]), e["kind"], str(e["layer"]), str(e["pos"]), str(e["idx"]),
          str(e["ig_steps"]), e["exact"], e["attributed"]) for e in rows(db, "select * from effect")]
-    plain = {"interval": [UNDEFINED] * 2, "n": 0}
-    out["overlap"] = [(measure, o["segment"], o["kind"], *flat(
-        {"value": o["iou"], **plain} if measure == "iou" else o[measure]))
-        for o in study["overlap"] for measure in ("iou", "random", "normalised")]
+    out["overlap"] = [(measure, o["segment"], o["kind"], *flat(o[measure]))
+                      for o in study["overlap"] for measure in ("iou", "random", "normalised")]
     hosts = {"text": "on text", "image": "on images", "both": "both"}
     out["interchange"] = [("normalised", x["swapped"], hosts[x["host"]], *flat(x["normalised"]))
                           for x in study["interchange"]]
@@ -959,7 +968,7 @@ def same_figure(wanted, printed, where):
             if x is None or not math.isfinite(x):
                 assert text == "", f"{where} {key(row)}: undefined, but {text} is printed"
             else:
-                assert abs(float(text) - x) <= 1e-6 * max(1e-3, abs(x)), f"{where} {key(row)}: {x}, but {text}"
+                assert text and abs(float(text) - x) <= 1e-6 * max(1e-3, abs(x)), f"{where} {key(row)}: {x}, but {text}"
     return sum(len(row) - n_keys for row in wanted)
 
 

@@ -51,7 +51,7 @@ for line in subprocess.run([bin, "help", "--markdown"], capture_output=True, tex
             argument, default = settings[setting or name]
             commands[section][name] = values_of(argument, value or default)
             defaults[section, name] = value or default
-    elif line.startswith("| `--"):
+    elif line.startswith("| `--") and not section.startswith("What the published"):
         settings[words(cells[0])[0][2:]] = (cells[1].replace("\\|", "|"), cells[3])
 
 # ---- inputs --------------------------------------------------------------------------------

@@ -165,12 +165,12 @@ import csv, json, sys
 folder, overlap, interchange, plain, centred = sys.argv[1], *(json.load(open(p)) for p in sys.argv[2:])
 table = lambda name: list(csv.DictReader(open(f"{folder}/{name}.csv")))
 for row in table("overlap"):
-    want = overlap[row["segment"][0].upper()]
+    want = overlap[row["segment"] if row["segment"] == "whole" else row["segment"][0].upper()]
     want = want if row["kind"] == "both" else want[row["kind"]]
     for got, value in ((row["iou"], want["iou"]), (row["random"], want["random"]["mean"]),
                        (row["deviation"], want["random"]["deviation"])):
         assert abs(float(got) - value) < 1e-12, (row, want)
-assert len(table("overlap")) == 9
+assert len(table("overlap")) == 12
 origin = lambda run: next((s for s in ("data", "query", "generation") if run[s] != run["host"]), "none")
 want = sorted((r["host"], origin(r), str(r.get("draw", "")), str(r["heads"]), str(r["neurons"]))
               for r in interchange["runs"])
@@ -383,7 +383,7 @@ bad "no option" 2 "--dataset DIR is missing"
 bad "no out" 2 "--out RUN is missing" "${model[@]}" "${data[@]}"
 bad "unknown option" 2 "did you mean '--ig-steps'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-step 5
 bad "no steps" 2 "--ig-steps is '0'" "${model[@]}" "${data[@]}" "${out[@]}" --ig-steps 0
-bad "metric" 2 "--metric is 'logit', wanted one of ld" "${model[@]}" "${data[@]}" "${out[@]}" --metric logit
+bad "metric" 2 "metric is 'logit', wanted 'ld'" "${model[@]}" "${data[@]}" "${out[@]}" --metric logit
 bad "fraction" 2 "--fractions is '0.1,2', wanted decimals from 0 to 1" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.1,2
 bad "descending" 2 "wanted them ascending" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2,0.1
 bad "two grids" 2 "changes nothing beside --fractions" "${model[@]}" "${data[@]}" "${out[@]}" --fractions 0.2 --grid ref
