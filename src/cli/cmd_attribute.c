@@ -74,14 +74,7 @@ static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error 
 static const tl_taken settings[] = {
     TL_TAKEN_MODEL,
     TL_TAKEN_DATASET,
-    {.name = "rope"},
-    {.name = "method"},
-    {.name = "ig-steps"},
-    {.name = "ig-rule"},
-    {.name = "ig-path"},
-    {.name = "head-reduce"},
-    {.name = "prompt-reduce"},
-    {.name = "metric"},
+    TL_TAKEN_ATTRIBUTION,
     TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
     {0}};
 static const tl_option own[] = {TL_OPTIONS_SELECTION(options, TL_USUAL_DISCOVERY),

@@ -229,8 +229,8 @@ static void print_table(const tl_patched_rows *x, FILE *out)
         print_cell(x, x->search.found, true, out);
 }
 
-/* Those that are asked for; with --bp-filter those of them that are in a pair. */
-/* pairings: what became of the rows that were asked for. */
+/* Those that are asked for; with --bp-filter those of them that are in a pair, and why others
+ * are not. */
 static tl_status choose_rows(tl_session *s, const options *o, tl_patched_rows *x,
                              size_t pairings[TL_PAIRING_COUNT], tl_error *err)
 {

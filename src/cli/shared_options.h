@@ -22,6 +22,11 @@
     {                                                                                  \
         .name = "precision"                                                            \
     }
+/* clang-format off */
+#define TL_TAKEN_ATTRIBUTION                                                           \
+    {.name = "rope"}, {.name = "method"}, {.name = "ig-steps"}, {.name = "ig-rule"},   \
+    {.name = "ig-path"}, {.name = "head-reduce"}, {.name = "prompt-reduce"}, {.name = "metric"}
+/* clang-format on */
 #define TL_TAKEN_DATASET                                                               \
     {                                                                                  \
         .name = "dataset", .required = true                                            \
