@@ -47,6 +47,7 @@ static tl_status run_study(void *state, tl_error *err)
     s.keep = TL_KEEP_ALL;
     s.fractions = "0.2,1";
     s.ig_steps = 1;
+    s.circuit_tests = 2;
     s.pictures = 1;
     s.validate = 1;
     s.rand_draws = 2;
