@@ -12,6 +12,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_amx.h"
+#include "backend/cpu/cpu_transpose.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_AVX2
@@ -76,26 +77,13 @@ transpose_pairs(const uint16_t *w, size_t n_in, size_t width, uint32_t *panel)
 {
     for (size_t p = 0; p < n_in / 2; p += 8)
         for (size_t o = 0; o < width; o += 8) {
-            __m256 r[8], t[8];
+            __m256 r[8];
             for (size_t k = 0; k < 8; k++)
                 r[k] = _mm256_castsi256_ps(_mm256_loadu_si256(
                     (const __m256i *)(const void *)(w + (o + k) * n_in + 2 * p)));
-            for (size_t k = 0; k < 8; k += 2) {
-                t[k] = _mm256_unpacklo_ps(r[k], r[k + 1]);
-                t[k + 1] = _mm256_unpackhi_ps(r[k], r[k + 1]);
-            }
-            for (size_t k = 0; k < 8; k += 4) {
-                r[k] = _mm256_shuffle_ps(t[k], t[k + 2], 0x44);
-                r[k + 1] = _mm256_shuffle_ps(t[k], t[k + 2], 0xee);
-                r[k + 2] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0x44);
-                r[k + 3] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0xee);
-            }
-            for (size_t k = 0; k < 4; k++) {
-                float *to = (float *)(void *)(panel + (p + k) * width + o);
-                _mm256_storeu_ps(to, _mm256_permute2f128_ps(r[k], r[k + 4], 0x20));
-                _mm256_storeu_ps(to + 4 * width,
-                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x31));
-            }
+            tl_transpose_8x8(r);
+            for (size_t k = 0; k < 8; k++)
+                _mm256_storeu_ps((float *)(void *)(panel + (p + k) * width + o), r[k]);
         }
 }
 #endif

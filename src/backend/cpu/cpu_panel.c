@@ -9,6 +9,7 @@
 #endif
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_transpose.h"
 
 static float widen_bf16(uint16_t bits)
 {
@@ -26,28 +27,15 @@ transpose_bf16_avx2(const uint16_t *w, size_t n_in, const size_t *rows, size_t w
 {
     for (size_t i = 0; i < n_in; i += 8) {
         for (size_t o = 0; o < width; o += 8) {
-            __m256 r[8], t[8];
+            __m256 r[8];
             for (size_t k = 0; k < 8; k++)
                 r[k] = _mm256_castsi256_ps(_mm256_slli_epi32(
                     _mm256_cvtepu16_epi32(_mm_loadu_si128(
                         (const __m128i *)(const void *)(w + rows[o + k] * n_in + i))),
                     16));
-            for (size_t k = 0; k < 8; k += 2) {
-                t[k] = _mm256_unpacklo_ps(r[k], r[k + 1]);
-                t[k + 1] = _mm256_unpackhi_ps(r[k], r[k + 1]);
-            }
-            for (size_t k = 0; k < 8; k += 4) {
-                r[k] = _mm256_shuffle_ps(t[k], t[k + 2], 0x44);
-                r[k + 1] = _mm256_shuffle_ps(t[k], t[k + 2], 0xee);
-                r[k + 2] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0x44);
-                r[k + 3] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0xee);
-            }
-            for (size_t k = 0; k < 4; k++) {
-                _mm256_storeu_ps(panel + (i + k) * width + o,
-                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x20));
-                _mm256_storeu_ps(panel + (i + k + 4) * width + o,
-                                 _mm256_permute2f128_ps(r[k], r[k + 4], 0x31));
-            }
+            tl_transpose_8x8(r);
+            for (size_t k = 0; k < 8; k++)
+                _mm256_storeu_ps(panel + (i + k) * width + o, r[k]);
         }
     }
 }
