@@ -14,10 +14,10 @@
 #include "twinlens/split.h"
 
 const tl_stage *const tl_stages[TL_STAGE_COUNT] = {
-    &tl_stage_predict,   &tl_stage_split,         &tl_stage_tokens,
-    &tl_stage_attribute, &tl_stage_evaluate,      &tl_stage_circuit_tests,
-    &tl_stage_validate,  &tl_stage_precision,     &tl_stage_pictures,
-    &tl_stage_overlap,   &tl_stage_interchange,   &tl_stage_align,
+    &tl_stage_predict,   &tl_stage_split,       &tl_stage_tokens,
+    &tl_stage_attribute, &tl_stage_evaluate,    &tl_stage_circuit_tests,
+    &tl_stage_validate,  &tl_stage_precision,   &tl_stage_pictures,
+    &tl_stage_overlap,   &tl_stage_interchange, &tl_stage_align,
     &tl_stage_backpatch, &tl_stage_iterate,
 };
 
@@ -72,13 +72,14 @@ tl_status tl_stage_add_pair(const tl_stage_sizes *sizes, size_t n_units, bool no
     const size_t n_pos = sizes->shape->spans[sizes->modality].n_pos;
     const tl_pass_options forward = {.last_only = true};
     double own = 0.0;
-    if (sizes->settings->ablate == TL_ABLATE_MEAN) /* its own run, and that of the means */
-        return tl_pass_flops_add(
-            sizes->model, n_pos, 0, &forward,
-            2.0 + (double)sizes->n_evaluation / (double)(n_units > 0 ? n_units : 1), sum,
-            err);
-    const tl_status status = tl_pair_flops(
-        sizes->model, n_pos, tl_stage_prefix(sizes), no_clean, &own, err);
+    if (sizes->settings->ablate ==
+        TL_ABLATE_MEAN) /* its own run, and that of the means */
+        return tl_pass_flops_add(sizes->model, n_pos, 0, &forward,
+                                 2.0 + (double)sizes->n_evaluation /
+                                           (double)(n_units > 0 ? n_units : 1),
+                                 sum, err);
+    const tl_status status =
+        tl_pair_flops(sizes->model, n_pos, tl_stage_prefix(sizes), no_clean, &own, err);
     *sum += own;
     return status;
 }
@@ -186,16 +187,22 @@ tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size
                              bool no_clean, tl_evaluator **out, tl_error *err)
 {
     const tl_settings *settings = &run->study->settings;
-    const tl_evaluate_options options = {
-        .memory_budget = tl_study_budget(run->study, held),
-        .no_clean = no_clean,
-        .ablate = (tl_ablate)settings->ablate};
+    const tl_evaluate_options options = {.memory_budget =
+                                             tl_study_budget(run->study, held),
+                                         .no_clean = no_clean,
+                                         .ablate = (tl_ablate)settings->ablate};
     const tl_status status =
         tl_evaluator_create(run->study->session.model, &options, out, err);
     return status == TL_OK && options.ablate == TL_ABLATE_MEAN &&
                    run->n_done < run->n_units
                ? add_to_mean(run, pairs, *out, err)
                : status;
+}
+
+size_t tl_stage_ranking_bytes(const tl_study *study, tl_modality modality)
+{
+    return 4 * tl_study_components(study, study->spans[modality].n_pos) *
+           sizeof(uint32_t);
 }
 
 tl_status tl_stage_evaluator_bytes(const tl_study *study, tl_modality modality,
@@ -297,7 +304,8 @@ static tl_status run_round(const tl_stage *stage, tl_stage_run *run, size_t *nex
 {
     const tl_team *team = run->study->team;
     const size_t end = stage->reach != NULL ? stage->reach(run, *next) : run->n_units,
-                 n_ranks = tl_team_size(team), fair = (end - *next + n_ranks - 1) / n_ranks;
+                 n_ranks = tl_team_size(team),
+                 fair = (end - *next + n_ranks - 1) / n_ranks;
     tl_stage_rows found = {0};
     tl_status own = TL_OK;
     share s = {*next, 0};

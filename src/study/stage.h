@@ -151,7 +151,11 @@ tl_status tl_stage_add_circuits(const tl_stage_sizes *sizes, const tl_circuit *c
 tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size_t held,
                              bool no_clean, tl_evaluator **out, tl_error *err);
 
-/* The least memory of one. */
+/* What a ranking of a modality's components takes while it is made: scores, and two orders
+ * beside it. */
+size_t tl_stage_ranking_bytes(const tl_study *study, tl_modality modality);
+
+/* The least memory of an evaluator. */
 tl_status tl_stage_evaluator_bytes(const tl_study *study, tl_modality modality,
                                    size_t *out, tl_error *err);
 

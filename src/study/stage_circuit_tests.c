@@ -50,12 +50,11 @@ static size_t held(const tl_study *study, tl_modality modality, size_t n_sets,
            tl_study_input_bytes(study, modality, n_pos, 2 * n_pairs);
 }
 
-/* A study that goes on makes a ranking first, with scores and two orders beside it. */
+/* A study that goes on makes a ranking first. */
 static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
                        tl_error *err)
 {
-    const size_t n_pos = study->spans[modality].n_pos,
-                 made = 4 * tl_study_components(study, n_pos) * sizeof(uint32_t);
+    const size_t made = tl_stage_ranking_bytes(study, modality);
     size_t run = 0;
     *out = 0;
     if (study->settings.circuit_tests == 0)
@@ -108,10 +107,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     status = tl_study_find_pairs(study, run->modality, TL_STUDY_EVALUATION, run->arena,
                                  &x->pairs, err);
     if (status == TL_OK)
-        status = tl_circuit_tests_list(
-            circuit, &x->pairs.span, settings->circuit_tests,
-            tl_circuit_tests_seed(settings->seed, run->modality), run->arena, &x->tests,
-            &x->n_tests, err);
+        status =
+            tl_circuit_tests_list(circuit, &x->pairs.span, settings->circuit_tests,
+                                  tl_circuit_tests_seed(settings->seed, run->modality),
+                                  run->arena, &x->tests, &x->n_tests, err);
     if (status == TL_OK)
         status = tl_study_db_get(study->db, TL_ROW_TEST_RUN, &like, 1, run->arena,
                                  &known, err);
@@ -151,8 +150,8 @@ static tl_status run_tests(const tl_stage_run *run, const tl_pair *pairs,
     for (size_t p = 0; p < n_pairs && status == TL_OK; p++)
         results[p] = (tl_evaluation){.circuit = ld + p * x->n_tests + first};
     if (status == TL_OK)
-        status = tl_evaluator_run(x->evaluator, pairs, n_pairs, circuits, n, results,
-                                  err);
+        status =
+            tl_evaluator_run(x->evaluator, pairs, n_pairs, circuits, n, results, err);
     tl_arena_destroy(own);
     return status;
 }
@@ -171,10 +170,9 @@ static tl_status test_pairs(tl_stage_run *run, size_t first, size_t n,
     tl_status status =
         tl_study_make_pairs(run->study, pairs, n, run->arena, &made, err);
     for (size_t i = 0; i < x->n_tests && status == TL_OK; i += x->n_at_a_time)
-        status = run_tests(run, made, n, i,
-                           x->n_tests - i < x->n_at_a_time ? x->n_tests - i
-                                                           : x->n_at_a_time,
-                           ld, err);
+        status = run_tests(
+            run, made, n, i,
+            x->n_tests - i < x->n_at_a_time ? x->n_tests - i : x->n_at_a_time, ld, err);
     for (size_t i = 0; i < n_found && status == TL_OK; i++)
         found[i] = (tl_study_test_run){run->modality, pairs[i / x->n_tests].pair,
                                        i % x->n_tests, ld[i]};
@@ -239,7 +237,8 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
     const size_t n_prefix = tl_stage_prefix(sizes);
     const double own = sizes->shape->circuit,
                  n_random = (double)sizes->settings->circuit_tests;
-    const tl_circuit_share share = {own, own, true}, rest = {1.0 - own, 1.0 - own, true};
+    const tl_circuit_share share = {own, own, true},
+                           rest = {1.0 - own, 1.0 - own, true};
     double one = 0.0, dense = 0.0;
     if (sizes->settings->circuit_tests == 0)
         return TL_OK;

@@ -56,12 +56,11 @@ static size_t held(const tl_study *study, tl_modality host, size_t n_pairs)
            tl_study_input_bytes(study, host, n_pos, 2 * n_pairs);
 }
 
-/* A study that goes on makes rankings first, with scores and two orders beside each. */
+/* A study that goes on makes rankings first, one after the other. */
 static tl_status bytes(const tl_study *study, tl_modality host, size_t *out,
                        tl_error *err)
 {
-    const size_t n_pos = study->spans[host].n_pos,
-                 made = 4 * tl_study_components(study, n_pos) * sizeof(uint32_t);
+    const size_t made = tl_stage_ranking_bytes(study, host);
     size_t run = 0;
     const tl_status status = tl_stage_evaluator_bytes(study, host, &run, err);
     run += held(study, host, 1);
