@@ -25,16 +25,24 @@ static size_t kinds_of(const tl_study_overlap *rows, size_t n,
     return n_kinds;
 }
 
+/* The overlaps of a study, and those without parts of its prompts. */
+typedef struct overlap_data {
+    const tl_study_overlap *rows;
+    const tl_study_overlap_without *without;
+    size_t n, n_without, n_draws;
+    bool published;
+    double *room; /* [n_without] */
+} overlap_data;
+
 /* With an overlap that is `more` higher, and a baseline that is `off` higher. */
-static double normalised_overlap(const tl_study_overlap *rows, size_t n,
-                                 const tl_study_overlap *row, bool published,
+static double normalised_overlap(const overlap_data *d, const tl_study_overlap *row,
                                  double more, double off)
 {
     const tl_study_overlap *kinds[TL_KIND_COUNT];
     double iou[TL_KIND_COUNT], random[TL_KIND_COUNT];
-    if (!published)
+    if (!d->published)
         return tl_overlap_normalised(row->iou + more, row->random + off);
-    const size_t n_kinds = kinds_of(rows, n, row, kinds);
+    const size_t n_kinds = kinds_of(d->rows, d->n, row, kinds);
     for (size_t k = 0; k < n_kinds; k++) {
         iou[k] = kinds[k]->iou + more;
         random[k] = kinds[k]->random + off;
@@ -42,40 +50,30 @@ static double normalised_overlap(const tl_study_overlap *rows, size_t n,
     return tl_overlap_normalised_published(iou, random, n_kinds);
 }
 
-/* The overlaps of a study, and those without parts of its prompts. */
-typedef struct overlap_data {
-    const tl_study_overlap *rows;
-    const tl_study_overlap_without *without;
-    size_t n, n_without, n_draws;
-    bool published;
-} overlap_data;
-
 /* Both circuits depend on prompts of their own. */
 static tl_interval iou_over_prompts(const overlap_data *d, const tl_study_overlap *row)
 {
-    enum { MOST_PARTS = 64 };
-    double values[MOST_PARTS], variance = 0.0;
-    size_t n_parts = 0;
+    tl_interval f = {row->iou, NAN, NAN, NAN, 0, 0};
+    double variance = 0.0;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         size_t n = 0;
-        for (size_t i = 0; i < d->n_without && n < MOST_PARTS; i++) {
+        for (size_t i = 0; i < d->n_without; i++) {
             const tl_study_overlap_without *w = &d->without[i];
             if (w->modality == (tl_modality)m &&
                 strcmp(w->segment, row->segment) == 0 &&
                 strcmp(w->kind, row->kind) == 0)
-                values[n++] = w->iou;
+                d->room[n++] = w->iou;
         }
-        variance += tl_jackknife_variance(values, n);
-        n_parts += n;
+        variance += tl_jackknife_variance(d->room, n);
+        f.n += n;
     }
+    if (isnan(variance))
+        return f;
     const double half = tl_normal_quantile(0.975) * sqrt(variance);
-    return isnan(variance) ? (tl_interval){row->iou, NAN, NAN, NAN, n_parts, 0}
-                           : (tl_interval){row->iou,
-                                           fmax(0.0, row->iou - half),
-                                           fmin(1.0, row->iou + half),
-                                           sqrt(variance),
-                                           n_parts,
-                                           0};
+    f.low = fmax(0.0, row->iou - half);
+    f.high = fmin(1.0, row->iou + half);
+    f.deviation = sqrt(variance);
+    return f;
 }
 
 /* The rows keep mean and deviation of the random circuits. A larger baseline leaves less, so
@@ -84,27 +82,19 @@ static tl_finding_overlap normalise_overlap(const overlap_data *d,
                                             const tl_study_overlap *row)
 {
     const double z = tl_normal_quantile(0.975), half = z * row->deviation,
-                 error = half / sqrt((double)d->n_draws);
+                 error = half / sqrt((double)d->n_draws),
+                 value = normalised_overlap(d, row, 0.0, 0.0);
     tl_finding_overlap f = {.row = row,
                             .iou = iou_over_prompts(d, row),
-                            .random = {.value = row->random,
-                                       .low = fmax(0.0, row->random - half),
-                                       .high = fmin(1.0, row->random + half),
-                                       .deviation = row->deviation,
-                                       .n = d->n_draws}};
-    const double more = isnan(f.iou.deviation) ? 0.0 : z * f.iou.deviation,
-                 value = normalised_overlap(d->rows, d->n, row, d->published, 0.0, 0.0);
-    f.normalised = (tl_interval){
-        .value = value,
-        .low = value - hypot(value - normalised_overlap(d->rows, d->n, row,
-                                                        d->published, -more, 0.0),
-                             value - normalised_overlap(d->rows, d->n, row,
-                                                        d->published, 0.0, error)),
-        .high = value + hypot(value - normalised_overlap(d->rows, d->n, row,
-                                                         d->published, more, 0.0),
-                              value - normalised_overlap(d->rows, d->n, row,
-                                                         d->published, 0.0, -error)),
-        .n = d->n_draws};
+                            .random = {row->random, fmax(0.0, row->random - half),
+                                       fmin(1.0, row->random + half), row->deviation,
+                                       d->n_draws, 0},
+                            .normalised = {.value = value, .n = d->n_draws}};
+    const double more = isnan(f.iou.deviation) ? 0.0 : z * f.iou.deviation;
+    f.normalised.low = value - hypot(value - normalised_overlap(d, row, -more, 0.0),
+                                     value - normalised_overlap(d, row, 0.0, error));
+    f.normalised.high = value + hypot(value - normalised_overlap(d, row, more, 0.0),
+                                      value - normalised_overlap(d, row, 0.0, -error));
     f.normalised.deviation = (f.normalised.high - f.normalised.low) / 3.92;
     if (d->n_draws < 2) /* one draw says nothing of the others */
         f.random.low = f.random.high = f.normalised.low = f.normalised.high =
@@ -145,9 +135,10 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
         .n = rows.n,
         .n_without = without.n,
         .n_draws = strtoul(tl_findings_key(out, "rand-draws"), NULL, 10),
-        .published = strcmp(tl_findings_key(out, "niou"), "ref") == 0};
+        .published = strcmp(tl_findings_key(out, "niou"), "ref") == 0,
+        .room = tl_arena_alloc(arena, without.n, sizeof(double))};
     tl_finding_overlap *overlaps = tl_arena_alloc(arena, d.n, sizeof *overlaps);
-    if (overlaps == NULL)
+    if (overlaps == NULL || d.room == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", d.n);
     for (size_t i = 0; i < d.n; i++)
         overlaps[i] = normalise_overlap(&d, &d.rows[i]);
