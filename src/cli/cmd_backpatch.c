@@ -8,9 +8,10 @@
 #include "base/word_list.h"
 #include "cli/command.h"
 #include "cli/json_result.h"
+#include "cli/shared_options.h"
+#include "finding/finding_rows.h"
 #include "study/row_pairs.h"
 #include "study/session.h"
-#include "cli/shared_options.h"
 #include "study/patched_rows.h"
 #include "twinlens/probe.h"
 
@@ -88,59 +89,25 @@ static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena
 
 /* ---- output ---------------------------------------------------------------------- */
 
-/* Whether a prompt is one that no round of the search saw. */
-static bool is_unseen(const tl_patched_rows *x, size_t p)
+/* What a cell does to the prompts that a search chose its cell on, or to the others. */
+static tl_finding_change change_of(const tl_patched_rows *x, size_t cell, bool unseen)
 {
-    return x->is_search && x->place[p] >= x->search.plan.n_seen;
+    const tl_patched_count t = tl_patched_rows_count(x, cell, unseen);
+    return tl_finding_change_of(t.right, t.fixed, t.broken, t.n);
 }
 
-/* Of the prompts that were run: how many were right, and without patching; how many became
- * right, how many wrong. */
-typedef struct tally {
-    size_t n, right, clean, fixed, broken;
-} tally;
-
-/* Over the prompts that a search chose its cell on (without one all), or the others. */
-static tally count_outcomes(const tl_patched_rows *x, const tl_patch_outcome *o,
-                            bool unseen)
-{
-    tally t = {0};
-    for (size_t p = 0; p < x->n_prompts; p++)
-        if (o[p].is_run && is_unseen(x, p) == unseen) {
-            t.n++;
-            t.right += o[p].right;
-            t.clean += x->clean[p].right;
-            t.fixed += o[p].right && !x->clean[p].right;
-            t.broken += !o[p].right && x->clean[p].right;
-        }
-    return t;
-}
-
-static double accuracy_of(const tally *t)
-{
-    return (double)t->right / (double)t->n;
-}
-
-static double gain_of(const tally *t)
-{
-    return accuracy_of(t) - (double)t->clean / (double)t->n;
-}
-
-static size_t count_right(const tl_patch_outcome *o, size_t n)
+static tl_interval clean_of(const tl_patched_rows *x)
 {
     size_t right = 0;
-    for (size_t i = 0; i < n; i++)
-        right += o[i].right;
-    return right;
+    for (size_t i = 0; i < x->n_prompts; i++)
+        right += x->clean[i].right;
+    return tl_interval_share(right, x->n_prompts);
 }
 
-/* Null stands for a prompt that was not run. */
+/* Into the object: null stands for a prompt that was not run. */
 static json_t *outcomes_json(const tl_patched_rows *x, const tl_patch_outcome *o,
-                             double accuracy)
+                             json_t *json)
 {
-    json_t *json = json_object();
-    if (x->has_labels)
-        json_object_set_new(json, "accuracy", json_real(accuracy));
     json_t *diff = json_array(), *right = json_array();
     for (size_t i = 0; i < x->n_prompts; i++) {
         json_array_append_new(diff, o[i].is_run ? tl_json_number(o[i].logit_diff)
@@ -157,43 +124,61 @@ static json_t *outcomes_json(const tl_patched_rows *x, const tl_patch_outcome *o
     return json;
 }
 
+static json_t *change_json(const tl_finding_change *c)
+{
+    return json_pack("{s:o, s:o, s:I, s:I, s:o, s:{s:o, s:o}}", "accuracy",
+                     tl_json_number(c->accuracy.value), "gain",
+                     tl_json_number(c->gain.value), "fixed", (json_int_t)c->n_fixed,
+                     "broken", (json_int_t)c->n_broken, "p", tl_json_number(c->p),
+                     "intervals", "accuracy", tl_json_interval(&c->accuracy), "gain",
+                     tl_json_interval(&c->gain));
+}
+
 static json_t *search_json(const tl_patched_rows *x)
 {
     const tl_cell_search *s = &x->search;
-    const tl_patch_outcome *found = x->patched + s->found * x->n_prompts;
-    const tally t = count_outcomes(x, found, true);
-    json_t *rounds = json_array(), *unseen = json_array();
+    const tl_finding_change c = change_of(x, s->found, true);
+    json_t *rounds = json_array(), *unseen = json_array(), *json = change_json(&c);
     for (size_t r = 0; r < s->plan.n_rounds; r++)
         json_array_append_new(rounds, json_pack("{s:I, s:I}", "cells",
                                                 (json_int_t)s->plan.cells[r], "prompts",
                                                 (json_int_t)s->plan.prompts[r]));
     for (size_t p = 0; p < x->n_prompts; p++)
-        if (is_unseen(x, p))
+        if (tl_patched_rows_unseen(x, p))
             json_array_append_new(unseen, json_integer((json_int_t)p));
-    return json_pack("{s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "found",
-                     (json_int_t)s->found, "rounds", rounds, "unseen", unseen,
-                     "accuracy", accuracy_of(&t), "gain", gain_of(&t), "layer_runs",
-                     x->work, "all_layer_runs", s->plan.full);
+    json_object_set_new(json, "found", json_integer((json_int_t)s->found));
+    json_object_set_new(json, "rounds", rounds);
+    json_object_set_new(json, "unseen", unseen);
+    json_object_set_new(json, "layer_runs", json_real(x->work));
+    json_object_set_new(json, "all_layer_runs", json_real(s->plan.full));
+    return json;
+}
+
+static json_t *cell_json(const tl_patched_rows *x, size_t c)
+{
+    const tl_backpatch_cell *cell = &x->cells[c];
+    const tl_finding_change change = change_of(x, c, false);
+    json_t *json = x->has_labels ? change_json(&change) : json_object();
+    json_object_set_new(json, "src", json_integer((json_int_t)cell->source));
+    json_object_set_new(json, "dst", json_integer((json_int_t)cell->destination));
+    json_object_set_new(json, "window", json_integer((json_int_t)cell->window));
+    json_object_set_new(json, "times", json_integer((json_int_t)cell->times));
+    return outcomes_json(x, x->patched + c * x->n_prompts, json);
 }
 
 static tl_status print_json(const tl_model *model, const tl_patched_rows *x,
                             const size_t pairings[TL_PAIRING_COUNT], FILE *out,
                             tl_error *err)
 {
-    json_t *cells = json_array();
-    for (size_t c = 0; c < x->n_cells; c++) {
-        const tl_backpatch_cell *cell = &x->cells[c];
-        const tl_patch_outcome *o = x->patched + c * x->n_prompts;
-        const tally t = count_outcomes(x, o, false);
-        json_t *json = outcomes_json(x, o, accuracy_of(&t));
-        json_object_set_new(json, "src", json_integer((json_int_t)cell->source));
-        json_object_set_new(json, "dst", json_integer((json_int_t)cell->destination));
-        json_object_set_new(json, "window", json_integer((json_int_t)cell->window));
-        json_object_set_new(json, "times", json_integer((json_int_t)cell->times));
-        json_array_append_new(cells, json);
-    }
-    const double clean =
-        (double)count_right(x->clean, x->n_prompts) / (double)x->n_prompts;
+    const tl_interval accuracy = clean_of(x);
+    json_t *cells = json_array(),
+           *clean = x->has_labels
+                        ? json_pack("{s:o, s:{s:o}}", "accuracy",
+                                    tl_json_number(accuracy.value), "intervals",
+                                    "accuracy", tl_json_interval(&accuracy))
+                        : json_object();
+    for (size_t c = 0; c < x->n_cells; c++)
+        json_array_append_new(cells, cell_json(x, c));
     json_t *all = json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)x->n_prompts,
                             "left_out", tl_json_pairing(pairings), "clean",
                             outcomes_json(x, x->clean, clean), "cells", cells);
@@ -205,10 +190,15 @@ static tl_status print_json(const tl_model *model, const tl_patched_rows *x,
 /* Of the prompts whose answer changed: how many became right, how many wrong. */
 static void print_cell(const tl_patched_rows *x, size_t c, bool unseen, FILE *out)
 {
-    const tally t = count_outcomes(x, x->patched + c * x->n_prompts, unseen);
-    fprintf(out, "%zu\t%zu\t%zu\t%zu\t%.4f\t%+.4f\t%zu\t%zu\t%zu%s\n",
-            x->cells[c].source, x->cells[c].destination, x->cells[c].window,
-            x->cells[c].times, accuracy_of(&t), gain_of(&t), t.fixed, t.broken, t.n,
+    const tl_finding_change f = change_of(x, c, unseen);
+    fprintf(out, "%zu\t%zu\t%zu\t%zu\t", x->cells[c].source, x->cells[c].destination,
+            x->cells[c].window, x->cells[c].times);
+    tl_print_interval(out, &f.accuracy);
+    fputc('\t', out);
+    tl_print_interval(out, &f.gain);
+    fprintf(out, "\t%zu\t%zu\t", f.n_fixed, f.n_broken);
+    tl_print_numbers(out, &f.p, 1);
+    fprintf(out, "\t%zu%s\n", f.accuracy.n,
             !x->is_search ? ""
             : unseen      ? "\tunseen"
                           : "\trounds");
@@ -218,11 +208,14 @@ static void print_cell(const tl_patched_rows *x, size_t c, bool unseen, FILE *ou
  * that no round saw. */
 static void print_table(const tl_patched_rows *x, FILE *out)
 {
-    fprintf(out, "src\tdst\twindow\ttimes\taccuracy\tgain\tfixed\tbroken\tprompts%s\n",
+    const tl_interval clean = clean_of(x);
+    fprintf(out,
+            "src\tdst\twindow\ttimes\taccuracy\tlow\thigh\tgain\tgain_low\tgain_high\t"
+            "fixed\tbroken\tp\tprompts%s\n-\t-\t-\t0\t",
             x->is_search ? "\tof" : "");
-    fprintf(out, "-\t-\t-\t0\t%.4f\t0.0000\t0\t0\t%zu%s\n",
-            (double)count_right(x->clean, x->n_prompts) / (double)x->n_prompts,
-            x->n_prompts, x->is_search ? "\tall" : "");
+    tl_print_interval(out, &clean);
+    fprintf(out, "\t-\t-\t-\t-\t-\t-\t%zu%s\n", x->n_prompts,
+            x->is_search ? "\tall" : "");
     for (size_t c = 0; c < x->n_cells; c++)
         print_cell(x, c, false, out);
     if (x->is_search)

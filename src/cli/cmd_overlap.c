@@ -3,11 +3,12 @@
  * parts, beside random circuits. */
 #include <jansson.h>
 
-#include "study/both_circuits.h"
 #include "cli/command.h"
 #include "cli/json_result.h"
 #include "cli/shared_options.h"
-#include "twinlens/statistics.h"
+#include "finding/finding_rows.h"
+#include "study/overlap_rows.h"
+#include "twinlens/log.h"
 
 typedef struct options {
     tl_settings settings;
@@ -17,88 +18,49 @@ typedef struct options {
 
 static const char letters[] = "DQG";
 
-/* What is printed of heads, of neurons, or of both in one segment. */
-typedef struct line {
-    double iou;
-    tl_moments random;
-    double normalised;
-} line;
-
-/* The mean over `n_kinds` kinds, from `first` on. */
-static line read_line(const tl_overlap *o, const tl_overlap_baseline *b, size_t s,
-                      size_t first, size_t n_kinds, tl_niou niou)
+static json_t *overlap_json(const tl_finding_overlap *f)
 {
-    line l = {.random = n_kinds > 1 ? b->segment[s] : b->of[s][first]};
-    double iou[TL_KIND_COUNT], random[TL_KIND_COUNT];
-    for (size_t k = 0; k < n_kinds; k++) {
-        iou[k] = o->of[s][first + k].iou;
-        random[k] = b->of[s][first + k].mean;
-        l.iou += iou[k] / (double)n_kinds;
-    }
-    l.normalised = niou == TL_NIOU_CORRECT
-                       ? tl_overlap_normalised(l.iou, l.random.mean)
-                       : tl_overlap_normalised_published(iou, random, n_kinds);
-    return l;
+    const tl_study_overlap *o = f->row;
+    return json_pack(
+        "{s:o, s:{s:o, s:o}, s:o, s:o, s:o, s:b, s:{s:o, s:o, s:o}}", "iou",
+        tl_json_number(o->iou), "random", "mean", tl_json_number(o->random),
+        "deviation", tl_json_number(o->deviation), "normalised",
+        tl_json_number(f->normalised.value), "in_image", tl_json_number(o->in_image),
+        "in_text", tl_json_number(o->in_text), "empty", (int)o->is_empty, "intervals",
+        "iou", tl_json_interval(&f->iou), "random", tl_json_interval(&f->random),
+        "normalised", tl_json_interval(&f->normalised));
 }
 
-static json_t *line_json(const line *l)
-{
-    return json_pack("{s:o, s:{s:o, s:o}, s:o}", "iou", tl_json_number(l->iou),
-                     "random", "mean", tl_json_number(l->random.mean), "deviation",
-                     tl_json_number(l->random.deviation), "normalised",
-                     tl_json_number(l->normalised));
-}
-
-static json_t *segment_json(const tl_overlap *o, const tl_overlap_baseline *b, size_t s,
-                            tl_niou niou)
-{
-    const line both = read_line(o, b, s, 0, TL_KIND_COUNT, niou);
-    json_t *segment = line_json(&both);
-    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
-        const tl_iou *iou = &o->of[s][k];
-        const line one = read_line(o, b, s, k, 1, niou);
-        json_t *kind = line_json(&one),
-               *more = json_pack(
-                   "{s:o, s:o, s:b}", "in_image", tl_json_number(iou->in_image),
-                   "in_text", tl_json_number(iou->in_text), "empty", (int)iou->empty);
-        json_object_update(kind, more);
-        json_decref(more);
-        json_object_set_new(segment, tl_kind_name((tl_component_kind)k), kind);
-    }
-    return segment;
-}
-
-static tl_status print_json(const tl_overlap *o, const tl_overlap_baseline *b,
-                            tl_niou niou, FILE *out, tl_error *err)
+/* Rows are heads and neurons of a part, then both. */
+static tl_status print_json(const tl_finding_overlap *found, FILE *out, tl_error *err)
 {
     json_t *all = json_object();
-    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
-        const char key[2] = {letters[s], 0};
-        json_object_set_new(all, key, segment_json(o, b, s, niou));
+    for (size_t s = 0; s < TL_OVERLAP_PARTS; s++, found += TL_KIND_COUNT + 1) {
+        const char letter[2] = {letters[s], 0};
+        json_t *part = overlap_json(&found[TL_KIND_COUNT]);
+        for (size_t k = 0; k < TL_KIND_COUNT; k++)
+            json_object_set_new(part, found[k].row->kind, overlap_json(&found[k]));
+        json_object_set_new(
+            all, s == TL_OVERLAP_WHOLE ? tl_overlap_part_name(s) : letter, part);
     }
-    json_object_set_new(all, tl_overlap_part_name(TL_OVERLAP_WHOLE),
-                        segment_json(o, b, TL_OVERLAP_WHOLE, niou));
     return tl_json_print(all, out, err);
 }
 
-static void print_line(const char *segment, const char *kind, line l, FILE *out)
+static void print_table(const tl_finding_overlap *found, FILE *out)
 {
-    const double numbers[] = {l.iou, l.random.mean, l.random.deviation, l.normalised};
-    fprintf(out, "%s\t%s\t", segment, kind);
-    tl_print_numbers(out, numbers, 4);
-    fputc('\n', out);
-}
-
-static void print_table(const tl_overlap *o, const tl_overlap_baseline *b, tl_niou niou,
-                        FILE *out)
-{
-    fprintf(out, "segment\tkind\tiou\trandom\tdeviation\tnormalised\n");
-    for (size_t s = 0; s < TL_OVERLAP_PARTS; s++) {
-        const char *name = tl_overlap_part_name(s);
-        for (size_t k = 0; k < TL_KIND_COUNT; k++)
-            print_line(name, tl_kind_name((tl_component_kind)k),
-                       read_line(o, b, s, k, 1, niou), out);
-        print_line(name, "both", read_line(o, b, s, 0, TL_KIND_COUNT, niou), out);
+    fprintf(out, "segment\tkind\tiou\trandom\trandom_low\trandom_high\tdeviation\t"
+                 "normalised\tlow\thigh\tdraws\n");
+    for (size_t i = 0; i < TL_OVERLAP_ROWS; i++) {
+        const tl_finding_overlap *f = &found[i];
+        fprintf(out, "%s\t%s\t", f->row->segment, f->row->kind);
+        tl_print_numbers(out, &f->iou.value, 1);
+        fputc('\t', out);
+        tl_print_interval(out, &f->random);
+        fputc('\t', out);
+        tl_print_numbers(out, &f->row->deviation, 1);
+        fputc('\t', out);
+        tl_print_interval(out, &f->normalised);
+        fprintf(out, "\t%zu\n", f->normalised.n);
     }
 }
 
@@ -107,22 +69,24 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
 {
     const options *o = options_given;
     tl_both_circuits both;
-    tl_overlap measured;
-    tl_overlap_baseline baseline;
+    tl_study_overlap rows[TL_OVERLAP_ROWS];
+    const tl_overlap_rows of = {.rows = rows,
+                                .n = TL_OVERLAP_ROWS,
+                                .n_draws = o->settings.rand_draws,
+                                .published = o->settings.niou == TL_NIOU_PUBLISHED};
+    const tl_finding_overlap *found = NULL;
     tl_status status = tl_both_circuits_read(s, &o->both, &both, err);
     if (status == TL_OK)
-        status = tl_overlap_measure(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
-                                    &measured, err);
+        status = tl_overlap_rows_measure(&both, &s->settings, rows, err);
     if (status == TL_OK)
-        status =
-            tl_overlap_random(&both.set[TL_TEXT], &both.set[TL_IMAGE], &both.map,
-                              (tl_random_match)o->settings.rand_match,
-                              o->settings.rand_draws, o->settings.seed, &baseline, err);
+        status = tl_finding_overlaps_of(&of, s->arena, &found, err);
     if (status != TL_OK)
         return status;
+    tl_log(TL_LOG_INFO, "intervals are over random draws alone: one over prompts takes "
+                        "scores without parts of them, which are in no score file");
     if (o->json)
-        return print_json(&measured, &baseline, (tl_niou)o->settings.niou, out, err);
-    print_table(&measured, &baseline, (tl_niou)o->settings.niou, out);
+        return print_json(found, out, err);
+    print_table(found, out);
     return TL_OK;
 }
 

@@ -4,11 +4,6 @@
 
 #include <math.h>
 
-json_t *tl_json_number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 void tl_print_numbers(FILE *out, const double *values, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -18,6 +13,12 @@ void tl_print_numbers(FILE *out, const double *values, size_t n)
         else
             fprintf(out, "%sundefined", tab);
     }
+}
+
+void tl_print_interval(FILE *out, const tl_interval *i)
+{
+    const double numbers[] = {i->value, i->low, i->high};
+    tl_print_numbers(out, numbers, 3);
 }
 
 json_t *tl_json_pairing(const size_t counts[TL_PAIRING_COUNT])

@@ -7,13 +7,14 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "report/json_interval.h"
 #include "study/row_pairs.h"
-
-/* null for what is not finite, which JSON has no number for. */
-json_t *tl_json_number(double value);
 
 /* In a table: tabs between fields, four decimals. */
 void tl_print_numbers(FILE *out, const double *values, size_t n);
+
+/* Value, low, high. */
+void tl_print_interval(FILE *out, const tl_interval *interval);
 
 /* How many rows were left out, by what became of them. */
 json_t *tl_json_pairing(const size_t counts[TL_PAIRING_COUNT]);

@@ -3,6 +3,7 @@
  * finding_backpatch.c - by how much late states help when early layers see them
  * (include/twinlens/finding.h).
  */
+#include "finding/finding_rows.h"
 #include "finding/findings_private.h"
 
 #include <math.h>
@@ -170,6 +171,17 @@ static size_t count_right(const double *right, size_t n)
     return count;
 }
 
+tl_finding_change tl_finding_change_of(size_t n_right, size_t n_fixed, size_t n_broken,
+                                       size_t n)
+{
+    return (tl_finding_change){.accuracy = tl_interval_share(n_right, n),
+                               .gain = tl_interval_gain(n_fixed, n_broken, n),
+                               .n_fixed = n_fixed,
+                               .n_broken = n_broken,
+                               .p = n > 0 ? tl_mcnemar(n_fixed, n_broken) : NAN,
+                               .closed = tl_interval_share(0, 0)};
+}
+
 /* What patching did to prompts that were right or wrong without and with it, and to the gap
  * between them and their texts; all [n]. */
 static tl_status measure_change(const double *image, const double *patched,
@@ -177,13 +189,13 @@ static tl_status measure_change(const double *image, const double *patched,
                                 tl_error *err)
 {
     const gap_data gap = {patched, image, text};
-    tl_finding_change c = {.accuracy = tl_interval_share(count_right(patched, n), n)};
+    size_t n_fixed = 0, n_broken = 0;
     for (size_t i = 0; i < n; i++) {
-        c.n_fixed += patched[i] > image[i];
-        c.n_broken += patched[i] < image[i];
+        n_fixed += patched[i] > image[i];
+        n_broken += patched[i] < image[i];
     }
-    c.gain = tl_interval_gain(c.n_fixed, c.n_broken, n);
-    c.p = tl_mcnemar(c.n_fixed, c.n_broken);
+    tl_finding_change c =
+        tl_finding_change_of(count_right(patched, n), n_fixed, n_broken, n);
     const tl_status status = tl_bootstrap(closed_of, &gap, n, NULL, &c.closed, err);
     if (status == TL_OK)
         *out = c;
@@ -213,10 +225,7 @@ static tl_status measure_best(tl_finding_backpatch *f, const outcomes *o,
     if (status == TL_OK)
         status =
             tl_best_cell_test(change, f->n_cells, n, PERMUTATIONS, SEED, &f->p, err);
-    f->chosen_elsewhere = (tl_finding_change){.accuracy = tl_interval_share(0, 0),
-                                              .gain = tl_interval_gain(0, 0, 0),
-                                              .closed = tl_interval_share(0, 0),
-                                              .p = NAN};
+    f->chosen_elsewhere = tl_finding_change_of(0, 0, 0, 0);
     if (status == TL_OK && n > 1)
         status = tl_best_cell_crossed(cells, f->n_cells, n, SEED, judged, halves, err);
     if (status == TL_OK && n > 1)

@@ -3,6 +3,7 @@
  * finding_compare.c - the two modalities beside each other: overlap, interchange,
  * alignment (include/twinlens/finding.h).
  */
+#include "finding/finding_rows.h"
 #include "finding/findings_private.h"
 
 #include <math.h>
@@ -25,13 +26,10 @@ static size_t kinds_of(const tl_study_overlap *rows, size_t n,
     return n_kinds;
 }
 
-/* The overlaps of a study, and those without parts of its prompts. */
+/* Rows of overlaps, and room to look through those without parts of the prompts. */
 typedef struct overlap_data {
-    const tl_study_overlap *rows;
-    const tl_study_overlap_without *without;
-    size_t n, n_without, n_draws;
-    bool published;
-    double *room; /* [n_without] */
+    tl_overlap_rows of;
+    double *room; /* [of.n_without] */
 } overlap_data;
 
 /* With an overlap that is `more` higher, and a baseline that is `off` higher. */
@@ -40,9 +38,9 @@ static double normalised_overlap(const overlap_data *d, const tl_study_overlap *
 {
     const tl_study_overlap *kinds[TL_KIND_COUNT];
     double iou[TL_KIND_COUNT], random[TL_KIND_COUNT];
-    if (!d->published)
+    if (!d->of.published)
         return tl_overlap_normalised(row->iou + more, row->random + off);
-    const size_t n_kinds = kinds_of(d->rows, d->n, row, kinds);
+    const size_t n_kinds = kinds_of(d->of.rows, d->of.n, row, kinds);
     for (size_t k = 0; k < n_kinds; k++) {
         iou[k] = kinds[k]->iou + more;
         random[k] = kinds[k]->random + off;
@@ -57,8 +55,8 @@ static tl_interval iou_over_prompts(const overlap_data *d, const tl_study_overla
     double variance = 0.0;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         size_t n = 0;
-        for (size_t i = 0; i < d->n_without; i++) {
-            const tl_study_overlap_without *w = &d->without[i];
+        for (size_t i = 0; i < d->of.n_without; i++) {
+            const tl_study_overlap_without *w = &d->of.without[i];
             if (w->modality == (tl_modality)m &&
                 strcmp(w->segment, row->segment) == 0 &&
                 strcmp(w->kind, row->kind) == 0)
@@ -82,24 +80,38 @@ static tl_finding_overlap normalise_overlap(const overlap_data *d,
                                             const tl_study_overlap *row)
 {
     const double z = tl_normal_quantile(0.975), half = z * row->deviation,
-                 error = half / sqrt((double)d->n_draws),
+                 error = half / sqrt((double)d->of.n_draws),
                  value = normalised_overlap(d, row, 0.0, 0.0);
     tl_finding_overlap f = {.row = row,
                             .iou = iou_over_prompts(d, row),
                             .random = {row->random, fmax(0.0, row->random - half),
                                        fmin(1.0, row->random + half), row->deviation,
-                                       d->n_draws, 0},
-                            .normalised = {.value = value, .n = d->n_draws}};
+                                       d->of.n_draws, 0},
+                            .normalised = {.value = value, .n = d->of.n_draws}};
     const double more = isnan(f.iou.deviation) ? 0.0 : z * f.iou.deviation;
     f.normalised.low = value - hypot(value - normalised_overlap(d, row, -more, 0.0),
                                      value - normalised_overlap(d, row, 0.0, error));
     f.normalised.high = value + hypot(value - normalised_overlap(d, row, more, 0.0),
                                       value - normalised_overlap(d, row, 0.0, -error));
     f.normalised.deviation = (f.normalised.high - f.normalised.low) / 3.92;
-    if (d->n_draws < 2) /* one draw says nothing of the others */
+    if (d->of.n_draws < 2) /* one draw says nothing of the others */
         f.random.low = f.random.high = f.normalised.low = f.normalised.high =
             f.normalised.deviation = NAN;
     return f;
+}
+
+tl_status tl_finding_overlaps_of(const tl_overlap_rows *rows, tl_arena *arena,
+                                 const tl_finding_overlap **out, tl_error *err)
+{
+    const overlap_data d = {*rows,
+                            tl_arena_alloc(arena, rows->n_without, sizeof(double))};
+    tl_finding_overlap *overlaps = tl_arena_alloc(arena, rows->n, sizeof *overlaps);
+    if (overlaps == NULL || d.room == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", rows->n);
+    for (size_t i = 0; i < rows->n; i++)
+        overlaps[i] = normalise_overlap(&d, &rows->rows[i]);
+    *out = overlaps;
+    return TL_OK;
 }
 
 /* NaN without overlaps. */
@@ -129,53 +141,53 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
             tl_study_db_get(db, TL_ROW_OVERLAP_WITHOUT, NULL, 0, arena, &without, err);
     if (status != TL_OK)
         return status;
-    const overlap_data d = {
+    const tl_overlap_rows of = {
         .rows = rows.rows,
-        .without = without.rows,
         .n = rows.n,
+        .without = without.rows,
         .n_without = without.n,
         .n_draws = strtoul(tl_findings_key(out, "rand-draws"), NULL, 10),
-        .published = strcmp(tl_findings_key(out, "niou"), "ref") == 0,
-        .room = tl_arena_alloc(arena, without.n, sizeof(double))};
-    tl_finding_overlap *overlaps = tl_arena_alloc(arena, d.n, sizeof *overlaps);
-    if (overlaps == NULL || d.room == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu overlaps", d.n);
-    for (size_t i = 0; i < d.n; i++)
-        overlaps[i] = normalise_overlap(&d, &d.rows[i]);
-    out->overlaps = overlaps;
-    out->n_overlaps = d.n;
+        .published = strcmp(tl_findings_key(out, "niou"), "ref") == 0};
+    status = tl_finding_overlaps_of(&of, arena, &out->overlaps, err);
+    if (status != TL_OK)
+        return status;
+    out->n_overlaps = rows.n;
     mean_over_segments(out);
     return TL_OK;
 }
 
 /* ---- interchange ------------------------------------------------------------------ */
 
-/* Of the evaluation pairs of a host: what is needed to measure one segment. */
+/* The pairs of a host, and its draws. Where pairs, then draws, of one host or two are counted
+ * through, `first` and `first_draw` are the numbers of its first ones. */
 typedef struct swap_data {
-    const tl_study_baseline *base;
-    const tl_study_swap_run *runs; /* [pairs, n_swaps] */
-    const tl_study_swap *swaps;
-    size_t n_swaps, n_pairs;
-    /* Numbers of its first pair and draw where pairs, then draws, of one host or two are
-     * counted through. */
+    tl_swap_rows of;
     size_t first, first_draw, n_draws;
-    const char *segment;
-    bool ratio_of_means; /* of the two kinds of faithfulness; else the mean of ratios */
 } swap_data;
 
+/* One segment of one host, or of both. */
+typedef struct swap_group {
+    swap_data hosts[TL_MODALITY_COUNT];
+    size_t n_hosts, n_pairs, n_draws;
+    const char *segment;
+    bool ratio_of_means; /* of the two kinds of faithfulness; else the mean of ratios */
+} swap_group;
+
 /* Faithfulness of swap s over the chosen pairs. */
-static double faithfulness(const swap_data *d, size_t s, const size_t *chosen, size_t n)
+static double faithfulness(const swap_data *d, size_t s, bool ratio_of_means,
+                           const size_t *chosen, size_t n)
 {
+    const tl_swap_rows *rows = &d->of;
     tl_faithfulness_sums sums = {0};
     for (size_t i = 0; i < n; i++) {
         const size_t pair = chosen[i] - d->first; /* of another host: wraps */
-        if (pair >= d->n_pairs)
+        if (pair >= rows->n_pairs)
             continue;
-        tl_faithfulness_add(&sums, d->base[pair].clean, d->base[pair].none,
-                            d->runs[pair * d->n_swaps + s].logit_diff);
+        tl_faithfulness_add(&sums, rows->base[pair].clean, rows->base[pair].none,
+                            rows->runs[pair * rows->n_swaps + s].logit_diff);
     }
-    return d->ratio_of_means ? tl_faithfulness_ratio_of_means(&sums)
-                             : tl_faithfulness_mean_of_ratios(&sums);
+    return ratio_of_means ? tl_faithfulness_ratio_of_means(&sums)
+                          : tl_faithfulness_mean_of_ratios(&sums);
 }
 
 /* Faithfulness with the other modality's segment, with a random one (mean over draws), and
@@ -194,21 +206,22 @@ static size_t count_draw(const swap_data *d, size_t draw, const size_t *chosen,
     return count;
 }
 
-static swap_values values_of(const swap_data *d, const size_t *chosen, size_t n)
+static swap_values values_of_host(const swap_group *g, const swap_data *d,
+                                  const size_t *chosen, size_t n)
 {
     swap_values f = {NAN, NAN, NAN};
     double random = 0.0;
     size_t n_random = 0;
-    for (size_t s = 0; s < d->n_swaps; s++) {
-        const tl_study_swap *swap = &d->swaps[s];
+    for (size_t s = 0; s < d->of.n_swaps; s++) {
+        const tl_study_swap *swap = &d->of.swaps[s];
         if (strcmp(swap->swapped, "none") == 0)
-            f.own = faithfulness(d, s, chosen, n);
-        if (strcmp(swap->swapped, d->segment) != 0)
+            f.own = faithfulness(d, s, g->ratio_of_means, chosen, n);
+        if (strcmp(swap->swapped, g->segment) != 0)
             continue;
         const size_t times = swap->is_random ? count_draw(d, swap->draw, chosen, n) : 1;
         if (times == 0)
             continue;
-        const double value = faithfulness(d, s, chosen, n);
+        const double value = faithfulness(d, s, g->ratio_of_means, chosen, n);
         if (swap->is_random) {
             random += (double)times * value;
             n_random += times;
@@ -219,6 +232,19 @@ static swap_values values_of(const swap_data *d, const size_t *chosen, size_t n)
     if (n_random > 0)
         f.random = random / (double)n_random;
     return f;
+}
+
+/* Of both hosts the mean of each. */
+static swap_values values_of(const swap_group *g, const size_t *chosen, size_t n)
+{
+    swap_values mean = {0.0, 0.0, 0.0};
+    for (size_t h = 0; h < g->n_hosts; h++) {
+        const swap_values f = values_of_host(g, &g->hosts[h], chosen, n);
+        mean.value += f.value / (double)g->n_hosts;
+        mean.random += f.random / (double)g->n_hosts;
+        mean.own += f.own / (double)g->n_hosts;
+    }
+    return mean;
 }
 
 static double swapped_of(const void *data, const size_t *chosen, size_t n)
@@ -242,8 +268,109 @@ static double normalised_of(const void *data, const size_t *chosen, size_t n)
     return tl_interchange_normalised(f.value, f.random, f.own);
 }
 
+static swap_group group_of(const tl_swap_rows *hosts, size_t n_hosts,
+                           tl_segment segment, bool ratio_of_means)
+{
+    swap_group g = {.n_hosts = n_hosts,
+                    .segment = tl_segment_name(segment),
+                    .ratio_of_means = ratio_of_means};
+    for (size_t h = 0; h < n_hosts; h++) {
+        swap_data *d = &g.hosts[h];
+        *d = (swap_data){.of = hosts[h], .first = g.n_pairs};
+        for (size_t s = 0; s < d->of.n_swaps; s++)
+            if (d->of.swaps[s].is_random && d->of.swaps[s].draw >= d->n_draws)
+                d->n_draws = d->of.swaps[s].draw + 1;
+        g.n_pairs += d->of.n_pairs;
+    }
+    for (size_t h = 0; h < n_hosts; h++) {
+        g.hosts[h].first_draw = g.n_pairs + g.n_draws;
+        g.n_draws += g.hosts[h].n_draws;
+    }
+    return g;
+}
+
+/* Over pairs alone, or over pairs and draws; n of the result is that of pairs. A host with one
+ * pair says nothing of others, though it may have many draws. */
+static tl_status resample_pairs(tl_statistic *statistic, const swap_group *g,
+                                bool with_draws, tl_interval *out, tl_error *err)
+{
+    size_t sizes[2 * TL_MODALITY_COUNT];
+    for (size_t h = 0; h < g->n_hosts; h++) {
+        sizes[h] = g->hosts[h].of.n_pairs;
+        sizes[g->n_hosts + h] = g->hosts[h].n_draws;
+    }
+    const bool in_samples = with_draws || g->n_hosts > 1;
+    const tl_bootstrap_options options = {
+        .sample_sizes = sizes, .n_samples = with_draws ? 2 * g->n_hosts : g->n_hosts};
+    const tl_status status =
+        tl_bootstrap(statistic, g, g->n_pairs + (with_draws ? g->n_draws : 0),
+                     in_samples ? &options : NULL, out, err);
+    out->n = g->n_pairs;
+    for (size_t h = 0; h < g->n_hosts; h++)
+        if (g->hosts[h].of.n_pairs < 2)
+            out->low = out->high = out->deviation = NAN;
+    return status;
+}
+
+/* Over draws, of the mean over all pairs, and over the hosts. */
+static tl_status measure_spread(const swap_group *g, tl_arena *arena, double *out,
+                                tl_error *err)
+{
+    const size_t n = g->hosts[0].n_draws;
+    size_t *chosen = tl_arena_alloc(arena, g->n_pairs + g->n_hosts, sizeof *chosen);
+    double *values = tl_arena_alloc(arena, n, sizeof *values), sum = 0.0, squares = 0.0;
+    if (chosen == NULL || values == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu draws", n);
+    for (size_t i = 0; i < g->n_pairs; i++)
+        chosen[i] = i;
+    for (size_t d = 0; d < n; d++) {
+        for (size_t h = 0; h < g->n_hosts; h++)
+            chosen[g->n_pairs + h] = g->hosts[h].first_draw + d;
+        values[d] = values_of(g, chosen, g->n_pairs + g->n_hosts).random;
+        sum += values[d];
+    }
+    for (size_t d = 0; d < n; d++)
+        squares += pow(values[d] - sum / (double)n, 2);
+    *out = n > 1 ? sqrt(squares / (double)(n - 1)) : NAN;
+    return TL_OK;
+}
+
+tl_status tl_finding_swap_of(const tl_swap_rows *hosts, size_t n_hosts,
+                             tl_segment segment, bool ratio_of_means, tl_arena *arena,
+                             tl_finding_swap *out, tl_error *err)
+{
+    const swap_group g = group_of(hosts, n_hosts, segment, ratio_of_means);
+    tl_statistic *const statistics[] = {swapped_of, own_of, random_of, normalised_of};
+    tl_interval *const numbers[] = {&out->value, &out->own, &out->random,
+                                    &out->normalised};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && status == TL_OK; i++)
+        status = resample_pairs(statistics[i], &g, i >= 2, numbers[i], err);
+    return status == TL_OK ? measure_spread(&g, arena, &out->spread, err) : status;
+}
+
+/* One of the circuits, over the pairs. */
+typedef struct swap_run {
+    swap_data host;
+    size_t swap;
+    bool ratio_of_means;
+} swap_run;
+
+static double faithfulness_of(const void *data, const size_t *chosen, size_t n)
+{
+    const swap_run *r = data;
+    return faithfulness(&r->host, r->swap, r->ratio_of_means, chosen, n);
+}
+
+tl_status tl_finding_swap_run_of(const tl_swap_rows *host, size_t swap,
+                                 bool ratio_of_means, tl_interval *out, tl_error *err)
+{
+    const swap_run run = {{.of = *host}, swap, ratio_of_means};
+    return tl_bootstrap(faithfulness_of, &run, host->n_pairs, NULL, out, err);
+}
+
 static tl_status read_host(const tl_study_db *db, tl_modality host, tl_arena *arena,
-                           swap_data *d, tl_error *err)
+                           tl_swap_rows *d, tl_error *err)
 {
     tl_rows swaps = {0}, runs = {0}, base = {0};
     tl_status status = tl_study_db_get(db, TL_ROW_SWAP, &(tl_study_swap){.host = host},
@@ -258,12 +385,9 @@ static tl_status read_host(const tl_study_db *db, tl_modality host, tl_arena *ar
                             1, arena, &base, err);
     if (status != TL_OK || runs.n == 0)
         return status;
-    *d = (swap_data){
+    *d = (tl_swap_rows){
         .base = base.rows, .runs = runs.rows, .swaps = swaps.rows, .n_swaps = swaps.n};
     d->n_pairs = d->runs[runs.n - 1].pair + 1;
-    for (size_t s = 0; s < d->n_swaps; s++)
-        if (d->swaps[s].is_random && d->swaps[s].draw >= d->n_draws)
-            d->n_draws = d->swaps[s].draw + 1;
     if (d->n_pairs * d->n_swaps != runs.n)
         return tl_fail(err, TL_ERR_FORMAT,
                        "%zu runs of an interchange of %zu pairs under %zu circuits",
@@ -273,98 +397,26 @@ static tl_status read_host(const tl_study_db *db, tl_modality host, tl_arena *ar
     return TL_OK;
 }
 
-/* Over pairs alone, or over pairs and draws; n of the result is that of pairs. */
-static tl_status resample_pairs(tl_statistic *statistic, const swap_data *hosts,
-                                size_t n_hosts, bool with_draws, tl_interval *out,
-                                tl_error *err)
-{
-    size_t sizes[2 * TL_MODALITY_COUNT], n = 0, n_pairs = 0;
-    for (size_t h = 0; h < n_hosts; h++)
-        n_pairs += sizes[h] = hosts[h].n_pairs;
-    for (size_t h = 0; h < n_hosts && with_draws; h++)
-        n += sizes[n_hosts + h] = hosts[h].n_draws;
-    const tl_bootstrap_options options = {.sample_sizes = sizes,
-                                          .n_samples = 2 * n_hosts};
-    const tl_status status = tl_bootstrap(statistic, hosts, n_pairs + n,
-                                          with_draws ? &options : NULL, out, err);
-    out->n = n_pairs;
-    return status;
-}
-
-/* Over draws, of the mean over all pairs. */
-static double spread_of(const swap_data *d, tl_arena *arena)
-{
-    size_t *all = tl_arena_alloc(arena, d->n_pairs, sizeof *all), n = 0;
-    double sum = 0.0, squares = 0.0;
-    for (size_t i = 0; all != NULL && i < d->n_pairs; i++)
-        all[i] = i;
-    for (int turn = 0; turn < 2 && all != NULL; turn++) {
-        const double mean = turn > 0 ? sum / (double)n : 0.0;
-        n = 0;
-        for (size_t s = 0; s < d->n_swaps; s++) {
-            const tl_study_swap *swap = &d->swaps[s];
-            if (!swap->is_random || strcmp(swap->swapped, d->segment) != 0)
-                continue;
-            const double f = faithfulness(d, s, all, d->n_pairs);
-            n++;
-            if (turn == 0)
-                sum += f;
-            else
-                squares += (f - mean) * (f - mean);
-        }
-    }
-    return n > 1 ? sqrt(squares / (double)(n - 1)) : NAN;
-}
-
-static tl_status measure_host(const swap_data *d, tl_arena *arena, tl_finding_swap *out,
-                              tl_error *err)
-{
-    tl_statistic *const statistics[] = {swapped_of, own_of, random_of, normalised_of};
-    tl_interval *const numbers[] = {&out->value, &out->own, &out->random,
-                                    &out->normalised};
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && status == TL_OK; i++)
-        status = resample_pairs(statistics[i], d, 1, i >= 2, numbers[i], err);
-    out->spread = spread_of(d, arena);
-    return status;
-}
-
-/* Both hosts; each term is averaged before the ratio is taken. */
-static double normalised_of_both(const void *data, const size_t *chosen, size_t n)
-{
-    const swap_data *both = data;
-    const swap_values t = values_of(&both[TL_TEXT], chosen, n),
-                      v = values_of(&both[TL_IMAGE], chosen, n);
-    return tl_interchange_normalised((t.value + v.value) / 2, (t.random + v.random) / 2,
-                                     (t.own + v.own) / 2);
-}
-
 tl_status tl_findings_swaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
                             tl_error *err)
 {
-    swap_data hosts[TL_MODALITY_COUNT] = {{0}};
+    tl_swap_rows hosts[TL_MODALITY_COUNT] = {{0}};
     const bool ratio_of_means = tl_findings_ratio_of_means(out);
     tl_status status = TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
         status = read_host(db, (tl_modality)m, arena, &hosts[m], err);
-        hosts[m].ratio_of_means = ratio_of_means;
         out->has_swaps[m] = hosts[m].n_pairs > 0;
     }
     for (size_t s = 0; s < TL_SEGMENT_COUNT && status == TL_OK; s++) {
-        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-            hosts[m].segment = tl_segment_name((tl_segment)s);
-            hosts[m].first_draw = hosts[m].n_pairs;
-            if (out->has_swaps[m] && status == TL_OK)
-                status = measure_host(&hosts[m], arena, &out->swaps[m][s], err);
-        }
+        for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+            if (out->has_swaps[m])
+                status = tl_finding_swap_of(&hosts[m], 1, (tl_segment)s, ratio_of_means,
+                                            arena, &out->swaps[m][s], err);
         if (status != TL_OK || !out->has_swaps[TL_TEXT] || !out->has_swaps[TL_IMAGE])
             continue;
-        swap_data both[] = {hosts[TL_TEXT], hosts[TL_IMAGE]};
-        both[TL_IMAGE].first = both[TL_TEXT].n_pairs;
-        both[TL_TEXT].first_draw = both[TL_IMAGE].first + both[TL_IMAGE].n_pairs;
-        both[TL_IMAGE].first_draw = both[TL_TEXT].first_draw + both[TL_TEXT].n_draws;
-        status = resample_pairs(normalised_of_both, both, TL_MODALITY_COUNT, true,
-                                &out->swapped[s], err);
+        const swap_group both =
+            group_of(hosts, TL_MODALITY_COUNT, (tl_segment)s, ratio_of_means);
+        status = resample_pairs(normalised_of, &both, true, &out->swapped[s], err);
     }
     return status;
 }
@@ -393,17 +445,15 @@ static tl_status two_and_difference(const tl_study_alignment *rows, size_t n,
     return status != TL_OK ? status : tl_findings_mean(third, n_other, difference, err);
 }
 
-tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,
-                             tl_error *err)
+tl_status tl_finding_layers_of(const tl_study_alignment *rows, size_t n_rows,
+                               tl_arena *arena, const tl_finding_layer **out,
+                               size_t *out_layers, tl_error *err)
 {
-    tl_rows got = {0};
-    tl_status status = tl_study_db_get(db, TL_ROW_ALIGNMENT, NULL, 0, arena, &got, err);
-    if (status != TL_OK || got.n == 0)
-        return status;
-    const tl_study_alignment *rows = got.rows;
-    const size_t n_layers = rows[got.n - 1].layer + 1, n = got.n / n_layers;
+    const size_t n_layers = n_rows > 0 ? rows[n_rows - 1].layer + 1 : 0,
+                 n = n_layers > 0 ? n_rows / n_layers : 0;
     tl_finding_layer *layers = tl_arena_alloc(arena, n_layers, sizeof *layers);
     double *buffer = tl_arena_alloc(arena, 3 * n, sizeof *buffer);
+    tl_status status = TL_OK;
     if (layers == NULL || buffer == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", n);
     for (size_t l = 0; l < n_layers && status == TL_OK; l++) {
@@ -415,7 +465,19 @@ tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings
                                         &f->centred_matched, &f->centred_other,
                                         &f->centred_difference, err);
     }
-    out->layers = layers;
-    out->n_layers = n_layers;
+    *out = layers;
+    *out_layers = n_layers;
     return status;
+}
+
+tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings *out,
+                             tl_error *err)
+{
+    tl_rows got = {0};
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_ALIGNMENT, NULL, 0, arena, &got, err);
+    return status == TL_OK && got.n > 0
+               ? tl_finding_layers_of(got.rows, got.n, arena, &out->layers,
+                                      &out->n_layers, err)
+               : status;
 }

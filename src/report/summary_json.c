@@ -5,35 +5,24 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "report/json_interval.h"
 #include "report/summary.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "magnitude",
                                                             "random"};
 
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *interval(const tl_interval *i)
-{
-    return json_pack("{s:o, s:[o,o], s:o, s:I, s:I}", "value", number(i->value),
-                     "interval", number(i->low), number(i->high), "sd",
-                     number(i->deviation), "n", (json_int_t)i->n, "undefined_resamples",
-                     (json_int_t)i->n_undefined);
-}
-
 /* ---- one modality ---------------------------------------------------------------- */
 
 static json_t *point_json(const tl_finding_point *p)
 {
-    return json_pack(
-        "{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I}", "fraction", p->point->fraction,
-        "n_heads", (json_int_t)p->point->n_heads, "n_neurons",
-        (json_int_t)p->point->n_neurons, "mean_of_ratios", interval(&p->mean_of_ratios),
-        "ratio_of_means", interval(&p->ratio_of_means), "median", interval(&p->median),
-        "n", (json_int_t)p->point->n, "n_excluded", (json_int_t)p->point->n_excluded);
+    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I}", "fraction",
+                     p->point->fraction, "n_heads", (json_int_t)p->point->n_heads,
+                     "n_neurons", (json_int_t)p->point->n_neurons, "mean_of_ratios",
+                     tl_json_interval(&p->mean_of_ratios), "ratio_of_means",
+                     tl_json_interval(&p->ratio_of_means), "median",
+                     tl_json_interval(&p->median), "n", (json_int_t)p->point->n,
+                     "n_excluded", (json_int_t)p->point->n_excluded);
 }
 
 static json_t *check_json(const tl_finding_check *c)
@@ -42,13 +31,14 @@ static json_t *check_json(const tl_finding_check *c)
                      (json_int_t)c->ig_steps, "kind", tl_kind_name(c->kind), "layer",
                      c->layer < 0 ? json_null() : json_integer(c->layer), "n",
                      (json_int_t)c->n, "prompts", (json_int_t)c->n_pairs, "pearson",
-                     interval(&c->pearson), "spearman", interval(&c->spearman));
+                     tl_json_interval(&c->pearson), "spearman",
+                     tl_json_interval(&c->spearman));
 }
 
 static json_t *area_json(const tl_finding_area *a)
 {
-    return json_pack("{s:o, s:o}", "cpr", interval(&a->performance), "cmd",
-                     interval(&a->distance));
+    return json_pack("{s:o, s:o}", "cpr", tl_json_interval(&a->performance), "cmd",
+                     tl_json_interval(&a->distance));
 }
 
 static json_t *validation_json(const tl_finding_validation *v)
@@ -62,7 +52,7 @@ static json_t *validation_json(const tl_finding_validation *v)
     for (size_t i = 0; i < v->n_gaps; i++)
         json_array_append_new(gaps, json_pack("{s:I, s:o}", "ig_steps",
                                               (json_int_t)v->gaps[i].ig_steps, "gap",
-                                              interval(&v->gaps[i].gap)));
+                                              tl_json_interval(&v->gaps[i].gap)));
     return json_pack("{s:o, s:o, s:o}", "correlations", checks, "as_ranked", ranked,
                      "completeness", gaps);
 }
@@ -74,19 +64,20 @@ static json_t *precision_json(const tl_study_precision *p)
                ? json_null()
                : json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs",
                            (json_int_t)p->n_pairs, "fraction", p->fraction,
-                           "spearman_heads", number(p->spearman_heads),
-                           "spearman_neurons", number(p->spearman_neurons),
-                           "jaccard_heads", number(p->jaccard_heads), "jaccard_neurons",
-                           number(p->jaccard_neurons), "faithfulness_f32",
-                           number(p->faithfulness_f32), "faithfulness",
-                           number(p->faithfulness), "logit_diff",
-                           number(p->logit_diff));
+                           "spearman_heads", tl_json_number(p->spearman_heads),
+                           "spearman_neurons", tl_json_number(p->spearman_neurons),
+                           "jaccard_heads", tl_json_number(p->jaccard_heads),
+                           "jaccard_neurons", tl_json_number(p->jaccard_neurons),
+                           "faithfulness_f32", tl_json_number(p->faithfulness_f32),
+                           "faithfulness", tl_json_number(p->faithfulness),
+                           "logit_diff", tl_json_number(p->logit_diff));
 }
 
 static json_t *needed_json(const tl_finding_needed *n)
 {
-    return json_pack("{s:o, s:o, s:I}", "needed", interval(&n->needed), "threshold",
-                     number(n->threshold), "outside", (json_int_t)n->n_outside);
+    return json_pack("{s:o, s:o, s:I}", "needed", tl_json_interval(&n->needed),
+                     "threshold", tl_json_number(n->threshold), "outside",
+                     (json_int_t)n->n_outside);
 }
 
 /* null when the circuit was not tested. */
@@ -94,14 +85,15 @@ static json_t *tests_json(const tl_finding_tests *t)
 {
     return t->n_pairs == 0
                ? json_null()
-               : json_pack(
-                     "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs",
-                     (json_int_t)t->n_pairs, "faithfulness", interval(&t->faithfulness),
-                     "random", interval(&t->random), "most_faithful_random",
-                     number(t->most), "random_less_faithful", interval(&t->less), "p",
-                     number(t->p), "heads", needed_json(&t->needed[TL_KIND_HEADS]),
-                     "neurons", needed_json(&t->needed[TL_KIND_NEURONS]), "complement",
-                     interval(&t->complement));
+               : json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs",
+                           (json_int_t)t->n_pairs, "faithfulness",
+                           tl_json_interval(&t->faithfulness), "random",
+                           tl_json_interval(&t->random), "most_faithful_random",
+                           tl_json_number(t->most), "random_less_faithful",
+                           tl_json_interval(&t->less), "p", tl_json_number(t->p),
+                           "heads", needed_json(&t->needed[TL_KIND_HEADS]), "neurons",
+                           needed_json(&t->needed[TL_KIND_NEURONS]), "complement",
+                           tl_json_interval(&t->complement));
 }
 
 static json_t *part_json(const tl_findings *f, tl_modality modality)
@@ -126,11 +118,12 @@ static json_t *part_json(const tl_findings *f, tl_modality modality)
     return json_pack(
         "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
         "s:s?}",
-        "prompts", (json_int_t)p->n_prompts, "accuracy_limited", interval(&p->limited),
-        "accuracy_full", interval(&p->full), "discovery", (json_int_t)p->n_discovery,
-        "evaluation", (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos,
-        "data", (json_int_t)p->data_begin, (json_int_t)p->data_end, "curves", curves,
-        "areas", areas, "minimal",
+        "prompts", (json_int_t)p->n_prompts, "accuracy_limited",
+        tl_json_interval(&p->limited), "accuracy_full", tl_json_interval(&p->full),
+        "discovery", (json_int_t)p->n_discovery, "evaluation",
+        (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos, "data",
+        (json_int_t)p->data_begin, (json_int_t)p->data_end, "curves", curves, "areas",
+        areas, "minimal",
         p->minimal.found ? minimal : (json_decref(minimal), json_null()),
         "circuit_tests", tests_json(&f->tests[modality]), "validation",
         v->n_effects > 0 ? validation_json(v) : json_null(), "precision_check",
@@ -145,15 +138,15 @@ static json_t *overlaps_json(const tl_findings *f)
     json_t *list = json_array();
     for (size_t i = 0; i < f->n_overlaps; i++) {
         const tl_study_overlap *o = f->overlaps[i].row;
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
-                                        "segment", o->segment, "kind", o->kind, "iou",
-                                        interval(&f->overlaps[i].iou), "in_text",
-                                        number(o->in_text), "in_image",
-                                        number(o->in_image), "empty", (int)o->is_empty,
-                                        "random", interval(&f->overlaps[i].random),
-                                        "deviation", number(o->deviation), "normalised",
-                                        interval(&f->overlaps[i].normalised)));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "segment",
+                            o->segment, "kind", o->kind, "iou",
+                            tl_json_interval(&f->overlaps[i].iou), "in_text",
+                            tl_json_number(o->in_text), "in_image",
+                            tl_json_number(o->in_image), "empty", (int)o->is_empty,
+                            "random", tl_json_interval(&f->overlaps[i].random),
+                            "deviation", tl_json_number(o->deviation), "normalised",
+                            tl_json_interval(&f->overlaps[i].normalised)));
     }
     return list;
 }
@@ -169,15 +162,16 @@ static json_t *swaps_json(const tl_findings *f)
                 json_array_append_new(
                     list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "host",
                                     modality_names[m], "swapped", segment,
-                                    "faithfulness", interval(&w->value), "random",
-                                    interval(&w->random), "own", interval(&w->own),
-                                    "sd_over_draws", number(w->spread), "normalised",
-                                    interval(&w->normalised)));
+                                    "faithfulness", tl_json_interval(&w->value),
+                                    "random", tl_json_interval(&w->random), "own",
+                                    tl_json_interval(&w->own), "sd_over_draws",
+                                    tl_json_number(w->spread), "normalised",
+                                    tl_json_interval(&w->normalised)));
         }
         if (f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE])
             json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "host", "both",
                                                   "swapped", segment, "normalised",
-                                                  interval(&f->swapped[seg])));
+                                                  tl_json_interval(&f->swapped[seg])));
     }
     return list;
 }
@@ -189,11 +183,12 @@ static json_t *layers_json(const tl_findings *f)
         const tl_finding_layer *x = &f->layers[l];
         json_array_append_new(
             list, json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "layer",
-                            (json_int_t)l, "matched", interval(&x->matched), "other",
-                            interval(&x->other), "difference", interval(&x->difference),
-                            "centred_matched", interval(&x->centred_matched),
-                            "centred_other", interval(&x->centred_other),
-                            "centred_difference", interval(&x->centred_difference)));
+                            (json_int_t)l, "matched", tl_json_interval(&x->matched),
+                            "other", tl_json_interval(&x->other), "difference",
+                            tl_json_interval(&x->difference), "centred_matched",
+                            tl_json_interval(&x->centred_matched), "centred_other",
+                            tl_json_interval(&x->centred_other), "centred_difference",
+                            tl_json_interval(&x->centred_difference)));
     }
     return list;
 }
@@ -218,10 +213,10 @@ static json_t *search_json(const tl_finding_backpatch *b)
 static json_t *change_json(const tl_finding_change *c)
 {
     return json_pack("{s:o, s:o, s:I, s:I, s:o, s:b, s:o}", "accuracy",
-                     interval(&c->accuracy), "gain", interval(&c->gain), "fixed",
-                     (json_int_t)c->n_fixed, "broken", (json_int_t)c->n_broken, "p",
-                     number(c->p), "helps", (int)tl_finding_helps(c), "gap_closed",
-                     interval(&c->closed));
+                     tl_json_interval(&c->accuracy), "gain", tl_json_interval(&c->gain),
+                     "fixed", (json_int_t)c->n_fixed, "broken", (json_int_t)c->n_broken,
+                     "p", tl_json_number(c->p), "helps", (int)tl_finding_helps(c),
+                     "gap_closed", tl_json_interval(&c->closed));
 }
 
 static json_t *windows_json(const tl_finding_backpatch *b)
@@ -232,7 +227,7 @@ static json_t *windows_json(const tl_finding_backpatch *b)
         json_array_append_new(
             list, json_pack("{s:I, s:I, s:o, s:[I,I,I]}", "window",
                             (json_int_t)w->window, "cells", (json_int_t)w->n_cells,
-                            "no_worse_than_on_text", interval(&w->no_worse),
+                            "no_worse_than_on_text", tl_json_interval(&w->no_worse),
                             "gain_more_as_much_less", (json_int_t)w->n_better,
                             (json_int_t)w->n_equal, (json_int_t)w->n_worse));
     }
@@ -258,10 +253,11 @@ static json_t *times_json(const tl_finding_backpatch *b)
     for (size_t k = 0; k < b->n_times; k++) {
         const tl_finding_time *t = &b->times[k];
         json_array_append_new(
-            list, json_pack("{s:o, s:o, s:I, s:I, s:o}", "accuracy",
-                            interval(&t->accuracy), "above_once",
-                            interval(&t->above_once), "more", (json_int_t)t->n_more,
-                            "fewer", (json_int_t)t->n_fewer, "p", number(t->p)));
+            list,
+            json_pack("{s:o, s:o, s:I, s:I, s:o}", "accuracy",
+                      tl_json_interval(&t->accuracy), "above_once",
+                      tl_json_interval(&t->above_once), "more", (json_int_t)t->n_more,
+                      "fewer", (json_int_t)t->n_fewer, "p", tl_json_number(t->p)));
     }
     return list;
 }
@@ -274,30 +270,32 @@ static json_t *backpatch_json(const tl_findings *f)
     json_t *cells = json_array(), *iterations = json_array();
     for (size_t c = 0; c < b->n_cells; c++)
         json_array_append_new(
-            cells,
-            json_pack("{s:I, s:I, s:I, s:o, s:o}", "window",
-                      (json_int_t)b->cells[c].window, "source",
-                      (json_int_t)b->cells[c].source, "destination",
-                      (json_int_t)b->cells[c].destination, "accuracy_image",
-                      number(b->cells[c].accuracy[TL_IMAGE].value), "accuracy_text",
-                      number(b->cells[c].accuracy[TL_TEXT].value)));
+            cells, json_pack("{s:I, s:I, s:I, s:o, s:o}", "window",
+                             (json_int_t)b->cells[c].window, "source",
+                             (json_int_t)b->cells[c].source, "destination",
+                             (json_int_t)b->cells[c].destination, "accuracy_image",
+                             tl_json_number(b->cells[c].accuracy[TL_IMAGE].value),
+                             "accuracy_text",
+                             tl_json_number(b->cells[c].accuracy[TL_TEXT].value)));
     for (size_t i = 0; i < b->n_iterations; i++)
-        json_array_append_new(iterations, interval(&b->iterations[i]));
+        json_array_append_new(iterations, tl_json_interval(&b->iterations[i]));
     return json_pack(
         "{s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:[I,I,I], s:o, s:o, s:o, s:b, "
         "s:o, "
         "s:I, s:o, s:o}",
         "n", (json_int_t)b->n, "search", search_json(b), "text",
-        interval(&b->clean[TL_TEXT]), "image", interval(&b->clean[TL_IMAGE]), "best",
-        (json_int_t)b->best, "chosen_elsewhere", change_json(&b->chosen_elsewhere),
-        "chosen_here", change_json(&b->chosen_here), "p", number(b->p),
-        "cells_no_worse_than_on_text", interval(&b->no_worse),
+        tl_json_interval(&b->clean[TL_TEXT]), "image",
+        tl_json_interval(&b->clean[TL_IMAGE]), "best", (json_int_t)b->best,
+        "chosen_elsewhere", change_json(&b->chosen_elsewhere), "chosen_here",
+        change_json(&b->chosen_here), "p", tl_json_number(b->p),
+        "cells_no_worse_than_on_text", tl_json_interval(&b->no_worse),
         "cells_that_gain_more_as_much_less", (json_int_t)b->n_better,
         (json_int_t)b->n_equal, (json_int_t)b->n_worse, "windows", windows_json(b),
-        "cells_that_gain_more", interval(&b->better), "cells_that_gain_as_much",
-        interval(&b->equal), "text_at_ceiling", (int)tl_finding_text_at_ceiling(b),
-        "times", times_json(b), "better_time", (json_int_t)tl_finding_better_time(b),
-        "iterations", iterations, "cells", cells);
+        "cells_that_gain_more", tl_json_interval(&b->better), "cells_that_gain_as_much",
+        tl_json_interval(&b->equal), "text_at_ceiling",
+        (int)tl_finding_text_at_ceiling(b), "times", times_json(b), "better_time",
+        (json_int_t)tl_finding_better_time(b), "iterations", iterations, "cells",
+        cells);
 }
 
 /* Of each stage, and of all. */
@@ -328,11 +326,11 @@ static json_t *study_json(const tl_findings *f)
             json_object_set_new(parts, modality_names[m], part_json(f, (tl_modality)m));
     json_object_set_new(root, "modalities", parts);
     json_object_set_new(root, "overlap", overlaps_json(f));
-    json_object_set_new(root, "overlap_mean_of_segments",
-                        f->n_overlaps > 0
-                            ? json_pack("{s:o, s:o}", "iou", number(f->mean_iou),
-                                        "normalised", interval(&f->mean_overlap))
-                            : json_null());
+    json_object_set_new(
+        root, "overlap_mean_of_segments",
+        f->n_overlaps > 0 ? json_pack("{s:o, s:o}", "iou", tl_json_number(f->mean_iou),
+                                      "normalised", tl_json_interval(&f->mean_overlap))
+                          : json_null());
     json_object_set_new(root, "interchange", swaps_json(f));
     json_object_set_new(root, "left_out", left_out_json(f));
     json_object_set_new(root, "alignment", layers_json(f));

@@ -144,3 +144,23 @@ tl_status tl_patched_rows_run(tl_session *s, size_t times, tl_patched_rows *x,
     tl_arena_destroy(arena);
     return status;
 }
+
+bool tl_patched_rows_unseen(const tl_patched_rows *x, size_t prompt)
+{
+    return x->is_search && x->place[prompt] >= x->search.plan.n_seen;
+}
+
+tl_patched_count tl_patched_rows_count(const tl_patched_rows *x, size_t cell,
+                                       bool unseen)
+{
+    const tl_patch_outcome *o = x->patched + cell * x->n_prompts;
+    tl_patched_count t = {0};
+    for (size_t p = 0; p < x->n_prompts; p++)
+        if (o[p].is_run && tl_patched_rows_unseen(x, p) == unseen) {
+            t.n++;
+            t.right += o[p].right;
+            t.fixed += o[p].right && !x->clean[p].right;
+            t.broken += !o[p].right && x->clean[p].right;
+        }
+    return t;
+}

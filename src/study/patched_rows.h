@@ -44,4 +44,17 @@ typedef struct tl_patched_rows {
 tl_status tl_patched_rows_run(tl_session *s, size_t times, tl_patched_rows *x,
                               tl_error *err);
 
+/* Whether a prompt is one that no round of the search saw. */
+bool tl_patched_rows_unseen(const tl_patched_rows *x, size_t prompt);
+
+/* Of the prompts that were run: how many were right, how many became right, how many wrong. */
+typedef struct tl_patched_count {
+    size_t n, right, fixed, broken;
+} tl_patched_count;
+
+/* Of a cell, over the prompts that a search chose its cell on (without one all), or over the
+ * others. */
+tl_patched_count tl_patched_rows_count(const tl_patched_rows *x, size_t cell,
+                                       bool unseen);
+
 #endif

@@ -4,7 +4,7 @@
 #include "study/stage.h"
 
 #include "circuit/circuit_work.h"
-#include "study/row_pairs.h"
+#include "study/aligned_rows.h"
 #include "twinlens/log.h"
 
 /* Units: every pair goes into the means, then every pair is measured. */
@@ -117,15 +117,8 @@ static tl_status measure_pair(tl_stage_run *run, size_t i, tl_stage_rows *rows,
     if (status == TL_OK)
         status = tl_alignment_measure(a->alignment, i, pair, j, other, &out, err);
     tl_stage_skip_work(run->study); /* states that are not kept here, again */
-    for (size_t l = 0; l < n_layers && status == TL_OK; l++)
-        layers[l] = (tl_study_alignment){.pair = i,
-                                         .layer = l,
-                                         .text_row = of->text,
-                                         .image_row = of->image,
-                                         .matched = out.matched[l],
-                                         .other = out.other[l],
-                                         .centred_matched = out.centred_matched[l],
-                                         .centred_other = out.centred_other[l]};
+    if (status == TL_OK)
+        tl_aligned_rows_fill(layers, n_layers, i, of, &out);
     tl_stage_put(rows, TL_ROW_ALIGNMENT, layers, n_layers);
     return status;
 }

@@ -32,13 +32,7 @@ static tl_status make_swaps(tl_stage_run *run, const tl_both_circuits *both,
                               &swaps[i], err);
         if (status != TL_OK)
             break;
-        rows[i] = (tl_study_swap){.host = run->modality,
-                                  .swap = i,
-                                  .swapped = tl_swap_name(s),
-                                  .is_random = s->is_random,
-                                  .draw = s->draw,
-                                  .n_heads = s->n_heads,
-                                  .n_neurons = s->n_neurons};
+        rows[i] = tl_swap_row(s, i);
         x->swapped[i] = (tl_circuit){.set = &s->set};
     }
     tl_stage_put(out, TL_ROW_SWAP, rows, x->n_swaps);

@@ -3,6 +3,7 @@
 #include "study/stage.h"
 
 #include "circuit/random_set.h"
+#include "study/overlap_rows.h"
 #include "study/score_parts.h"
 #include "twinlens/log.h"
 
@@ -20,24 +21,7 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     return status;
 }
 
-static tl_study_overlap both_kinds(const tl_overlap *o, const tl_overlap_baseline *b,
-                                   size_t s)
-{
-    const tl_iou *heads = &o->of[s][TL_KIND_HEADS],
-                 *neurons = &o->of[s][TL_KIND_NEURONS];
-    return (tl_study_overlap){.segment = tl_overlap_part_name(s),
-                              .kind = "both",
-                              .iou = (heads->iou + neurons->iou) / 2,
-                              .in_text = (heads->in_text + neurons->in_text) / 2,
-                              .in_image = (heads->in_image + neurons->in_image) / 2,
-                              .is_empty = heads->empty && neurons->empty,
-                              .random = b->segment[s].mean,
-                              .deviation = b->segment[s].deviation};
-}
-
 /* ---- without some of the prompts ------------------------------------------------- */
-
-enum { ROWS = TL_OVERLAP_PARTS * (TL_KIND_COUNT + 1) };
 
 static void put_without(const tl_overlap *o, tl_modality modality, size_t part,
                         tl_study_overlap_without *rows)
@@ -101,13 +85,14 @@ static tl_status measure_parts(tl_stage_run *run, tl_modality modality,
     if (status == TL_OK)
         status = tl_score_parts_open(run->study, modality, about.n_pairs, &parts, err);
     tl_study_overlap_without *rows =
-        tl_arena_alloc(run->arena, parts.n * ROWS + 1, sizeof *rows);
+        tl_arena_alloc(run->arena, parts.n * TL_OVERLAP_ROWS + 1, sizeof *rows);
     if (status == TL_OK && rows == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu parts", parts.n);
     for (size_t p = 0; p < parts.n && status == TL_OK; p++)
-        status = measure_part(run, &parts, modality, p, rows + p * ROWS, err);
+        status =
+            measure_part(run, &parts, modality, p, rows + p * TL_OVERLAP_ROWS, err);
     if (status == TL_OK)
-        tl_stage_put(out, TL_ROW_OVERLAP_WITHOUT, rows, parts.n * ROWS);
+        tl_stage_put(out, TL_ROW_OVERLAP_WITHOUT, rows, parts.n * TL_OVERLAP_ROWS);
     tl_score_parts_close(&parts);
     return status;
 }
@@ -129,36 +114,14 @@ static tl_status measure_overlap(tl_stage_run *run, size_t first, size_t n,
 {
     (void)first;
     (void)n;
-    const tl_settings *how = &run->study->settings;
-    const tl_both_circuits *c = &run->study->circuits;
-    tl_overlap o;
-    tl_overlap_baseline b;
-    tl_study_overlap *rows = tl_arena_alloc(run->arena, ROWS, sizeof *rows);
-    size_t n_rows = 0;
+    tl_study_overlap *rows = tl_arena_alloc(run->arena, TL_OVERLAP_ROWS, sizeof *rows);
     if (rows == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare circuits");
-    tl_status status =
-        tl_overlap_measure(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map, &o, err);
-    if (status == TL_OK)
-        status = tl_overlap_random(&c->set[TL_TEXT], &c->set[TL_IMAGE], &c->map,
-                                   (tl_random_match)how->rand_match, how->rand_draws,
-                                   how->seed, &b, err);
+    tl_status status = tl_overlap_rows_measure(&run->study->circuits,
+                                               &run->study->settings, rows, err);
     if (status != TL_OK)
         return status;
-    for (size_t s = 0; s < TL_OVERLAP_PARTS; s++) {
-        for (size_t k = 0; k < TL_KIND_COUNT; k++)
-            rows[n_rows++] =
-                (tl_study_overlap){.segment = tl_overlap_part_name(s),
-                                   .kind = tl_kind_name((tl_component_kind)k),
-                                   .iou = o.of[s][k].iou,
-                                   .in_text = o.of[s][k].in_text,
-                                   .in_image = o.of[s][k].in_image,
-                                   .is_empty = o.of[s][k].empty,
-                                   .random = b.of[s][k].mean,
-                                   .deviation = b.of[s][k].deviation};
-        rows[n_rows++] = both_kinds(&o, &b, s);
-    }
-    tl_stage_put(out, TL_ROW_OVERLAP, rows, n_rows);
+    tl_stage_put(out, TL_ROW_OVERLAP, rows, TL_OVERLAP_ROWS);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = measure_parts(run, (tl_modality)m, out, err);
     return status;

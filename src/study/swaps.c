@@ -55,9 +55,15 @@ tl_status tl_swap_make(const tl_both_circuits *both, tl_modality host, size_t in
     return TL_OK;
 }
 
-const char *tl_swap_name(const tl_swap *swap)
+tl_study_swap tl_swap_row(const tl_swap *swap, size_t index)
 {
-    return swap->segment == TL_SEGMENT_NONE
-               ? "none"
-               : tl_segment_name((tl_segment)swap->segment);
+    return (tl_study_swap){.host = swap->host,
+                           .swap = index,
+                           .swapped = swap->segment == TL_SEGMENT_NONE
+                                          ? "none"
+                                          : tl_segment_name((tl_segment)swap->segment),
+                           .is_random = swap->is_random,
+                           .draw = swap->draw,
+                           .n_heads = swap->n_heads,
+                           .n_neurons = swap->n_neurons};
 }

@@ -8,6 +8,7 @@
 #define TWINLENS_STUDY_SWAPS_H
 
 #include "study/both_circuits.h"
+#include "twinlens/rows.h"
 
 /* One of those circuits. */
 typedef struct tl_swap {
@@ -28,7 +29,7 @@ tl_status tl_swap_make(const tl_both_circuits *both, tl_modality host, size_t in
                        const tl_settings *settings, tl_arena *arena, tl_swap *out,
                        tl_error *err);
 
-/* "data", "query", "generation", or "none". */
-const char *tl_swap_name(const tl_swap *swap);
+/* What a study keeps of it. */
+tl_study_swap tl_swap_row(const tl_swap *swap, size_t index);
 
 #endif

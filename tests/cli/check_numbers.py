@@ -487,6 +487,12 @@ def normalised(value, random, own):
         return np.where(np.abs(own - random) < 1e-6, UNDEFINED, (value - random) / (own - random))
 
 
+def of_hosts(found, sizes):
+    """Of a host with one pair there is no interval, however many draws it has."""
+    alone = {"interval": [UNDEFINED, UNDEFINED], "sd": UNDEFINED} if min(sizes) < 2 else {}
+    return {**found, **alone, "n": int(sum(sizes))}
+
+
 def interchange_of(db, measure):
     hosts, found = [Host(db, m, measure) for m in MODALITIES], []
     for segment in SEGMENTS:
@@ -494,7 +500,7 @@ def interchange_of(db, measure):
             def over_draws(of, h=h):
                 def statistic(rows_):
                     return np.array([of(row[row < h.n], row[row >= h.n] - h.n) for row in rows_])
-                return {**bootstrap_samples(statistic, [h.n, h.n_draws]), "n": h.n}
+                return of_hosts(bootstrap_samples(statistic, [h.n, h.n_draws]), [h.n])
             every = np.arange(h.n)
             of = [h.random(segment, every, [d]) for d in range(h.n_draws)]
             found.append({
@@ -520,8 +526,8 @@ def both_of(hosts, segment):
             terms = [h.terms(segment, parts[k], parts[2 + k]) for k, h in enumerate(hosts)]
             out.append(float(normalised(*[(a + b) / 2 for a, b in zip(*terms)])))
         return np.array(out)
-    return {**bootstrap_samples(statistic, [*(h.n for h in hosts), *(h.n_draws for h in hosts)]),
-            "n": sum(h.n for h in hosts)}
+    sizes = [h.n for h in hosts]
+    return of_hosts(bootstrap_samples(statistic, sizes + [h.n_draws for h in hosts]), sizes)
 
 
 def alignment_of(db):
