@@ -92,7 +92,14 @@ typedef struct tl_input {
     const int32_t *block;     /* [n_pos] or NULL: equal values >= 0 see each other */
     const bool *is_image;     /* [n_pos]: holds an image feature */
     const char *name; /* of the prompt, for messages; that of the encoding, borrowed */
+    /* DeepStack: deep [n_deep, n_pos, d_model] is what an image adds to the stream behind
+     * the first n_deep layers, 0 where there is none. NULL: nothing. */
+    const float *deep;
+    size_t n_deep;
 } tl_input;
+
+/* Bytes of embeds and deep of a prompt of n_pos positions with an image. */
+size_t tl_model_input_bytes(const tl_model *model, size_t n_pos);
 
 /* Runs the vision tower if there is an image, and assembles the input, all of it in
  * `arena`: neither the encoding nor the model is needed for it to stay valid, but what the

@@ -9,7 +9,9 @@
  *     attn_out    [T, d_model]         what attention adds to the stream
  *     mlp_post    [T, d_mlp]           neurons, entering the down projection
  *     mlp_out     [T, d_model]         what the MLP adds to the stream
- *     resid_post  [T, d_model]         residual stream leaving layer l
+ *     resid_post  [T, d_model]         residual stream leaving layer l, which is what
+ *                                      enters the next one: with DeepStack also what
+ *                                      an image adds behind the layer (tl_input.deep)
  *     logits      [T, n_vocab]
  *
  * An experiment hands a pass readings and edits: data that name some rows of a site and an

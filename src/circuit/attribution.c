@@ -154,7 +154,7 @@ static size_t input_bytes(const tl_attribution *a)
 {
     return a->options.method == TL_METHOD_RELP
                ? 0
-               : a->n_pos * a->dims.d_model * sizeof(float);
+               : tl_model_input_bytes(a->model, a->n_pos);
 }
 
 static tl_pass_options step_options(const tl_attribution *a)
@@ -181,7 +181,9 @@ tl_status tl_attribution_bytes(const tl_model *model, size_t n_pos,
                                const tl_attribution_options *options, size_t *out,
                                tl_error *err)
 {
-    tl_attribution a = {.dims = *tl_model_dims(model), .n_pos = n_pos};
+    tl_attribution a = {.model = (tl_model *)(uintptr_t)model, /* only asked */
+                        .dims = *tl_model_dims(model),
+                        .n_pos = n_pos};
     size_t pass = 0;
     tl_status status = tl_attribution_take(options, &a.options, err);
     const tl_pass_options way_back = step_options(&a);
@@ -197,8 +199,10 @@ tl_status tl_attribution_pass_budget(const tl_model *model, size_t n_pos,
                                      const tl_attribution_options *taken, size_t *out,
                                      tl_error *err)
 {
-    const tl_attribution a = {
-        .dims = *tl_model_dims(model), .n_pos = n_pos, .options = *taken};
+    const tl_attribution a = {.model = (tl_model *)(uintptr_t)model,
+                              .dims = *tl_model_dims(model),
+                              .n_pos = n_pos,
+                              .options = *taken};
     size_t least = 0, pass = 0;
     const tl_pass_options way_back = step_options(&a);
     tl_status status = tl_attribution_bytes(model, n_pos, taken, &least, err);
@@ -447,23 +451,9 @@ static tl_status run_values(tl_attribution *a, pair_buffers *of, size_t n, bool 
 /* x_k of a pair, at the positions behind the shared prefix, in `x`. */
 static tl_input step_input(const tl_attribution *a, const ig_step *s, float *x)
 {
-    const tl_pair *pair = s->of->pair;
-    tl_input input = pair->clean;
-    const double t = tl_attribution_at(&a->options, s->step);
-    if (t == 1.0)
-        return input; /* exactly the clean prompt */
-    const size_t d_model = a->dims.d_model;
-    const float *clean = pair->clean.embeds, *other = pair->counterfactual.embeds;
-    for (size_t p = s->of->delta.n_prefix; p < a->n_pos; p++) {
-        const bool fixed =
-            a->options.ig_path == TL_IG_TEXT_ONLY && pair->clean.is_image[p];
-        for (size_t i = p * d_model; i < (p + 1) * d_model; i++)
-            x[i] = fixed ? clean[i]
-                         : (float)((double)other[i] +
-                                   t * ((double)clean[i] - (double)other[i]));
-    }
-    input.embeds = x;
-    return input;
+    return tl_pair_between(s->of->pair, tl_attribution_at(&a->options, s->step),
+                           a->options.ig_path == TL_IG_TEXT_ONLY, s->of->delta.n_prefix,
+                           a->dims.d_model, x);
 }
 
 /* Step number i of a group; the clean step of each pair is the first. */
@@ -485,7 +475,7 @@ static tl_status run_steps(tl_attribution *a, pair_buffers *group, size_t first,
         const ig_step s = step_at(a, group, first + i);
         const pair_buffers *of = s.of;
         const tl_input input =
-            step_input(a, &s, a->inputs + i * a->n_pos * a->dims.d_model);
+            step_input(a, &s, a->inputs + i * (input_bytes(a) / sizeof *a->inputs));
         t->prompts[i] = tl_pair_rest_prompt(&input, &of->delta);
         t->answers[i] = of->pair->answer;
         t->answers[n + i] = of->pair->counterfactual_answer;

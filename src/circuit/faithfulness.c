@@ -474,9 +474,8 @@ static tl_status run_means(tl_evaluator *e, pair_runs *own, tl_error *err)
 /* The condition of the identity at the top of this file. */
 static bool same_last_input(const tl_pair *pair, size_t d_model)
 {
-    const size_t at = (pair->clean.n_pos - 1) * d_model;
-    return memcmp(pair->clean.embeds + at, pair->counterfactual.embeds + at,
-                  d_model * sizeof(float)) == 0;
+    return tl_input_same_at(&pair->clean, &pair->counterfactual, pair->clean.n_pos - 1,
+                            d_model);
 }
 
 /* Which of the runs 0 ... n_circuits + 1 are to be made of a pair, and how. */

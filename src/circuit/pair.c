@@ -4,13 +4,24 @@
 
 #include "circuit/pair.h"
 
+bool tl_input_same_at(const tl_input *a, const tl_input *b, size_t pos, size_t d_model)
+{
+    const size_t bytes = d_model * sizeof(float);
+    if (a->n_deep != b->n_deep ||
+        memcmp(a->embeds + pos * d_model, b->embeds + pos * d_model, bytes) != 0)
+        return false;
+    for (size_t k = 0; k < a->n_deep; k++)
+        if (memcmp(a->deep + (k * a->n_pos + pos) * d_model,
+                   b->deep + (k * b->n_pos + pos) * d_model, bytes) != 0)
+            return false;
+    return true;
+}
+
 size_t tl_pair_shared_prefix(const tl_pair *pair, size_t d_model)
 {
     const tl_input *a = &pair->clean, *b = &pair->counterfactual;
     size_t n = 0;
-    while (n + 1 < a->n_pos &&
-           memcmp(a->embeds + n * d_model, b->embeds + n * d_model,
-                  d_model * sizeof *a->embeds) == 0 &&
+    while (n + 1 < a->n_pos && tl_input_same_at(a, b, n, d_model) &&
            a->positions[n] == b->positions[n] &&
            a->positions[a->n_pos + n] == b->positions[b->n_pos + n] &&
            a->positions[2 * a->n_pos + n] == b->positions[2 * b->n_pos + n])
@@ -33,12 +44,45 @@ tl_status tl_pair_check(const tl_pair *pair, size_t n_pos, tl_error *err)
             "prompts of %zu and %zu positions cannot be compared position by "
             "position with %zu",
             pair->clean.n_pos, pair->counterfactual.n_pos, n_pos);
+    if (pair->clean.n_deep != pair->counterfactual.n_deep)
+        return tl_fail(err, TL_ERR_DATA,
+                       "a prompt with an image and one without cannot be compared");
     if (pair->answer == pair->counterfactual_answer)
         return tl_fail(
             err, TL_ERR_DATA,
             "the answer and its counterfactual's begin with the same token, %d",
             (int)pair->answer);
     return TL_OK;
+}
+
+/* Of one array of rows, at the positions from `first` on. */
+static void mix(const tl_pair *pair, const float *clean, const float *other, double t,
+                bool images_stay, size_t first, size_t d_model, float *x)
+{
+    for (size_t p = first; p < pair->clean.n_pos; p++) {
+        const bool stays = images_stay && pair->clean.is_image[p];
+        for (size_t i = p * d_model; i < (p + 1) * d_model; i++)
+            x[i] = stays ? clean[i]
+                         : (float)((double)other[i] +
+                                   t * ((double)clean[i] - (double)other[i]));
+    }
+}
+
+tl_input tl_pair_between(const tl_pair *pair, double t, bool images_stay, size_t first,
+                         size_t d_model, float *x)
+{
+    const tl_input *clean = &pair->clean, *other = &pair->counterfactual;
+    const size_t count = clean->n_pos * d_model;
+    tl_input input = *clean;
+    if (t == 1.0)
+        return input; /* exactly the clean prompt */
+    mix(pair, clean->embeds, other->embeds, t, images_stay, first, d_model, x);
+    for (size_t k = 0; k < clean->n_deep; k++)
+        mix(pair, clean->deep + k * count, other->deep + k * count, t, images_stay,
+            first, d_model, x + (1 + k) * count);
+    input.embeds = x;
+    input.deep = clean->n_deep > 0 ? x + count : NULL;
+    return input;
 }
 
 tl_pair_nodes tl_pair_nodes_of(const tl_pair *pair, const tl_dims *d)

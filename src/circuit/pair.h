@@ -11,6 +11,15 @@
 /* TL_ERR_DATA unless both prompts have n_pos positions and the answers differ. */
 tl_status tl_pair_check(const tl_pair *pair, size_t n_pos, tl_error *err);
 
+/* Whether both bring the same to a position: embedding, and what is added further up. */
+bool tl_input_same_at(const tl_input *a, const tl_input *b, size_t pos, size_t d_model);
+
+/* The input at t on the way from the counterfactual, 0, to the clean prompt, 1 (docs/math.md
+ * eq. 2), at the positions from `first` on; `images_stay`: image positions are clean on
+ * the whole way. `x` is where it is made: tl_model_input_bytes() of memory. */
+tl_input tl_pair_between(const tl_pair *pair, double t, bool images_stay, size_t first,
+                         size_t d_model, float *x);
+
 /* z and mlp_post of all layers at the positions behind the shared prefix, and the keys
  * and values of the prefix: addresses in an array of the backend. */
 typedef struct tl_pair_nodes {

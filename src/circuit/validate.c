@@ -117,7 +117,7 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
         status = tl_pass_least_bytes(model, n_pos, &back, &backward, err);
     if (status != TL_OK)
         return status;
-    const size_t gradients = 2 * n_pos * d->d_model * sizeof(float),
+    const size_t gradients = 2 * tl_model_input_bytes(model, n_pos),
                  effects = tl_pair_nodes_most_bytes(d, n_pos) +
                            TL_KIND_COUNT * o.n_components * sizeof(double);
     const tl_screen_span span = span_of(d, n_pos, 0);
@@ -332,26 +332,31 @@ typedef struct path {
     tl_validator *v;
     const tl_pair *pair;
     const tl_pass_options *options; /* whose reading is the gradient at the input */
-    size_t count;                   /* elements of an input */
+    size_t d_model, count;          /* elements of a row, and of a site */
     bool text_only;                 /* image positions stay clean on the way */
-    float *x;                       /* [count], the input under way */
+    float *x;                       /* the input under way */
     double sum;                     /* of (e - e') times the gradients so far */
 } path;
 
 static tl_status add_gradient(path *p, tl_error *err)
 {
-    const float *clean = p->pair->clean.embeds, *other = p->pair->counterfactual.embeds;
+    const tl_input *clean = &p->pair->clean, *other = &p->pair->counterfactual;
     tl_arena *arena = p->v->on.arena;
-    const tl_arena_mark mark = tl_arena_get_mark(arena);
-    const void *values = NULL;
     tl_status status = tl_pass_backward(p->v->on.pass, &p->pair->answer,
                                         &p->pair->counterfactual_answer, err);
-    if (status == TL_OK)
-        status = tl_array_get(&p->v->buffers, 0, p->count, arena, &values, err);
-    const float *gradient = values;
-    for (size_t i = 0; i < p->count && status == TL_OK; i++)
-        p->sum += ((double)clean[i] - (double)other[i]) * (double)gradient[i];
-    tl_arena_rewind(arena, mark);
+    for (size_t k = 0; k <= clean->n_deep && status == TL_OK; k++) {
+        const tl_arena_mark mark = tl_arena_get_mark(arena);
+        const size_t deep = k > 0 ? (k - 1) * p->count : 0;
+        const float *e = k == 0 ? clean->embeds : clean->deep + deep,
+                    *from = k == 0 ? other->embeds : other->deep + deep;
+        const void *values = NULL;
+        status =
+            tl_array_get(&p->v->buffers, k * p->count, p->count, arena, &values, err);
+        const float *gradient = values;
+        for (size_t i = 0; i < p->count && status == TL_OK; i++)
+            p->sum += ((double)e[i] - (double)from[i]) * (double)gradient[i];
+        tl_arena_rewind(arena, mark);
+    }
     return status;
 }
 
@@ -360,15 +365,8 @@ static tl_status add_gradient(path *p, tl_error *err)
 static tl_status run_point(path *p, double t, bool back, double *ld, tl_error *err)
 {
     const tl_pair *pair = p->pair;
-    const size_t width = p->count / pair->clean.n_pos;
-    tl_pass_prompt prompt = {.input = pair->clean};
-    for (size_t i = 0; i < p->count; i++) {
-        const bool stays = p->text_only && back && pair->clean.is_image[i / width];
-        const double from = (double)pair->counterfactual.embeds[i];
-        p->x[i] = stays ? pair->clean.embeds[i]
-                        : (float)(from + t * ((double)pair->clean.embeds[i] - from));
-    }
-    prompt.input.embeds = p->x;
+    const tl_pass_prompt prompt = {
+        .input = tl_pair_between(pair, t, p->text_only && back, 0, p->d_model, p->x)};
     tl_status status = tl_pass_forward(p->v->on.pass, &prompt, 1, p->options, err);
     if (status == TL_OK)
         status = tl_pass_logit_diff(p->v->on.pass, 0, pair->answer,
@@ -400,7 +398,8 @@ static tl_status complete(tl_validator *v, const tl_pair *pair,
                           const tl_attribution_options *way, double *attributed,
                           double *difference, tl_error *err)
 {
-    const size_t n_pos = pair->clean.n_pos, count = n_pos * v->on.d->d_model;
+    const size_t n_pos = pair->clean.n_pos, d_model = v->on.d->d_model,
+                 count = n_pos * d_model, n_deep = pair->clean.n_deep;
     tl_attribution_options how;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK)
@@ -408,22 +407,28 @@ static tl_status complete(tl_validator *v, const tl_pair *pair,
     if (status == TL_OK)
         status = check_budget(v, n_pos, NULL, err);
     if (status == TL_OK)
-        status = tl_experiment_reset(&v->on, &v->buffers, count, count * sizeof(float),
+        status = tl_experiment_reset(&v->on, &v->buffers, (1 + n_deep) * count,
+                                     tl_model_input_bytes(v->on.model, n_pos),
                                      &v->pass_budget, err);
     if (status != TL_OK)
         return status;
-    float *x = tl_alloc(count, sizeof *x);
-    const tl_reading reading = {
-        .gradient = true,
-        .at = {.site = TL_SITE_RESID_PRE, .n_layers = 1, .n_pos = n_pos},
-        .to = tl_array_f32(&v->buffers, 0)};
-    const tl_pass_options options = {.readings = &reading,
-                                     .n_readings = 1,
+    float *x = tl_alloc(1, tl_model_input_bytes(v->on.model, n_pos));
+    /* At the input, and where an image's features are added further up. */
+    const tl_reading readings[] = {
+        {.gradient = true,
+         .at = {.site = TL_SITE_RESID_PRE, .n_layers = 1, .n_pos = n_pos},
+         .to = tl_array_f32(&v->buffers, 0)},
+        {.gradient = true,
+         .at = {.site = TL_SITE_RESID_POST, .n_layers = n_deep, .n_pos = n_pos},
+         .to = tl_array_f32(&v->buffers, count)}};
+    const tl_pass_options options = {.readings = readings,
+                                     .n_readings = n_deep > 0 ? 2 : 1,
                                      .for_backward = true,
                                      .last_only = true,
                                      .memory_budget = v->pass_budget,
                                      .backward_rule = tl_attribution_rule(&how)};
-    path p = {v, pair, &options, count, how.ig_path == TL_IG_TEXT_ONLY, x, 0.0};
+    path p = {v, pair, &options, d_model, count, how.ig_path == TL_IG_TEXT_ONLY,
+              x, 0.0};
     status = x != NULL ? run_path(&p, &how, attributed, difference, err)
                        : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an input");
     tl_free(x);

@@ -79,8 +79,8 @@ static size_t batch_bytes(const tl_session *s, const item *items, size_t n)
         size_t n_pixels = e->n_images > 0 ? 1 : 0;
         for (size_t k = 0; k < e->pixels.n_dims && e->n_images > 0; k++)
             n_pixels *= e->pixels.dims[k];
-        bytes += n_pixels * sizeof(float) +
-                 e->n_pos * (d->d_model * sizeof(float) + 5 * sizeof(int32_t));
+        bytes += n_pixels * sizeof(float) + tl_model_input_bytes(s->model, e->n_pos) +
+                 e->n_pos * 5 * sizeof(int32_t);
     }
     return bytes;
 }

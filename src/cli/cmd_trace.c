@@ -93,7 +93,7 @@ static tl_status add_inputs(tl_arena *arena, const tl_encoding *e,
     return TL_OK;
 }
 
-enum { INPUTS = 6 }; /* ids, positions, grid, pixels, embed, logits */
+enum { INPUTS = 7 }; /* ids, positions, grid, pixels, embed, deep, logits */
 
 static tl_status trace(tl_session *s, const options *o, const wanted *want,
                        tl_error *err)
@@ -171,6 +171,9 @@ static tl_status trace(tl_session *s, const options *o, const wanted *want,
     if (want->embed)
         list[n++] = (tl_named_tensor){
             "embed", tl_tensor_f32(input.embeds, input.n_pos, d_model, 0)};
+    if (want->embed && input.n_deep > 0)
+        list[n++] = (tl_named_tensor){
+            "deep", tl_tensor_f32(input.deep, input.n_deep, input.n_pos, d_model)};
     status = add_inputs(s->arena, &encoding, &input, list, &n, err);
     const char *const metadata[][2] = {
         {"twinlens", TL_VERSION},

@@ -106,7 +106,8 @@ void tl_batch_collect(const tl_pass *pass, size_t l, const tl_layer *y)
     }
 }
 
-tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts, tl_error *err)
+tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts,
+                         size_t n_layers, tl_error *err)
 {
     if (n_prompts == 0)
         return tl_fail(err, TL_ERR_ARGUMENT, "a pass without prompts");
@@ -125,6 +126,11 @@ tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts, tl_err
                 "prompt %zu: a prefix of %zu cuts a block of positions that see "
                 "each other",
                 p, prefix);
+        if (input->n_deep > 0 && input->n_deep >= n_layers)
+            return tl_fail(err, TL_ERR_ARGUMENT,
+                           "prompt %zu adds to the stream behind %zu of %zu layers, "
+                           "wanted fewer than all",
+                           p, input->n_deep, n_layers);
         if (prompts[p].collect != NULL && prompts[p].collect->n_pos > input->n_pos)
             return tl_fail(err, TL_ERR_ARGUMENT,
                            "prompt %zu: %zu positions to collect, it has %zu", p,
@@ -298,6 +304,26 @@ tl_status tl_batch_fill(tl_pass *pass, tl_error *err)
                                  pass->cosine_sliding, pass->sine_sliding, err);
     }
     return status;
+}
+
+tl_status tl_batch_add_deep(tl_pass *pass, size_t l, float *stream, tl_error *err)
+{
+    tl_backend *b = pass->model->backend;
+    const size_t d_model = pass->model->spec.dims.d_model;
+    for (size_t p = 0; p < pass->n_prompts; p++) {
+        const tl_input *input = &pass->prompts[p].input;
+        const tl_prompt_rows *r = &pass->rows[p];
+        const size_t count = r->n * d_model, at = r->first * d_model;
+        if (l >= input->n_deep)
+            continue;
+        const tl_status status = b->upload(
+            b, count * sizeof(float),
+            input->deep + (l * r->n_pos + r->n_prefix) * d_model, pass->out + at, err);
+        if (status != TL_OK)
+            return status;
+        b->add(b, count, pass->out + at, stream + at);
+    }
+    return TL_OK;
 }
 
 size_t tl_prefix_count(const tl_dims *dims, size_t n_pos)

@@ -13,7 +13,7 @@
  *     n        = norm(resid_mid)
  *     mlp_post = act(W_gate n) * W_up n
  *     mlp_out  = W_down mlp_post              [norm]
- *     resid_post = resid_mid + mlp_out
+ *     resid_post = resid_mid + mlp_out        [+ features of an image: DeepStack]
  *
  * A site is added to the stream by an addition of its own, so that it can be read and
  * edited before, and reading changes no bit.
@@ -152,6 +152,9 @@ tl_status tl_layer_forward(tl_pass *pass, size_t l, tl_error *err)
     float *next = pass->resid[l + 1];
     b->copy(b, Q * d_model, pass->layers[l].resid_mid, next);
     b->add(b, Q * d_model, pass->out, next);
+    /* An image's features are added to layers below the last: all rows are there. */
+    if ((status = tl_batch_add_deep(pass, l, next, err)) != TL_OK)
+        return status;
     return tl_readings_at(pass, TL_SITE_RESID_POST, l, false, last, next, err);
 }
 

@@ -131,10 +131,10 @@ tl_status tl_memory_plan_make(const tl_model *model, size_t n_threads, size_t n_
         .cache = cache_bytes(model, has_image),
         .products =
             tl_memory_plan_products(model, model->backend->name, n_threads, has_image),
-        .inputs = (n_prompts * (n_pos * d->d_model +
-                                (has_image ? tl_pixels_count(pixels) : 0)) +
-                   d->n_vocab) *
-                  sizeof(float),
+        .inputs = n_prompts * (has_image ? tl_model_input_bytes(model, n_pos) +
+                                               tl_pixels_count(pixels) * sizeof(float)
+                                         : n_pos * d->d_model * sizeof(float)) +
+                  d->n_vocab * sizeof(float),
         .process = resident_bytes(),
     };
     const tl_pass_options pass = {.last_only = true};

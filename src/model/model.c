@@ -300,6 +300,28 @@ static tl_status fill_embeds(const tl_model *model, const tl_encoding *encoding,
     return TL_OK;
 }
 
+/* What the image adds to the stream further up; `features` are those behind the ones for the
+ * image tokens, [n_deep, n_features, d_model]. */
+static tl_status fill_deep(const tl_model *model, const bool *is_image, size_t n_pos,
+                           const float *features, tl_arena *arena, tl_input *input,
+                           tl_error *err)
+{
+    const size_t n_deep = model->spec.vision.n_deep, d_model = model->spec.dims.d_model;
+    float *deep = tl_arena_alloc_zero(arena, n_deep * n_pos, d_model * sizeof *deep);
+    if (deep == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt of %zu tokens",
+                       n_pos);
+    for (size_t row = 0; row < n_deep * n_pos; row++) {
+        if (!is_image[row % n_pos])
+            continue;
+        memcpy(deep + row * d_model, features, d_model * sizeof *deep);
+        features += d_model;
+    }
+    input->deep = deep;
+    input->n_deep = n_deep;
+    return TL_OK;
+}
+
 static tl_status image_features(tl_model *model, const tl_pixels *pixels,
                                 tl_arena *arena, const float **features, size_t *count,
                                 tl_error *err)
@@ -323,9 +345,16 @@ static tl_status image_features(tl_model *model, const tl_pixels *pixels,
                               multiply_adds(model) - before, memory_order_relaxed);
     if (status != TL_OK)
         return status;
-    tl_feature_cache_add(&model->features, key, made, *count, model->spec.dims.d_model);
+    tl_feature_cache_add(&model->features, key, made, *count,
+                         (1 + model->spec.vision.n_deep) * model->spec.dims.d_model);
     *features = made;
     return TL_OK;
+}
+
+size_t tl_model_input_bytes(const tl_model *model, size_t n_pos)
+{
+    return (1 + model->spec.vision.n_deep) * n_pos * model->spec.dims.d_model *
+           sizeof(float);
 }
 
 void tl_model_keep_features(tl_model *model, size_t bytes)
@@ -382,7 +411,17 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
                       positions);
     for (size_t t = 0; block != NULL && t < n_pos; t++)
         block[t] = is_image[t] || spec->bidirectional ? 0 : -1;
-    *out = (tl_input){n_pos, embeds, positions, block, is_image, encoding->name};
+    tl_input made = {.n_pos = n_pos,
+                     .embeds = embeds,
+                     .positions = positions,
+                     .block = block,
+                     .is_image = is_image,
+                     .name = encoding->name};
+    if (n_features > 0 && spec->vision.n_deep > 0)
+        status = fill_deep(model, is_image, n_pos, features + n_features * d_model,
+                           arena, &made, err);
+    if (status == TL_OK)
+        *out = made;
 done:
     tl_arena_destroy(scratch);
     return status;

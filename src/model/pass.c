@@ -413,7 +413,8 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
                              tl_error *err)
 {
     pass->ready = pass->can_go_back = false;
-    tl_status status = tl_batch_check(prompts, n_prompts, err);
+    tl_status status =
+        tl_batch_check(prompts, n_prompts, pass->model->spec.dims.n_layers, err);
     if (status != TL_OK ||
         (status = tl_sized_copy(options, &pass->options, sizeof pass->options,
                                 "tl_pass_options", err)) != TL_OK)

@@ -126,7 +126,7 @@ void tl_batch_collect(const tl_pass *pass, size_t l, const tl_layer *y);
 
 /* TL_ERR_ARGUMENT for prompts that make no batch. */
 tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts,
-                         tl_error *err);
+                         size_t n_layers, tl_error *err);
 
 /* Tables of the host for pass->prompts, and the rows of each; for a plan without what is
  * staged, which only counts. TL_ERR_NO_MEMORY. */
@@ -136,6 +136,9 @@ void tl_batch_release(tl_pass *pass);
 
 /* Rotary tables and the first residual stream. TL_ERR_BACKEND. */
 tl_status tl_batch_fill(tl_pass *pass, tl_error *err);
+
+/* Adds to the stream what images add behind layer l, through `out`. TL_ERR_BACKEND. */
+tl_status tl_batch_add_deep(tl_pass *pass, size_t l, float *stream, tl_error *err);
 
 /* ---- layer.c --------------------------------------------------------------------- */
 

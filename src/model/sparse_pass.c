@@ -13,7 +13,8 @@
  *     stream is added. That is mid.
  *  4. out = known mlp_out + W_down (mlp_post - known): the backend takes groups of
  *     neurons. Rows with most of their neurons go through the whole weights, with
- *     differences of 0 for neurons outside the circuit.
+ *     differences of 0 for neurons outside the circuit. What an image adds behind the
+ *     layer (DeepStack) is the lane's own, as its embeddings are.
  *
  * Lists are of the host, activations are the backend's.
  */
@@ -127,7 +128,9 @@ static bool lay_out(tl_sparse_pass *s, tl_arena *arena, const tl_sparse_sizes *s
     s->table_sine = take(&t, n_table_rows, half);
     s->sliding_cosine = slides ? take(&t, n_table_rows, half) : NULL;
     s->sliding_sine = slides ? take(&t, n_table_rows, half) : NULL;
-    s->known_out = spec->post_norms ? take(&t, n_table_rows, d->d_model) : NULL;
+    s->layer_rows = spec->post_norms || spec->vision.n_deep > 0
+                        ? take(&t, n_table_rows, d->d_model)
+                        : NULL;
     s->dense_in = take(&t, dense, d->d_model);
     s->dense_out = take(&t, dense, d->d_model);
     s->dense_gate = take(&t, dense, d->d_mlp);
@@ -457,13 +460,46 @@ static tl_status begin_out(tl_sparse_pass *s, size_t l, bool mlp, tl_error *err)
         const size_t row = s->batch->prompts[p].first_row + l * n;
         const tl_status status =
             b->linear(b, mlp ? &w->down : &w->o, n, from + row * width,
-                      s->known_out + s->first_table[p] * d_model, false, err);
+                      s->layer_rows + s->first_table[p] * d_model, false, err);
         if (status != TL_OK)
             return status;
         s->work.multiply_adds += (double)n * (double)(width * d_model);
     }
-    b->copy_rows(b, layer->residual.n, d_model, layer->known_layer, s->known_out, NULL,
+    b->copy_rows(b, layer->residual.n, d_model, layer->known_layer, s->layer_rows, NULL,
                  s->out);
+    return TL_OK;
+}
+
+/* sum += what images add behind layer l, of the rows that leave it. */
+static tl_status add_deep(tl_sparse_pass *s, size_t l, float *sum, tl_error *err)
+{
+    tl_backend *b = s->model->backend;
+    const tl_row_list *left = &s->layer.residual;
+    const size_t d_model = s->model->spec.dims.d_model;
+    bool any = false;
+    for (size_t i = 0; i < s->n_lanes; i++)
+        any = any || l < tl_sparse_prompt_of(s, i)->input.n_deep;
+    if (!any)
+        return TL_OK;
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        const size_t p = s->lanes[i].prompt, count = s->rows[i].n * d_model;
+        const tl_input *input = &s->batch->prompts[p].input;
+        float *to = s->layer_rows + s->first_table[p] * d_model;
+        if (i > 0 && s->lanes[i - 1].prompt == p)
+            continue;
+        if (l >= input->n_deep) {
+            b->fill(b, count, 0.0f, to);
+            continue;
+        }
+        const float *from =
+            input->deep + (l * input->n_pos + s->rows[i].n_prefix) * d_model;
+        const tl_status status = b->upload(b, count * sizeof *from, from, to, err);
+        if (status != TL_OK)
+            return status;
+    }
+    b->copy_rows(b, left->n, d_model, s->layer.known_layer, s->layer_rows, NULL,
+                 s->out);
+    b->add(b, left->n * d_model, s->out, sum);
     return TL_OK;
 }
 
@@ -588,6 +624,8 @@ static tl_status run_layer(tl_sparse_pass *s, size_t l, tl_error *err)
     if (status != TL_OK)
         return status;
     end_out(s, &w->mlp_post_norm, left->n, s->mid);
+    if ((status = add_deep(s, l, s->mid, err)) != TL_OK)
+        return status;
     b->copy_rows(b, left->n, d_model, NULL, s->mid, left->rows, s->stream);
     return TL_OK;
 }

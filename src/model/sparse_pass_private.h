@@ -57,7 +57,7 @@ typedef struct tl_sparse_layer {
     tl_row_list residual; /* rows that leave the layer */
     uint32_t *known;      /* [residual.n]: the same in the arrays of the batch */
     uint32_t
-        *known_layer; /* and in those of one layer: known_out and the rotary tables */
+        *known_layer; /* and in those of one layer: layer_rows and the rotary tables */
     /* Groups of neurons, as many as there is room for at a time. */
     tl_neuron_group *groups;
     size_t n_groups;
@@ -138,7 +138,9 @@ struct tl_sparse_pass {
     float *stream, *norm, *gathered, *out, *mid, *inv_rms;
     float *k, *v, *key, *q, *z, *cosine, *sine;
     float *table_cosine, *table_sine, *sliding_cosine, *sliding_sine;
-    float *known_out; /* with post_norms: [rows of a layer of all prompts, d_model] */
+    float
+        *layer_rows; /* [rows of a layer of all prompts, d_model]: with post_norms what
+                          is known of them, with DeepStack what images add to them */
     float *dense_in, *dense_gate, *dense_up, *dense_mlp, *dense_base, *dense_out;
 };
 

@@ -94,7 +94,7 @@ static tl_status ask(const asker *a, const size_t *rows, size_t n, bool *kept,
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++) {
         status = tl_session_input(s, rows[i], a->arena, NULL, &prompts[i].input, err);
-        bytes += prompts[i].input.n_pos * d->d_model * sizeof(float);
+        bytes += tl_model_input_bytes(s->model, prompts[i].input.n_pos);
     }
     if (status == TL_OK)
         status = tl_pass_room(a->pass, s->settings.memory, bytes,

@@ -31,8 +31,7 @@ size_t tl_study_components(const tl_study *study, size_t n_pos)
 size_t tl_study_input_bytes(const tl_study *study, tl_modality modality, size_t n_pos,
                             size_t n_prompts)
 {
-    const size_t input =
-        n_pos * tl_model_dims(study->session.model)->d_model * sizeof(float);
+    const size_t input = tl_model_input_bytes(study->session.model, n_pos);
     return n_prompts * (input + (modality == TL_IMAGE ? study->pixel_bytes : 0));
 }
 

@@ -175,8 +175,7 @@ static tl_status keep_features(tl_study *study, tl_error *err)
     size_t n_images = 0, least = 0;
     for (size_t row = 0; row < d->n_rows; row++)
         n_images += study->modalities[TL_IMAGE] && d->rows[row].image_path != NULL;
-    const size_t one = study->image_tokens *
-                       tl_model_dims(study->session.model)->d_model * sizeof(float);
+    const size_t one = tl_model_input_bytes(study->session.model, study->image_tokens);
     size_t bytes = n_images * one;
     const tl_status status = tl_study_least_bytes(study, &least, err);
     if (status != TL_OK || n_images == 0)

@@ -13,6 +13,7 @@
 /* What turns an image into features; vision_NAME.c each. */
 typedef enum tl_tower {
     TL_TOWER_QWEN,
+    TL_TOWER_QWEN3,
     TL_TOWER_VIT,
     TL_TOWER_PIXTRAL,
 } tl_tower;
@@ -24,16 +25,16 @@ typedef enum tl_projector_kind {
     TL_PROJECTOR_MEANS, /* over squares, then a norm and a matrix */
 } tl_projector_kind;
 
-enum { TL_TOWER_LAYERS = 256 }; /* at most */
+enum { TL_TOWER_LAYERS = 256, TL_DEEP_LAYERS = 16 }; /* at most */
 
 typedef struct tl_vision_spec {
     tl_tower tower;
     size_t depth, width, n_heads, d_mlp; /* width = n_heads * d_head */
     size_t d_model;                      /* of a feature: the decoder's */
     size_t patch, temporal_patch, channels;
-    size_t merge;  /* an image token stands for merge x merge patches */
-    size_t grid;   /* patches a side that there are positions for; 0: as many as come */
-    size_t window; /* in pixels; 0: every layer sees the whole image */
+    size_t merge; /* an image token stands for merge x merge patches */
+    size_t grid;  /* patches a side that there are learned positions for; 0: none are */
+    size_t window;                  /* in pixels; 0: every layer sees the whole image */
     bool sees_all[TL_TOWER_LAYERS]; /* with a window: layers that do so nevertheless */
     tl_activation activation;
     bool rms_norms;  /* else layer norms */
@@ -45,6 +46,9 @@ typedef struct tl_vision_spec {
     bool projector_bias;
     float norm_eps;
     double rope_theta; /* 0: positions are not rotary */
+    /* DeepStack: layers, the lowest first, that also give features, which are added to the
+     * stream behind the decoder's layers 0, 1, ... */
+    size_t n_deep, deep_layers[TL_DEEP_LAYERS];
 } tl_vision_spec;
 
 #endif
