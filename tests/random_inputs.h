@@ -10,17 +10,25 @@
 
 static const char tiny_checkpoint[] =
     TWINLENS_SOURCE_DIR "/tests/data/qwen2vl-tiny/checkpoint";
+/* The same tokens, patches of 16 x 16 instead of 14 x 14, and DeepStack. */
+static const char deep_checkpoint[] =
+    TWINLENS_SOURCE_DIR "/tests/data/families/qwen3_vl";
 
-enum { TINY_IMAGE_TOKEN = 638, TINY_PATCH_VALUES = 1176 };
+enum { TINY_IMAGE_TOKEN = 638, TINY_PATCH_VALUES = 1176, DEEP_PATCH_VALUES = 1536 };
 
-static inline tl_model *open_tiny(const char *backend)
+static inline tl_model *open_folder(const char *folder, const char *backend)
 {
     tl_model *model = NULL;
     tl_error err = {0};
     const tl_model_options options = {.backend = backend};
-    if (tl_model_open(tiny_checkpoint, &options, &model, &err) != TL_OK)
+    if (tl_model_open(folder, &options, &model, &err) != TL_OK)
         fail_msg("%s", err.text);
     return model;
+}
+
+static inline tl_model *open_tiny(const char *backend)
+{
+    return open_folder(tiny_checkpoint, backend);
 }
 
 /* n_pos tokens drawn from `seed`, of which the first n_same are drawn from 1; with
@@ -36,7 +44,10 @@ static inline tl_input random_input(tl_model *model, tl_arena *arena, size_t n_p
     ids[n_pos - 1] = 7; /* the template ends alike */
     e.ids = ids;
     if (side > 0) {
-        const size_t count = side * side * TINY_PATCH_VALUES;
+        const size_t patch = strcmp(tl_model_family(model), "qwen3_vl") == 0
+                                 ? DEEP_PATCH_VALUES
+                                 : TINY_PATCH_VALUES,
+                     count = side * side * patch;
         float *values = tl_arena_alloc(arena, count, sizeof *values);
         for (size_t i = 0; i < count; i++)
             values[i] = test_uniform(&own);
@@ -45,7 +56,7 @@ static inline tl_input random_input(tl_model *model, tl_arena *arena, size_t n_p
         e.modality = TL_IMAGE;
         e.n_images = 1;
         e.pixels = (tl_pixels){.n_dims = 2,
-                               .dims = {side * side, TINY_PATCH_VALUES},
+                               .dims = {side * side, patch},
                                .values = values,
                                .grid_t = 1,
                                .grid_h = side,

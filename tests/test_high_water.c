@@ -81,6 +81,7 @@ static void experiments_keep_their_budget_on_ref(void **unused)
     (void)unused;
     all_keep_their_budget(tiny_checkpoint, "ref", SIDE);
     all_keep_their_budget(gemma, "ref", 0);
+    all_keep_their_budget(deep_checkpoint, "ref", SIDE);
 }
 
 static void experiments_keep_their_budget_by_default(void **unused)
@@ -88,6 +89,7 @@ static void experiments_keep_their_budget_by_default(void **unused)
     (void)unused;
     all_keep_their_budget(tiny_checkpoint, NULL, SIDE);
     all_keep_their_budget(gemma, NULL, 0);
+    all_keep_their_budget(deep_checkpoint, NULL, SIDE);
 }
 
 /* The allocator's count of a batch, as predict makes them and there and back, against its

@@ -67,7 +67,8 @@ static void mrope_on_text_is_the_plain_encoding(void **unused)
         ids[t] = (int32_t)t + 10;
     tl_rope_positions(ids, N, IMAGE, 0, 0, TL_ROPE_TRUE, positions);
     float c[2][N * D / 2], s[2][N * D / 2];
-    const tl_rope_spec mrope = {1e4, 1.0, {2, 3, 3}}, plain = {1e4, 1.0, {0, 0, 0}};
+    const tl_rope_spec mrope = {1e4, 1.0, {2, 3, 3}, false},
+                       plain = {1e4, 1.0, {0, 0, 0}, false};
     tl_rope_table(&mrope, D, positions, N, 0, N, c[0], s[0]);
     tl_rope_table(&plain, D, positions, N, 0, N, c[1], s[1]);
     assert_memory_equal(c[0], c[1], sizeof c[0]);
@@ -78,13 +79,30 @@ static void a_frequency_turns_with_its_own_axis(void **unused)
 {
     (void)unused;
     enum { D = 8 };
-    const tl_rope_spec rope = {100.0, 2.0, {1, 1, 2}};
+    const tl_rope_spec rope = {100.0, 2.0, {1, 1, 2}, false};
     const int32_t positions[] = {0, 3, 0, 5, 0, 7}; /* [3, 2]: token 1 at (3, 5, 7) */
     float c[4], s[4];
     tl_rope_table(&rope, D, positions, 2, 1, 1, c, s);
     const double at[4] = {3.0, 5.0, 7.0, 7.0};
     for (size_t f = 0; f < 4; f++) {
         const double angle = at[f] / 2.0 * pow(100.0, -(double)f / 4.0);
+        assert_true(fabs((double)c[f] - cos(angle)) < 1e-7 &&
+                    fabs((double)s[f] - sin(angle)) < 1e-7);
+    }
+}
+
+/* Three by turns while there are any, and the rest turns with the first. */
+static void axes_may_be_interleaved(void **unused)
+{
+    (void)unused;
+    enum { D = 20 };
+    const tl_rope_spec rope = {100.0, 1.0, {5, 3, 2}, true};
+    const int32_t positions[] = {3, 5, 7};
+    const double at[D / 2] = {3, 5, 7, 3, 5, 7, 3, 5, 3, 3};
+    float c[D / 2], s[D / 2];
+    tl_rope_table(&rope, D, positions, 1, 0, 1, c, s);
+    for (size_t f = 0; f < D / 2; f++) {
+        const double angle = at[f] * pow(100.0, -2.0 * (double)f / D);
         assert_true(fabs((double)c[f] - cos(angle)) < 1e-7 &&
                     fabs((double)s[f] - sin(angle)) < 1e-7);
     }
@@ -97,6 +115,7 @@ int main(void)
         cmocka_unit_test(sequential_positions_count_tokens),
         cmocka_unit_test(mrope_on_text_is_the_plain_encoding),
         cmocka_unit_test(a_frequency_turns_with_its_own_axis),
+        cmocka_unit_test(axes_may_be_interleaved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

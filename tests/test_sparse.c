@@ -307,7 +307,8 @@ static void check_family(const char *folder, const char *backend, check *pair)
 static void check_families(const char *backend, check *pair)
 {
     static const char *const families[] = {"gemma3",     "llava",   "paligemma",
-                                           "paligemma2", "pixtral", "qwen2_5_vl"};
+                                           "paligemma2", "pixtral", "qwen2_5_vl",
+                                           "qwen3_vl"};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         char folder[512];
         snprintf(folder, sizeof folder, FAMILIES "%s", families[i]);
@@ -509,8 +510,8 @@ static void a_pair_beside_a_longer_one_fits_into_a_budget(void **unused)
     make_sets(&f);
     make_rankings(&f);
     MUST(tl_evaluator_bytes(f.model, f.pair.clean.n_pos, &least, &err));
-    for (size_t budget = 0; budget < 6 * least;
-         budget = budget > 0 ? budget + least / 4 : least) {
+    for (size_t budget = 0;
+         budget<6 * least; budget = budget> 0 ? budget + least / 4 : least) {
         const tl_evaluate_options options = {.how = TL_EVALUATE_SPARSE,
                                              .memory_budget = budget};
         for (size_t i = 0; i < 2; i++)

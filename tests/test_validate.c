@@ -83,10 +83,9 @@ static void an_effect_is_that_of_leaving_one_component_out(void **state)
     }
 }
 
-static void the_integrated_gradient_adds_up(void **state)
+static void check_completeness(const char *folder)
 {
-    (void)state;
-    tl_model *model = open_tiny("ref");
+    tl_model *model = open_folder(folder, "ref");
     tl_arena *arena = tl_arena_create();
     const tl_pair pair = make_pair(model, arena, SIDE);
     double got = 0, want = 0;
@@ -105,6 +104,13 @@ static void the_integrated_gradient_adds_up(void **state)
     tl_validator_destroy(validator);
     tl_arena_destroy(arena);
     tl_model_close(model);
+}
+
+static void the_integrated_gradient_adds_up(void **state)
+{
+    (void)state;
+    check_completeness(tiny_checkpoint);
+    check_completeness(deep_checkpoint); /* with what enters further up */
 }
 
 static void components_that_are_not_there_are_refused(void **state)

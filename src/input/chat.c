@@ -46,6 +46,16 @@ static const tl_chat_format formats[] = {
     {.model_type = "qwen2_vl", QWEN_CHAT},
     {.model_type = "qwen2_5_vl", QWEN_CHAT},
     {
+        .model_type = "qwen3_vl", /* no words of its own in front */
+        .before = "<|im_start|>user\n",
+        .image = "<|vision_start|><|image_pad|><|vision_end|>",
+        .after = "<|im_end|>\n<|im_start|>assistant\n",
+        .placeholder = "<|image_pad|>",
+        .images = &tl_image_kind_qwen2_vl,
+        .tokens = qwen2_vl_tokens,
+        .reserved = qwen2_vl_reserved,
+    },
+    {
         .model_type = "gemma3",
         .before = "<bos><start_of_turn>user\n",
         .image = "\n\n<start_of_image><image_soft_token><end_of_image>\n\n",
@@ -107,7 +117,8 @@ const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_typ
 
 const char *tl_chat_known(void)
 {
-    return "qwen2_vl, qwen2_5_vl, gemma3, paligemma, llava with the tower of a "
+    return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, llava with the tower of "
+           "a "
            "clip_vision_model or pixtral";
 }
 

@@ -26,15 +26,21 @@ void tl_rope_positions(const int32_t *ids, size_t n_pos, int32_t image_token,
     }
 }
 
+/* Which axis turns frequency f. */
+static size_t axis_of(const tl_rope_spec *rope, size_t f)
+{
+    const size_t *s = rope->sections;
+    if (rope->interleaved)
+        return f % 3 > 0 && f / 3 < s[f % 3] ? f % 3 : 0;
+    return s[0] + s[1] + s[2] == 0 || f < s[0] ? 0 : f < s[0] + s[1] ? 1 : 2;
+}
+
 void tl_rope_table(const tl_rope_spec *rope, size_t d_head, const int32_t *positions,
                    size_t n_pos, size_t first, size_t rows, float *cosine, float *sine)
 {
     const size_t half = d_head / 2;
-    const size_t *s = rope->sections;
     for (size_t f = 0; f < half; f++) {
-        const size_t axis = s[0] + s[1] + s[2] == 0 || f < s[0] ? 0
-                            : f < s[0] + s[1]                   ? 1
-                                                                : 2;
+        const size_t axis = axis_of(rope, f);
         const double frequency =
             pow(rope->theta, -2.0 * (double)f / (double)d_head) / rope->factor;
         for (size_t r = 0; r < rows; r++) {

@@ -169,9 +169,9 @@ static const struct family {
     const char *model_type;
     tl_spec_reader *read;
 } families[] = {
-    {"qwen2_vl", tl_spec_read_qwen2_vl}, {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
-    {"gemma3", tl_spec_read_gemma3},     {"paligemma", tl_spec_read_paligemma},
-    {"llava", tl_spec_read_llava},
+    {"qwen2_vl", tl_spec_read_qwen2_vl},   {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
+    {"qwen3_vl", tl_spec_read_qwen3_vl},   {"gemma3", tl_spec_read_gemma3},
+    {"paligemma", tl_spec_read_paligemma}, {"llava", tl_spec_read_llava},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
@@ -198,6 +198,11 @@ static tl_status check(const tl_spec *spec, const char *where, tl_error *err)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: a vision tower of %zu layers, at most %d are supported",
                        where, v->depth, (int)TL_TOWER_LAYERS);
+    if (v->n_deep >= d->n_layers)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: features of %zu layers of the tower, wanted fewer than the "
+                       "decoder's %zu layers",
+                       where, v->n_deep, d->n_layers);
     const size_t multiple = v->rope_theta > 0.0 ? 4 : 1; /* rotary in two dimensions */
     if (v->width % v->n_heads != 0 || v->width / v->n_heads % multiple != 0)
         return tl_fail(err, TL_ERR_FORMAT,

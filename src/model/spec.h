@@ -23,6 +23,8 @@ typedef struct tl_rope_spec {
     double factor;      /* positions are divided by it; 1: plain */
     size_t sections[3]; /* M-RoPE: frequencies of time, height, width; all 0: the
                            first axis for all */
+    bool interleaved;   /* time, height, width by turns, while each has any left; else
+                           one behind the other */
 } tl_rope_spec;
 
 typedef struct tl_spec {

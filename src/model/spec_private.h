@@ -16,9 +16,14 @@ tl_spec_reader tl_spec_read_llava;
 tl_spec_reader tl_spec_read_paligemma;
 tl_spec_reader tl_spec_read_qwen2_vl;
 tl_spec_reader tl_spec_read_qwen2_5_vl;
+tl_spec_reader tl_spec_read_qwen3_vl;
 
 /* The decoder that both have. */
 tl_spec_reader tl_spec_read_qwen2_decoder;
+/* 'mrope_section', and the base where it stands beside it, from 'rope_scaling' or
+ * 'rope_parameters'. */
+tl_status tl_spec_get_mrope(const json_t *text, const char *where, tl_rope_spec *rope,
+                            tl_error *err);
 /* Sizes, activation and grid of a tower, whose patches cut images of side `image` if the
  * keys are absent; what else is absent stays as it is. */
 tl_status tl_spec_get_tower(const json_t *vision, const char *where, size_t image,

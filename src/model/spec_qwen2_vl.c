@@ -5,8 +5,8 @@
 #include "model/spec_private.h"
 
 /* rope_scaling of type "mrope", or "default" with mrope_section: both M-RoPE. */
-static tl_status get_mrope(const json_t *text, const char *where, tl_rope_spec *rope,
-                           tl_error *err)
+tl_status tl_spec_get_mrope(const json_t *text, const char *where, tl_rope_spec *rope,
+                            tl_error *err)
 {
     const json_t *scaling = json_object_get(text, "rope_scaling");
     if (!json_is_object(scaling)) /* newer files move it, theta included */
@@ -91,7 +91,7 @@ tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
                                          err)) != TL_OK ||
         (status = tl_json_get_double(text, "rope_theta", where, &spec->rope.theta,
                                      err)) != TL_OK ||
-        (status = get_mrope(text, where, &spec->rope, err)) != TL_OK ||
+        (status = tl_spec_get_mrope(text, where, &spec->rope, err)) != TL_OK ||
         (status = tl_json_get_bool(text, "tie_word_embeddings", where, &spec->tied_head,
                                    err)) != TL_OK ||
         (status = tl_json_get_bool(config, "tie_word_embeddings", where,

@@ -28,7 +28,8 @@ typedef struct tl_tower_kind {
     /* Takes from a measuring arena what `run` takes from `scratch`. */
     tl_status (*plan)(const tl_vision_spec *vision, const tl_pixels *pixels,
                       tl_arena *arena, tl_error *err);
-    /* Features [count, d_model] in the order of the image tokens. */
+    /* Features [1 + n_deep, count, d_model] in the order of the image tokens: those that
+     * take their place, and those for further up. */
     tl_status (*run)(tl_backend *b, const tl_vision_spec *vision, const void *weights,
                      const tl_pixels *pixels, tl_arena *scratch, float *features,
                      tl_error *err);
@@ -75,6 +76,7 @@ tl_status tl_tower_attend(tl_backend *b, const tl_vision_spec *vision,
 void tl_tower_cut_patches(const tl_vision_spec *vision, const tl_pixels *pixels,
                           float *out);
 
-extern const tl_tower_kind tl_tower_qwen, tl_tower_vit, tl_tower_pixtral;
+extern const tl_tower_kind tl_tower_qwen, tl_tower_qwen3, tl_tower_vit,
+    tl_tower_pixtral;
 
 #endif

@@ -12,6 +12,7 @@ const tl_tower_kind *tl_tower_get(tl_tower tower)
 {
     static const tl_tower_kind *const towers[] = {
         [TL_TOWER_QWEN] = &tl_tower_qwen,
+        [TL_TOWER_QWEN3] = &tl_tower_qwen3,
         [TL_TOWER_VIT] = &tl_tower_vit,
         [TL_TOWER_PIXTRAL] = &tl_tower_pixtral,
     };
@@ -143,7 +144,7 @@ tl_status tl_vision_features(tl_backend *b, const tl_vision_spec *v,
     tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n, err);
     if (status != TL_OK)
         return status;
-    float *out = tl_arena_alloc(arena, n * v->d_model, sizeof *out);
+    float *out = tl_arena_alloc(arena, (1 + v->n_deep) * n * v->d_model, sizeof *out);
     if (out == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image's %zu features",
                        n);
@@ -173,7 +174,8 @@ tl_status tl_vision_bytes(const tl_backend *b, const tl_vision_spec *v,
     if (status == TL_OK)
         status = plan_tower(v, pixels, &bytes, &to_borrow, err);
     if (status == TL_OK)
-        *out = n * v->d_model * sizeof(float) + bytes + attention_bytes(b, v, pixels);
+        *out = (1 + v->n_deep) * n * v->d_model * sizeof(float) + bytes +
+               attention_bytes(b, v, pixels);
     return status;
 }
 
@@ -182,8 +184,8 @@ static uint64_t projector_multiply_adds(const tl_vision_spec *v, uint64_t n_feat
 {
     const uint64_t width = v->width, d_model = v->d_model,
                    merged = width * v->merge * v->merge;
-    if (v->tower == TL_TOWER_QWEN)
-        return n_features * (merged * merged + merged * d_model);
+    if (v->tower == TL_TOWER_QWEN || v->tower == TL_TOWER_QWEN3)
+        return (1 + v->n_deep) * n_features * (merged * merged + merged * d_model);
     return n_features * (v->projector == TL_PROJECTOR_LAYERS
                              ? width * d_model + d_model * d_model
                              : width * d_model);

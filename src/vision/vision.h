@@ -12,7 +12,7 @@
 #include "vision/vision_spec.h"
 
 /*
- * Features [*count, d_model] of one image, in sequence order, in `arena`. `weights` are
+ * Features [1 + n_deep, *count, d_model] of one image, in sequence order, in `arena`. `weights` are
  * what the tower has found in the model's file (tower.h).
  * Errors: TL_ERR_DATA when the pixels do not fit the tower, TL_ERR_BACKEND,
  * TL_ERR_NO_MEMORY.

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * vision_qwen.c - the towers of Qwen2-VL and Qwen2.5-VL (vision/tower.h): patches ->
- * linear -> blocks of (norm, attention with 2-D rotary positions, norm, MLP) -> norm ->
+ * vision_qwen.c - the towers of Qwen2-VL, Qwen2.5-VL and Qwen3-VL (vision/tower.h): patches
+ * -> linear -> blocks of (norm, attention with 2-D rotary positions, norm, MLP) -> norm ->
  * each merge x merge block of patches, laid side by side, through two linear layers.
  *
  * Qwen2-VL has layer norms, two layers as MLP, and attends over the whole image.
  * Qwen2.5-VL has RMS norms, a gated MLP, and in most layers attends within windows of
  * the picture. For that its merged blocks are laid window by window, and put back in
  * order at the end.
+ * Qwen3-VL has Qwen2-VL's blocks, and learned positions beside the rotary ones. The states
+ * behind some of its blocks also become features (DeepStack), with a norm over the merged
+ * patches in place of one over each.
  */
 #include "vision/tower.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "vision/position_grid.h"
 #include "vision/rope_2d.h"
 
 typedef struct qwen_block {
@@ -22,12 +26,34 @@ typedef struct qwen_block {
     tl_linear gate, up, down; /* no gate: up and down are the two layers */
 } qwen_block;
 
+/* From states to features. */
+typedef struct qwen_merger {
+    tl_norm norm;
+    bool norms_merged; /* all patches of a feature together, else each */
+    tl_linear in, out;
+} qwen_merger;
+
 typedef struct qwen_tower {
     tl_linear patch_embed; /* [width, channels * temporal_patch * patch * patch] */
+    tl_tensor positions;   /* [grid * grid, width] */
     qwen_block *blocks;
-    tl_norm merger_norm;
-    tl_linear merger_in, merger_out;
+    qwen_merger merger, deep[TL_DEEP_LAYERS];
 } qwen_tower;
+
+/* The same layers have had several names. */
+typedef struct qwen_names {
+    const char *up, *down, *norm, *in, *out;
+} qwen_names;
+
+static const qwen_names *names_of(const tl_vision_spec *v)
+{
+    static const qwen_names qwen2 = {"mlp.fc1", "mlp.fc2", "ln_q", "mlp.0", "mlp.2"},
+                            qwen2_5 = {"mlp.up_proj", "mlp.down_proj", "ln_q", "mlp.0",
+                                       "mlp.2"},
+                            qwen3 = {"mlp.linear_fc1", "mlp.linear_fc2", "norm",
+                                     "linear_fc1", "linear_fc2"};
+    return v->tower == TL_TOWER_QWEN3 ? &qwen3 : v->gated_mlp ? &qwen2_5 : &qwen2;
+}
 
 /* ---- weights --------------------------------------------------------------------- */
 
@@ -43,9 +69,8 @@ static tl_status find_block(const tl_finder *f, const tl_vision_spec *v, size_t 
     const tl_linear_field linears[] = {
         {"attn.qkv", 3 * v->width, v->width, true, &qkv},
         {"attn.proj", v->width, v->width, true, &b->attention.out},
-        {v->gated_mlp ? "mlp.up_proj" : "mlp.fc1", v->d_mlp, v->width, true, &b->up},
-        {v->gated_mlp ? "mlp.down_proj" : "mlp.fc2", v->width, v->d_mlp, true,
-         &b->down},
+        {names_of(v)->up, v->d_mlp, v->width, true, &b->up},
+        {names_of(v)->down, v->width, v->d_mlp, true, &b->down},
         {"mlp.gate_proj", v->d_mlp, v->width, true, v->gated_mlp ? &b->gate : NULL},
     };
     const tl_norm_field norms[] = {{"norm1", v->width, &b->norm1},
@@ -62,10 +87,28 @@ static tl_status find_block(const tl_finder *f, const tl_vision_spec *v, size_t 
     return tl_find_norms(f, stem, norm_kind(v), norms, 2, err);
 }
 
+static tl_status find_merger(const tl_finder *f, const tl_vision_spec *v,
+                             const char *name, bool norms_merged, qwen_merger *out,
+                             tl_error *err)
+{
+    const qwen_names *names = names_of(v);
+    const size_t merged = v->width * v->merge * v->merge;
+    const tl_norm_field norm = {names->norm, norms_merged ? merged : v->width,
+                                &out->norm};
+    const tl_linear_field linears[] = {
+        {names->in, merged, merged, true, &out->in},
+        {names->out, v->d_model, merged, true, &out->out},
+    };
+    char stem[TL_STEM_BYTES];
+    snprintf(stem, sizeof stem, "%s%s.", f->prefix, name);
+    out->norms_merged = norms_merged;
+    const tl_status status = tl_find_norms(f, stem, norm_kind(v), &norm, 1, err);
+    return status == TL_OK ? tl_find_linears(f, stem, linears, 2, err) : status;
+}
+
 static tl_status find_tower(const tl_finder *f, const tl_vision_spec *v,
                             const void **weights, tl_error *err)
 {
-    const size_t merged = v->width * v->merge * v->merge;
     char stem[TL_STEM_BYTES];
     qwen_tower *w = tl_arena_alloc_zero(f->arena, 1, sizeof *w);
     if (w != NULL)
@@ -74,22 +117,20 @@ static tl_status find_tower(const tl_finder *f, const tl_vision_spec *v,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
     snprintf(stem, sizeof stem, "%spatch_embed.proj", f->prefix);
     tl_status status = tl_find_linear(
-        f, stem, v->width, v->channels * v->temporal_patch * v->patch * v->patch, false,
-        &w->patch_embed, err);
+        f, stem, v->width, v->channels * v->temporal_patch * v->patch * v->patch,
+        v->tower == TL_TOWER_QWEN3, &w->patch_embed, err);
+    snprintf(stem, sizeof stem, "%spos_embed.weight", f->prefix);
+    if (status == TL_OK && v->grid > 0)
+        status =
+            tl_find_tensor(f, stem, v->grid * v->grid, v->width, &w->positions, err);
     for (size_t l = 0; l < v->depth && status == TL_OK; l++)
         status = find_block(f, v, l, &w->blocks[l], err);
-    if (status != TL_OK)
-        return status;
-    snprintf(stem, sizeof stem, "%smerger.ln_q", f->prefix);
-    if ((status = tl_find_norm(f, stem, v->width, norm_kind(v), &w->merger_norm,
-                               err)) != TL_OK)
-        return status;
-    snprintf(stem, sizeof stem, "%smerger.mlp.0", f->prefix);
-    if ((status = tl_find_linear(f, stem, merged, merged, true, &w->merger_in, err)) !=
-        TL_OK)
-        return status;
-    snprintf(stem, sizeof stem, "%smerger.mlp.2", f->prefix);
-    status = tl_find_linear(f, stem, v->d_model, merged, true, &w->merger_out, err);
+    if (status == TL_OK)
+        status = find_merger(f, v, "merger", false, &w->merger, err);
+    for (size_t i = 0; i < v->n_deep && status == TL_OK; i++) {
+        snprintf(stem, sizeof stem, "deepstack_merger_list.%zu", i);
+        status = find_merger(f, v, stem, true, &w->deep[i], err);
+    }
     if (status == TL_OK)
         *weights = w;
     return status;
@@ -101,6 +142,7 @@ static tl_status find_tower(const tl_finder *f, const tl_vision_spec *v,
 typedef struct qwen_buffers {
     tl_tower_state state;
     float *hidden, *gate, *up, *merged;
+    float *table; /* of learned positions */
     /* Merged blocks window by window: order[i] is the place in the picture of the i-th.
      * Without windows they lie as in the picture. */
     size_t *order;
@@ -119,6 +161,7 @@ static tl_status lay_out(tl_arena *arena, const tl_vision_spec *v, size_t patche
         {&out->gate, gated},
         {&out->up, gated},
         {&out->merged, patches / v->merge / v->merge * v->d_model},
+        {&out->table, v->grid * v->grid * v->width},
     };
     tl_status status = tl_tower_take_state(arena, v, patches, &out->state, err);
     if (status == TL_OK)
@@ -243,44 +286,52 @@ static tl_status plan(const tl_vision_spec *v, const tl_pixels *pixels, tl_arena
     return lay_out(arena, v, pixels->dims[0], &s, err);
 }
 
-/* From pixels to the stream behind the last block, window by window. */
-static tl_status run_blocks(tl_backend *b, const tl_vision_spec *v, const qwen_tower *w,
-                            const tl_pixels *pixels, qwen_buffers *s, tl_error *err)
+/* Patches lie in merged blocks, so a merged row is per_token rows in a row. Features go to
+ * `out` [tokens, d_model] in the order of the picture. */
+static tl_status merge(tl_backend *b, const tl_vision_spec *v, const qwen_merger *w,
+                       size_t patches, const qwen_buffers *s, float *out, tl_error *err)
+{
+    const size_t per_token = v->merge * v->merge, tokens = patches / per_token,
+                 d_model = v->d_model;
+    const tl_tower_state *state = &s->state;
+    if (w->norms_merged)
+        b->layernorm(b, tokens, per_token * v->width, v->norm_eps, state->x,
+                     w->norm.weight, w->norm.bias, state->norm);
+    else
+        run_norm(b, v, &w->norm, patches, state);
+    tl_status status = b->linear(b, &w->in, tokens, state->norm, s->hidden, false, err);
+    if (status != TL_OK)
+        return status;
+    b->activate(b, TL_GELU, patches * v->width, s->hidden);
+    status = b->linear(b, &w->out, tokens, s->hidden, s->merged, false, err);
+    for (size_t i = 0; i < tokens && status == TL_OK; i++)
+        memcpy(out + s->order[i] * d_model, s->merged + i * d_model,
+               d_model * sizeof *out);
+    return status;
+}
+
+/* From pixels to the stream in front of the first block, window by window. */
+static tl_status embed(tl_backend *b, const tl_vision_spec *v, const qwen_tower *w,
+                       const tl_pixels *pixels, qwen_buffers *s, tl_error *err)
 {
     const size_t patches = pixels->dims[0], per_token = v->merge * v->merge,
-                 tokens = patches / per_token, d_rope = v->width / v->n_heads / 2;
+                 tokens = patches / per_token, d_rope = v->width / v->n_heads / 2,
+                 side = v->grid;
     const tl_tower_state *state = &s->state;
     tl_rope_table_2d(v->rope_theta, v->width / v->n_heads, pixels->grid_h,
                      pixels->grid_w, v->merge, state->cosine, state->sine);
     tl_status status =
         b->linear(b, &w->patch_embed, patches, pixels->values, state->x, false, err);
+    if (status == TL_OK && side > 0)
+        status =
+            tl_tensor_to_f32(&w->positions, 0, side * side * v->width, s->table, err);
+    if (status == TL_OK && side > 0)
+        tl_position_grid_add(s->table, side, v->width, pixels->grid_h, pixels->grid_w,
+                             v->merge, state->x);
     lay_windows(v, pixels->grid_h / v->merge, pixels->grid_w / v->merge, s);
     to_windows(s, tokens, per_token * v->width, state->x, state->norm);
     to_windows(s, tokens, per_token * d_rope, state->cosine, state->q);
     to_windows(s, tokens, per_token * d_rope, state->sine, state->q);
-    for (size_t l = 0; l < v->depth && status == TL_OK; l++)
-        status = run_block(b, v, &w->blocks[l], v->window == 0 || v->sees_all[l],
-                           patches, s, err);
-    return status;
-}
-
-/* Patches lie in merged blocks, so a merged row is per_token rows in a row. */
-static tl_status merge(tl_backend *b, const tl_vision_spec *v, const qwen_tower *w,
-                       size_t tokens, size_t d_model, const qwen_buffers *s, float *out,
-                       tl_error *err)
-{
-    const size_t patches = tokens * v->merge * v->merge;
-    const tl_tower_state *state = &s->state;
-    run_norm(b, v, &w->merger_norm, patches, state);
-    tl_status status =
-        b->linear(b, &w->merger_in, tokens, state->norm, state->x, false, err);
-    if (status != TL_OK)
-        return status;
-    b->activate(b, TL_GELU, patches * v->width, state->x);
-    status = b->linear(b, &w->merger_out, tokens, state->x, s->merged, false, err);
-    for (size_t i = 0; i < tokens && status == TL_OK; i++)
-        memcpy(out + s->order[i] * d_model, s->merged + i * d_model,
-               d_model * sizeof *out);
     return status;
 }
 
@@ -289,23 +340,30 @@ static tl_status run_tower(tl_backend *b, const tl_vision_spec *v, const void *w
                            tl_error *err)
 {
     const qwen_tower *w = weights;
-    const size_t patches = pixels->dims[0], tokens = patches / v->merge / v->merge;
+    const size_t patches = pixels->dims[0],
+                 count = patches / v->merge / v->merge * v->d_model;
+    size_t n_deep = 0;
     qwen_buffers s = {0};
     tl_status status = lay_out(scratch, v, patches, &s, err);
     if (status == TL_OK)
-        status = run_blocks(b, v, w, pixels, &s, err);
-    return status == TL_OK ? merge(b, v, w, tokens, v->d_model, &s, out, err) : status;
+        status = embed(b, v, w, pixels, &s, err);
+    for (size_t l = 0; l < v->depth && status == TL_OK; l++) {
+        status = run_block(b, v, &w->blocks[l], v->window == 0 || v->sees_all[l],
+                           patches, &s, err);
+        if (status == TL_OK && n_deep < v->n_deep && v->deep_layers[n_deep] == l) {
+            status = merge(b, v, &w->deep[n_deep], patches, &s,
+                           out + (1 + n_deep) * count, err);
+            n_deep++;
+        }
+    }
+    return status == TL_OK ? merge(b, v, &w->merger, patches, &s, out, err) : status;
 }
 
 static const char *const prefixes[] = {"visual.", "model.visual."};
 
-const tl_tower_kind tl_tower_qwen = {
-    .prefixes = prefixes,
-    .n_prefixes = sizeof prefixes / sizeof *prefixes,
-    .marker = "patch_embed.proj.weight",
-    .find = find_tower,
-    .count = count_features,
-    .rows = count_rows,
-    .plan = plan,
-    .run = run_tower,
-};
+#define QWEN_TOWER                                                                     \
+    .prefixes = prefixes, .n_prefixes = sizeof prefixes / sizeof *prefixes,            \
+    .marker = "patch_embed.proj.weight", .find = find_tower, .count = count_features,  \
+    .rows = count_rows, .plan = plan, .run = run_tower
+
+const tl_tower_kind tl_tower_qwen = {QWEN_TOWER}, tl_tower_qwen3 = {QWEN_TOWER};

@@ -6,7 +6,8 @@ OUT/NAME gets a model folder, a dataset of text and image rows, and logits.safet
 `logits.ROW` [6, vocabulary] of the last six positions and `gradient.ROW` [positions, d_model], of the difference of the logits of the two
 tokens in `pair` at the last position, at the first layer's input, and `relevance.ROW`, what the rules of relevance (docs/math.md eq. 19) give in
 its place; computed in float64. tests/parity/test_families.c holds both backends to them.
-OUT is tests/data/families. Needs torch, transformers 4.51, pillow, safetensors.
+`pixels.ROW` are 199 of the pixel values, evenly spread, and how many there are. OUT is tests/data/families. Needs torch, transformers 4.51,
+pillow, safetensors; for the families of newer_families.py transformers 5.24.
 """
 import json
 import shutil
@@ -20,6 +21,8 @@ import transformers
 from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
+
+from newer_families import NEWER
 
 HERE = Path(__file__).resolve().parent.parent / "data"
 FAMILIES_DATA = HERE / "families"
@@ -251,6 +254,8 @@ def relevance(model):
 
 FAMILIES = {"qwen2_5_vl": qwen2_5_vl, "pixtral": pixtral, "gemma3": gemma3, "llava": llava,
             "paligemma": lambda out: paligemma(out, 1), "paligemma2": lambda out: paligemma(out, 2)}
+if transformers.__version__ >= "5":
+    FAMILIES = NEWER
 
 
 def randomise(model, seed):
@@ -271,7 +276,7 @@ def make(name, out):
     model, encode = FAMILIES[name](out)
     randomise(model, 11)
     model.to(torch.bfloat16).save_pretrained(out)
-    model = type(model).from_pretrained(out, torch_dtype=torch.float64, attn_implementation="eager").eval()
+    model = type(model).from_pretrained(out, dtype=torch.float64, attn_implementation="eager").eval()
     rng = np.random.default_rng(5)
     query, rows, tensors = QUERY, [], {}
     for i, data in enumerate(TEXT):
@@ -284,6 +289,10 @@ def make(name, out):
         rows.append((dict(id=f"image-{i}", modality="image", image=f"images/{i}.png", query=query, answer="1"), query, image))
     for row, words, image in rows:
         ids, kwargs = encode(words, image)
+        if "pixel_values" in kwargs and transformers.__version__ >= "5":
+            flat = torch.as_tensor(kwargs["pixel_values"]).flatten()
+            tensors[f"pixels.{row['id']}"] = torch.cat(
+                [flat[[i * (len(flat) - 1) // 198 for i in range(199)]], torch.tensor([len(flat)])]).float()
         kwargs = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in kwargs.items()}
         logits, gradient = run(model, ids, kwargs)
         with relevance(model):

@@ -50,6 +50,31 @@ static void check_ids(const char *folder, const char *id, const tl_tensor *golde
     }
 }
 
+/* A sample of the pixels, in the order of their values; they may differ by a rounding. */
+static void check_pixels(const char *folder, const char *id,
+                         const tl_safetensors *goldens, const tl_pixels *pixels)
+{
+    char name[64];
+    size_t count = 1;
+    snprintf(name, sizeof name, "pixels.%s", id);
+    const tl_tensor *golden = tl_safetensors_find(goldens, name);
+    if (golden == NULL)
+        return;
+    for (size_t i = 0; i < pixels->n_dims; i++)
+        count *= pixels->dims[i];
+    const size_t n = golden->dims[0] - 1;
+    const float *wanted = golden->data;
+    if (wanted[n] != (float)count)
+        fail_msg("%s: %s has %zu pixel values, wanted %g", folder, id, count,
+                 (double)wanted[n]);
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(pixels->values[i * (count - 1) / (n - 1)] - wanted[i]) < 1e-6f))
+            fail_msg("%s: %s: pixel value %zu is %.8g, wanted %.8g", folder, id,
+                     i * (count - 1) / (n - 1),
+                     (double)pixels->values[i * (count - 1) / (n - 1)],
+                     (double)wanted[i]);
+}
+
 static void check_values(const char *folder, const char *id, const char *what,
                          const tl_tensor *golden, const float *values, double limit)
 {
@@ -66,13 +91,31 @@ static void check_values(const char *folder, const char *id, const char *what,
                  apart / most, limit);
 }
 
-/* Keeps the gradient at the first layer's input: [n_pos, d_model]. */
-static tl_status keep_first(void *user, const tl_tap_event *e, tl_error *err)
+/* What comes back at what enters: [1 + n_deep, n_pos, d_model]. */
+typedef struct came_back {
+    float *values;
+    size_t n_deep;
+} came_back;
+
+static tl_status keep_entrances(void *user, const tl_tap_event *e, tl_error *err)
 {
+    const came_back *to = user;
     (void)err;
-    if (e->backward && e->layer == 0)
-        memcpy(user, e->values, e->n_pos * e->width * sizeof *e->values);
+    const bool deep = e->site == TL_SITE_RESID_POST;
+    const size_t count = e->n_pos * e->width;
+    if (e->backward && (deep ? e->layer < to->n_deep : e->layer == 0))
+        memcpy(to->values + (deep ? 1 + e->layer : 0) * count, e->values,
+               count * sizeof *e->values);
     return TL_OK;
+}
+
+static void add_products(const float *x, const float *y, size_t n, double *sum,
+                         double *size)
+{
+    for (size_t i = 0; i < n; i++) {
+        *sum += (double)x[i] * (double)y[i];
+        *size += fabs((double)x[i] * (double)y[i]);
+    }
 }
 
 /* There and back: the last logits, and what came back at the first layer's input. */
@@ -89,11 +132,15 @@ static void check_rule(const char *folder, const char *id, tl_model *model,
     int64_t pair[2];
     double ld = 0.0, sum = 0.0, size = 0.0;
     MUST(tl_pass_create(model, &pass, &err));
-    float *back = tl_arena_alloc_zero(arena, n_pos * d_model, sizeof *back),
+    float *back = tl_arena_alloc_zero(arena, (1 + input->n_deep) * n_pos * d_model,
+                                      sizeof *back),
           *logits = tl_arena_alloc(arena, n_pos * n_vocab, sizeof *logits);
     assert_true(back != NULL && logits != NULL);
-    const tl_tap tap = {
-        .sites = TL_SITE_BIT(TL_SITE_RESID_PRE), .on_site = keep_first, .user = back};
+    came_back to = {back, input->n_deep};
+    const tl_tap tap = {.sites = TL_SITE_BIT(TL_SITE_RESID_PRE) |
+                                 TL_SITE_BIT(TL_SITE_RESID_POST),
+                        .on_site = keep_entrances,
+                        .user = &to};
     const tl_pass_options options = {
         .for_backward = true, .taps = &tap, .n_taps = 1, .backward_rule = rule};
     MUST(tl_pass_forward(pass, &prompt, 1, &options, &err));
@@ -113,11 +160,10 @@ static void check_rule(const char *folder, const char *id, tl_model *model,
 
     /* Relevance is conserved from the logit difference down to the input, but for what a
      * bias of the values takes. */
-    for (size_t i = 0; i < n_pos * d_model; i++) {
-        sum += (double)input->embeds[i] * (double)back[i];
-        size += fabs((double)input->embeds[i] * (double)back[i]);
-    }
-    const bool has_bias = strncmp(tl_model_family(model), "qwen", 4) == 0;
+    add_products(input->embeds, back, n_pos * d_model, &sum, &size);
+    add_products(input->deep, back + n_pos * d_model, input->n_deep * n_pos * d_model,
+                 &sum, &size);
+    const bool has_bias = strncmp(tl_model_family(model), "qwen2", 5) == 0;
     if (relevance && (fabs(sum - ld) <= GRADIENT * size) == has_bias)
         fail_msg("%s: %s: relevance adds up to %g, the logit difference is %g", folder,
                  id, sum, ld);
@@ -133,6 +179,8 @@ static void check_row(const char *folder, tl_model *model, tl_processor *process
     const char *id = dataset->rows[row].id;
     MUST(tl_dataset_encode(dataset, row, processor, arena, &e, &err));
     check_ids(folder, id, find(goldens, "ids", id), &e);
+    if (e.n_images > 0)
+        check_pixels(folder, id, goldens, &e.pixels);
     MUST(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err));
     check_rule(folder, id, model, &input, TL_BACKWARD_GRADIENT, goldens, arena);
     check_rule(folder, id, model, &input, TL_BACKWARD_RELEVANCE, goldens, arena);
@@ -241,7 +289,7 @@ static void for_every_family(void (*check)(const char *folder))
         n++;
     }
     closedir(dir);
-    assert_true(n >= 6);
+    assert_true(n >= 7);
 }
 
 static void check_both_backends(const char *folder)
@@ -266,6 +314,10 @@ static void lack_of_memory_is_a_status_in_every_family(void **state)
 static void check_newer_names(const char *folder)
 {
     static const rename_rule rules[] = {
+        {"model.language_model.", "model.language_model."}, /* newer already */
+        {"model.vision_tower.", "model.vision_tower."},
+        {"model.multi_modal_projector.", "model.multi_modal_projector."},
+        {"model.visual.", "model.visual."},
         {"language_model.model.", "model.language_model."},
         {"language_model.lm_head.", "lm_head."},
         {"vision_tower.", "model.vision_tower."},

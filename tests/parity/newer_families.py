@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Builders for make_families.py of the families that transformers 5 knows. Each takes a folder, writes tokenizer and image processor into it,
+and returns a model and encode(words, image) -> (token ids, what else the model takes)."""
+import json
+import shutil
+from pathlib import Path
+
+import torch
+import transformers
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+
+
+def write_json(path, **content):
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def qwen3_vl(out):
+    """A head size of its own, three layers of the tower of which two give features, positions of 5 x 5 for other grids."""
+    qwen = DATA / "qwen2vl-tiny" / "checkpoint"
+    shutil.copy(qwen / "tokenizer.json", out)
+    base = json.loads((qwen / "config.json").read_text())
+    write_json(out / "preprocessor_config.json", image_processor_type="Qwen2VLImageProcessorFast", patch_size=16, merge_size=2,
+               temporal_patch_size=2, size=dict(shortest_edge=1024, longest_edge=17000), image_mean=[0.5, 0.4, 0.5],
+               image_std=[0.5, 0.5, 0.6])
+    tokens = {k: base[k] for k in ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")}
+    config = transformers.Qwen3VLConfig(
+        **tokens, tie_word_embeddings=True,
+        text_config=dict(hidden_size=40, head_dim=12, num_attention_heads=4, num_key_value_heads=2, intermediate_size=56,
+                         num_hidden_layers=4, vocab_size=base["vocab_size"], rms_norm_eps=1e-5,
+                         rope_parameters=dict(rope_type="default", rope_theta=5e4, mrope_section=[3, 2, 1], mrope_interleaved=True)),
+        vision_config=dict(depth=3, hidden_size=24, intermediate_size=44, num_heads=3, patch_size=16, out_hidden_size=40,
+                           num_position_embeddings=25, deepstack_visual_indexes=[0, 1]))
+    model = transformers.Qwen3VLForConditionalGeneration(config)
+    images = transformers.Qwen2VLImageProcessorPil.from_pretrained(out)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+
+    def encode(words, image):
+        kwargs, placeholder = {}, ""
+        if image is not None:
+            kwargs = dict(images(image, return_tensors="pt"))
+            _, h, w = kwargs["image_grid_thw"][0].tolist()
+            placeholder = "<|vision_start|>" + "<|image_pad|>" * (h * w // 4) + "<|vision_end|>"
+        text = "<|im_start|>user\n" + placeholder + words + "<|im_end|>\n<|im_start|>assistant\n"
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        kwargs["mm_token_type_ids"] = torch.tensor([[int(i == config.image_token_id) for i in ids]])
+        return ids, kwargs
+
+    return model, encode
+
+
+NEWER = {"qwen3_vl": qwen3_vl}
