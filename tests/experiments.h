@@ -264,14 +264,15 @@ static inline tl_status backpatch(fixture *f, size_t budget, outcome *out,
     enum { IDS = 2, TIMES = 2, MOST_CELLS = 64 };
     static const int32_t ids[IDS] = {20, 50};
     tl_backpatch_cell cells[MOST_CELLS];
-    double clean[IDS], patched[MOST_CELLS][TIMES][IDS];
+    double clean[IDS], patched[MOST_CELLS][TIMES][IDS] = {{{0.0}}};
     size_t n = 0;
     for (size_t source = 1; source < f->dims->n_layers && source < 4; source++)
         for (size_t destination = 0; destination < source; destination++)
             for (size_t window = 1; window <= MOST_WINDOW; window += 2)
                 for (size_t restore = 0; restore < 2; restore++)
-                    cells[n++] = (tl_backpatch_cell){source, destination, window, TIMES,
-                                                     restore == 1};
+                    cells[n++] =
+                        (tl_backpatch_cell){source, destination, window,
+                                            n % 3 == 0 ? TIMES : 1, restore == 1};
     tl_backpatcher *b = NULL;
     tl_status status = tl_backpatcher_create(f->model, budget, &b, err);
     if (status == TL_OK)

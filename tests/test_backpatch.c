@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "model/model_parts.h"
+#include "probe/backpatch_work.h"
 #include "twinlens/pass.h"
 #include "twinlens/probe.h"
 
@@ -157,6 +159,113 @@ static void the_cpu_backend_does_the_same(void **state)
     check_cells("cpu", SIDE, cells, sizeof cells / sizeof *cells, 0);
 }
 
+/* ---- cells that are patched once share their runs ------------------------------------ */
+
+enum { FEW = 14, FEW_BEGIN = 4, FEW_END = 9, MOST_CELLS = 400 };
+
+/* Random states; of the positions first ... end - 1 each sees all. */
+static tl_input made_input(const tl_dims *d, tl_arena *arena, size_t first, size_t end)
+{
+    uint32_t seed = 11;
+    float *embeds = tl_arena_alloc(arena, FEW * d->d_model, sizeof *embeds);
+    int32_t *positions = tl_arena_alloc(arena, 3 * FEW, sizeof *positions),
+            *block = tl_arena_alloc(arena, FEW, sizeof *block);
+    for (size_t i = 0; i < FEW * d->d_model; i++)
+        embeds[i] = test_uniform(&seed);
+    for (size_t i = 0; i < 3 * FEW; i++)
+        positions[i] = (int32_t)(i % FEW + i / FEW);
+    for (size_t t = 0; t < FEW; t++)
+        block[t] = t >= first && t < end ? 0 : -1;
+    return (tl_input){.n_pos = FEW,
+                      .embeds = embeds,
+                      .positions = positions,
+                      .block = first < end ? block : NULL};
+}
+
+static size_t all_cells(size_t n_layers, size_t times, tl_backpatch_cell *cells)
+{
+    size_t n = 0;
+    for (size_t window = 1; window <= 5; window += 2)
+        for (size_t source = 0; source < n_layers; source++)
+            for (size_t destination = 0; destination < n_layers; destination++)
+                if (n < MOST_CELLS)
+                    cells[n++] =
+                        (tl_backpatch_cell){source, destination, window, times, false};
+    return n;
+}
+
+/* Runs cells, and has them take what they are expected to. */
+static void run_and_count(tl_model *model, const tl_input *input,
+                          const tl_backpatch_cell *cells, size_t n, double *patched)
+{
+    const tl_span span = {FEW, FEW_BEGIN, FEW_END};
+    const size_t n_pos = FEW;
+    const tl_pass_options whole = {.first_layer = 0};
+    const uint64_t before = tl_model_product_flops(model);
+    double clean[IDS], cells_flops = 0.0;
+    uint64_t clean_flops = 0;
+    tl_error err = {0};
+    if (backpatch(model, input, FEW_BEGIN, FEW_END, cells, n, clean, patched, &err) !=
+            TL_OK ||
+        tl_backpatch_flops(model, &span, cells, n, 1.0, &cells_flops, &err) != TL_OK ||
+        tl_pass_flops(model, &n_pos, NULL, 1, &whole, &clean_flops, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const double counted = (double)(tl_model_product_flops(model) - before);
+    if (input->block == NULL || tl_model_spec(model)->bidirectional)
+        assert_close("operations", n, counted, (double)clean_flops + cells_flops, 0);
+}
+
+/* Those that are patched twice share nothing: after the first time they are as those that
+ * are patched once. So is each of these by itself, which has no other to share with. */
+static void check_shared(const char *folder, size_t first, size_t end)
+{
+    tl_model *model = NULL;
+    tl_error err = {0};
+    tl_arena *arena = tl_arena_create();
+    const tl_model_options options = {.n_threads = 1};
+    if (tl_model_open(folder, &options, &model, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims *d = tl_model_dims(model);
+    if (tl_model_spec(model)->bidirectional) {
+        first = 0;
+        end = FEW;
+    }
+    const tl_input input = made_input(d, arena, first, end);
+    tl_backpatch_cell cells[MOST_CELLS];
+    double alone[IDS], once[MOST_CELLS][IDS], twice[MOST_CELLS][2][IDS];
+    const size_t n = all_cells(d->n_layers, 2, cells);
+    run_and_count(model, &input, cells, n, &twice[0][0][0]);
+    all_cells(d->n_layers, 1, cells);
+    run_and_count(model, &input, cells, n, &once[0][0]);
+    for (size_t c = 0; c < n; c++) {
+        char what[300];
+        snprintf(what, sizeof what, "%s: %zu into %zu, window %zu", folder,
+                 cells[c].source, cells[c].destination, cells[c].window);
+        for (size_t i = 0; i < IDS; i++)
+            assert_close(what, i, once[c][i], twice[c][0][i], 0);
+        run_and_count(model, &input, &cells[c], 1, alone);
+        assert_memory_equal(alone, once[c], sizeof alone);
+    }
+    tl_arena_destroy(arena);
+    tl_model_close(model);
+}
+
+static void cells_that_share_are_as_those_that_do_not(void **state)
+{
+    (void)state;
+#define DATA TWINLENS_SOURCE_DIR "/tests/data/"
+    static const char *const folders[] = {
+        DATA "qwen2vl-tiny/checkpoint", DATA "families/qwen2_5_vl",
+        DATA "families/pixtral",        DATA "families/gemma3",
+        DATA "families/llava",          DATA "families/paligemma",
+        DATA "families/paligemma2"};
+    for (size_t k = 0; k < sizeof folders / sizeof *folders; k++) {
+        check_shared(folders[k], 0, 0);
+        check_shared(folders[k], FEW_BEGIN, FEW_END); /* the data */
+        check_shared(folders[k], 0, FEW);             /* all */
+    }
+}
+
 /* A state written over itself changes no bit. */
 static void onto_itself_changes_nothing(void **state)
 {
@@ -238,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_is_the_plain_one),
         cmocka_unit_test(the_cpu_backend_does_the_same),
+        cmocka_unit_test(cells_that_share_are_as_those_that_do_not),
         cmocka_unit_test(onto_itself_changes_nothing),
         cmocka_unit_test(with_clean_states_behind_it_is_the_same_every_time),
         cmocka_unit_test(senseless_cells_are_refused),

@@ -69,6 +69,9 @@ typedef struct tl_pass_options {
                              of this one */
     tl_backward_rule backward_rule; /* of a pass for the way back */
     tl_metric metric;               /* what is differentiated */
+    bool
+        keys_only; /* of first_layer compute keys and values, for `collect`, and nothing
+                       behind them: there are no logits, and no way back */
 } tl_pass_options;
 
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err);

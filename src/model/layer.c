@@ -20,7 +20,8 @@
  */
 #include "model/pass_private.h"
 
-/* q, k, v of n = norm(resid_pre); `n_query` holds its rows for the queries. */
+/* k, v of n = norm(resid_pre), and q, unless keys are all that is wanted; `n_query` holds
+ * the rows of n for the queries. */
 static tl_status project_qkv(tl_pass *pass, size_t l, const tl_layer *y, const float *n,
                              const float *n_query, tl_error *err)
 {
@@ -30,20 +31,23 @@ static tl_status project_qkv(tl_pass *pass, size_t l, const tl_layer *y, const f
     const tl_dims *d = &spec->dims;
     const size_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l);
     float *q = spec->qk_norm ? y->q_raw : y->q, *k = spec->qk_norm ? y->k_raw : y->k;
+    const tl_rotary_tables t = tl_batch_tables(pass, l);
     tl_status status;
-    if ((status = b->linear(b, &w->q, Q, n_query, q, false, err)) != TL_OK ||
-        (status = b->linear(b, &w->k, R, n, k, false, err)) != TL_OK ||
+    if ((status = b->linear(b, &w->k, R, n, k, false, err)) != TL_OK ||
         (status = b->linear(b, &w->v, R, n, y->v, false, err)) != TL_OK)
         return status;
-    if (spec->qk_norm) {
-        b->rmsnorm(b, Q * d->n_heads, d->d_head, spec->norm_eps, q, w->q_norm.weight,
-                   y->q, y->q_inv_rms);
+    if (spec->qk_norm)
         b->rmsnorm(b, R * d->n_kv_heads, d->d_head, spec->norm_eps, k, w->k_norm.weight,
                    y->k, y->k_inv_rms);
-    }
-    const tl_rotary_tables t = tl_batch_tables(pass, l);
-    b->rotary(b, Q, d->n_heads, d->d_head, t.query_cosine, t.query_sine, false, y->q);
     b->rotary(b, R, d->n_kv_heads, d->d_head, t.key_cosine, t.key_sine, false, y->k);
+    if (pass->options.keys_only)
+        return TL_OK;
+    if ((status = b->linear(b, &w->q, Q, n_query, q, false, err)) != TL_OK)
+        return status;
+    if (spec->qk_norm)
+        b->rmsnorm(b, Q * d->n_heads, d->d_head, spec->norm_eps, q, w->q_norm.weight,
+                   y->q, y->q_inv_rms);
+    b->rotary(b, Q, d->n_heads, d->d_head, t.query_cosine, t.query_sine, false, y->q);
     return TL_OK;
 }
 
@@ -87,6 +91,8 @@ static tl_status forward_attention(tl_pass *pass, size_t l, tl_error *err)
         return status;
     if (!pass->again)
         tl_batch_collect(pass, l, y);
+    if (pass->options.keys_only)
+        return TL_OK;
     const tl_attention shape = tl_batch_attention(pass, l);
     if ((status = b->attention(b, &shape, pass->n_prompts, pass->attention, y->q, y->k,
                                y->v, y->z, y->lse, err)) != TL_OK ||
@@ -145,7 +151,7 @@ tl_status tl_layer_forward(tl_pass *pass, size_t l, tl_error *err)
     if ((status = tl_readings_at(pass, TL_SITE_RESID_PRE, l, false, false,
                                  pass->resid[l], err)) != TL_OK ||
         (status = forward_attention(pass, l, err)) != TL_OK ||
-        (status = forward_mlp(pass, l, err)) != TL_OK ||
+        pass->options.keys_only || (status = forward_mlp(pass, l, err)) != TL_OK ||
         (status = tl_readings_at(pass, TL_SITE_MLP_OUT, l, false, last, pass->out,
                                  err)) != TL_OK)
         return status;

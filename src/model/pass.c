@@ -171,6 +171,8 @@ static uint64_t multiply_adds_of(const tl_pass *pass)
     uint64_t sum = 0;
     for (size_t l = o->first_layer; l < d->n_layers; l++) {
         const uint64_t R = pass->n_rows, Q = tl_batch_query_rows(pass, l);
+        if (o->keys_only)
+            return 2 * R * kv;
         const uint64_t forward = Q * q + 2 * R * kv + Q * q + 3 * Q * mlp;
         sum += forward;
         if (!o->for_backward)
@@ -425,6 +427,8 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     if ((unsigned)pass->options.backward_rule > TL_BACKWARD_RELEVANCE)
         return tl_fail(err, TL_ERR_ARGUMENT, "there is no backward rule %u",
                        (unsigned)pass->options.backward_rule);
+    if (pass->options.keys_only && pass->options.for_backward)
+        return tl_fail(err, TL_ERR_ARGUMENT, "keys alone leave no way back");
     pass->prompts = prompts;
     pass->n_prompts = n_prompts;
     pass_plan plan;
@@ -440,6 +444,8 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     const size_t L = pass->model->spec.dims.n_layers;
     if ((status = tl_finite_check_input(pass, err)) != TL_OK)
         return status;
+    if (pass->options.keys_only)
+        return tl_layer_forward(pass, pass->options.first_layer, err);
     for (size_t l = pass->options.first_layer; l < L; l++)
         if ((status = tl_layer_forward(pass, l, err)) != TL_OK ||
             (status = tl_finite_check_layer(pass, l, err)) != TL_OK)

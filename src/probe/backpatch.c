@@ -8,13 +8,12 @@
  * above its lowest destination only: it begins behind that layer, with the clean
  * stream in which the data positions are overwritten. All else are edits of resid_post,
  * and readings of what the next time will write.
+ *
+ * Cells that are patched once share more than that: backpatch_shared.c.
  */
-#include "twinlens/probe.h"
+#include "probe/backpatch_private.h"
 
-#include "trace/experiment.h"
 #include "twinlens/alloc.h"
-#include "twinlens/array.h"
-#include "twinlens/pass.h"
 
 tl_status tl_backpatch_check(const tl_backpatch_cell *c, size_t n_layers, tl_error *err)
 {
@@ -29,13 +28,6 @@ tl_status tl_backpatch_check(const tl_backpatch_cell *c, size_t n_layers, tl_err
         return tl_fail(err, TL_ERR_ARGUMENT, "times is 0, wanted at least 1");
     return TL_OK;
 }
-
-struct tl_backpatcher {
-    tl_experiment on;
-    tl_array clean;     /* of the prompt under way: states, keys and values */
-    tl_array states;    /* of the cells under way */
-    size_t pass_budget; /* what these leave to passes; 0: no limit */
-};
 
 tl_status tl_backpatcher_create(tl_model *model, size_t memory_budget,
                                 tl_backpatcher **out, tl_error *err)
@@ -106,23 +98,13 @@ static tl_status check_budget(const tl_backpatcher *b, size_t n_pos, size_t n_da
 
 /* ---- the clean run --------------------------------------------------------------- */
 
-/* What is patched, and the clean run of it. */
-typedef struct patch_prompt {
-    const tl_input *input;
-    size_t begin, n_data; /* positions of the data */
-    tl_prefix prefix;     /* positions that are not computed again */
-    const int32_t *ids;
-    size_t n_ids;
-    float *resid; /* resid_post, [n_layers, n_pos, d_model] */
-} patch_prompt;
-
-static float *resid_at(const tl_backpatcher *b, const patch_prompt *p, size_t layer,
-                       size_t pos)
+float *tl_patch_resid(const tl_backpatcher *b, const tl_patch_prompt *p, size_t layer,
+                      size_t pos)
 {
     return p->resid + (layer * p->input->n_pos + pos) * b->on.d->d_model;
 }
 
-static tl_status run_clean(tl_backpatcher *b, patch_prompt *p, double *logits,
+static tl_status run_clean(tl_backpatcher *b, tl_patch_prompt *p, double *logits,
                            tl_error *err)
 {
     const tl_dims *d = b->on.d;
@@ -149,16 +131,7 @@ static tl_status run_clean(tl_backpatcher *b, patch_prompt *p, double *logits,
 
 /* ---- cells ----------------------------------------------------------------------- */
 
-/* One cell under way. Layers first ... last are written to, from lowest_source on. */
-typedef struct patch_run {
-    const tl_backpatch_cell *cell;
-    size_t index, first, last, lowest_source;
-    /* resid_post of the data positions of the source layers, [n, n_data, d_model] from an
-     * element of `states` on: of the run before, and of this one. */
-    size_t read, written;
-} patch_run;
-
-static void find_layers(patch_run *r, size_t n_layers)
+void tl_patch_find_layers(tl_patch_run *r, size_t n_layers)
 {
     const tl_backpatch_cell *c = r->cell;
     const size_t half = c->window / 2,
@@ -173,23 +146,23 @@ static void find_layers(patch_run *r, size_t n_layers)
 
 size_t tl_backpatch_layers(const tl_backpatch_cell *cell, size_t n_layers)
 {
-    patch_run r = {.cell = cell};
-    find_layers(&r, n_layers);
+    tl_patch_run r = {.cell = cell};
+    tl_patch_find_layers(&r, n_layers);
     return n_layers - 1 - r.first;
 }
 
-static size_t layer_count(const patch_run *r)
+static size_t layer_count(const tl_patch_run *r)
 {
     return r->last - r->first + 1;
 }
 
 /* Elements of the states of one layer's data positions. */
-static size_t data_count(const tl_backpatcher *b, const patch_prompt *p)
+static size_t data_count(const tl_backpatcher *b, const tl_patch_prompt *p)
 {
     return p->n_data * b->on.d->d_model;
 }
 
-static void copy_clean(tl_backpatcher *b, const patch_prompt *p, size_t layer,
+static void copy_clean(tl_backpatcher *b, const tl_patch_prompt *p, size_t layer,
                        size_t to)
 {
     const size_t from = (layer * p->input->n_pos + p->begin) * b->on.d->d_model;
@@ -197,8 +170,8 @@ static void copy_clean(tl_backpatcher *b, const patch_prompt *p, size_t layer,
 }
 
 /* Gives the runs of a pass their states: those that are read are the clean run's. */
-static tl_status begin_runs(tl_backpatcher *b, const patch_prompt *p, patch_run *runs,
-                            size_t n, tl_error *err)
+static tl_status begin_runs(tl_backpatcher *b, const tl_patch_prompt *p,
+                            tl_patch_run *runs, size_t n, tl_error *err)
 {
     const size_t count = data_count(b, p);
     size_t all = 0;
@@ -219,8 +192,8 @@ static tl_status begin_runs(tl_backpatcher *b, const patch_prompt *p, patch_run 
 
 /* Layers at and below the first destination are not run again. What they would leave for
  * the next time is the clean run's, but at the destination itself what was written. */
-static void keep_layers_below(tl_backpatcher *b, const patch_prompt *p,
-                              const patch_run *r)
+static void keep_layers_below(tl_backpatcher *b, const tl_patch_prompt *p,
+                              const tl_patch_run *r)
 {
     const size_t count = data_count(b, p);
     for (size_t k = 0; k < layer_count(r); k++) {
@@ -233,8 +206,8 @@ static void keep_layers_below(tl_backpatcher *b, const patch_prompt *p,
     }
 }
 
-static tl_site_range data_range(const patch_prompt *p, tl_site site, size_t prompt,
-                                size_t layer)
+tl_site_range tl_patch_data(const tl_patch_prompt *p, tl_site site, size_t prompt,
+                            size_t layer)
 {
     return (tl_site_range){.site = site,
                            .prompt = prompt,
@@ -245,37 +218,37 @@ static tl_site_range data_range(const patch_prompt *p, tl_site site, size_t prom
 }
 
 /* What is written over the data positions of one run; the number of edits. */
-static size_t make_edits(const tl_backpatcher *b, const patch_prompt *p,
-                         const patch_run *r, size_t prompt, tl_edit *edits)
+static size_t make_edits(const tl_backpatcher *b, const tl_patch_prompt *p,
+                         const tl_patch_run *r, size_t prompt, tl_edit *edits)
 {
     const size_t count = data_count(b, p), next = r->first + 1;
     size_t n = 0;
     /* Behind layer `first` the run begins. */
-    edits[n++] = (tl_edit){.at = data_range(p, TL_SITE_RESID_PRE, prompt, next),
+    edits[n++] = (tl_edit){.at = tl_patch_data(p, TL_SITE_RESID_PRE, prompt, next),
                            .from = tl_array_f32(&b->states, r->read)};
     for (size_t l = next; l < b->on.d->n_layers; l++) {
         const float *from = NULL;
         if (l <= r->last)
             from = tl_array_f32(&b->states, r->read + (l - r->first) * count);
         else if (r->cell->restore)
-            from = resid_at(b, p, l, p->begin);
+            from = tl_patch_resid(b, p, l, p->begin);
         if (from != NULL)
-            edits[n++] = (tl_edit){.at = data_range(p, TL_SITE_RESID_POST, prompt, l),
-                                   .from = from};
+            edits[n++] = (tl_edit){
+                .at = tl_patch_data(p, TL_SITE_RESID_POST, prompt, l), .from = from};
     }
     return n;
 }
 
 /* What the next time will write; the number of readings, 0 or 1. */
-static size_t make_reading(const tl_backpatcher *b, const patch_prompt *p,
-                           const patch_run *r, size_t prompt, tl_reading *reading)
+static size_t make_reading(const tl_backpatcher *b, const tl_patch_prompt *p,
+                           const tl_patch_run *r, size_t prompt, tl_reading *reading)
 {
     const size_t next = r->first + 1, end = r->lowest_source + layer_count(r),
                  first = r->lowest_source > next ? r->lowest_source : next;
     if (first >= end)
         return 0;
     *reading = (tl_reading){
-        .at = data_range(p, TL_SITE_RESID_POST, prompt, first),
+        .at = tl_patch_data(p, TL_SITE_RESID_POST, prompt, first),
         .to = tl_array_f32(&b->states,
                            r->written + (first - r->lowest_source) * data_count(b, p))};
     reading->at.n_layers = end - first;
@@ -284,8 +257,8 @@ static size_t make_reading(const tl_backpatcher *b, const patch_prompt *p,
 
 /* Each of the runs once. Data positions of the last layer are of interest only to a next
  * time. */
-static tl_status run_once(tl_backpatcher *b, const patch_prompt *p, patch_run *runs,
-                          size_t n, bool last_only, tl_error *err)
+static tl_status run_once(tl_backpatcher *b, const tl_patch_prompt *p,
+                          tl_patch_run *runs, size_t n, bool last_only, tl_error *err)
 {
     const size_t most = n * b->on.d->n_layers;
     tl_pass_prompt *prompts = tl_arena_alloc(b->on.arena, n, sizeof *prompts);
@@ -302,7 +275,7 @@ static tl_status run_once(tl_backpatcher *b, const patch_prompt *p, patch_run *r
         keep_layers_below(b, p, &runs[i]);
         prompts[i] =
             (tl_pass_prompt){.input = *p->input,
-                             .resid_pre = resid_at(b, p, runs[i].first, 0),
+                             .resid_pre = tl_patch_resid(b, p, runs[i].first, 0),
                              .prefix = p->prefix.n_pos > 0 ? &p->prefix : NULL};
         options.n_edits += make_edits(b, p, &runs[i], i, edits + options.n_edits);
         options.n_readings +=
@@ -312,8 +285,8 @@ static tl_status run_once(tl_backpatcher *b, const patch_prompt *p, patch_run *r
 }
 
 /* All runs begin behind the same layer; each is made as often as its cell wants. */
-static tl_status run_times(tl_backpatcher *b, const patch_prompt *p, patch_run *runs,
-                           size_t n, size_t most_times, double *patched, tl_error *err)
+static tl_status run_times(tl_backpatcher *b, const tl_patch_prompt *p,
+                           tl_patch_run *runs, size_t n, tl_error *err)
 {
     tl_status status = begin_runs(b, p, runs, n, err);
     for (size_t time = 0; status == TL_OK; time++) {
@@ -329,9 +302,8 @@ static tl_status run_times(tl_backpatcher *b, const patch_prompt *p, patch_run *
         const tl_arena_mark mark = tl_arena_get_mark(b->on.arena);
         status = run_once(b, p, runs, n, !again, err);
         for (size_t i = 0; i < n && status == TL_OK; i++) {
-            status = tl_pass_logits_of(
-                b->on.pass, i, p->ids, p->n_ids,
-                patched + (runs[i].index * most_times + time) * p->n_ids, err);
+            status = tl_pass_logits_of(b->on.pass, i, p->ids, p->n_ids,
+                                       tl_patch_logits(p, &runs[i], time), err);
             const size_t read = runs[i].read;
             runs[i].read = runs[i].written;
             runs[i].written = read;
@@ -342,52 +314,57 @@ static tl_status run_times(tl_backpatcher *b, const patch_prompt *p, patch_run *
 }
 
 /* Written to the last layer alone: the last position never sees it. */
-static void take_clean(const patch_prompt *p, const patch_run *r, size_t most_times,
-                       const double *clean, double *patched)
+static void take_clean(const tl_patch_prompt *p, const tl_patch_run *r)
 {
     for (size_t time = 0; time < r->cell->times; time++)
         for (size_t i = 0; i < p->n_ids; i++)
-            patched[(r->index * most_times + time) * p->n_ids + i] = clean[i];
+            tl_patch_logits(p, r, time)[i] = p->clean[i];
 }
 
-static tl_status run_cells(tl_backpatcher *b, const patch_prompt *p,
+/* Cells that share nothing but the clean run. */
+static tl_status run_cells(tl_backpatcher *b, const tl_patch_prompt *p,
                            const tl_backpatch_cell *cells, size_t n_cells,
-                           const double *clean, double *patched, tl_error *err)
+                           bool all_alone, tl_error *err)
 {
-    size_t most_times = 0, per_pass = 1, room = 0;
-    for (size_t i = 0; i < n_cells; i++)
-        most_times = cells[i].times > most_times ? cells[i].times : most_times;
+    size_t per_pass = 1, room = 0;
     const tl_pass_options plain = {.readings = NULL};
     const tl_batch_prompt one = {
         .n_pos = p->input->n_pos,
         .n_prefix = p->prefix.n_pos,
-        .table_bytes = sizeof(patch_run) + sizeof(tl_pass_prompt) + sizeof(tl_reading) +
-                       b->on.d->n_layers * sizeof(tl_edit),
+        .table_bytes = sizeof(tl_patch_run) + sizeof(tl_pass_prompt) +
+                       sizeof(tl_reading) + b->on.d->n_layers * sizeof(tl_edit),
         .buffer_bytes = states_bytes(b->on.d, p->n_data, most_window(cells, n_cells))};
     tl_status status = tl_experiment_room(&b->on, b->clean.capacity, &room, err);
     if (status == TL_OK)
         status = tl_experiment_batch(b->on.model, &plain, &one, room, &per_pass, err);
     if (status != TL_OK)
         return status;
-    patch_run *runs = tl_arena_alloc(b->on.arena, per_pass, sizeof *runs);
+    tl_patch_run *runs = tl_arena_alloc(b->on.arena, per_pass, sizeof *runs);
     if (runs == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu cells", per_pass);
     for (size_t first = 0; first < b->on.d->n_layers && status == TL_OK; first++) {
         size_t n = 0;
         for (size_t i = 0; i < n_cells && status == TL_OK; i++) {
-            patch_run r = {.cell = &cells[i], .index = i};
-            find_layers(&r, b->on.d->n_layers);
+            tl_patch_run r = {.cell = &cells[i], .index = i};
+            tl_patch_find_layers(&r, b->on.d->n_layers);
             if (r.first == first && first + 1 == b->on.d->n_layers)
-                take_clean(p, &r, most_times, clean, patched);
-            else if (r.first == first)
+                take_clean(p, &r);
+            else if (r.first == first && (all_alone || !tl_patch_shares(&cells[i])))
                 runs[n++] = r;
             if (n == per_pass || (i + 1 == n_cells && n > 0)) {
-                status = run_times(b, p, runs, n, most_times, patched, err);
+                status = run_times(b, p, runs, n, err);
                 n = 0;
             }
         }
     }
     return status;
+}
+
+/* Whether positions that see each other are on both sides of one. */
+static bool is_cut(const tl_input *input, size_t pos)
+{
+    const int32_t *block = input->block;
+    return block != NULL && pos > 0 && block[pos] >= 0 && block[pos] == block[pos - 1];
 }
 
 tl_status tl_backpatcher_run(tl_backpatcher *b, const tl_input *input,
@@ -410,21 +387,26 @@ tl_status tl_backpatcher_run(tl_backpatcher *b, const tl_input *input,
                               most_window(cells, n_cells), err);
     if (status != TL_OK)
         return status;
-    patch_prompt p = {.input = input,
-                      .begin = data_begin,
-                      .n_data = data_end - data_begin,
-                      .prefix.n_pos = data_begin,
-                      .ids = ids,
-                      .n_ids = n_ids};
+    tl_patch_prompt p = {.input = input,
+                         .begin = data_begin,
+                         .n_data = data_end - data_begin,
+                         .prefix.n_pos = data_begin,
+                         .ids = ids,
+                         .n_ids = n_ids,
+                         .clean = clean,
+                         .patched = patched};
+    for (size_t i = 0; i < n_cells; i++)
+        p.most_times = cells[i].times > p.most_times ? cells[i].times : p.most_times;
     /* An image whose tokens see each other is computed as a whole. */
-    const int32_t *block = input->block;
-    while (block != NULL && p.prefix.n_pos > 0 && block[p.prefix.n_pos] >= 0 &&
-           block[p.prefix.n_pos] == block[p.prefix.n_pos - 1])
+    while (is_cut(input, p.prefix.n_pos))
         p.prefix.n_pos--;
     const tl_arena_mark mark = tl_arena_get_mark(b->on.arena);
+    bool is_shared = false;
     status = run_clean(b, &p, clean, err);
+    if (status == TL_OK && p.prefix.n_pos == p.begin && !is_cut(input, data_end))
+        status = tl_patch_shared(b, &p, cells, n_cells, &is_shared, err);
     if (status == TL_OK)
-        status = run_cells(b, &p, cells, n_cells, clean, patched, err);
+        status = run_cells(b, &p, cells, n_cells, !is_shared, err);
     tl_arena_rewind(b->on.arena, mark);
     return status;
 }

@@ -195,8 +195,8 @@ static tl_status time_products(const tl_settings *settings, bool bf16, double *r
     return status;
 }
 
-/* Prompts of one length, which differ from their first position on and are data up to the
- * last: nobody knows them yet. An image is in the image prompts. */
+/* Prompts of one length, which differ from their first position on: nobody knows them yet.
+ * They begin with their data: of image prompts the image, without one two thirds. */
 static tl_study_shape shape_of(const maker *m)
 {
     const size_t n_rows = m->settings->prompts > 0 ? m->settings->prompts : STUDY_ROWS;
@@ -204,7 +204,10 @@ static tl_study_shape shape_of(const maker *m)
     tl_study_shape shape = {.circuit = TL_STUDY_CIRCUIT_SHARE};
     for (size_t k = 0; k < TL_MODALITY_COUNT; k++) {
         shape.n_rows[k] = n_rows;
-        shape.spans[k] = (tl_span){n_pos[k], 0, n_pos[k] > 1 ? n_pos[k] - 1 : 1};
+        const size_t data = k == TL_IMAGE && m->image_tokens > 0
+                                ? m->image_tokens
+                                : (2 * n_pos[k] + 2) / 3;
+        shape.spans[k] = (tl_span){n_pos[k], 0, data};
     }
     return shape;
 }

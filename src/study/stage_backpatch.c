@@ -4,10 +4,10 @@
  * cells; then the best cell again and again. See stage.h. */
 #include "study/stage.h"
 
-#include "circuit/circuit_work.h"
-
 #include <string.h>
 
+#include "circuit/circuit_work.h"
+#include "probe/backpatch_work.h"
 #include "study/answers.h"
 #include "study/cells.h"
 #include "study/row_pairs.h"
@@ -296,88 +296,92 @@ static tl_status take_cells(tl_stage_run *run, size_t from, size_t first, size_t
 
 /* ---- what it is expected to take --------------------------------------------------- */
 
-/* The mean over cells of one run of a prompt, and the clean run. */
+/* The cells, the search among them, and the clean run of a prompt. */
 typedef struct patch_cost {
-    double cell, clean;
+    tl_backpatch_cell *cells;
     size_t n_cells;
     tl_cell_plan plan; /* of all prompts of both modalities */
+    double clean;
 } patch_cost;
 
-/* A cell's run begins behind the layer that it writes to first, and is alike for all cells
- * that begin there. */
-static tl_status add_cells(const tl_stage_sizes *sizes, const tl_backpatch_cell *cells,
-                           size_t n_cells, bool last_only, patch_cost *out,
-                           tl_error *err)
-{
-    const size_t n_layers = tl_model_dims(sizes->model)->n_layers;
-    const tl_span *span = &sizes->shape->spans[sizes->modality];
-    tl_status status = TL_OK;
-    for (size_t layers = 1; layers < n_layers && status == TL_OK; layers++) {
-        const tl_pass_options options = {.last_only = last_only,
-                                         .first_layer = n_layers - layers};
-        size_t n = 0;
-        for (size_t i = 0; i < n_cells; i++)
-            n += tl_backpatch_layers(&cells[i], n_layers) == layers;
-        if (n > 0)
-            status =
-                tl_pass_flops_add(sizes->model, span->n_pos, span->data_begin, &options,
-                                  (double)n / (double)n_cells, &out->cell, err);
-    }
-    return status;
-}
-
-/* Of one cell, or, NULL, of all. */
-static tl_status find_cost(const tl_stage_sizes *sizes, const tl_backpatch_cell *only,
-                           bool last_only, patch_cost *out, tl_error *err)
+static tl_status find_cost(const tl_stage_sizes *sizes, size_t times, tl_arena *arena,
+                           patch_cost *out, tl_error *err)
 {
     const tl_pass_options whole = {.first_layer = 0};
     const size_t n_layers = tl_model_dims(sizes->model)->n_layers;
-    tl_backpatch_cell *cells = NULL;
-    tl_arena *arena = tl_arena_create();
+    tl_status status = TL_OK;
     *out = (patch_cost){0};
-    tl_status status =
-        arena != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-    if (status == TL_OK && sizes->settings->bp_grid != TL_BP_NONE && n_layers > 1)
-        status =
-            grid_cells(sizes->settings, n_layers, arena, &cells, &out->n_cells, err);
-    if (status == TL_OK && out->n_cells > 0)
-        status = tl_cells_plan(cells, out->n_cells, n_layers, sizes->n_rows, true,
-                               arena, &out->plan, err);
-    if (status == TL_OK && out->n_cells > 0)
-        status = add_cells(sizes, only != NULL ? only : cells,
-                           only != NULL ? 1 : out->n_cells, last_only, out, err);
+    if (sizes->settings->bp_grid == TL_BP_NONE || n_layers < 2)
+        return TL_OK;
+    status =
+        grid_cells(sizes->settings, n_layers, arena, &out->cells, &out->n_cells, err);
     if (status == TL_OK)
-        status =
-            tl_pass_flops_add(sizes->model, sizes->shape->spans[sizes->modality].n_pos,
-                              0, &whole, 1.0, &out->clean, err);
-    tl_arena_destroy(arena);
+        status = tl_cells_plan(out->cells, out->n_cells, n_layers, sizes->n_rows, true,
+                               arena, &out->plan, err);
+    for (size_t i = 0; i < out->n_cells; i++)
+        out->cells[i].times = times;
+    return status == TL_OK
+               ? tl_pass_flops_add(sizes->model,
+                                   sizes->shape->spans[sizes->modality].n_pos, 0,
+                                   &whole, 1.0, &out->clean, err)
+               : status;
+}
+
+/* So many prompts under n of the cells. */
+static tl_status add_prompts(const tl_stage_sizes *sizes, const patch_cost *cost,
+                             size_t n_prompts, double n, double *sum, tl_error *err)
+{
+    double one = 0.0;
+    const tl_status status = tl_backpatch_flops(
+        sizes->model, &sizes->shape->spans[sizes->modality], cost->cells, cost->n_cells,
+        n / (double)cost->n_cells, &one, err);
+    *sum += (double)n_prompts * one;
     return status;
 }
 
-/* Runs of a cell on a prompt. */
-static double count_runs(const tl_stage_sizes *sizes, const patch_cost *cost)
+/* Rounds, the judgement of one cell, and the control. */
+static tl_status add_search(const tl_stage_sizes *sizes, const patch_cost *cost,
+                            double *sum, tl_error *err)
 {
     const tl_cell_plan *p = &cost->plan;
-    if (sizes->settings->bp_search != TL_BP_HALVING || p->n_rounds == 0)
-        return (double)cost->n_cells * (double)sizes->n_rows;
-    double sum = (double)p->n_control_cells * (double)p->n_control_prompts;
+    const size_t control = p->n_control_prompts;
+    const double controls = (double)p->n_control_cells;
     if (sizes->modality == TL_TEXT)
-        return sum;
-    for (size_t r = 0; r < p->n_rounds; r++)
-        sum += (double)p->cells[r] * (double)p->prompts[r];
-    return sum + (double)(p->n_prompts - p->n_seen); /* one cell is judged */
+        return add_prompts(sizes, cost, control, controls, sum, err);
+    tl_status status = TL_OK;
+    for (size_t r = 0; r < p->n_rounds && status == TL_OK; r++)
+        status = add_prompts(sizes, cost, p->prompts[r], (double)p->cells[r], sum, err);
+    if (status == TL_OK)
+        status = add_prompts(sizes, cost, control, controls + 1.0, sum, err);
+    return status == TL_OK
+               ? add_prompts(sizes, cost, p->n_prompts - p->n_seen - control, 1.0, sum,
+                             err)
+               : status;
+}
+
+static bool is_searched(const tl_stage_sizes *sizes, const patch_cost *cost)
+{
+    return sizes->settings->bp_search == TL_BP_HALVING && cost->plan.n_rounds > 0;
 }
 
 static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)
 {
     patch_cost cost;
-    const tl_status status = find_cost(sizes, NULL, true, &cost, err);
-    if (status != TL_OK || cost.n_cells == 0 || sizes->n_rows == 0)
-        return status;
-    *out = (tl_stage_guess){sizes->n_rows, cost.clean + count_runs(sizes, &cost) *
-                                                            cost.cell /
-                                                            (double)sizes->n_rows};
-    return TL_OK;
+    double sum = 0.0;
+    tl_arena *arena = tl_arena_create();
+    tl_status status = arena != NULL
+                           ? find_cost(sizes, 1, arena, &cost, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
+    if (status == TL_OK && cost.n_cells > 0 && sizes->n_rows > 0) {
+        status = is_searched(sizes, &cost)
+                     ? add_search(sizes, &cost, &sum, err)
+                     : add_prompts(sizes, &cost, sizes->n_rows, (double)cost.n_cells,
+                                   &sum, err);
+        *out =
+            (tl_stage_guess){sizes->n_rows, cost.clean + sum / (double)sizes->n_rows};
+    }
+    tl_arena_destroy(arena);
+    return status;
 }
 
 const tl_stage tl_stage_backpatch = {.name = "back-patch",
@@ -526,44 +530,57 @@ static tl_status patch_again(tl_stage_run *run, size_t first, size_t n,
                : status;
 }
 
-/* A cell again and again. Only after the last time data positions of the last layer are of no
- * interest. */
-static tl_status add_again(const tl_stage_sizes *sizes, const tl_backpatch_cell *cell,
-                           double share, tl_stage_guess *out, tl_error *err)
+/* A cell again and again. Cells that are not known yet (NULL) cost as much as the mean of
+ * all. */
+static tl_status add_again(const tl_stage_sizes *sizes, const patch_cost *cost,
+                           const tl_backpatch_cell *cell, double share, double *sum,
+                           tl_error *err)
 {
-    patch_cost again, last;
-    tl_status status = find_cost(sizes, cell, false, &again, err);
-    if (status == TL_OK)
-        status = find_cost(sizes, cell, true, &last, err);
-    if (status == TL_OK && again.n_cells > 0)
-        out->flops += share * ((ITERATIONS - 2) * again.cell + last.cell);
+    if (cell == NULL)
+        return add_prompts(sizes, cost, 1, share, sum, err);
+    tl_backpatch_cell again = *cell;
+    again.times = ITERATIONS - 1;
+    double one = 0.0;
+    const tl_status status =
+        tl_backpatch_flops(sizes->model, &sizes->shape->spans[sizes->modality], &again,
+                           1, share, &one, err);
+    *sum += one;
     return status;
 }
 
-/* Cells that are not known yet cost as much as the mean of all; that of a half is as likely
- * the best of all as not. */
-static tl_status guess_again(const tl_stage_sizes *sizes, tl_stage_guess *out,
-                             tl_error *err)
+/* The cell of a half is as likely the best of all as not. */
+static tl_status add_crossed(const tl_stage_sizes *sizes, const patch_cost *cost,
+                             double *sum, tl_error *err)
 {
     const tl_study_shape *shape = sizes->shape;
-    patch_cost clean;
-    tl_stage_guess g = {sizes->n_rows, 0.0};
-    tl_status status = find_cost(sizes, NULL, true, &clean, err);
-    if (status != TL_OK || clean.n_cells == 0)
-        return status;
-    const bool is_search =
-        sizes->settings->bp_search == TL_BP_HALVING && clean.plan.n_rounds > 0;
-    g.flops = clean.clean;
-    status = add_again(sizes, shape->best, 1.0, &g, err);
-    for (size_t h = 0; h < 2 && status == TL_OK && !is_search; h++) {
+    tl_status status = TL_OK;
+    for (size_t h = 0; h < 2 && status == TL_OK; h++) {
         const tl_backpatch_cell *c = shape->crossed[h];
         if (c == NULL || c->source != shape->best->source ||
             c->destination != shape->best->destination ||
             c->window != shape->best->window)
-            status = add_again(sizes, c, c == NULL ? 0.25 : 0.5, &g, err);
+            status = add_again(sizes, cost, c, c == NULL ? 0.25 : 0.5, sum, err);
     }
-    if (status == TL_OK)
-        *out = g;
+    return status;
+}
+
+static tl_status guess_again(const tl_stage_sizes *sizes, tl_stage_guess *out,
+                             tl_error *err)
+{
+    patch_cost cost;
+    tl_arena *arena = tl_arena_create();
+    tl_status status = arena != NULL
+                           ? find_cost(sizes, ITERATIONS - 1, arena, &cost, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
+    if (status == TL_OK && cost.n_cells > 0) {
+        tl_stage_guess g = {sizes->n_rows, cost.clean};
+        status = add_again(sizes, &cost, sizes->shape->best, 1.0, &g.flops, err);
+        if (status == TL_OK && !is_searched(sizes, &cost))
+            status = add_crossed(sizes, &cost, &g.flops, err);
+        if (status == TL_OK)
+            *out = g;
+    }
+    tl_arena_destroy(arena);
     return status;
 }
 
