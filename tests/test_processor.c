@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "twinlens/log.h"
 #include "twinlens/processor.h"
 #include "twinlens/safetensors.h"
 
@@ -412,6 +413,68 @@ static void text_does_without_an_image_processor(void **state)
     tl_arena_destroy(arena);
 }
 
+static void keep_warning(void *user, tl_log_level level, const char *text)
+{
+    if (level == TL_LOG_WARNING)
+        snprintf(user, 256, "%s", text);
+}
+
+/* transformers 5 saves what is done to images inside processor_config.json. */
+static void images_are_made_as_the_newer_file_says(void **state)
+{
+    (void)state;
+#define SIZE(n) "\"min_pixels\": 784, \"max_pixels\": " #n
+    static const struct {
+        const char *older, *newer;
+        size_t n_patches;
+        const char *warning;
+    } cases[] = {
+        {"{" SIZE(3136) "}", NULL, 8, NULL},
+        {NULL, "{\"image_processor\": {" SIZE(1600) "}}", 4, NULL},
+        {NULL,
+         "{\"image_processor\": {\"image_processor_type\": "
+         "\"Qwen2VLImageProcessorPil\", "
+         "\"resample\": \"Bicubic\", \"size\": {\"shortest_edge\": 784, "
+         "\"longest_edge\": 3136}}}",
+         8, NULL},
+        {"{" SIZE(3136) ", \"image_processor_type\": \"Qwen2VLImageProcessor\"}",
+         "{\"image_processor\": {" SIZE(
+             1600) ", \"image_processor_type\": \"Qwen2VLImageProcessorFast\"}}",
+         4,
+         "image_processor: 'max_pixels' is another than in preprocessor_config.json"},
+        {"{" SIZE(3136) "}", "{\"image_processor\": {" SIZE(3136) "}}", 8, NULL},
+        {"{" SIZE(3136) "}", "{\"processor_class\": \"Qwen2VLProcessor\"}", 8, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char warning[256] = "";
+        tl_arena *arena = tl_arena_create();
+        const test_folder folder = test_folder_create();
+        write_file(&folder, "config.json", "{\"model_type\": \"qwen2_vl\"}");
+        write_file(&folder, "tokenizer.json", tiny_tokenizer(arena));
+        if (cases[i].older != NULL)
+            write_file(&folder, "preprocessor_config.json", cases[i].older);
+        if (cases[i].newer != NULL)
+            write_file(&folder, "processor_config.json", cases[i].newer);
+        tl_log_set(keep_warning, warning);
+        tl_processor *processor = open_processor(folder.path);
+        tl_log_set(NULL, NULL);
+        tl_pixels pixels;
+        tl_error err = {0};
+        if (tl_processor_pixels(processor, TINY "/goldens/images/0.png", 0, 0, arena,
+                                &pixels, &err) != TL_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(pixels.dims[0], cases[i].n_patches);
+        if (cases[i].warning == NULL)
+            assert_string_equal(warning, "");
+        else if (strstr(warning, cases[i].warning) == NULL)
+            fail_msg("'%s', wanted '%s'", warning, cases[i].warning);
+        tl_processor_close(processor);
+        test_folder_remove(folder.path);
+        tl_arena_destroy(arena);
+    }
+#undef SIZE
+}
+
 /* The tiny tokenizer has '1' as token 16 and the placeholder of a picture as 638. */
 static void tokens_that_the_model_lacks_are_refused(void **state)
 {
@@ -464,6 +527,7 @@ int main(void)
         cmocka_unit_test(bad_prompts_are_explained),
         cmocka_unit_test(bad_folders_are_explained),
         cmocka_unit_test(text_does_without_an_image_processor),
+        cmocka_unit_test(images_are_made_as_the_newer_file_says),
         cmocka_unit_test(tokens_that_the_model_lacks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

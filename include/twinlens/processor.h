@@ -26,7 +26,7 @@ typedef struct tl_processor tl_processor;
 
 /*
  * Reads config.json (family and token ids), tokenizer.json and
- * preprocessor_config.json of a model folder.
+ * preprocessor_config.json or processor_config.json of a model folder.
  *
  * n_vocab   how many tokens the model has: tl_model_dims(model)->n_vocab. A prompt or an
  *           answer with a token beyond them is refused, TL_ERR_DATA. 0: not checked

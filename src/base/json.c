@@ -142,3 +142,15 @@ tl_status tl_json_get_string(const json_t *object, const char *key, const char *
     *out = json_string_value(value);
     return TL_OK;
 }
+
+bool tl_json_version_reaches(const json_t *object, const char *key, long major,
+                             long minor)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    char *rest = NULL;
+    if (text == NULL)
+        return false;
+    const long first = strtol(text, &rest, 10),
+               second = *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
+    return first > major || (first == major && second >= minor);
+}

@@ -34,6 +34,9 @@ tl_status tl_json_get_double(const json_t *object, const char *key, const char *
                              double *out, tl_error *err);
 tl_status tl_json_get_bool(const json_t *object, const char *key, const char *where,
                            bool *out, tl_error *err);
+/* Whether `key` is a version, such as "4.53.1", from major.minor on; false if absent. */
+bool tl_json_version_reaches(const json_t *object, const char *key, long major,
+                             long minor);
 /* Borrowed from the object. */
 tl_status tl_json_get_string(const json_t *object, const char *key, const char *where,
                              const char **out, tl_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * image_kind.h - how a family turns a picture into the pixels that its vision tower
- * reads: what preprocessor_config.json says, and what it means. One file each.
+ * reads: what its image processor's options say, and what they mean. One file each.
  */
 #ifndef TWINLENS_INPUT_IMAGE_KIND_H
 #define TWINLENS_INPUT_IMAGE_KIND_H

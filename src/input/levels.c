@@ -3,6 +3,7 @@
 #include "input/levels.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/json.h"
 
@@ -15,8 +16,10 @@ tl_status tl_image_processor_check(const json_t *config, const char *where,
     const size_t bytes = strlen(wanted);
     const tl_status status =
         tl_json_get_string(config, "image_processor_type", where, &type, err);
+    /* Endings say what resizes: here it is always Pillow. */
     if (status == TL_OK && (strncmp(type, wanted, bytes) != 0 ||
-                            (type[bytes] != '\0' && strcmp(type + bytes, "Fast") != 0)))
+                            (type[bytes] != '\0' && strcmp(type + bytes, "Fast") != 0 &&
+                             strcmp(type + bytes, "Pil") != 0)))
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: 'image_processor_type' is '%s', supported is '%s'", where,
                        type, wanted);
@@ -75,17 +78,25 @@ tl_status tl_resample_read(const json_t *config, const char *where,
 {
     static const char *const names[] = {"nearest", "lanczos", "bilinear",
                                         "bicubic", "box",     "hamming"};
+    enum { KNOWN = sizeof names / sizeof *names };
     size_t number = (size_t)*resample;
-    const tl_status status = tl_json_get_size(config, "resample", where, &number, err);
+    const json_t *value = json_object_get(config, "resample");
+    const char *name = json_string_value(value);
+    for (size_t i = 0; name != NULL && i < KNOWN; i++)
+        if (strcasecmp(name, names[i]) == 0) {
+            number = i;
+            value = NULL;
+        }
+    const tl_status status =
+        value != NULL ? tl_json_get_size(config, "resample", where, &number, err)
+                      : TL_OK;
     if (status != TL_OK)
         return status;
     if (number != TL_BILINEAR && number != TL_BICUBIC)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: 'resample' is %zu (%s), supported are 2 (bilinear) and 3 "
                        "(bicubic)",
-                       where, number,
-                       number < sizeof names / sizeof *names ? names[number]
-                                                             : "unknown");
+                       where, number, number < KNOWN ? names[number] : "unknown");
     *resample = (tl_resample)number;
     return TL_OK;
 }

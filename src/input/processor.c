@@ -8,6 +8,7 @@
  */
 #include "twinlens/processor.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -15,15 +16,16 @@
 #include "input/chat.h"
 #include "input/first_token.h"
 #include "twinlens/alloc.h"
+#include "twinlens/log.h"
 
 struct tl_processor {
     const tl_chat_format *format;
     tl_tokenizer *tokenizer;
     size_t n_vocab;                            /* tokens of the model; 0: not known */
     int32_t placeholder, row_break, image_end; /* token ids; -1: none */
-    const void *images; /* options of the format's kind of images; NULL: there is no
-                                 preprocessor_config.json */
-    tl_arena *arena;    /* for these and image_config */
+    const void *images;       /* options of the format's kind of images; NULL: neither
+                           preprocessor_config.json nor processor_config.json has them */
+    tl_arena *arena;          /* for these and image_config */
     const char *image_config; /* path of preprocessor_config.json */
 };
 
@@ -92,17 +94,61 @@ static tl_status check_tokens(tl_processor *p, const char *path,
     return TL_OK;
 }
 
-static tl_status read_images(tl_processor *p, const json_t *model, tl_error *err)
+/* A file that may be absent: then *out stays NULL. */
+static tl_status read_if_there(const char *path, json_t **out, tl_error *err)
 {
-    /* Text can do without. */
-    if (!tl_file_exists(p->image_config))
-        return TL_OK;
-    json_t *config = NULL;
-    tl_status status = tl_json_read(p->image_config, &config, err);
+    return tl_file_exists(path) ? tl_json_read(path, out, err) : TL_OK;
+}
+
+/* Says which of the two counts where they contradict each other. */
+static void warn_if_different(const json_t *nested, const json_t *alone,
+                              const char *path)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)nested, key, value)
+    {
+        const json_t *other = json_object_get(alone, key);
+        if (other == NULL || json_equal(value, other) ||
+            strcmp(key, "image_processor_type") == 0)
+            continue;
+        tl_log(TL_LOG_WARNING,
+               "%s: image_processor: '%s' is another than in preprocessor_config.json "
+               "beside it; this one counts, as in transformers 5",
+               path, key);
+        return;
+    }
+}
+
+/*
+ * The options of pictures. Since transformers 5 they are saved inside
+ * processor_config.json, and there they count before preprocessor_config.json.
+ */
+static tl_status read_images(tl_processor *p, const char *model_dir,
+                             const json_t *model, tl_error *err)
+{
+    char inner[1024];
+    const char *where = p->image_config;
+    json_t *alone = NULL, *both = NULL;
+    const char *path = tl_path_join(p->arena, model_dir, "processor_config.json");
+    if (path == NULL)
+        return fail_memory(err);
+    tl_status status = read_if_there(p->image_config, &alone, err);
     if (status == TL_OK)
-        status = p->format->images->read(config, p->image_config, model, p->arena,
-                                         &p->images, err);
-    json_decref(config);
+        status = read_if_there(path, &both, err);
+    const json_t *nested = json_object_get(both, "image_processor");
+    const json_t *config = json_is_object(nested) ? nested : alone;
+    if (status == TL_OK && config == nested && alone != NULL)
+        warn_if_different(nested, alone, path);
+    if (config == nested) {
+        snprintf(inner, sizeof inner, "%s: image_processor", path);
+        where = inner;
+    }
+    if (status == TL_OK && config != NULL) /* text can do without */
+        status =
+            p->format->images->read(config, where, model, p->arena, &p->images, err);
+    json_decref(both);
+    json_decref(alone);
     return status;
 }
 
@@ -125,7 +171,7 @@ static tl_status open_without_tokenizer(tl_processor *p, const char *model_dir,
     if (status == TL_OK)
         status = read_config(p, model, config, image, err);
     if (status == TL_OK)
-        status = read_images(p, model, err);
+        status = read_images(p, model_dir, model, err);
     json_decref(model);
     return status;
 }
@@ -208,7 +254,9 @@ static tl_status check_images(const tl_processor *processor, tl_error *err)
 {
     return processor->images != NULL
                ? TL_OK
-               : tl_fail(err, TL_ERR_NOT_FOUND, "%s: not there, and images need it",
+               : tl_fail(err, TL_ERR_NOT_FOUND,
+                         "%s: not there, and images need it, or 'image_processor' in "
+                         "processor_config.json",
                          processor->image_config);
 }
 

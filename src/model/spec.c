@@ -147,21 +147,52 @@ tl_status tl_spec_get_scaling(const json_t *scaling, const char *where,
     return status;
 }
 
+tl_status tl_spec_get_rope_object(const json_t *text, const char *where,
+                                  const json_t **out, char inner[TL_WHERE_BYTES],
+                                  tl_error *err)
+{
+    const tl_status status =
+        tl_spec_get_object(text, "rope_scaling", where, out, inner, err);
+    return status == TL_OK && json_object_size(*out) == 0
+               ? tl_spec_get_object(text, "rope_parameters", where, out, inner, err)
+               : status;
+}
+
 tl_status tl_spec_get_rope(const json_t *text, const char *where, tl_rope_spec *rope,
                            tl_error *err)
 {
-    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+    const json_t *object = NULL;
+    char inner[TL_WHERE_BYTES];
     tl_status status = tl_json_get_double(text, "rope_theta", where, &rope->theta, err);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == TL_OK; i++) {
-        const json_t *object = NULL;
-        char inner[TL_WHERE_BYTES];
-        status = tl_spec_get_object(text, keys[i], where, &object, inner, err);
-        if (status != TL_OK || object == NULL)
-            continue;
-        status = tl_json_get_double(object, "rope_theta", inner, &rope->theta, err);
-        if (status == TL_OK)
-            status = tl_spec_get_scaling(object, inner, rope, err);
-    }
+    if (status == TL_OK)
+        status = tl_spec_get_rope_object(text, where, &object, inner, err);
+    if (status != TL_OK || object == NULL)
+        return status;
+    status = tl_json_get_double(object, "rope_theta", inner, &rope->theta, err);
+    return status == TL_OK ? tl_spec_get_scaling(object, inner, rope, err) : status;
+}
+
+tl_status tl_spec_get_tower_theta(const json_t *vision, const char *where,
+                                  double *theta, tl_error *err)
+{
+    const json_t *object = NULL;
+    const char *type = "axial";
+    char inner[TL_WHERE_BYTES];
+    tl_status status = tl_json_get_double(vision, "rope_theta", where, theta, err);
+    if (status == TL_OK)
+        status =
+            tl_spec_get_object(vision, "rope_parameters", where, &object, inner, err);
+    if (status == TL_OK)
+        status = tl_json_get_double(object, "rope_theta", inner, theta, err);
+    if (status == TL_OK)
+        status = tl_json_get_string(object, "rope_type", inner, &type, err);
+    if (status == TL_OK && strcmp(type, "axial") != 0 && strcmp(type, "default") != 0)
+        status = tl_fail(err, TL_ERR_UNSUPPORTED,
+                         "%s: 'rope_type' is '%s', known are axial and default", inner,
+                         type);
+    if (status == TL_OK && !(*theta > 0.0))
+        status = tl_fail(err, TL_ERR_FORMAT,
+                         "%s: 'rope_theta' is %g, wanted one above 0", where, *theta);
     return status;
 }
 

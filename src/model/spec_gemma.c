@@ -135,17 +135,19 @@ static tl_status get_rope_parameters(const json_t *parameters, const char *where
         tl_rope_spec *rope;
     } types[] = {{"full_attention", &spec->rope},
                  {"sliding_attention", &spec->rope_sliding}};
+    if (json_object_get(parameters, types[0].key) == NULL &&
+        json_object_get(parameters, types[1].key) == NULL)
+        return tl_fail(err, TL_ERR_FORMAT, "%s: neither '%s' nor '%s'", where,
+                       types[0].key, types[1].key);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const json_t *one = NULL;
         char inner[TL_WHERE_BYTES];
         tl_status status =
             tl_spec_get_object(parameters, types[i].key, where, &one, inner, err);
-        if (status == TL_OK && one == NULL)
-            status = tl_fail(err, TL_ERR_FORMAT, "%s: no '%s'", where, types[i].key);
         if (status == TL_OK)
             status = tl_json_get_double(one, "rope_theta", inner, &types[i].rope->theta,
                                         err);
-        if (status == TL_OK)
+        if (status == TL_OK && one != NULL)
             status = tl_spec_get_scaling(one, inner, types[i].rope, err);
         if (status != TL_OK)
             return status;
@@ -171,14 +173,14 @@ static tl_status get_ropes(const json_t *text, const char *where, const generati
         status = tl_json_get_double(text, "rope_local_base_freq", where,
                                     &spec->rope_sliding.theta, err);
     if (status == TL_OK)
-        status = tl_spec_get_object(text, "rope_scaling", where, &scaling, inner, err);
-    if (status == TL_OK && scaling != NULL)
-        status = tl_spec_get_scaling(scaling, inner, &spec->rope, err);
-    if (status == TL_OK)
         status =
             tl_spec_get_object(text, "rope_parameters", where, &parameters, inner, err);
     if (status == TL_OK && parameters != NULL)
         status = get_rope_parameters(parameters, inner, spec, err);
+    if (status == TL_OK) /* goes into what holds for layers that see everything */
+        status = tl_spec_get_object(text, "rope_scaling", where, &scaling, inner, err);
+    if (status == TL_OK && scaling != NULL)
+        status = tl_spec_get_scaling(scaling, inner, &spec->rope, err);
     return status;
 }
 
@@ -196,15 +198,14 @@ static tl_status get_softcap(const json_t *text, const char *key, const char *wh
 static tl_status get_softcaps(const json_t *text, const char *where,
                               const generation *g, tl_spec *spec, tl_error *err)
 {
-    static const char key[] = "attn_logit_softcapping";
     spec->attention_softcap = g->attention_softcap;
     spec->logit_softcap = g->logit_softcap;
-    /* Only Gemma-2 has capped attention: the others have a key for it, which the model
-     * of transformers overlooks. */
-    tl_status status =
-        g->attention_softcap > 0.0f
-            ? get_softcap(text, key, where, &spec->attention_softcap, err)
-            : tl_spec_refuse_if_set(text, key, where, err);
+    tl_status status = TL_OK;
+    /* Only Gemma-2 has capped attention: Gemma-3 has a key for it, which its model in
+     * transformers overlooks, and so does this. */
+    if (g->attention_softcap > 0.0f)
+        status = get_softcap(text, "attn_logit_softcapping", where,
+                             &spec->attention_softcap, err);
     return status == TL_OK ? get_softcap(text, "final_logit_softcapping", where,
                                          &spec->logit_softcap, err)
                            : status;
@@ -217,7 +218,9 @@ static tl_status get_decoder(const json_t *text, const char *where, const genera
     tl_status status = get_dims(text, where, &spec->dims, err);
     if (status == TL_OK)
         status = tl_spec_refuse_if_set(text, "attention_bias", where, err);
-    if (status == TL_OK)
+    /* PaliGemma's prompts see each other whatever the key says; files saved by
+     * transformers 5 say that it is true. */
+    if (status == TL_OK && !spec->bidirectional)
         status = tl_spec_refuse_if_set(text, "use_bidirectional_attention", where, err);
     float scalar = 256.0f;
     spec->norm_eps = 1e-6f;
@@ -345,6 +348,10 @@ tl_status tl_spec_read_paligemma(const json_t *config, const char *where, tl_spe
         return status;
     spec->vision.projector = TL_PROJECTOR_LINEAR;
     spec->vision.projector_bias = true;
+    /* In transformers from 4.53 on a prompt's positions see all of it in sliding layers,
+     * too; up to 4.52 they do not see what is further behind them than the window. */
+    if (tl_json_version_reaches(config, "transformers_version", 4, 53))
+        spec->window = 0;
     return width == spec->dims.d_model
                ? TL_OK
                : tl_fail(err, TL_ERR_FORMAT,

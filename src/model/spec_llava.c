@@ -131,7 +131,7 @@ static tl_status read_pixtral(const json_t *vision, tl_vision_spec *v, tl_error 
                           .rope_theta = 1e4};
     const tl_status status = tl_spec_get_tower(vision, VISION, 1024, v, err);
     return status == TL_OK
-               ? tl_json_get_double(vision, "rope_theta", VISION, &v->rope_theta, err)
+               ? tl_spec_get_tower_theta(vision, VISION, &v->rope_theta, err)
                : status;
 }
 

@@ -62,10 +62,19 @@ tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
  * and 'default' can be honoured. */
 tl_status tl_spec_get_scaling(const json_t *scaling, const char *where,
                               tl_rope_spec *rope, tl_error *err);
-/* One rotary encoding for all layers: 'rope_theta' and 'rope_scaling', or the
- * 'rope_parameters' of transformers 5, which hold both. */
+/* 'rope_scaling', or the 'rope_parameters' that transformers 5 saves in its place and
+ * reads only where the other is absent, null or empty. */
+tl_status tl_spec_get_rope_object(const json_t *text, const char *where,
+                                  const json_t **out, char inner[TL_WHERE_BYTES],
+                                  tl_error *err);
+/* One rotary encoding for all layers: that object, and 'rope_theta' inside of it or else
+ * beside it. */
 tl_status tl_spec_get_rope(const json_t *text, const char *where, tl_rope_spec *rope,
                            tl_error *err);
+
+/* Of a tower's rotary encoding in two dimensions. */
+tl_status tl_spec_get_tower_theta(const json_t *vision, const char *where,
+                                  double *theta, tl_error *err);
 
 /* Which key fills which field; none may be 0. */
 typedef struct tl_size_field {

@@ -75,6 +75,9 @@ tl_status tl_spec_read_qwen2_5_vl(const json_t *config, const char *where,
         status = tl_spec_get_activation(
             vision, "hidden_act", "config.json: vision_config", &v->activation, err);
     if (status == TL_OK)
+        status = tl_spec_get_tower_theta(vision, "config.json: vision_config",
+                                         &v->rope_theta, err);
+    if (status == TL_OK)
         status = get_full_layers(vision, v, err);
     if (status == TL_OK && v->window / v->merge / v->patch == 0)
         status = tl_fail(err, TL_ERR_FORMAT,

@@ -8,42 +8,62 @@
 tl_status tl_spec_get_mrope(const json_t *text, const char *where, tl_rope_spec *rope,
                             tl_error *err)
 {
-    const json_t *scaling = json_object_get(text, "rope_scaling");
-    if (!json_is_object(scaling)) /* newer files move it, theta included */
-        scaling = json_object_get(text, "rope_parameters");
-    if (!json_is_object(scaling))
+    const json_t *scaling = NULL;
+    char inner[TL_WHERE_BYTES];
+    tl_status status = tl_spec_get_rope_object(text, where, &scaling, inner, err);
+    if (status != TL_OK)
+        return status;
+    if (scaling == NULL)
         return tl_fail(err, TL_ERR_FORMAT,
                        "%s: no 'rope_scaling' object, wanted one with 'mrope_section'",
                        where);
     const char *type = NULL, *type_key = "rope_type";
-    tl_status status = tl_json_get_string(scaling, "rope_type", where, &type, err);
+    status = tl_json_get_string(scaling, "rope_type", inner, &type, err);
     if (status == TL_OK && type == NULL) {
         type_key = "type";
-        status = tl_json_get_string(scaling, "type", where, &type, err);
+        status = tl_json_get_string(scaling, "type", inner, &type, err);
     }
     if (status == TL_OK)
-        status = tl_json_get_double(scaling, "rope_theta", where, &rope->theta, err);
+        status = tl_json_get_double(scaling, "rope_theta", inner, &rope->theta, err);
     if (status != TL_OK)
         return status;
     if (type != NULL && strcmp(type, "mrope") != 0 && strcmp(type, "default") != 0)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: 'rope_scaling.%s' is '%s', known are mrope and default",
-                       where, type_key, type);
+                       "%s: '%s' is '%s', known are mrope and default", inner, type_key,
+                       type);
     const json_t *sections = json_object_get(scaling, "mrope_section");
     if (!json_is_array(sections) || json_array_size(sections) != 3)
         return tl_fail(err, TL_ERR_FORMAT,
-                       "%s: 'rope_scaling.mrope_section' is not a list of 3 integers",
-                       where);
+                       "%s: 'mrope_section' is not a list of 3 integers", inner);
     for (size_t i = 0; i < 3; i++) {
         const json_t *n = json_array_get(sections, i);
         if (!json_is_integer(n) || json_integer_value(n) < 0 ||
             json_integer_value(n) > 4096)
-            return tl_fail(
-                err, TL_ERR_FORMAT,
-                "%s: 'rope_scaling.mrope_section' is not a list of 3 integers", where);
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "%s: 'mrope_section' is not a list of 3 integers", inner);
         rope->sections[i] = (size_t)json_integer_value(n);
     }
     return TL_OK;
+}
+
+/* With 'use_sliding_window' layers from 'max_window_layers' on slide, which nothing here
+ * does; newer files list the layers. */
+static tl_status check_no_layer_slides(const json_t *text, const char *where,
+                                       size_t n_layers, tl_error *err)
+{
+    size_t first = 80;
+    tl_status status = tl_json_get_size(text, "max_window_layers", where, &first, err);
+    if (status == TL_OK && first < n_layers)
+        status = tl_spec_refuse_if_set(text, "use_sliding_window", where, err);
+    const json_t *types = json_object_get(text, "layer_types");
+    for (size_t l = 0; status == TL_OK && l < json_array_size(types); l++) {
+        const char *type = json_string_value(json_array_get(types, l));
+        if (type == NULL || strcmp(type, "full_attention") != 0)
+            status = tl_fail(err, TL_ERR_UNSUPPORTED,
+                             "%s: 'layer_types[%zu]' is %s, wanted full_attention",
+                             where, l, type != NULL ? type : "not a name");
+    }
+    return status;
 }
 
 tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
@@ -100,8 +120,7 @@ tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
                                  err)) != TL_OK ||
         (status = tl_json_get_id(config, "vision_start_token_id", where,
                                  &spec->vision_start_token, err)) != TL_OK ||
-        (status = tl_spec_refuse_if_set(text, "use_sliding_window", where, err)) !=
-            TL_OK)
+        (status = check_no_layer_slides(text, where, d->n_layers, err)) != TL_OK)
         return status;
     return TL_OK;
 }
@@ -157,7 +176,9 @@ tl_status tl_spec_read_qwen2_vl(const json_t *config, const char *where, tl_spec
              tl_spec_get_activation(vision, "hidden_act", "config.json: vision_config",
                                     &v->activation, err)) != TL_OK ||
         (status = tl_json_get_double(vision, "mlp_ratio", "config.json: vision_config",
-                                     &mlp_ratio, err)) != TL_OK)
+                                     &mlp_ratio, err)) != TL_OK ||
+        (status = tl_spec_get_tower_theta(vision, "config.json: vision_config",
+                                          &v->rope_theta, err)) != TL_OK)
         return status;
     if (!(mlp_ratio > 0.0 && mlp_ratio < 1000.0))
         return tl_fail(err, TL_ERR_FORMAT, "%s: 'vision_config.mlp_ratio' is %g", where,

@@ -100,7 +100,8 @@ static tl_status add_model_files(tl_manifest *manifest, const char *folder,
                                  tl_error *err)
 {
     static const char *const names[] = {"config.json", "tokenizer.json",
-                                        "preprocessor_config.json"};
+                                        "preprocessor_config.json",
+                                        "processor_config.json"};
     tl_status status = TL_OK;
     for (size_t i = 0; i < sizeof names / sizeof *names && status == TL_OK; i++) {
         const char *path = tl_path_join(arena, folder, names[i]);

@@ -3,6 +3,9 @@
  * family (tests/data/families, made by tests/parity/make_families.py): token ids, the
  * logits of the last positions, and at the first layer's input a gradient and a relevance,
  * with both backends. The limits are those of test_parity.c.
+ *
+ * With folders as arguments it checks what is recorded in these, and prints how far apart
+ * they were (tests/parity/folder_matrix.py, which records pixels as well).
  */
 #include "testing.h"
 #include "variant.h"
@@ -15,8 +18,15 @@
 #include "twinlens/safetensors.h"
 
 #define FAMILIES TWINLENS_SOURCE_DIR "/tests/data/families"
+#define SAVED TWINLENS_SOURCE_DIR "/tests/data/saved"
 
 static const double FORWARD = 1e-4, GRADIENT = 2e-4;
+
+/* How far the values named first in `what` were from the recorded ones at most. */
+static struct {
+    const char *what;
+    double apart;
+} worst[] = {{"pixels", -1}, {"logits", -1}, {"gradient", -1}, {"relevance", -1}};
 
 #define MUST(call)                                                                     \
     do {                                                                               \
@@ -58,7 +68,7 @@ static void check_pixels(const char *folder, const char *id,
     size_t count = 1;
     snprintf(name, sizeof name, "pixels.%s", id);
     const tl_tensor *golden = tl_safetensors_find(goldens, name);
-    if (golden == NULL)
+    if (golden == NULL || golden->n_dims != 1)
         return;
     for (size_t i = 0; i < pixels->n_dims; i++)
         count *= pixels->dims[i];
@@ -86,6 +96,9 @@ static void check_values(const char *folder, const char *id, const char *what,
         apart = fmax(apart, fabs((double)values[i] - (double)wanted[i]));
     }
     assert_true(most > 0.0);
+    for (size_t i = 0; i < sizeof worst / sizeof *worst; i++)
+        if (strcmp(what, worst[i].what) == 0)
+            worst[i].apart = fmax(worst[i].apart, apart / most);
     if (!(apart <= limit * most))
         fail_msg("%s: %s: %s are %.2g apart, wanted %.2g", folder, id, what,
                  apart / most, limit);
@@ -169,8 +182,30 @@ static void check_rule(const char *folder, const char *id, tl_model *model,
                  id, sum, ld);
 }
 
+/* Of a file that holds all pixels. One step of a colour channel is 0.0078 of the largest
+ * value or more. */
+static void check_all_pixels(const char *folder, const char *id,
+                             const tl_safetensors *goldens, const tl_encoding *e)
+{
+    static const double ROUNDING = 1e-6;
+    char name[64];
+    snprintf(name, sizeof name, "pixels.%s", id);
+    const tl_tensor *golden = tl_safetensors_find(goldens, name);
+    if (golden == NULL || golden->n_dims == 1)
+        return;
+    size_t count = 1;
+    for (size_t i = 0; i < e->pixels.n_dims; i++)
+        count *= e->pixels.dims[i];
+    assert_int_equal(e->n_images, 1);
+    if (count != tl_tensor_count(golden))
+        fail_msg("%s: %s: %zu pixel values, wanted %zu", folder, id, count,
+                 tl_tensor_count(golden));
+    check_values(folder, id, "pixels", golden, e->pixels.values, ROUNDING);
+}
+
 static void check_row(const char *folder, tl_model *model, tl_processor *processor,
-                      tl_dataset *dataset, size_t row, const tl_safetensors *goldens)
+                      tl_dataset *dataset, size_t row, const tl_safetensors *goldens,
+                      bool has_relevance)
 {
     tl_error err = {0};
     tl_arena *arena = tl_arena_create();
@@ -181,13 +216,15 @@ static void check_row(const char *folder, tl_model *model, tl_processor *process
     check_ids(folder, id, find(goldens, "ids", id), &e);
     if (e.n_images > 0)
         check_pixels(folder, id, goldens, &e.pixels);
+    check_all_pixels(folder, id, goldens, &e);
     MUST(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err));
     check_rule(folder, id, model, &input, TL_BACKWARD_GRADIENT, goldens, arena);
-    check_rule(folder, id, model, &input, TL_BACKWARD_RELEVANCE, goldens, arena);
+    if (has_relevance)
+        check_rule(folder, id, model, &input, TL_BACKWARD_RELEVANCE, goldens, arena);
     tl_arena_destroy(arena);
 }
 
-static void check_family(const char *folder, const char *backend)
+static void check_folder(const char *folder, const char *backend, bool has_relevance)
 {
     tl_error err = {0};
     char path[600];
@@ -203,11 +240,16 @@ static void check_family(const char *folder, const char *backend)
     MUST(tl_safetensors_open(path, &goldens, &err));
     assert_true(dataset->n_rows >= 4);
     for (size_t row = 0; row < dataset->n_rows; row++)
-        check_row(folder, model, processor, dataset, row, goldens);
+        check_row(folder, model, processor, dataset, row, goldens, has_relevance);
     tl_safetensors_close(goldens);
     tl_dataset_close(dataset);
     tl_processor_close(processor);
     tl_model_close(model);
+}
+
+static void check_family(const char *folder, const char *backend)
+{
+    check_folder(folder, backend, true);
 }
 
 /* From a folder to a gradient; of the first image of the dataset. */
@@ -339,11 +381,95 @@ static void both_generations_of_names_are_found(void **state)
     for_every_family(check_newer_names);
 }
 
-int main(void)
+/* Links in `target` to what is in `source` and not in `target` yet. */
+static void link_missing(const char *source, const char *target)
 {
+    char from[1024], to[1024];
+    struct stat info;
+    DIR *dir = opendir(source);
+    assert_non_null(dir);
+    for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
+        snprintf(from, sizeof from, "%.600s/%.200s", source, e->d_name);
+        snprintf(to, sizeof to, "%.600s/%.200s", target, e->d_name);
+        if (e->d_name[0] != '.' && lstat(to, &info) != 0)
+            assert_int_equal(symlink(from, to), 0);
+    }
+    closedir(dir);
+}
+
+/* What transformers 5 has saved of a family: tests/data/saved holds what it changes, the
+ * weights stay as they are. */
+static void check_saved(const char *name)
+{
+    static const char qwen[] = TWINLENS_SOURCE_DIR "/tests/data/qwen2vl-tiny";
+    char folder[600], path[700];
+    struct stat info;
+    const test_folder work = test_folder_create();
+    snprintf(folder, sizeof folder, SAVED "/%.200s", name);
+    link_missing(folder, work.path);
+    snprintf(path, sizeof path, "%s/logits.safetensors", work.path);
+    const bool has_own = lstat(path, &info) == 0;
+    const bool is_family = strcmp(name, "qwen2_vl") != 0;
+    snprintf(folder, sizeof folder, is_family ? FAMILIES "/%.200s" : "%s/checkpoint",
+             is_family ? name : qwen);
+    link_missing(folder, work.path);
+    snprintf(folder, sizeof folder, "%s/goldens", qwen);
+    link_missing(folder, work.path);
+    snprintf(path, sizeof path, "%s/preprocessor_config.json", work.path);
+    assert_int_equal(unlink(path), 0);
+    check_folder(work.path, "ref", !has_own);
+    test_folder_remove(work.path);
+}
+
+static void folders_saved_by_transformers_5_are_read(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    DIR *dir = opendir(SAVED);
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (entry->d_name[0] != '.' && strcmp(entry->d_name, "MADE_BY") != 0) {
+            check_saved(entry->d_name);
+            n++;
+        }
+    closedir(dir);
+    assert_int_equal(n, 7);
+}
+
+/* What is recorded in the folders that were named. */
+static int n_named;
+static char **named;
+
+static void folders_say_what_is_recorded_in_them(void **state)
+{
+    (void)state;
+    for (int i = 0; i < n_named; i++)
+        check_folder(named[i], "cpu", false);
+}
+
+static int check_named(int count, char **folders)
+{
+    n_named = count;
+    named = folders;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_say_what_is_recorded_in_them)};
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    printf("ids equal");
+    for (size_t i = 0; i < sizeof worst / sizeof *worst; i++)
+        if (worst[i].apart >= 0.0)
+            printf(", %s %.1g", worst[i].what, worst[i].apart);
+    printf("\n");
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        return check_named(argc - 1, argv + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_says_what_transformers_says),
         cmocka_unit_test(both_generations_of_names_are_found),
+        cmocka_unit_test(folders_saved_by_transformers_5_are_read),
         cmocka_unit_test(lack_of_memory_is_a_status_in_every_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
