@@ -13,8 +13,8 @@ static tl_status observe(tl_validator *validator, const tl_pair *pair, size_t pr
     const tl_validate_options how = {
         .others = r->ways, .n_others = r->n_ways, .n_components = n_components};
     tl_validation v;
-    const tl_status status =
-        tl_validator_pair(validator, pair, &how, r->seed + 2 * prompt, arena, &v, err);
+    const tl_status status = tl_validator_pair(
+        validator, pair, &how, r->seed + 2 * r->places[prompt], arena, &v, err);
     if (status != TL_OK)
         return status;
     r->difference[prompt] = v.difference;
@@ -82,7 +82,6 @@ tl_status tl_observed_correlate(const tl_observed_effects *r, tl_component_kind 
         y[c.n++] = seen->attributed[way];
     }
     const tl_bootstrap_options how = {.n_resamples = layer < 0 ? 1000 : 1,
-                                      .seed = r->seed,
                                       .cluster_sizes = sizes,
                                       .n_clusters = c.n_prompts};
     const tl_status status =
@@ -95,7 +94,6 @@ tl_status tl_observed_gap(const tl_observed_effects *r, size_t way, tl_arena *ar
                           tl_interval *out, tl_error *err)
 {
     double *gaps = tl_arena_alloc(arena, r->n_prompts, sizeof *gaps);
-    const tl_bootstrap_options how = {.seed = r->seed};
     size_t n = 0;
     if (gaps == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts",
@@ -106,5 +104,5 @@ tl_status tl_observed_gap(const tl_observed_effects *r, size_t way, tl_arena *ar
         if (!isnan(gap) || isnan(attributed))
             gaps[n++] = gap;
     }
-    return tl_bootstrap(tl_statistic_mean, gaps, n, &how, out, err);
+    return tl_bootstrap(tl_statistic_mean, gaps, n, NULL, out, err);
 }

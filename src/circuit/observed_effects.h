@@ -18,9 +18,13 @@ typedef struct tl_observed_effect {
     double exact, attributed[TL_OBSERVED_WAYS];
 } tl_observed_effect;
 
-/* The first four are the caller's. */
+/* Heads, and as many neurons, of a prompt, that a study and `validate` look at. */
+enum { TL_OBSERVED_COMPONENTS = 24 };
+
+/* The first five are the caller's. */
 typedef struct tl_observed_effects {
-    uint64_t seed; /* of the draw of components, and of the intervals */
+    uint64_t seed;        /* of the draw of components */
+    const size_t *places; /* of the prompts among all; each has a draw of its own */
     tl_attribution_options ways[TL_OBSERVED_WAYS];
     size_t n_ways, n_prompts;
     tl_observed_effect *all; /* [n], prompt by prompt */

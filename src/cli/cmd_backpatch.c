@@ -65,10 +65,14 @@ static tl_status read_layers(const char *text, const char *option, size_t limit,
 static tl_status choose_cells(const options *o, size_t n_layers, tl_arena *arena,
                               tl_backpatch_cell **out, size_t *count, tl_error *err)
 {
-    tl_cell_options cells = {.grid = (tl_bp_grid)o->settings.bp_grid,
+    static const size_t one[] = {1};
+    const bool is_cell = o->sources != NULL && o->destinations != NULL;
+    tl_cell_options cells = {.windows =
+                                 is_cell ? (tl_layer_list){one, 1} : tl_cell_windows,
+                             .grid = (tl_bp_grid)o->settings.bp_grid,
                              .times = o->times,
                              .restore = o->settings.bp_repeat == TL_BP_REPEAT_OFF};
-    if (o->grid_given && o->sources != NULL && o->destinations != NULL)
+    if (o->grid_given && is_cell)
         return tl_cli_misuse(err, "--bp-grid changes nothing beside --src and --dst");
     if (o->settings.bp_grid == TL_BP_NONE)
         return tl_cli_misuse(err, "--bp-grid none leaves no cell");
@@ -302,7 +306,7 @@ static const tl_option own[] = {
     {.setting = {.name = "window",
                  .kind = TL_SETTING_TEXT,
                  .offset = offsetof(options, windows),
-                 .value = "1",
+                 .unset = "5,3,1, as a study; of --src with --dst 1",
                  .argument = "W,X",
                  .help = "how many layers around both, odd"}},
     {.setting = {.name = "times",

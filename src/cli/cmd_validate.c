@@ -142,18 +142,6 @@ static void print_way(const tl_attribution_options *way, FILE *out)
         fprintf(out, "%s\t-\t-", n.method);
 }
 
-static void print_interval(const tl_interval *i, FILE *out)
-{
-    tl_print_numbers(out, (const double[]){i->value, i->low, i->high}, 3);
-}
-
-static json_t *interval_json(const tl_interval *i)
-{
-    return json_pack("{s:o, s:[o,o], s:I}", "value", tl_json_number(i->value),
-                     "interval", tl_json_number(i->low), tl_json_number(i->high),
-                     "undefined_resamples", (json_int_t)i->n_undefined);
-}
-
 static void write_row(const tl_attribution_options *way, const char *kind, int layer,
                       const tl_observed_correlation *c, FILE *out)
 {
@@ -163,9 +151,9 @@ static void write_row(const tl_attribution_options *way, const char *kind, int l
     else
         fprintf(out, "\t%s\t%d", kind, layer);
     fprintf(out, "\t%zu\t%zu\t", c->n, c->n_prompts);
-    print_interval(&c->pearson, out);
+    tl_print_interval(out, &c->pearson);
     fputc('\t', out);
-    print_interval(&c->spearman, out);
+    tl_print_interval(out, &c->spearman);
     fputc('\n', out);
 }
 
@@ -174,11 +162,11 @@ static json_t *row_json(const tl_attribution_options *way, const char *kind, int
 {
     json_t *row = way_json(way);
     json_object_update_new(
-        row,
-        json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "kind", kind, "layer",
-                  layer == ALL_LAYERS ? json_null() : json_integer(layer), "n",
-                  (json_int_t)c->n, "prompts", (json_int_t)c->n_prompts, "pearson",
-                  interval_json(&c->pearson), "spearman", interval_json(&c->spearman)));
+        row, json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "kind", kind, "layer",
+                       layer == ALL_LAYERS ? json_null() : json_integer(layer), "n",
+                       (json_int_t)c->n, "prompts", (json_int_t)c->n_prompts, "pearson",
+                       tl_json_interval(&c->pearson), "spearman",
+                       tl_json_interval(&c->spearman)));
     return row;
 }
 
@@ -214,14 +202,14 @@ static tl_status write_gaps(const tl_observed_effects *r, tl_arena *arena, FILE 
             return status;
         if (list != NULL) {
             json_t *row = way_json(&r->ways[m]);
-            json_object_set_new(row, "gap", interval_json(&gap));
+            json_object_set_new(row, "gap", tl_json_interval(&gap));
             json_object_set_new(row, "prompts", json_integer((json_int_t)gap.n));
             json_array_append_new(list, row);
             continue;
         }
         print_way(&r->ways[m], out);
         fputc('\t', out);
-        print_interval(&gap, out);
+        tl_print_interval(out, &gap);
         fprintf(out, "\t%zu\n", gap.n);
     }
     return status;
@@ -328,10 +316,11 @@ static tl_status check_precision(tl_session *s, const options *o, FILE *out,
                : status;
 }
 
-/* Moves those pairs to the front that are drawn, over all answers. */
+/* Moves those pairs to the front that are drawn, over all answers, as a study draws them. */
 static tl_status draw_prompts(const options *o, tl_arena *arena, tl_pair *pairs,
-                              size_t *n, tl_error *err)
+                              tl_observed_effects *r, tl_error *err)
 {
+    size_t *n = &r->n_prompts;
     int32_t *answers = tl_arena_alloc(arena, *n, sizeof *answers);
     size_t *chosen = tl_arena_alloc(arena, *n, sizeof *chosen);
     if (answers == NULL || chosen == NULL)
@@ -339,9 +328,11 @@ static tl_status draw_prompts(const options *o, tl_arena *arena, tl_pair *pairs,
     for (size_t i = 0; i < *n; i++)
         answers[i] = pairs[i].answer;
     const tl_status status =
-        tl_draw_pairs(answers, *n, o->prompts, 0, o->seed, chosen, n, err);
+        tl_draw_pairs(answers, *n, o->prompts, 0,
+                      o->seed + (uint64_t)o->selection.modality, chosen, n, err);
     for (size_t i = 0; i < *n && status == TL_OK; i++)
         pairs[i] = pairs[chosen[i]]; /* ascending, so none is lost */
+    r->places = chosen;
     return status;
 }
 
@@ -360,7 +351,7 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
     if (status == TL_OK)
         status = tl_session_pairs(s, &selection, "validate", &pairs, &r.n_prompts, err);
     if (status == TL_OK)
-        status = draw_prompts(o, s->arena, pairs, &r.n_prompts, err);
+        status = draw_prompts(o, s->arena, pairs, &r, err);
     if (status != TL_OK)
         return status;
     r.seed = o->seed;
@@ -397,7 +388,7 @@ static const tl_option own[] = {
           .offset = offsetof(options, sample),
           .least = 1,
           .most = 1000000,
-          .value = "48",
+          .value = "24",
           .argument = "N",
           .help = "heads, and as many neurons, a prompt: of the largest scores by each "
                   "way that is judged, and of all"}},
@@ -415,8 +406,8 @@ static const tl_option own[] = {
                  .value = "42",
                  .argument = "S",
                  .help =
-                     "of the sample and the intervals; given, also of counterfactuals "
-                     "where rows name none"},
+                     "of the sample; given, also of counterfactuals where rows name "
+                     "none"},
      .given = offsetof(options, selection.draws)},
     {.setting = {.name = "precision-check",
                  .offset = offsetof(options, precision_check),

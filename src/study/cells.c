@@ -2,6 +2,9 @@
  * cells.c - see cells.h. */
 #include "study/cells.h"
 
+static const size_t windows[] = {5, 3, 1};
+const tl_layer_list tl_cell_windows = {windows, sizeof windows / sizeof *windows};
+
 /* Layers first ... end - 1, unless others are named. */
 static tl_status choose_layers(const tl_layer_list *named, size_t first, size_t end,
                                tl_arena *arena, tl_layer_list *out, tl_error *err)

@@ -14,6 +14,9 @@ typedef struct tl_layer_list {
     size_t n;
 } tl_layer_list;
 
+/* 5, 3, 1: the windows of a study, in the order in which the best cell is looked for. */
+extern const tl_layer_list tl_cell_windows;
+
 /*
  * The cells of every window, source and destination, in that order, each patched `times`
  * times. Unless both sources and destinations are named, only those whose destination is

@@ -17,9 +17,6 @@
 
 enum { ITERATIONS = 10 /* without patching, and patched one to nine times */ };
 
-/* The order in which the best cell is looked for. */
-static const size_t windows[] = {5, 3, 1};
-
 /* Of both stages. */
 typedef struct patch_stage {
     tl_row_pairs pairs;
@@ -42,7 +39,7 @@ static tl_status grid_cells(const tl_settings *settings, size_t n_layers,
                             tl_error *err)
 {
     const tl_cell_options options = {.grid = (tl_bp_grid)settings->bp_grid,
-                                     .windows = {windows, 3},
+                                     .windows = tl_cell_windows,
                                      .times = 1,
                                      .restore =
                                          settings->bp_repeat == TL_BP_REPEAT_OFF};
@@ -77,7 +74,7 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
     const tl_span *span = &study->spans[modality];
     const tl_status status =
         tl_backpatcher_bytes(study->session.model, span->n_pos,
-                             span->data_end - span->data_begin, windows[0], out, err);
+                             span->data_end - span->data_begin, tl_cell_windows.layers[0], out, err);
     *out += tl_study_input_bytes(study, modality, span->n_pos, 1);
     return status;
 }

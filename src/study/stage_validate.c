@@ -6,11 +6,12 @@
 #include "study/stage.h"
 
 #include "circuit/circuit_work.h"
+#include "circuit/observed_effects.h"
 #include "study/draw_pairs.h"
 
 #include "twinlens/validate.h"
 
-enum { MOST_WAYS = 4, COMPONENTS = 24 };
+enum { MOST_WAYS = 4 };
 
 /* What is judged, all by the path and rule of the study: its own method, and integrated
  * gradients of few, its own and many steps. */
@@ -55,7 +56,7 @@ static tl_validate_options options_of(const ways *w)
 {
     return (tl_validate_options){.others = w->all,
                                  .n_others = w->n,
-                                 .n_components = COMPONENTS,
+                                 .n_components = TL_OBSERVED_COMPONENTS,
                                  .ranked = &w->own};
 }
 

@@ -177,7 +177,7 @@ def check_change(found, row, clean, right, where):
 
 
 for modality in ("image", "text"):
-    got, (first, *table) = command("backpatch", "--modality", modality, "--bp-grid", settings["bp-grid"], "--window", "5,3,1")
+    got, (first, *table) = command("backpatch", "--modality", modality, "--bp-grid", settings["bp-grid"])
     clean = np.array(got["clean"]["right"])
     same(got["clean"]["intervals"]["accuracy"], study["backpatch"][modality], "backpatch, clean")
     printed(first, ("accuracy", "low", "high"), got["clean"]["intervals"]["accuracy"], "backpatch, clean")

@@ -115,6 +115,27 @@ refused("another seed", "run/scores.text.safetensors: scores with seed 7, wanted
 both = [w for m in ("text", "image") for w in (f"--{m}-scores", f"run/scores.{m}.safetensors", f"--{m}-fraction", 0.1)]
 got = json.loads(done("interchange", *model, *data, *drawn, *both, "--rand-draws", 1, "--json"))
 check("interchange on the evaluation rows", {len(r["ld"]) for r in got["runs"]} == {2})
+# ---- the defaults of `validate` are a study's: prompts, components, seed, intervals ---------------
+done("study", *model, "--dataset", "bare.paired", "--keep", "all", "--fractions", 0.5, "--bp-grid", "none", "--pictures", 0,
+     "--circuit-tests", 0, "--out", "validated")
+validation = {m: v["validation"] for m, v in json.loads(done("summary", "validated", "--json"))["modalities"].items()}
+for m, of in validation.items():
+    own = json.loads(done("validate", *model, "--dataset", "bare.paired", "--modality", m, "--method", "ig", "--ig-rule", "right", "--json"))
+    wanted = {(c["ig_steps"], c["kind"], c["layer"]): c for c in of["correlations"]}
+    check(f"{m}: as many correlations", len(own["correlations"]) == len(wanted) > 0)
+    for c in own["correlations"]:
+        there = wanted[c["ig_steps"], c["kind"], c["layer"]]
+        check(f"{m}: as many components and prompts", (c["n"], c["prompts"]) == (there["n"], there["prompts"]))
+        for name in ("pearson", "spearman"):
+            a, b = c[name], there[name]
+            ends = [None, None] if c["layer"] is not None else b["interval"]
+            check(f"{m}: the study's {name}: {a} {b}",
+                  all(x == y or x is not None and y is not None and abs(x - y) < 1e-6
+                      for x, y in zip((a["value"], *a["interval"]), (b["value"], *ends))))
+    for gap, there in zip(own["completeness"], of["completeness"], strict=True):
+        check(f"{m}: the study's gap of completeness: {gap} {there}",
+              all(abs(x - y) < 1e-6 for x, y in zip((gap["gap"]["value"], *gap["gap"]["interval"]),
+                                                   (there["gap"]["value"], *there["gap"]["interval"]))))
 for command in (["attribute", "--out", "x"], ["evaluate", "--scores", "text.scores"], ["validate"]):
     refused("pairs are not drawn unasked", "has no 'cf'; --seed draws counterfactuals, `twinlens pair` writes them", command[0], *model,
             *data, "--modality", "text", *command[1:])
