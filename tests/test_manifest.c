@@ -209,8 +209,10 @@ static void keys_are_what_went_in_and_every_setting_of_a_number(void **unused)
         n_settings += table[i].in_manifest;
     }
     assert_true(n_settings > 20);
-    assert_int_equal(m.n_keys, 5 + n_settings);
+    assert_int_equal(m.n_keys, 7 + n_settings);
     assert_string_equal(value_of(&m, "program"), "twinlens " TL_VERSION);
+    assert_string_equal(value_of(&m, "model-name"), "m");
+    assert_string_equal(value_of(&m, "dataset-name"), "d");
     assert_string_equal(value_of(&m, "family"), "qwen2_vl");
     assert_string_equal(value_of(&m, "task"), "counting");
     assert_string_equal(value_of(&m, "seed"), "77");
@@ -308,6 +310,29 @@ static void what_differs_is_named(void **unused)
     close_fixture(&f);
 }
 
+/* Nor does it become another study by being called otherwise. */
+static void a_name_is_no_difference(void **unused)
+{
+    (void)unused;
+    fixture f;
+    open_fixture(&f);
+    expect(&f, "");
+    assert_int_equal(rename(path_of(&f, "m"), path_of(&f, "moved")), 0);
+    f.settings.model = f.session.settings.model = path_of(&f, "moved");
+    const tl_manifest m = make(&f, both);
+    assert_string_equal(value_of(&m, "model-name"), "moved");
+    assert_int_equal(adopt(&f, &m), TL_OK);
+    /* Of a program that keeps no names. */
+    tl_manifest nameless = m;
+    nameless.n_keys = 0;
+    for (size_t i = 0; i < m.n_keys; i++)
+        if (strstr(m.keys[i].key, "-name") == NULL)
+            nameless.keys[nameless.n_keys++] = m.keys[i];
+    assert_int_equal(nameless.n_keys, m.n_keys - 2);
+    assert_int_equal(adopt(&f, &nameless), TL_OK);
+    close_fixture(&f);
+}
+
 /* ---- what cannot be hashed ------------------------------------------------------- */
 
 static void expect_failure(fixture *f, tl_status want, const char *name,
@@ -365,6 +390,7 @@ int main(void)
         cmocka_unit_test(keys_are_what_went_in_and_every_setting_of_a_number),
         cmocka_unit_test(a_file_is_hashed_again_when_it_looks_different),
         cmocka_unit_test(what_differs_is_named),
+        cmocka_unit_test(a_name_is_no_difference),
         cmocka_unit_test(a_file_that_is_gone_is_named),
         cmocka_unit_test(a_lack_of_memory_is_told),
     };

@@ -4,21 +4,25 @@
  */
 #include "testing.h"
 
+#include "report/input_text.h"
 #include "report/overview.h"
 #include "finding/published.h"
 
 static const tl_study_key qwen[] = {{"family", "qwen2_vl"},
                                     {"model", "0123456789abcdef"},
                                     {"task", "counting"},
-                                    {"prompts-of", "published qwen2_vl"}};
+                                    {"prompts-of", "published qwen2_vl"},
+                                    {"model-name", "Qwen/Qwen2-VL-7B-Instruct"}};
 static const tl_study_key other[] = {{"family", "qwen2_vl"},
                                      {"model", "0123456789abcdef"},
                                      {"task", "my own"},
-                                     {"prompts-of", ""}};
+                                     {"prompts-of", ""},
+                                     {"model-name", "Qwen/Qwen2-VL-7B-Instruct"}};
 static const tl_study_key drawn[] = {{"family", "qwen2_vl"},
                                      {"model", "0123456789abcdef"},
                                      {"task", "arithmetic"},
-                                     {"prompts-of", ""}};
+                                     {"prompts-of", ""},
+                                     {"model-name", "Qwen/Qwen2-VL-7B-Instruct"}};
 static const tl_finding_cell cells[] = {{.window = 5, .source = 20, .destination = 15},
                                         {.window = 1, .source = 3, .destination = 2}};
 
@@ -32,7 +36,7 @@ static tl_interval about(double value, double deviation)
 static tl_findings make(const tl_study_key *keys, double text, double image,
                         double gain)
 {
-    tl_findings f = {.folder = "runs/x", .keys = keys, .n_keys = 4, .finished = true};
+    tl_findings f = {.folder = "runs/x", .keys = keys, .n_keys = 5, .finished = true};
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         f.parts[m].present = true;
         f.parts[m].n_prompts = 100;
@@ -95,7 +99,11 @@ static void published_numbers_stand_beside_those_of_that_model_and_task(void **s
 
     /* Of another family, or another shape, it is not the paper's model. */
     const tl_study_key family[] = {
-        {"family", "qwen2_5_vl"}, {"model", "0123456789abcdef"}, {"task", "counting"}};
+        {"family", "qwen2_5_vl"},
+        {"model", "fedcba9876543210"},
+        {"task", "counting"},
+        {"prompts-of", ""},
+        {"model-name", "Qwen/Qwen2.5-VL-7B-Instruct"}};
     studies[0].keys = family;
     assert_null(tl_published_find(&studies[0]));
     studies[0].keys = qwen;
@@ -118,7 +126,7 @@ static void studies_without_anything_make_no_rows(void **state)
     const tl_table *t = find(&o, "accuracy");
     assert_string_equal(cell_at(t, 0, "text"), "-");
     assert_string_equal(cell_at(t, 2, "image"), "-");
-    assert_int_equal(o.n_tables, 1);
+    assert_int_equal(o.n_tables, 2); /* and what was studied */
     tl_table_print(t, stdout);
     tl_arena_destroy(arena);
 }
@@ -141,6 +149,43 @@ static void other_prompts_are_marked_and_means_say_what_is_not_in_them(void **st
     tl_arena_destroy(arena);
 }
 
+/* The paper's shape and prompts, and another name. */
+static void a_model_of_another_name_is_marked_and_named(void **state)
+{
+    (void)state;
+    const tl_study_key tuned[] = {{"family", "qwen2_vl"},
+                                  {"model", "fedcba9876543210"},
+                                  {"task", "counting"},
+                                  {"prompts-of", "published qwen2_vl"},
+                                  {"model-name", "me/tuned"}};
+    tl_findings studies[] = {make(qwen, 0.9, 0.7, 0.05), make(tuned, 0.8, 0.6, 0.1)};
+    tl_arena *arena = tl_arena_create();
+    tl_overview o;
+    assert_int_equal(tl_overview_make(studies, 2, arena, &o, NULL), TL_OK);
+    const tl_table *accuracy = find(&o, "accuracy"), *patched = find(&o, "backpatch"),
+                   *named = find(&o, "studies");
+    assert_string_equal(cell_at(accuracy, 0, "published text"), "0.793");
+    assert_string_equal(cell_at(accuracy, 1, "published text"), "0.793, other model");
+    assert_string_equal(cell_at(patched, 1, "published cell"),
+                        "20 into 15 (3), other model");
+    assert_string_equal(cell_at(accuracy, 0, "task"),
+                        "counting, Qwen/Qwen2-VL-7B-Instruct (0123456789ab)");
+    assert_string_equal(cell_at(accuracy, 1, "task"),
+                        "counting, me/tuned (fedcba987654)");
+    assert_string_equal(cell_at(named, 1, "model"), "me/tuned (fedcba987654)");
+
+    /* A long name is cut between letters. */
+    char umlauts[302] = "x";
+    for (size_t i = 1; i < 301; i += 2)
+        memcpy(umlauts + i, "\xc3\xa4", 2);
+    const tl_study_key large[] = {{"model", "0123456789abcdef"}, {"model-name", umlauts}};
+    const tl_findings f = {.keys = large, .n_keys = 2};
+    char text[TL_INPUT_TEXT];
+    assert_int_equal(strlen(tl_input_text(&f, "model", text)), 149 + strlen(" (0123456789ab)"));
+    assert_memory_equal(text + 147, "\xc3\xa4 (", 4);
+    tl_arena_destroy(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +193,7 @@ int main(void)
         cmocka_unit_test(
             other_prompts_are_marked_and_means_say_what_is_not_in_them),
         cmocka_unit_test(studies_without_anything_make_no_rows),
+        cmocka_unit_test(a_model_of_another_name_is_marked_and_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

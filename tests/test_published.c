@@ -3,6 +3,10 @@
  */
 #include "testing.h"
 
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "finding/published.h"
 
 /* The published averages, which the paper gives beside its figures: 18, 12 and 38 % of
@@ -54,27 +58,59 @@ static void published_tables_add_up_to_what_the_paper_says(void **state)
     assert_close("image circuits", 0, size[1], 0.131, 0.0005);
 }
 
-/* The paper's prompts for one model are other prompts for another. */
-static void prompts_are_the_papers_or_others(void **state)
+/* Without a mark stands only what has the name of the paper's model, whoever offers it, and
+ * its prompts for that model. */
+static void what_is_not_the_papers_is_said(void **state)
 {
     (void)state;
     static const struct {
-        const char *family, *prompts;
-        bool same;
-    } cases[] = {{"qwen2_vl", "published qwen2_vl", true},
-                 {"qwen2_vl", "published gemma3", false},
-                 {"qwen2_vl", "", false},
-                 {"qwen2_vl", "mine", false}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const tl_study_key keys[] = {{"family", cases[i].family},
-                                     {"task", "counting"},
-                                     {"prompts-of", cases[i].prompts}};
-        tl_findings f = {.keys = keys, .n_keys = 3};
-        assert_false(tl_published_same_prompts(&f)); /* of no model's shape */
-        f.parts[TL_TEXT].scores =
-            (tl_study_scores){.n_layers = 28, .n_heads = 28, .d_mlp = 18944};
-        assert_non_null(tl_published_find(&f));
-        assert_true(tl_published_same_prompts(&f) == cases[i].same);
+        const char *family, *name;
+        size_t n_layers, n_heads, d_mlp;
+    } models[] = {{"qwen2_vl", "Qwen/Qwen2-VL-7B-Instruct", 28, 28, 18944},
+                  {"llava", "mistral-community/pixtral-12b", 40, 32, 14336},
+                  {"gemma3", "google/gemma-3-12b-it", 48, 16, 15360}};
+    static const char *const others[] = {
+        "",                              /* of a study that keeps no name */
+        "Qwen/Qwen2-VL-7B",              /* not instructed */
+        "Qwen/Qwen2-VL-7B-Instruct-AWQ", /* quantised */
+        "my-Qwen2-VL-7B-Instruct",
+        "Qwen2-VL-7B-Instruct/",
+        "gemma-3-12b-pt",
+        "pixtral-12b-tuned",
+        "bundled"};
+    for (size_t m = 0; m < 3; m++) {
+        char published[40], shout[80];
+        const char *slash = strrchr(models[m].name, '/');
+        snprintf(published, sizeof published, "published %s", models[m].family);
+        for (size_t i = 0; i <= strlen(models[m].name); i++)
+            shout[i] = (char)toupper((unsigned char)models[m].name[i]);
+        const char *same[] = {models[m].name, slash + 1, shout};
+        const char *prompts[] = {published, "", "mine",
+                                 m == 0 ? "published gemma3" : "published qwen2_vl"};
+        enum { SAME = 3, OTHERS = sizeof others / sizeof *others };
+        for (size_t n = 0; n < SAME + OTHERS; n++)
+            for (size_t p = 0; p < 4; p++) {
+                const char *name = n < SAME ? same[n] : others[n - SAME],
+                           *want = n < SAME ? p == 0 ? "" : "other prompts"
+                                   : p == 0 ? "other model"
+                                            : "other model and prompts";
+                const tl_study_key keys[] = {{"family", models[m].family},
+                                             {"task", "counting"},
+                                             {"model-name", name},
+                                             {"prompts-of", prompts[p]}};
+                tl_findings f = {.keys = keys, .n_keys = 4};
+                assert_null(tl_published_find(&f)); /* of no model's shape */
+                assert_string_equal(tl_published_differs(&f)[0] != '\0' ? "marked" : "",
+                                    "marked");
+                f.parts[TL_IMAGE].scores =
+                    (tl_study_scores){.n_layers = models[m].n_layers,
+                                      .n_heads = models[m].n_heads,
+                                      .d_mlp = models[m].d_mlp};
+                assert_non_null(tl_published_find(&f));
+                if (strcmp(tl_published_differs(&f), want) != 0)
+                    fail_msg("'%s' with '%s': '%s', wanted '%s'", name, prompts[p],
+                             tl_published_differs(&f), want);
+            }
     }
 }
 
@@ -82,7 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_tables_add_up_to_what_the_paper_says),
-        cmocka_unit_test(prompts_are_the_papers_or_others),
+        cmocka_unit_test(what_is_not_the_papers_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,15 +3,19 @@
 #include "finding/published.h"
 
 #include <string.h>
+#include <strings.h>
 
-/* Told by family and shape: a study knows its model by a hash, and a fine-tuned one has
- * another. */
-static const struct {
-    const char *model, *family, *prompts;
+/* Numbers are found by family and shape, which a fine-tuned model has too. It is the paper's if
+ * it has the name, whoever offers it. */
+typedef struct shape {
+    const char *model, *name, *family, *prompts;
     size_t n_layers, n_heads, d_mlp;
-} shapes[] = {{"Qwen2-VL-7B", "qwen2_vl", "published qwen2_vl", 28, 28, 18944},
-              {"Pixtral-12B", "llava", "published llava", 40, 32, 14336},
-              {"Gemma-3-12B", "gemma3", "published gemma3", 48, 16, 15360}};
+} shape;
+static const shape shapes[] = {
+    {"Qwen2-VL-7B", "Qwen2-VL-7B-Instruct", "qwen2_vl", "published qwen2_vl", 28, 28,
+     18944},
+    {"Pixtral-12B", "pixtral-12b", "llava", "published llava", 40, 32, 14336},
+    {"Gemma-3-12B", "gemma-3-12b-it", "gemma3", "published gemma3", 48, 16, 15360}};
 
 /* Task; model; accuracy of text and image (table 4), circuit size (table 5), faithfulness
  * (table 6), accuracy of image prompts back-patched (table 1), by window, source and
@@ -39,7 +43,7 @@ static const struct {
     /* clang-format on */
 };
 
-static const char *model_of(const tl_findings *f)
+static const shape *shape_of(const tl_findings *f)
 {
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         const tl_study_scores *s = &f->parts[m].scores;
@@ -47,26 +51,31 @@ static const char *model_of(const tl_findings *f)
             if (strcmp(tl_findings_key(f, "family"), shapes[i].family) == 0 &&
                 s->n_layers == shapes[i].n_layers && s->n_heads == shapes[i].n_heads &&
                 s->d_mlp == shapes[i].d_mlp)
-                return shapes[i].model;
+                return &shapes[i];
     }
     return NULL;
 }
 
 const tl_published *tl_published_find(const tl_findings *f)
 {
-    const char *model = model_of(f), *task = tl_findings_key(f, "task");
+    const shape *model = shape_of(f);
+    const char *task = tl_findings_key(f, "task");
     for (size_t i = 0; model != NULL && i < sizeof published / sizeof *published; i++)
         if (strcmp(published[i].task, task) == 0 &&
-            strcmp(published[i].numbers.model, model) == 0)
+            strcmp(published[i].numbers.model, model->model) == 0)
             return &published[i].numbers;
     return NULL;
 }
 
-bool tl_published_same_prompts(const tl_findings *f)
+const char *tl_published_differs(const tl_findings *f)
 {
-    const char *model = model_of(f), *prompts = tl_findings_key(f, "prompts-of");
-    for (size_t i = 0; model != NULL && i < sizeof shapes / sizeof *shapes; i++)
-        if (strcmp(shapes[i].model, model) == 0)
-            return strcmp(shapes[i].prompts, prompts) == 0;
-    return false;
+    static const char *const words[2][2] = {{"", "other prompts"},
+                                            {"other model", "other model and prompts"}};
+    const shape *model = shape_of(f);
+    const char *name = tl_findings_key(f, "model-name"), *slash = strrchr(name, '/');
+    const bool same_model =
+        model != NULL && strcasecmp(slash != NULL ? slash + 1 : name, model->name) == 0;
+    const bool same_prompts =
+        model != NULL && strcmp(tl_findings_key(f, "prompts-of"), model->prompts) == 0;
+    return words[!same_model][!same_prompts];
 }

@@ -21,11 +21,12 @@ typedef struct tl_published {
     double interchange[TL_SEGMENT_COUNT]; /* figure 6, read off: normalised */
 } tl_published;
 
-/* NULL when the study is not of the paper's models (told by their shapes) and tasks. */
+/* NULL when the study is not of the shape of a model of the paper, and its task. */
 const tl_published *tl_published_find(const tl_findings *findings);
 
-/* Whether the study's prompts are those that the paper used with that model, as
- * `task import-published` makes them. */
-bool tl_published_same_prompts(const tl_findings *findings);
+/* What is not the paper's in a study that it has numbers for: "" when the model has the name
+ * of the paper's and the prompts are those that it used with it, as `task import-published`
+ * makes them; else "other prompts", "other model", or "other model and prompts". */
+const char *tl_published_differs(const tl_findings *findings);
 
 #endif

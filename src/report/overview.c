@@ -8,6 +8,7 @@
 
 #include "finding/published.h"
 #include "report/draw.h"
+#include "report/input_text.h"
 
 /* ---- rows ------------------------------------------------------------------------ */
 
@@ -20,21 +21,31 @@ typedef struct maker {
     tl_error *err;
 } maker;
 
+static bool equal_keys(const maker *m, size_t i, size_t k, const char *key)
+{
+    return strcmp(tl_findings_key(&m->studies[i], key),
+                  tl_findings_key(&m->studies[k], key)) == 0;
+}
+
+/* The task; of several models also which; of several datasets of one task and model also
+ * which. */
 static const char *name_of(const maker *m, size_t i)
 {
-    const char *task = tl_findings_key(&m->studies[i], "task");
-    const tl_published *p = tl_published_find(&m->studies[i]);
-    char text[160];
-    if (task[0] == '\0')
-        task = m->studies[i].folder;
-    bool models = false; /* more than one? */
-    for (size_t k = 0; k < m->n; k++)
-        models = models || strcmp(tl_findings_key(&m->studies[k], "model"),
-                                  tl_findings_key(&m->studies[i], "model")) != 0;
-    if (!models)
+    const char *task = tl_study_task(&m->studies[i]);
+    char text[600], model[TL_INPUT_TEXT], dataset[TL_INPUT_TEXT];
+    bool models = false, datasets = false; /* more than one? */
+    for (size_t k = 0; k < m->n; k++) {
+        models = models || !equal_keys(m, i, k, "model");
+        datasets = datasets || (equal_keys(m, i, k, "task") &&
+                                equal_keys(m, i, k, "model") &&
+                                !equal_keys(m, i, k, "dataset"));
+    }
+    if (!models && !datasets)
         return task;
-    snprintf(text, sizeof text, "%.100s, %.12s", task,
-             p != NULL ? p->model : tl_findings_key(&m->studies[i], "model"));
+    snprintf(text, sizeof text, "%.100s%s%s%s%s", task, models ? ", " : "",
+             models ? tl_input_text(&m->studies[i], "model", model) : "",
+             datasets ? ", " : "",
+             datasets ? tl_input_text(&m->studies[i], "dataset", dataset) : "");
     return tl_arena_strdup(m->arena, text);
 }
 
@@ -52,10 +63,10 @@ static const char *number(const maker *m, double value)
 static const char *marked(const maker *m, size_t i, const char *text)
 {
     char all[96];
-    if (text == NULL || tl_published_find(&m->studies[i]) == NULL ||
-        tl_published_same_prompts(&m->studies[i]))
+    const char *differs = tl_published_differs(&m->studies[i]);
+    if (text == NULL || strcmp(text, "-") == 0 || differs[0] == '\0')
         return text;
-    snprintf(all, sizeof all, "%.60s, other prompts", text);
+    snprintf(all, sizeof all, "%.60s, %s", text, differs);
     return tl_arena_strdup(m->arena, all);
 }
 
@@ -139,6 +150,26 @@ static tl_status take(const maker *m, tl_interval **columns, size_t n_columns)
 }
 
 /* ---- tables ---------------------------------------------------------------------- */
+
+/* What the rows of all other tables are of. */
+static tl_status inputs(const maker *m, tl_table *t)
+{
+    static const char *const heads[] = {"task", "model", "dataset"};
+    *t = (tl_table){.name = "studies",
+                    .title = "Studies",
+                    .heads = heads,
+                    .n_columns = 3,
+                    .note = "Model and dataset: name (beginning of its hash)."};
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        const tl_findings *f = &m->studies[i];
+        char model[TL_INPUT_TEXT], dataset[TL_INPUT_TEXT];
+        const char *const cells[] = {name_of(m, i), tl_input_text(f, "model", model),
+                                     tl_input_text(f, "dataset", dataset)};
+        status = add(m, t, cells);
+    }
+    return status;
+}
 
 static tl_status accuracies(const maker *m, tl_table *t)
 {
@@ -494,8 +525,10 @@ static tl_status backpatches(const maker *m, tl_table *t)
             interval(m, &b->chosen_elsewhere.closed),
             interval(m, &b->no_worse),
             n,
-            p ? cell_text(m, p->best.source, p->best.destination, p->best.window, false)
-              : NULL,
+            marked(m, i,
+                   p ? cell_text(m, p->best.source, p->best.destination, p->best.window,
+                                 false)
+                     : NULL),
             published(m, i, p ? p->backpatched : NAN)};
         status = add(m, t, cells);
     }
@@ -539,8 +572,8 @@ tl_status tl_overview_make(const tl_findings *studies, size_t n_studies,
                            tl_arena *arena, tl_overview *out, tl_error *err)
 {
     static tl_status (*const makers[])(const maker *, tl_table *) = {
-        accuracies, circuits,    overlaps,  interchanges,
-        alignments, backpatches, iterations};
+        inputs,       accuracies, circuits,    overlaps,
+        interchanges, alignments, backpatches, iterations};
     enum { TABLES = sizeof makers / sizeof *makers };
     maker m = {.studies = studies, .n = n_studies, .arena = arena, .err = err};
     for (size_t i = 0; i < n_studies; i++)

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "report/draw.h"
+#include "report/input_text.h"
 #include "report/overview.h"
 #include "finding/published.h"
 #include "report/svg.h"
@@ -44,10 +45,15 @@ static const char style[] =
 
 /* ---- a study --------------------------------------------------------------------- */
 
-static const char *title_of(const tl_findings *f)
+/* "counting: dataset NAME (hash), model NAME (hash)" */
+static void write_title(const tl_findings *f, FILE *page)
 {
-    const char *task = tl_findings_key(f, "task");
-    return task[0] != '\0' ? task : f->folder;
+    char text[TL_INPUT_TEXT];
+    tl_xml_text(page, tl_study_task(f));
+    fputs(": dataset ", page);
+    tl_xml_text(page, tl_input_text(f, "dataset", text));
+    fputs(", model ", page);
+    tl_xml_text(page, tl_input_text(f, "model", text));
 }
 
 typedef struct number_row {
@@ -326,7 +332,7 @@ static tl_status write_study(const tl_findings *f, size_t index, FILE *page,
     char prefix[32];
     snprintf(prefix, sizeof prefix, "s%zu-", index + 1);
     fprintf(page, "<section>\n<h2 id=\"s%zu\">", index + 1);
-    tl_xml_text(page, title_of(f));
+    write_title(f, page);
     fputs("</h2>\n", page);
     write_missing(f, page);
     write_numbers(f, page);
@@ -356,8 +362,8 @@ static void write_head(const tl_findings *all, size_t n, FILE *page)
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
             "<title>twinlens: ");
     for (size_t i = 0; i < n; i++) {
-        fputs(i > 0 ? ", " : "", page);
-        tl_xml_text(page, title_of(&all[i]));
+        fputs(i > 0 ? "; " : "", page);
+        write_title(&all[i], page);
     }
     fprintf(page, "</title>\n<style>%s</style>\n</head>\n<body>\n<h1>", style);
     fputs(n == 1 ? "How the model solves a task from text and from images"
@@ -372,7 +378,7 @@ static void write_head(const tl_findings *all, size_t n, FILE *page)
     fputs("<nav><ul>\n<li><a href=\"#all\">All tasks</a></li>\n", page);
     for (size_t i = 0; i < n; i++) {
         fprintf(page, "<li><a href=\"#s%zu\">", i + 1);
-        tl_xml_text(page, title_of(&all[i]));
+        write_title(&all[i], page);
         fputs("</a></li>\n", page);
     }
     fputs("</ul></nav>\n", page);

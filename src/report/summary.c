@@ -9,6 +9,7 @@
 
 #include "twinlens/finding.h"
 #include "report/draw.h"
+#include "report/input_text.h"
 #include "report/overview.h"
 #include "store/study_db.h"
 
@@ -608,10 +609,12 @@ static void print_left_out(const tl_findings *f, FILE *out)
 static void print_study(const tl_findings *f, FILE *out)
 {
     const char *task = tl_findings_key(f, "task");
+    char text[TL_INPUT_TEXT];
     fprintf(out, "task      %s\n", task[0] != '\0' ? task : "(without a name)");
-    fprintf(out, "made by   %s, backend %s, model %.12s, dataset %.12s\n",
-            tl_findings_key(f, "program"), tl_findings_key(f, "backend"),
-            tl_findings_key(f, "model"), tl_findings_key(f, "dataset"));
+    fprintf(out, "dataset   %s\n", tl_input_text(f, "dataset", text));
+    fprintf(out, "model     %s\n", tl_input_text(f, "model", text));
+    fprintf(out, "made by   %s, backend %s\n", tl_findings_key(f, "program"),
+            tl_findings_key(f, "backend"));
     fprintf(out,
             "In brackets: 95 %% intervals; behind them -n: of 1000 resamples n have no "
             "value.\n\n%-*s",

@@ -345,6 +345,14 @@ static const tl_study_key *find_key(const tl_study_key *keys, size_t n, const ch
     return NULL;
 }
 
+/* "model-name": what a thing is called, beside its hash. It may be called otherwise later. */
+static bool is_name(const char *key)
+{
+    static const char end[] = "-name";
+    const size_t length = strlen(key);
+    return length >= strlen(end) && strcmp(key + length - strlen(end), end) == 0;
+}
+
 /* Compares in both directions; `text` receives the differences. */
 static void compare_keys(const tl_study_key *there, size_t n_there,
                          const tl_study_key *here, size_t n_here, char *text,
@@ -352,12 +360,13 @@ static void compare_keys(const tl_study_key *there, size_t n_there,
 {
     for (size_t i = 0; i < n_here; i++) {
         const tl_study_key *k = find_key(there, n_there, here[i].key);
-        if (k == NULL || strcmp(k->value, here[i].value) != 0)
+        if (!is_name(here[i].key) &&
+            (k == NULL || strcmp(k->value, here[i].value) != 0))
             add_difference(text, bytes, here[i].key, k != NULL ? k->value : NULL,
                            here[i].value);
     }
     for (size_t i = 0; i < n_there; i++)
-        if (find_key(here, n_here, there[i].key) == NULL)
+        if (!is_name(there[i].key) && find_key(here, n_here, there[i].key) == NULL)
             add_difference(text, bytes, there[i].key, there[i].value, NULL);
 }
 

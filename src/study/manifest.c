@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "study/input_names.h"
 #include "twinlens/safetensors.h"
 #include "twinlens/setting.h"
 #include "twinlens/version.h"
@@ -187,14 +188,21 @@ static tl_status add_key(tl_manifest *manifest, const char *key, const char *val
 static tl_status add_inputs(tl_manifest *m, const tl_session *session,
                             const char *const hashes[2], tl_arena *arena, tl_error *err)
 {
+    const char *model = NULL, *dataset = NULL;
+    tl_status status = tl_model_name(session->settings.model, arena, &model, err);
+    if (status == TL_OK)
+        status = tl_dataset_name(session->dataset, arena, &dataset, err);
+    if (status != TL_OK)
+        return status;
     const tl_study_key inputs[] = {
         {"program", "twinlens " TL_VERSION},
         {"model", hashes[0]},
+        {"model-name", model},
         {"family", tl_arena_strdup(arena, tl_model_family(session->model))},
         {"dataset", hashes[1]},
+        {"dataset-name", dataset},
         {"task", session->dataset->name},
     };
-    tl_status status = TL_OK;
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs && status == TL_OK; i++)
         status = add_key(m, inputs[i].key, inputs[i].value, err);
     if (status == TL_OK && session->dataset->prompts != NULL)
@@ -207,7 +215,7 @@ tl_status tl_manifest_make(const tl_settings *settings, const tl_session *sessio
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err)
 {
-    enum { INPUTS = 6 };
+    enum { INPUTS = 8 };
     tl_manifest m = {0};
     tl_settings studied = *settings;
     const char *hashes[2] = {NULL, NULL};

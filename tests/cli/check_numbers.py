@@ -801,9 +801,13 @@ def overview_of(studies):
     """The tables of all studies, by heading."""
     models = {s["model"] for s in studies}
 
+    def called(s, key):
+        return f"{s[key + '-name']} ({s[key][:12]})"
+
     def name(s):
-        return s["task"] if len(models) == 1 else f"{s['task']}, {s['model'][:12]}"
-    tables = {"Accuracy": [[name(s), f"{s['modalities']['text']['prompts']} + "
+        like = {t["dataset"] for t in studies if (t["task"], t["model"]) == (s["task"], s["model"])}
+        return ", ".join([s["task"], *[called(s, "model")] * (len(models) > 1), *[called(s, "dataset")] * (len(like) > 1)])
+    tables = {"Studies": [[name(s), called(s, "model"), called(s, "dataset")] for s in studies], "Accuracy": [[name(s), f"{s['modalities']['text']['prompts']} + "
                             f"{s['modalities']['image']['prompts']}",
                             *[s["modalities"][m][a] for a in ("accuracy_limited", "accuracy_full")
                               for m in MODALITIES]] for s in studies]}
