@@ -67,12 +67,39 @@ static void a_quantile_is_one_of_the_values(void **unused)
     assert_true(tl_quantile(values, 1, 0) == 3.0);
 }
 
+/* 50 others, of which 95 % do not exceed the 48th: the true quantile is between the 44th and
+ * the largest. */
+static void a_share_above_a_quantile_knows_that_it_was_measured(void **unused)
+{
+    (void)unused;
+    enum { N = 50 };
+    double others[N], values[20], threshold, low, high;
+    for (size_t i = 0; i < N; i++)
+        others[i] = (double)(N - i);
+    for (size_t i = 0; i < 20; i++) /* 4 above 50, 6 above 48, 9 above 44 */
+        values[i] = i < 4 ? 60 : i < 6 ? 49 : i < 9 ? 46 : 1;
+    tl_interval got = tl_share_above(values, 20, others, N, 95, &threshold);
+    tl_wilson(6, 20, &low, &high);
+    assert_close("threshold", 0, threshold, 48, 0);
+    assert_close("share", 0, got.value, 0.3, 1e-15);
+    assert_close("low", 0, got.low, 0.3 - hypot(0.3 - low, 0.1), 1e-12);
+    assert_close("high", 0, got.high, 0.3 + hypot(high - 0.3, 0.15), 1e-12);
+    assert_int_equal(got.n, 20);
+    /* Too few others to say how high the quantile is: none might be above it. */
+    got = tl_share_above(values, 20, others, 20, 95, &threshold);
+    assert_true(got.low == 0.0 && got.high > got.value);
+    assert_true(isnan(tl_share_above(values, 20, others, 0, 95, &threshold).value));
+    assert_true(isnan(threshold));
+    assert_true(isnan(tl_share_above(values, 0, others, N, 95, &threshold).value));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(p_counts_those_that_are_as_good),
         cmocka_unit_test(p_keeps_its_size),
         cmocka_unit_test(a_quantile_is_one_of_the_values),
+        cmocka_unit_test(a_share_above_a_quantile_knows_that_it_was_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
 /*
- * test_correlation.c - Pearson's and Spearman's on data whose values are known.
+ * test_correlation.c - Pearson's and Spearman's on data whose values are known, and their
+ * intervals by their definition; how often these hold is test_coverage.c's.
  */
 #include "testing.h"
 
-#include "base/random.h"
 #include "twinlens/statistics.h"
 
 static void correlations_are_the_known_ones(void **state)
@@ -31,94 +31,75 @@ static void correlations_are_the_known_ones(void **state)
     assert_true(isnan(rho));
 }
 
-static double normal(tl_random *random)
-{
-    return tl_normal_quantile(((double)(tl_random_next(random) >> 11) + 0.5) * 0x1p-53);
-}
-
-/* The components of a prompt: how its scores lean and how they err is the prompt's own. */
-enum { EACH = 24, PROMPTS = 8 };
-static void make_prompt(tl_random *random, double *x, double *y)
-{
-    const double slope = exp(0.5 * normal(random)), noise = exp(0.5 * normal(random));
-    for (size_t i = 0; i < EACH; i++) {
-        x[i] = normal(random) * exp(0.5 * normal(random));
-        y[i] = slope * x[i] + noise * normal(random);
-    }
-}
-
-/* The truth is that of very many prompts. Components as if independent miss it three times
- * in ten; prompts, and then their components, do not. */
-static void intervals_hold_the_truth_when_prompts_differ(void **state)
+/* Three clusters: +- t of two degrees of freedom times the jackknife's deviation of atanh. */
+static void intervals_are_by_a_jackknife_over_clusters(void **state)
 {
     (void)state;
-    enum { MANY = 2000, STUDIES = 200 };
-    static double x[MANY * EACH], y[MANY * EACH];
-    size_t sizes[PROMPTS], held[2] = {0}, held_apart[2] = {0};
-    double truth[2];
-    tl_random random = {5};
-    for (size_t p = 0; p < MANY; p++)
-        make_prompt(&random, x + p * EACH, y + p * EACH);
-    truth[0] = tl_pearson(x, y, MANY * EACH);
-    assert_int_equal(tl_spearman(x, y, MANY * EACH, &truth[1], NULL), TL_OK);
-    for (size_t p = 0; p < PROMPTS; p++)
-        sizes[p] = EACH;
-    for (size_t s = 0; s < STUDIES; s++) {
-        const tl_bootstrap_options apart = {.n_resamples = 200, .seed = s},
-                                   together = {.n_resamples = 200,
-                                               .seed = s,
-                                               .cluster_sizes = sizes,
-                                               .n_clusters = PROMPTS};
-        tl_interval got[2];
-        for (size_t p = 0; p < PROMPTS; p++)
-            make_prompt(&random, x + p * EACH, y + p * EACH);
-        assert_int_equal(
-            tl_correlate(x, y, PROMPTS * EACH, &together, &got[0], &got[1], NULL),
-            TL_OK);
-        for (size_t i = 0; i < 2; i++)
-            held[i] += got[i].low <= truth[i] && truth[i] <= got[i].high;
-        assert_int_equal(
-            tl_correlate(x, y, PROMPTS * EACH, &apart, &got[0], &got[1], NULL), TL_OK);
-        for (size_t i = 0; i < 2; i++)
-            held_apart[i] += got[i].low <= truth[i] && truth[i] <= got[i].high;
+    static const double x[8] = {1, 2, 3, 4, 5, 6, 7, 8},
+                        y[8] = {1, 3, 2, 5, 4, 6, 9, 7};
+    static const size_t clusters[8] = {4, 4, 1, 1, 1, 9, 9, 9}, begin[4] = {0, 2, 5, 8};
+    tl_correlation c;
+    assert_int_equal(tl_correlate(x, y, clusters, 8, true, &c, NULL), TL_OK);
+    const tl_interval *const got[] = {&c.pearson, &c.spearman};
+    for (size_t k = 0; k < 2; k++) {
+        double z[3], mean = 0, squares = 0, value = tl_pearson(x, y, 8);
+        if (k == 1)
+            assert_int_equal(tl_spearman(x, y, 8, &value, NULL), TL_OK);
+        for (size_t j = 0; j < 3; j++) {
+            double u[8], v[8], r;
+            size_t n = 0;
+            for (size_t i = 0; i < 8; i++)
+                if (i < begin[j] || i >= begin[j + 1]) {
+                    u[n] = x[i];
+                    v[n++] = y[i];
+                }
+            r = tl_pearson(u, v, n);
+            if (k == 1)
+                assert_int_equal(tl_spearman(u, v, n, &r, NULL), TL_OK);
+            z[j] = 0.5 * log((1 + r) / (1 - r));
+            mean += z[j] / 3;
+        }
+        for (size_t j = 0; j < 3; j++)
+            squares += (z[j] - mean) * (z[j] - mean);
+        const double half = 4.302652729911275 * sqrt(squares * 2 / 3),
+                     middle = 0.5 * log((1 + value) / (1 - value));
+        assert_close("value", k, got[k]->value, value, 0);
+        assert_close("low", k, got[k]->low, tanh(middle - half), 1e-9);
+        assert_close("high", k, got[k]->high, tanh(middle + half), 1e-9);
+        assert_int_equal(got[k]->n, 8);
     }
-    print_message("of %d: Pearson %zu, Spearman %zu; as if independent %zu, %zu\n",
-                  STUDIES, held[0], held[1], held_apart[0], held_apart[1]);
-    for (size_t i = 0; i < 2; i++) {
-        assert_in_range(held[i], STUDIES * 89 / 100, STUDIES);
-        assert_in_range(held_apart[i], 0, STUDIES * 80 / 100);
-    }
+    assert_int_equal(c.n_clusters, 3);
 }
 
-/* One prompt has no interval, however many components it has; clusters that do not add up
- * are refused. */
-static void clusters_are_what_there_is(void **state)
+/* One prompt has no interval, however many components it has, nor have prompts that are
+ * nothing without one of them; what agrees in full does. */
+static void too_few_clusters_have_no_interval(void **state)
 {
     (void)state;
-    static const double x[6] = {1, 2, 3, 4, 5, 6}, y[6] = {1, 3, 2, 5, 4, 6};
-    const size_t one = 6, two[2] = {4, 2}, wrong[2] = {4, 1};
-    tl_bootstrap_options o = {.cluster_sizes = &one, .n_clusters = 1};
-    tl_interval pearson, spearman;
-    tl_error err = {0};
-    assert_int_equal(tl_correlate(x, y, 6, &o, &pearson, &spearman, NULL), TL_OK);
-    assert_close("value", 0, pearson.value, tl_pearson(x, y, 6), 0);
-    assert_true(isnan(pearson.low) && isnan(spearman.high));
-    o = (tl_bootstrap_options){.cluster_sizes = two, .n_clusters = 2};
-    assert_int_equal(tl_correlate(x, y, 6, &o, &pearson, &spearman, NULL), TL_OK);
-    assert_true(pearson.low <= pearson.value && pearson.value <= pearson.high);
-    assert_true(pearson.n_undefined > 0); /* of two pairs, twice the same */
-    o.cluster_sizes = wrong;
-    assert_int_equal(tl_correlate(x, y, 6, &o, &pearson, &spearman, &err),
-                     TL_ERR_ARGUMENT);
-    assert_non_null(strstr(err.text, "clusters of 5 values, wanted 6"));
+    static const double x[6] = {1, 2, 3, 4, 5, 6}, y[6] = {1, 3, 2, 5, 4, 6},
+                        flat[6] = {1, 2, 5, 5, 5, 5};
+    static const size_t one[6] = {7, 7, 7, 7, 7, 7}, two[6] = {0, 0, 1, 1, 1, 1};
+    tl_correlation c;
+    assert_int_equal(tl_correlate(x, y, one, 6, true, &c, NULL), TL_OK);
+    assert_close("value", 0, c.pearson.value, tl_pearson(x, y, 6), 0);
+    assert_true(isnan(c.pearson.low) && isnan(c.spearman.high));
+    assert_int_equal(tl_correlate(x, flat, two, 6, true, &c, NULL), TL_OK);
+    assert_true(isfinite(c.pearson.value) && isnan(c.pearson.low));
+    assert_int_equal(tl_correlate(x, y, two, 6, false, &c, NULL), TL_OK);
+    assert_int_equal(c.n_clusters, 2);
+    assert_true(isfinite(c.spearman.value) && isnan(c.spearman.low));
+    assert_int_equal(tl_correlate(x, x, two, 6, true, &c, NULL), TL_OK);
+    assert_close("low of 1", 0, c.spearman.low, 1, 1e-9);
+    assert_int_equal(tl_correlate(NULL, NULL, NULL, 0, true, &c, NULL), TL_OK);
+    assert_true(isnan(c.pearson.value) && c.n_clusters == 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(correlations_are_the_known_ones),
-        cmocka_unit_test(intervals_hold_the_truth_when_prompts_differ),
-        cmocka_unit_test(clusters_are_what_there_is),
+        cmocka_unit_test(intervals_are_by_a_jackknife_over_clusters),
+        cmocka_unit_test(too_few_clusters_have_no_interval),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

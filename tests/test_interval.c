@@ -26,6 +26,21 @@ static void the_normal_distribution_is_the_tabulated_one(void **state)
     assert_close("high of 7 in 10", 0, high, 0.892209, 1e-5);
 }
 
+static void student_s_t_is_the_tabulated_one(void **state)
+{
+    (void)state;
+    static const double table[][3] = {
+        {0.975, 1, 12.706204736432095},     {0.975, 2, 4.302652729911275},
+        {0.975, 7, 2.3646242510102993},     {0.025, 4.5, -2.6589123472044043},
+        {0.995, 23, 2.8073356837675227},    {0.975, 381, 1.9662099084216509},
+        {0.975, 99999, 1.9599877077718446}, {0.5, 3, 0}};
+    for (size_t i = 0; i < 8; i++)
+        assert_close("t", i, tl_student_quantile(table[i][0], table[i][1]), table[i][2],
+                     1e-9);
+    assert_close("t", 9, tl_student_quantile(0.9, INFINITY), tl_normal_quantile(0.9),
+                 0);
+}
+
 static tl_interval about(double value, double deviation)
 {
     return (tl_interval){
@@ -100,8 +115,8 @@ static void an_interval_of_a_gain_holds_it(void **state)
                     continue;
                 const tl_interval i = tl_interval_gain(f, b, n);
                 seen += of_both;
-                holds += i.low <= fixed - broken && fixed - broken <= i.high ? of_both
-                                                                            : 0.0;
+                holds +=
+                    i.low <= fixed - broken && fixed - broken <= i.high ? of_both : 0.0;
             }
         }
         printf("fixed %.3f, broken %.4f of %zu: %.3f\n", fixed, broken, n, holds);
@@ -150,6 +165,7 @@ int main(void)
         cmocka_unit_test(a_gain_is_more_than_none_when_the_test_says_so),
         cmocka_unit_test(coins_are_tossed_exactly),
         cmocka_unit_test(the_normal_distribution_is_the_tabulated_one),
+        cmocka_unit_test(student_s_t_is_the_tabulated_one),
         cmocka_unit_test(a_mean_has_the_deviation_of_independent_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,7 @@ typedef struct tl_finding_tests {
 /* ---- does attribution tell the truth? ---------------------------------------------- */
 
 /* How well attributed scores agree with exact effects, over a sample of components
- * (docs/math.md eq. 16). Intervals resample prompts, and then the components of each. */
+ * (docs/math.md eq. 16). Intervals are over prompts. */
 typedef struct tl_finding_check {
     size_t ig_steps; /* 0: by relevance */
     tl_component_kind kind;

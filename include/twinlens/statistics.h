@@ -92,16 +92,10 @@ typedef struct tl_bootstrap_options {
     double level;       /* 0: 0.95 */
     uint64_t seed;
     tl_bootstrap_kind kind;
-    /* The n values come in clusters of these sizes, one after the other, such as the
-     * components of a prompt: clusters are resampled, and then the values in each (two
-     * stages). NULL: every value is its own. The number of chosen values then differs from
-     * resample to resample; at most n_clusters times the largest size. */
-    const size_t *cluster_sizes;
-    size_t n_clusters;
     /* The n values are samples of these sizes, one after the other, which are independent:
      * each is resampled by itself, one value less than it has, which makes up for what a small
-     * sample lacks in spread; a value that is alone stays. NULL: one sample. Not together with
-     * clusters. @source Rao and Wu, doi:10.1080/01621459.1988.10478591 */
+     * sample lacks in spread; a value that is alone stays. NULL: one sample.
+     * @source Rao and Wu, doi:10.1080/01621459.1988.10478591 */
     const size_t *sample_sizes;
     size_t n_samples;
 } tl_bootstrap_options;
@@ -116,8 +110,14 @@ typedef struct tl_interval {
 
 /*
  * Resamples prompts with replacement. Paired quantities stay paired, since a prompt
- * brings along all of its numbers.
+ * brings along all of its numbers. Resamples of n prompts spread less than samples do, and
+ * a deviation from few is itself unsure: where an interval would use the normal deviate z it
+ * uses Student's t with n - 1 degrees of freedom times sqrt(n / (n - 1)). For several samples t has
+ * the degrees of freedom of Welch and Satterthwaite, from what each adds to the jackknife's
+ * variance, and no factor.
  * @source Efron, Better bootstrap confidence intervals, doi:10.2307/2289144
+ * @source Hesterberg, What teachers should know about the bootstrap, section 3.2,
+ * doi:10.1080/00031305.2015.1089789
  */
 tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
                        const tl_bootstrap_options *options, tl_interval *out,
@@ -141,6 +141,9 @@ double tl_statistic_ratio(const void *ratio_data, const size_t *chosen, size_t n
 
 /* The value below which a standard normal lies with probability p, 0 < p < 1. */
 double tl_normal_quantile(double p);
+
+/* The same of Student's t with so many degrees of freedom, at least 1, whole or not. */
+double tl_student_quantile(double p, double df);
 
 /* The mean of values[n], those that are NaN left out, with the 95 % interval that their own
  * deviations leave, taken as independent: sd = sqrt(sum sd_i^2) / n. It says how sure the
@@ -177,6 +180,19 @@ double tl_chance_p(size_t n_as_good, size_t n_random);
  * there are none. Sorts them. */
 double tl_quantile(double *values, size_t n, size_t percent);
 
+/*
+ * The share of values[n] above the `percent` quantile of others[n_others], which *threshold
+ * receives. The interval is Wilson's, of which each arm is lengthened to the root of the sum
+ * of its square and that of how far the share moves when the threshold takes an end of its
+ * own interval: the order statistics between which the true quantile lies in 95 % of
+ * samples. Where none reaches so high, the largest is the end if it is above the true
+ * quantile in nine samples of ten (45 values of 95 %); with fewer, nothing is above.
+ * Sorts others. NaN when n or n_others is 0.
+ * @source Newcombe, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I
+ */
+tl_interval tl_share_above(const double *values, size_t n, double *others,
+                           size_t n_others, size_t percent, double *threshold);
+
 /* ---- correlation ------------------------------------------------------------------ */
 
 /* NaN when one of them is constant. Spearman's is Pearson's of the ranks; equal values
@@ -185,11 +201,19 @@ double tl_pearson(const double *x, const double *y, size_t n);
 tl_status tl_spearman(const double *x, const double *y, size_t n, double *out,
                       tl_error *err);
 
-/* Both with their intervals, of values in clusters (see tl_bootstrap_options): the pairs
- * of numbers of one prompt lean the same way. Options may be NULL. */
-tl_status tl_correlate(const double *x, const double *y, size_t n,
-                       const tl_bootstrap_options *options, tl_interval *pearson,
-                       tl_interval *spearman, tl_error *err);
+/* Both, of n values of which those of a cluster stand together and have its number: the pairs
+ * of numbers of one prompt lean the same way. */
+typedef struct tl_correlation {
+    tl_interval pearson, spearman;
+    size_t n_clusters;
+} tl_correlation;
+
+/* Intervals of 95 % are +- Student's t times the deviation by a jackknife over clusters,
+ * on Fisher's scale, atanh; the interval's deviation is the jackknife's without it.
+ * without intervals, or with fewer than two clusters: NaN. */
+tl_status tl_correlate(const double *x, const double *y, const size_t *clusters,
+                       size_t n, bool with_intervals, tl_correlation *out,
+                       tl_error *err);
 
 /* The squared error of a number, from its n values each without one of n parts of the sample:
  * the jackknife's. NaN with fewer than two. */

@@ -61,33 +61,23 @@ tl_status tl_observe_effects(tl_model *model, size_t memory, const tl_pair *pair
 
 tl_status tl_observed_correlate(const tl_observed_effects *r, tl_component_kind kind,
                                 int layer, size_t way, tl_arena *arena,
-                                tl_observed_correlation *out, tl_error *err)
+                                tl_correlation *out, tl_error *err)
 {
     double *x = tl_arena_alloc(arena, r->n, sizeof *x),
            *y = tl_arena_alloc(arena, r->n, sizeof *y);
-    size_t *sizes = tl_arena_alloc(arena, r->n_prompts, sizeof *sizes), last = 0;
-    tl_observed_correlation c = {.n = 0};
-    if (x == NULL || y == NULL || sizes == NULL)
+    size_t *prompts = tl_arena_alloc(arena, r->n, sizeof *prompts), n = 0;
+    if (x == NULL || y == NULL || prompts == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu observations", r->n);
     for (size_t i = 0; i < r->n; i++) {
         const tl_observed_effect *seen = &r->all[i];
         if (seen->component.kind != kind ||
             (layer >= 0 && seen->component.layer != (size_t)layer))
             continue;
-        if (c.n_prompts == 0 || seen->prompt != last)
-            sizes[c.n_prompts++] = 0;
-        last = seen->prompt;
-        sizes[c.n_prompts - 1]++;
-        x[c.n] = seen->exact;
-        y[c.n++] = seen->attributed[way];
+        prompts[n] = seen->prompt;
+        x[n] = seen->exact;
+        y[n++] = seen->attributed[way];
     }
-    const tl_bootstrap_options how = {.n_resamples = layer < 0 ? 1000 : 1,
-                                      .cluster_sizes = sizes,
-                                      .n_clusters = c.n_prompts};
-    const tl_status status =
-        tl_correlate(x, y, c.n, &how, &c.pearson, &c.spearman, err);
-    *out = c;
-    return status;
+    return tl_correlate(x, y, prompts, n, layer < 0, out, err);
 }
 
 tl_status tl_observed_gap(const tl_observed_effects *r, size_t way, tl_arena *arena,

@@ -38,16 +38,11 @@ tl_status tl_observe_effects(tl_model *model, size_t memory, const tl_pair *pair
                              size_t n_components, tl_arena *arena,
                              tl_observed_effects *out, tl_error *err);
 
-typedef struct tl_observed_correlation {
-    size_t n, n_prompts;
-    tl_interval pearson, spearman;
-} tl_observed_correlation;
-
 /* Of a kind, a way, and a layer; -1: of all layers. One alone has too few components for an
  * interval. */
 tl_status tl_observed_correlate(const tl_observed_effects *r, tl_component_kind kind,
                                 int layer, size_t way, tl_arena *arena,
-                                tl_observed_correlation *out, tl_error *err);
+                                tl_correlation *out, tl_error *err);
 
 /* Mean of the gap of completeness over the prompts that have one. */
 tl_status tl_observed_gap(const tl_observed_effects *r, size_t way, tl_arena *arena,

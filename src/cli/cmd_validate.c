@@ -143,14 +143,14 @@ static void print_way(const tl_attribution_options *way, FILE *out)
 }
 
 static void write_row(const tl_attribution_options *way, const char *kind, int layer,
-                      const tl_observed_correlation *c, FILE *out)
+                      const tl_correlation *c, FILE *out)
 {
     print_way(way, out);
     if (layer == ALL_LAYERS)
         fprintf(out, "\t%s\tall", kind);
     else
         fprintf(out, "\t%s\t%d", kind, layer);
-    fprintf(out, "\t%zu\t%zu\t", c->n, c->n_prompts);
+    fprintf(out, "\t%zu\t%zu\t", c->pearson.n, c->n_clusters);
     tl_print_interval(out, &c->pearson);
     fputc('\t', out);
     tl_print_interval(out, &c->spearman);
@@ -158,14 +158,14 @@ static void write_row(const tl_attribution_options *way, const char *kind, int l
 }
 
 static json_t *row_json(const tl_attribution_options *way, const char *kind, int layer,
-                        const tl_observed_correlation *c)
+                        const tl_correlation *c)
 {
     json_t *row = way_json(way);
     json_object_update_new(
         row, json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "kind", kind, "layer",
                        layer == ALL_LAYERS ? json_null() : json_integer(layer), "n",
-                       (json_int_t)c->n, "prompts", (json_int_t)c->n_prompts, "pearson",
-                       tl_json_interval(&c->pearson), "spearman",
+                       (json_int_t)c->pearson.n, "prompts", (json_int_t)c->n_clusters,
+                       "pearson", tl_json_interval(&c->pearson), "spearman",
                        tl_json_interval(&c->spearman)));
     return row;
 }
@@ -178,7 +178,7 @@ static tl_status write_rows(const tl_observed_effects *r, size_t n_layers,
         for (size_t k = 0; k < TL_KIND_COUNT; k++)
             for (int layer = ALL_LAYERS; layer < (int)n_layers; layer++) {
                 const char *kind = tl_kind_name((tl_component_kind)k);
-                tl_observed_correlation c;
+                tl_correlation c;
                 status = tl_observed_correlate(r, (tl_component_kind)k, layer, m, arena,
                                                &c, err);
                 if (status != TL_OK)

@@ -110,25 +110,22 @@ static size_t list_changes(const test_data *d, const char *circuit, const char *
     return n;
 }
 
-/* `room` [n_tests]. */
+/* `room` [2 n_tests]. */
 static tl_finding_needed count_needed(const test_data *d, tl_component_kind kind,
                                       double *room)
 {
     tl_finding_needed f = {0};
-    size_t n_needed = 0;
-    f.n_outside = list_changes(d, "with", tl_kind_name(kind), room);
-    f.threshold = tl_quantile(room, f.n_outside, PERCENT);
+    double *outside = room + d->n_tests;
     const size_t n = list_changes(d, "without", tl_kind_name(kind), room);
-    for (size_t i = 0; i < n; i++)
-        n_needed += room[i] > f.threshold;
-    f.needed = tl_interval_share(n_needed, f.n_outside > 0 ? n : 0);
+    f.n_outside = list_changes(d, "with", tl_kind_name(kind), outside);
+    f.needed = tl_share_above(room, n, outside, f.n_outside, PERCENT, &f.threshold);
     return f;
 }
 
 static tl_status measure(test_data *d, tl_arena *arena, tl_finding_tests *out,
                          tl_error *err)
 {
-    double *room = tl_arena_alloc(arena, d->n_tests, sizeof *room);
+    double *room = tl_arena_alloc(arena, 2 * d->n_tests, sizeof *room);
     size_t *all = tl_arena_alloc(arena, d->n_pairs, sizeof *all);
     if (room == NULL || all == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu tests", d->n_tests);

@@ -14,42 +14,37 @@ enum { ALL_LAYERS = -1, MOST_STEPS = 16 };
 /* Numbers of the components in question, prompt by prompt. */
 typedef struct sample {
     double *exact, *other;
-    size_t *sizes; /* components of each prompt */
-    size_t n, n_pairs, last_pair;
+    size_t *pairs; /* which each is of */
+    size_t n;
 } sample;
 
 static tl_status make_sample(size_t n, tl_arena *arena, sample *out, tl_error *err)
 {
     *out = (sample){.exact = tl_arena_alloc(arena, n, sizeof(double)),
                     .other = tl_arena_alloc(arena, n, sizeof(double)),
-                    .sizes = tl_arena_alloc(arena, n, sizeof(size_t))};
-    return out->exact != NULL && out->other != NULL && out->sizes != NULL
+                    .pairs = tl_arena_alloc(arena, n, sizeof(size_t))};
+    return out->exact != NULL && out->other != NULL && out->pairs != NULL
                ? TL_OK
                : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", n);
 }
 
 static void add(sample *s, size_t pair, double exact, double other)
 {
-    if (s->n_pairs == 0 || s->last_pair != pair)
-        s->sizes[s->n_pairs++] = 0;
-    s->last_pair = pair;
-    s->sizes[s->n_pairs - 1]++;
+    s->pairs[s->n] = pair;
     s->exact[s->n] = exact;
     s->other[s->n++] = other;
 }
 
-static tl_status correlate(const sample *s, bool with_interval, tl_finding_check *f,
+static tl_status correlate(const sample *s, bool with_intervals, tl_finding_check *f,
                            tl_error *err)
 {
-    const tl_bootstrap_options options = {.n_resamples = with_interval ? 1000 : 1,
-                                          .cluster_sizes = s->sizes,
-                                          .n_clusters = s->n_pairs};
+    tl_correlation c = {0};
+    const tl_status status =
+        tl_correlate(s->exact, s->other, s->pairs, s->n, with_intervals, &c, err);
     f->n = s->n;
-    f->n_pairs = s->n_pairs;
-    const tl_status status = tl_correlate(s->exact, s->other, s->n, &options,
-                                          &f->pearson, &f->spearman, err);
-    if (!with_interval)
-        f->pearson.n_undefined = f->spearman.n_undefined = 0;
+    f->n_pairs = c.n_clusters;
+    f->pearson = c.pearson;
+    f->spearman = c.spearman;
     return status;
 }
 
@@ -59,7 +54,7 @@ static tl_status check(const tl_finding_validation *v, tl_component_kind kind,
                        tl_error *err)
 {
     tl_finding_check f = {.ig_steps = ig_steps, .kind = kind, .layer = layer};
-    room->n = room->n_pairs = 0;
+    room->n = 0;
     for (size_t i = 0; i < v->n_effects; i++) {
         const tl_study_effect *e = &v->effects[i];
         if (e->ig_steps == ig_steps && strcmp(e->kind, tl_kind_name(kind)) == 0 &&
@@ -81,7 +76,7 @@ static tl_status check_ranked(tl_finding_validation *v, const tl_study_ranked *s
         tl_finding_check *f = &v->ranked[k];
         *f = (tl_finding_check){
             .ig_steps = v->ig_steps, .kind = (tl_component_kind)k, .layer = ALL_LAYERS};
-        room->n = room->n_pairs = 0;
+        room->n = 0;
         for (size_t i = 0, at = 0; i < v->n_effects && at < n; i++) {
             const tl_study_effect *e = &v->effects[i];
             if (e->ig_steps != v->ig_steps)

@@ -62,91 +62,83 @@ static double quantile(const double *sorted, size_t n, double p)
     return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
 }
 
-/* What is resampled: n values, or clusters of values that follow each other, or samples. */
-typedef struct plan {
-    size_t n;                       /* values */
-    const size_t *sizes, *begins;   /* of clusters; NULL: each value is one */
-    size_t n_clusters, most_chosen; /* values of one resample, at most */
-    const size_t *samples;          /* sizes; NULL: one sample */
-    size_t n_samples;
-} plan;
-
-/* One less of each sample, with replacement. */
-static size_t resample_samples(const plan *p, tl_random *random, size_t *chosen)
+/* One less of each sample, with replacement; of a single sample as many. */
+static size_t resample(const tl_bootstrap_options *o, size_t n, tl_random *random,
+                       size_t *chosen)
 {
-    size_t n = 0, begin = 0;
-    for (size_t s = 0; s < p->n_samples; begin += p->samples[s++])
-        for (size_t k = 0; k + (p->samples[s] > 1) < p->samples[s]; k++)
-            chosen[n++] = begin + (size_t)tl_random_below(random, p->samples[s]);
-    return n;
-}
-
-/* Clusters with replacement, and of each as many of its own values with replacement. */
-static size_t resample(const plan *p, tl_random *random, size_t *chosen)
-{
-    size_t n = 0;
-    if (p->samples != NULL)
-        return resample_samples(p, random, chosen);
-    for (size_t i = 0; i < p->n_clusters; i++) {
-        const size_t c = (size_t)tl_random_below(random, p->n_clusters);
-        if (p->sizes == NULL)
-            chosen[n++] = c;
-        else
-            for (size_t k = 0; k < p->sizes[c]; k++)
-                chosen[n++] =
-                    p->begins[c] + (size_t)tl_random_below(random, p->sizes[c]);
+    if (o->n_samples == 0) {
+        for (size_t i = 0; i < n; i++)
+            chosen[i] = (size_t)tl_random_below(random, n);
+        return n;
     }
-    return n;
+    size_t count = 0, begin = 0;
+    for (size_t s = 0; s < o->n_samples; begin += o->sample_sizes[s++])
+        for (size_t k = 0; k + (o->sample_sizes[s] > 1) < o->sample_sizes[s]; k++)
+            chosen[count++] =
+                begin + (size_t)tl_random_below(random, o->sample_sizes[s]);
+    return count;
 }
 
-/* All values but those of a cluster. */
-static size_t leave_out(const plan *p, size_t cluster, size_t *chosen)
+/* All values but one. */
+static size_t leave_out(size_t n, size_t one, size_t *chosen)
 {
-    const size_t begin = p->sizes != NULL ? p->begins[cluster] : cluster,
-                 size = p->sizes != NULL ? p->sizes[cluster] : 1;
-    size_t n = 0;
-    for (size_t i = 0; i < p->n; i++)
-        if (i < begin || i >= begin + size)
-            chosen[n++] = i;
-    return n;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (i != one)
+            chosen[count++] = i;
+    return count;
 }
 
-/* How the statistic leans when one prompt at a time is left out: BCa's acceleration. */
-static double acceleration(tl_statistic *statistic, const void *data, const plan *p,
-                           size_t *chosen, double *left_out)
+/* What leaving out one prompt at a time tells: how the statistic leans, which is BCa's
+ * acceleration, and how far a normal deviate has to be moved outwards for want of prompts. */
+typedef struct jackknife {
+    double acceleration, deviate;
+} jackknife;
+
+static jackknife leave_out_each(tl_statistic *statistic, const void *data, size_t n,
+                                const tl_bootstrap_options *o, size_t *chosen,
+                                double *left_out)
 {
-    const size_t whole[] = {p->n_clusters},
-                 *sizes = p->samples != NULL ? p->samples : whole,
-                 n_samples = p->samples != NULL ? p->n_samples : 1;
-    double squares = 0.0, cubes = 0.0;
-    for (size_t s = 0, begin = 0; s < n_samples; begin += sizes[s++]) {
-        const size_t n = sizes[s];
-        const double scale = (double)(n - 1) / (double)n;
-        double mean = 0.0;
-        if (n < 2)
+    const bool several = o->n_samples > 0;
+    const size_t *sizes = several ? o->sample_sizes : &n;
+    double squares = 0.0, cubes = 0.0, variance = 0.0, of_variance = 0.0;
+    for (size_t s = 0, begin = 0; s < (several ? o->n_samples : 1);
+         begin += sizes[s++]) {
+        const size_t size = sizes[s];
+        const double scale = (double)(size - 1) / (double)size;
+        double mean = 0.0, own = 0.0;
+        if (size < 2)
             continue;
-        for (size_t i = 0; i < n; i++) {
-            left_out[i] = statistic(data, chosen, leave_out(p, begin + i, chosen));
-            mean += left_out[i] / (double)n;
+        for (size_t i = 0; i < size; i++) {
+            left_out[i] = statistic(data, chosen, leave_out(n, begin + i, chosen));
+            mean += left_out[i] / (double)size;
         }
-        for (size_t i = 0; i < n; i++) {
-            const double d = (mean - left_out[i]) * (n_samples > 1 ? scale : 1.0);
+        for (size_t i = 0; i < size; i++) {
+            const double d = (mean - left_out[i]) * (several ? scale : 1.0);
             squares += d * d;
             cubes += d * d * d;
         }
+        own = tl_jackknife_variance(left_out, size);
+        variance += own;
+        of_variance += own * own / (double)(size - 1);
     }
-    const double a = cubes / (6 * pow(squares, 1.5));
-    return isfinite(a) ? a : 0.0;
+    const double a = cubes / (6 * pow(squares, 1.5)), tail = (1 - o->level) / 2,
+                 df = several ? variance * variance / of_variance : (double)(n - 1),
+                 factor = several ? 1.0 : sqrt((df + 1) / df);
+    return (jackknife){isfinite(a) ? a : 0.0,
+                       isfinite(df) ? factor * tl_student_quantile(1 - tail, df)
+                                    : tl_normal_quantile(1 - tail)};
 }
 
 /* Shares of the sorted resamples at which the interval ends. */
-static void ends(const tl_bootstrap_options *o, double value, const double *sorted,
-                 size_t n_sorted, double a, double *low, double *high)
+static void ends(tl_bootstrap_kind kind, double value, const double *sorted,
+                 size_t n_sorted, const jackknife *j, double *low, double *high)
 {
-    const double tail = (1 - o->level) / 2;
-    *low = tail;
-    *high = 1 - tail;
-    if (o->kind == TL_BOOTSTRAP_PERCENTILE)
+    const double z[2] = {-j->deviate, j->deviate};
+    double *const end[2] = {low, high};
+    for (size_t i = 0; i < 2; i++)
+        *end[i] = normal_below(z[i]);
+    if (kind == TL_BOOTSTRAP_PERCENTILE)
         return;
     /* Ties count half: discrete statistics sit on their own resamples. */
     double below = 0.0;
@@ -156,57 +148,49 @@ static void ends(const tl_bootstrap_options *o, double value, const double *sort
     if (share <= 0.0 || share >= 1.0)
         return; /* no correction can be told from such resamples */
     const double bias = tl_normal_quantile(share);
-    const double z[2] = {tl_normal_quantile(tail), tl_normal_quantile(1 - tail)};
-    double *const end[2] = {low, high};
     for (size_t i = 0; i < 2; i++) {
-        const double p = normal_below(bias + (bias + z[i]) / (1 - a * (bias + z[i])));
-        if (isfinite(p))
-            *end[i] = p;
+        const double room = 1 - j->acceleration * (bias + z[i]);
+        if (room > 0.0)
+            *end[i] = normal_below(bias + (bias + z[i]) / room);
     }
 }
 
-/* `begins` receives where each cluster begins. */
-static tl_status plan_resamples(const tl_bootstrap_options *o, size_t n, size_t *begins,
-                                plan *out, tl_error *err)
+static tl_status read_options(const tl_bootstrap_options *options, size_t n,
+                              tl_bootstrap_options *o, tl_error *err)
 {
-    plan p = {n, o->cluster_sizes, begins, n, n, o->sample_sizes, o->n_samples};
-    size_t most = 0, sum = 0;
+    size_t sum = 0;
+    const tl_status status =
+        tl_sized_copy(options, o, sizeof *o, "tl_bootstrap_options", err);
+    if (status != TL_OK)
+        return status;
+    if (o->n_resamples == 0)
+        o->n_resamples = 1000;
+    if (o->level == 0.0)
+        o->level = 0.95;
+    if (!(o->level > 0.0 && o->level < 1.0))
+        return tl_fail(err, TL_ERR_ARGUMENT,
+                       "a level of %g, wanted one between 0 and 1", o->level);
+    if (o->sample_sizes == NULL)
+        o->n_samples = 0;
     for (size_t s = 0; s < o->n_samples; s++)
         sum += o->sample_sizes[s];
-    if (o->n_samples > 0 && (sum != n || o->cluster_sizes != NULL))
+    if (o->n_samples > 0 && sum != n)
         return tl_fail(err, TL_ERR_ARGUMENT,
-                       "samples of %zu values%s, wanted %zu as there are", sum,
-                       o->cluster_sizes != NULL ? " in clusters" : "", n);
-    sum = 0;
-    if (o->cluster_sizes != NULL) {
-        for (size_t c = 0; c < o->n_clusters; c++) {
-            begins[c] = sum;
-            sum += o->cluster_sizes[c];
-            most = o->cluster_sizes[c] > most ? o->cluster_sizes[c] : most;
-        }
-        if (sum != n)
-            return tl_fail(err, TL_ERR_ARGUMENT,
-                           "clusters of %zu values, wanted %zu as there are", sum, n);
-        p.n_clusters = o->n_clusters;
-        p.most_chosen = o->n_clusters * most;
-    }
-    *out = p;
+                       "samples of %zu values, wanted %zu as there are", sum, n);
     return TL_OK;
 }
 
-/* values[n_resamples] is room, for as many as there are clusters too. */
-static void resample_all(tl_statistic *statistic, const void *data, const plan *p,
+/* values[n_resamples] is room, for n too. */
+static void resample_all(tl_statistic *statistic, const void *data, size_t n,
                          const tl_bootstrap_options *o, size_t *chosen, double *values,
                          tl_interval *out)
 {
-    const double a = o->kind == TL_BOOTSTRAP_BCA
-                         ? acceleration(statistic, data, p, chosen, values)
-                         : 0.0;
+    const jackknife j = leave_out_each(statistic, data, n, o, chosen, values);
     tl_random random = {o->seed};
     size_t kept = 0;
     double sum = 0.0, squares = 0.0, low, high;
     for (size_t i = 0; i < o->n_resamples; i++) {
-        const double v = statistic(data, chosen, resample(p, &random, chosen));
+        const double v = statistic(data, chosen, resample(o, n, &random, chosen));
         if (isfinite(v)) {
             values[kept++] = v;
             sum += v;
@@ -219,7 +203,7 @@ static void resample_all(tl_statistic *statistic, const void *data, const plan *
         squares += (values[i] - sum / (double)kept) * (values[i] - sum / (double)kept);
     out->deviation = sqrt(squares / (double)(kept - 1));
     qsort(values, kept, sizeof *values, by_value);
-    ends(o, out->value, values, kept, a, &low, &high);
+    ends(o->kind, out->value, values, kept, &j, &low, &high);
     out->low = quantile(values, kept, low);
     out->high = quantile(values, kept, high);
 }
@@ -229,44 +213,25 @@ tl_status tl_bootstrap(tl_statistic *statistic, const void *data, size_t n,
                        tl_error *err)
 {
     tl_bootstrap_options o;
-    plan p = {0};
-    tl_status status =
-        tl_sized_copy(options, &o, sizeof o, "tl_bootstrap_options", err);
+    tl_interval r = {NAN, NAN, NAN, NAN, n, 0};
+    tl_status status = read_options(options, n, &o, err);
     if (status != TL_OK)
         return status;
-    if (o.n_resamples == 0)
-        o.n_resamples = 1000;
-    if (o.level == 0.0)
-        o.level = 0.95;
-    if (!(o.level > 0.0 && o.level < 1.0))
-        return tl_fail(err, TL_ERR_ARGUMENT,
-                       "a level of %g, wanted one between 0 and 1", o.level);
-    size_t *begins = tl_alloc(o.n_clusters + 1, sizeof *begins), *chosen = NULL;
-    double *values = NULL;
-    tl_interval r = {NAN, NAN, NAN, NAN, n, 0};
-    status = begins != NULL ? plan_resamples(&o, n, begins, &p, err)
-                            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for clusters");
-    if (status != TL_OK)
-        goto done;
-    chosen = tl_alloc((p.most_chosen > n ? p.most_chosen : n) + 1, sizeof *chosen);
-    values = tl_alloc((p.n_clusters > o.n_resamples ? p.n_clusters : o.n_resamples) + 1,
-                      sizeof *values);
-    if (chosen == NULL || values == NULL) {
+    size_t *chosen = tl_alloc(n + 1, sizeof *chosen);
+    double *values =
+        tl_alloc((n > o.n_resamples ? n : o.n_resamples) + 1, sizeof *values);
+    if (chosen == NULL || values == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu resamples",
                          o.n_resamples);
-        goto done;
-    }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && status == TL_OK; i++)
         chosen[i] = i;
-    if (n > 0)
+    if (n > 0 && status == TL_OK)
         r.value = statistic(data, chosen, n);
-    if (p.n_clusters >= 2 && isfinite(r.value))
-        resample_all(statistic, data, &p, &o, chosen, values, &r);
-done:
+    if (n >= 2 && isfinite(r.value))
+        resample_all(statistic, data, n, &o, chosen, values, &r);
     if (status == TL_OK)
         *out = r;
     tl_free(values);
     tl_free(chosen);
-    tl_free(begins);
     return status;
 }

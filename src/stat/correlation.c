@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/sized.h"
 #include "twinlens/alloc.h"
 #include "twinlens/statistics.h"
 
@@ -49,82 +48,127 @@ static void rank(const double *x, size_t n, placed *order, double *ranks)
     }
 }
 
+/* Room for n values; none is NULL. */
+typedef struct room {
+    placed *order;
+    double *ranks; /* [2n] */
+} room;
+
+static tl_status make_room(size_t n, room *out, tl_error *err)
+{
+    *out = (room){tl_alloc(n + 1, sizeof *out->order),
+                  tl_alloc(2 * n + 1, sizeof *out->ranks)};
+    return out->order != NULL && out->ranks != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu ranks", n);
+}
+
+static void free_room(room *r)
+{
+    tl_free(r->order);
+    tl_free(r->ranks);
+}
+
+static double spearman(const double *x, const double *y, size_t n, const room *r)
+{
+    rank(x, n, r->order, r->ranks);
+    rank(y, n, r->order, r->ranks + n);
+    return tl_pearson(r->ranks, r->ranks + n, n);
+}
+
 tl_status tl_spearman(const double *x, const double *y, size_t n, double *out,
                       tl_error *err)
 {
-    placed *order = tl_alloc(n, sizeof *order);
-    double *ranks = tl_alloc(2 * n, sizeof *ranks);
-    if (order == NULL || ranks == NULL) {
-        tl_free(order);
-        tl_free(ranks);
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu ranks", n);
-    }
-    rank(x, n, order, ranks);
-    rank(y, n, order, ranks + n);
-    *out = tl_pearson(ranks, ranks + n, n);
-    tl_free(order);
-    tl_free(ranks);
-    return TL_OK;
+    room r;
+    const tl_status status = make_room(n, &r, err);
+    if (status == TL_OK)
+        *out = spearman(x, y, n, &r);
+    free_room(&r);
+    return status;
 }
 
 /* ---- with intervals --------------------------------------------------------------- */
 
-typedef struct sample {
-    const double *x, *y;
-    double *u, *v; /* of a resample, and their ranks behind them */
-    size_t room;   /* for so many each */
-    placed *order;
-} sample;
+typedef enum coefficient { PEARSON, SPEARMAN, COEFFICIENTS } coefficient;
 
-static void gather(const sample *s, const size_t *chosen, size_t n)
+static double correlation(coefficient c, const double *x, const double *y, size_t n,
+                          const room *r)
 {
-    for (size_t i = 0; i < n; i++) {
-        s->u[i] = s->x[chosen[i]];
-        s->v[i] = s->y[chosen[i]];
+    return c == PEARSON ? tl_pearson(x, y, n) : spearman(x, y, n, r);
+}
+
+/* On this scale errors of a correlation are nearly normal and as large near 1 as near 0. */
+static double fisher(double r)
+{
+    static const double MOST = 1 - 1e-12;
+    return atanh(r > MOST ? MOST : r < -MOST ? -MOST : r);
+}
+
+/* left_out[n]: the correlation without each cluster. */
+static tl_interval around(double value, double *left_out, size_t n)
+{
+    tl_interval i = {.value = value, .low = NAN, .high = NAN, .deviation = NAN};
+    if (n < 2 || isnan(value))
+        return i;
+    i.deviation = sqrt(tl_jackknife_variance(left_out, n));
+    for (size_t k = 0; k < n; k++)
+        left_out[k] = fisher(left_out[k]);
+    const double half = tl_student_quantile(0.975, (double)(n - 1)) *
+                        sqrt(tl_jackknife_variance(left_out, n));
+    i.low = tanh(fisher(value) - half);
+    i.high = tanh(fisher(value) + half);
+    return i;
+}
+
+/* Values of a cluster stand together: the number of the clusters. */
+static size_t count_clusters(const size_t *clusters, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += i == 0 || clusters[i] != clusters[i - 1];
+    return count;
+}
+
+/* left_out receives a correlation for each cluster; u and v are for n values. */
+static void leave_out_each(coefficient c, const double *x, const double *y,
+                           const size_t *clusters, size_t n, double *u, double *v,
+                           const room *r, double *left_out)
+{
+    for (size_t begin = 0, end, k = 0; begin < n; begin = end, k++) {
+        size_t kept = 0;
+        for (end = begin; end < n && clusters[end] == clusters[begin];)
+            end++;
+        for (size_t i = 0; i < n; i++)
+            if (i < begin || i >= end) {
+                u[kept] = x[i];
+                v[kept++] = y[i];
+            }
+        left_out[k] = correlation(c, u, v, kept, r);
     }
 }
 
-static double pearson_of(const void *data, const size_t *chosen, size_t n)
+tl_status tl_correlate(const double *x, const double *y, const size_t *clusters,
+                       size_t n, bool with_intervals, tl_correlation *out,
+                       tl_error *err)
 {
-    const sample *s = data;
-    gather(s, chosen, n);
-    return tl_pearson(s->u, s->v, n);
-}
-
-static double spearman_of(const void *data, const size_t *chosen, size_t n)
-{
-    const sample *s = data;
-    gather(s, chosen, n);
-    rank(s->u, n, s->order, s->u + s->room);
-    rank(s->v, n, s->order, s->v + s->room);
-    return tl_pearson(s->u + s->room, s->v + s->room, n);
-}
-
-tl_status tl_correlate(const double *x, const double *y, size_t n,
-                       const tl_bootstrap_options *options, tl_interval *pearson,
-                       tl_interval *spearman, tl_error *err)
-{
-    tl_bootstrap_options o;
-    tl_status status =
-        tl_sized_copy(options, &o, sizeof o, "tl_bootstrap_options", err);
-    size_t room = n + 1;
-    for (size_t c = 0; status == TL_OK && o.cluster_sizes != NULL && c < o.n_clusters;
-         c++)
-        if (o.cluster_sizes[c] * o.n_clusters > room)
-            room = o.cluster_sizes[c] * o.n_clusters;
-    if (status != TL_OK)
-        return status;
-    double *values = tl_alloc(4 * room, sizeof *values);
-    sample s = {x, y, values, NULL, room, tl_alloc(room, sizeof *s.order)};
-    if (values == NULL || s.order == NULL)
+    const size_t n_clusters = count_clusters(clusters, n);
+    double *values = tl_alloc(2 * n + n_clusters + 1, sizeof *values);
+    room r;
+    tl_status status = make_room(n, &r, err);
+    if (status == TL_OK && values == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu values", n);
-    else
-        s.v = values + 2 * room;
+    for (coefficient c = PEARSON; c < COEFFICIENTS && status == TL_OK; c++) {
+        double *left_out = values + 2 * n;
+        const double value = correlation(c, x, y, n, &r);
+        if (with_intervals)
+            leave_out_each(c, x, y, clusters, n, values, values + n, &r, left_out);
+        tl_interval *i = c == PEARSON ? &out->pearson : &out->spearman;
+        *i = around(value, left_out, with_intervals ? n_clusters : 0);
+        i->n = n;
+    }
     if (status == TL_OK)
-        status = tl_bootstrap(pearson_of, &s, n, &o, pearson, err);
-    if (status == TL_OK)
-        status = tl_bootstrap(spearman_of, &s, n, &o, spearman, err);
+        out->n_clusters = n_clusters;
     tl_free(values);
-    tl_free(s.order);
+    free_room(&r);
     return status;
 }

@@ -7,6 +7,8 @@
 
 #include "twinlens/statistics.h"
 
+static const double PI = 3.14159265358979323846;
+
 /* Newton's method on the distribution itself, from Abramowitz and Stegun 26.2.23. */
 double tl_normal_quantile(double p)
 {
@@ -14,11 +16,36 @@ double tl_normal_quantile(double p)
     double x = t - (2.515517 + 0.802853 * t + 0.010328 * t * t) /
                        (1 + 1.432788 * t + 0.189269 * t * t + 0.001308 * t * t * t);
     for (size_t i = 0; i < 4; i++) {
-        const double density = exp(-x * x / 2) / sqrt(2 * 3.14159265358979323846);
+        const double density = exp(-x * x / 2) / sqrt(2 * PI);
         const double beyond = 0.5 * erfc(x / sqrt(2.0));
         x += (beyond - q) / density;
     }
     return p < 0.5 ? -x : x;
+}
+
+/* Newton's method from the normal quantile, which is nearer to 0: it does not overshoot, since
+ * the density falls. The share up to t is by Simpson's rule over the angle atan(t / sqrt(df)), in which
+ * the density is cos^(df - 1). */
+double tl_student_quantile(double p, double df)
+{
+    enum { STEPS = 256, MOST = 100 };
+    double t = fabs(tl_normal_quantile(p)), last = -1.0;
+    if (p == 0.5 || df > 1e5)
+        return tl_normal_quantile(p);
+    const double most = exp(lgamma((df + 1) / 2) - lgamma(df / 2)) / sqrt(PI);
+    for (size_t k = 0; k < MOST && t - last > 1e-14 * t; k++) {
+        const double angle = atan(t / sqrt(df));
+        double sum = 0.0;
+        for (size_t i = 0; i <= STEPS; i++) {
+            const double weight = i == 0 || i == STEPS ? 1 : i % 2 == 1 ? 4 : 2;
+            sum += weight * pow(cos(angle * (double)i / STEPS), df - 1);
+        }
+        const double share = most * sum * angle / (3 * STEPS),
+                     density = most / sqrt(df) * pow(cos(angle), df + 1);
+        last = t;
+        t += (fabs(p - 0.5) - share) / density;
+    }
+    return copysign(t, p - 0.5);
 }
 
 void tl_wilson(size_t right, size_t n, double *low, double *high)

@@ -65,60 +65,44 @@ def interval(value, low, high, sd, n, undefined=0):
     return {"value": value, "interval": [low, high], "sd": sd, "n": n, "undefined_resamples": undefined}
 
 
-def bca(statistic, n, chosen, skipped, count):
-    """statistic(rows): a number for each row of indices; all rows, those of resamples, and
-    those that leave one prompt out."""
+def jackknife_variance(left_out):
+    return (len(left_out) - 1) * np.var(left_out)
+
+
+def ends_of(value, drawn, deviate, acceleration):
+    """BCa's, with `deviate` for the normal one; drawn is sorted."""
+    ends = stats.norm.cdf([-deviate, deviate])
+    share = (np.sum(drawn < value) + np.sum(drawn == value) / 2) / len(drawn)
+    if 0 < share < 1:
+        bias = stats.norm.ppf(share)
+        for i, z in enumerate((-deviate, deviate)):
+            room = 1 - acceleration * (bias + z)
+            if room > 0:
+                ends[i] = stats.norm.cdf(bias + (bias + z) / room)
+    return np.quantile(drawn, ends)
+
+
+def acceleration_of(u):
     with np.errstate(all="ignore"):
-        value = float(statistic(np.arange(n)[None])[0]) if n else UNDEFINED
-        if len(skipped) < 2 or not math.isfinite(value):
-            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, count)
-        drawn = np.asarray(statistic(chosen()), float)
-        drawn = np.sort(drawn[np.isfinite(drawn)])
-        undefined = RESAMPLES - len(drawn)
-        if len(drawn) < 2:
-            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, count, undefined)
-        ends = [0.025, 0.975]
-        share = (np.sum(drawn < value) + np.sum(drawn == value) / 2) / len(drawn)
-        if 0 < share < 1:
-            left_out = np.asarray(statistic(skipped), float)
-            d = left_out.mean() - left_out
-            a = np.sum(d**3) / (6 * np.sum(d**2) ** 1.5)
-            a = a if math.isfinite(a) else 0.0
-            bias = stats.norm.ppf(share)
-            moved = [stats.norm.cdf(bias + (bias + z) / (1 - a * (bias + z))) for z in (-Z, Z)]
-            ends = [m if math.isfinite(m) else e for m, e in zip(moved, ends)]
-        low, high = np.quantile(drawn, ends)
-    return interval(value, float(low), float(high), float(drawn.std(ddof=1)), count, undefined)
+        a = np.sum(u**3) / (6 * np.sum(u**2) ** 1.5)
+    return a if math.isfinite(a) else 0.0
 
 
 def bootstrap(statistic, n):
-    """Over n prompts."""
-    skipped = np.array([[i for i in range(n) if i != k] for k in range(n)])
-    return bca(statistic, n, lambda: SplitMix64(0).below(n, RESAMPLES * n).reshape(RESAMPLES, n),
-               skipped, n)
-
-
-def bootstrap_in_two(statistic, sizes):
-    """Over prompts, and then over the values of each; sizes of them, which stand one after the
-    other."""
-    begins, n = np.cumsum([0, *sizes]), int(np.sum(sizes))
-
-    def chosen():
-        random, rows_ = SplitMix64(0), []
-        for _ in range(RESAMPLES):
-            row = []
-            for _ in sizes:
-                c = int(random.below(len(sizes), 1)[0])
-                row.append(begins[c] + random.below(sizes[c], sizes[c]))
-            rows_.append(np.concatenate(row))
-        return rows_
-
-    def of_each(rows_):
-        if len({len(row) for row in rows_}) == 1:
-            return statistic(np.stack(rows_))
-        return np.array([statistic(row[None])[0] for row in rows_])
-    skipped = [np.r_[0:begins[c], begins[c + 1]:n] for c in range(len(sizes))]
-    return bca(of_each, n, chosen, skipped, n)
+    """Over n prompts; statistic(rows) is a number for each row of indices."""
+    with np.errstate(all="ignore"):
+        value = float(statistic(np.arange(n)[None])[0]) if n else UNDEFINED
+        if n < 2 or not math.isfinite(value):
+            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, n)
+        drawn = np.asarray(statistic(SplitMix64(0).below(n, RESAMPLES * n).reshape(RESAMPLES, n)), float)
+        drawn = np.sort(drawn[np.isfinite(drawn)])
+        undefined = RESAMPLES - len(drawn)
+        if len(drawn) < 2:
+            return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, n, undefined)
+        left_out = np.asarray(statistic(np.array([[i for i in range(n) if i != k] for k in range(n)])), float)
+        low, high = ends_of(value, drawn, math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1),
+                            acceleration_of(left_out.mean() - left_out))
+    return interval(value, float(low), float(high), float(drawn.std(ddof=1)), n, undefined)
 
 
 def bootstrap_samples(statistic, sizes):
@@ -132,21 +116,30 @@ def bootstrap_samples(statistic, sizes):
     if not math.isfinite(value):
         return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, n)
     found = np.sort([x for x in statistic(drawn) if math.isfinite(x)])
-    share = (np.sum(found < value) + np.sum(found == value) / 2) / len(found)
-    ends = [0.025, 0.975]
-    if 0 < share < 1:
-        u = []
-        for b, s in zip(begins, sizes):
-            if s > 1:
-                left_out = statistic([np.r_[0:i, i + 1:n] for i in range(b, b + s)])
-                u.append((s - 1) / s * (np.mean(left_out) - left_out))
-        u = np.concatenate(u)
-        with np.errstate(all="ignore"):
-            a = np.sum(u**3) / (6 * np.sum(u**2) ** 1.5)
-        a, bias = a if math.isfinite(a) else 0.0, stats.norm.ppf(share)
-        ends = [stats.norm.cdf(bias + (bias + z) / (1 - a * (bias + z))) for z in (-Z, Z)]
-    low, high = np.quantile(found, ends)
+    u, parts = [], []
+    for b, s in zip(begins, sizes):
+        if s > 1:
+            left_out = np.array(statistic([np.r_[0:i, i + 1:n] for i in range(b, b + s)]))
+            u.append((s - 1) / s * (np.mean(left_out) - left_out))
+            parts.append((jackknife_variance(left_out), s - 1))
+    with np.errstate(all="ignore"):
+        df = np.float64(sum(v for v, _ in parts)) ** 2 / sum(v**2 / d for v, d in parts)
+    deviate = stats.t.ppf(0.975, df) if math.isfinite(df) else Z
+    low, high = ends_of(value, found, deviate, acceleration_of(np.concatenate(u)))
     return interval(value, float(low), float(high), float(found.std(ddof=1)), n, RESAMPLES - len(found))
+
+
+def jackknife_correlation(f, x, y, of):
+    """+- t on Fisher's scale, by leaving out one prompt at a time; of: which a value is of."""
+    prompts = sorted(set(of))
+    value = float(f(x, y))
+    if len(prompts) < 2 or not math.isfinite(value):
+        return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, len(x))
+    r = np.array([float(f(x[np.array(of) != p], y[np.array(of) != p])) for p in prompts])
+    z, middle = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12))
+    half = stats.t.ppf(0.975, len(r) - 1) * math.sqrt(jackknife_variance(z))
+    return interval(value, math.tanh(middle - half), math.tanh(middle + half), math.sqrt(jackknife_variance(r)),
+                    len(x))
 
 
 def mean(values):
@@ -335,8 +328,7 @@ def tests_of(db, modality, measure):
                                     if (t["circuit"], t["kind"]) == (circuit, kind)]))
         null, without = np.sort(changes("with")), changes("without")
         threshold = null[-(-95 * len(null) // 100) - 1] if len(null) else UNDEFINED
-        return {"needed": share(int((without > threshold).sum()), len(without) if len(null) else 0),
-                "threshold": threshold, "outside": len(null)}
+        return {"needed": share_above(without, null, threshold), "threshold": threshold, "outside": len(null)}
     return {
         "pairs": n, "faithfulness": bootstrap(lambda c: at(c, of["circuit"][0]), n),
         "complement": bootstrap(lambda c: at(c, of["complement"][0]), n),
@@ -345,6 +337,22 @@ def tests_of(db, modality, measure):
         "random_less_faithful": share(len(drawn) - better, len(drawn)),
         "heads": needed("heads"), "neurons": needed("neurons"),
     }
+
+
+def share_above(values, others, threshold):
+    """Wilson's arms, and how far the share moves when the quantile of the others takes its ends."""
+    n, m = len(values), len(others)
+    if n == 0 or m == 0:
+        return share(0, 0)
+    found = share(int((values > threshold).sum()), n)
+    below, above = (int(stats.binom.ppf(p, m, 0.95)) for p in (0.025, 0.975))
+    at_least = others[below - 1] if below else -math.inf
+    at_most = others[above] if above < m else others[-1] if m >= 45 else math.inf
+    low, high = found["interval"]
+    value = found["value"]
+    moved = [float((values > t).mean()) - value for t in (at_most, at_least)]
+    return {**found, "interval": [max(0.0, value - math.hypot(value - low, moved[0])),
+                                  min(1.0, value + math.hypot(high - value, moved[1]))]}
 
 
 def pearson(x, y):
@@ -360,13 +368,12 @@ def spearman(x, y):
 
 def check_of(x, y, pairs, about, with_interval=True):
     """Correlations of two numbers of components of these prompts."""
-    sizes = [pairs.count(p) for p in sorted(set(pairs))]
     found = {}
     for name, f in (("pearson", pearson), ("spearman", spearman)):
         with np.errstate(all="ignore"):
-            found[name] = (bootstrap_in_two(lambda c, f=f: f(x[c], y[c]), sizes) if with_interval else
+            found[name] = (jackknife_correlation(f, x, y, pairs) if with_interval else
                            interval(float(f(x, y)), UNDEFINED, UNDEFINED, UNDEFINED, len(x)))
-    return {**about, "n": len(x), "prompts": len(sizes), **found}
+    return {**about, "n": len(x), "prompts": len(set(pairs)), **found}
 
 
 def validation_of(db, modality, n_layers, ig_steps):
