@@ -21,6 +21,8 @@ void tl_draw_interval(FILE *out, const tl_interval *i)
     else
         fprintf(out, "%.3f (%.3f&nbsp;to&nbsp;%.3f)", tl_table_value(i->value),
                 tl_table_value(i->low), tl_table_value(i->high));
+    if (i->n_undefined > 0)
+        fprintf(out, "&nbsp;-%zu", i->n_undefined);
 }
 
 const char *tl_draw_niou(const tl_findings *findings)
@@ -59,7 +61,7 @@ tl_status tl_draw_accuracy(const tl_findings *f, const char *prefix, FILE *page,
                     .x = {0, 1, TL_SCALE_LINEAR},
                     .y = {4, 0, TL_SCALE_LINEAR}};
     tl_plot_begin(&plot, figure.panels);
-    fputs("modality,among,accuracy,low,high,n\r\n", figure.csv);
+    fputs("modality,among,accuracy,low,high,n,undefined\r\n", figure.csv);
     for (size_t i = 0; i < 4; i++) {
         const tl_finding_part *p = &f->parts[i / 2];
         const tl_interval *value = i % 2 == 0 ? &p->limited : &p->full;
@@ -212,7 +214,7 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
             random.values[g][s] = o->random;
             normalised.values[g][s] = o->normalised;
         }
-    fputs("measure,segment,kind,value,low,high,n\r\n", figure.csv);
+    fputs("measure,segment,kind,value,low,high,n,undefined\r\n", figure.csv);
     tl_plot plots[] = {{.title = "IoU", .y_label = "IoU"},
                        {.title = "IoU of random circuits", .y_label = "IoU"},
                        {.title = "normalised IoU", .y_label = "normalised IoU"}};
@@ -277,7 +279,7 @@ tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *pa
         normalised.values[g][2] =
             f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE] ? f->swapped[g] : nothing;
     }
-    fputs("measure,segment,series,value,low,high,n\r\n", figure.csv);
+    fputs("measure,segment,series,value,low,high,n,undefined\r\n", figure.csv);
     tl_plot plots[] = {
         {.title = "normalised faithfulness", .y_label = "normalised faithfulness"},
         {.title = "text prompts, a segment swapped", .y_label = "faithfulness"},
@@ -360,7 +362,7 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
         low = fmin(low, isnan(rows[i].value->low) ? rows[i].value->value
                                                   : rows[i].value->low);
     plot.x.low = floor(fmin(low, 0.9) * 10) / 10;
-    fputs("prompts,accuracy,low,high,n\r\n", figure.csv);
+    fputs("prompts,accuracy,low,high,n,undefined\r\n", figure.csv);
     tl_plot_begin(&plot, figure.panels);
     for (size_t i = 0; i < n_rows; i++) {
         tl_svg_text(plot.out, plot.x0 - 8, tl_plot_y(&plot, (double)i + 0.5) + 4,

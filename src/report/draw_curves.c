@@ -114,7 +114,7 @@ tl_status tl_draw_faithfulness(const tl_findings *f, const char *prefix, FILE *p
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
-    fputs("modality,chosen_by,fraction,faithfulness,low,high,n\r\n", figure.csv);
+    fputs("modality,chosen_by,fraction,faithfulness,low,high,n,undefined\r\n", figure.csv);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         draw_faithfulness(f, (tl_modality)m, &figure);
     fprintf(
@@ -188,7 +188,7 @@ tl_status tl_draw_alignment(const tl_findings *f, const char *prefix, FILE *page
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
-    fputs("variant,text_of,layer,cosine,low,high,n\r\n", figure.csv);
+    fputs("variant,text_of,layer,cosine,low,high,n,undefined\r\n", figure.csv);
     draw_alignment(f, false, &figure);
     draw_alignment(f, true, &figure);
     fprintf(
@@ -259,7 +259,7 @@ tl_status tl_draw_iterations(const tl_findings *f, const char *prefix, FILE *pag
     tl_plot_begin(&plot, figure.panels);
     tl_plot_reference(&plot, b->clean[TL_TEXT].value, "text prompts",
                       &(tl_style){.color = TL_COLOR_TEXT, .dash = "6 3"});
-    fputs("cell,number,times,value,low,high,n\r\n", figure.csv);
+    fputs("cell,number,times,value,low,high,n,undefined\r\n", figure.csv);
     for (size_t i = 0; i < n; i++) {
         x[i] = (double)i;
         fprintf(figure.csv, "best here,accuracy,%zu,", i);

@@ -41,7 +41,8 @@ void tl_figure_interval(tl_figure *figure, const tl_interval *i)
         tl_csv_write_number(figure->csv, 9, numbers[k]);
         fputc(',', figure->csv);
     }
-    fprintf(figure->csv, "%zu\r\n", i->n);
+    fprintf(figure->csv, "%zu,%zu\r\n", i->n, i->n_undefined);
+    figure->n_incomplete += i->n_undefined > 0;
 }
 
 static void write_figure(const tl_figure *f, FILE *page)
@@ -52,6 +53,12 @@ static void write_figure(const tl_figure *f, FILE *page)
     fwrite(f->texts[PANELS], 1, f->bytes[PANELS], page);
     fputs("</div>\n<figcaption>", page);
     fwrite(f->texts[CAPTION], 1, f->bytes[CAPTION], page);
+    if (f->n_incomplete > 0)
+        fprintf(page,
+                " %zu of these intervals leave out bootstrap resamples that have no "
+                "value; how "
+                "many is in the CSV.",
+                f->n_incomplete);
     fprintf(page, " <a download=\"%s%s.csv\" href=\"data:text/csv;base64,", f->page,
             f->name);
     tl_base64(page, f->texts[CSV], f->bytes[CSV]);

@@ -7,7 +7,7 @@
  *     status = tl_figure_begin(&figure, err);
  *     plot.name = tl_figure_panel(&figure, "text");
  *     draw(&plot, figure.panels);
- *     fprintf(figure.csv, "fraction,faithfulness,low,high,n\r\n");
+ *     fprintf(figure.csv, "fraction,faithfulness,low,high,n,undefined\r\n");
  *     fprintf(figure.caption, "...");
  *     status = tl_figure_end(&figure, page, status, err);
  */
@@ -29,6 +29,8 @@ typedef struct tl_figure {
     char *texts[3];
     size_t bytes[3];
     char panel[80]; /* the name of the last one */
+    size_t
+        n_incomplete; /* intervals in the CSV some of whose resamples have no value */
 } tl_figure;
 
 tl_status tl_figure_begin(tl_figure *figure, tl_error *err);
@@ -36,7 +38,8 @@ tl_status tl_figure_begin(tl_figure *figure, tl_error *err);
 /* Where the figure's names begin to differ; valid until the next. */
 const char *tl_figure_panel(tl_figure *figure, const char *name);
 
-/* The end of a line of `csv`: value, low, high, n; nothing where there is no number. */
+/* The end of a line of `csv`: value, low, high, n, resamples without a value; nothing where
+ * there is no number. */
 void tl_figure_interval(tl_figure *figure, const tl_interval *interval);
 
 /* Writes it, unless `status` says that it is not whole, and frees what begin took.

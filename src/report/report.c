@@ -240,6 +240,8 @@ static void write_interval(FILE *page, const char *before, const tl_interval *i)
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
         fprintf(page, isnan(numbers[k]) ? "%s-" : "%s%.3f", between[k], numbers[k]);
     fputs(")", page);
+    if (i->n_undefined > 0)
+        fprintf(page, " -%zu", i->n_undefined);
 }
 
 /* Whether the smallest circuit is better than chance, minimal, complete. */
@@ -369,10 +371,12 @@ static void write_head(const tl_findings *all, size_t n, FILE *page)
     fputs(n == 1 ? "How the model solves a task from text and from images"
                  : "How the model solves tasks from text and from images",
           page);
-    fprintf(page,
-            "</h1>\n<p>Made by %s out of %zu stud%s. Every plot carries its numbers as "
-            "CSV.</p>\n",
-            tl_findings_key(&all[0], "program"), n, n == 1 ? "y" : "ies");
+    fprintf(
+        page,
+        "</h1>\n<p>Made by %s out of %zu stud%s. Every plot carries its numbers as "
+        "CSV. -12 behind an interval: 12 of 1000 bootstrap resamples had no value and "
+        "are left out.</p>\n",
+        tl_findings_key(&all[0], "program"), n, n == 1 ? "y" : "ies");
     if (!has_overview(all, n))
         return;
     fputs("<nav><ul>\n<li><a href=\"#all\">All tasks</a></li>\n", page);

@@ -57,8 +57,11 @@ const char *tl_table_interval(tl_arena *arena, const tl_interval *i)
         return "-";
     if (!isfinite(i->low) || !isfinite(i->high))
         return tl_table_number(arena, "", i->value);
-    snprintf(text, sizeof text, "%.3f (%.3f to %.3f)", tl_table_value(i->value),
-             tl_table_value(i->low), tl_table_value(i->high));
+    const int used =
+        snprintf(text, sizeof text, "%.3f (%.3f to %.3f)", tl_table_value(i->value),
+                 tl_table_value(i->low), tl_table_value(i->high));
+    if (i->n_undefined > 0)
+        snprintf(text + used, sizeof text - (size_t)used, " -%zu", i->n_undefined);
     return tl_arena_strdup(arena, text);
 }
 

@@ -280,6 +280,12 @@ def measure_of(keys):
     return "ratio_of_means" if keys["faith"] == "ratio_mean" else "mean_of_ratios"
 
 
+def precision_of(db, modality):
+    """What the study measured beside f32, which nothing else of it knows."""
+    found = rows(db, "select * from precision where modality = ?", modality)
+    return {"pairs" if k == "n_pairs" else k: v for k, v in found[0].items() if k != "modality"} if found else None
+
+
 def part_of(db, modality, keys):
     measure = measure_of(keys)
     prompts = rows(db, "select * from prompt where modality = ? order by row", modality)
@@ -302,7 +308,7 @@ def part_of(db, modality, keys):
         "minimal": None if at is None else {kind: curves[kind][at] for kind in KINDS},
         "circuit_tests": tests_of(db, modality, measure),
         "validation": validation_of(db, modality, scores["n_layers"], int(keys["ig-steps"])),
-        "precision_check": None, "finished": True, "scores": scores["file"],
+        "precision_check": precision_of(db, modality), "finished": True, "scores": scores["file"],
     }
 
 
@@ -586,10 +592,11 @@ def best_is_chance(change):
     return (1 + np.sum(((sign @ change.T) * scale).max(-1) >= observed - 1e-9)) / (FLIPS + 1)
 
 
-def times_of(db):
-    """The cell that the other half chose, again and again, beside its first time."""
+def times_of(db, n_seen):
+    """The cell that the other half chose, or the search, again and again, beside its first time."""
+    table = "iteration" if n_seen else "crossed_iteration"
     found = np.array([[x == "1" for x in r["times"]] for r in
-                      rows(db, "select * from crossed_iteration order by pair")], float).T
+                      rows(db, f"select * from {table} order by pair")], float).T[:, n_seen:]
     times = []
     for now in found:
         more, fewer = int((now > found[1]).sum()), int((now < found[1]).sum())
@@ -600,12 +607,52 @@ def times_of(db):
     return {"times": times, "better_time": -max(later)[1] if later else 0}
 
 
-def window_of(window, cells, advantage):
-    of = advantage[[c["window"] == window for c in cells]]
-    sums = of.sum(-1)
-    return {"window": window, "cells": len(of),
-            "no_worse_than_on_text": bootstrap(lambda c: (of[:, c].sum(-1) >= 0).mean(0), of.shape[1]),
-            "gain_more_as_much_less": [int((sums > 0).sum()), int((sums == 0).sum()), int((sums < 0).sum())]}
+def widened(i, n, n_all):
+    """A share of n cells drawn from n_all: with what the draw leaves open."""
+    if n == n_all or not all(map(math.isfinite, i["interval"])):
+        return i
+    value, (low, high) = i["value"], i["interval"]
+    left = math.sqrt((n_all - n) / (n_all - 1))
+    ends = share(round(value * n), n)["interval"]
+    return {**i, "interval": [max(0.0, value - math.hypot(value - low, left * (value - ends[0]))),
+                              min(1.0, value + math.hypot(high - value, left * (ends[1] - value)))],
+            "sd": math.hypot(i["sd"], left * math.sqrt(value * (1 - value) / n))}
+
+
+def more_as_much_less(sums):
+    return [int((sums > 0).sum()), int((sums == 0).sum()), int((sums < 0).sum())]
+
+
+def control_of(cells, advantage):
+    """Cells that gain more, as much, less on images than on text, of those that ran on both: prompts
+    that ran none in either are left out."""
+    ran = np.isfinite(advantage)
+    a = advantage[ran.any(1)][:, ran.any(0)]
+    assert np.isfinite(a).all()
+    of = [c["window"] for c, here in zip(cells, ran.any(1)) if here]
+
+    def share_of(those, count, n_all):
+        return widened(bootstrap(lambda c: count(a[those][:, c].sum(-1)).mean(0), a.shape[1]), sum(those), n_all)
+    every = np.ones(len(a), bool)
+    windows = []
+    for w in dict.fromkeys(of):
+        those = np.array([x == w for x in of])
+        windows.append({"window": w, "cells": int(those.sum()), "no_worse_than_on_text": share_of(
+            those, lambda s: s >= 0, sum(c["window"] == w for c in cells)),
+            "gain_more_as_much_less": more_as_much_less(a[those].sum(-1))})
+    return {"cells_no_worse_than_on_text": share_of(every, lambda s: s >= 0, len(cells)),
+            "cells_that_gain_more": share_of(every, lambda s: s > 0, len(cells)),
+            "cells_that_gain_as_much": share_of(every, lambda s: s == 0, len(cells)),
+            "cells_that_gain_more_as_much_less": more_as_much_less(a.sum(-1)), "windows": windows}, a.shape
+
+
+def search_of(runs, judged, control):
+    """Rounds are prompts one after the other on which as many cells ran, on images alone."""
+    per_prompt = np.isfinite(runs["image"]).sum(0)[~judged]
+    starts = [0, *(np.flatnonzero(np.diff(per_prompt)) + 1), len(per_prompt)]
+    return {"rounds": [{"cells": int(per_prompt[a]), "prompts": int(b - a)} for a, b in zip(starts, starts[1:])],
+            "judging_prompts": int(judged.sum()), "control_cells": control[0], "control_pairs": control[1],
+            "runs": int(sum(np.isfinite(r).sum() for r in runs.values())), "all_runs": 2 * runs["image"].size}
 
 
 def left_out_of(db):
@@ -630,30 +677,33 @@ def backpatch_of(db):
         runs[m] = np.array([[{"0": 0, "1": 1, "-": UNDEFINED}[x] for x in r["cells"]]
                             for r in found]).T
     n = len(clean["image"])
-    order = SplitMix64(SEED).order(n)
-    best = int(np.argmax(runs["image"].mean(-1)))
-    advantage = (runs["image"] - clean["image"]) - (runs["text"] - clean["text"])
-    sums = advantage.sum(-1)
+    seen = np.isnan(runs["text"]).all(0) & (np.isfinite(runs["image"]).sum(0) > 1)
+    judged, n_seen = ~seen, int(seen.sum())
+    control, shape = control_of(cells, (runs["image"] - clean["image"]) - (runs["text"] - clean["text"]))
+    if n_seen:
+        right = runs["image"][:, seen].sum(-1)
+        best = int(np.argmax(np.where(np.isnan(right), -1, right)))
+        found = change_of(clean["image"][judged], runs["image"][best, judged], clean["text"][judged])
+        chosen_ = {"search": search_of(runs, judged, shape), "chosen_elsewhere": found, "chosen_here": found,
+                   "p": found["p"]}
+    else:
+        order = SplitMix64(SEED).order(n)
+        best = int(np.argmax(runs["image"].mean(-1)))
+        chosen_ = {"search": None,
+                   "chosen_elsewhere": change_of(clean["image"], crossed(runs["image"], order), clean["text"]),
+                   "chosen_here": change_of(clean["image"], runs["image"][best], clean["text"]),
+                   "p": best_is_chance(runs["image"] - clean["image"])}
     iterations = rows(db, "select * from iteration order by pair")
+    with np.errstate(all="ignore"):
+        accuracy = {m: np.nansum(runs[m], -1) / np.isfinite(runs[m]).sum(-1) for m in MODALITIES}
     return {
-        "n": n, "search": None, "text": share(clean["text"].sum(), n),
-        "image": share(clean["image"].sum(), n), "best": best,
-        "chosen_elsewhere": change_of(clean["image"], crossed(runs["image"], order), clean["text"]),
-        "chosen_here": change_of(clean["image"], runs["image"][best], clean["text"]),
-        "p": best_is_chance(runs["image"] - clean["image"]),
-        "cells_no_worse_than_on_text": bootstrap(
-            lambda c: (advantage[:, c].sum(-1) >= 0).mean(0), n),
-        "cells_that_gain_more_as_much_less": [int((sums > 0).sum()), int((sums == 0).sum()),
-                                              int((sums < 0).sum())],
-        "cells_that_gain_more": bootstrap(lambda c: (advantage[:, c].sum(-1) > 0).mean(0), n),
-        "cells_that_gain_as_much": bootstrap(lambda c: (advantage[:, c].sum(-1) == 0).mean(0), n),
-        "windows": [window_of(w, cells, advantage) for w in dict.fromkeys(c["window"] for c in cells)],
-        "text_at_ceiling": bool(clean["text"].all()), **times_of(db),
+        "n": n, "text": share(clean["text"].sum(), n), "image": share(clean["image"].sum(), n), "best": best,
+        **chosen_, **control, "text_at_ceiling": bool(clean["text"].all()), **times_of(db, n_seen),
         "iterations": [share(sum(r["times"][k] == "1" for r in iterations), len(iterations))
                        for k in range(len(iterations[0]["times"]))],
         "cells": [{"window": c["window"], "source": c["source"], "destination": c["destination"],
-                   "accuracy_image": runs["image"][i].mean(),
-                   "accuracy_text": runs["text"][i].mean()} for i, c in enumerate(cells)],
+                   "accuracy_image": accuracy["image"][i], "accuracy_text": accuracy["text"][i]}
+                  for i, c in enumerate(cells)],
     }
 
 
@@ -747,7 +797,8 @@ def cell(value, form="{}"):
             return "-", []
         if not all(map(math.isfinite, ends)):
             return "{}", [value["value"]]
-        return "{} ({} to {})", [value["value"], *ends]
+        left_out = value["undefined_resamples"]
+        return "{} ({} to {})" + " {}" * (left_out > 0), [value["value"], *ends, *[-left_out] * (left_out > 0)]
     if isinstance(value, str):
         return NUMBER.sub("{}", value), [float(x) for x in NUMBER.findall(value)]
     if value is None or not math.isfinite(value):
@@ -860,9 +911,10 @@ def overview_of(studies):
         b = s["backpatch"]
         best, here, there = b["cells"][b["best"]], b["chosen_here"], b["chosen_elsewhere"]
         backpatch.append([name(s), b["image"],
-                          f"{best['source']} into {best['destination']} ({best['window']})",
+                          f"{best['source']} into {best['destination']} ({best['window']})" + " *" * bool(b["search"]),
                           here["accuracy"], here["gain"], b["p"], there["gain"], there["p"],
-                          there["gap_closed"], b["cells_no_worse_than_on_text"], str(b["n"])])
+                          there["gap_closed"], b["cells_no_worse_than_on_text"],
+                          str(there["gain"]["n"])])
         times = b["times"]
         iterations.append([name(s), *[times[k]["accuracy"] for k in (0, 1, 2, 4, 9)],
                            *[times[k]["above_once"] for k in (2, 9)], str(times[0]["accuracy"]["n"])])
@@ -911,7 +963,7 @@ def read_scores(path):
 
 
 def flat(i):
-    return [i["value"], *i["interval"], i["n"]]
+    return [i["value"], *i["interval"], i["n"], i["undefined_resamples"]]
 
 
 def figures_of(study, db, folder):
@@ -958,16 +1010,19 @@ def figures_of(study, db, folder):
                         for variant, before in (("plain", ""), ("centred", "centred_"))
                         for of, key in (("same content", "matched"), ("other content", "other"))]
     out["gap"] = [(name, *flat(i)) for name, i in (
-        ("text", b["text"]), ("image", b["image"]), ("best cell", b["chosen_here"]["accuracy"]),
-        ("cell chosen elsewhere", b["chosen_elsewhere"]["accuracy"]))]
+        ("text", b["text"]), ("image", b["image"]),
+        ("cell found" if b["search"] else "best cell", b["chosen_here"]["accuracy"]),
+        ("cell chosen elsewhere", b["chosen_elsewhere"]["accuracy"]))[:3 if b["search"] else 4]]
     out["backpatch"] = []
     for m in MODALITIES:
-        runs = np.array([[x == "1" for x in r["cells"]] for r in rows(
-            db, "select cells from backpatch where modality = ? order by pair", m)])
-        out["backpatch"] += [
-            (str(c["window"]), str(c["source"]), str(c["destination"]), m,
-             *flat(share(runs[:, i].sum(), len(runs))), runs[:, i].mean() - b[m]["value"])
-            for i, c in enumerate(b["cells"])]
+        found = rows(db, "select is_right, cells from backpatch where modality = ? order by pair", m)
+        clean = column(found, "is_right")
+        for i, c in enumerate(b["cells"]):
+            right, ran = (np.array([r["cells"][i] in x for r in found]) for x in ("1", "01"))
+            n = int(ran.sum())
+            out["backpatch"].append((str(c["window"]), str(c["source"]), str(c["destination"]), m,
+                                     *flat(share(right.sum(), n))[:4],
+                                     right[ran].mean() - clean[ran].mean() if n else UNDEFINED))
     out["iterations"] = [("best here", "accuracy", str(k), *flat(i)) for k, i in enumerate(b["iterations"])]
     out["iterations"] += [("chosen elsewhere", name, str(k), *flat(t[key])) for k, t in enumerate(b["times"])
                           for name, key in (("accuracy", "accuracy"), ("above once", "above_once"))]
@@ -990,10 +1045,10 @@ def same_figure(wanted, printed, where):
 
 
 def all_numbers(x, out):
-    """Every interval, as three numbers, and every number of a study."""
+    """Every interval, as four numbers, and every number of a study."""
     if isinstance(x, dict):
         if "interval" in x:
-            out["intervals"].append([x["value"], *x["interval"]])
+            out["intervals"].append([x["value"], *x["interval"], x["undefined_resamples"]])
         for v in x.values():
             all_numbers(v, out)
     elif isinstance(x, (list, tuple)):
@@ -1003,7 +1058,7 @@ def all_numbers(x, out):
         out["numbers"].append(float(x))
 
 
-INTERVAL = re.compile(r"(-?\d+\.\d{3}) \((-?\d+\.\d{3}) to (-?\d+\.\d{3})\)")
+INTERVAL = re.compile(r"(-?\d+\.\d{3}) \((-?\d+\.\d{3}) to (-?\d+\.\d{3})\)(?: -(\d+))?")
 
 
 def known(texts, study, where):
@@ -1015,7 +1070,7 @@ def known(texts, study, where):
     count = 0
     for text in texts:
         for m in INTERVAL.finditer(text):
-            off = np.abs(triples - [float(x) for x in m.groups()]).max(-1)
+            off = np.abs(triples - [float(x or 0) for x in m.groups()]).max(-1)
             assert np.nanmin(off) <= 0.0005 + 1e-9, f"{where}: no interval is {m[0]}: {text}"
             count += 3
         for number in re.findall(r"-?\d+\.\d{3}(?!\d)", INTERVAL.sub("", text)):
@@ -1025,11 +1080,25 @@ def known(texts, study, where):
     return count
 
 
+def incomplete_of(page):
+    """How many lines of the figures' CSV leave out resamples; each caption says it of its own."""
+    counts = {}
+    for name, (head, *lines) in page.csv.items():
+        if "undefined" in head:
+            n = sum(line[head.index("undefined")] != "0" for line in lines)
+            counts.setdefault(name.partition("-")[0], []).extend([n] if n else [])
+    for section, wanted in counts.items():
+        said = [int(m[1]) for s, text in page.texts if s == section
+                for m in [re.search(r"(\d+) of these intervals leave out", text)] if m]
+        assert sorted(said) == sorted(wanted), f"{section}: captions say {said} of {wanted}"
+    return sum(map(sum, counts.values()))
+
+
 def check_page(twinlens, folders, studies, databases):
     with tempfile.NamedTemporaryFile(suffix=".html") as file:
         subprocess.run([twinlens, "report", *folders, "--out", file.name], check=True, capture_output=True)
         page = Page(open(file.name, encoding="utf-8").read())
-    count = 0
+    count, incomplete = 0, incomplete_of(page)
     if len(studies) > 1:
         for heading, table in overview_of(studies).items():
             count += same_table(page, ("all", heading), table)
@@ -1042,7 +1111,8 @@ def check_page(twinlens, folders, studies, databases):
     assert not page.tables and not page.csv, f"not checked: {[*page.tables, *page.csv]}"
     count += known([t for s, t in page.texts if s == "all"],
                    [gap_of(studies, True), gap_of(studies, False)], "the page, all")
-    print(f"the page: {count} numbers")
+    left_out = sum(bool(m[4]) for _, text in page.texts for m in INTERVAL.finditer(text))
+    print(f"the page: {count} numbers, {incomplete} intervals in figures and {left_out} in words leave resamples out")
 
 
 def gap_of(studies, elsewhere):

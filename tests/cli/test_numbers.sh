@@ -38,7 +38,10 @@ study counting --dataset "$tmp/data" --fractions 0,0.05,0.3 --bp-grid paper --va
 tiny=tests/data/qwen2vl-tiny
 random=(--model $tiny/checkpoint --dataset $tiny/goldens --keep all --fractions 0,0.05,1)
 study random "${random[@]}" --faith ratio_mean --niou ref
-"$python" tests/cli/check_numbers.py "$bin" "$tmp/counting" "$tmp/random" || fail "numbers"
+study searched "${random[@]}" --precision bf16-emulated --bp-search halving
+"$python" tests/cli/check_numbers.py "$bin" "$tmp/counting" "$tmp/random" "$tmp/searched" > "$tmp/checked" || fail "numbers"
+cat "$tmp/checked"
+grep -q "[1-9][0-9]* in words leave resamples out" "$tmp/checked" || fail "no interval leaves resamples out"
 
 # The two measures choose the same circuits here: then they differ in nothing but what is said of
 # faithfulness without a name, interchange and the tests of circuits.
