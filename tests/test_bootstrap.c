@@ -158,24 +158,25 @@ static void the_best_of_noise_is_not_significant(void **state)
     assert_int_equal(tl_best_cell_test(change, 0, N, 9, 1, &p, NULL), TL_ERR_ARGUMENT);
 }
 
-/* 9.2 points of 382 prompts, alone or beside cells that destroy what the model knows. */
+/* 10 points of 97 prompts, alone or beside cells that destroy what the model knows, some
+ * more and some less: were these flipped like others, the last p would be .24. */
 static void bad_cells_do_not_hide_a_good_one(void **state)
 {
     (void)state;
-    enum { N = 382, BAD = 300 };
+    enum { N = 97, BAD = 300 };
     static double change[(1 + BAD) * N];
     tl_random random = {5};
     double p[2];
-    for (size_t i = 0; i < 49; i++)
-        change[i] = i < 42 ? 1 : -1;
+    for (size_t i = 0; i < 14; i++)
+        change[i] = i < 12 ? 1 : -1;
     for (size_t i = N; i < (1 + BAD) * N; i++)
-        change[i] = tl_random_below(&random, 10) < 6 ? -1 : 0;
+        change[i] = tl_random_below(&random, 10) < (i / N % 2 ? 9 : 3) ? -1 : 0;
     for (size_t all = 0; all < 2; all++)
         assert_int_equal(
             tl_best_cell_test(change, all ? 1 + BAD : 1, N, 1999, 3, &p[all], NULL),
             TL_OK);
     printf("p of a good cell: %.4f alone, %.4f beside bad ones\n", p[0], p[1]);
-    assert_true(p[0] <= 0.001 && p[1] <= 0.002);
+    assert_true(p[0] < 0.02 && p[1] == p[0]);
 }
 
 /* Chosen on the prompts that it is judged on, the best of noise looks better than it

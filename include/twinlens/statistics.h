@@ -227,7 +227,9 @@ double tl_jackknife_variance(const double *values, size_t n);
  * changes could as well have the other sign, in all cells at once. A cell counts by its sum
  * over the square root of its squared changes. *p receives the share of `n_resamples` such
  * flips (and of the data themselves) whose best cell is at least as good: corrected for
- * having looked at all cells, and not swayed by those that change much for the worse.
+ * having looked at all cells but those that are clearly bad, of which the number is below
+ * -3: these count as if they changed nothing.
+ * @source Hansen, A test for superior predictive ability, doi:10.1198/073500105000000063
  */
 tl_status tl_best_cell_test(const double *change, size_t n_cells, size_t n,
                             size_t n_resamples, uint64_t seed, double *p,

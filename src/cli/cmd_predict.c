@@ -62,8 +62,10 @@ static tl_status finish_item(tl_session *s, const options *o, tl_pass *pass, siz
         status = tl_pass_logit_diff(pass, i, it->answer, it->counterfactual,
                                     &it->logit_diff, err);
     if (status == TL_OK && it->has_counterfactual && !isfinite(it->logit_diff))
-        status = tl_fail(err, TL_ERR_DATA, "the logit difference is not finite");
-    return tl_fail_while(err, status, "prompt '%s'", s->dataset->rows[it->row].id);
+        status =
+            tl_fail(err, TL_ERR_DATA, "prompt '%s': the logit difference is not finite",
+                    s->dataset->rows[it->row].id);
+    return status;
 }
 
 static const tl_pass_options pass_options = {.last_only = true};

@@ -338,7 +338,7 @@ static const char *way_text(size_t ig_steps, char text[24])
 static void print_check(const tl_finding_check *c, const char *label, FILE *out)
 {
     char a[64], b[64];
-    fprintf(out, "%-24s%4zu%26s%26s\n", label, c->n, interval_text(&c->pearson, a),
+    fprintf(out, "%-24s%4zu %25s %25s\n", label, c->n, interval_text(&c->pearson, a),
             interval_text(&c->spearman, b));
 }
 
@@ -351,7 +351,7 @@ static void print_validation(const tl_findings *f, FILE *out)
             continue;
         fprintf(out,
                 "\nattributed scores and exact effects, %s, %zu prompts\n"
-                "%-24s%4s%26s%26s\n",
+                "%-24s%4s %25s %25s\n",
                 modality_names[m], v->checks[0].n_pairs, "kind, steps", "n", "Pearson",
                 "Spearman");
         for (size_t i = 0; i < v->n_checks; i++) {
@@ -370,7 +370,7 @@ static void print_validation(const tl_findings *f, FILE *out)
         for (size_t i = 0; i < v->n_gaps; i++) {
             snprintf(label, sizeof label, "completeness gap, %s",
                      way_text(v->gaps[i].ig_steps, way));
-            fprintf(out, "%-24s%4zu%26s\n", label, v->gaps[i].gap.n,
+            fprintf(out, "%-24s%4zu %25s\n", label, v->gaps[i].gap.n,
                     interval_text(&v->gaps[i].gap, text));
         }
     }
@@ -418,23 +418,23 @@ static void print_comparison(const tl_findings *f, FILE *out)
 {
     char a[64], b[64], c[64], d[64];
     if (f->n_overlaps > 0)
-        fprintf(out, "\noverlap of the two circuits\n%-22s%26s%26s%26s\n", "segment",
+        fprintf(out, "\noverlap of the two circuits\n%-22s %25s %25s %25s\n", "segment",
                 "IoU", "random", "normalised");
     for (size_t i = 0; i < f->n_overlaps; i++) {
         const tl_finding_overlap *o = &f->overlaps[i];
         char label[32];
         snprintf(label, sizeof label, "%s, %s", o->row->segment, o->row->kind);
-        fprintf(out, "%-22s%26s%26s%26s\n", label, interval_text(&o->iou, c),
+        fprintf(out, "%-22s %25s %25s %25s\n", label, interval_text(&o->iou, c),
                 interval_text(&o->random, a), interval_text(&o->normalised, b));
     }
     if (f->n_overlaps > 0)
-        fprintf(out, "%-22s%26s%26s%26s\n", "mean of the segments",
+        fprintf(out, "%-22s %25s %25s %25s\n", "mean of the segments",
                 number_text(f->mean_iou, d), "", interval_text(&f->mean_overlap, b));
     if (!f->has_swaps[TL_TEXT] && !f->has_swaps[TL_IMAGE])
         return;
     fprintf(out,
             "\ninterchange: a circuit with a segment of the other's (faithfulness, "
-            "%s)\n%-22s%26s%26s%26s%26s%14s\n",
+            "%s)\n%-22s %25s %25s %25s %25s%14s\n",
             tl_draw_faith(f), "segment, on", "swapped", "random", "own", "normalised",
             "sd over draws");
     for (size_t seg = 0; seg < TL_SEGMENT_COUNT; seg++) {
@@ -445,7 +445,7 @@ static void print_comparison(const tl_findings *f, FILE *out)
             if (!f->has_swaps[m])
                 continue;
             snprintf(label, sizeof label, "%s, %s", segment, modality_names[m]);
-            fprintf(out, "%-22s%26s%26s%26s%26s%14s\n", label,
+            fprintf(out, "%-22s %25s %25s %25s %25s%14s\n", label,
                     interval_text(&w->value, a), interval_text(&w->random, b),
                     interval_text(&w->own, c), interval_text(&w->normalised, d),
                     number_text(w->spread, spread));
@@ -465,11 +465,11 @@ static void print_alignment(const tl_findings *f, FILE *out)
     fprintf(out,
             "\nalignment of image tokens with text tokens, %zu pairs: mean largest "
             "cosine\nother content: a pair drawn from those with other words and "
-            "another answer, for %zu pairs\n%-8s%26s%26s%26s\n",
+            "another answer, for %zu pairs\n%-8s %25s %25s %25s\n",
             f->layers[0].matched.n, f->layers[0].other.n, "layer", "same content",
             "minus other content", "the same, centred");
     for (size_t l = 0; l < f->n_layers; l++)
-        fprintf(out, "%-8zu%26s%26s%26s\n", l, interval_text(&f->layers[l].matched, a),
+        fprintf(out, "%-8zu %25s %25s %25s\n", l, interval_text(&f->layers[l].matched, a),
                 interval_text(&f->layers[l].difference, b),
                 interval_text(&f->layers[l].centred_difference, c));
 }

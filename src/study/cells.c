@@ -2,6 +2,8 @@
  * cells.c - see cells.h. */
 #include "study/cells.h"
 
+#include "twinlens/log.h"
+
 static const size_t windows[] = {5, 3, 1};
 const tl_layer_list tl_cell_windows = {windows, sizeof windows / sizeof *windows};
 
@@ -70,4 +72,15 @@ tl_status tl_cells_plan(const tl_backpatch_cell *cells, size_t n, size_t n_layer
         costs[i] = cells[i].times * tl_backpatch_layers(&cells[i], n_layers);
     tl_cell_plan_make(costs, n, n_layers, n_prompts, with_control, out);
     return TL_OK;
+}
+
+void tl_cells_log(const tl_cell_plan *plan)
+{
+    if (plan->n_rounds == 0)
+        tl_log(
+            TL_LOG_WARNING,
+            "--bp-search halving changes nothing: %zu cell%s and %zu prompt%s are too "
+            "few to search, all run on all",
+            plan->n_cells, plan->n_cells == 1 ? "" : "s", plan->n_prompts,
+            plan->n_prompts == 1 ? "" : "s");
 }

@@ -38,4 +38,7 @@ tl_status tl_cells_plan(const tl_backpatch_cell *cells, size_t n, size_t n_layer
                         size_t n_prompts, bool with_control, tl_arena *arena,
                         tl_cell_plan *out, tl_error *err);
 
+/* Says so when there is nothing to search: then every cell runs on every prompt. */
+void tl_cells_log(const tl_cell_plan *plan);
+
 #endif

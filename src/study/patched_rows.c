@@ -98,6 +98,8 @@ static tl_status begin_search(tl_session *s, tl_patched_rows *x, tl_error *err)
     if (status == TL_OK && (x->order == NULL || x->place == NULL))
         status =
             tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", x->n_prompts);
+    if (status == TL_OK)
+        tl_cells_log(&plan);
     if (status != TL_OK || plan.n_rounds == 0)
         return status;
     x->is_search = true;

@@ -89,6 +89,8 @@ static tl_status begin_search(tl_stage_run *run, tl_error *err)
     const tl_status status = tl_cells_plan(
         p->cells, p->n_cells, tl_model_dims(run->study->session.model)->n_layers, n,
         true, run->arena, &plan, err);
+    if (status == TL_OK)
+        tl_cells_log(&plan);
     if (status != TL_OK || plan.n_rounds == 0)
         return status;
     size_t *order = tl_arena_alloc(run->arena, n, sizeof *order);

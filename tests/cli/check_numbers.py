@@ -589,6 +589,7 @@ def best_is_chance(change):
     flips = SplitMix64(SEED).next(FLIPS * change.shape[1]) >> np.uint64(63)
     sign = 1.0 - 2.0 * flips.reshape(FLIPS, -1).astype(float)
     observed = (change.sum(-1) * scale).max()
+    scale = np.where(change.sum(-1) * scale < -3, 0, scale)
     return (1 + np.sum(((sign @ change.T) * scale).max(-1) >= observed - 1e-9)) / (FLIPS + 1)
 
 

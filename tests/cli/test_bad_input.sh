@@ -482,6 +482,16 @@ fails 2 "wanted the folder of a study" -- export --out made
 fails 2 "--out DIR is missing" -- export nowhere
 fails 1 "nowhere: no study.db there" -- export nowhere --out made
 
+# A head of which one row, of a token that is no label, is not a number; it is the file's first tensor.
+model nan-row
+rm nan-row/model.safetensors
+cp "$golden/checkpoint/model.safetensors" nan-row/
+chmod u+w nan-row/model.safetensors
+begin=$((8 + $(od -An -tu8 -N8 nan-row/model.safetensors)))
+printf '\300\177' | dd of=nan-row/model.safetensors bs=1 seek=$((begin + 2 * 48 * 500)) conv=notrunc status=none
+fails 1 "twinlens predict: prompt 'text-0': the logit of token 500 is nan; wanted a finite number" \
+    -- predict --model nan-row "${D[@]}"
+
 # ---- probes --------------------------------------------------------------------------
 fails 1 "no image prompt has a text prompt of the same 'pair'" -- align "${M[@]}" --dataset one-modality
 B=(--modality image)
@@ -499,6 +509,8 @@ mkdir bare
 ln -s "$golden/goldens/images" "$golden/goldens/dataset.jsonl" bare/
 fails 1 "prompt 'image-0' has no labels, wanted some for --bp-search halving" \
     -- backpatch "${M[@]}" --dataset bare "${B[@]}" --bp-search halving
+fails 0 "--bp-search halving changes nothing: 1 cell and 6 prompts are too few to search" \
+    -- backpatch "${M[@]}" "${D[@]}" "${B[@]}" --bp-search halving --src 2 --dst 0
 data longer '/"id": "text-0"/s/"data": "/& dog dog/'
 fails 1 "--bp-filter modal leaves no prompt: none is in a pair whose text has 45 tokens" \
     -- backpatch "${M[@]}" --dataset longer "${B[@]}" --ids image-0 --src 2 --dst 0 --bp-filter modal
