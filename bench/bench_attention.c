@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "backend/backends.h"
+#include "figure.h"
 #include "twinlens/alloc.h"
 
 enum { ROUNDS = 5 };
@@ -59,7 +60,7 @@ int main(int argc, char **argv)
     tl_backend *b = NULL;
     if (tl_backend_create("cpu", n_threads, 0, &b, NULL) != TL_OK)
         return EXIT_FAILURE;
-    printf("shape\tthreads\tdirection\tGFLOP/s\tof a thread\n");
+    figure_head();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const shape_case *c = &cases[i];
         if (argc > 2 && strncmp(c->name, argv[2], strlen(argv[2])) != 0)
@@ -99,8 +100,19 @@ int main(int argc, char **argv)
                 best_of_thread =
                     of_thread > best_of_thread ? of_thread : best_of_thread;
             }
-            printf("%s\t%zu\t%s\t%.1f\t%.1f\n", c->name, n_threads,
-                   back ? "back" : "there", best, best_of_thread);
+            char of[96];
+            snprintf(of, sizeof of, "%s, %s, %zu threads", c->name,
+                     back ? "back" : "there", n_threads);
+            figure_show(&(figure){.name = "attention",
+                                  .of = of,
+                                  .value = best,
+                                  .unit = "GFLOP/s",
+                                  .how = MEASURED});
+            figure_show(&(figure){.name = "attention of a thread",
+                                  .of = of,
+                                  .value = best_of_thread,
+                                  .unit = "GFLOP/s",
+                                  .how = MEASURED});
         }
         float *all[] = {q, k, v, z, lse, dz, dq, dk, dv};
         for (size_t f = 0; f < sizeof all / sizeof *all; f++)

@@ -5,15 +5,17 @@
  * before the clock starts; the vision tower runs while it does, for the forward once
  * a prompt, for attribution once for the clean image and once for the other.
  *
- *     bench_engine MODEL DATASET [THREADS [MODALITY [PROMPTS]]]
+ *     bench_engine MODEL DATASET [THREADS [MODALITY [PROMPTS [PRECISION]]]]
  *
  * bench/beside_torch.py runs it next to PyTorch on the same prompts.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
+#include "figure.h"
 #include "twinlens/circuit.h"
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
@@ -79,13 +81,15 @@ static double forward_rate(tl_model *model, const task *tasks, size_t n,
     return best;
 }
 
-static double attribution_seconds(tl_model *model, const task *tasks, size_t n,
-                                  tl_arena *arena)
+static double attribution_seconds(tl_model *model, tl_method method, const task *tasks,
+                                  size_t n, tl_arena *arena)
 {
     tl_error err = {0};
     tl_attribution *attribution = NULL;
     tl_pair pairs[MAX_PROMPTS];
-    must(tl_attribution_create(model, tasks[0].clean.n_pos, NULL, &attribution, &err),
+    const tl_attribution_options options = {.method = method};
+    must(tl_attribution_create(model, tasks[0].clean.n_pos, &options, &attribution,
+                               &err),
          &err);
     const double start = now();
     for (size_t i = 0; i < n; i++)
@@ -101,8 +105,8 @@ static double attribution_seconds(tl_model *model, const task *tasks, size_t n,
 int main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr,
-                "usage: bench_engine MODEL DATASET [THREADS [MODALITY [PROMPTS]]]\n");
+        fprintf(stderr, "usage: bench_engine MODEL DATASET [THREADS [MODALITY [PROMPTS "
+                        "[PRECISION]]]]\n");
         return 2;
     }
     tl_error err = {0};
@@ -111,8 +115,10 @@ int main(int argc, char **argv)
     tl_dataset *dataset = NULL;
     tl_modality modality = TL_IMAGE;
     tl_arena *arena = tl_arena_create();
-    const tl_model_options options = {.n_threads =
-                                          argc > 3 ? strtoul(argv[3], NULL, 10) : 0};
+    const bool in_bf16 = argc > 6 && strcmp(argv[6], "bf16") == 0;
+    const tl_model_options options = {
+        .n_threads = argc > 3 ? strtoul(argv[3], NULL, 10) : 0,
+        .precision = in_bf16 ? TL_PRECISION_BF16 : TL_PRECISION_F32};
     const size_t limit = argc > 5 ? strtoul(argv[5], NULL, 10) : MAX_PROMPTS;
     must(tl_model_open(argv[1], &options, &model, &err), &err);
     must(tl_processor_open(argv[1], tl_model_dims(model)->n_vocab, &processor, &err),
@@ -140,12 +146,29 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_engine: %s: no pair of that modality\n", dataset->path);
         return EXIT_FAILURE;
     }
-    printf("forward\t%.1f\ttokens/s\n", forward_rate(model, tasks, n, arena));
-    printf("attribution\t%.3f\ts/prompt\n",
-           attribution_seconds(model, tasks, n, arena));
+    const char *const of = in_bf16 ? "bf16" : "f32";
+    figure_head();
+    figure_show(&(figure){.name = "forward",
+                          .of = of,
+                          .value = forward_rate(model, tasks, n, arena),
+                          .unit = "tokens/s",
+                          .how = MEASURED});
+    static const char *const names[] = {[TL_METHOD_IG] = "attribution, 5 steps of IG",
+                                        [TL_METHOD_RELP] = "attribution, RelP"};
+    for (int m = TL_METHOD_IG; m <= TL_METHOD_RELP; m++)
+        figure_show(&(figure){
+            .name = names[m],
+            .of = of,
+            .value = attribution_seconds(model, (tl_method)m, tasks, n, arena),
+            .unit = "s/prompt",
+            .how = MEASURED});
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("peak memory\t%ld\tMiB\n", usage.ru_maxrss / 1024);
+    figure_show(&(figure){.name = "peak memory",
+                          .of = of,
+                          .value = (double)usage.ru_maxrss / 1024,
+                          .unit = "MiB",
+                          .how = MEASURED});
 
     tl_dataset_close(dataset);
     tl_processor_close(processor);

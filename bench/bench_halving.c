@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "figure.h"
 #include "store/study_db.h"
 #include "study/cells.h"
 
@@ -164,19 +165,45 @@ static score judge(const table *t, size_t n_seeds, tl_arena *arena)
     return s;
 }
 
-static void print_score(const char *name, const score *s)
+static void show_accuracy(const char *study, const char *what, double found,
+                          double best)
+{
+    figure_show(&(figure){.name = what,
+                          .of = study,
+                          .value = found,
+                          .unit = "mean accuracy",
+                          .how = COUNTED,
+                          .peer = "best of all cells",
+                          .peer_value = best,
+                          .more_is_better = true});
+}
+
+static void show_within(const char *study, const char *what, size_t within, size_t n)
+{
+    figure_show(&(figure){.name = what,
+                          .of = study,
+                          .value = (double)within,
+                          .unit = "searches within one standard error",
+                          .how = COUNTED,
+                          .peer = "all searches",
+                          .peer_value = (double)n,
+                          .more_is_better = true});
+}
+
+static void show_score(const char *study, const score *s)
 {
     const double n = (double)s->n;
-    printf("%s\twork, full\t%.0f\tlayer runs\n", name, s->full / n);
-    printf("%s\twork, halving\t%.0f\tlayer runs\n", name, s->work / n);
-    printf("%s\thalving / full\t%.4f\tratio\n", name, s->work / s->full);
-    printf("%s\tapart: best of all\t%.4f\tmean accuracy\n", name, s->apart_best / n);
-    printf("%s\tapart: found\t%.4f\tmean accuracy\n", name, s->apart_found / n);
-    printf("%s\tapart: within one standard error\t%zu\tof %zu\n", name, s->apart, s->n);
-    printf("%s\tinside: best of all\t%.4f\tmean accuracy\n", name, s->inside_best / n);
-    printf("%s\tinside: found\t%.4f\tmean accuracy\n", name, s->inside_found / n);
-    printf("%s\tinside: within one standard error\t%zu\tof %zu\n", name, s->inside,
-           s->n);
+    figure_show(&(figure){.name = "search for a cell",
+                          .of = study,
+                          .value = s->work / n,
+                          .unit = "layer runs",
+                          .how = COUNTED,
+                          .peer = "all cells",
+                          .peer_value = s->full / n});
+    show_accuracy(study, "cell, apart", s->apart_found / n, s->apart_best / n);
+    show_within(study, "cell, apart", s->apart, s->n);
+    show_accuracy(study, "cell, inside", s->inside_found / n, s->inside_best / n);
+    show_within(study, "cell, inside", s->inside, s->n);
 }
 
 int main(int argc, char **argv)
@@ -190,11 +217,11 @@ int main(int argc, char **argv)
     score all = {0};
     if (arena == NULL)
         return EXIT_FAILURE;
-    printf("study\tmeasure\tvalue\tunit\n");
+    figure_head();
     for (int i = 2; i < argc; i++) {
         const table t = read_table(argv[i], arena);
         const score s = judge(&t, (size_t)seeds, arena);
-        print_score(argv[i], &s);
+        show_score(argv[i], &s);
         all.work += s.work;
         all.full += s.full;
         all.apart += s.apart;
@@ -205,7 +232,7 @@ int main(int argc, char **argv)
         all.inside_best += s.inside_best;
         all.n += s.n;
     }
-    print_score("all", &all);
+    show_score("all", &all);
     tl_arena_destroy(arena);
     return EXIT_SUCCESS;
 }

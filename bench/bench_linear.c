@@ -7,8 +7,8 @@
  *
  *     bench_linear [THREADS]
  *
- * One line for each shape and direction: GFLOP/s of both and the ratio; and of ours in bf16,
- * where the processor has instructions for it.
+ * One line for each shape and direction, and another for bf16 where the processor has
+ * instructions for it: GFLOP/s of both, and the ratio.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include <omp.h>
 
 #include "backend/backends.h"
+#include "figure.h"
 #include "library_rate.h"
 #include "twinlens/alloc.h"
 
@@ -28,11 +29,11 @@ static double our_rate(tl_backend *b, const tl_linear *layer, bool backward,
                         (double)layer->weight.dims[1];
     double best = 0.0;
     for (int i = 0; i < RATE_ROUNDS; i++) {
-        const double start = seconds_now();
+        const double start = seconds_of(CLOCK_MONOTONIC);
         require((backward ? b->linear_backward : b->linear)(b, layer, rows, x, y, false,
                                                             NULL) == TL_OK,
                 "a product failed");
-        const double rate = flop / (seconds_now() - start);
+        const double rate = flop / (seconds_of(CLOCK_MONOTONIC) - start);
         best = rate > best ? rate : best;
     }
     return best;
@@ -57,8 +58,7 @@ int main(int argc, char **argv)
     omp_set_num_threads((int)threads);
     tl_backend *b = NULL;
     require(tl_backend_create_cpu(threads, 0, &b, NULL) == TL_OK, "no cpu backend");
-    printf("layer\tn_in\tn_out\trows\tthreads\tdirection\ttwinlens GFLOP/s\toneDNN "
-           "GFLOP/s\tratio\tbf16 GFLOP/s\n");
+    figure_head();
     for (size_t l = 0; l < sizeof layers / sizeof layers[0]; l++) {
         const size_t n_in = layers[l].n_in, n_out = layers[l].n_out;
         uint16_t *bits = tl_alloc(n_in * n_out, sizeof *bits);
@@ -76,20 +76,27 @@ int main(int argc, char **argv)
             for (size_t i = 0; i < rows * widest; i++)
                 x[i] = y[i] = 0.001f * (float)(i % 1013);
             for (int back = 0; back < 2; back++) {
-                const double ours = our_rate(b, &layer, back, rows, x, y);
+                char of[96];
+                snprintf(of, sizeof of, "%s %s, %zu rows, %zu threads", layers[l].name,
+                         back ? "backward" : "forward", rows, threads);
+                figure f = {.name = "product",
+                            .of = of,
+                            .value = our_rate(b, &layer, back, rows, x, y),
+                            .unit = "GFLOP/s",
+                            .how = MEASURED,
+                            .peer = "oneDNN f32",
+                            .peer_value =
+                                library_rate(CLOCK_MONOTONIC, rows, back ? n_out : n_in,
+                                             back ? n_in : n_out, x, y),
+                            .more_is_better = true};
+                figure_show(&f);
                 tl_linear in_bf16 = layer;
                 in_bf16.bf16 = true;
-                char bf16[32] = "-";
-                if (b->fast_bf16)
-                    snprintf(bf16, sizeof bf16, "%.1f",
-                             our_rate(b, &in_bf16, back, rows, x, y));
-                const double theirs =
-                    library_rate(rows, back ? n_out : n_in, back ? n_in : n_out, x, y);
-                printf("%s\t%zu\t%zu\t%zu\t%zu\t%s\t%.1f\t%.1f\t%.2f\t%s\n",
-                       layers[l].name, n_in, n_out, rows, threads,
-                       back ? "backward" : "forward", ours, theirs, ours / theirs,
-                       bf16);
-                fflush(stdout);
+                if (!b->fast_bf16)
+                    continue;
+                f.name = "product in bf16";
+                f.value = our_rate(b, &in_bf16, back, rows, x, y);
+                figure_show(&f);
             }
             tl_free(x);
             tl_free(y);

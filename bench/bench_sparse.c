@@ -8,8 +8,9 @@
  * Prompts are those of a dataset that have a counterfactual, or random tokens: a shared
  * prefix, data that differ, a query. Circuits are those of attribution by relevance, and
  * random ones. The unit of work counts multiply-adds; clean and counterfactual runs are
- * included. The last column is the CPU time of all of it against the time that the counted
- * products would take at oneDNN's own rate for those of the MLP over a prompt.
+ * included. All circuits evaluated densely, and all sparsely, are measured on the first
+ * pair. "oneDNN" is the CPU time that the counted products would take at its own rate for
+ * those of the MLP over a prompt.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 #include <omp.h>
 
+#include "figure.h"
 #include "library_rate.h"
 #include "model/sparse_pass.h"
 #include "study/session_pairs.h"
@@ -24,13 +26,6 @@
 #include "twinlens/interchange.h"
 
 enum { MAX_PAIRS = 64, FRACTIONS = 27, DRAWS = 5, SWAPS = 1 + 3 * (1 + DRAWS) };
-
-static double now(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void must(tl_status status, const tl_error *err)
 {
@@ -148,67 +143,80 @@ static tl_ranking rank(const bench *b, tl_modality modality, const tl_pair *pair
     return ranking;
 }
 
-/* Seconds of the products of a forward pass at oneDNN's rate. */
+/* CPU seconds of the products of a forward pass at oneDNN's rate. */
 static double forward_seconds(const bench *b, size_t n_pos)
 {
     const size_t d_model = b->d->d_model, d_mlp = b->d->d_mlp,
                  most = n_pos * (d_mlp > d_model ? d_mlp : d_model);
     float *x = calloc(most, sizeof *x), *y = calloc(most, sizeof *y);
     require(x != NULL && y != NULL, "bench_sparse: no memory");
-    const double up = library_rate(n_pos, d_model, d_mlp, x, y),
-                 down = library_rate(n_pos, d_mlp, d_model, x, y);
+    const double up = library_rate(CLOCK_PROCESS_CPUTIME_ID, n_pos, d_model, d_mlp, x,
+                                   y),
+                 down = library_rate(CLOCK_PROCESS_CPUTIME_ID, n_pos, d_mlp, d_model, x,
+                                     y);
     free(x);
     free(y);
     return 2e-9 * tl_forward_multiply_adds(b->model, n_pos, 0) *
            (2.0 / up + 1.0 / down) / 3.0;
 }
 
-static void measure(const bench *b, const char *what, tl_modality modality,
-                    tl_evaluate_how how, const tl_circuit *circuits, size_t n)
+/* What the circuits take of a prompt, evaluated in some way on the first n_pairs pairs. */
+typedef struct cost {
+    double forwards; /* forward passes over the prompt, by multiply-adds */
+    double cpu_seconds, library_seconds;
+} cost;
+
+static cost measure(const bench *b, tl_modality modality, tl_evaluate_how how,
+                    size_t n_pairs, const tl_circuit *circuits, size_t n)
 {
-    static const char *const how_names[] = {[TL_EVALUATE_AUTO] = "auto",
-                                            [TL_EVALUATE_DENSE] = "dense",
-                                            [TL_EVALUATE_SPARSE] = "sparse"};
     tl_error err = {0};
     tl_evaluator *e = NULL;
     tl_evaluation results[MAX_PAIRS];
     const tl_evaluate_options options = {.how = how, .no_clean = circuits->set != NULL};
-    for (size_t i = 0; i < b->n_pairs; i++) {
+    for (size_t i = 0; i < n_pairs; i++) {
         results[i].circuit = tl_arena_alloc(b->arena, n, sizeof(double));
         if (results[i].circuit == NULL)
             exit(EXIT_FAILURE);
     }
     must(tl_evaluator_create(b->model, &options, &e, &err), &err);
-    const double forward =
-        (double)omp_get_max_threads() * forward_seconds(b, b->span[modality].n_pos);
-    const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
-    must(
-        tl_evaluator_run(e, b->pairs[modality], b->n_pairs, circuits, n, results, &err),
-        &err);
-    const double pairs = (double)b->n_pairs;
-    const double seconds = (now(CLOCK_MONOTONIC) - start) / pairs,
-                 cpu_seconds = (now(CLOCK_PROCESS_CPUTIME_ID) - busy) / pairs;
+    const double start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    must(tl_evaluator_run(e, b->pairs[modality], n_pairs, circuits, n, results, &err),
+         &err);
+    const double seconds = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - start;
     const tl_evaluation_work w = tl_evaluator_work(e);
-    const double forwards = (w.counterfactual + w.clean + w.dense + w.sparse) / pairs;
     tl_evaluator_destroy(e);
-    printf("%s\t%s\t%s\t%.2f\tforward "
-           "passes/prompt\t%.2f\tgathered\t%.2f\ts/prompt\t%.2f\tCPU s/prompt\t"
-           "%zu dense, %zu sparse, %zu known circuits\t%.2f x oneDNN's time\n",
-           what, tl_modality_name(modality), how_names[how], forwards,
-           w.gathered / pairs, seconds, cpu_seconds, w.n_dense / b->n_pairs,
-           w.n_sparse / b->n_pairs, w.n_known / b->n_pairs,
-           cpu_seconds / (forwards * forward));
-    fflush(stdout);
+    const double pairs = (double)n_pairs;
+    cost c = {.forwards = (w.counterfactual + w.clean + w.dense + w.sparse) / pairs,
+              .cpu_seconds = seconds / pairs};
+    c.library_seconds = c.forwards * forward_seconds(b, b->span[modality].n_pos);
+    return c;
 }
 
 /* Each circuit the way that is chosen for it, and all of them the other ways. */
 static void measure_all(const bench *b, const char *what, tl_modality modality,
                         const tl_circuit *circuits, size_t n)
 {
-    static const tl_evaluate_how ways[] = {TL_EVALUATE_AUTO, TL_EVALUATE_SPARSE,
-                                           TL_EVALUATE_DENSE};
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
-        measure(b, what, modality, ways[i], circuits, n);
+    static const struct {
+        const char *name;
+        tl_evaluate_how how;
+    } ways[] = {{"all dense", TL_EVALUATE_DENSE}, {"all sparse", TL_EVALUATE_SPARSE}};
+    const cost ours = measure(b, modality, TL_EVALUATE_AUTO, b->n_pairs, circuits, n);
+    char of[96];
+    snprintf(of, sizeof of, "%s, %zu positions", tl_modality_name(modality),
+             b->span[modality].n_pos);
+    figure f = {.name = what, .of = of};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        const cost other = measure(b, modality, ways[i].how, 1, circuits, n);
+        f.peer = ways[i].name;
+        f.value = ours.forwards, f.peer_value = other.forwards;
+        f.unit = "forward passes/prompt", f.how = COUNTED;
+        figure_show(&f);
+        f.value = ours.cpu_seconds, f.peer_value = other.cpu_seconds;
+        f.unit = "CPU s/prompt", f.how = MEASURED;
+        figure_show(&f);
+    }
+    f.peer = "oneDNN, the same products", f.peer_value = ours.library_seconds;
+    figure_show(&f);
 }
 
 static tl_circuit cut(const tl_ranking *ranking, const char *fraction)
@@ -232,20 +240,7 @@ static void measure_curve(const bench *b, const char *what, tl_modality modality
     measure_all(b, what, modality, circuits, FRACTIONS);
 }
 
-/* The share of the neurons of the data positions that are in a set. */
-static double data_share(const bench *b, tl_modality host, const tl_component_set *set)
-{
-    size_t begin, end, n = 0;
-    tl_span_segment(&b->span[host], TL_SEGMENT_DATA, &begin, &end);
-    for (size_t l = 0; l < set->n_layers; l++)
-        for (size_t i = (l * set->n_pos + begin) * set->d_mlp;
-             i < (l * set->n_pos + end) * set->d_mlp; i++)
-            n += set->neurons[i] != 0;
-    return (double)n / (double)(set->n_layers * (end - begin) * set->d_mlp);
-}
-
-/* All swaps of two circuits of 5 %, without a clean run, as a study has it by then; and those
- * that leave the data part alone. */
+/* All swaps of two circuits of 5 %, without a clean run, as a study has it by then. */
 static void measure_interchange(const bench *b, tl_modality host,
                                 const tl_ranking rankings[TL_MODALITY_COUNT])
 {
@@ -254,7 +249,6 @@ static void measure_interchange(const bench *b, tl_modality host,
     tl_component_set sets[TL_MODALITY_COUNT];
     static tl_component_set swapped[SWAPS];
     tl_circuit circuits[SWAPS];
-    size_t n_left = 0;
     tl_position_map map;
     for (size_t i = 0; i < TL_MODALITY_COUNT; i++) {
         const tl_circuit circuit = cut(&rankings[i], "0.05");
@@ -276,20 +270,11 @@ static void measure_interchange(const bench *b, tl_modality host,
         circuits[i] = (tl_circuit){.set = &swapped[i]};
     }
     measure_all(b, "interchange", host, circuits, SWAPS);
-    for (size_t i = 0; i < SWAPS; i++)
-        if (i == 0 || (i - 1) % TL_SEGMENT_COUNT != TL_SEGMENT_DATA)
-            circuits[n_left++] = circuits[i];
-    measure(b, "interchange, own data", host, TL_EVALUATE_AUTO, circuits, n_left);
-    printf(
-        "neurons of the data positions in a circuit\t%s\t%.3f own\t%.3f swapped\t%.3f "
-        "drawn\n",
-        tl_modality_name(host), data_share(b, host, &swapped[0]),
-        data_share(b, host, &swapped[1 + TL_SEGMENT_DATA]),
-        data_share(b, host, &swapped[1 + TL_SEGMENT_COUNT + TL_SEGMENT_DATA]));
 }
 
 static void run(bench *b)
 {
+    figure_head();
     const bool two = b->pairs[TL_TEXT] != b->pairs[TL_IMAGE];
     tl_ranking found[TL_MODALITY_COUNT];
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)

@@ -6,16 +6,15 @@
 Weights are random, bf16 in the file; both sides compute in f32, PyTorch with scaled_dot_product_attention. All get the same
 pixels, take turns, and the best of the rounds counts: seconds by the clock, and of all threads together, which other
 loads disturb less. Features have to agree to 1e-3 of the largest.
-Prints one line per program and number of threads: seconds, PyTorch's, ratio (above 1: we are faster), and the same of all
-threads together.
 """
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import figures
 
 SIDE, TOKENS, IMAGE_TOKEN = 896, 256, 767
 VISION = dict(hidden_size=1152, intermediate_size=4304, num_attention_heads=16, image_size=SIDE, patch_size=14,
@@ -52,9 +51,7 @@ features.numpy().tofile(out)
 
 
 def run(command, threads):
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), GOMP_SPINCOUNT="2000")
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
-    return tuple(map(float, done.stdout.splitlines()[-1].split("\t")))
+    return tuple(map(float, figures.call(command, threads)[0].splitlines()[-1].split("\t")))
 
 
 def best(figures):
@@ -77,7 +74,7 @@ def main():
             subprocess.run([sys.executable, "-c", MAKE, folder, vision, text, str(TOKENS), str(IMAGE_TOKEN)], check=True)
         pixels = scratch / "pixels"
         numpy.random.default_rng(0).uniform(-1, 1, 3 * SIDE * SIDE).astype(numpy.float32).tofile(pixels)
-        print("program\tthreads\tseconds\tPyTorch\tratio\tof all threads\tPyTorch\tratio")
+        figures.head()
         for threads in a.threads:
             ours, theirs = {b: [] for b in a.bench}, []
             for _ in range(a.rounds):
@@ -90,9 +87,9 @@ def main():
                     if not apart < 1e-3:
                         sys.exit(f"{b}: features are {apart:.2g} of the largest apart")
             for b in a.bench:
-                (x, cpu), (y, their_cpu) = best(ours[b]), best(theirs)
-                print(f"{b}\t{threads}\t{x:.2f}\t{y:.2f}\t{y / x:.2f}\t{cpu:.2f}\t{their_cpu:.2f}\t{their_cpu / cpu:.2f}",
-                      flush=True)
+                for x, y, unit in zip(best(ours[b]), best(theirs), ("s/image", "CPU s/image")):
+                    case = f"{a.layers} layers, {threads} threads" + (f", {b}" if len(a.bench) > 1 else "")
+                    figures.show("vision tower of Gemma-3-12B", case, x, unit, "measured", "PyTorch sdpa f32", y)
 
 
 if __name__ == "__main__":
