@@ -183,7 +183,8 @@ static void bad_datasets_are_explained(void **state)
          "/dataset.jsonl:1: both 'data' and 'image'; the data of an image row is the "
          "image"},
         {START REST ", \"split\": \"test\"}", NULL,
-         "/dataset.jsonl:1: 'split' is 'test', wanted 'discovery' or 'evaluation'"},
+         "/dataset.jsonl:1: 'split' is 'test', wanted 'discovery', 'evaluation' "
+         "or 'none'"},
         {START REST ", \"predicted\": 1}", NULL,
          "/dataset.jsonl:1: 'predicted' is 1, wanted a string"},
         {START REST ", \"labels\": \"1\"}", NULL,

@@ -78,7 +78,7 @@ static void rows_say_what_the_tables_say(void **state)
     assert_int_equal(report.n_right[TL_TEXT], 18);
     assert_int_equal(report.n[TL_IMAGE], 12);
     assert_int_equal(report.n_right[TL_IMAGE], 9);
-    assert_int_equal(report.n_pairs, 4);
+    assert_int_equal(report.n_pairs, 12);
     assert_int_equal(report.n_prompts, 250);
 
     assert_string_equal(d->name, "arithmetic");
@@ -86,8 +86,9 @@ static void rows_say_what_the_tables_say(void **state)
     assert_int_equal(d->n_answers, 0);
     assert_int_equal(d->image_width, 338);
     assert_int_equal(d->image_height, 75);
-    assert_int_equal(d->n_rows, 36);
-    const tl_dataset_row *text = &d->rows[20], *image = &d->rows[24];
+    assert_int_equal(d->n_rows, 48);
+    const tl_dataset_row *text = &d->rows[20], *image = &d->rows[24],
+                         *parallel = &d->rows[36];
     assert_string_equal(text->id, "text-20");
     assert_string_equal(text->before, "Question: ");
     assert_string_equal(text->data, "17*12");
@@ -95,14 +96,20 @@ static void rows_say_what_the_tables_say(void **state)
                                      "calculation? Answer in a single number.");
     assert_string_equal(text->answer, "2");
     assert_string_equal(text->predicted, "The");
-    assert_string_equal(text->pair, "17*12");
+    assert_null(text->pair);
     assert_null(text->group);
     assert_string_equal(image->id, "image-0");
     assert_string_equal(image->query, text->query + 2);
-    assert_string_equal(image->pair, "17*12");
+    assert_string_equal(image->pair, "0");
     assert_true(strstr(image->image_path, "/images/17mult12.png") != NULL);
-    assert_null(d->rows[0].pair);
-    assert_null(d->rows[35].pair);
+    assert_string_equal(parallel->id, "parallel-0");
+    assert_string_equal(parallel->pair, "0");
+    assert_int_equal(parallel->part, TL_NO_PART);
+    assert_string_equal(parallel->before, text->before);
+    assert_string_equal(parallel->data, text->data);
+    assert_string_equal(parallel->query, text->query);
+    assert_string_equal(parallel->answer, image->answer);
+    assert_null(parallel->predicted);
     for (size_t i = 24; i < 36; i++)
         assert_true(tl_file_exists(d->rows[i].image_path));
     tl_dataset_close(d);
@@ -221,11 +228,17 @@ static void facts_have_the_labels_of_their_question(void **state)
     }
     assert_string_equal(d->rows[0].data, "Consider Ann Lee");
     assert_string_equal(d->rows[0].query, ".\n" FACT);
-    assert_string_equal(d->rows[0].pair, d->rows[2].pair);
-    assert_null(d->rows[1].pair);
+    assert_null(d->rows[0].pair);
+    assert_int_equal(d->n_rows, 7);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(d->rows[4 + i].pair, d->rows[1 + i].pair);
+        assert_string_equal(d->rows[4 + i].group, d->rows[1 + i].group);
+        assert_string_equal(d->rows[4 + i].answer, d->rows[1 + i].answer);
+    }
+    assert_string_equal(d->rows[5].data, "Consider Ann Lee");
     snprintf(path, sizeof path, "%s/out/images/more/Ann_Lee.jpg", folder.path);
     assert_string_equal(d->rows[2].image_path, path);
-    assert_int_equal(report.n_pairs, 1);
+    assert_int_equal(report.n_pairs, 3);
     assert_int_equal(tl_split_answers(d), 0);
     tl_dataset_close(d);
     test_folder_remove(folder.path);
@@ -441,7 +454,34 @@ typedef struct published {
     tl_arena *arena;
 } published;
 
-static published open_published(tl_published_family family, tl_task task)
+/* Descriptions that begin as the texts of the table do: the words of prompt i are in the
+ * quotation marks of one of them. What was cut off is cut off again. */
+static void write_descriptions(const published *p, const char *path)
+{
+    tl_csv texts, images;
+    assert_int_equal(tl_csv_read(p->csv[TL_TEXT], p->arena, &texts, NULL), TL_OK);
+    assert_int_equal(tl_csv_read(p->csv[TL_IMAGE], p->arena, &images, NULL), TL_OK);
+    const size_t prompt = tl_csv_column(&texts, "prompt"),
+                 picture = tl_csv_column(&images, "relative_image_path");
+    json_t *all = json_array();
+    for (size_t i = 0; i < images.n_rows; i++) {
+        const char *chat = texts.fields[i % texts.n_rows * texts.n_columns + prompt];
+        const char *begin = strstr(chat, "\"\"\"") + 3,
+                   *end = strstr(begin, " ...\"\"\"");
+        json_array_append_new(
+            all,
+            json_pack("{s:s, s:o}", "image_path",
+                      strrchr(images.fields[i * images.n_columns + picture], '/') + 1,
+                      "text_data",
+                      json_sprintf("%.*s and more words behind it.", (int)(end - begin),
+                                   begin)));
+    }
+    assert_int_equal(json_dump_file(all, path, 0), 0);
+    json_decref(all);
+}
+
+static published open_published(tl_published_family family, tl_task task,
+                                const tl_tokenizer *tokenizer)
 {
     published p = {.family = family, .task = task, .arena = tl_arena_create()};
     snprintf(p.name, sizeof p.name, "%s/%s", published_tasks[task],
@@ -451,11 +491,19 @@ static published open_published(tl_published_family family, tl_task task)
                  p.name, m == TL_TEXT ? "textual" : "visual");
     p.pictures = make_pictures(p.csv[TL_IMAGE]);
     p.folder = test_folder_create();
+    char descriptions[512];
+    snprintf(descriptions, sizeof descriptions, "%s/sentiment_vl.json",
+             p.pictures.path);
+    if (task == TL_TASK_SENTIMENT)
+        write_descriptions(&p, descriptions);
     const tl_published_source source = {
         .csv = {[TL_TEXT] = p.csv[TL_TEXT], [TL_IMAGE] = p.csv[TL_IMAGE]},
         .pictures = p.pictures.path,
         .family = family,
-        .task = task};
+        .task = task,
+        .files = {.scenes = SHARED "/data/clevr/CLEVR_val_scenes_500.json",
+                  .descriptions = descriptions,
+                  .tokenizer = tokenizer}};
     p.dataset = import_and_open(&source, p.folder.path, &p.report);
     for (int m = 0; m < TL_MODALITY_COUNT; m++) {
         assert_int_equal(p.report.n[m], counts[family][task][m][0]);
@@ -580,7 +628,8 @@ static void check_texts(const published *p, const tl_tokenizer *tokenizer)
     const tl_arena_mark mark = tl_arena_get_mark(p->arena);
     for (size_t i = 0; i < p->dataset->n_rows; i++) {
         assert_answer_is_one_token(p, i, tokenizer, p->arena);
-        if (p->dataset->rows[i].modality == TL_TEXT) {
+        if (p->dataset->rows[i].modality == TL_TEXT &&
+            p->dataset->rows[i].part != TL_NO_PART) {
             const tl_encoding e = encode_chat(p, i, tokenizer, p->arena);
             assert_segments(p, i, &e);
         }
@@ -628,8 +677,42 @@ static bool is_first_of_query(const tl_dataset *d, size_t row)
     return true;
 }
 
+/* Of the parallel texts most are as long as the published ones, which are those of the paper's
+ * filter; others occur where an entity or a description has other tokens. */
+static void check_parallel(const published *p, size_t n_as_long)
+{
+    static const size_t facts[TL_PUBLISHED_FAMILIES] = {415, 453, 452};
+    const size_t n = p->report.n[TL_IMAGE];
+    switch (p->task) {
+    case TL_TASK_FACTUAL_RECALL:
+        assert_int_equal(p->report.n_pairs, n);
+        assert_int_equal(n_as_long, facts[p->family]);
+        break;
+    case TL_TASK_COLOR_ORDERING: /* of 500 scenes */
+        assert_int_equal(p->report.n_pairs, p->family == TL_PUBLISHED_LLAVA ? 16 : 60);
+        assert_int_equal(n_as_long, p->report.n_pairs);
+        break;
+    case TL_TASK_COUNTING:
+    case TL_TASK_ARITHMETIC:
+    case TL_TASK_SENTIMENT:
+        assert_int_equal(p->report.n_pairs, n);
+        assert_int_equal(n_as_long, n);
+        break;
+    case TL_TASKS: fail();
+    }
+}
+
+static bool is_as_long(const published *p, const tl_encoding *e)
+{
+    const struct expected *want = &expected[p->family][p->task];
+    return e->n_pos == want->n_pos[TL_TEXT] &&
+           e->data_begin == want->data[TL_TEXT].begin &&
+           e->data_end == want->data[TL_TEXT].end;
+}
+
 static void check_rows(const published *p, const tl_processor *processor)
 {
+    size_t n_as_long = 0;
     tl_error err = {0};
     tl_encoding e;
     const tl_arena_mark mark = tl_arena_get_mark(p->arena);
@@ -642,6 +725,11 @@ static void check_rows(const published *p, const tl_processor *processor)
         if (tl_dataset_encode(p->dataset, i, processor, p->arena, &e, &err) != TL_OK ||
             tl_processor_chat(processor, &prompt, p->arena, &chat, &err) != TL_OK)
             fail_msg("%s", err.text);
+        if (p->dataset->rows[i].part == TL_NO_PART) {
+            n_as_long += is_as_long(p, &e);
+            tl_arena_rewind(p->arena, mark);
+            continue;
+        }
         assert_segments(p, i, &e);
         if (is_image) {
             const tl_encoding text = encode_partner(p, i, processor);
@@ -651,6 +739,7 @@ static void check_rows(const published *p, const tl_processor *processor)
         }
         tl_arena_rewind(p->arena, mark);
     }
+    check_parallel(p, n_as_long);
 }
 
 /* ---- the authors' selection ----------------------------------------------------------- */
@@ -689,7 +778,7 @@ static void assert_split(const published *p, const tl_split *split)
 
 static bool is_right(const tl_dataset_row *row)
 {
-    return strcmp(row->predicted, row->answer) == 0;
+    return row->predicted != NULL && strcmp(row->predicted, row->answer) == 0;
 }
 
 /* Without a tokenizer: equal answers stand for equal tokens. */
@@ -748,7 +837,7 @@ static void check_family(tl_published_family family)
     if (tl_processor_open(model.path, 0, &processor, &err) != TL_OK)
         fail_msg("%s", err.text);
     for (tl_task task = 0; task < TL_TASKS; task++) {
-        published p = open_published(family, task);
+        published p = open_published(family, task, tl_processor_tokenizer(processor));
         check_texts(&p, tl_processor_tokenizer(processor));
         check_split(&p);
         check_rows(&p, processor);

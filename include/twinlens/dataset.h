@@ -28,6 +28,7 @@ typedef enum tl_part {
     TL_PART_NONE, /* not said in the row, or not chosen */
     TL_DISCOVERY,
     TL_EVALUATION,
+    TL_NO_PART, /* the row says 'none': for no circuit, and of any length */
 } tl_part;
 
 /* Optional strings are NULL when the row does not have them. */

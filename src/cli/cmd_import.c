@@ -3,13 +3,14 @@
  * cmd_import.c - `twinlens task import-published`: makes a dataset of published prompts.
  */
 #include "cli/options.h"
+#include "task/length_count.h"
 #include "task/published_dataset.h"
 #include "twinlens/scene.h"
 
 typedef struct options {
     tl_published_source source;
-    int family, task;
-    const char *folder;
+    int family, task, seen_labels;
+    const char *folder, *model;
     bool force;
 } options;
 
@@ -24,53 +25,45 @@ static const tl_choice tasks[] = {{"counting", TL_TASK_COUNTING},
                                   {"sentiment", TL_TASK_SENTIMENT},
                                   {0}};
 
+static const tl_choice labels[] = {{"list", false}, {"seen", true}, {0}};
+
 static const tl_option own[] = {
-    {.setting = {.name = "csv-text",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, source.csv[TL_TEXT]),
-                 .argument = "FILE",
-                 .help = "the published table of textual prompts"},
-     .required = true},
-    {.setting = {.name = "csv-image",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, source.csv[TL_IMAGE]),
-                 .argument = "FILE",
-                 .help = "the published table of prompts with pictures"},
-     .required = true},
-    {.setting =
-         {.name = "images",
-          .kind = TL_SETTING_TEXT,
-          .offset = offsetof(options, source.pictures),
-          .argument = "DIR",
-          .help =
-              "the folder that the table's paths of pictures start from; without it "
-              "only text rows are written"}},
-    {.setting = {.name = "model-family",
-                 .kind = TL_SETTING_CHOICE,
-                 .offset = offsetof(options, family),
-                 .choices = families,
-                 .argument = "FAMILY",
-                 .help = "whose prompts they are: qwen2_vl, llava (Pixtral) or gemma3"},
-     .required = true},
-    {.setting =
-         {.name = "task",
-          .kind = TL_SETTING_CHOICE,
-          .offset = offsetof(options, task),
-          .choices = tasks,
-          .argument = "NAME",
-          .help = "counting, arithmetic, color_ordering, factual_recall or sentiment"},
-     .required = true},
-    {.setting = {.name = "out",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, folder),
-                 .argument = "DIR",
-                 .help = "the dataset's folder, new or empty"},
-     .required = true},
-    {.setting = {.name = "force",
-                 .offset = offsetof(options, force),
-                 .help = "replace a dataset that is in DIR"},
-     .is_flag = true},
+    TL_OPTION_TEXT(options, source.csv[TL_TEXT], true, "csv-text", "FILE",
+                   "the published table of textual prompts"),
+    TL_OPTION_TEXT(options, source.csv[TL_IMAGE], true, "csv-image", "FILE",
+                   "the published table of prompts with pictures"),
+    TL_OPTION_TEXT(options, source.pictures, false, "images", "DIR",
+                   "the folder that the table's paths of pictures start from; without "
+                   "it only text rows are written"),
+    TL_OPTION_CHOICE(options, family, families, NULL, "model-family", "FAMILY",
+                     "whose prompts they are: qwen2_vl, llava (Pixtral) or gemma3"),
+    TL_OPTION_CHOICE(options, task, tasks, NULL, "task", "NAME",
+                     "counting, arithmetic, color_ordering, factual_recall or "
+                     "sentiment"),
+    TL_OPTION_TEXT(options, source.files.scenes, false, "scenes", "FILE",
+                   "CLEVR_val_scenes.json: what the pictures of color_ordering show"),
+    TL_OPTION_TEXT(options, source.files.descriptions, false, "descriptions", "FILE",
+                   "sentiment_vl.json: what the pictures of sentiment show; wants "
+                   "--model, whose tokens they are cut to"),
+    TL_OPTION_TEXT(options, source.files.entities, false, "entities", "FILE",
+                   "all entities and answers of factual_recall, by question; wants "
+                   "--model"),
+    TL_OPTION_CHOICE(options, seen_labels, labels, "list", "fr-labels", "list|seen",
+                     "the labels of a fact: all answers of --entities, or those that "
+                     "the table of pictures has; without --entities always these"),
+    TL_OPTION_TEXT(options, model, false, "model", "DIR",
+                   "a model folder of the family, without need of weights: also tells "
+                   "how long the prompts are and where their data lie"),
+    TL_OPTION_TEXT(options, folder, true, "out", "DIR",
+                   "the dataset's folder, new or empty"),
+    TL_OPTION_FORCE(options),
     TL_OPTIONS_END};
+static const tl_idle idle[] = {
+    {.name = "scenes", .beside = "task", .value = "color_ordering", .unless = true},
+    {.name = "descriptions", .beside = "task", .value = "sentiment", .unless = true},
+    {.name = "entities", .beside = "task", .value = "factual_recall", .unless = true},
+    {.name = "fr-labels", .beside = "entities", .unless = true},
+    {0}};
 
 static void print(const options *o, const tl_published_report *r, FILE *out)
 {
@@ -79,9 +72,13 @@ static void print(const options *o, const tl_published_report *r, FILE *out)
             r->n_right[TL_TEXT]);
     if (o->source.pictures != NULL)
         fprintf(out,
-                "%s: %zu image prompts, %zu with the right prediction, %zu about the "
-                "same as a text prompt\n",
-                o->folder, r->n[TL_IMAGE], r->n_right[TL_IMAGE], r->n_pairs);
+                "%s: %zu image prompts, %zu with the right prediction, %zu with a "
+                "parallel text prompt%s\n",
+                o->folder, r->n[TL_IMAGE], r->n_right[TL_IMAGE], r->n_pairs,
+                r->n_pairs == r->n[TL_IMAGE] ? ""
+                : o->task == TL_TASK_SENTIMENT
+                    ? "; --descriptions says what the others show"
+                    : "; --scenes says what the others show");
     else
         fprintf(
             out,
@@ -92,19 +89,46 @@ static void print(const options *o, const tl_published_report *r, FILE *out)
             r->n_prompts);
 }
 
+static tl_status print_lengths(const char *folder, const tl_processor *processor,
+                               FILE *out, tl_error *err)
+{
+    tl_dataset *dataset = NULL;
+    tl_length_count *counts = NULL;
+    size_t n = 0;
+    tl_status status = tl_dataset_open(folder, &dataset, err);
+    if (status == TL_OK)
+        status =
+            tl_length_count_all(dataset, processor, dataset->arena, &counts, &n, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        fprintf(out, "%s: %zu prompts of %zu tokens, data [%zu,%zu)\n",
+                counts[i].no_part ? "parallel" : tl_modality_name(counts[i].modality),
+                counts[i].n, counts[i].n_pos, counts[i].data_begin, counts[i].data_end);
+    tl_dataset_close(dataset);
+    return status;
+}
+
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o;
     tl_published_report report;
+    tl_processor *processor = NULL;
     tl_status status =
         tl_options_read(&tl_command_import, argc, argv, &o, sizeof o, err);
+    if (status == TL_OK && o.model != NULL)
+        status = tl_processor_open(o.model, 0, &processor, err);
     if (status != TL_OK)
         return status;
     o.source.family = (tl_published_family)o.family;
     o.source.task = (tl_task)o.task;
+    o.source.seen_labels = o.seen_labels != 0;
+    if (processor != NULL)
+        o.source.files.tokenizer = tl_processor_tokenizer(processor);
     status = tl_published_import(&o.source, o.folder, o.force, &report, err);
     if (status == TL_OK)
         print(&o, &report, out);
+    if (status == TL_OK && processor != NULL)
+        status = print_lengths(o.folder, processor, out, err);
+    tl_processor_close(processor);
     return status;
 }
 
@@ -112,5 +136,6 @@ const tl_command tl_command_import = {
     .name = "task import-published",
     .summary = "make a dataset of published prompts",
     .options = own,
+    .idle = idle,
     .run = run,
 };

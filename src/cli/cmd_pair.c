@@ -37,7 +37,7 @@ static tl_status draw(tl_session *s, tl_modality modality, tl_row_use *uses, dra
     const bool *kept = NULL;
     size_t n = 0;
     for (size_t i = 0; i < d->n_rows; i++)
-        n += d->rows[i].modality == modality;
+        n += d->rows[i].modality == modality && d->rows[i].part != TL_NO_PART;
     if (s->settings.modality == TL_MODALITY_COUNT
             ? n == 0
             : s->settings.modality != (int)modality)
@@ -47,7 +47,7 @@ static tl_status draw(tl_session *s, tl_modality modality, tl_row_use *uses, dra
         return status;
     out->is_there = true;
     for (size_t i = 0; i < d->n_rows; i++)
-        if (d->rows[i].modality == modality)
+        if (d->rows[i].modality == modality && d->rows[i].part != TL_NO_PART)
             uses[i] = (tl_row_use){true, TL_PART_NONE, TL_NO_ROW,
                                    kept[i] ? "not drawn"
                                    : s->settings.keep == TL_KEEP_CORRECT

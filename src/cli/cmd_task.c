@@ -47,11 +47,8 @@ static tl_status parse_task(const char *name, tl_task *out, tl_error *err)
 }
 
 static const tl_option own[] = {
-    {.setting = {.name = "out",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, folder),
-                 .argument = "DIR",
-                 .help = "the dataset's folder, new or empty"}},
+    TL_OPTION_TEXT(options, folder, false, "out", "DIR",
+                   "the dataset's folder, new or empty"),
     {.setting = {.name = "n",
                  .kind = TL_SETTING_COUNT,
                  .offset = offsetof(options, n),
@@ -72,51 +69,22 @@ static const tl_option own[] = {
                  .unset = "252x252, arithmetic 338x75; small: 112x112 and less",
                  .argument = "WxH",
                  .help = "of the pictures in pixels"}},
-    {.setting =
-         {.name = "style",
-          .kind = TL_SETTING_CHOICE,
-          .offset = offsetof(options, style),
-          .choices = styles,
-          .value = "published",
-          .argument = "STYLE",
-          .help =
-              "published: wording and quantities of the paper; small: short, as the "
-              "bundled model was taught"}},
-    {.setting = {.name = "content",
-                 .kind = TL_SETTING_CHOICE,
-                 .offset = offsetof(options, content),
-                 .choices = contents,
-                 .value = "all",
-                 .argument = "SIDE",
-                 .help = "all, train, or held-out: the eighth of all scenes that train "
-                         "never has"}},
-    {.setting = {.name = "modality",
-                 .kind = TL_SETTING_CHOICE,
-                 .offset = offsetof(options, modality),
-                 .choices = modalities,
-                 .value = "both",
-                 .argument = "text|image|both",
-                 .help = "which prompts to make"}},
-    {.setting = {.name = "model",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, model),
-                 .argument = "DIR",
-                 .help =
-                     "only prompts that are as long as most in this model's tokens, as "
-                     "circuits want them, and whose answer begins with another token "
-                     "than every other label; its tokenizer.json is all that is read"}},
-    {.setting =
-         {.name = "sheet",
-          .kind = TL_SETTING_TEXT,
-          .offset = offsetof(options, sheet),
-          .argument = "FILE",
-          .help =
-              "also draw the first scenes on one page, a PNG file, with prompts and "
-              "answers"}},
-    {.setting = {.name = "force",
-                 .offset = offsetof(options, force),
-                 .help = "replace a dataset that is in DIR"},
-     .is_flag = true},
+    TL_OPTION_CHOICE(options, style, styles, "published", "style", "STYLE",
+                     "published: wording and quantities of the paper; small: short, as "
+                     "the bundled model was taught"),
+    TL_OPTION_CHOICE(options, content, contents, "all", "content", "SIDE",
+                     "all, train, or held-out: the eighth of all scenes that train "
+                     "never has"),
+    TL_OPTION_CHOICE(options, modality, modalities, "both", "modality",
+                     "text|image|both", "which prompts to make"),
+    TL_OPTION_TEXT(options, model, false, "model", "DIR",
+                   "only prompts that are as long as most in this model's tokens, as "
+                   "circuits want them, and whose answer begins with another token "
+                   "than every other label; its tokenizer.json is all that is read"),
+    TL_OPTION_TEXT(options, sheet, false, "sheet", "FILE",
+                   "also draw the first scenes on one page, a PNG file, with prompts "
+                   "and answers"),
+    TL_OPTION_FORCE(options),
     TL_OPTIONS_END};
 
 static tl_status open_tokenizer(const char *model, tl_tokenizer **out, tl_error *err)

@@ -49,6 +49,35 @@ struct tl_option {
     size_t given; /* offset of a bool that says whether it was given; 0: not wanted */
 };
 
+/* Rows of an option table whose value is a word, one of several, or a number. */
+#define TL_OPTION_TEXT(type, field, is_required, option, what, text)                   \
+    {                                                                                  \
+        .setting = {.name = option,                                                    \
+                    .kind = TL_SETTING_TEXT,                                           \
+                    .offset = offsetof(type, field),                                   \
+                    .argument = what,                                                  \
+                    .help = text},                                                     \
+        .required = is_required                                                        \
+    }
+#define TL_OPTION_CHOICE(type, field, all, usual, option, what, text)                  \
+    {                                                                                  \
+        .setting = {.name = option,                                                    \
+                    .kind = TL_SETTING_CHOICE,                                         \
+                    .offset = offsetof(type, field),                                   \
+                    .choices = all,                                                    \
+                    .value = usual,                                                    \
+                    .argument = what,                                                  \
+                    .help = text},                                                     \
+        .required = (usual) == NULL                                                    \
+    }
+#define TL_OPTION_FORCE(type)                                                          \
+    {                                                                                  \
+        .setting = {.name = "force",                                                   \
+                    .offset = offsetof(type, force),                                   \
+                    .help = "replace a dataset that is in DIR"},                       \
+        .is_flag = true                                                                \
+    }
+
 #define TL_OPTIONS_END                                                                 \
     {                                                                                  \
         .required = false                                                              \

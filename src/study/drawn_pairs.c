@@ -164,6 +164,11 @@ tl_status tl_session_draw(tl_session *s, tl_modality modality, tl_split *out,
                        s->dataset->n_rows);
     const tl_selection all = {.modality = (int)modality, .part_given = true};
     tl_status status = tl_session_rows(s, &all, &rows, &n, err);
+    size_t n_asked = 0;
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        if (s->dataset->rows[rows[i]].part != TL_NO_PART)
+            rows[n_asked++] = rows[i];
+    n = n_asked;
     if (status == TL_OK && s->settings.keep == TL_KEEP_CORRECT)
         status = ask_model(s, rows, n, kept, err);
     else if (status == TL_OK)
@@ -195,7 +200,7 @@ tl_status tl_session_take(tl_session *s, tl_modality modality, const tl_split *s
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", d->n_rows);
     memcpy(rows, d->rows, d->n_rows * sizeof *rows);
     for (size_t i = 0; i < d->n_rows; i++)
-        if (rows[i].modality == modality) {
+        if (rows[i].modality == modality && rows[i].part != TL_NO_PART) {
             rows[i].part = TL_PART_NONE;
             rows[i].counterfactual = TL_NO_ROW;
         }

@@ -96,7 +96,8 @@ tl_part tl_session_part(const tl_session *s, const tl_selection *selection)
         return (tl_part)selection->part;
     for (size_t i = 0; i < s->dataset->n_rows; i++)
         if ((int)s->dataset->rows[i].modality == selection->modality &&
-            s->dataset->rows[i].part != TL_PART_NONE)
+            (s->dataset->rows[i].part == TL_DISCOVERY ||
+             s->dataset->rows[i].part == TL_EVALUATION))
             return selection->usual;
     return TL_PART_NONE;
 }
@@ -105,6 +106,7 @@ bool tl_session_is_paired(const tl_session *s, tl_modality modality)
 {
     for (size_t i = 0; i < s->dataset->n_rows; i++)
         if (s->dataset->rows[i].modality == modality &&
+            s->dataset->rows[i].part != TL_NO_PART &&
             s->dataset->rows[i].counterfactual == TL_NO_ROW)
             return false;
     return true;

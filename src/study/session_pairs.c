@@ -65,16 +65,18 @@ tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
         .scratch = tl_arena_create(),
         .needed_by = needed_by,
     };
-    size_t *chosen = NULL, n = 0;
+    size_t *chosen = NULL, n_chosen = 0, n = 0;
     tl_pair *made = tl_arena_alloc(s->arena, n_rows, sizeof *made);
     tl_status status = tl_session_draw_missing(s, selection, err);
     if (status == TL_OK &&
         (p.inputs == NULL || p.made == NULL || p.scratch == NULL || made == NULL))
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n_rows);
     if (status == TL_OK)
-        status = tl_session_rows(s, selection, &chosen, &n, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        status = tl_session_rows(s, selection, &chosen, &n_chosen, err);
+    for (size_t i = 0; i < n_chosen && status == TL_OK; i++) {
         const tl_dataset_row *row = &s->dataset->rows[chosen[i]];
+        if (row->part == TL_NO_PART && selection->ids == NULL)
+            continue;
         if (row->counterfactual == TL_NO_ROW) {
             status = tl_fail(
                 err, TL_ERR_DATA, "%s:%zu: %s needs pairs, and row '%s' has no 'cf'%s",
@@ -85,16 +87,16 @@ tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
             break;
         }
         status = tl_dataset_pair_ids(s->dataset, chosen[i], row->counterfactual,
-                                     s->processor, &made[i].answer,
-                                     &made[i].counterfactual_answer, err);
+                                     s->processor, &made[n].answer,
+                                     &made[n].counterfactual_answer, err);
         if (status == TL_OK)
             status = make_prompt(s, &p, chosen[i], err);
         if (status == TL_OK)
             status = make_prompt(s, &p, row->counterfactual, err);
         if (status != TL_OK)
             break;
-        made[i].clean = p.inputs[chosen[i]];
-        made[i].counterfactual = p.inputs[row->counterfactual];
+        made[n].clean = p.inputs[chosen[i]];
+        made[n++].counterfactual = p.inputs[row->counterfactual];
     }
     tl_arena_destroy(p.scratch);
     if (status != TL_OK)

@@ -13,6 +13,7 @@
  * in common; the share of components in the smallest faithful circuits. */
 typedef struct tl_study_shape {
     size_t n_rows[TL_MODALITY_COUNT];
+    size_t n_no_part[TL_MODALITY_COUNT]; /* of these, rows that no circuit is of */
     tl_span spans[TL_MODALITY_COUNT];
     size_t n_prefix[TL_MODALITY_COUNT];
     double circuit;

@@ -53,10 +53,18 @@ static tl_stage_sizes sizes_of(const tl_model *model, const tl_settings *setting
                                tl_modality modality)
 {
     const size_t most = settings->prompts > 0 ? settings->prompts : TL_SPLIT_PROMPTS,
-                 n_rows = shape->n_rows[modality], used = n_rows < most ? n_rows : most,
+                 n_rows = shape->n_rows[modality],
+                 n = n_rows - shape->n_no_part[modality], used = n < most ? n : most,
                  discovery = used * 3 / 4;
-    return (tl_stage_sizes){model,    settings, fractions, shape,
-                            modality, n_rows,   discovery, used - discovery};
+    return (tl_stage_sizes){.model = model,
+                            .settings = settings,
+                            .fractions = fractions,
+                            .shape = shape,
+                            .modality = modality,
+                            .n_rows = n_rows,
+                            .n_predicted = n > 0 ? n : n_rows,
+                            .n_discovery = discovery,
+                            .n_evaluation = used - discovery};
 }
 
 size_t tl_stage_prefix(const tl_stage_sizes *sizes)
@@ -146,6 +154,8 @@ tl_status tl_stages_announce(tl_study *study, tl_error *err)
     tl_study_shape shape = {.circuit = TL_STUDY_CIRCUIT_SHARE};
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         shape.n_rows[m] = study->modalities[m] ? study->n_rows[m] : 0;
+        shape.n_no_part[m] =
+            study->modalities[m] ? study->n_rows[m] - study->n_circuit_rows[m] : 0;
         shape.spans[m] = study->spans[m];
         shape.n_prefix[m] = study->spans[m].data_begin;
     }

@@ -66,6 +66,7 @@ typedef struct tl_stage_sizes {
     const tl_study_shape *shape;
     tl_modality modality;
     size_t n_rows;                    /* of the modality */
+    size_t n_predicted;               /* of these */
     size_t n_discovery, n_evaluation; /* pairs */
 } tl_stage_sizes;
 

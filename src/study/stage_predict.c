@@ -21,15 +21,20 @@ typedef struct predict_stage {
     size_t one_input; /* bytes */
 } predict_stage;
 
+static bool is_given(tl_part part)
+{
+    return part == TL_DISCOVERY || part == TL_EVALUATION;
+}
+
 /* As soon as one row of a modality has a part, the others are not compared. */
 static bool is_compared(const tl_dataset *dataset, size_t row)
 {
     const tl_dataset_row *r = &dataset->rows[row];
     bool given = false;
     for (size_t i = 0; i < dataset->n_rows && !given; i++)
-        given = dataset->rows[i].modality == r->modality &&
-                dataset->rows[i].part != TL_PART_NONE;
-    return !given || r->part != TL_PART_NONE;
+        given =
+            dataset->rows[i].modality == r->modality && is_given(dataset->rows[i].part);
+    return given ? is_given(r->part) : r->part != TL_NO_PART;
 }
 
 tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
@@ -50,6 +55,13 @@ tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
     const tl_encoding encodings[] = {*first, *out};
     return tl_dataset_check_lengths(study->session.dataset, rows, encodings, 2, "study",
                                     err);
+}
+
+bool tl_study_predicts(const tl_study *study, size_t row, tl_modality modality)
+{
+    const tl_dataset_row *r = &study->session.dataset->rows[row];
+    return r->modality == modality &&
+           (r->part != TL_NO_PART || study->n_circuit_rows[modality] == 0);
 }
 
 static tl_status read_prediction(const tl_study *study, size_t row,
@@ -218,7 +230,7 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
                                                sizeof *p->rows)) == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to predict");
     for (size_t row = 0; row < dataset->n_rows; row++)
-        if (dataset->rows[row].modality == run->modality)
+        if (tl_study_predicts(run->study, row, run->modality))
             p->rows[run->n_units++] = row;
     tl_status status = find_first(run, err);
     if (status == TL_OK && run->n_done < run->n_units)
@@ -237,7 +249,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 {
     const tl_pass_options options = {.last_only = true};
     const tl_dims *d = tl_model_dims(sizes->model);
-    *out = (tl_stage_guess){.n_units = sizes->n_rows,
+    *out = (tl_stage_guess){.n_units = sizes->n_predicted,
                             .flops = 2.0 * (double)d->n_vocab * (double)d->d_model};
     return tl_pass_flops_add(sizes->model, sizes->shape->spans[sizes->modality].n_pos,
                              0, &options, 1.0, &out->flops, err);

@@ -24,6 +24,7 @@ typedef struct tl_study {
     tl_study_db *db;
     bool modalities[TL_MODALITY_COUNT];
     size_t n_rows[TL_MODALITY_COUNT]; /* of the dataset */
+    size_t n_circuit_rows[TL_MODALITY_COUNT]; /* those whose split is not 'none' */
     tl_span
         spans[TL_MODALITY_COUNT]; /* of the longest prompts; n_pos 0: there are none */
     tl_sizes sizes;               /* of the circuits on a curve */
@@ -51,6 +52,10 @@ typedef struct tl_study {
 tl_status tl_study_check(const tl_study *study, tl_error *err);
 
 /* ---- stage_predict.c --------------------------------------------------------- */
+
+/* Whether it is a row of the modality that is predicted: one that circuits may be of, or
+ * any where there are none such. */
+bool tl_study_predicts(const tl_study *study, size_t row, tl_modality modality);
 
 /*
  * Encodes a row that the study may compare with others; `first` has the length that

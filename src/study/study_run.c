@@ -78,8 +78,11 @@ static tl_status choose_modalities(tl_study *study, tl_error *err)
 {
     const int asked = study->settings.modality;
     size_t *rows = study->n_rows;
-    for (size_t i = 0; i < study->session.dataset->n_rows; i++)
-        rows[study->session.dataset->rows[i].modality]++;
+    for (size_t i = 0; i < study->session.dataset->n_rows; i++) {
+        const tl_dataset_row *row = &study->session.dataset->rows[i];
+        rows[row->modality]++;
+        study->n_circuit_rows[row->modality] += row->part != TL_NO_PART;
+    }
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         study->modalities[m] =
             asked == TL_MODALITY_COUNT ? rows[m] > 0 : asked == (int)m;
@@ -156,7 +159,8 @@ static tl_status check_predictions(const tl_study *study, tl_error *err)
     if (study->settings.keep != TL_KEEP_STORED)
         return TL_OK;
     for (size_t row = 0; row < d->n_rows; row++)
-        if (study->modalities[d->rows[row].modality] && d->rows[row].predicted == NULL)
+        if (study->modalities[d->rows[row].modality] &&
+            d->rows[row].part != TL_NO_PART && d->rows[row].predicted == NULL)
             return tl_fail(err, TL_ERR_DATA,
                            "%s:%zu: row '%s': no 'predicted', which --keep stored "
                            "needs in every row",

@@ -128,8 +128,8 @@ static tl_status read_image_size(const json_t *task, const char *where, size_t *
 
 static tl_status read_task(reader *r, tl_error *err)
 {
-    static const char *const known[] = {"name",       "prompts", "labels", "answers",
-                                        "image_size", NULL};
+    static const char *const known[] = {"name",    "prompts",    "labels",
+                                        "answers", "image_size", NULL};
     tl_dataset *d = r->dataset;
     d->name = "";
     const char *path = tl_path_join(r->scratch, d->folder, "task.json");
@@ -177,10 +177,13 @@ static tl_status read_words(const json_t *object, const char *where,
         row->part = TL_DISCOVERY;
     else if (part != NULL && strcmp(part, "evaluation") == 0)
         row->part = TL_EVALUATION;
+    else if (part != NULL && strcmp(part, "none") == 0)
+        row->part = TL_NO_PART;
     else if (part != NULL)
-        return tl_fail(err, TL_ERR_FORMAT,
-                       "%s: 'split' is '%s', wanted 'discovery' or 'evaluation'", where,
-                       part);
+        return tl_fail(
+            err, TL_ERR_FORMAT,
+            "%s: 'split' is '%s', wanted 'discovery', 'evaluation' or 'none'", where,
+            part);
     return TL_OK;
 }
 
@@ -395,6 +398,10 @@ static tl_status link_counterfactuals(reader *r, tl_error *err)
                 d->path, row->line, row->id, name,
                 tl_modality_name(d->rows[found].modality),
                 tl_modality_name(row->modality));
+        if (d->rows[found].part == TL_NO_PART)
+            return tl_fail(err, TL_ERR_FORMAT,
+                           "%s:%zu: row '%s': 'cf' is '%s', whose 'split' is 'none'",
+                           d->path, row->line, row->id, name);
         row->counterfactual = found;
     }
     return TL_OK;

@@ -20,6 +20,8 @@ static tl_status fail_memory(tl_error *err)
     return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a dataset");
 }
 
+typedef enum kind { TEXT, IMAGE, PARALLEL } kind;
+
 /* ---- rows ------------------------------------------------------------------------- */
 
 static void set_string(json_t *object, const char *key, const char *value)
@@ -43,24 +45,33 @@ static const char *picture_name(const writer *w, const char *picture)
     return is_there ? picture : tl_path_join(w->arena, "images", picture);
 }
 
-static json_t *new_row(const writer *w, const tl_published_row *row,
-                       tl_modality modality, size_t i)
+static void set_words(json_t *object, const tl_published_prompt *prompt)
 {
-    const char *name = modality == TL_TEXT ? "text" : "image";
-    json_t *object = json_object();
-    json_object_set_new(object, "id", json_sprintf("%s-%zu", name, i));
-    if (row->content != NULL && w->source->pictures != NULL)
-        set_string(object, "pair", row->content);
-    set_string(object, "modality", name);
-    if (modality == TL_TEXT) {
-        set_string(object, "before", row->prompt.before);
-        set_string(object, "data", row->prompt.data);
-    } else {
-        set_string(object, "image", picture_name(w, row->picture));
+    if (prompt->data != NULL) {
+        set_string(object, "before", prompt->before);
+        set_string(object, "data", prompt->data);
     }
-    set_string(object, "query", row->prompt.query);
+    set_string(object, "query", prompt->query);
+}
+
+/* A row of a table, or, beside a picture, what it shows. */
+static json_t *new_row(const writer *w, const tl_published_row *row, kind of,
+                       size_t i)
+{
+    static const char *const names[] = {"text", "image", "parallel"};
+    json_t *object = json_object();
+    json_object_set_new(object, "id", json_sprintf("%s-%zu", names[of], i));
+    if (row->parallel != NULL)
+        json_object_set_new(object, "pair", json_sprintf("%zu", i));
+    set_string(object, "modality", names[of == IMAGE ? IMAGE : TEXT]);
+    if (of == IMAGE)
+        set_string(object, "image", picture_name(w, row->picture));
+    set_words(object, of == PARALLEL ? row->parallel : &row->prompt);
     set_string(object, "answer", row->answer);
-    set_string(object, "predicted", row->predicted);
+    if (of == PARALLEL)
+        set_string(object, "split", "none");
+    else
+        set_string(object, "predicted", row->predicted);
     if (row->labels != NULL) {
         set_string(object, "group", row->prompt.asked);
         set_strings(object, "labels", row->labels);
@@ -76,12 +87,14 @@ static tl_status write_rows(const writer *w, const tl_published_rows *rows,
     if (path == NULL)
         return fail_memory(err);
     tl_status status = tl_file_writer_open(&file, path, err);
-    for (int m = 0; m < TL_MODALITY_COUNT; m++) {
-        if (m == TL_IMAGE && w->source->pictures == NULL)
+    for (int k = TEXT; k <= PARALLEL; k++) {
+        const tl_published_rows *from = &rows[k == TEXT ? TL_TEXT : TL_IMAGE];
+        if (k != TEXT && w->source->pictures == NULL)
             continue;
-        for (size_t i = 0; i < rows[m].n && status == TL_OK; i++)
-            status = tl_json_put_line(
-                &file, new_row(w, &rows[m].items[i], (tl_modality)m, i), err);
+        for (size_t i = 0; i < from->n && status == TL_OK; i++)
+            if (k != PARALLEL || from->items[i].parallel != NULL)
+                status = tl_json_put_line(&file,
+                                          new_row(w, &from->items[i], (kind)k, i), err);
     }
     if (status == TL_OK)
         status = tl_file_writer_commit(&file, err);
@@ -191,7 +204,7 @@ static tl_published_report count(const tl_published_source *source,
         report.n_right[m] = rows[m].n_right;
     }
     for (size_t i = 0; source->pictures != NULL && i < rows[TL_IMAGE].n; i++)
-        report.n_pairs += rows[TL_IMAGE].items[i].content != NULL;
+        report.n_pairs += rows[TL_IMAGE].items[i].parallel != NULL;
     return report;
 }
 

@@ -10,9 +10,10 @@
  *     tl_published_report report;
  *     status = tl_published_import(&source, "my-counting", false, &report, &err);
  *
- * Rows are text-0, text-1, ... and then image-0, ..., numbered as in the tables. Rows
- * with pictures are written only if source.pictures is given; the pictures are then
- * linked, or copied, into the folder.
+ * Rows are text-0, text-1, ... and image-0, ..., numbered as in the tables, and
+ * parallel-0, ..., which say in words what the picture of that number shows. Rows with
+ * pictures, and those, are written only if source.pictures is given; the pictures are
+ * then linked, or copied, into the folder.
  */
 #ifndef TWINLENS_TASK_PUBLISHED_DATASET_H
 #define TWINLENS_TASK_PUBLISHED_DATASET_H
@@ -22,8 +23,7 @@
 typedef struct tl_published_report {
     size_t n[TL_MODALITY_COUNT];       /* rows of the tables */
     size_t n_right[TL_MODALITY_COUNT]; /* with the answer as prediction */
-    size_t n_pairs;   /* image rows with a text row of the same content;
-                                          0 without pictures */
+    size_t n_pairs;   /* image rows with a parallel prompt; 0 without pictures */
     size_t n_prompts; /* that were drawn of each modality for the paper */
 } tl_published_report;
 

@@ -204,7 +204,7 @@ static bool can_be_asked(const wording *w, const char *asked, size_t n)
 }
 
 typedef struct cuts {
-    const char *content, *tail, *query, *asked, *end; /* places in the words */
+    const char *query, *asked, *end; /* places in the words */
 } cuts;
 
 /* What stands in front of ASKED, piece by piece. */
@@ -212,12 +212,11 @@ static bool cut_text(const family *f, const wording *w, const char *words, cuts 
 {
     if (!begins(words, w->lead) || !begins(words + strlen(w->lead), w->open))
         return false;
-    out->content = words + strlen(w->lead) + strlen(w->open);
-    for (const char *at = out->content + 1; at <= out->end; at++) {
+    const char *content = words + strlen(w->lead) + strlen(w->open);
+    for (const char *at = content + 1; at <= out->end; at++) {
         const char *stop = at + strlen(w->tail), *ask = stop + strlen(w->stop);
         if (!begins(at, w->tail) || !begins(stop, w->stop) || !begins(ask, w->ask))
             continue;
-        out->tail = at;
         out->query = f->tail_is_data ? stop : at;
         out->asked = ask + strlen(w->ask);
         return out->asked <= out->end;
@@ -228,7 +227,7 @@ static bool cut_text(const family *f, const wording *w, const char *words, cuts 
 static bool cut_image(const family *f, const wording *w, const char *words, cuts *out)
 {
     const char *ask = w->ask + (chat_of(f)->trims ? strspn(w->ask, "\n") : 0);
-    out->content = out->tail = out->query = words;
+    out->query = words;
     out->asked = words + strlen(ask);
     return begins(words, ask) && out->asked <= out->end;
 }
@@ -266,32 +265,58 @@ static tl_status fail_words(const family *f, tl_task wanted, tl_modality modalit
                    tl_published_task_of(TL_PUBLISHED_QWEN2_VL, wanted).name, start);
 }
 
-tl_status tl_published_prompt_parse(tl_published_family family_index, tl_task task,
-                                    tl_modality modality, const char *chat,
-                                    tl_arena *arena, tl_published_prompt *out,
-                                    tl_error *err)
+static tl_status cut(const family *f, tl_task task, tl_modality modality,
+                     const char *words, tl_arena *arena, tl_published_prompt *out,
+                     tl_error *err)
 {
-    const family *f = &families[family_index];
     const wording *w = &wordings[task];
     const bool is_text = modality == TL_TEXT;
-    const char *begin, *end;
-    if (!unwrap(f, modality, chat, &begin, &end))
-        return fail_chat(f, modality, chat, err);
-    const char *words = copy(arena, begin, end);
-    if (words == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt");
     cuts at;
     if (!find_cuts(f, w, modality, words, &at))
         return fail_words(f, task, modality, words, err);
     tl_published_prompt p = {.before = is_text && !f->lead_is_data ? w->lead : "",
                              .query = at.query};
     p.asked = copy(arena, at.asked, at.end);
-    if (is_text) {
+    if (is_text)
         p.data = copy(arena, words + strlen(p.before), at.query);
-        p.content = copy(arena, at.content, at.tail);
-    }
-    if (p.asked == NULL || (is_text && (p.data == NULL || p.content == NULL)))
+    if (p.asked == NULL || (is_text && p.data == NULL))
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt");
     *out = p;
     return TL_OK;
+}
+
+tl_status tl_published_prompt_parse(tl_published_family family_index, tl_task task,
+                                    tl_modality modality, const char *chat,
+                                    tl_arena *arena, tl_published_prompt *out,
+                                    tl_error *err)
+{
+    const family *f = &families[family_index];
+    const char *begin, *end;
+    if (!unwrap(f, modality, chat, &begin, &end))
+        return fail_chat(f, modality, chat, err);
+    const char *words = copy(arena, begin, end);
+    return words != NULL ? cut(f, task, modality, words, arena, out, err)
+                         : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt");
+}
+
+tl_status tl_published_prompt_make(tl_published_family family_index, tl_task task,
+                                   const char *content, const char *asked,
+                                   tl_arena *arena, tl_published_prompt *out,
+                                   tl_error *err)
+{
+    const family *f = &families[family_index];
+    const wording *w = &wordings[task];
+    const char *const parts[] = {w->lead, w->open, content, w->tail,
+                                 w->stop, w->ask,  asked,   w->end[TL_TEXT]};
+    size_t bytes = 1, n = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        bytes += strlen(parts[i]);
+    char *words = tl_arena_alloc(arena, bytes, 1);
+    if (words == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        n += (size_t)snprintf(words + n, bytes - n, "%s", parts[i]);
+    while (chat_of(f)->trims && n > 0 && words[n - 1] == ' ')
+        words[--n] = '\0';
+    return cut(f, task, TL_TEXT, words, arena, out, err);
 }

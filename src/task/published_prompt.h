@@ -30,8 +30,6 @@ typedef struct tl_published_prompt {
     const char *before;
     const char *data; /* NULL: a picture */
     const char *query;
-    const char *content; /* the data without the words that all prompts have: "85+12";
-                            NULL: a picture */
     const char *asked; /* what differs between questions: "dog"; "" when nothing does */
 } tl_published_prompt;
 
@@ -45,11 +43,12 @@ tl_status tl_published_prompt_parse(tl_published_family family, tl_task task,
                                     tl_error *err);
 
 /*
- * A name for what a prompt is about, the same for words and picture: of words from
- * `prompt`, of a picture from the name of its file. "" when that does not tell, as for
- * colours and sentiments; NULL when there is no memory.
+ * The textual prompt of that content and question, both as a prompt has them. TL_ERR_DATA
+ * when they are worded as no prompt of the task is.
  */
-const char *tl_published_content(tl_task task, const tl_published_prompt *prompt,
-                                 const char *image_path, tl_arena *arena);
+tl_status tl_published_prompt_make(tl_published_family family, tl_task task,
+                                   const char *content, const char *asked,
+                                   tl_arena *arena, tl_published_prompt *out,
+                                   tl_error *err);
 
 #endif

@@ -130,13 +130,8 @@ static tl_status read_row(const reader *r, tl_modality modality,
                                   fields[PROMPT], r->arena, &row->prompt, err);
     if (status == TL_OK)
         status = check_answer(source, row->answer, err);
-    if (status == TL_OK && modality == TL_IMAGE)
-        status = check_picture(r, row->picture, err);
-    if (status != TL_OK)
-        return status;
-    row->content =
-        tl_published_content(source->task, &row->prompt, row->picture, r->arena);
-    return row->content != NULL ? TL_OK : fail_memory(err);
+    return status == TL_OK && modality == TL_IMAGE ? check_picture(r, row->picture, err)
+                                                   : status;
 }
 
 static tl_status read_table(reader *r, tl_modality modality, tl_error *err)
@@ -171,7 +166,7 @@ static tl_status read_table(reader *r, tl_modality modality, tl_error *err)
 /* ---- both tables -------------------------------------------------------------------- */
 
 /* The answers to the same question in the table with pictures, each once. */
-static const char *const *list_labels(const reader *r, const char *question)
+static const char *const *list_seen(const reader *r, const char *question)
 {
     const tl_published_row *rows = r->rows[TL_IMAGE];
     const size_t n_rows = r->n[TL_IMAGE];
@@ -184,6 +179,25 @@ static const char *const *list_labels(const reader *r, const char *question)
     return labels;
 }
 
+/* All that there are, where a file lists them. */
+static tl_status list_labels(const reader *r, const char *question,
+                             const char *const **labels, tl_error *err)
+{
+    tl_status status = TL_OK;
+    *labels = NULL;
+    if (!r->source->seen_labels)
+        status = tl_published_listed_answers(&r->source->files, question, r->arena,
+                                             labels, err);
+    if (status == TL_OK && *labels == NULL)
+        *labels = list_seen(r, question);
+    return status == TL_OK && *labels == NULL ? fail_memory(err) : status;
+}
+
+static bool is_listed(const reader *r)
+{
+    return !r->source->seen_labels && r->source->files.entities != NULL;
+}
+
 /* Rows of the same question share one list. */
 static tl_status set_labels(const reader *r, tl_modality modality, tl_error *err)
 {
@@ -192,41 +206,54 @@ static tl_status set_labels(const reader *r, tl_modality modality, tl_error *err
         for (size_t k = 0; k < i && rows[i].labels == NULL; k++)
             if (strcmp(rows[k].prompt.asked, rows[i].prompt.asked) == 0)
                 rows[i].labels = rows[k].labels;
-        if (rows[i].labels == NULL)
-            rows[i].labels = list_labels(r, rows[i].prompt.asked);
-        if (rows[i].labels == NULL)
-            return fail_memory(err);
+        const tl_status status =
+            rows[i].labels == NULL
+                ? list_labels(r, rows[i].prompt.asked, &rows[i].labels, err)
+                : TL_OK;
+        if (status != TL_OK)
+            return status;
         if (!contains(rows[i].labels, rows[i].answer))
             return tl_fail(err, TL_ERR_DATA,
-                           "%s:%zu: 'gt_answer' is '%s', and no picture in %s has that "
-                           "answer to '%s'; wanted two tables of one model",
+                           "%s:%zu: 'gt_answer' is '%s', and %s %s has that answer to "
+                           "'%s'; wanted two tables of one model",
                            r->source->csv[modality], rows[i].line, rows[i].answer,
-                           r->source->csv[TL_IMAGE], rows[i].prompt.asked);
+                           is_listed(r) ? "no entity in" : "no picture in",
+                           is_listed(r) ? r->source->files.entities
+                                        : r->source->csv[TL_IMAGE],
+                           rows[i].prompt.asked);
     }
     return TL_OK;
 }
 
-static bool is_in(const tl_published_row *rows, size_t n, const char *content)
+/* What each picture shows, in words. */
+static tl_status make_parallel(const reader *r, tl_error *err)
 {
+    const tl_published_source *source = r->source;
+    const size_t n = r->n[TL_IMAGE];
+    const char **paths = tl_arena_alloc(r->arena, n, sizeof *paths),
+               **contents = tl_arena_alloc(r->arena, n, sizeof *contents);
+    tl_published_prompt *made = tl_arena_alloc(r->arena, n, sizeof *made);
+    if (paths == NULL || contents == NULL || made == NULL)
+        return fail_memory(err);
     for (size_t i = 0; i < n; i++)
-        if (rows[i].content != NULL && strcmp(rows[i].content, content) == 0)
-            return true;
-    return false;
-}
-
-/* Contents stay where both modalities have them. */
-static void keep_pairs(const reader *r)
-{
-    for (int m = 0; m < TL_MODALITY_COUNT; m++) {
-        const int other = m == TL_TEXT ? TL_IMAGE : TL_TEXT;
-        for (size_t i = 0; i < r->n[m]; i++) {
-            tl_published_row *row = &r->rows[m][i];
-            if (row->content != NULL &&
-                (*row->content == '\0' ||
-                 !is_in(r->rows[other], r->n[other], row->content)))
-                row->content = NULL;
-        }
+        paths[i] = r->rows[TL_IMAGE][i].picture;
+    tl_status status =
+        tl_fail_while(err,
+                      tl_published_contents(source->task, &source->files, paths, n,
+                                            r->arena, contents, err),
+                      "%s", source->csv[TL_IMAGE]);
+    for (size_t i = 0; i < n && status == TL_OK; i++) {
+        tl_published_row *row = &r->rows[TL_IMAGE][i];
+        if (contents[i] == NULL)
+            continue;
+        row->parallel = &made[i];
+        status = tl_fail_while(err,
+                               tl_published_prompt_make(source->family, source->task,
+                                                        contents[i], row->prompt.asked,
+                                                        r->arena, &made[i], err),
+                               "%s:%zu", source->csv[TL_IMAGE], row->line);
     }
+    return status;
 }
 
 tl_status tl_published_rows_read(const tl_published_source *source, tl_arena *arena,
@@ -240,9 +267,10 @@ tl_status tl_published_rows_read(const tl_published_source *source, tl_arena *ar
     if (source->task == TL_TASK_FACTUAL_RECALL)
         for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
             status = set_labels(&r, (tl_modality)m, err);
+    if (status == TL_OK)
+        status = make_parallel(&r, err);
     if (status != TL_OK)
         return status;
-    keep_pairs(&r);
     for (int m = 0; m < TL_MODALITY_COUNT; m++) {
         out[m] = (tl_published_rows){.items = r.rows[m], .n = r.n[m]};
         for (size_t i = 0; i < r.n[m]; i++)

@@ -9,21 +9,23 @@
 #ifndef TWINLENS_TASK_PUBLISHED_ROWS_H
 #define TWINLENS_TASK_PUBLISHED_ROWS_H
 
-#include "task/published_prompt.h"
+#include "task/published_parallel.h"
 
 typedef struct tl_published_source {
     const char *csv[TL_MODALITY_COUNT]; /* paths */
     const char *pictures; /* what the paths of pictures start from; NULL: unknown */
     tl_published_family family;
     tl_task task;
+    tl_published_files files;
+    bool seen_labels; /* of a question those that occur, also where files list all */
 } tl_published_source;
 
 typedef struct tl_published_row {
     tl_published_prompt prompt;
     const char *answer, *predicted;
     const char *picture; /* as the table says it; NULL: text */
-    const char *content; /* what it is about, where a row of the other modality is about
-                            the same; NULL: none is */
+    const tl_published_prompt *parallel; /* what the picture shows, asked in words; NULL:
+                                            nobody knows, or text */
     const char *const *labels; /* ends with NULL; those of its question, or NULL */
     size_t line;               /* in the table */
 } tl_published_row;

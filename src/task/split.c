@@ -227,6 +227,7 @@ static tl_status given_parts(const draw *d, const tl_split_options *options,
         case TL_DISCOVERY: append(discovery, row); break;
         case TL_EVALUATION: append(evaluation, row); break;
         case TL_PART_NONE: n_without++; break;
+        case TL_NO_PART: break; /* never asked about */
         }
     }
     if (n_without > 0)
@@ -430,7 +431,8 @@ tl_status tl_dataset_split(const tl_dataset *dataset, tl_modality modality,
 
     size_t n_rows = 0;
     for (size_t i = 0; i < n; i++) {
-        if (dataset->rows[i].modality != modality)
+        if (dataset->rows[i].modality != modality ||
+            dataset->rows[i].part == TL_NO_PART)
             continue;
         const tl_status status =
             describe(dataset, i, correct[i], processor, arena, &rows[n_rows], err);

@@ -34,7 +34,7 @@ for name in $(grep -o 'images/[0-9a-z]*\.png' "$tables/visual.csv"); do
 done
 import --images "$tmp/pictures" --out "$tmp/both" || fail "import"
 says "$tmp/both: 24 text prompts of arithmetic, 18 with the right prediction"
-says "$tmp/both: 12 image prompts, 9 with the right prediction, 4 about the same as a text prompt"
+says "$tmp/both: 12 image prompts, 9 with the right prediction, 12 with a parallel text prompt"
 says "--keep stored --prompts 250"
 rm -r "$tmp/pictures"
 [ "$(ls "$tmp/both")" = "dataset.jsonl
@@ -61,7 +61,7 @@ tmp = sys.argv[1]
 rows = [json.loads(line) for line in open(tmp + "/both/dataset.jsonl")]
 pairs = list(csv.DictReader(open(tmp + "/tables/pair.csv")))
 used = {int(p["row"]) for p in pairs}
-right = {i for i, row in enumerate(rows) if row["predicted"] == row["answer"]}
+right = {i for i, row in enumerate(rows) if row.get("predicted") == row["answer"]}
 texts = {i for i in right if rows[i]["modality"] == "text"}
 assert used <= right and texts <= used, (used, right)  # equal pictures count once
 END

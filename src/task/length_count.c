@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ * length_count.c - see length_count.h. */
+#include "task/length_count.h"
+
+#include <stdlib.h>
+
+static int by_kind(const void *a, const void *b)
+{
+    const tl_length_count *x = a, *y = b;
+    if (x->no_part != y->no_part)
+        return x->no_part - y->no_part;
+    if (x->modality != y->modality)
+        return (x->modality > y->modality) - (x->modality < y->modality);
+    if (x->n != y->n)
+        return (x->n < y->n) - (x->n > y->n);
+    if (x->n_pos != y->n_pos)
+        return (x->n_pos > y->n_pos) - (x->n_pos < y->n_pos);
+    return (x->data_end > y->data_end) - (x->data_end < y->data_end);
+}
+
+static bool is_alike(const tl_length_count *a, const tl_length_count *b)
+{
+    return a->modality == b->modality && a->no_part == b->no_part &&
+           a->n_pos == b->n_pos && a->data_begin == b->data_begin &&
+           a->data_end == b->data_end;
+}
+
+tl_status tl_length_count_all(const tl_dataset *dataset, const tl_processor *processor,
+                              tl_arena *arena, tl_length_count **counts, size_t *n,
+                              tl_error *err)
+{
+    tl_length_count *made = tl_arena_alloc(arena, dataset->n_rows + 1, sizeof *made);
+    if (made == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu lengths",
+                       dataset->n_rows);
+    *n = 0;
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    for (size_t row = 0; row < dataset->n_rows; row++) {
+        tl_encoding e;
+        const tl_status status =
+            tl_dataset_encode(dataset, row, processor, arena, &e, err);
+        if (status != TL_OK)
+            return status;
+        const tl_dataset_row *r = &dataset->rows[row];
+        const tl_length_count like = {
+            r->modality, r->part == TL_NO_PART, e.n_pos, e.data_begin, e.data_end, 1};
+        size_t i = 0;
+        while (i < *n && !is_alike(&made[i], &like))
+            i++;
+        if (i < *n)
+            made[i].n++;
+        else
+            made[(*n)++] = like;
+        tl_arena_rewind(arena, mark);
+    }
+    qsort(made, *n, sizeof *made, by_kind);
+    *counts = made;
+    return TL_OK;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * length_count.h - how long the prompts of a dataset are, and where their data lie. */
+#ifndef TWINLENS_TASK_LENGTH_COUNT_H
+#define TWINLENS_TASK_LENGTH_COUNT_H
+
+#include "twinlens/dataset.h"
+
+/* Prompts of one modality that are alike, and whether circuits may be of them. */
+typedef struct tl_length_count {
+    tl_modality modality;
+    bool no_part;
+    size_t n_pos, data_begin, data_end;
+    size_t n; /* prompts */
+} tl_length_count;
+
+/* (*counts)[*n] in `arena`: text, image, and of no part behind the others; the most
+ * frequent first, of the equally frequent the shorter. Every prompt is encoded. */
+tl_status tl_length_count_all(const tl_dataset *dataset, const tl_processor *processor,
+                              tl_arena *arena, tl_length_count **counts, size_t *n,
+                              tl_error *err);
+
+#endif
