@@ -212,11 +212,13 @@ typedef struct tl_finding_backpatch {
     const tl_finding_cell *cells;
     size_t n_cells; /* 0: the study has no back-patching */
     size_t n;       /* pairs of an image prompt and a text prompt */
+    bool has_text;  /* false: image prompts alone; all that compares with text is NaN */
     tl_interval clean[TL_MODALITY_COUNT]; /* accuracy without patching */
     size_t
         n_rounds; /* of a search (docs/math.md eq. 20); 0: all cells ran on all prompts */
     const tl_finding_round *rounds;
     size_t n_runs; /* of a cell on a prompt, of both modalities, without those clean */
+    size_t n_all_runs; /* that there would be without a search */
     size_t
         best; /* the cell that leaves most image prompts right; that a search found */
     /* Of that cell on the prompts that it was chosen on; and of a cell chosen on one half
@@ -291,6 +293,13 @@ typedef struct tl_findings {
     size_t n_layers;
     tl_finding_backpatch backpatch;
 } tl_findings;
+
+/* Whether the study has circuits, or, unfinished, may get some. */
+bool tl_findings_have_circuits(const tl_findings *findings);
+
+/* What a study of image prompts alone lacks, in words; NULL: it has text prompts, or no image
+ * prompts. */
+const char *tl_findings_absent(const tl_findings *findings);
 
 /* TL_ERR_NOT_FOUND when there is no study, or it has not begun; TL_ERR_DATA when the
  * score files beside it are not those that it wrote. */

@@ -20,9 +20,10 @@ typedef struct outcomes {
     size_t n_seen;
 } outcomes;
 
+/* NULL: the modality is not studied. */
 static const double *cell_of(const outcomes *o, tl_modality modality, size_t cell)
 {
-    return o->cells[modality] + cell * o->n;
+    return o->cells[modality] != NULL ? o->cells[modality] + cell * o->n : NULL;
 }
 
 /* Fills in a modality; *n: of how many prompts. */
@@ -66,7 +67,7 @@ static void measure_cells(const outcomes *o, tl_modality modality,
         const double *right = cell_of(o, modality, c);
         double sum = 0.0, clean = 0.0;
         size_t n = 0;
-        for (size_t i = 0; i < o->n; i++)
+        for (size_t i = 0; i < o->n && right != NULL; i++)
             if (!isnan(right[i])) {
                 sum += right[i];
                 clean += o->clean[modality][i];
@@ -82,7 +83,7 @@ static void measure_cells(const outcomes *o, tl_modality modality,
 static size_t count_runs(const outcomes *o, tl_modality modality, size_t i)
 {
     size_t n = 0;
-    for (size_t c = 0; c < o->n_cells; c++)
+    for (size_t c = 0; c < o->n_cells && o->cells[modality] != NULL; c++)
         n += isnan(cell_of(o, modality, c)[i]) ? 0 : 1;
     return n;
 }
@@ -96,10 +97,11 @@ static tl_status find_rounds(outcomes *o, tl_arena *arena, tl_finding_backpatch 
     o->is_control = tl_arena_alloc_zero(arena, o->n, sizeof *o->is_control);
     if (rounds == NULL || o->is_seen == NULL || o->is_control == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", o->n);
-    for (size_t i = 0; i < o->n; i++) {
+    for (size_t i = 0; i < o->n; i++)
+        f->n_runs += count_runs(o, TL_IMAGE, i) + count_runs(o, TL_TEXT, i);
+    for (size_t i = 0; i < o->n && f->n_runs < f->n_all_runs; i++) {
         const size_t image = count_runs(o, TL_IMAGE, i),
                      text = count_runs(o, TL_TEXT, i);
-        f->n_runs += image + text;
         o->is_control[i] = text > 0;
         o->is_seen[i] = text == 0 && image > 1;
         if (!o->is_seen[i])
@@ -183,7 +185,7 @@ tl_finding_change tl_finding_change_of(size_t n_right, size_t n_fixed, size_t n_
 }
 
 /* What patching did to prompts that were right or wrong without and with it, and to the gap
- * between them and their texts; all [n]. */
+ * between them and their texts, if there are any; all [n]. */
 static tl_status measure_change(const double *image, const double *patched,
                                 const double *text, size_t n, tl_finding_change *out,
                                 tl_error *err)
@@ -196,7 +198,8 @@ static tl_status measure_change(const double *image, const double *patched,
     }
     tl_finding_change c =
         tl_finding_change_of(count_right(patched, n), n_fixed, n_broken, n);
-    const tl_status status = tl_bootstrap(closed_of, &gap, n, NULL, &c.closed, err);
+    const tl_status status =
+        text != NULL ? tl_bootstrap(closed_of, &gap, n, NULL, &c.closed, err) : TL_OK;
     if (status == TL_OK)
         *out = c;
     return status;
@@ -241,7 +244,8 @@ static tl_status measure_found(tl_finding_backpatch *f, const outcomes *o,
     const size_t first = o->n_seen;
     const tl_status status = measure_change(
         o->clean[TL_IMAGE] + first, cell_of(o, TL_IMAGE, f->best) + first,
-        o->clean[TL_TEXT] + first, o->n - first, &f->chosen_elsewhere, err);
+        o->clean[TL_TEXT] != NULL ? o->clean[TL_TEXT] + first : NULL, o->n - first,
+        &f->chosen_elsewhere, err);
     f->chosen_here = f->chosen_elsewhere;
     f->p = f->chosen_elsewhere.p;
     return status;
@@ -440,6 +444,8 @@ static tl_status measure_control(tl_finding_backpatch *f, const outcomes *o,
     for (size_t i = 0; i < o->n; i++)
         if (f->n_rounds == 0 || o->is_control[i])
             pairs[n++] = i;
+    if (!f->has_text)
+        n = 0;
     f->no_worse = f->better = f->equal = (tl_interval){NAN, NAN, NAN, NAN, n, 0};
     for (size_t c = 0; c < o->n_cells && n > 0; c++)
         if (!isnan(cell_of(o, TL_TEXT, c)[pairs[0]]))
@@ -499,7 +505,7 @@ static tl_status read_cells(const tl_study_db *db, tl_arena *arena,
     return TL_OK;
 }
 
-/* Both modalities; *done is false while the study has not got through them. */
+/* Both modalities, or images alone; *done is false while the study has not got through. */
 static tl_status read_all(const tl_study_db *db, tl_arena *arena, outcomes *o,
                           bool *done, tl_error *err)
 {
@@ -508,7 +514,10 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, outcomes *o,
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = read_outcomes(db, (tl_modality)m, arena, o, &n[m], err);
     o->n = n[TL_IMAGE];
-    *done = n[TL_TEXT] == n[TL_IMAGE] && n[TL_IMAGE] > 0 && o->n_cells > 0;
+    *done = n[TL_TEXT] == n[TL_IMAGE];
+    if (status == TL_OK && n[TL_TEXT] == 0) /* text comes first, where there is some */
+        status = tl_study_db_has_stage(db, "back-patch image", done, err);
+    *done = *done && n[TL_IMAGE] > 0 && o->n_cells > 0;
     return status;
 }
 
@@ -527,13 +536,16 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     f.n = o.n;
     f.n_cells = o.n_cells;
     f.cells = cells;
+    f.has_text = o.cells[TL_TEXT] != NULL;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-        f.clean[m] = tl_interval_share(count_right(o.clean[m], o.n), o.n);
+        const size_t n = m == TL_TEXT && !f.has_text ? 0 : o.n;
+        f.clean[m] = tl_interval_share(count_right(o.clean[m], n), n);
         measure_cells(&o, (tl_modality)m, cells);
     }
+    f.n_all_runs = (f.has_text ? TL_MODALITY_COUNT : 1) * o.n * o.n_cells;
     if (status == TL_OK)
         status = find_rounds(&o, arena, &f, err);
-    const bool is_search = f.n_runs < TL_MODALITY_COUNT * o.n * o.n_cells;
+    const bool is_search = f.n_runs < f.n_all_runs;
     if (status == TL_OK && is_search)
         status = find_found(&o, &f, err);
     if (status == TL_OK)

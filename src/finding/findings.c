@@ -156,3 +156,19 @@ tl_status tl_findings_read(const char *folder, tl_arena *arena, tl_findings *out
         *out = f;
     return status;
 }
+
+bool tl_findings_have_circuits(const tl_findings *f)
+{
+    return !f->finished || f->parts[TL_TEXT].n_discovery > 0 ||
+           f->parts[TL_IMAGE].n_discovery > 0;
+}
+
+const char *tl_findings_absent(const tl_findings *f)
+{
+    if (f->parts[TL_TEXT].present || !f->parts[TL_IMAGE].present)
+        return NULL;
+    return tl_findings_have_circuits(f)
+               ? "no text rows: no comparison, no control"
+               : "no text rows: no comparison, no control; the split of all rows is "
+                 "'none': no circuits";
+}

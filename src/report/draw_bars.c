@@ -320,7 +320,7 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
     tl_figure figure = {.page = prefix,
                         .name = "gap",
                         .title = "How much of the gap to text back-patching closes"};
-    if (b->n_cells == 0)
+    if (b->n_cells == 0 || !b->has_text)
         return TL_OK;
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)

@@ -257,8 +257,9 @@ tl_status tl_draw_iterations(const tl_findings *f, const char *prefix, FILE *pag
     const size_t n_times = b->n_times < n ? b->n_times : n;
     tl_interval judged[MOST];
     tl_plot_begin(&plot, figure.panels);
-    tl_plot_reference(&plot, b->clean[TL_TEXT].value, "text prompts",
-                      &(tl_style){.color = TL_COLOR_TEXT, .dash = "6 3"});
+    if (b->has_text)
+        tl_plot_reference(&plot, b->clean[TL_TEXT].value, "text prompts",
+                          &(tl_style){.color = TL_COLOR_TEXT, .dash = "6 3"});
     fputs("cell,number,times,value,low,high,n,undefined\r\n", figure.csv);
     for (size_t i = 0; i < n; i++) {
         x[i] = (double)i;

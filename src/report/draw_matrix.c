@@ -139,7 +139,10 @@ static void write_change(const tl_finding_change *c, FILE *out)
     tl_draw_interval(out, &c->gain);
     fprintf(out, " (%zu prompts fixed, %zu broken, exact p = %.3f", c->n_fixed,
             c->n_broken, c->p);
-    fputs(") and closes ", out);
+    fputc(')', out);
+    if (isnan(c->closed.value) && c->closed.n == 0)
+        return;
+    fputs(" and closes ", out);
     tl_draw_interval(out, &c->closed);
     fputs(" of the gap to text", out);
 }
@@ -186,9 +189,11 @@ static void write_best(const tl_finding_backpatch *b, FILE *out)
     write_change(&b->chosen_here, out);
     fprintf(out,
             ". Were patching without effect, a best cell at least as good would be "
-            "found with p = %.3f. Share of cells that gain no less on images than on "
-            "text: ",
+            "found with p = %.3f.",
             b->p);
+    if (!b->has_text)
+        return;
+    fputs(" Share of cells that gain no less on images than on text: ", out);
     write_control(b, out);
 }
 
@@ -196,7 +201,7 @@ static void write_best(const tl_finding_backpatch *b, FILE *out)
 static void write_found(const tl_finding_backpatch *b, FILE *out)
 {
     const tl_finding_cell *best = &b->cells[b->best];
-    const size_t all = TL_MODALITY_COUNT * b->n * b->n_cells;
+    const size_t all = b->n_all_runs;
     fprintf(out,
             ". Searched by successive halving: %zu of %zu runs of a cell on a "
             "prompt were made, %zu were skipped. Image prompts: ",
@@ -210,10 +215,13 @@ static void write_found(const tl_finding_backpatch *b, FILE *out)
             best->source, best->destination, best->window, b->chosen_elsewhere.gain.n);
     write_change(&b->chosen_elsewhere, out);
     write_verdict(b, out);
+    fprintf(out, "A number in a cell is of the prompts it ran on, which may be few; a "
+                 "slanting line: it ran on none.");
+    if (!b->has_text)
+        return;
     fprintf(out,
-            "A number in a cell is of the prompts it ran on, which may be few; a "
-            "slanting line: it ran on none. Share of cells that gain no less on images "
-            "than on text, of a sample of %zu cells on %zu pairs: ",
+            " Share of cells that gain no less on images than on text, of a sample of "
+            "%zu cells on %zu pairs: ",
             b->n_control_cells, b->no_worse.n);
     write_control(b, out);
 }
@@ -221,13 +229,14 @@ static void write_found(const tl_finding_backpatch *b, FILE *out)
 static void write_caption(const tl_findings *f, FILE *out)
 {
     const tl_finding_backpatch *b = &f->backpatch;
-    fprintf(
-        out,
-        "Change of accuracy in percentage points when the states of image tokens (or, "
-        "as "
-        "a control, of the text tokens of the same content) of one layer are written "
-        "back into another; %zu pairs of prompts, %zu cells",
-        b->n, b->n_cells);
+    fprintf(out,
+            "Change of accuracy in percentage points when the states of image tokens "
+            "%sof one layer are written back into another; %zu %s, %zu cells",
+            b->has_text ? "(or, as a control, of the text tokens of the same content) "
+                        : "",
+            b->n, b->has_text ? "pairs of prompts" : "image prompts", b->n_cells);
+    if (!b->has_text)
+        fputs("; no text rows, so no control", out);
     if (b->n_rounds > 0)
         write_found(b, out);
     else
@@ -251,14 +260,14 @@ tl_status tl_draw_backpatch(const tl_findings *f, const char *prefix, FILE *page
     for (size_t i = 0; i < b->n_cells; i++) {
         const tl_finding_cell *c = &b->cells[i];
         m.n_layers = c->source + 1 > m.n_layers ? c->source + 1 : m.n_layers;
-        for (size_t k = 0; k < TL_MODALITY_COUNT; k++) {
+        for (size_t k = b->has_text ? TL_TEXT : TL_IMAGE; k < TL_MODALITY_COUNT; k++) {
             m.modality = (tl_modality)k;
             m.most = fmax(m.most, fabs(c->gain[k]));
             write_numbers(&m, i, &figure);
         }
     }
     m.cell = fmax(7.0, fmin(34.0, (double)SIDE / (double)m.n_layers));
-    for (size_t modality = TL_MODALITY_COUNT; modality-- > 0;)
+    for (size_t modality = TL_MODALITY_COUNT; modality-- > (b->has_text ? 0 : 1);)
         for (size_t i = 0; i < b->n_cells; i++) {
             m.modality = (tl_modality)modality;
             m.window = b->cells[i].window;

@@ -301,17 +301,18 @@ static void write_work(const tl_findings *f, FILE *page)
 /* What is not there, and why. */
 static void write_missing(const tl_findings *f, FILE *page)
 {
+    const char *absent = tl_findings_absent(f);
     const bool both = f->parts[TL_TEXT].present && f->parts[TL_IMAGE].present;
     if (!f->finished)
         fputs("<p><strong>The study is not finished:</strong> what it has got to is "
               "here.</p>\n",
               page);
-    if (!both)
-        fprintf(
-            page,
-            "<p>Only %s prompts were studied: no overlap, interchange, alignment or "
-            "back-patching.</p>\n",
-            f->parts[TL_TEXT].present ? "text" : "image");
+    if (absent != NULL)
+        fprintf(page, "<p>Only image prompts were studied; %s.</p>\n", absent);
+    else if (!both)
+        fputs("<p>Only text prompts were studied: no overlap, interchange, alignment or "
+              "back-patching.</p>\n",
+              page);
     if (both && f->finished && f->n_overlaps == 0)
         fputs("<p>No circuit of the grid is faithful enough in both modalities: no "
               "overlap "

@@ -34,10 +34,9 @@ static const char *interval_text(const tl_interval *i, char text[64])
 {
     char value[32], low[32], high[32];
     const bool alone = isfinite(i->value) && isnan(i->low) && isnan(i->high);
-    const int used =
-        snprintf(text, 64, alone ? "%.12s" : "%.12s (%.12s to %.12s)",
-                 number_text(i->value, value),
-                 number_text(i->low, low), number_text(i->high, high));
+    const int used = snprintf(text, 64, alone ? "%.12s" : "%.12s (%.12s to %.12s)",
+                              number_text(i->value, value), number_text(i->low, low),
+                              number_text(i->high, high));
     if (i->n_undefined > 0) /* resamples without a value, which are left out */
         snprintf(text + used, 64 - (size_t)used, " -%zu", i->n_undefined);
     return text;
@@ -478,14 +477,17 @@ static void print_alignment(const tl_findings *f, FILE *out)
 static void print_search(const tl_finding_backpatch *b, FILE *out)
 {
     fprintf(out, "a search, %zu of %zu runs of a cell on a prompt: image ", b->n_runs,
-            TL_MODALITY_COUNT * b->n * b->n_cells);
+            b->n_all_runs);
     for (size_t i = 0; i < b->n_rounds; i++)
         fprintf(out, "%s%zu x %zu", i > 0 ? ", " : "", b->rounds[i].n_cells,
                 b->rounds[i].n_prompts);
     fprintf(out,
-            " (cells x prompts); the last cell judged on %zu prompts that no round "
-            "saw; text: %zu cells, a sample, x %zu\n",
-            b->chosen_elsewhere.gain.n, b->n_control_cells, b->no_worse.n);
+            " (cells x prompts); the last cell judged on %zu prompts that no round saw",
+            b->chosen_elsewhere.gain.n);
+    if (b->has_text)
+        fprintf(out, "; text: %zu cells, a sample, x %zu", b->n_control_cells,
+                b->no_worse.n);
+    fputc('\n', out);
 }
 
 /* An interval, and the deviation of bootstrap resamples. */
@@ -503,8 +505,9 @@ static void print_change(const char *label, const tl_finding_change *c, FILE *ou
     fprintf(out, "%s\n", label);
     print_share("  accuracy", &c->accuracy, out);
     print_share("  gain", &c->gain, out);
-    fprintf(out, "%-*s%*s\n", LABEL, "  gap to text closed", COLUMN,
-            interval_text(&c->closed, text));
+    if (c->closed.n > 0)
+        fprintf(out, "%-*s%*s\n", LABEL, "  gap to text closed", COLUMN,
+                interval_text(&c->closed, text));
     snprintf(text, sizeof text, "%zu, %zu, %.16s", c->n_fixed, c->n_broken,
              number_text(c->p, number));
     fprintf(out, "%-*s%*s\n", LABEL, "  fixed, broken, exact p", COLUMN, text);
@@ -537,34 +540,10 @@ static void print_times(const tl_finding_backpatch *b, FILE *out)
                 "none");
 }
 
-/* By how much late states help when early layers see them. */
-static void print_backpatch(const tl_findings *f, FILE *out)
+/* Beside the same patching of text. */
+static void print_control(const tl_finding_backpatch *b, FILE *out)
 {
-    const tl_finding_backpatch *b = &f->backpatch;
-    char text[64], number[32], label[96];
-    if (b->n_cells == 0)
-        return;
-    const tl_finding_cell *best = &b->cells[b->best];
-    const bool is_search = b->n_rounds > 0;
-    fprintf(out,
-            "\nback-patching of image states, %zu pairs, %zu cells: accuracy among the "
-            "labels\n",
-            b->n, b->n_cells);
-    if (is_search)
-        print_search(b, out);
-    print_share("text prompts", &b->clean[TL_TEXT], out);
-    print_share("image prompts", &b->clean[TL_IMAGE], out);
-    if (!is_search)
-        print_change("a cell chosen on other prompts", &b->chosen_elsewhere, out);
-    fprintf(out, "%-*s%*s\n", LABEL, "  more than chance", COLUMN,
-            tl_finding_helps(&b->chosen_elsewhere) ? "yes" : "no");
-    snprintf(label, sizeof label, "%s: layer %zu into %zu, window %zu",
-             is_search ? "found" : "the best of all, on these prompts", best->source,
-             best->destination, best->window);
-    print_change(label, &b->chosen_here, out);
-    if (!is_search)
-        fprintf(out, "%-*s%*s\n", LABEL, "  p that the best is chance", COLUMN,
-                number_text(b->p, number));
+    char text[64], label[96];
     fprintf(out, "%-*s%*s\n", LABEL, "cells no worse than on text", COLUMN,
             interval_text(&b->no_worse, text));
     fprintf(out, "%-*s%*s\n", LABEL, "  cells that gain more", COLUMN,
@@ -583,6 +562,39 @@ static void print_backpatch(const tl_findings *f, FILE *out)
         fprintf(out, "%-*s%*s   %zu, %zu, %zu\n", LABEL, label, COLUMN,
                 interval_text(&w->no_worse, text), w->n_better, w->n_equal, w->n_worse);
     }
+}
+
+/* By how much late states help when early layers see them. */
+static void print_backpatch(const tl_findings *f, FILE *out)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    char number[32], label[96];
+    if (b->n_cells == 0)
+        return;
+    const tl_finding_cell *best = &b->cells[b->best];
+    const bool is_search = b->n_rounds > 0;
+    fprintf(out,
+            "\nback-patching of image states, %zu %s, %zu cells: accuracy among the "
+            "labels\n",
+            b->n, b->has_text ? "pairs" : "image prompts", b->n_cells);
+    if (is_search)
+        print_search(b, out);
+    if (b->has_text)
+        print_share("text prompts", &b->clean[TL_TEXT], out);
+    print_share("image prompts", &b->clean[TL_IMAGE], out);
+    if (!is_search)
+        print_change("a cell chosen on other prompts", &b->chosen_elsewhere, out);
+    fprintf(out, "%-*s%*s\n", LABEL, "  more than chance", COLUMN,
+            tl_finding_helps(&b->chosen_elsewhere) ? "yes" : "no");
+    snprintf(label, sizeof label, "%s: layer %zu into %zu, window %zu",
+             is_search ? "found" : "the best of all, on these prompts", best->source,
+             best->destination, best->window);
+    print_change(label, &b->chosen_here, out);
+    if (!is_search)
+        fprintf(out, "%-*s%*s\n", LABEL, "  p that the best is chance", COLUMN,
+                number_text(b->p, number));
+    if (b->has_text)
+        print_control(b, out);
     print_times(b, out);
     for (size_t i = 0; i < b->n_iterations; i++) {
         snprintf(label, sizeof label, "accuracy, the best cell %zu times", i);
@@ -606,28 +618,8 @@ static void print_left_out(const tl_findings *f, FILE *out)
 
 /* ---- one study ------------------------------------------------------------------- */
 
-static void print_study(const tl_findings *f, FILE *out)
+static void print_circuits(const tl_findings *f, FILE *out)
 {
-    const char *task = tl_findings_key(f, "task");
-    char text[TL_INPUT_TEXT];
-    fprintf(out, "task      %s\n", task[0] != '\0' ? task : "(without a name)");
-    fprintf(out, "dataset   %s\n", tl_input_text(f, "dataset", text));
-    fprintf(out, "model     %s\n", tl_input_text(f, "model", text));
-    fprintf(out, "made by   %s, backend %s\n", tl_findings_key(f, "program"),
-            tl_findings_key(f, "backend"));
-    fprintf(out,
-            "In brackets: 95 %% intervals; behind them -n: of 1000 resamples n have no "
-            "value.\n\n%-*s",
-            LABEL, "");
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
-        if (f->parts[m].present)
-            fprintf(out, "%*s", COLUMN, modality_names[m]);
-    fputc('\n', out);
-    print_row(f, out, "prompts", say_prompts);
-    print_row(f, out, "accuracy among the labels", say_limited);
-    print_row(f, out, "accuracy in the vocabulary", say_full);
-    print_row(f, out, "discovery / evaluation", say_parts);
-    print_left_out(f, out);
     print_row(f, out, "positions (of the data)", say_positions);
     print_row(f, out, "evaluated (excluded)", say_count);
     print_curves(f, out);
@@ -646,6 +638,35 @@ static void print_study(const tl_findings *f, FILE *out)
     print_tests(f, out);
     print_validation(f, out);
     print_precision(f, out);
+}
+
+static void print_study(const tl_findings *f, FILE *out)
+{
+    const char *task = tl_findings_key(f, "task");
+    char text[TL_INPUT_TEXT];
+    fprintf(out, "task      %s\n", task[0] != '\0' ? task : "(without a name)");
+    fprintf(out, "dataset   %s\n", tl_input_text(f, "dataset", text));
+    fprintf(out, "model     %s\n", tl_input_text(f, "model", text));
+    fprintf(out, "made by   %s, backend %s\n", tl_findings_key(f, "program"),
+            tl_findings_key(f, "backend"));
+    fprintf(out,
+            "In brackets: 95 %% intervals; behind them -n: of 1000 resamples n have no "
+            "value.\n\n%-*s",
+            LABEL, "");
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (f->parts[m].present)
+            fprintf(out, "%*s", COLUMN, modality_names[m]);
+    fputc('\n', out);
+    const char *absent = tl_findings_absent(f);
+    print_row(f, out, "prompts", say_prompts);
+    print_row(f, out, "accuracy among the labels", say_limited);
+    print_row(f, out, "accuracy in the vocabulary", say_full);
+    if (absent != NULL)
+        fprintf(out, "%s\n", absent);
+    print_row(f, out, "discovery / evaluation", say_parts);
+    print_left_out(f, out);
+    if (tl_findings_have_circuits(f))
+        print_circuits(f, out);
     print_comparison(f, out);
     print_alignment(f, out);
     print_backpatch(f, out);

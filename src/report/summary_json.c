@@ -123,7 +123,7 @@ static json_t *part_json(const tl_findings *f, tl_modality modality)
         "discovery", (json_int_t)p->n_discovery, "evaluation",
         (json_int_t)p->n_evaluation, "positions", (json_int_t)p->n_pos, "data",
         (json_int_t)p->data_begin, (json_int_t)p->data_end, "curves", curves, "areas",
-        areas, "minimal",
+        p->n_points > 0 ? areas : (json_decref(areas), json_null()), "minimal",
         p->minimal.found ? minimal : (json_decref(minimal), json_null()),
         "circuit_tests", tests_json(&f->tests[modality]), "validation",
         v->n_effects > 0 ? validation_json(v) : json_null(), "precision_check",
@@ -207,7 +207,7 @@ static json_t *search_json(const tl_finding_backpatch *b)
                      "judging_prompts", (json_int_t)b->chosen_elsewhere.gain.n,
                      "control_cells", (json_int_t)b->n_control_cells, "control_pairs",
                      (json_int_t)b->no_worse.n, "runs", (json_int_t)b->n_runs,
-                     "all_runs", (json_int_t)(TL_MODALITY_COUNT * b->n * b->n_cells));
+                     "all_runs", (json_int_t)b->n_all_runs);
 }
 
 static json_t *change_json(const tl_finding_change *c)
@@ -319,6 +319,7 @@ static void add_work(const tl_findings *f, json_t *root)
 static json_t *study_json(const tl_findings *f)
 {
     json_t *root = json_object(), *parts = json_object();
+    const char *absent = tl_findings_absent(f);
     for (size_t i = 0; i < f->n_keys; i++)
         json_object_set_new(root, f->keys[i].key, json_string(f->keys[i].value));
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
@@ -333,6 +334,8 @@ static json_t *study_json(const tl_findings *f)
                           : json_null());
     json_object_set_new(root, "interchange", swaps_json(f));
     json_object_set_new(root, "left_out", left_out_json(f));
+    json_object_set_new(root, "absent",
+                        absent != NULL ? json_string(absent) : json_null());
     json_object_set_new(root, "alignment", layers_json(f));
     json_object_set_new(root, "backpatch", backpatch_json(f));
     add_work(f, root);

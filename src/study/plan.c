@@ -56,12 +56,14 @@ size_t tl_study_budget(const tl_study *study, size_t held)
 tl_status tl_study_least_bytes(const tl_study *study, size_t *out, tl_error *err)
 {
     size_t most = 0;
+    tl_study_shape shape;
+    tl_study_shape_of(study, &shape);
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         for (int m = 0; m < TL_MODALITY_COUNT; m++) {
             const tl_stage *stage = tl_stages[s];
             size_t bytes = 0;
             if (stage->bytes == NULL || study->spans[m].n_pos == 0 ||
-                !tl_stage_is_of(stage, study->modalities, (tl_modality)m))
+                !tl_stage_is_of(stage, &shape, (tl_modality)m))
                 continue;
             const tl_status status = stage->bytes(study, (tl_modality)m, &bytes, err);
             if (status != TL_OK)

@@ -26,24 +26,47 @@ enum { NAME = 48 };
 /* "attribute text", "overlap" */
 static const char *name_of(const tl_stage *stage, tl_modality modality, char name[NAME])
 {
-    if (stage->of == TL_STAGE_BOTH)
+    if (stage->of == TL_STAGE_BOTH || stage->of == TL_STAGE_ONCE)
         snprintf(name, NAME, "%s", stage->name);
     else
         snprintf(name, NAME, "%s %s", stage->name, tl_modality_name(modality));
     return name;
 }
 
-bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COUNT],
+static bool is_there(const tl_stage *stage, const tl_study_shape *shape,
+                     tl_modality modality)
+{
+    return shape->n_rows[modality] >
+           (stage->of_circuits ? shape->n_no_part[modality] : 0);
+}
+
+bool tl_stage_is_of(const tl_stage *stage, const tl_study_shape *shape,
                     tl_modality modality)
 {
-    const bool both = modalities[TL_TEXT] && modalities[TL_IMAGE];
+    const bool text = is_there(stage, shape, TL_TEXT),
+               image = is_there(stage, shape, TL_IMAGE);
     switch (stage->of) {
-    case TL_STAGE_EACH: return modalities[modality];
-    case TL_STAGE_IMAGE: return modalities[TL_IMAGE] && modality == TL_IMAGE;
-    case TL_STAGE_EACH_OF_BOTH: return both;
-    case TL_STAGE_BOTH: return both && modality == TL_IMAGE;
+    case TL_STAGE_EACH: return modality == TL_TEXT ? text : image;
+    case TL_STAGE_ONCE:
+    case TL_STAGE_IMAGE: return image && modality == TL_IMAGE;
+    case TL_STAGE_CONTROLLED: return image && (modality == TL_IMAGE || text);
+    case TL_STAGE_EACH_OF_BOTH: return text && image;
+    case TL_STAGE_BOTH: return text && image && modality == TL_IMAGE;
     }
     return false;
+}
+
+void tl_study_shape_of(const tl_study *study, tl_study_shape *out)
+{
+    *out = (tl_study_shape){.circuit = TL_STUDY_CIRCUIT_SHARE};
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        out->spans[m] = study->spans[m];
+        out->n_prefix[m] = study->spans[m].data_begin;
+        if (!study->modalities[m])
+            continue;
+        out->n_rows[m] = study->n_rows[m];
+        out->n_no_part[m] = study->n_rows[m] - study->n_circuit_rows[m];
+    }
 }
 
 /* ---- what it is expected to take -------------------------------------------- */
@@ -107,16 +130,13 @@ tl_status tl_stages_guess(const tl_model *model, const tl_settings *settings,
                           const tl_sizes *fractions, const tl_study_shape *shape,
                           tl_take_guess *take, void *user, tl_error *err)
 {
-    const bool modalities[TL_MODALITY_COUNT] = {shape->n_rows[TL_TEXT] > 0,
-                                                shape->n_rows[TL_IMAGE] > 0};
     tl_status status = TL_OK;
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
             const tl_stage *stage = tl_stages[s];
             char name[NAME];
             tl_stage_guess guess = {0};
-            if (stage->guess == NULL ||
-                !tl_stage_is_of(stage, modalities, (tl_modality)m))
+            if (stage->guess == NULL || !tl_stage_is_of(stage, shape, (tl_modality)m))
                 continue;
             const tl_stage_sizes sizes =
                 sizes_of(model, settings, fractions, shape, (tl_modality)m);
@@ -151,14 +171,8 @@ static tl_status announce(void *user, size_t stage, tl_modality modality,
 /* Prompts of the longest length, which differ from where the data begins. */
 tl_status tl_stages_announce(tl_study *study, tl_error *err)
 {
-    tl_study_shape shape = {.circuit = TL_STUDY_CIRCUIT_SHARE};
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-        shape.n_rows[m] = study->modalities[m] ? study->n_rows[m] : 0;
-        shape.n_no_part[m] =
-            study->modalities[m] ? study->n_rows[m] - study->n_circuit_rows[m] : 0;
-        shape.spans[m] = study->spans[m];
-        shape.n_prefix[m] = study->spans[m].data_begin;
-    }
+    tl_study_shape shape;
+    tl_study_shape_of(study, &shape);
     return tl_stages_guess(study->session.model, &study->settings, &study->sizes,
                            &shape, announce, study, err);
 }
@@ -166,7 +180,9 @@ tl_status tl_stages_announce(tl_study *study, tl_error *err)
 void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modality,
                      size_t n_units)
 {
-    if (stage->guess != NULL && tl_stage_is_of(stage, study->modalities, modality))
+    tl_study_shape shape;
+    tl_study_shape_of(study, &shape);
+    if (stage->guess != NULL && tl_stage_is_of(stage, &shape, modality))
         tl_progress_resize(study->progress,
                            study->progress_of[place_of(stage)][modality], n_units);
 }
@@ -433,12 +449,21 @@ static tl_status finish_stage(tl_study *study, const tl_stage *stage,
 tl_status tl_stages_run(tl_study *study, tl_error *err)
 {
     tl_status status = TL_OK;
-    if (!study->modalities[TL_TEXT] || !study->modalities[TL_IMAGE])
-        tl_log(TL_LOG_INFO, "one modality only: no overlap, interchange, alignment or "
+    tl_study_shape shape;
+    tl_study_shape_of(study, &shape);
+    if (shape.n_rows[TL_IMAGE] == 0)
+        tl_log(TL_LOG_INFO, "text only: no overlap, interchange, alignment or "
                             "back-patching");
+    else if (shape.n_rows[TL_TEXT] == 0)
+        tl_log(TL_LOG_INFO, "images only: no overlap, interchange or alignment, and no "
+                            "control of back-patching");
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (shape.n_rows[m] > 0 && shape.n_rows[m] == shape.n_no_part[m])
+            tl_log(TL_LOG_INFO, "the split of all %s rows is 'none': no circuits",
+                   tl_modality_name((tl_modality)m));
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
         for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
-            if (tl_stage_is_of(tl_stages[s], study->modalities, (tl_modality)m))
+            if (tl_stage_is_of(tl_stages[s], &shape, (tl_modality)m))
                 status = finish_stage(study, tl_stages[s], (tl_modality)m, err);
     return status;
 }

@@ -47,8 +47,10 @@ typedef struct tl_stage_run {
 typedef enum tl_stage_of {
     TL_STAGE_EACH,         /* each modality that is studied, by itself */
     TL_STAGE_IMAGE,        /* image prompts, when they are studied */
+    TL_STAGE_CONTROLLED,   /* image prompts, and those of text when both are studied */
     TL_STAGE_EACH_OF_BOTH, /* each modality, when both are studied */
-    TL_STAGE_BOTH          /* once, when both are studied */
+    TL_STAGE_BOTH,         /* once, when both are studied */
+    TL_STAGE_ONCE          /* once, when image prompts are studied */
 } tl_stage_of;
 
 /* What a stage is expected to do, and the floating-point operations of products that a unit
@@ -71,8 +73,9 @@ typedef struct tl_stage_sizes {
 } tl_stage_sizes;
 
 typedef struct tl_stage {
-    const char *name; /* with that of a modality behind it, but in a stage of both */
+    const char *name; /* with that of a modality behind it, but in a stage that runs once */
     tl_stage_of of;
+    bool of_circuits; /* not where rows of the modality are all of no part */
 
     /* NULL: a moment, nobody needs to see it pass. */
     tl_status (*guess)(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err);
@@ -131,9 +134,13 @@ tl_status tl_stage_put_left_out(const tl_stage_run *run, tl_modality modality,
                                 const char *use, const tl_row_pairs *pairs,
                                 tl_stage_rows *rows, tl_error *err);
 
-/* Whether the stage has something to do in a study of these modalities. */
-bool tl_stage_is_of(const tl_stage *stage, const bool modalities[TL_MODALITY_COUNT],
+/* Whether the stage has something to do in a study of these prompts. */
+bool tl_stage_is_of(const tl_stage *stage, const tl_study_shape *shape,
                     tl_modality modality);
+
+/* How many rows the study has of each modality, and whether circuits are of them; lengths
+ * are those of the longest. */
+void tl_study_shape_of(const tl_study *study, tl_study_shape *out);
 
 /* The leading positions that are not computed again: with means none. */
 size_t tl_stage_prefix(const tl_stage_sizes *sizes);

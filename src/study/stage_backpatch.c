@@ -46,21 +46,47 @@ static tl_status grid_cells(const tl_settings *settings, size_t n_layers,
     return tl_cells_make(&options, n_layers, arena, cells, n, err);
 }
 
+/* Image prompts alone, each with no text. */
+static tl_status list_images(tl_stage_run *run, tl_row_pairs *out, tl_error *err)
+{
+    const tl_dataset *d = run->study->session.dataset;
+    tl_row_pairs p = {
+        .rows = tl_arena_alloc(run->arena, d->n_rows, sizeof *p.rows),
+        .pairings = tl_arena_alloc_zero(run->arena, d->n_rows, sizeof *p.pairings)};
+    if (p.rows == NULL || p.pairings == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows", d->n_rows);
+    for (size_t i = 0; i < d->n_rows; i++)
+        if (d->rows[i].modality == TL_IMAGE)
+            p.rows[p.n++] = (tl_row_pair){.text = TL_NO_ROW, .image = i};
+    *out = p;
+    return TL_OK;
+}
+
+static bool has_labels(const tl_dataset *dataset, size_t row)
+{
+    return row == TL_NO_ROW || dataset->rows[row].n_labels > 0;
+}
+
 /* Pairs whose prompts have labels to choose from; none when some have not. */
 static tl_status find_pairs(tl_stage_run *run, tl_error *err)
 {
     tl_study *study = run->study;
     patch_stage *p = run->state;
     const tl_dataset *dataset = study->session.dataset;
-    if (study->settings.bp_grid == TL_BP_NONE || !tl_row_pairs_named(dataset) ||
+    const bool has_control = study->modalities[TL_TEXT];
+    if (study->settings.bp_grid == TL_BP_NONE ||
+        (has_control && !tl_row_pairs_named(dataset)) ||
         tl_model_dims(study->session.model)->n_layers < 2)
         return TL_OK;
-    const tl_status status = tl_session_row_pairs(
-        &study->session, (tl_bp_filter)study->settings.bp_filter, &p->pairs, err);
+    const tl_status status =
+        has_control ? tl_session_row_pairs(&study->session,
+                                           (tl_bp_filter)study->settings.bp_filter,
+                                           &p->pairs, err)
+                    : list_images(run, &p->pairs, err);
     for (size_t i = 0; status == TL_OK && i < p->pairs.n; i++)
-        if (dataset->rows[p->pairs.rows[i].text].n_labels == 0 ||
-            dataset->rows[p->pairs.rows[i].image].n_labels == 0) {
-            if (run->modality == TL_TEXT) /* said once */
+        if (!has_labels(dataset, p->pairs.rows[i].text) ||
+            !has_labels(dataset, p->pairs.rows[i].image)) {
+            if (run->modality == TL_TEXT || !has_control) /* said once */
                 tl_log(TL_LOG_INFO, "%s: not all prompts have labels: no back-patching",
                        dataset->path);
             p->pairs.n = 0;
@@ -88,7 +114,7 @@ static tl_status begin_search(tl_stage_run *run, tl_error *err)
     tl_cell_plan plan;
     const tl_status status = tl_cells_plan(
         p->cells, p->n_cells, tl_model_dims(run->study->session.model)->n_layers, n,
-        true, run->arena, &plan, err);
+        run->study->modalities[TL_TEXT], run->arena, &plan, err);
     if (status == TL_OK)
         tl_cells_log(&plan);
     if (status != TL_OK || plan.n_rounds == 0)
@@ -225,8 +251,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         cells[i] = (tl_study_cell){i, p->cells[i].window, p->cells[i].source,
                                    p->cells[i].destination};
     tl_stage_put(rows, TL_ROW_CELL, cells, p->n_cells);
-    return tl_stage_put_left_out(run, run->modality, "back-patching", &p->pairs, rows,
-                                 err);
+    return run->study->modalities[TL_TEXT]
+               ? tl_stage_put_left_out(run, run->modality, "back-patching", &p->pairs,
+                                       rows, err)
+               : TL_OK;
 }
 
 /* Whether a pair's prompt is run under a cell. */
@@ -315,8 +343,9 @@ static tl_status find_cost(const tl_stage_sizes *sizes, size_t times, tl_arena *
     status =
         grid_cells(sizes->settings, n_layers, arena, &out->cells, &out->n_cells, err);
     if (status == TL_OK)
-        status = tl_cells_plan(out->cells, out->n_cells, n_layers, sizes->n_rows, true,
-                               arena, &out->plan, err);
+        status = tl_cells_plan(out->cells, out->n_cells, n_layers, sizes->n_rows,
+                               sizes->shape->n_rows[TL_TEXT] > 0, arena, &out->plan,
+                               err);
     for (size_t i = 0; i < out->n_cells; i++)
         out->cells[i].times = times;
     return status == TL_OK
@@ -384,7 +413,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 }
 
 const tl_stage tl_stage_backpatch = {.name = "back-patch",
-                                     .of = TL_STAGE_EACH_OF_BOTH,
+                                     .of = TL_STAGE_CONTROLLED,
                                      .guess = guess,
                                      .bytes = bytes,
                                      .begin = begin,
@@ -584,7 +613,7 @@ static tl_status guess_again(const tl_stage_sizes *sizes, tl_stage_guess *out,
 }
 
 const tl_stage tl_stage_iterate = {.name = "iterate",
-                                   .of = TL_STAGE_BOTH,
+                                   .of = TL_STAGE_ONCE,
                                    .guess = guess_again,
                                    .begin = begin_again,
                                    .run = patch_again,

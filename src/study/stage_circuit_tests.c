@@ -256,6 +256,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 
 const tl_stage tl_stage_circuit_tests = {.name = "circuit tests",
                                          .of = TL_STAGE_EACH,
+                                         .of_circuits = true,
                                          .guess = guess,
                                          .bytes = bytes,
                                          .begin = begin,

@@ -241,6 +241,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 
 const tl_stage tl_stage_evaluate = {.name = "evaluate",
                                     .of = TL_STAGE_EACH,
+                                    .of_circuits = true,
                                     .guess = guess,
                                     .bytes = bytes,
                                     .begin = begin,

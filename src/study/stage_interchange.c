@@ -159,6 +159,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 
 const tl_stage tl_stage_interchange = {.name = "interchange",
                                        .of = TL_STAGE_EACH_OF_BOTH,
+                                       .of_circuits = true,
                                        .guess = guess,
                                        .bytes = bytes,
                                        .begin = begin,

@@ -129,6 +129,7 @@ static tl_status measure_overlap(tl_stage_run *run, size_t first, size_t n,
 
 const tl_stage tl_stage_overlap = {.name = "overlap",
                                    .of = TL_STAGE_BOTH,
+                                   .of_circuits = true,
                                    .begin = begin,
                                    .run = measure_overlap,
                                    .after = remove_parts};

@@ -181,6 +181,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
 
 const tl_stage tl_stage_pictures = {.name = "pictures",
                                     .of = TL_STAGE_IMAGE,
+                                    .of_circuits = true,
                                     .guess = guess,
                                     .begin = begin,
                                     .run = look_at,

@@ -166,17 +166,9 @@ static tl_status batch_size(tl_stage_run *run, size_t *out, tl_error *err)
     const tl_study *study = run->study;
     predict_stage *p = run->state;
     const tl_pass_options options = {.last_only = true};
-    size_t n_pos = p->first.n_pos, one = 0;
-    tl_encoding encoding;
+    const size_t n_pos = study->spans[run->modality].n_pos; /* of the longest */
+    size_t one = 0;
     tl_status status = TL_OK;
-    if (n_pos == 0) {
-        const tl_arena_mark mark = tl_arena_get_mark(run->arena);
-        status =
-            tl_dataset_encode(study->session.dataset, p->rows[run->n_done],
-                              study->session.processor, run->arena, &encoding, err);
-        n_pos = encoding.n_pos;
-        tl_arena_rewind(run->arena, mark);
-    }
     if (status == TL_OK)
         status =
             tl_pass_bytes(study->session.model, &n_pos, NULL, 1, &options, &one, err);

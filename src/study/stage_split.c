@@ -145,6 +145,7 @@ static tl_status count_pairs(tl_study *study, tl_modality modality, tl_error *er
 
 const tl_stage tl_stage_split = {.name = "split",
                                  .of = TL_STAGE_EACH,
+                                 .of_circuits = true,
                                  .begin = begin,
                                  .run = split_rows,
                                  .after = count_pairs};

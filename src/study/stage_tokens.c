@@ -57,4 +57,4 @@ static tl_status collect_tokens(tl_stage_run *run, size_t first, size_t n,
 }
 
 const tl_stage tl_stage_tokens = {
-    .name = "tokens", .of = TL_STAGE_EACH, .begin = begin, .run = collect_tokens};
+    .name = "tokens", .of = TL_STAGE_EACH, .of_circuits = true, .begin = begin, .run = collect_tokens};

@@ -113,7 +113,8 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
 {
     tl_span *longest = &study->spans[modality];
     tl_encoding first = {0}, encoding;
-    size_t first_row = 0;
+    tl_pixels largest = {0};
+    size_t first_row = 0, largest_row = 0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
@@ -124,21 +125,25 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
             continue;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
-        const bool is_image = modality == TL_IMAGE && first.n_pos > 0;
         if (status == TL_OK && encoding.n_pos > longest->n_pos)
             *longest =
                 (tl_span){encoding.n_pos, encoding.data_begin, encoding.data_end};
-        if (status == TL_OK && is_image) {
-            study->image_tokens = encoding.pixels.n_rows * encoding.pixels.n_columns;
-            study->pixel_bytes = tl_pixels_count(&encoding.pixels) * sizeof(float);
+        if (status == TL_OK && modality == TL_IMAGE &&
+            (largest.n_dims == 0 ||
+             tl_pixels_count(&encoding.pixels) > tl_pixels_count(&largest))) {
+            largest = encoding.pixels;
+            largest_row = row;
         }
-        if (status == TL_OK && is_image)
-            status = tl_fail_while(
-                err, reserve_vision(study, encoding.n_pos, &encoding.pixels, err),
-                "prompt '%s'", study->session.dataset->rows[row].id);
         tl_arena_rewind(arena, mark);
-        if (is_image)
+        if (modality == TL_IMAGE && first.n_pos > 0)
             break; /* decoding all of them takes its time */
+    }
+    if (status == TL_OK && largest.n_dims > 0) {
+        study->image_tokens = largest.n_rows * largest.n_columns;
+        study->pixel_bytes = tl_pixels_count(&largest) * sizeof(float);
+        status =
+            tl_fail_while(err, reserve_vision(study, longest->n_pos, &largest, err),
+                          "prompt '%s'", study->session.dataset->rows[largest_row].id);
     }
     for (size_t row = 0; row < study->session.dataset->n_rows && status == TL_OK;
          row++) {

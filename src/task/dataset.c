@@ -398,7 +398,7 @@ static tl_status link_counterfactuals(reader *r, tl_error *err)
                 d->path, row->line, row->id, name,
                 tl_modality_name(d->rows[found].modality),
                 tl_modality_name(row->modality));
-        if (d->rows[found].part == TL_NO_PART)
+        if (d->rows[found].part == TL_NO_PART && row->part != TL_NO_PART)
             return tl_fail(err, TL_ERR_FORMAT,
                            "%s:%zu: row '%s': 'cf' is '%s', whose 'split' is 'none'",
                            d->path, row->line, row->id, name);

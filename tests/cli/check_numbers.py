@@ -292,6 +292,12 @@ def part_of(db, modality, keys):
     n = len(prompts)
     pairs = {part: rows(db, "select * from pair where modality = ? and part = ? order by pair",
                         modality, part) for part in ("discovery", "evaluation")}
+    accuracies = {"prompts": n, "accuracy_limited": share(sum(p["correct_limited"] for p in prompts), n),
+                  "accuracy_full": share(sum(p["correct_full"] for p in prompts), n)}
+    if not pairs["discovery"]:
+        return {**accuracies, "discovery": 0, "evaluation": 0, "positions": 0, "data": [0, 0],
+                "curves": {kind: [] for kind in KINDS}, "areas": None, "minimal": None, "circuit_tests": None,
+                "validation": None, "precision_check": None, "finished": False, "scores": None}
     first = next(p for p in prompts if p["row"] == pairs["discovery"][0]["row"])
     curves, areas = curves_of(db, modality)
     at = smallest(curves, measure, float(keys["threshold"]))
@@ -299,9 +305,7 @@ def part_of(db, modality, keys):
     assert at == stored, f"{modality}: the smallest faithful circuit is point {at}, not {stored}"
     scores = rows(db, "select * from scores where modality = ?", modality)[0]
     return {
-        "prompts": n,
-        "accuracy_limited": share(sum(p["correct_limited"] for p in prompts), n),
-        "accuracy_full": share(sum(p["correct_full"] for p in prompts), n),
+        **accuracies,
         "discovery": len(pairs["discovery"]), "evaluation": len(pairs["evaluation"]),
         "positions": first["n_pos"], "data": [first["data_begin"], first["data_end"]],
         "curves": curves, "areas": areas,
@@ -567,10 +571,11 @@ def change_of(image, patched, text):
     def closed(c):
         over, under = (patched - image)[c].sum(-1), (text - image)[c].sum(-1)
         return np.where(under > 0, over / np.where(under > 0, under, 1), UNDEFINED)
+    none = interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)
     n, p = len(image), mcnemar(fixed, broken)
     return {"accuracy": share(patched.sum(), n), "gain": gain(fixed, broken, n), "fixed": fixed,
             "broken": broken, "p": p, "helps": fixed > broken and p < 0.05,
-            "gap_closed": bootstrap(closed, n)}
+            "gap_closed": bootstrap(closed, n) if text is not None else none}
 
 
 def crossed(cells, order):
@@ -663,7 +668,7 @@ def left_out_of(db):
         n = sum(r["n"] for r in found if r["use"] == "circuits" and r["modality"] == m)
         prompts, pairs = (rows(db, f"select count(*) as n from {t} where modality = ?", m)[0]["n"]
                           for t in ("prompt", "pair"))
-        assert n == prompts - pairs, f"{m}: {n} left out, {prompts} prompts and {pairs} pairs"
+        assert n == (prompts - pairs if pairs else 0), f"{m}: {n} left out, {prompts} prompts and {pairs} pairs"
         n = sum(r["n"] for r in found if r["use"] == "back-patching" and r["modality"] == m)
         missing, partners = (len(rows(db, f"select distinct row from {a} where modality = ? and row not in "
                                           f"(select row from {b})", m)) for a, b in
@@ -682,44 +687,70 @@ def backpatch_of(db):
         runs[m] = np.array([[{"0": 0, "1": 1, "-": UNDEFINED}[x] for x in r["cells"]]
                             for r in found]).T
     n = len(clean["image"])
-    seen = np.isnan(runs["text"]).all(0) & (np.isfinite(runs["image"]).sum(0) > 1)
+    has_text = len(clean["text"]) > 0
+    text = clean["text"] if has_text else None
+    n_ran = np.isfinite(runs["image"]).sum(0)
+    seen = n_ran > 1
+    if has_text:
+        seen &= np.isnan(runs["text"]).all(0)
+    elif n_ran.min() == len(cells):
+        seen &= False
     judged, n_seen = ~seen, int(seen.sum())
-    control, shape = control_of(cells, (runs["image"] - clean["image"]) - (runs["text"] - clean["text"]))
+    none = interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)
+    control, shape = {"cells_no_worse_than_on_text": none, "cells_that_gain_more": none,
+                      "cells_that_gain_as_much": none, "cells_that_gain_more_as_much_less": [0, 0, 0],
+                      "windows": []}, (0, 0)
+    if has_text:
+        control, shape = control_of(
+            cells, (runs["image"] - clean["image"]) - (runs["text"] - clean["text"]))
     if n_seen:
         right = runs["image"][:, seen].sum(-1)
         best = int(np.argmax(np.where(np.isnan(right), -1, right)))
-        found = change_of(clean["image"][judged], runs["image"][best, judged], clean["text"][judged])
+        found = change_of(clean["image"][judged], runs["image"][best, judged],
+                          text[judged] if has_text else None)
         chosen_ = {"search": search_of(runs, judged, shape), "chosen_elsewhere": found, "chosen_here": found,
                    "p": found["p"]}
     else:
         order = SplitMix64(SEED).order(n)
         best = int(np.argmax(runs["image"].mean(-1)))
         chosen_ = {"search": None,
-                   "chosen_elsewhere": change_of(clean["image"], crossed(runs["image"], order), clean["text"]),
-                   "chosen_here": change_of(clean["image"], runs["image"][best], clean["text"]),
+                   "chosen_elsewhere": change_of(clean["image"], crossed(runs["image"], order), text),
+                   "chosen_here": change_of(clean["image"], runs["image"][best], text),
                    "p": best_is_chance(runs["image"] - clean["image"])}
     iterations = rows(db, "select * from iteration order by pair")
     with np.errstate(all="ignore"):
-        accuracy = {m: np.nansum(runs[m], -1) / np.isfinite(runs[m]).sum(-1) for m in MODALITIES}
+        accuracy = {m: np.nansum(runs[m], -1) / np.isfinite(runs[m]).sum(-1) for m in MODALITIES if len(clean[m])}
     return {
-        "n": n, "text": share(clean["text"].sum(), n), "image": share(clean["image"].sum(), n), "best": best,
-        **chosen_, **control, "text_at_ceiling": bool(clean["text"].all()), **times_of(db, n_seen),
+        "n": n, "text": share(clean["text"].sum(), n) if has_text else none,
+        "image": share(clean["image"].sum(), n), "best": best,
+        **chosen_, **control, "text_at_ceiling": has_text and bool(clean["text"].all()), **times_of(db, n_seen),
         "iterations": [share(sum(r["times"][k] == "1" for r in iterations), len(iterations))
                        for k in range(len(iterations[0]["times"]))],
         "cells": [{"window": c["window"], "source": c["source"], "destination": c["destination"],
-                   "accuracy_image": accuracy["image"][i], "accuracy_text": accuracy["text"][i]}
+                   "accuracy_image": accuracy["image"][i],
+                   "accuracy_text": accuracy["text"][i] if has_text else UNDEFINED}
                   for i, c in enumerate(cells)],
     }
+
+
+def absent_of(parts):
+    """What a study of image prompts alone lacks, in the program's words."""
+    if "text" in parts or "image" not in parts:
+        return None
+    return "no text rows: no comparison, no control" + (
+        "" if parts["image"]["discovery"] else "; the split of all rows is 'none': no circuits")
 
 
 def study_of(db):
     """Everything that `summary --json` says."""
     keys = {r["key"]: r["value"] for r in rows(db, "select * from manifest")}
     work = {r["stage"]: r["product_flops"] for r in rows(db, "select * from work")}
-    return {**keys, "modalities": {m: part_of(db, m, keys) for m in MODALITIES},
+    parts = {m: part_of(db, m, keys) for m in MODALITIES
+             if rows(db, "select row from prompt where modality = ?", m)}
+    return {**keys, "modalities": parts, "absent": absent_of(parts),
             "overlap": overlap_of(db, keys),
             "overlap_mean_of_segments": mean_overlap_of(overlap_of(db, keys)),
-            "interchange": interchange_of(db, measure_of(keys)),
+            "interchange": interchange_of(db, measure_of(keys)) if len(parts) == 2 else [],
             "left_out": left_out_of(db), "alignment": alignment_of(db), "backpatch": backpatch_of(db),
             "product_flops": sum(work.values()), "stage_product_flops": work,
             "memory_bytes": {r["what"]: r["bytes"] for r in rows(db, "select * from memory")},
@@ -929,20 +960,29 @@ def overview_of(studies):
 
 
 def numbers_of(study):
-    """The table at the head of a study."""
-    parts = [study["modalities"][m] for m in MODALITIES]
+    """The table at the head of a study; of a modality that is not there, or has no circuits, a
+    dash."""
+    parts = [study["modalities"].get(m) for m in MODALITIES]
     shapes = study["shapes"]
-    minimal = [p["minimal"] for p in parts]
-    table = [["prompts", *[str(p["prompts"]) for p in parts]],
-             ["accuracy among the labels", *[p["accuracy_limited"] for p in parts]],
-             ["accuracy in the vocabulary", *[p["accuracy_full"] for p in parts]],
-             ["discovery prompts", *[str(p["discovery"]) for p in parts]],
-             ["evaluation prompts", *[str(p["evaluation"]) for p in parts]],
-             *[[f"left out of {use}: {reason}", *[str(r["n"]) for m in MODALITIES for r in study["left_out"]
-                                                  if (r["use"], r["reason"], r["modality"]) == (use, reason, m)]]
+    minimal = [p and p["minimal"] for p in parts]
+
+    def all_of(key):
+        return [p[key] if p else None for p in parts]
+
+    def count_of(key):
+        return [str(p[key] if p else 0) for p in parts]
+    table = [["prompts", *count_of("prompts")],
+             ["accuracy among the labels", *all_of("accuracy_limited")],
+             ["accuracy in the vocabulary", *all_of("accuracy_full")],
+             ["discovery prompts", *count_of("discovery")],
+             ["evaluation prompts", *count_of("evaluation")],
+             *[[f"left out of {use}: {reason}", *[str(sum(
+                 r["n"] for r in study["left_out"] if (r["use"], r["reason"], r["modality"]) == (use, reason, m)))
+                 for m in MODALITIES]]
                for use, reason in dict.fromkeys((r["use"], r["reason"]) for r in study["left_out"])],
              ["smallest faithful circuit",
-              *[percent(float(m["circuit"]["fraction"])) if m else "none" for m in minimal]]]
+              *[percent(float(m["circuit"]["fraction"])) if m else "none" if p and p["finished"] else "-"
+                for p, m in zip(parts, minimal)]]]
     for k, key in enumerate(("n_heads", "n_neurons")):
         table.append([("its heads", "its neurons")[k], *[
             f"{m['circuit'][key] if m else 0} of {shape[k]}" for m, shape in zip(minimal, shapes)]])
@@ -952,7 +992,8 @@ def numbers_of(study):
     for first, measure in (("area under the curve (CPR)", "cpr"),
                            ("distance of the curve from 1 (CMD)", "cmd")):
         names = (first, "the same by activation difference", "the same at random")
-        table += [[name, *[p["areas"][k][measure_of(study)][measure] for p in parts]] for name, k in zip(names, KINDS)]
+        table += [[name, *[p["areas"][k][measure_of(study)][measure] if p and p["areas"] else None for p in parts]]
+                  for name, k in zip(names, KINDS)]
     return table
 
 
@@ -974,10 +1015,11 @@ def flat(i):
 def figures_of(study, db, folder):
     """The numbers of each figure: [(key, ..., number, ...)] by name; keys are text."""
     parts, b = study["modalities"], study["backpatch"]
-    out = {"accuracy": [(m, among, *flat(parts[m][key])) for m in MODALITIES for among, key in
+    circuits = [m for m in parts if parts[m]["discovery"]]
+    out = {"accuracy": [(m, among, *flat(parts[m][key])) for m in parts for among, key in
                         (("labels", "accuracy_limited"), ("vocabulary", "accuracy_full"))]}
     out["importance"] = []
-    for m in MODALITIES:
+    for m in circuits:
         scores = read_scores(os.path.join(folder, parts[m]["scores"]))
         for kind in ("heads", "neurons"):
             sums = scores[kind].astype(float).sum(-1)
@@ -997,7 +1039,7 @@ def figures_of(study, db, folder):
                                 for i in range(p["n_rows"]) for j in range(p["n_columns"])]
     names = dict(zip(KINDS, ("attribution", "activation difference", "random")))
     out["faithfulness"] = [(m, names[k], f"{float(p['fraction']):.9g}", *flat(chosen(study, p)))
-                           for m in MODALITIES for k in KINDS for p in parts[m]["curves"][k]
+                           for m in circuits for k in KINDS for p in parts[m]["curves"][k]
                            if float(p["fraction"]) > 0]
     out["validation"] = [
         (e["modality"], str(e["pair"]), e["kind"], str(e["layer"]), str(e["pos"]), str(e["idx"]),
@@ -1017,9 +1059,10 @@ def figures_of(study, db, folder):
     out["gap"] = [(name, *flat(i)) for name, i in (
         ("text", b["text"]), ("image", b["image"]),
         ("cell found" if b["search"] else "best cell", b["chosen_here"]["accuracy"]),
-        ("cell chosen elsewhere", b["chosen_elsewhere"]["accuracy"]))[:3 if b["search"] else 4]]
+        ("cell chosen elsewhere", b["chosen_elsewhere"]["accuracy"]))[:3 if b["search"] else 4]
+        if "text" in parts]
     out["backpatch"] = []
-    for m in MODALITIES:
+    for m in parts:
         found = rows(db, "select is_right, cells from backpatch where modality = ? order by pair", m)
         clean = column(found, "is_right")
         for i, c in enumerate(b["cells"]):
@@ -1111,6 +1154,8 @@ def check_page(twinlens, folders, studies, databases):
         count += same_table(page, (f"s{i}", ""), numbers_of(study))
         for name, wanted in figures_of(study, db, folder).items():
             where = f"s{i}-{name}.csv"
+            if not wanted and study["absent"]:
+                continue
             count += same_figure(wanted, page.csv.pop(where), where)
         count += known([t for s, t in page.texts if s == f"s{i}"], study, f"the page, s{i}")
     assert not page.tables and not page.csv, f"not checked: {[*page.tables, *page.csv]}"
@@ -1147,8 +1192,8 @@ def main():
             return subprocess.run([twinlens, "summary", *options, folder], check=True,
                                   capture_output=True, text=True).stdout
         n = same(study, json.loads(printed("--json")), "summary --json")
-        study["shapes"] = [[s["n_layers"] * s["n_pos"] * s[k] for k in ("n_heads", "d_mlp")] for m in
-                           MODALITIES for s in rows(db, "select * from scores where modality = ?", m)]
+        study["shapes"] = [next(([s["n_layers"] * s["n_pos"] * s[k] for k in ("n_heads", "d_mlp")] for s in
+                                 rows(db, "select * from scores where modality = ?", m)), [0, 0]) for m in MODALITIES]
         text = known(printed().splitlines(), study, f"summary {folder}")
         print(f"{folder}: {n} numbers of summary --json, {text} of summary")
         studies.append(study)

@@ -43,6 +43,27 @@ study searched "${random[@]}" --precision bf16-emulated --bp-search halving
 cat "$tmp/checked"
 grep -q "[1-9][0-9]* in words leave resamples out" "$tmp/checked" || fail "no interval leaves resamples out"
 
+# Image prompts alone: with circuits, and of free lengths without.
+for name in images free; do
+    mkdir "$tmp/$name"
+    ln -s "$PWD/$tiny/goldens/images" "$PWD/$tiny/goldens/task.json" "$tmp/$name"
+    "$python" - $tiny/goldens/dataset.jsonl $name > "$tmp/$name/dataset.jsonl" << 'END'
+import json
+import sys
+
+rows = [json.loads(line) for line in open(sys.argv[1])]
+for i, row in enumerate(row for row in rows if row["modality"] == "image"):
+    if sys.argv[2] == "free":
+        row.update(split="none", query=row["query"] + " now" * (i % 3))
+        row.pop("cf")
+    print(json.dumps(row))
+END
+    study "only-$name" --model $tiny/checkpoint --dataset "$tmp/$name" --keep all --fractions 0,0.05,1 --validate 2
+    "$python" tests/cli/check_numbers.py "$bin" "$tmp/only-$name" || fail "numbers of image prompts alone: $name"
+    "$bin" summary "$tmp/only-$name" | grep -q "no text rows: no comparison, no control" || fail "what is absent: $name"
+done
+"$bin" summary "$tmp/only-free" | grep -q "the split of all rows is 'none': no circuits" || fail "no circuits"
+
 # The two measures choose the same circuits here: then they differ in nothing but what is said of
 # faithfulness without a name, interchange and the tests of circuits.
 study other "${random[@]}" --niou ref
