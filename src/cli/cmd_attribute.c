@@ -77,19 +77,15 @@ static const tl_taken settings[] = {
     TL_TAKEN_ATTRIBUTION,
     TL_TAKEN_DRAWING(offsetof(options, selection.draws)),
     {0}};
-static const tl_option own[] = {TL_OPTIONS_SELECTION(options, TL_USUAL_DISCOVERY),
-                                {.setting = {.name = "out",
-                                             .kind = TL_SETTING_TEXT,
-                                             .offset = offsetof(options, out),
-                                             .argument = "FILE",
-                                             .help = "score file to write"},
-                                 .required = true},
-                                {.setting = {.name = "signed",
-                                             .offset = offsetof(options, raw_sign),
-                                             .help = "no absolute value anywhere"},
-                                 .is_flag = true},
-                                TL_OPTION_JSON(options, "what it took, as JSON"),
-                                TL_OPTIONS_END};
+static const tl_option own[] = {
+    TL_OPTIONS_SELECTION(options, TL_USUAL_DISCOVERY),
+    TL_OPTION_TEXT(options, out, true, "out", "FILE", "score file to write"),
+    {.setting = {.name = "signed",
+                 .offset = offsetof(options, raw_sign),
+                 .help = "no absolute value anywhere"},
+     .is_flag = true},
+    TL_OPTION_JSON(options, "what it took, as JSON"),
+    TL_OPTIONS_END};
 
 static const tl_idle idle[] = {TL_IDLE_SELECTION,
                                TL_IDLE_DRAWING,

@@ -309,14 +309,8 @@ static const tl_option own[] = {
                  .unset = "5,3,1, as a study; of --src with --dst 1",
                  .argument = "W,X",
                  .help = "how many layers around both, odd"}},
-    {.setting = {.name = "times",
-                 .kind = TL_SETTING_COUNT,
-                 .offset = offsetof(options, times),
-                 .least = 1,
-                 .most = 1000,
-                 .value = "1",
-                 .argument = "N",
-                 .help = "again, with the states of the run before"}},
+    TL_OPTION_COUNT(options, times, 1000, "1", "times", "N",
+                    "again, with the states of the run before"),
     TL_OPTION_JSON(options, "with the outcome of every prompt"),
     TL_OPTIONS_END};
 

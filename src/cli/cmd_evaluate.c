@@ -246,12 +246,8 @@ static const tl_taken settings[] = {
     {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options, TL_USUAL_EVALUATION),
-    {.setting = {.name = "scores",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, scores),
-                 .argument = "FILE",
-                 .help = "a score file of attribute or study"},
-     .required = true},
+    TL_OPTION_TEXT(options, scores, true, "scores", "FILE",
+                   "a score file of attribute or study"),
     TL_OPTION_KIND("head", options, kind_fraction[TL_KIND_HEADS]),
     TL_OPTION_KIND("neuron", options, kind_fraction[TL_KIND_NEURONS]),
     {.setting = {.name = "random",

@@ -9,12 +9,8 @@ typedef struct options {
 } options;
 
 static const tl_option own[] = {
-    {.setting = {.name = "out",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, folder),
-                 .argument = "DIR",
-                 .help = "folder for summary.json and a CSV file for each table"},
-     .required = true},
+    TL_OPTION_TEXT(options, folder, true, "out", "DIR",
+                   "folder for summary.json and a CSV file for each table"),
     TL_OPTIONS_END};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)

@@ -65,48 +65,6 @@ static const tl_idle idle[] = {
     {.name = "fr-labels", .beside = "entities", .unless = true},
     {0}};
 
-static void print(const options *o, const tl_published_report *r, FILE *out)
-{
-    fprintf(out, "%s: %zu text prompts of %s, %zu with the right prediction\n",
-            o->folder, r->n[TL_TEXT], tl_task_name(o->source.task),
-            r->n_right[TL_TEXT]);
-    if (o->source.pictures != NULL)
-        fprintf(out,
-                "%s: %zu image prompts, %zu with the right prediction, %zu with a "
-                "parallel text prompt%s\n",
-                o->folder, r->n[TL_IMAGE], r->n_right[TL_IMAGE], r->n_pairs,
-                r->n_pairs == r->n[TL_IMAGE] ? ""
-                : o->task == TL_TASK_SENTIMENT
-                    ? "; --descriptions says what the others show"
-                    : "; --scenes says what the others show");
-    else
-        fprintf(
-            out,
-            "%s: text only; the %zu image prompts of %s are left out, since they need "
-            "their pictures (--images)\n",
-            o->folder, r->n[TL_IMAGE], o->source.csv[TL_IMAGE]);
-    fprintf(out, "the paper's selection: twinlens study --keep stored --prompts %zu\n",
-            r->n_prompts);
-}
-
-static tl_status print_lengths(const char *folder, const tl_processor *processor,
-                               FILE *out, tl_error *err)
-{
-    tl_dataset *dataset = NULL;
-    tl_length_count *counts = NULL;
-    size_t n = 0;
-    tl_status status = tl_dataset_open(folder, &dataset, err);
-    if (status == TL_OK)
-        status =
-            tl_length_count_all(dataset, processor, dataset->arena, &counts, &n, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        fprintf(out, "%s: %zu prompts of %zu tokens, data [%zu,%zu)\n",
-                counts[i].no_part ? "parallel" : tl_modality_name(counts[i].modality),
-                counts[i].n, counts[i].n_pos, counts[i].data_begin, counts[i].data_end);
-    tl_dataset_close(dataset);
-    return status;
-}
-
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
     options o;
@@ -125,9 +83,9 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         o.source.files.tokenizer = tl_processor_tokenizer(processor);
     status = tl_published_import(&o.source, o.folder, o.force, &report, err);
     if (status == TL_OK)
-        print(&o, &report, out);
+        tl_published_print(&o.source, o.folder, &report, out);
     if (status == TL_OK && processor != NULL)
-        status = print_lengths(o.folder, processor, out, err);
+        status = tl_length_count_print(o.folder, processor, out, err);
     tl_processor_close(processor);
     return status;
 }

@@ -109,48 +109,21 @@ static void print_table(const tl_forecast *f, FILE *out)
             fprintf(out, "site %s\t[T,%zu]\n", sites[i].name, sites[i].d1);
 }
 
-static const tl_taken settings[] = {{.name = "model"},
-                                    {.name = "backend"},
-                                    {.name = "threads"},
-                                    {.name = "precision"},
-                                    {.name = "prompts"},
-                                    {.name = "method"},
-                                    {.name = "ig-steps"},
-                                    {.name = "ig-rule"},
-                                    {.name = "grid"},
-                                    {.name = "fractions"},
-                                    {.name = "circuit-tests"},
-                                    {.name = "pictures"},
-                                    {.name = "validate"},
-                                    {.name = "inter-draws"},
-                                    {.name = "align"},
-                                    {.name = "bp-grid"},
-                                    {.name = "bp-search"},
-                                    {0}};
+static const tl_taken settings[] = {
+    {.name = "model"},     {.name = "backend"},       {.name = "threads"},
+    {.name = "precision"}, {.name = "prompts"},       {.name = "method"},
+    {.name = "ig-steps"},  {.name = "ig-rule"},       {.name = "grid"},
+    {.name = "fractions"}, {.name = "circuit-tests"}, {.name = "pictures"},
+    {.name = "validate"},  {.name = "inter-draws"},   {.name = "align"},
+    {.name = "bp-grid"},   {.name = "bp-search"},     {0}};
 static const tl_option own[] = {
-    {.setting = {.name = "prompt-tokens",
-                 .kind = TL_SETTING_COUNT,
-                 .offset = offsetof(options, prompts.n_pos),
-                 .least = 1,
-                 .most = MOST_TOKENS,
-                 .value = "256",
-                 .argument = "T",
-                 .help = "plan memory for prompts of this length, images not counted"}},
-    {.setting = {.name = "image-size",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, image_size),
-                 .argument = "WxH",
-                 .help = "and with a picture of so many pixels in each"}},
-    {.setting = {.name = "batch",
-                 .kind = TL_SETTING_COUNT,
-                 .offset = offsetof(options, prompts.batch),
-                 .least = 1,
-                 .most = MOST_TOKENS,
-                 .value = "1",
-                 .argument = "N",
-                 .help = "and this many of them in a pass"}},
-    TL_OPTION_JSON(options, "as JSON"),
-    TL_OPTIONS_END};
+    TL_OPTION_COUNT(options, prompts.n_pos, MOST_TOKENS, "256", "prompt-tokens", "T",
+                    "plan memory for prompts of this length, images not counted"),
+    TL_OPTION_TEXT(options, image_size, false, "image-size", "WxH",
+                   "and with a picture of so many pixels in each"),
+    TL_OPTION_COUNT(options, prompts.batch, MOST_TOKENS, "1", "batch", "N",
+                    "and this many of them in a pass"),
+    TL_OPTION_JSON(options, "as JSON"), TL_OPTIONS_END};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {

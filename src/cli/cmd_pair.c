@@ -113,15 +113,10 @@ static tl_status pair(tl_session *s, const void *options_given, FILE *out,
 static const tl_taken settings[] = {TL_TAKEN_MODEL,       TL_TAKEN_DATASET,
                                     {.name = "modality"}, {.name = "rope"},
                                     TL_TAKEN_DRAWING(0),  {0}};
-static const tl_option own[] = {
-    {.setting = {.name = "out",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, out),
-                 .argument = "DIR",
-                 .help = "the dataset's folder, new or empty"},
-     .required = true},
-    TL_OPTION_JSON(options, "what was drawn, as JSON"),
-    TL_OPTIONS_END};
+static const tl_option own[] = {TL_OPTION_TEXT(options, out, true, "out", "DIR",
+                                               "the dataset's folder, new or empty"),
+                                TL_OPTION_JSON(options, "what was drawn, as JSON"),
+                                TL_OPTIONS_END};
 static const tl_idle idle[] = {
     {.name = "acc", .beside = "keep", .value = "correct", .unless = true},
     {.name = "rope", .beside = "keep", .value = "correct", .unless = true},

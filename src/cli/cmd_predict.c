@@ -320,11 +320,8 @@ static const tl_option own[] = {
                  .argument = "text|image",
                  .help = "only these prompts"},
      .given = offsetof(options, modality_given)},
-    {.setting = {.name = "ids",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, ids),
-                 .argument = "A,B",
-                 .help = "only the prompts with these ids"}},
+    TL_OPTION_TEXT(options, ids, false, "ids", "A,B",
+                   "only the prompts with these ids"),
     TL_OPTION_JSON(options, "one JSON object a line, with token ids"),
     TL_OPTIONS_END};
 

@@ -42,21 +42,14 @@ static tl_status parse_task(const char *name, tl_task *out, tl_error *err)
     return tl_cli_misuse(err,
                          "unknown task '%s', wanted counting, arithmetic, "
                          "color_ordering, factual_recall or sentiment; or "
-                         "import-published",
+                         "import-published or import-vqa",
                          name);
 }
 
 static const tl_option own[] = {
     TL_OPTION_TEXT(options, folder, false, "out", "DIR",
                    "the dataset's folder, new or empty"),
-    {.setting = {.name = "n",
-                 .kind = TL_SETTING_COUNT,
-                 .offset = offsetof(options, n),
-                 .least = 1,
-                 .most = 1000000000,
-                 .value = "200",
-                 .argument = "N",
-                 .help = "pairs of prompts"}},
+    TL_OPTION_COUNT(options, n, 1000000000, "200", "n", "N", "pairs of prompts"),
     {.setting = {.name = "seed",
                  .kind = TL_SETTING_SEED,
                  .offset = offsetof(options, seed),

@@ -193,18 +193,8 @@ done:
 static const tl_taken settings[] = {
     TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {0}};
 static const tl_option own[] = {
-    {.setting = {.name = "id",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, id),
-                 .argument = "ID",
-                 .help = "the prompt"},
-     .required = true},
-    {.setting = {.name = "out",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, out),
-                 .argument = "FILE",
-                 .help = "safetensors file to write"},
-     .required = true},
+    TL_OPTION_TEXT(options, id, true, "id", "ID", "the prompt"),
+    TL_OPTION_TEXT(options, out, true, "out", "FILE", "safetensors file to write"),
     {.setting = {.name = "grad",
                  .offset = offsetof(options, gradient),
                  .help = "also the gradient of the logit difference"},

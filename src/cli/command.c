@@ -4,14 +4,16 @@
 
 #include <stdarg.h>
 
+/* clang-format off */
 const tl_command *const tl_commands[] = {
     &tl_command_study,    &tl_command_summary,   &tl_command_inspect,
     &tl_command_predict,  &tl_command_pair,      &tl_command_attribute,
     &tl_command_evaluate, &tl_command_trace,     &tl_command_task,
-    &tl_command_import,   &tl_command_overlap,   &tl_command_interchange,
-    &tl_command_align,    &tl_command_backpatch, &tl_command_validate,
-    &tl_command_export,   &tl_command_report,    NULL,
+    &tl_command_import,   &tl_command_vqa,       &tl_command_overlap,
+    &tl_command_interchange, &tl_command_align,  &tl_command_backpatch,
+    &tl_command_validate, &tl_command_export,    &tl_command_report, NULL,
 };
+/* clang-format on */
 
 tl_status tl_cli_misuse(tl_error *err, const char *format, ...)
 {

@@ -40,6 +40,7 @@ extern const tl_command tl_command_study;
 extern const tl_command tl_command_summary;
 extern const tl_command tl_command_task;
 extern const tl_command tl_command_import;
+extern const tl_command tl_command_vqa;
 extern const tl_command tl_command_overlap;
 extern const tl_command tl_command_interchange;
 extern const tl_command tl_command_align;

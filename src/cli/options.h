@@ -70,6 +70,19 @@ struct tl_option {
                     .help = text},                                                     \
         .required = (usual) == NULL                                                    \
     }
+#define TL_OPTION_COUNT(type, field, top, usual, option, what, text)                   \
+    {                                                                                  \
+        .setting = {                                                                   \
+            .name = option,                                                            \
+            .kind = TL_SETTING_COUNT,                                                  \
+            .offset = offsetof(type, field),                                           \
+            .least = 1,                                                                \
+            .most = top,                                                               \
+            .value = usual,                                                            \
+            .argument = what,                                                          \
+            .help = text                                                               \
+        }                                                                              \
+    }
 #define TL_OPTION_FORCE(type)                                                          \
     {                                                                                  \
         .setting = {.name = "force",                                                   \

@@ -57,3 +57,23 @@ tl_status tl_length_count_all(const tl_dataset *dataset, const tl_processor *pro
     *counts = made;
     return TL_OK;
 }
+
+tl_status tl_length_count_print(const char *folder, const tl_processor *processor,
+                                FILE *out, tl_error *err)
+{
+    tl_dataset *dataset = NULL;
+    tl_length_count *counts = NULL;
+    size_t n = 0;
+    tl_status status = tl_dataset_open(folder, &dataset, err);
+    if (status == TL_OK)
+        status =
+            tl_length_count_all(dataset, processor, dataset->arena, &counts, &n, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        fprintf(out, "%s: %zu prompts of %zu tokens, data [%zu,%zu)\n",
+                counts[i].no_part && counts[i].modality == TL_TEXT
+                    ? "parallel"
+                    : tl_modality_name(counts[i].modality),
+                counts[i].n, counts[i].n_pos, counts[i].data_begin, counts[i].data_end);
+    tl_dataset_close(dataset);
+    return status;
+}

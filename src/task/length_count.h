@@ -3,6 +3,8 @@
 #ifndef TWINLENS_TASK_LENGTH_COUNT_H
 #define TWINLENS_TASK_LENGTH_COUNT_H
 
+#include <stdio.h>
+
 #include "twinlens/dataset.h"
 
 /* Prompts of one modality that are alike, and whether circuits may be of them. */
@@ -18,5 +20,9 @@ typedef struct tl_length_count {
 tl_status tl_length_count_all(const tl_dataset *dataset, const tl_processor *processor,
                               tl_arena *arena, tl_length_count **counts, size_t *n,
                               tl_error *err);
+
+/* Opens the dataset and says them, a line each. */
+tl_status tl_length_count_print(const char *folder, const tl_processor *processor,
+                                FILE *out, tl_error *err);
 
 #endif

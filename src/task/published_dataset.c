@@ -55,8 +55,7 @@ static void set_words(json_t *object, const tl_published_prompt *prompt)
 }
 
 /* A row of a table, or, beside a picture, what it shows. */
-static json_t *new_row(const writer *w, const tl_published_row *row, kind of,
-                       size_t i)
+static json_t *new_row(const writer *w, const tl_published_row *row, kind of, size_t i)
 {
     static const char *const names[] = {"text", "image", "parallel"};
     json_t *object = json_object();
@@ -222,4 +221,29 @@ tl_status tl_published_import(const tl_published_source *source, const char *fol
         *report = count(source, rows);
     tl_arena_destroy(w.arena);
     return status;
+}
+
+void tl_published_print(const tl_published_source *source, const char *folder,
+                        const tl_published_report *r, FILE *out)
+{
+    fprintf(out, "%s: %zu text prompts of %s, %zu with the right prediction\n", folder,
+            r->n[TL_TEXT], tl_published_task_of(source->family, source->task).name,
+            r->n_right[TL_TEXT]);
+    if (source->pictures != NULL)
+        fprintf(out,
+                "%s: %zu image prompts, %zu with the right prediction, %zu with a "
+                "parallel text prompt%s\n",
+                folder, r->n[TL_IMAGE], r->n_right[TL_IMAGE], r->n_pairs,
+                r->n_pairs == r->n[TL_IMAGE] ? ""
+                : source->task == TL_TASK_SENTIMENT
+                    ? "; --descriptions says what the others show"
+                    : "; --scenes says what the others show");
+    else
+        fprintf(
+            out,
+            "%s: text only; the %zu image prompts of %s are left out, since they need "
+            "their pictures (--images)\n",
+            folder, r->n[TL_IMAGE], source->csv[TL_IMAGE]);
+    fprintf(out, "the paper's selection: twinlens study --keep stored --prompts %zu\n",
+            r->n_prompts);
 }

@@ -18,6 +18,8 @@
 #ifndef TWINLENS_TASK_PUBLISHED_DATASET_H
 #define TWINLENS_TASK_PUBLISHED_DATASET_H
 
+#include <stdio.h>
+
 #include "task/published_rows.h"
 
 typedef struct tl_published_report {
@@ -37,5 +39,9 @@ typedef struct tl_published_report {
  */
 tl_status tl_published_import(const tl_published_source *source, const char *folder,
                               bool replace, tl_published_report *report, tl_error *err);
+
+/* What was imported, a line to each kind of row. */
+void tl_published_print(const tl_published_source *source, const char *folder,
+                        const tl_published_report *report, FILE *out);
 
 #endif

@@ -91,6 +91,15 @@ for m in ("text", "image"):
     subprocess.run([bin, "attribute", "--model", checkpoint, "--dataset", plain, "--modality", m, "--out", f"{m}.scores"], check=True)
     subprocess.run([bin, "attribute", "--model", checkpoint, "--dataset", plain, "--modality", m, "--ids", f"{m}-0", "--out", f"{m}.other"],
                    check=True)
+vqa = here / "vqa"
+vqa.mkdir()
+for name, at in (("questions", 1), ("others", 2)):
+    (vqa / f"{name}.json").write_text(json.dumps({"questions": [{"question_id": i, "image_id": i, "question": "How many?"[: 9 * at] * at}
+                                                                for i in range(4)]}))
+    (vqa / f"{name}.answers.json").write_text(json.dumps({"annotations": [
+        {"question_id": i, "image_id": i, "multiple_choice_answer": str(at + i)} for i in range(4)]}))
+for i in range(4):
+    (vqa / f"COCO_val2014_{i:012d}.jpg").symlink_to(golden / f"goldens/images/{i}.png")
 run = {"model": checkpoint, "dataset": plain, "out": here / "run", "keep": "all", "fractions": "0.1,0.5", "bp-grid": "none", "validate": 0,
        "pictures": 0}
 subprocess.run([bin, "study"] + [str(w) for k, v in run.items() for w in (f"--{k}", v)], check=True, capture_output=True)
@@ -110,6 +119,8 @@ base = {
     "task": {"": ["counting"], "n": 6, "style": "small", "out": "made"},
     "task import-published": {"csv-text": table / "textual.csv", "csv-image": table / "visual.csv", "model-family": "qwen2_vl",
                               "task": "arithmetic", "out": "made"},
+    "task import-vqa": {"questions": vqa / "questions.json", "annotations": vqa / "questions.answers.json", "images": vqa,
+                        "model": checkpoint, "out": "made"},
     "overlap": {**inputs, **both, "rand-draws": 3}, "interchange": {**inputs, **both, "rand-draws": 1},
     "align": {**inputs, "dataset": mixed},
     "backpatch": {**inputs, "dataset": mixed, "modality": "image", "dst": "0", "window": "1"},
@@ -129,7 +140,8 @@ value = {
     "descriptions": [table / "scenes.json"], "entities": [table / "scenes.json"], "model-family": ["gemma3"], "task": ["counting"],
     ("attribute", "split"): ["evaluation", "all"], ("validate", "split"): ["evaluation", "all"],
     ("evaluate", "split"): ["discovery", "all"], ("interchange", "split"): ["discovery", "all"],
-    "compat": ["published"],
+    "compat": ["published"], "questions": [vqa / "others.json"], "annotations": [vqa / "others.answers.json"],
+    "table": [vqa / "questions.json"], ("task import-vqa", "model"): [here / "no-model"], ("task import-vqa", "n"): [2],
     ("study", "prompts"): [4], ("study", "seed"): [0, 1],
     ("task", "modality"): ["text", "image"], ("inspect", "prompts"): [300], ("overlap", "seed"): [1, 42],
 }
@@ -140,7 +152,7 @@ again = [
     ("evaluate", "grid", {"fractions": None}), ("study", "grid", {"fractions": None}), ("study", "acc", {"keep": None}),
     ("backpatch", "seed", {"bp-search": "halving", "dst": None, "json": True}), ("backpatch", "iter-labels", {"dataset": two, "times": 3, "modality": "image"}),
     ("backpatch", "precision", {"json": True}), ("backpatch", "bp-repeat", {"json": True}), ("backpatch", "model", {"json": True}), ("backpatch", "dataset", {"json": True}),
-    ("backpatch", "rope", {"json": True}),
+    ("backpatch", "rope", {"json": True}), ("task import-vqa", "seed", {"sample": "random"}),
     ("validate", "split", {"prompts": 3}),
     ("validate", "fraction", {"precision": "bf16", "precision-check": True, "ig-steps": None, "sample": None}),
     ("evaluate", "rope", {"any-scores": True}), ("evaluate", "precision", {"any-scores": True}),
