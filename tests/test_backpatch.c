@@ -164,14 +164,21 @@ static void the_cpu_backend_does_the_same(void **state)
 enum { FEW = 14, FEW_BEGIN = 4, FEW_END = 9, MOST_CELLS = 400 };
 
 /* Random states; of the positions first ... end - 1 each sees all. */
-static tl_input made_input(const tl_dims *d, tl_arena *arena, size_t first, size_t end)
+static tl_input made_input(const tl_model *model, tl_arena *arena, size_t first,
+                           size_t end)
 {
+    const tl_dims *d = tl_model_dims(model);
+    const size_t n_deep = tl_model_spec(model)->vision.n_deep;
     uint32_t seed = 11;
     float *embeds = tl_arena_alloc(arena, FEW * d->d_model, sizeof *embeds);
     int32_t *positions = tl_arena_alloc(arena, 3 * FEW, sizeof *positions),
             *block = tl_arena_alloc(arena, FEW, sizeof *block);
     for (size_t i = 0; i < FEW * d->d_model; i++)
         embeds[i] = test_uniform(&seed);
+    float *deep = tl_arena_alloc_zero(arena, n_deep * FEW * d->d_model, sizeof *deep);
+    for (size_t k = 0; k < n_deep; k++)
+        for (size_t i = FEW_BEGIN * d->d_model; i < FEW_END * d->d_model; i++)
+            deep[k * FEW * d->d_model + i] = test_uniform(&seed);
     for (size_t i = 0; i < 3 * FEW; i++)
         positions[i] = (int32_t)(i % FEW + i / FEW);
     for (size_t t = 0; t < FEW; t++)
@@ -179,6 +186,8 @@ static tl_input made_input(const tl_dims *d, tl_arena *arena, size_t first, size
     return (tl_input){.n_pos = FEW,
                       .embeds = embeds,
                       .positions = positions,
+                      .deep = n_deep > 0 ? deep : NULL,
+                      .n_deep = n_deep,
                       .block = first < end ? block : NULL};
 }
 
@@ -230,7 +239,7 @@ static void check_shared(const char *folder, size_t first, size_t end)
         first = 0;
         end = FEW;
     }
-    const tl_input input = made_input(d, arena, first, end);
+    const tl_input input = made_input(model, arena, first, end);
     tl_backpatch_cell cells[MOST_CELLS];
     double alone[IDS], once[MOST_CELLS][IDS], twice[MOST_CELLS][2][IDS];
     const size_t n = all_cells(d->n_layers, 2, cells);
@@ -258,7 +267,7 @@ static void cells_that_share_are_as_those_that_do_not(void **state)
         DATA "qwen2vl-tiny/checkpoint", DATA "families/qwen2_5_vl",
         DATA "families/pixtral",        DATA "families/gemma3",
         DATA "families/llava",          DATA "families/paligemma",
-        DATA "families/paligemma2"};
+        DATA "families/paligemma2",     DATA "families/qwen3_vl"};
     for (size_t k = 0; k < sizeof folders / sizeof *folders; k++) {
         check_shared(folders[k], 0, 0);
         check_shared(folders[k], FEW_BEGIN, FEW_END); /* the data */

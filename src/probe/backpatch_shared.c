@@ -15,6 +15,8 @@
  */
 #include "probe/backpatch_private.h"
 
+#include "twinlens/alloc.h"
+
 typedef struct lane {
     size_t distance; /* n_layers + source - destination */
     tl_prefix keys;  /* of the positions up to the end of the data */
@@ -194,28 +196,34 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Rotary positions of a prompt's front are not at the front of its own. */
+/* Rotary positions, and what an image adds behind layers, are not a prompt's front in its
+ * front. */
 enum { AXES = 3 };
 
-static size_t positions_bytes(const tl_patch_prompt *p)
+static size_t cut_bytes(const tl_backpatcher *b, const tl_patch_prompt *p)
 {
-    return AXES * (p->begin + p->n_data) * sizeof(int32_t);
+    return (p->begin + p->n_data) *
+           (AXES * sizeof(int32_t) +
+            p->input->n_deep * b->on.d->d_model * sizeof(float));
 }
 
-static tl_status cut_input(lanes *x, tl_error *err)
+/* Makes `data`; `memory` is of cut_bytes(). */
+static void cut_input(lanes *x, void *memory)
 {
-    const tl_patch_prompt *p = x->p;
-    const size_t end = p->begin + p->n_data;
-    int32_t *positions = tl_arena_alloc(x->b->on.arena, AXES * end, sizeof *positions);
-    if (positions == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu positions", end);
+    const tl_input *whole = x->p->input;
+    const size_t end = x->p->begin + x->p->n_data, d_model = x->b->on.d->d_model;
+    float *deep = memory;
+    int32_t *positions = (int32_t *)memory + whole->n_deep * end * d_model;
+    for (size_t k = 0; k < whole->n_deep; k++)
+        for (size_t i = 0; i < end * d_model; i++)
+            deep[k * end * d_model + i] = whole->deep[k * whole->n_pos * d_model + i];
     for (size_t axis = 0; axis < AXES; axis++)
         for (size_t t = 0; t < end; t++)
-            positions[axis * end + t] = p->input->positions[axis * p->input->n_pos + t];
-    x->data = *p->input;
+            positions[axis * end + t] = whole->positions[axis * whole->n_pos + t];
+    x->data = *whole;
     x->data.n_pos = end;
     x->data.positions = positions;
-    return TL_OK;
+    x->data.deep = whole->n_deep > 0 ? deep : NULL;
 }
 
 /* The passes of one lane: of its data, and of a cell behind it. */
@@ -277,7 +285,7 @@ static tl_status make_lanes(lanes *x, size_t keys_count, tl_error *err)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu lanes", x->n);
     const tl_status status = tl_experiment_reset(
         &b->on, &b->states, 2 * x->n * keys_count,
-        b->clean.capacity + positions_bytes(x->p), &b->pass_budget, err);
+        b->clean.capacity + cut_bytes(b, x->p), &b->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "keys and values of the data");
     for (size_t i = 0; i < x->n; i++)
@@ -322,18 +330,21 @@ tl_status tl_patch_shared(tl_backpatcher *b, const tl_patch_prompt *p,
     size_t room = 0;
     bool has_room = false;
     tl_status status =
-        tl_experiment_room(&b->on, b->clean.capacity + positions_bytes(p), &room, err);
+        tl_experiment_room(&b->on, b->clean.capacity + cut_bytes(b, p), &room, err);
     if (status == TL_OK)
         status = fits(b->on.model, &of, room, &has_room, err);
     if (status != TL_OK || !has_room || n == 0)
         return status;
-    status = cut_input(&x, err);
-    if (status == TL_OK)
-        status = find_sizes(&x, &of, room, n, err);
+    void *cut = tl_alloc(cut_bytes(b, p), 1);
+    if (cut == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu positions", end);
+    cut_input(&x, cut);
+    status = find_sizes(&x, &of, room, n, err);
     if (status == TL_OK)
         status = make_lanes(&x, tl_prefix_count(b->on.d, end), err);
     if (status == TL_OK)
         status = run_distances(&x, distances, n, err);
+    tl_free(cut);
     tl_array_release(&b->states); /* others need it in their own shape */
     *done = status == TL_OK;
     return status;
