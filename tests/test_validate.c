@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "circuit/validate_sample.h"
+#include "twinlens/pass.h"
 #include "twinlens/statistics.h"
 
 enum { T = 19, SAME = 4, SIDE = 4, COMPONENTS = 24 };
@@ -27,6 +28,26 @@ static tl_validator *make_validator(tl_model *model)
     tl_validator *validator = NULL;
     assert_int_equal(tl_validator_create(model, 0, &validator, NULL), TL_OK);
     return validator;
+}
+
+/* The counterfactual, the clean prompt behind what both share, and of every component the
+ * layers from its own on. */
+static uint64_t effects_flops(const tl_model *model, const tl_pair *pair,
+                              const tl_component *components, size_t n)
+{
+    const size_t n_pos = T,
+                 n_prefix = tl_pair_shared_prefix(pair, tl_model_dims(model)->d_model);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n + 2; i++) {
+        const tl_pass_options options = {
+            .last_only = true, .first_layer = i < n ? components[i].layer : 0};
+        const size_t shared = i <= n ? n_prefix : 0;
+        uint64_t one = 0;
+        assert_int_equal(tl_pass_flops(model, &n_pos, &shared, 1, &options, &one, NULL),
+                         TL_OK);
+        sum += one;
+    }
+    return sum;
 }
 
 static void an_effect_is_that_of_leaving_one_component_out(void **state)
@@ -50,9 +71,12 @@ static void an_effect_is_that_of_leaving_one_component_out(void **state)
         }
         tl_error err = {0};
         tl_validator *validator = make_validator(model);
+        const uint64_t before = tl_model_product_flops(model);
         if (tl_validator_effects(validator, &pair, components, COMPONENTS, effects,
                                  &clean, &err) != TL_OK)
             fail_msg("%s", err.text);
+        assert_true(tl_model_product_flops(model) - before ==
+                    effects_flops(model, &pair, components, COMPONENTS));
         size_t moved = 0;
         for (size_t i = 0; i < COMPONENTS; i++) {
             tl_component_set all;

@@ -40,7 +40,7 @@ void tl_validator_destroy(tl_validator *validator);
 /*
  * effects[i] receives LD(clean run with component i at its counterfactual value) -
  * LD(clean run), what a signed score stands for (docs/math.md eq. 16). One
- * run each; everything behind the component is recomputed. *clean receives LD(clean).
+ * run each; the layers from the component's on are computed again. *clean receives LD(clean).
  * TL_ERR_ARGUMENT for a component that the model or prompt does not have.
  */
 tl_status tl_validator_effects(tl_validator *validator, const tl_pair *pair,

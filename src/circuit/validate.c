@@ -154,7 +154,6 @@ tl_status tl_validator_flops(const tl_model *model, size_t n_pos, size_t n_prefi
                              const tl_validate_options *options, double *out,
                              tl_error *err)
 {
-    const tl_pass_options forward = {.last_only = true};
     tl_validate_options o;
     tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_validate_options", err);
     *out = 0.0;
@@ -172,10 +171,14 @@ tl_status tl_validator_flops(const tl_model *model, size_t n_pos, size_t n_prefi
     if (status == TL_OK)
         status = tl_pair_flops(model, n_pos, n_prefix, false, &runs, err);
     *out += runs;
-    return status == TL_OK
-               ? tl_pass_flops_add(model, n_pos, n_prefix, &forward,
-                                   (double)(TL_KIND_COUNT * o.n_components), out, err)
-               : status;
+    /* A component is in any of the layers, and those below it are not run again. */
+    const size_t n_layers = tl_model_dims(model)->n_layers;
+    const double n = (double)(TL_KIND_COUNT * o.n_components) / (double)n_layers;
+    for (size_t l = 0; l < n_layers && status == TL_OK; l++) {
+        const tl_pass_options behind = {.last_only = true, .first_layer = l};
+        status = tl_pass_flops_add(model, n_pos, n_prefix, &behind, n, out, err);
+    }
+    return status;
 }
 
 static tl_status check_budget(const tl_validator *v, size_t n_pos,
@@ -233,49 +236,154 @@ static bool component_edit(const tl_component *c, const tl_pair_nodes *nodes,
     return true;
 }
 
-/* The clean prompt n times, in each run one component patched; n 0: once, as it is. */
-static tl_status run_patched(tl_validator *v, const tl_pair *pair,
-                             const tl_pair_nodes *nodes, const tl_component *components,
-                             size_t n, tl_pass_prompt *prompts, tl_edit *edits,
-                             double *logit_diffs, tl_error *err)
+/* A pair whose components are patched. */
+typedef struct effects_run {
+    tl_validator *v;
+    const tl_pair *pair;
+    tl_pair_nodes nodes; /* the counterfactual's values */
+    float *states;       /* resid_post of the clean run, [n_layers - 1, n_pos, d_model];
+                            NULL: there is no room for them */
+    tl_pass_prompt *prompts;
+    tl_edit *edits;
+} effects_run;
+
+static float *states_at(const effects_run *x, size_t layer, size_t pos)
 {
-    const size_t n_runs = n > 0 ? n : 1;
-    size_t n_edits = 0;
-    for (size_t i = 0; i < n_runs; i++) {
-        prompts[i] = tl_pair_rest_prompt(&pair->clean, nodes);
-        if (i < n && component_edit(&components[i], nodes, v->on.d, i, &edits[n_edits]))
-            n_edits++;
-    }
-    const tl_pass_options options = {.edits = edits,
-                                     .n_edits = n_edits,
+    return x->states + (layer * x->pair->clean.n_pos + pos) * x->v->on.d->d_model;
+}
+
+/* Elements of the states of the layers that others are behind. */
+static size_t states_count(const tl_dims *d, size_t n_pos)
+{
+    return (d->n_layers - 1) * n_pos * d->d_model;
+}
+
+/* The clean prompt as it is; leaves its states, if there is room for them. */
+static tl_status run_unpatched(effects_run *x, double *logit_diff, tl_error *err)
+{
+    tl_validator *v = x->v;
+    const size_t n = x->states != NULL ? v->on.d->n_layers - 1 : 0;
+    tl_reading *readings = tl_arena_alloc(v->on.arena, n + 1, sizeof *readings);
+    if (readings == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu layers", n);
+    for (size_t l = 0; l < n; l++)
+        readings[l] = (tl_reading){.at = {.site = TL_SITE_RESID_POST,
+                                          .first_layer = l,
+                                          .n_layers = 1,
+                                          .first_pos = x->nodes.n_prefix,
+                                          .n_pos = x->nodes.n_rows},
+                                   .to = states_at(x, l, x->nodes.n_prefix)};
+    const tl_pass_options options = {.readings = readings,
+                                     .n_readings = n,
                                      .last_only = true,
                                      .memory_budget = v->pass_budget};
-    tl_status status = tl_pass_forward(v->on.pass, prompts, n_runs, &options, err);
-    for (size_t i = 0; i < n_runs && status == TL_OK; i++)
-        status = tl_pass_logit_diff(v->on.pass, i, pair->answer,
-                                    pair->counterfactual_answer, &logit_diffs[i], err);
+    const tl_pass_prompt prompt = tl_pair_rest_prompt(&x->pair->clean, &x->nodes);
+    const tl_status status = tl_pass_forward(v->on.pass, &prompt, 1, &options, err);
+    return status == TL_OK
+               ? tl_pass_logit_diff(v->on.pass, 0, x->pair->answer,
+                                    x->pair->counterfactual_answer, logit_diff, err)
+               : status;
+}
+
+/* The clean prompt n times, in each run one of the components patched. Layers below
+ * first_layer are the clean run's. */
+static tl_status run_patched(effects_run *x, const tl_component *components,
+                             const size_t *which, size_t n, size_t first_layer,
+                             double *logit_diffs, tl_error *err)
+{
+    tl_validator *v = x->v;
+    size_t n_edits = 0;
+    for (size_t i = 0; i < n; i++) {
+        x->prompts[i] = tl_pair_rest_prompt(&x->pair->clean, &x->nodes);
+        if (first_layer > 0)
+            x->prompts[i].resid_pre = states_at(x, first_layer - 1, 0);
+        if (component_edit(&components[which[i]], &x->nodes, v->on.d, i,
+                           &x->edits[n_edits]))
+            n_edits++;
+    }
+    const tl_pass_options options = {.edits = x->edits,
+                                     .n_edits = n_edits,
+                                     .last_only = true,
+                                     .first_layer = first_layer,
+                                     .memory_budget = v->pass_budget};
+    tl_status status = tl_pass_forward(v->on.pass, x->prompts, n, &options, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = tl_pass_logit_diff(v->on.pass, i, x->pair->answer,
+                                    x->pair->counterfactual_answer,
+                                    &logit_diffs[which[i]], err);
     return status;
 }
 
-/* Leaves the counterfactual values, beside which n effects are kept. */
-static tl_status run_counterfactual(tl_validator *v, const tl_pair *pair, size_t n,
-                                    tl_pair_nodes *nodes, tl_error *err)
+/* All of them: those of one layer together, or, without clean states, as they come. */
+static tl_status run_components(effects_run *x, const tl_component *components,
+                                size_t n, size_t per_pass, double *patched,
+                                tl_error *err)
 {
+    size_t *which = tl_arena_alloc(x->v->on.arena, per_pass, sizeof *which);
+    if (which == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", per_pass);
+    const bool by_layer = x->states != NULL;
+    const size_t n_layers = by_layer ? x->v->on.d->n_layers : 1;
+    tl_status status = TL_OK;
+    for (size_t l = 0; l < n_layers && status == TL_OK; l++) {
+        size_t chosen = 0;
+        for (size_t i = 0; i < n && status == TL_OK; i++) {
+            if (!by_layer || components[i].layer == l)
+                which[chosen++] = i;
+            if (chosen == per_pass || (i + 1 == n && chosen > 0)) {
+                status = run_patched(x, components, which, chosen, l, patched, err);
+                chosen = 0;
+            }
+        }
+    }
+    return status;
+}
+
+/* Whether the clean states fit beside all else that n effects need. */
+static tl_status has_room(const tl_validator *v, const tl_pair_nodes *nodes, size_t n,
+                          bool *out, tl_error *err)
+{
+    const size_t n_pos = nodes->n_prefix + nodes->n_rows;
+    const tl_pass_options plain = {.last_only = true};
+    size_t pass = 0;
+    const tl_status status =
+        tl_pass_least_bytes(v->on.model, n_pos, &plain, &pass, err);
+    const size_t floats =
+        tl_pair_nodes_count(nodes, v->on.d) + states_count(v->on.d, n_pos);
+    *out = v->on.memory_budget == 0 ||
+           TL_EXPERIMENT_BYTES + floats * sizeof(float) + n * sizeof(double) + pass <=
+               v->on.memory_budget;
+    return status;
+}
+
+/* Leaves the counterfactual values, beside which n effects are kept, and room for the clean
+ * states, if there is any. */
+static tl_status run_counterfactual(effects_run *x, size_t n, tl_error *err)
+{
+    tl_validator *v = x->v;
+    tl_pair_nodes *nodes = &x->nodes;
     tl_reading readings[TL_NODE_SITES];
-    *nodes = tl_pair_nodes_of(pair, v->on.d);
-    tl_status status =
-        tl_experiment_reset(&v->on, &v->buffers, tl_pair_nodes_count(nodes, v->on.d),
-                            n * sizeof(double), &v->pass_budget, err);
+    bool keeps_states = false;
+    *nodes = tl_pair_nodes_of(x->pair, v->on.d);
+    tl_status status = has_room(v, nodes, n, &keeps_states, err);
+    if (status != TL_OK)
+        return status;
+    const size_t count = tl_pair_nodes_count(nodes, v->on.d),
+                 states =
+                     keeps_states ? states_count(v->on.d, x->pair->clean.n_pos) : 0;
+    status = tl_experiment_reset(&v->on, &v->buffers, count + states,
+                                 n * sizeof(double), &v->pass_budget, err);
     if (status != TL_OK)
         return tl_fail_while(err, status, "the counterfactual activations");
     tl_pair_nodes_place(nodes, v->on.d, &v->buffers, 0);
+    x->states = keeps_states ? tl_array_f32(&v->buffers, count) : NULL;
     tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
                        readings);
     const tl_pass_options options = {.readings = readings,
                                      .n_readings = TL_NODE_SITES,
                                      .last_only = true,
                                      .memory_budget = v->pass_budget};
-    const tl_pass_prompt prompt = tl_pair_whole_prompt(&pair->counterfactual, nodes);
+    const tl_pass_prompt prompt = tl_pair_whole_prompt(&x->pair->counterfactual, nodes);
     return tl_pass_forward(v->on.pass, &prompt, 1, &options, err);
 }
 
@@ -285,7 +393,7 @@ tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
 {
     const size_t n_pos = pair->clean.n_pos;
     const tl_validate_options few = {.n_components = (n + 1) / TL_KIND_COUNT};
-    tl_pair_nodes nodes;
+    effects_run x = {.v = v, .pair = pair};
     size_t per_pass = 1;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK)
@@ -293,30 +401,28 @@ tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
     if (status == TL_OK)
         status = check_budget(v, n_pos, &few, err);
     if (status == TL_OK)
-        status = run_counterfactual(v, pair, n, &nodes, err);
+        status = run_counterfactual(&x, n, err);
     if (status != TL_OK)
         return status;
     const tl_pass_options plain = {.last_only = true};
     const tl_batch_prompt one = {.n_pos = n_pos,
-                                 .n_prefix = nodes.n_prefix,
-                                 .table_bytes =
-                                     sizeof(tl_pass_prompt) + sizeof(tl_edit)};
+                                 .n_prefix = x.nodes.n_prefix,
+                                 .table_bytes = sizeof(tl_pass_prompt) +
+                                                sizeof(tl_edit) + sizeof(size_t)};
     status =
         tl_experiment_batch(v->on.model, &plain, &one, v->pass_budget, &per_pass, err);
     if (status != TL_OK)
         return status;
     const tl_arena_mark mark = tl_arena_get_mark(v->on.arena);
-    tl_pass_prompt *prompts = tl_arena_alloc(v->on.arena, per_pass, sizeof *prompts);
-    tl_edit *edits = tl_arena_alloc(v->on.arena, per_pass, sizeof *edits);
+    x.prompts = tl_arena_alloc(v->on.arena, per_pass, sizeof *x.prompts);
+    x.edits = tl_arena_alloc(v->on.arena, per_pass, sizeof *x.edits);
     double *patched = tl_arena_alloc(v->on.arena, n, sizeof *patched), unpatched = 0.0;
-    if (prompts == NULL || edits == NULL || patched == NULL)
+    if (x.prompts == NULL || x.edits == NULL || patched == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu runs", n);
     if (status == TL_OK)
-        status = run_patched(v, pair, &nodes, NULL, 0, prompts, edits, &unpatched, err);
-    for (size_t i = 0; i < n && status == TL_OK; i += per_pass)
-        status = run_patched(v, pair, &nodes, components + i,
-                             n - i < per_pass ? n - i : per_pass, prompts, edits,
-                             patched + i, err);
+        status = run_unpatched(&x, &unpatched, err);
+    if (status == TL_OK)
+        status = run_components(&x, components, n, per_pass, patched, err);
     for (size_t i = 0; i < n && status == TL_OK; i++)
         effects[i] = patched[i] - unpatched;
     if (status == TL_OK)

@@ -8,7 +8,8 @@
 
 enum {
     BUDGET = 10,      /* a tenth of everything */
-    CONTROL = 5,      /* a fifth of what is left of it */
+    ROUNDS = 4,       /* four fifths of what clean runs leave of it */
+    CONTROL = 8,      /* an eighth of that */
     FIRST_ROUND = 2,  /* rounds get prompts as 2, 3, 4, ... */
     CONTROL_PART = 4, /* a quarter of all prompts, of those that judge */
     STEPS = 16,       /* in which prompts are added to rounds */
@@ -118,11 +119,11 @@ void tl_cell_plan_make(const size_t *costs, size_t n_cells, size_t clean,
         p.n_rounds = 0;
     if (p.n_rounds > 0) {
         const double left = p.full / BUDGET > fixed ? p.full / BUDGET - fixed : 0.0,
-                     control = with_control ? left / CONTROL : 0.0,
-                     rounds = plan_rounds(&p, costs, left - control);
+                     rounds = plan_rounds(&p, costs,
+                                          with_control ? left * ROUNDS / 5.0 : left);
         p.most = fixed + rounds;
         if (with_control)
-            p.most += plan_control(&p, costs, control);
+            p.most += plan_control(&p, costs, left / CONTROL);
     }
     *out = p;
 }
