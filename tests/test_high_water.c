@@ -9,6 +9,8 @@
  */
 #include "experiments.h"
 
+#include "study/stage.h"
+
 enum {
     T = 32,
     FIXED = 112 << 10, /* of tables and plans, the same for every model */
@@ -129,11 +131,32 @@ static void a_batch_takes_what_its_plan_says(void **unused)
     }
 }
 
+/* Sets of which one fills more than half of an arena's chunk. */
+static void sets_take_what_is_set_aside_for_them(void **unused)
+{
+    (void)unused;
+    enum { SETS = 20, LAYERS = 6, HEADS = 4, D_MLP = 256, ALIGNMENT = 64, FEW = 4096 };
+    const size_t components = (size_t)LAYERS * T * (HEADS + D_MLP),
+                 before = tl_alloc_bytes();
+    tl_arena *arena = tl_arena_create();
+    tl_component_set set;
+    tl_stage_make_room(arena, SETS, components);
+    for (size_t i = 0; i < SETS; i++)
+        assert_int_equal(tl_set_create(LAYERS, T, HEADS, D_MLP, arena, &set, NULL),
+                         TL_OK);
+    const size_t taken = tl_alloc_bytes() - before,
+                 aside = SETS * (components + 2 * ALIGNMENT) + FEW;
+    if (TEST_GAPS == 0 && taken > aside)
+        fail_msg("%d sets take %zu bytes, %zu are set aside", SETS, taken, aside);
+    tl_arena_destroy(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(experiments_keep_their_budget_on_ref),
         cmocka_unit_test(experiments_keep_their_budget_by_default),
+        cmocka_unit_test(sets_take_what_is_set_aside_for_them),
         cmocka_unit_test(a_batch_takes_what_its_plan_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

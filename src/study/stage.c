@@ -209,6 +209,15 @@ static tl_status add_to_mean(tl_stage_run *run, const tl_part_pairs *pairs,
     return status;
 }
 
+void tl_stage_make_room(tl_arena *arena, size_t n, size_t components)
+{
+    enum { ALIGNMENT = 64 }; /* of each of the two parts of a set */
+    const tl_arena_mark mark = tl_arena_get_mark(arena);
+    /* What is given back stays in the arena. Without memory the sets will say so. */
+    if (tl_arena_alloc(arena, n, components + 2 * ALIGNMENT) != NULL)
+        tl_arena_rewind(arena, mark);
+}
+
 tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size_t held,
                              bool no_clean, tl_evaluator **out, tl_error *err)
 {

@@ -159,6 +159,10 @@ tl_status tl_stage_add_circuits(const tl_stage_sizes *sizes, const tl_circuit *c
 tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size_t held,
                              bool no_clean, tl_evaluator **out, tl_error *err);
 
+/* Has an arena take the bytes of n sets, of a byte for each component, at once: one by one
+ * they would leave parts of its chunks empty. */
+void tl_stage_make_room(tl_arena *arena, size_t n, size_t components);
+
 /* What a ranking of a modality's components takes while it is made: scores, and two orders
  * beside it. */
 size_t tl_stage_ranking_bytes(const tl_study *study, tl_modality modality);

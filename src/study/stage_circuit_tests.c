@@ -135,6 +135,9 @@ static tl_status run_tests(const tl_stage_run *run, const tl_pair *pairs,
 {
     const test_stage *x = run->state;
     tl_arena *own = tl_arena_create(); /* the sets are not needed afterwards */
+    if (own != NULL)
+        tl_stage_make_room(own, n,
+                           tl_study_components(run->study, x->pairs.span.n_pos));
     tl_component_set *sets = own ? tl_arena_alloc(own, n, sizeof *sets) : NULL;
     tl_circuit *circuits = own ? tl_arena_alloc_zero(own, n, sizeof *circuits) : NULL;
     tl_evaluation *results = own ? tl_arena_alloc(own, n_pairs, sizeof *results) : NULL;

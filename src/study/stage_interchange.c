@@ -26,6 +26,8 @@ static tl_status make_swaps(tl_stage_run *run, const tl_both_circuits *both,
     if (swaps == NULL || rows == NULL || x->swapped == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", x->n_swaps);
     tl_status status = TL_OK;
+    tl_stage_make_room(run->arena, x->n_swaps,
+                       tl_study_components(run->study, x->pairs.span.n_pos));
     for (size_t i = 0; i < x->n_swaps && status == TL_OK; i++) {
         const tl_swap *s = &swaps[i];
         status = tl_swap_make(both, run->modality, i, &run->study->settings, run->arena,
