@@ -15,6 +15,7 @@ static const char *const exceptions[][2] = {
     {"tl_fraction_parse", "asks for no memory"},
     {"tl_modality_parse", "asks for no memory"},
     {"tl_tensor_to_f32", "asks for no memory"},
+    {"tl_safetensors_need", "asks for no memory"},
     {"tl_backpatch_check", "asks for no memory"},
     {"tl_dataset_check_lengths", "asks for no memory"},
     {"tl_model_unembedding", "asks for no memory"},

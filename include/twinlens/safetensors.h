@@ -17,6 +17,8 @@
 #ifndef TWINLENS_SAFETENSORS_H
 #define TWINLENS_SAFETENSORS_H
 
+#include <stdbool.h>
+
 #include "twinlens/api.h"
 #include "twinlens/tensor.h"
 
@@ -27,9 +29,11 @@ typedef struct tl_safetensors tl_safetensors;
 /*
  * Opens one file; a "*.safetensors.index.json" with all its shards; or a folder,
  * which must hold model.safetensors or model.safetensors.index.json.
- * Errors: TL_ERR_NOT_FOUND (file or shard missing, index names a tensor that no
- * shard holds), TL_ERR_IO, TL_ERR_FORMAT, TL_ERR_UNSUPPORTED (an unknown dtype, too
- * many dimensions), TL_ERR_NO_MEMORY.
+ * A tensor that cannot be read (an unknown dtype, too many dimensions, named by the
+ * index and in no shard) is no error: it is as if it were not there, but for
+ * tl_safetensors_need() and tl_safetensors_has().
+ * Errors: TL_ERR_NOT_FOUND (file or shard missing), TL_ERR_IO, TL_ERR_FORMAT,
+ * TL_ERR_NO_MEMORY.
  */
 tl_status tl_safetensors_open(const char *path, tl_safetensors **out, tl_error *err);
 void tl_safetensors_close(tl_safetensors *file);
@@ -37,6 +41,14 @@ void tl_safetensors_close(tl_safetensors *file);
 /* NULL if there is none of that name. The tensor, like all that is returned below, is the
  * file's and valid until it is closed. */
 const tl_tensor *tl_safetensors_find(const tl_safetensors *file, const char *name);
+
+/* The same for one that has to be there: the error says why it cannot be had,
+ * TL_ERR_NOT_FOUND or TL_ERR_UNSUPPORTED. */
+tl_status tl_safetensors_need(const tl_safetensors *file, const char *name,
+                              const tl_tensor **out, tl_error *err);
+
+/* Whether there is one of that name, be it one that cannot be read. */
+bool tl_safetensors_has(const tl_safetensors *file, const char *name);
 
 /* In the order of names; index < tl_safetensors_count(). */
 size_t tl_safetensors_count(const tl_safetensors *file);

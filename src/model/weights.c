@@ -63,7 +63,7 @@ static tl_status find_head(const tl_finder *f, const tl_spec *s, tl_weights *w,
         return TL_OK;
     }
     for (size_t i = 1; i < sizeof names / sizeof names[0]; i++)
-        if (f->file != NULL && tl_safetensors_find(f->file, names[i]) != NULL)
+        if (f->file != NULL && tl_safetensors_has(f->file, names[i]))
             return tl_find_tensor(f, names[i], d->n_vocab, d->d_model, &w->head.weight,
                                   err);
     return tl_find_tensor(f, names[0], d->n_vocab, d->d_model, &w->head.weight, err);

@@ -21,10 +21,10 @@ tl_status tl_find_tensor(const tl_finder *f, const char *name, size_t d0, size_t
         return TL_OK;
     }
     const char *path = tl_safetensors_file_path(f->file, 0);
-    const tl_tensor *t = tl_safetensors_find(f->file, name);
-    if (t == NULL)
-        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: there is no tensor '%s'", path,
-                       name);
+    const tl_tensor *t = NULL;
+    const tl_status status = tl_safetensors_need(f->file, name, &t, err);
+    if (status != TL_OK)
+        return status;
     if (t->dtype != TL_F32 && t->dtype != TL_F16 && t->dtype != TL_BF16)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: '%s' is %s, wanted F32, F16 or BF16", path, name,
@@ -138,7 +138,7 @@ void tl_find_prefix(const tl_safetensors *file, const char *const *prefixes, siz
     char name[TL_NAME_BYTES];
     for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%s%s", prefixes[i], tensor);
-        if (file == NULL || tl_safetensors_find(file, name) != NULL) {
+        if (file == NULL || tl_safetensors_has(file, name)) {
             snprintf(out, bytes, "%s", prefixes[i]);
             return;
         }

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ typedef struct entry {
     tl_tensor tensor;
     size_t begin, end; /* in the data of its file */
     size_t shard;
+    const char *problem; /* why it cannot be read, "%s: '%s' has ..."; NULL: it can */
 } entry;
 
 typedef struct shard {
@@ -48,40 +50,59 @@ struct tl_safetensors {
     tl_arena *arena; /* names, paths, metadata, tensors that had to be aligned */
     shard *shards;
     size_t n_shards;
-    entry *entries; /* in order of name, once open */
-    size_t n_entries, capacity;
+    entry *entries; /* once open in order of name, behind them those with a problem */
+    size_t n_entries, n_readable, capacity;
     const char *(*metadata)[2];
     size_t n_metadata;
 };
 
 /* ---- the header of one file ------------------------------------------------------ */
 
-static tl_status parse_dtype(const char *name, const json_t *value, tl_dtype *out,
+/* Keeps what is said of it, such as "has dtype 'U16', which cannot be read". */
+static tl_status note_problem(tl_safetensors *file, entry *e, tl_error *err,
+                              const char *format, ...) TL_PRINTF(4, 5);
+static tl_status note_problem(tl_safetensors *file, entry *e, tl_error *err,
+                              const char *format, ...)
+{
+    char text[256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    e->problem = tl_arena_strdup(file->arena, text);
+    return e->problem != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names");
+}
+
+/* A type that is not known is no error as long as nobody asks for the tensor. */
+static tl_status parse_dtype(tl_safetensors *file, const json_t *value, entry *e,
                              tl_error *err)
 {
     const char *text = json_string_value(value);
     if (text == NULL)
-        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no dtype that is a string", name);
+        return tl_fail(err, TL_ERR_FORMAT, "'%s' has no dtype that is a string",
+                       e->name);
     for (int i = 0; i < TL_DTYPE_COUNT; i++)
         if (strcmp(text, tl_dtype_name((tl_dtype)i)) == 0) {
-            *out = (tl_dtype)i;
+            e->tensor.dtype = (tl_dtype)i;
             return TL_OK;
         }
-    return tl_fail(err, TL_ERR_UNSUPPORTED, "'%s' has dtype '%s', which cannot be read",
-                   name, text);
+    return note_problem(file, e, err, "has dtype '%.64s', which cannot be read", text);
 }
 
 /* Dimensions, and the bytes that they make with the dtype. */
-static tl_status parse_shape(const char *name, const json_t *value, tl_tensor *t,
+static tl_status parse_shape(tl_safetensors *file, const json_t *value, entry *e,
                              size_t *bytes, tl_error *err)
 {
+    const char *name = e->name;
+    tl_tensor *t = &e->tensor;
     if (!json_is_array(value))
         return tl_fail(err, TL_ERR_FORMAT, "'%s' has no shape that is an array", name);
     t->n_dims = json_array_size(value);
     if (t->n_dims > TL_MAX_DIMS)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "'%s' has %zu dimensions, at most %d can be read", name,
-                       t->n_dims, TL_MAX_DIMS);
+        return note_problem(file, e, err, "has %zu dimensions, at most %d can be read",
+                            t->n_dims, TL_MAX_DIMS);
     size_t size = tl_dtype_bytes(t->dtype);
     for (size_t i = 0; i < t->n_dims; i++) {
         const json_t *dim = json_array_get(value, i);
@@ -122,21 +143,23 @@ static tl_status parse_offsets(const char *name, const json_t *value, size_t dat
     return TL_OK;
 }
 
-static tl_status parse_entry(const char *name, const json_t *value,
+static tl_status parse_entry(tl_safetensors *file, const json_t *value,
                              const unsigned char *data, size_t data_bytes, entry *e,
                              tl_error *err)
 {
+    const char *name = e->name;
     size_t bytes = 0;
     tl_status status;
     if (!json_is_object(value))
         return tl_fail(err, TL_ERR_FORMAT,
                        "'%s' is no object with dtype, shape and data_offsets", name);
-    if ((status = parse_dtype(name, json_object_get(value, "dtype"), &e->tensor.dtype,
-                              err)) != TL_OK ||
-        (status = parse_shape(name, json_object_get(value, "shape"), &e->tensor, &bytes,
-                              err)) != TL_OK ||
+    if ((status = parse_dtype(file, json_object_get(value, "dtype"), e, err)) !=
+            TL_OK ||
+        (status = parse_shape(file, json_object_get(value, "shape"), e, &bytes, err)) !=
+            TL_OK ||
         (status = parse_offsets(name, json_object_get(value, "data_offsets"),
-                                data_bytes, e, err)) != TL_OK)
+                                data_bytes, e, err)) != TL_OK ||
+        e->problem != NULL)
         return status;
     if (e->end - e->begin != bytes) {
         char shape[128];
@@ -276,7 +299,7 @@ static tl_status read_entries(tl_safetensors *file, size_t index, json_t *header
         entry e = {.name = tl_arena_strdup(file->arena, name), .shard = index};
         if (e.name == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names");
-        if ((status = parse_entry(e.name, value, data, data_bytes, &e, err)) != TL_OK ||
+        if ((status = parse_entry(file, value, data, data_bytes, &e, err)) != TL_OK ||
             (status = append(file, &e, err)) != TL_OK)
             return status;
     }
@@ -294,7 +317,8 @@ static tl_status align_entries(tl_safetensors *file, size_t first, tl_error *err
 {
     for (size_t i = first; i < file->n_entries; i++) {
         entry *e = &file->entries[i];
-        if ((uintptr_t)e->tensor.data % tl_dtype_bytes(e->tensor.dtype) == 0)
+        if (e->problem != NULL ||
+            (uintptr_t)e->tensor.data % tl_dtype_bytes(e->tensor.dtype) == 0)
             continue;
         const size_t bytes = e->end - e->begin;
         void *copy = tl_arena_alloc(file->arena, bytes, 1);
@@ -371,6 +395,35 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
 }
 
+static int by_problem_and_name(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    return (x->problem == NULL) != (y->problem == NULL) ? (x->problem != NULL ? 1 : -1)
+                                                        : strcmp(x->name, y->name);
+}
+
+/* Those that cannot be read go behind the others. */
+static void set_apart(tl_safetensors *file)
+{
+    if (file->n_entries > 0)
+        qsort(file->entries, file->n_entries, sizeof *file->entries,
+              by_problem_and_name);
+    file->n_readable = 0;
+    while (file->n_readable < file->n_entries &&
+           file->entries[file->n_readable].problem == NULL)
+        file->n_readable++;
+}
+
+/* By name in entries [begin, end), which are in order. */
+static const entry *find_entry(const tl_safetensors *file, size_t begin, size_t end,
+                               const char *name)
+{
+    const entry key = {.name = name};
+    return begin == end ? NULL
+                        : bsearch(&key, file->entries + begin, end - begin,
+                                  sizeof *file->entries, by_name);
+}
+
 static tl_status sort_entries(tl_safetensors *file, tl_error *err)
 {
     if (file->n_entries > 0)
@@ -382,6 +435,7 @@ static tl_status sort_entries(tl_safetensors *file, tl_error *err)
                            file->shards[b->shard].path, b->name,
                            file->shards[a->shard].path);
     }
+    set_apart(file);
     return TL_OK;
 }
 
@@ -439,19 +493,31 @@ static tl_status list_shards(tl_safetensors *file, const char *path, json_t *wei
     return TL_OK;
 }
 
-/* A tensor may lie in another shard than the index says: it is found all the same. */
-static tl_status check_index(const tl_safetensors *file, const char *path,
-                             json_t *weight_map, tl_error *err)
+/* A tensor may lie in another shard than the index says: it is found all the same. One
+ * that no shard holds is no error as long as nobody asks for it. */
+static tl_status check_index(tl_safetensors *file, json_t *weight_map, tl_error *err)
 {
+    const size_t n_held = file->n_entries;
     const char *tensor;
     json_t *value;
     json_object_foreach(weight_map, tensor, value)
     {
-        if (tl_safetensors_find(file, tensor) == NULL)
-            return tl_fail(err, TL_ERR_NOT_FOUND,
-                           "%s: names '%s' in %s, but no shard holds it", path, tensor,
-                           json_string_value(value));
+        if (find_entry(file, 0, file->n_readable, tensor) != NULL ||
+            find_entry(file, file->n_readable, n_held, tensor) != NULL)
+            continue;
+        entry e = {.name = tl_arena_strdup(file->arena, tensor)};
+        tl_status status =
+            e.name != NULL ? note_problem(file, &e, err,
+                                          "is named by the index, in %.128s, but no "
+                                          "shard holds it",
+                                          json_string_value(value))
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names");
+        if (status == TL_OK)
+            status = append(file, &e, err);
+        if (status != TL_OK)
+            return status;
     }
+    set_apart(file);
     return TL_OK;
 }
 
@@ -468,7 +534,7 @@ static tl_status open_index(tl_safetensors *file, const char *path, tl_error *er
     else if ((status = list_shards(file, path, weight_map, err)) == TL_OK &&
              (status = open_shards(file, err)) == TL_OK &&
              (status = sort_entries(file, err)) == TL_OK)
-        status = check_index(file, path, weight_map, err);
+        status = check_index(file, weight_map, err);
     json_decref(index);
     return status;
 }
@@ -525,17 +591,35 @@ void tl_safetensors_close(tl_safetensors *file)
 
 const tl_tensor *tl_safetensors_find(const tl_safetensors *file, const char *name)
 {
-    const entry key = {.name = name};
-    const entry *found = file->n_entries == 0
-                             ? NULL
-                             : bsearch(&key, file->entries, file->n_entries,
-                                       sizeof *file->entries, by_name);
+    const entry *found = find_entry(file, 0, file->n_readable, name);
     return found != NULL ? &found->tensor : NULL;
+}
+
+bool tl_safetensors_has(const tl_safetensors *file, const char *name)
+{
+    return tl_safetensors_find(file, name) != NULL ||
+           find_entry(file, file->n_readable, file->n_entries, name) != NULL;
+}
+
+tl_status tl_safetensors_need(const tl_safetensors *file, const char *name,
+                              const tl_tensor **out, tl_error *err)
+{
+    const entry *found = find_entry(file, 0, file->n_readable, name);
+    if (found != NULL) {
+        *out = &found->tensor;
+        return TL_OK;
+    }
+    found = find_entry(file, file->n_readable, file->n_entries, name);
+    if (found == NULL)
+        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: there is no tensor '%s'",
+                       file->shards[0].path, name);
+    return tl_fail(err, TL_ERR_UNSUPPORTED, "%s: '%s' %s",
+                   file->shards[found->shard].path, name, found->problem);
 }
 
 size_t tl_safetensors_count(const tl_safetensors *file)
 {
-    return file->n_entries;
+    return file->n_readable;
 }
 
 const char *tl_safetensors_name(const tl_safetensors *file, size_t index)
