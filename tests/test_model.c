@@ -13,6 +13,7 @@
 
 #include "model/model_parts.h"
 #include "twinlens/alloc.h"
+#include "twinlens/log.h"
 #include "twinlens/pass.h"
 #include "twinlens/safetensors.h"
 
@@ -67,6 +68,107 @@ static double signature(const char *path)
     return ld;
 }
 
+/* The tiny checkpoint under `name`, its tensors renamed, with `text` as one of its files. */
+static const char *with_file(const char *name, const rename_rule *rules, size_t n_rules,
+                             const char *file, const char *text)
+{
+    char path[1200];
+    write_variant(name, rules, n_rules, NULL);
+    snprintf(path, sizeof path, "%.600s/%s", path_of(name), file);
+    unlink(path);
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fclose(out), 0);
+    return path_of(name);
+}
+
+static void keep_warning(void *user, tl_log_level level, const char *text)
+{
+    if (level == TL_LOG_WARNING)
+        snprintf(user, 256, "%s", text);
+}
+
+/* A LoRA beside the weights, and one alone. */
+static void an_adapter_that_is_not_applied_is_said(void **unused)
+{
+    (void)unused;
+    char warning[256] = "", path[1200];
+    tl_model *model = NULL;
+    tl_error err = {0};
+    tl_log_set(keep_warning, warning);
+    const double ld =
+        signature(with_file("adapted", NULL, 0, "adapter_config.json", "{}"));
+    tl_log_set(NULL, NULL);
+    assert_true(ld == signature(tiny_checkpoint));
+    assert_non_null(strstr(warning, "adapter_config.json: the adapter is not applied"));
+    snprintf(path, sizeof path, "%.600s/config.json", path_of("adapted"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(tl_model_open(path_of("adapted"), NULL, &model, &err),
+                     TL_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "holds an adapter and no model"));
+}
+
+/* The tiny checkpoint's config.json, which says that the head is a matrix of its own, with
+ * the contrary. */
+static const char *tied_config(void)
+{
+    static const char key[] = "\"tie_word_embeddings\": false";
+    static char text[8192];
+    char path[600];
+    snprintf(path, sizeof path, "%s/config.json", tiny_checkpoint);
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    text[fread(text, 1, sizeof text - 1, in)] = '\0';
+    fclose(in);
+    char *at = strstr(text, key);
+    assert_non_null(at);
+    memcpy(at + sizeof key - 6, "true ", 5);
+    return text;
+}
+
+static void assert_does_not_open(const char *path, tl_status want, const char *says)
+{
+    tl_model *model = NULL;
+    tl_error err = {0};
+    const tl_status got = tl_model_open(path, NULL, &model, &err);
+    if (got != want || strstr(err.text, says) == NULL)
+        fail_msg("%s: '%s', wanted '%s'", tl_status_name(got), err.text, says);
+}
+
+static void a_head_that_contradicts_the_configuration_is_refused(void **unused)
+{
+    (void)unused;
+    const rename_rule no_head[] = {{"lm_head.", NULL}};
+    write_variant("headless", no_head, 1, NULL);
+    assert_does_not_open(path_of("headless"), TL_ERR_NOT_FOUND,
+                         "there is no tensor 'lm_head.weight'");
+    assert_does_not_open(with_file("tied", NULL, 0, "config.json", tied_config()),
+                         TL_ERR_UNSUPPORTED,
+                         "'lm_head.weight' is another matrix than the embeddings");
+}
+
+/* AutoModel leaves the head away, and from the decoder's names what stands in front. */
+static void what_automodel_saves_is_the_same_model(void **unused)
+{
+    (void)unused;
+    const rename_rule cases[][3] = {
+        {{"lm_head.", NULL}, {"model.", "language_model."}, {"none.", NULL}},
+        {{"lm_head.", NULL}, {"model.", ""}, {"none.", NULL}},
+        {{"lm_head.", NULL}, {"model.", ""}, {"visual.", "model.visual."}},
+        {{"lm_head.", NULL}, {"model.", "model.language_model."}, {"none.", NULL}},
+    };
+    const double want =
+        signature(with_file("whole", cases[0], 1, "config.json", tied_config()));
+    assert_true(want != signature(tiny_checkpoint));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "auto%zu", i);
+        assert_true(signature(with_file(name, cases[i], 3, "config.json",
+                                        tied_config())) == want);
+    }
+}
+
 static void every_generation_of_names_is_the_same_model(void **unused)
 {
     (void)unused;
@@ -109,7 +211,8 @@ static void a_model_without_a_tower_takes_text_only(void **unused)
     int32_t ids[8] = {1, 2, 3, TINY_IMAGE_TOKEN, 4, 5, 6, 7};
     float *values = tl_arena_alloc_zero(arena, 4 * TINY_PATCH_VALUES, sizeof *values);
     tl_encoding e = {
-        TL_IMAGE, 8, ids, 3, 4, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0}, NULL};
+        TL_IMAGE, 8, ids, 3, 4, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0},
+        NULL};
     tl_input input = {.n_pos = 77};
     assert_int_equal(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err),
                      TL_ERR_NOT_FOUND);
@@ -149,7 +252,8 @@ static void what_does_not_fit_the_model_is_refused(void **unused)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ids[7] = cases[i].last_id;
-        const tl_encoding e = {TL_IMAGE, cases[i].n_pos, ids, 3, 5, 1, cases[i].pixels, NULL};
+        const tl_encoding e = {TL_IMAGE, cases[i].n_pos,  ids, 3, 5,
+                               1,        cases[i].pixels, NULL};
         tl_input input;
         tl_error err = {0};
         if (tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err) !=
@@ -210,7 +314,8 @@ static tl_status whole_run(tl_error *err)
     static float values[4 * TINY_PATCH_VALUES];
     static const int32_t ids[6] = {1, 2, TINY_IMAGE_TOKEN, 4, 5, 6};
     const tl_encoding e = {
-        TL_IMAGE, 6, ids, 2, 3, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0}, NULL};
+        TL_IMAGE, 6, ids, 2, 3, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0},
+        NULL};
     const int32_t a = 5, b = 9;
     tl_pass_prompt prompt = {.prefix = NULL};
     const tl_pass_options options = {.for_backward = true, .last_only = true};
@@ -384,6 +489,9 @@ static void a_configuration_tells_what_the_file_has(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_adapter_that_is_not_applied_is_said),
+        cmocka_unit_test(a_head_that_contradicts_the_configuration_is_refused),
+        cmocka_unit_test(what_automodel_saves_is_the_same_model),
         cmocka_unit_test(every_generation_of_names_is_the_same_model),
         cmocka_unit_test(a_cache_entry_of_the_hub_opens),
         cmocka_unit_test(a_model_without_a_tower_takes_text_only),

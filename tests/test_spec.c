@@ -85,6 +85,32 @@ static void both_layouts_and_both_names_of_mrope_are_read(void **unused)
     assert_int_equal(s.image_token, 5);
     assert_int_equal(s.vision.d_mlp, 96);
     assert_true(s.tied_head && s.rope.theta == 5.0 && s.norm_eps == 1e-5f);
+
+    /* Every version that knows text_config ties where it says so; the contrary is read in
+     * two ways. */
+    static const struct {
+        const char *outside, *inside;
+        tl_status status;
+        bool tied;
+    } cases[] = {
+        {"false", "true", TL_OK, true},
+        {"true", "true", TL_OK, true},
+        {"false", "false", TL_OK, false},
+        {"true", "false", TL_ERR_UNSUPPORTED, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        snprintf(text, sizeof text,
+                 "{\"model_type\": \"qwen2_vl\", \"tie_word_embeddings\": %s, "
+                 "\"text_config\": {\"tie_word_embeddings\": %s, " ROPE
+                 "}, \"vision_config\": {\"hidden_size\": 8192}}",
+                 cases[i].outside, cases[i].inside);
+        const tl_status status = read_text(text, &s, &err);
+        if (status != cases[i].status)
+            fail_msg("%s: %s: %s", text, tl_status_name(status), err.text);
+        if (status == TL_OK)
+            assert_int_equal(s.tied_head, cases[i].tied);
+    }
 }
 
 /* `sparse` with one piece of text put in the place of another. */

@@ -13,6 +13,7 @@
 #include "model/model_private.h"
 #include "model/rope.h"
 #include "twinlens/alloc.h"
+#include "twinlens/log.h"
 #include "vision/vision.h"
 
 /* The revision that refs/main names, or else the snapshot changed last. */
@@ -62,10 +63,24 @@ tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
     if (!tl_file_exists(path))
         return tl_fail(err, TL_ERR_NOT_FOUND, "%s: there is no such model folder",
                        path);
+    const char *adapter = tl_path_join(arena, path, "adapter_config.json");
+    if (adapter == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    const bool has_adapter = tl_file_exists(adapter);
     if (tl_file_exists(config)) {
+        if (has_adapter)
+            tl_log(TL_LOG_WARNING,
+                   "%s: the adapter is not applied; merge it into the weights to have "
+                   "it in the model",
+                   adapter);
         *out = path;
         return TL_OK;
     }
+    if (has_adapter)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: the folder holds an adapter and no model, wanted the model "
+                       "with the adapter merged into it",
+                       adapter);
     const char *snapshot = find_snapshot(path, arena);
     if (snapshot == NULL)
         return tl_fail(

@@ -74,15 +74,15 @@ tl_status tl_spec_get_object(const json_t *object, const char *key, const char *
 }
 
 tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
-                                const char *where, bool absent, bool *tied,
-                                tl_error *err)
+                                const char *where, bool absent, bool text_decides,
+                                bool *tied, tl_error *err)
 {
     *tied = absent;
     tl_status status = tl_json_get_bool(text, "tie_word_embeddings", where, tied, err);
     bool outside = *tied;
     if (status == TL_OK)
         status = tl_json_get_bool(config, "tie_word_embeddings", where, &outside, err);
-    if (status == TL_OK && outside != *tied)
+    if (status == TL_OK && outside != *tied && !(text_decides && *tied))
         status = tl_fail(err, TL_ERR_UNSUPPORTED,
                          "%s: 'tie_word_embeddings' is %s, and %s in 'text_config'",
                          where, outside ? "true" : "false", *tied ? "true" : "false");

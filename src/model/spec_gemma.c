@@ -295,8 +295,8 @@ static tl_status read_parts(const json_t *config, const char *where,
     for (size_t i = 0; status == TL_OK && i < n_ids; i++)
         status = tl_json_get_id(config, ids[i].key, where, ids[i].out, err);
     if (status == TL_OK)
-        status =
-            tl_spec_get_tied_head(config, text, where, true, &spec->tied_head, err);
+        status = tl_spec_get_tied_head(config, text, where, true, false,
+                                       &spec->tied_head, err);
     if (status == TL_OK)
         status = get_decoder(text, inner, g, spec, err);
     return status == TL_OK ? tl_spec_read_vit(vision, tower, "siglip_vision_model",

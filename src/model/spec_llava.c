@@ -163,8 +163,8 @@ tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *s
                                          &v->projector_activation, err)) != TL_OK ||
         (status = tl_json_get_bool(config, "multimodal_projector_bias", where,
                                    &v->projector_bias, err)) != TL_OK ||
-        (status = tl_spec_get_tied_head(config, text, where, false, &spec->tied_head,
-                                        err)) != TL_OK ||
+        (status = tl_spec_get_tied_head(config, text, where, false, true,
+                                        &spec->tied_head, err)) != TL_OK ||
         (status = tl_json_get_id(config, "image_token_index", where, &spec->image_token,
                                  err)) != TL_OK)
         return status;

@@ -52,11 +52,13 @@ tl_status tl_spec_get_object(const json_t *object, const char *key, const char *
                              const json_t **out, char inner[TL_WHERE_BYTES],
                              tl_error *err);
 
-/* Whether the head is the table of embeddings; `absent` when neither says. The decoder's key
- * counts, newer versions look at the one outside: they must not contradict each other. */
+/* Whether the head is the table of embeddings; `absent` when neither says. The key of the
+ * decoder and the one outside must not contradict each other: versions of transformers
+ * differ in which one they look at. With text_decides all that know text_config tie where
+ * it says so, whatever is outside. */
 tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
-                                const char *where, bool absent, bool *tied,
-                                tl_error *err);
+                                const char *where, bool absent, bool text_decides,
+                                bool *tied, tl_error *err);
 
 /* An object of rope_scaling's kind: 'linear' divides positions by 'factor'; nothing but that
  * and 'default' can be honoured. */

@@ -105,6 +105,7 @@ tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
     spec->qkv_bias = true;
     spec->image_token = 151655;
     spec->vision_start_token = 151652;
+    bool tied = false; /* where 'text_config' does not say */
     if ((status = tl_spec_get_float(text, "rms_norm_eps", where, &spec->norm_eps,
                                     err)) != TL_OK ||
         (status = tl_spec_get_activation(text, "hidden_act", where, &spec->activation,
@@ -112,10 +113,10 @@ tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
         (status = tl_json_get_double(text, "rope_theta", where, &spec->rope.theta,
                                      err)) != TL_OK ||
         (status = tl_spec_get_mrope(text, where, &spec->rope, err)) != TL_OK ||
-        (status = tl_json_get_bool(text, "tie_word_embeddings", where, &spec->tied_head,
-                                   err)) != TL_OK ||
-        (status = tl_json_get_bool(config, "tie_word_embeddings", where,
-                                   &spec->tied_head, err)) != TL_OK ||
+        (status = tl_json_get_bool(config, "tie_word_embeddings", where, &tied, err)) !=
+            TL_OK ||
+        (status = tl_spec_get_tied_head(config, text, where, tied, true,
+                                        &spec->tied_head, err)) != TL_OK ||
         (status = tl_json_get_id(config, "image_token_id", where, &spec->image_token,
                                  err)) != TL_OK ||
         (status = tl_json_get_id(config, "vision_start_token_id", where,

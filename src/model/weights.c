@@ -3,7 +3,8 @@
  *
  * The same tensor has had several names: transformers moved the decoder from
  * `model.` to `model.language_model.` and the tower from `visual.` to
- * `model.visual.`; models built as LLaVA have `language_model.model.`. Which of
+ * `model.visual.`; models built as LLaVA have `language_model.model.`; AutoModel
+ * saves without a head, from `language_model.` on or the decoder alone. Which of
  * the prefixes a file uses is decided by one tensor that must be there.
  */
 #include "model/weights.h"
@@ -14,8 +15,8 @@
 #include "tensor/finder.h"
 #include "vision/tower.h"
 
-static const char *const decoder_prefixes[] = {"model.", "model.language_model.",
-                                               "language_model.model."};
+static const char *const decoder_prefixes[] = {
+    "model.", "model.language_model.", "language_model.model.", "language_model."};
 
 static tl_status find_layer(const tl_finder *f, const tl_spec *s, size_t l,
                             tl_layer_weights *w, tl_error *err)
@@ -52,21 +53,38 @@ static tl_status find_layer(const tl_finder *f, const tl_spec *s, size_t l,
                            : status;
 }
 
+static bool is_same(const tl_tensor *a, const tl_tensor *b)
+{
+    const size_t count = tl_tensor_count(a);
+    return a->dtype == b->dtype && count == tl_tensor_count(b) &&
+           (a->data == b->data ||
+            memcmp(a->data, b->data, count * tl_dtype_bytes(a->dtype)) == 0);
+}
+
 static tl_status find_head(const tl_finder *f, const tl_spec *s, tl_weights *w,
                            tl_error *err)
 {
     static const char *const names[] = {"lm_head.weight",
                                         "language_model.lm_head.weight"};
     const tl_dims *d = &s->dims;
-    if (s->tied_head) {
-        w->head.weight = w->embed;
-        return TL_OK;
-    }
-    for (size_t i = 1; i < sizeof names / sizeof names[0]; i++)
-        if (f->file != NULL && tl_safetensors_has(f->file, names[i]))
-            return tl_find_tensor(f, names[i], d->n_vocab, d->d_model, &w->head.weight,
-                                  err);
-    return tl_find_tensor(f, names[0], d->n_vocab, d->d_model, &w->head.weight, err);
+    const char *name = names[0];
+    for (size_t i = 1; f->file != NULL && i < sizeof names / sizeof names[0]; i++)
+        if (tl_safetensors_has(f->file, names[i]))
+            name = names[i];
+    if (!s->tied_head)
+        return tl_fail_while(
+            err, tl_find_tensor(f, name, d->n_vocab, d->d_model, &w->head.weight, err),
+            "'tie_word_embeddings' is false");
+    w->head.weight = w->embed;
+    const tl_tensor *other =
+        f->file != NULL ? tl_safetensors_find(f->file, name) : NULL;
+    return other == NULL || is_same(other, &w->embed)
+               ? TL_OK
+               : tl_fail(err, TL_ERR_UNSUPPORTED,
+                         "%s: '%s' is another matrix than the embeddings, and "
+                         "'tie_word_embeddings' is true: transformers 4 passes it over "
+                         "and 5 takes it; wanted false, or a folder without it",
+                         tl_safetensors_file_path(f->file, 0), name);
 }
 
 tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
@@ -81,11 +99,12 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
     tl_find_prefix(file, decoder_prefixes,
                    sizeof decoder_prefixes / sizeof *decoder_prefixes,
                    "embed_tokens.weight", f.prefix, sizeof f.prefix);
-    if (f.prefix[0] == '\0')
+    /* A decoder that was saved alone has no prefix. */
+    if (f.prefix[0] == '\0' && !tl_safetensors_has(file, "embed_tokens.weight"))
         return tl_fail(
             err, TL_ERR_NOT_FOUND,
-            "%s: no 'embed_tokens.weight' under model., model.language_model. or "
-            "language_model.model.",
+            "%s: no 'embed_tokens.weight' under model., model.language_model., "
+            "language_model.model., language_model. or no prefix",
             tl_safetensors_file_path(file, 0));
 
     char name[TL_STEM_BYTES];
