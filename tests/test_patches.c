@@ -74,6 +74,34 @@ static void sizes_are_those_of_smart_resize(void **state)
     }
 }
 
+/* As smart_resize() of transformers 5.24. */
+static void newer_folders_enlarge_short_sides(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t width, height, min_pixels, max_pixels, want_width, want_height;
+    } cases[] = {
+        {5, 5, 3136, 1003520, 56, 56},     {27, 100, 784, 1003520, 28, 112},
+        {100, 3, 3136, 1003520, 336, 28},  {13, 13, 784, 1003520, 28, 28},
+        {5600, 28, 784, 12544, 1568, 28},  {1, 150, 784, 12544, 28, 364},
+        {10, 900, 3136, 1003520, 28, 532}, {301, 301, 784, 12544, 112, 112},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const tl_patch_options options = {.do_resize = true,
+                                          .enlarges = true,
+                                          .patch_size = 14,
+                                          .merge_size = 2,
+                                          .min_pixels = cases[i].min_pixels,
+                                          .max_pixels = cases[i].max_pixels};
+        size_t width = 0, height = 0;
+        assert_int_equal(tl_patches_size(&options, cases[i].width, cases[i].height,
+                                         &width, &height, NULL),
+                         TL_OK);
+        assert_int_equal(width, cases[i].want_width);
+        assert_int_equal(height, cases[i].want_height);
+    }
+}
+
 static void impossible_sizes_are_refused(void **state)
 {
     (void)state;
@@ -83,7 +111,8 @@ static void impossible_sizes_are_refused(void **state)
         const char *message;
     } cases[] = {
         {27, 100, 1003520, true,
-         "the image is 27x100; this model needs at least 28 pixels a side"},
+         "the image is 27x100; this model needs at least 28 pixels a side, as "
+         "transformers up to 4.52, with which its folder was saved"},
         {5629, 28, 1003520, true,
          "the image is 5629x28; this model takes none that is more than 200 times as "
          "long "
@@ -286,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_are_those_of_smart_resize),
+        cmocka_unit_test(newer_folders_enlarge_short_sides),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(values_are_those_of_transformers),
         cmocka_unit_test(defaults_and_limits_are_those_of_transformers),

@@ -113,11 +113,12 @@ tl_status tl_patches_size(const tl_patch_options *options, size_t width, size_t 
         *new_height = height;
         return TL_OK;
     }
-    if (width < multiple || height < multiple)
+    if ((width < multiple || height < multiple) && !options->enlarges)
         return tl_fail(
             err, TL_ERR_DATA,
-            "the image is %zux%zu; this model needs at least %zu pixels a side", width,
-            height, multiple);
+            "the image is %zux%zu; this model needs at least %zu pixels a side, as "
+            "transformers up to 4.52, with which its folder was saved",
+            width, height, multiple);
     const double w = (double)width, h = (double)height, factor = (double)multiple;
     if (fmax(w, h) / fmin(w, h) > LONGEST_SHAPE)
         return tl_fail(
@@ -133,6 +134,10 @@ tl_status tl_patches_size(const tl_patch_options *options, size_t width, size_t 
         const double beta = sqrt(h * w / most);
         to_h = floor(h / beta / factor) * factor;
         to_w = floor(w / beta / factor) * factor;
+        if (options->enlarges) {
+            to_h = fmax(to_h, factor);
+            to_w = fmax(to_w, factor);
+        }
     } else if (to_w * to_h < least) {
         const double beta = sqrt(least / (h * w));
         to_h = ceil(h * beta / factor) * factor;
@@ -220,11 +225,11 @@ done:
 static tl_status read_kind(const json_t *config, const char *where, const json_t *model,
                            tl_arena *arena, const void **options, tl_error *err)
 {
-    (void)model;
     tl_patch_options *o = tl_arena_alloc(arena, 1, sizeof *o);
     if (o == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", where);
     const tl_status status = tl_patch_options_read(config, where, o, err);
+    o->enlarges = tl_json_version_reaches(model, "transformers_version", 4, 53);
     if (status == TL_OK)
         *options = o;
     return status;

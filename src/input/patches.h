@@ -17,6 +17,7 @@
 /* preprocessor_config.json */
 typedef struct tl_patch_options {
     bool do_resize;
+    bool enlarges; /* sides shorter than a merged patch, as transformers from 4.53 on */
     size_t min_pixels, max_pixels; /* of the resized picture */
     size_t patch_size, merge_size, temporal_patch_size;
     tl_resample resample;
@@ -30,8 +31,8 @@ tl_status tl_patch_options_read(const json_t *config, const char *where,
 /*
  * The size to which a picture is resized: both sides multiples of patch_size *
  * merge_size, about the same shape, between min_pixels and max_pixels where that is
- * possible. TL_ERR_DATA if a side is shorter than that multiple or the picture more
- * than 200 times as long as wide.
+ * possible. TL_ERR_DATA if a side is shorter than that multiple and options->enlarges is
+ * false, or if the picture is more than 200 times as long as wide.
  */
 tl_status tl_patches_size(const tl_patch_options *options, size_t width, size_t height,
                           size_t *new_width, size_t *new_height, tl_error *err);
