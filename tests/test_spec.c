@@ -435,9 +435,8 @@ static void a_llava_of_other_parts_is_refused_by_name(void **unused)
     } cases[] = {
         {"\"vision_config\": {\"model_type\": \"pixtral\"}",
          "\"vision_config\": {\"model_type\": \"siglip_vision_model\"}",
-         "'vision_config.model_type' is siglip_vision_model, supported in a llava "
-         "model "
-         "are clip_vision_model and pixtral"},
+         "'vision_config.model_type' is siglip_vision_model, supported is "
+         "clip_vision_model or pixtral"},
         {"\"vision_config\": {\"model_type\": \"pixtral\"}",
          "\"vision_config\": {\"model_type\": \"clip_vision_model\"}",
          "'vision_feature_select_strategy' is 'full', supported is default"},

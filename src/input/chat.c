@@ -102,6 +102,18 @@ static const tl_chat_format formats[] = {
         .tokens = pixtral_tokens,
         .reserved = pixtral_reserved,
     },
+    {
+        .model_type = "mistral3", /* without the system's words, which hold a date */
+        .before = "<s>[INST]",
+        .image = "[IMG]",
+        .after = "[/INST]",
+        .placeholder = "[IMG]",
+        .row_break = "[IMG_BREAK]",
+        .image_end = "[IMG_END]",
+        .images = &tl_image_kind_mistral3,
+        .tokens = pixtral_tokens,
+        .reserved = pixtral_reserved,
+    },
 };
 
 const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_type)
@@ -119,7 +131,7 @@ const char *tl_chat_known(void)
 {
     return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, llava with the tower of "
            "a "
-           "clip_vision_model or pixtral";
+           "clip_vision_model or pixtral, mistral3";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */

@@ -2,7 +2,8 @@
  *
  * image_pixtral.c - Pixtral's pictures (image_kind.h): made smaller until the longest edge
  * fits, each side rounded up to whole patches, and handed over whole,
- * [1, channel, row, column]; a token for each patch.
+ * [1, channel, row, column]; a token for each patch. Mistral-3's are the same, with a token
+ * for each square of patches that the model merges.
  *
  * @source transformers models/pixtral/image_processing_pixtral.py (the slow one, which
  * resizes with Pillow)
@@ -156,3 +157,33 @@ static tl_status make_kind(const void *kind_options, const tl_image *image,
 }
 
 const tl_image_kind tl_image_kind_pixtral = {read_kind, make_kind};
+
+/* What a token stands for, the model says. */
+static tl_status read_merged(const json_t *config, const char *where,
+                             const json_t *model, tl_arena *arena, const void **out,
+                             tl_error *err)
+{
+    size_t patch = 16, merge = 2;
+    const void *read = NULL;
+    tl_status status = read_kind(config, where, model, arena, &read, err);
+    if (status == TL_OK)
+        status = tl_json_get_size(json_object_get(model, "vision_config"), "patch_size",
+                                  "config.json: vision_config", &patch, err);
+    if (status == TL_OK)
+        status =
+            tl_json_get_size(model, "spatial_merge_size", "config.json", &merge, err);
+    if (status != TL_OK)
+        return status;
+    if (patch == 0 || patch > LARGEST_SIDE || merge == 0 || merge > LARGEST_SIDE)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "config.json: patches of %zu, %zu of them merged", patch, merge);
+    options *o = tl_arena_alloc(arena, 1, sizeof *o);
+    if (o == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", where);
+    *o = *(const options *)read;
+    o->patch_width = o->patch_height = patch * merge;
+    *out = o;
+    return TL_OK;
+}
+
+const tl_image_kind tl_image_kind_mistral3 = {read_merged, make_kind};

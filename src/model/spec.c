@@ -203,6 +203,7 @@ static const struct family {
     {"qwen2_vl", tl_spec_read_qwen2_vl},   {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
     {"qwen3_vl", tl_spec_read_qwen3_vl},   {"gemma3", tl_spec_read_gemma3},
     {"paligemma", tl_spec_read_paligemma}, {"llava", tl_spec_read_llava},
+    {"mistral3", tl_spec_read_mistral3},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 

@@ -2,7 +2,8 @@
  *
  * spec_llava.c - the config.json of models built as LLaVA (model/spec.h): a decoder, a
  * tower and a projector, each with a configuration of its own. Known: Llama's and
- * Mistral's decoder behind CLIP's tower (LLaVA-1.5) and behind Pixtral's.
+ * Mistral's decoder behind CLIP's tower (LLaVA-1.5) and behind Pixtral's; and Mistral-3,
+ * which is Mistral's behind Pixtral's, patches merged between the two.
  */
 #include <string.h>
 
@@ -26,9 +27,9 @@ static tl_status get_part(const json_t *config, const char *where, const char *k
     *kind = strcmp(type, kinds[1]) == 0;
     if (strcmp(type, kinds[*kind]) != 0)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: '%s.model_type' is %s, supported in a llava model are %s "
-                       "and %s",
-                       where, key, type, kinds[0], kinds[1]);
+                       "%s: '%s.model_type' is %s, supported is %s%s%s", where, key,
+                       type, kinds[0], kinds[0] != kinds[1] ? " or " : "",
+                       kinds[0] != kinds[1] ? kinds[1] : "");
     *out = part;
     return TL_OK;
 }
@@ -80,28 +81,30 @@ static tl_status read_decoder(const json_t *text, bool is_mistral, tl_spec *spec
     return status;
 }
 
-/* Which layer's states the projector reads: -1 is the last; so many layers are run. */
-static tl_status read_feature_layer(const json_t *config, const char *where,
-                                    tl_vision_spec *v, tl_error *err)
+/* "default" leaves the first row out; "full" does not. */
+static tl_status check_strategy(const json_t *config, const char *where,
+                                const tl_vision_spec *v, tl_error *err)
 {
-    const char *strategy = "default";
-    const json_t *layer = json_object_get(config, "vision_feature_layer");
+    const char *strategy = "default", *supported = v->class_row ? "default" : "full";
     const tl_status status = tl_json_get_string(
         config, "vision_feature_select_strategy", where, &strategy, err);
-    if (status != TL_OK)
+    if (status != TL_OK || strcmp(strategy, supported) == 0)
         return status;
-    /* "default" leaves the first row out; "full" does not. */
-    const char *supported = v->class_row ? "default" : "full";
-    if (strcmp(strategy, supported) != 0)
-        return tl_fail(
-            err, TL_ERR_UNSUPPORTED,
-            "%s: 'vision_feature_select_strategy' is '%s', supported is %s with this "
-            "tower",
-            where, strategy, supported);
+    return tl_fail(err, TL_ERR_UNSUPPORTED,
+                   "%s: 'vision_feature_select_strategy' is '%s', supported is %s with "
+                   "this tower",
+                   where, strategy, supported);
+}
+
+/* Which layer's states the projector reads: -1 is the last; so many layers are run. */
+static tl_status read_feature_layer(const json_t *config, const char *where,
+                                    json_int_t absent, tl_vision_spec *v, tl_error *err)
+{
+    const json_t *layer = json_object_get(config, "vision_feature_layer");
     if (layer != NULL && !json_is_integer(layer))
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: 'vision_feature_layer' is not one layer", where);
-    const json_int_t asked = layer != NULL ? json_integer_value(layer) : -2,
+    const json_int_t asked = layer != NULL ? json_integer_value(layer) : absent,
                      depth = (json_int_t)v->depth,
                      run = asked < 0 ? depth + 1 + asked : asked;
     if (run < 0 || run > depth)
@@ -135,6 +138,25 @@ static tl_status read_pixtral(const json_t *vision, tl_vision_spec *v, tl_error 
                : status;
 }
 
+/* The projector's two layers, the head, and the token that stands for a feature. */
+static tl_status read_rest(const json_t *config, const json_t *text, const char *where,
+                           tl_spec *spec, tl_error *err)
+{
+    tl_vision_spec *v = &spec->vision;
+    tl_status status;
+    v->projector_activation = TL_GELU;
+    if ((status = tl_spec_get_activation(config, "projector_hidden_act", where,
+                                         &v->projector_activation, err)) != TL_OK ||
+        (status = tl_json_get_bool(config, "multimodal_projector_bias", where,
+                                   &v->projector_bias, err)) != TL_OK ||
+        (status = tl_spec_get_tied_head(config, text, where, false, true,
+                                        &spec->tied_head, err)) != TL_OK ||
+        (status = tl_json_get_id(config, "image_token_index", where, &spec->image_token,
+                                 err)) != TL_OK)
+        return status;
+    return tl_json_get_id(config, "image_token_id", where, &spec->image_token, err);
+}
+
 tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *spec,
                              tl_error *err)
 {
@@ -153,20 +175,42 @@ tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *s
         status = tower == 1 ? read_pixtral(vision, v, err)
                             : tl_spec_read_vit(vision, VISION, towers[0], v, err);
     if (status == TL_OK)
-        status = read_feature_layer(config, where, v, err);
+        status = check_strategy(config, where, v, err);
+    if (status == TL_OK)
+        status = read_feature_layer(config, where, -2, v, err);
     v->projector = TL_PROJECTOR_LAYERS;
-    v->projector_activation = TL_GELU;
     v->projector_bias = true;
     spec->image_token = 32000;
-    if (status != TL_OK ||
-        (status = tl_spec_get_activation(config, "projector_hidden_act", where,
-                                         &v->projector_activation, err)) != TL_OK ||
-        (status = tl_json_get_bool(config, "multimodal_projector_bias", where,
-                                   &v->projector_bias, err)) != TL_OK ||
-        (status = tl_spec_get_tied_head(config, text, where, false, true,
-                                        &spec->tied_head, err)) != TL_OK ||
-        (status = tl_json_get_id(config, "image_token_index", where, &spec->image_token,
-                                 err)) != TL_OK)
-        return status;
-    return tl_json_get_id(config, "image_token_id", where, &spec->image_token, err);
+    return status == TL_OK ? read_rest(config, text, where, spec, err) : status;
+}
+
+/* Absent keys have the defaults of transformers' Mistral3Config, but for tied embeddings:
+ * models without the key are not. */
+tl_status tl_spec_read_mistral3(const json_t *config, const char *where, tl_spec *spec,
+                                tl_error *err)
+{
+    static const char *const towers[] = {"pixtral", "pixtral"}, *const decoders[] = {
+                                                                    "mistral",
+                                                                    "mistral"};
+    const json_t *text = NULL, *vision = NULL;
+    size_t kind = 0;
+    tl_vision_spec *v = &spec->vision;
+    tl_status status =
+        get_part(config, where, "vision_config", towers, &vision, &kind, err);
+    if (status == TL_OK)
+        status = get_part(config, where, "text_config", decoders, &text, &kind, err);
+    if (status == TL_OK)
+        status = read_decoder(text, true, spec, err);
+    if (status == TL_OK)
+        status = read_pixtral(vision, v, err);
+    if (status == TL_OK)
+        status = read_feature_layer(config, where, -1, v, err);
+    v->projector = TL_PROJECTOR_MERGED;
+    v->projector_eps = spec->norm_eps;
+    v->merge = 2;
+    spec->image_token = 10;
+    const tl_size_field merge = {"spatial_merge_size", &v->merge};
+    if (status == TL_OK)
+        status = tl_spec_get_sizes(config, where, &merge, 1, err);
+    return status == TL_OK ? read_rest(config, text, where, spec, err) : status;
 }

@@ -13,6 +13,7 @@ typedef tl_status tl_spec_reader(const json_t *config, const char *where, tl_spe
                                  tl_error *err);
 tl_spec_reader tl_spec_read_gemma3;
 tl_spec_reader tl_spec_read_llava;
+tl_spec_reader tl_spec_read_mistral3;
 tl_spec_reader tl_spec_read_paligemma;
 tl_spec_reader tl_spec_read_qwen2_vl;
 tl_spec_reader tl_spec_read_qwen2_5_vl;

@@ -5,7 +5,6 @@
  * the stream of the decoder's first layers.
  */
 #include <math.h>
-#include <string.h>
 
 #include "model/spec_private.h"
 
@@ -80,26 +79,6 @@ static tl_status get_deep_layers(const json_t *vision, tl_vision_spec *v, tl_err
     return TL_OK;
 }
 
-/* The base of the tower's rotary positions, which only newer files say. */
-static tl_status get_tower_rope(const json_t *vision, tl_vision_spec *v, tl_error *err)
-{
-    const json_t *rope = NULL;
-    const char *type = "axial";
-    char inner[TL_WHERE_BYTES];
-    tl_status status =
-        tl_spec_get_object(vision, "rope_parameters", VISION, &rope, inner, err);
-    if (status == TL_OK)
-        status = tl_json_get_double(rope, "rope_theta", inner, &v->rope_theta, err);
-    if (status == TL_OK)
-        status = tl_json_get_string(rope, "rope_type", inner, &type, err);
-    if (status == TL_OK && (strcmp(type, "axial") != 0 || !(v->rope_theta > 0.0)))
-        status = tl_fail(err, TL_ERR_UNSUPPORTED,
-                         "%s: 'rope_type' is '%s' with a 'rope_theta' of %g, known is "
-                         "axial with one above 0",
-                         inner, type, v->rope_theta);
-    return status;
-}
-
 /* Absent keys have the defaults of transformers' Qwen3VLVisionConfig. */
 static tl_status read_tower(const json_t *vision, const char *where, tl_spec *spec,
                             tl_error *err)
@@ -136,7 +115,7 @@ static tl_status read_tower(const json_t *vision, const char *where, tl_spec *sp
         status =
             tl_spec_get_activation(vision, "hidden_act", VISION, &v->activation, err);
     if (status == TL_OK)
-        status = get_tower_rope(vision, v, err);
+        status = tl_spec_get_tower_theta(vision, VISION, &v->rope_theta, err);
     if (status == TL_OK)
         status = get_deep_layers(vision, v, err);
     v->grid = (size_t)sqrt((double)positions);

@@ -18,6 +18,19 @@ static tl_status find_layers(const tl_finder *f, const tl_vision_spec *v,
                            : status;
 }
 
+static tl_status find_merged(const tl_finder *f, const tl_vision_spec *v,
+                             const char *prefix, tl_projector *out, tl_error *err)
+{
+    char stem[TL_STEM_BYTES];
+    snprintf(stem, sizeof stem, "%snorm", prefix);
+    tl_status status = tl_find_norm(f, stem, v->width, TL_NORM_RMS, &out->norm, err);
+    snprintf(stem, sizeof stem, "%spatch_merger.merging_layer", prefix);
+    if (status == TL_OK)
+        status = tl_find_linear(f, stem, v->width, v->width * v->merge * v->merge,
+                                false, &out->merge, err);
+    return status == TL_OK ? find_layers(f, v, prefix, out, err) : status;
+}
+
 static tl_status find_means(const tl_finder *f, const tl_vision_spec *v,
                             const char *prefix, tl_projector *out, tl_error *err)
 {
@@ -40,6 +53,7 @@ tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
         [TL_PROJECTOR_LAYERS] = "linear_1.weight",
         [TL_PROJECTOR_LINEAR] = "linear.weight",
         [TL_PROJECTOR_MEANS] = "mm_input_projection_weight",
+        [TL_PROJECTOR_MERGED] = "linear_1.weight",
     };
     char found[64], stem[TL_STEM_BYTES];
     tl_find_prefix(f->file, prefixes, sizeof prefixes / sizeof *prefixes,
@@ -49,6 +63,7 @@ tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
     switch (v->projector) {
     case TL_PROJECTOR_LAYERS: return find_layers(f, v, prefix, out, err);
     case TL_PROJECTOR_MEANS: return find_means(f, v, prefix, out, err);
+    case TL_PROJECTOR_MERGED: return find_merged(f, v, prefix, out, err);
     case TL_PROJECTOR_LINEAR: break;
     }
     snprintf(stem, sizeof stem, "%slinear", prefix);
@@ -58,8 +73,9 @@ tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
 
 size_t tl_projector_count(const tl_vision_spec *v, size_t rows, size_t columns)
 {
-    return v->projector == TL_PROJECTOR_MEANS ? rows / v->merge * (columns / v->merge)
-                                              : rows * columns;
+    return v->projector == TL_PROJECTOR_MEANS || v->projector == TL_PROJECTOR_MERGED
+               ? rows / v->merge * (columns / v->merge)
+               : rows * columns;
 }
 
 size_t tl_projector_scratch(const tl_vision_spec *v, size_t rows, size_t columns)
@@ -68,6 +84,8 @@ size_t tl_projector_scratch(const tl_vision_spec *v, size_t rows, size_t columns
     switch (v->projector) {
     case TL_PROJECTOR_LAYERS: return count * v->d_model;
     case TL_PROJECTOR_MEANS: return 2 * count * v->width;
+    case TL_PROJECTOR_MERGED:
+        return 2 * rows * columns * v->width + count * (v->width + v->d_model);
     case TL_PROJECTOR_LINEAR: break;
     }
     return 0;
@@ -92,6 +110,49 @@ static void take_means(const tl_vision_spec *v, size_t rows, size_t columns,
             }
 }
 
+static tl_status run_layers(tl_backend *b, const tl_vision_spec *v,
+                            const tl_projector *projector, size_t count, const float *x,
+                            float *hidden, float *out, tl_error *err)
+{
+    const tl_status status = b->linear(b, &projector->in, count, x, hidden, false, err);
+    if (status != TL_OK)
+        return status;
+    b->activate(b, v->projector_activation, count * v->d_model, hidden);
+    return b->linear(b, &projector->out, count, hidden, out, false, err);
+}
+
+/* Lays the patches of each square end to end, dimension by dimension. */
+static void lay_squares(const tl_vision_spec *v, size_t rows, size_t columns,
+                        const float *x, float *out)
+{
+    const size_t side = v->merge;
+    for (size_t i = 0; i < rows / side; i++)
+        for (size_t j = 0; j < columns / side; j++)
+            for (size_t d = 0; d < v->width; d++)
+                for (size_t p = 0; p < side * side; p++) {
+                    const size_t row = i * side + p / side,
+                                 column = j * side + p % side;
+                    *out++ = x[(row * columns + column) * v->width + d];
+                }
+}
+
+static tl_status run_merged(tl_backend *b, const tl_vision_spec *v,
+                            const tl_projector *projector, size_t rows, size_t columns,
+                            const float *x, float *scratch, float *out, tl_error *err)
+{
+    const size_t patches = rows * columns, count = tl_projector_count(v, rows, columns);
+    float *norm = scratch, *squares = norm + patches * v->width,
+          *merged = squares + patches * v->width, *hidden = merged + count * v->width;
+    b->rmsnorm(b, patches, v->width, v->projector_eps, x, projector->norm.weight, norm,
+               NULL);
+    lay_squares(v, rows, columns, norm, squares);
+    const tl_status status =
+        b->linear(b, &projector->merge, count, squares, merged, false, err);
+    return status == TL_OK
+               ? run_layers(b, v, projector, count, merged, hidden, out, err)
+               : status;
+}
+
 tl_status tl_projector_run(tl_backend *b, const tl_vision_spec *v,
                            const tl_projector *projector, size_t rows, size_t columns,
                            const float *x, float *scratch, float *out, tl_error *err)
@@ -107,10 +168,7 @@ tl_status tl_projector_run(tl_backend *b, const tl_vision_spec *v,
     }
     if (v->projector == TL_PROJECTOR_LINEAR)
         return b->linear(b, &projector->in, count, x, out, false, err);
-    const tl_status status =
-        b->linear(b, &projector->in, count, x, scratch, false, err);
-    if (status != TL_OK)
-        return status;
-    b->activate(b, v->projector_activation, count * v->d_model, scratch);
-    return b->linear(b, &projector->out, count, scratch, out, false, err);
+    return v->projector == TL_PROJECTOR_MERGED
+               ? run_merged(b, v, projector, rows, columns, x, scratch, out, err)
+               : run_layers(b, v, projector, count, x, scratch, out, err);
 }

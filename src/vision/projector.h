@@ -6,6 +6,8 @@
  *     layers   feature = W_2 act(W_1 x + b_1) + b_2
  *     linear   feature = W x + b
  *     means    feature = RMS norm(s) W,  s = mean of x over squares of merge x merge patches
+ *     merged   feature = layers(W_m m),  m = RMS norm x of the patches of such a square,
+ *              dimension by dimension: m[d n + p] is dimension d of patch p of n
  *
  * Only for the files of this folder.
  */
@@ -18,7 +20,8 @@
 
 typedef struct tl_projector {
     tl_linear in, out; /* linear: `in` alone; means: `in`, stored input first */
-    tl_norm norm;      /* means */
+    tl_norm norm;      /* means, merged */
+    tl_linear merge;   /* merged: [width, width * merge * merge] */
 } tl_projector;
 
 /* Lies beside the tower in the file. */

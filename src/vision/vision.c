@@ -186,9 +186,14 @@ static uint64_t projector_multiply_adds(const tl_vision_spec *v, uint64_t n_feat
                    merged = width * v->merge * v->merge;
     if (v->tower == TL_TOWER_QWEN || v->tower == TL_TOWER_QWEN3)
         return (1 + v->n_deep) * n_features * (merged * merged + merged * d_model);
-    return n_features * (v->projector == TL_PROJECTOR_LAYERS
-                             ? width * d_model + d_model * d_model
-                             : width * d_model);
+    const uint64_t layers = width * d_model + d_model * d_model;
+    switch (v->projector) {
+    case TL_PROJECTOR_LAYERS: return n_features * layers;
+    case TL_PROJECTOR_MERGED: return n_features * (merged * width + layers);
+    case TL_PROJECTOR_LINEAR:
+    case TL_PROJECTOR_MEANS: break;
+    }
+    return n_features * width * d_model;
 }
 
 tl_status tl_vision_flops(const tl_vision_spec *v, const tl_pixels *pixels,

@@ -5,7 +5,7 @@
  *     x  = RMS norm(W_patch pixels)                 [rows * columns, width]
  *     x += W_o attention(RMS norm x)                rotary in two dimensions; all patches
  *     x += W_down (act(W_gate n) W_up n), n = RMS norm x          see each other
- *     feature = project(x)                          one for each patch
+ *     feature = project(x)                          one for each patch, or for a square
  *
  * Frequency f of a head turns with the row for f below a quarter of the head size, at
  * theta^(-4 f / d_head), else with the column, at theta^(-(4 f' + 2) / d_head).
@@ -147,15 +147,16 @@ static tl_status count_features(const tl_vision_spec *v, const tl_pixels *pixels
 {
     const size_t *d = pixels->dims;
     if (pixels->n_dims != 4 || d[0] != 1 || d[1] != v->channels || d[2] == 0 ||
-        d[3] == 0 || d[2] % v->patch != 0 || d[3] % v->patch != 0 ||
-        d[2] / v->patch > v->grid || d[3] / v->patch > v->grid) {
+        d[3] == 0 || d[2] % (v->patch * v->merge) != 0 ||
+        d[3] % (v->patch * v->merge) != 0 || d[2] / v->patch > v->grid ||
+        d[3] / v->patch > v->grid) {
         char have[96];
         return tl_fail(
             err, TL_ERR_DATA,
             "an image of %s values does not fit a tower of at most %zux%zu patches "
-            "of %zux%zu pixels in %zu channels",
+            "of %zux%zu pixels, merged %zux%zu, in %zu channels",
             tl_shape_text(d, pixels->n_dims, have, sizeof have), v->grid, v->grid,
-            v->patch, v->patch, v->channels);
+            v->patch, v->patch, v->merge, v->merge, v->channels);
     }
     *count = tl_projector_count(v, d[2] / v->patch, d[3] / v->patch);
     return TL_OK;

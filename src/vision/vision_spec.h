@@ -23,6 +23,7 @@ typedef enum tl_projector_kind {
     TL_PROJECTOR_LAYERS, /* two, with an activation between */
     TL_PROJECTOR_LINEAR,
     TL_PROJECTOR_MEANS, /* over squares, then a norm and a matrix */
+    TL_PROJECTOR_MERGED, /* a norm, squares laid end to end through a matrix, two layers */
 } tl_projector_kind;
 
 enum { TL_TOWER_LAYERS = 256, TL_DEEP_LAYERS = 16 }; /* at most */
@@ -44,6 +45,7 @@ typedef struct tl_vision_spec {
     tl_projector_kind projector;
     tl_activation projector_activation; /* of a projector of two layers */
     bool projector_bias;
+    float projector_eps; /* of a norm in front of it */
     float norm_eps;
     double rope_theta; /* 0: positions are not rotary */
     /* DeepStack: layers, the lowest first, that also give features, which are added to the

@@ -49,4 +49,31 @@ def qwen3_vl(out):
     return model, encode
 
 
-NEWER = {"qwen3_vl": qwen3_vl}
+def mistral3(out):
+    """Squares of 3 x 3 patches, a bias in the projector, states of the tower's last layer but one."""
+    shutil.copy(DATA / "families" / "pixtral" / "tokenizer.json", out)
+    write_json(out / "preprocessor_config.json", image_processor_type="PixtralImageProcessorFast", patch_size=10,
+               size=dict(longest_edge=118), image_mean=[0.48, 0.46, 0.41], image_std=[0.27, 0.26, 0.28])
+    config = transformers.Mistral3Config(
+        image_token_index=10, spatial_merge_size=3, multimodal_projector_bias=True, vision_feature_layer=-2, tie_word_embeddings=False,
+        text_config=dict(model_type="mistral", hidden_size=36, head_dim=12, num_attention_heads=4, num_key_value_heads=2,
+                         intermediate_size=56, num_hidden_layers=3, vocab_size=640, sliding_window=None, rms_norm_eps=1e-4,
+                         rope_parameters=dict(rope_type="default", rope_theta=1e9)),
+        vision_config=dict(model_type="pixtral", hidden_size=24, num_attention_heads=2, num_hidden_layers=4, intermediate_size=40,
+                           image_size=120, patch_size=10, hidden_act="silu"))
+    model = transformers.Mistral3ForConditionalGeneration(config)
+    images = transformers.PixtralImageProcessorPil.from_pretrained(out, patch_size=30)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+
+    def encode(words, image):
+        kwargs, block = {}, ""
+        if image is not None:
+            kwargs = dict(images(image, return_tensors="pt"))
+            height, width = kwargs["image_sizes"][0]
+            block = "[IMG_BREAK]".join(["[IMG]" * (width // 30)] * (height // 30)) + "[IMG_END]"
+        return tokenizer.encode("<s>[INST]" + block + words + "[/INST]", add_special_tokens=False), kwargs
+
+    return model, encode
+
+
+NEWER = {"qwen3_vl": qwen3_vl, "mistral3": mistral3}

@@ -331,7 +331,7 @@ static void for_every_family(void (*check)(const char *folder))
         n++;
     }
     closedir(dir);
-    assert_true(n >= 7);
+    assert_true(n >= 8);
 }
 
 static void check_both_backends(const char *folder)
