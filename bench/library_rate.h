@@ -35,9 +35,52 @@ static inline void require(int ok, const char *what)
     exit(EXIT_FAILURE);
 }
 
+/* A [rows, n_in], B [n_in, n_out] in the layout that the library likes best, C. */
+#if DNNL_VERSION_MAJOR >= 3
+typedef const_dnnl_memory_desc_t rate_matrix;
+
+static inline dnnl_status_t rate_product(dnnl_primitive_desc_t *pd,
+                                         dnnl_engine_t engine, const dnnl_dims_t da,
+                                         const dnnl_dims_t db, const dnnl_dims_t dc)
+{
+    dnnl_memory_desc_t a = NULL, b = NULL, c = NULL;
+    dnnl_status_t status;
+    if ((status = dnnl_memory_desc_create_with_tag(&a, 2, da, dnnl_f32, dnnl_ab)) ==
+            dnnl_success &&
+        (status = dnnl_memory_desc_create_with_tag(
+             &b, 2, db, dnnl_f32, dnnl_format_tag_any)) == dnnl_success &&
+        (status = dnnl_memory_desc_create_with_tag(&c, 2, dc, dnnl_f32, dnnl_ab)) ==
+            dnnl_success)
+        status = dnnl_matmul_primitive_desc_create(pd, engine, a, b, NULL, c, NULL);
+    dnnl_memory_desc_destroy(a);
+    dnnl_memory_desc_destroy(b);
+    dnnl_memory_desc_destroy(c);
+    return status;
+}
+#else
+typedef const dnnl_memory_desc_t *rate_matrix;
+
+static inline dnnl_status_t rate_product(dnnl_primitive_desc_t *pd,
+                                         dnnl_engine_t engine, const dnnl_dims_t da,
+                                         const dnnl_dims_t db, const dnnl_dims_t dc)
+{
+    dnnl_memory_desc_t a, b, c;
+    dnnl_matmul_desc_t desc;
+    dnnl_status_t status;
+    if ((status = dnnl_memory_desc_init_by_tag(&a, 2, da, dnnl_f32, dnnl_ab)) ==
+            dnnl_success &&
+        (status = dnnl_memory_desc_init_by_tag(&b, 2, db, dnnl_f32,
+                                               dnnl_format_tag_any)) == dnnl_success &&
+        (status = dnnl_memory_desc_init_by_tag(&c, 2, dc, dnnl_f32, dnnl_ab)) ==
+            dnnl_success &&
+        (status = dnnl_matmul_desc_init(&desc, &a, &b, NULL, &c)) == dnnl_success)
+        status = dnnl_primitive_desc_create(pd, &desc, NULL, engine, NULL);
+    return status;
+}
+#endif
+
 /* GFLOP/s, best of a few rounds; x [rows, n_in], y [rows, n_out]. Seconds are those of a
  * clock: with CLOCK_PROCESS_CPUTIME_ID of all threads together. */
-#if DNNL_VERSION_MAJOR < 3
 static inline double library_rate(clockid_t clock, size_t rows, size_t n_in,
                                   size_t n_out, const float *x, float *y)
 {
@@ -46,35 +89,27 @@ static inline double library_rate(clockid_t clock, size_t rows, size_t n_in,
                       dc = {(dnnl_dim_t)rows, (dnnl_dim_t)n_out};
     dnnl_engine_t engine = NULL;
     dnnl_stream_t stream = NULL;
-    dnnl_memory_desc_t a, b, c;
-    dnnl_matmul_desc_t desc;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_t primitive = NULL;
     dnnl_memory_t ma = NULL, mb = NULL, mc = NULL;
     require(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
                 dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) ==
                     dnnl_success &&
-                dnnl_memory_desc_init_by_tag(&a, 2, da, dnnl_f32, dnnl_ab) ==
-                    dnnl_success &&
-                dnnl_memory_desc_init_by_tag(&b, 2, db, dnnl_f32,
-                                             dnnl_format_tag_any) == dnnl_success &&
-                dnnl_memory_desc_init_by_tag(&c, 2, dc, dnnl_f32, dnnl_ab) ==
-                    dnnl_success &&
-                dnnl_matmul_desc_init(&desc, &a, &b, NULL, &c) == dnnl_success &&
-                dnnl_primitive_desc_create(&pd, &desc, NULL, engine, NULL) ==
-                    dnnl_success &&
+                rate_product(&pd, engine, da, db, dc) == dnnl_success &&
                 dnnl_primitive_create(&primitive, pd) == dnnl_success,
             "oneDNN cannot make the product");
-    const dnnl_memory_desc_t *packed =
-        dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
+    const rate_matrix a = dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0),
+                      packed =
+                          dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0),
+                      c = dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
     const size_t bytes = dnnl_memory_desc_get_size(packed);
     float *weights = tl_alloc(bytes, 1);
     require(weights != NULL, "no memory");
     for (size_t i = 0; i < bytes / sizeof *weights; i++)
         weights[i] = 0.01f;
-    require(dnnl_memory_create(&ma, &a, engine, (void *)(uintptr_t)x) == dnnl_success &&
+    require(dnnl_memory_create(&ma, a, engine, (void *)(uintptr_t)x) == dnnl_success &&
                 dnnl_memory_create(&mb, packed, engine, weights) == dnnl_success &&
-                dnnl_memory_create(&mc, &c, engine, y) == dnnl_success,
+                dnnl_memory_create(&mc, c, engine, y) == dnnl_success,
             "oneDNN cannot take the memory");
     const dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}};
@@ -97,13 +132,5 @@ static inline double library_rate(clockid_t clock, size_t rows, size_t n_in,
     tl_free(weights);
     return best;
 }
-#else
-static inline double library_rate(clockid_t clock, size_t rows, size_t n_in,
-                                  size_t n_out, const float *x, float *y)
-{
-    (void)clock, (void)rows, (void)n_in, (void)n_out, (void)x, (void)y;
-    return 0.0; /* written for the older interface only: the column reads 0 */
-}
-#endif
 
 #endif
