@@ -269,8 +269,8 @@ static inline tl_status backpatch(fixture *f, size_t budget, outcome *out,
     for (size_t source = 1; source < f->dims->n_layers && source < 4; source++)
         for (size_t destination = 0; destination < source; destination++)
             for (size_t window = 1; window <= MOST_WINDOW; window += 2)
-                for (size_t restore = 0; restore < 2; restore++)
-                    cells[n++] =
+                for (size_t restore = 0; restore < 2; restore++, n++)
+                    cells[n] =
                         (tl_backpatch_cell){source, destination, window,
                                             n % 3 == 0 ? TIMES : 1, restore == 1};
     tl_backpatcher *b = NULL;
