@@ -110,7 +110,10 @@ tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scra
 {
     /* Nobody knows yet which of the positions are data. */
     const tl_span all = {n_pos, 0, n_pos};
-    tl_study study = {.modalities = {true, true}, .spans = {all, all}};
+    tl_study study = {.modalities = {true, true},
+                      .spans = {all, all},
+                      .n_rows = {1, 1},
+                      .n_circuit_rows = {1, 1}};
     tl_settings_init(&study.settings);
     study.session.model = (tl_model *)(uintptr_t)model; /* only its sizes are read */
     size_t wanted = 0;

@@ -3,7 +3,7 @@
 # ways of asking for the same thing give the same bytes, and other ways others.
 set -u
 bin=$(realpath "${1:?usage: test_commands.sh BIN}")
-golden=$PWD/tests/data/qwen2vl-tiny
+golden=$PWD/tests/data/qwen2vl-tiny real=$PWD/bench/configs/qwen2-vl-7b
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -476,6 +476,9 @@ check "back-patching" awk -v n="$(n backpatch_full_forward_passes)" -v wanted=$p
 # Of so few cells most of a search are the runs without any: 646 passes' worth of a grid of all.
 check "a search takes a quarter" awk -v n="$(n backpatch_halving_forward_passes)" -v all=$patched \
     'BEGIN { exit !(n > .18 * all && n < .27 * all) }'
+# Sums over prompts of scores and magnitudes, f64, of all components of a model of real size.
+"$bin" inspect --model "$real" --prompt-tokens 38 --image-size 252x252 > inspect.7b
+check "a study has to hold its scores" [ "$(value study_least_memory inspect.7b | tr -d M)" -gt $((2 * 8 * 28 * 119 * (18944 + 28) >> 20)) ]
 check "stages make the whole" awk -v all="$(n study_forward_passes)" \
     '$1 == "stage" { for (i = 2; $(i + 1) != "forward"; i++); n += $i } END { exit !(n - all < 15 && all - n < 15) }' inspect
 for option in "--method relp" "--ig-rule midpoint" "--bp-search halving" "--bp-grid none" "--prompts 100" "--validate 0" \
