@@ -30,11 +30,18 @@ static size_t count_components(const tl_model *model, size_t n_pos)
     return d->n_layers * n_pos * (d->n_heads + d->d_mlp);
 }
 
+/* The orders of both sides, and what they may leave empty of a chunk of their arena. */
+static size_t order_bytes(const tl_model *model, size_t n_pos)
+{
+    enum { CHUNK_BYTES = 64 << 10 };
+    return SIDES * ORDER_BYTES * count_components(model, n_pos) + CHUNK_BYTES;
+}
+
 /* What is left beside the orders for an experiment. */
 static size_t budget_of(const tl_model *model, size_t n_pos,
                         const tl_precision_options *o)
 {
-    const size_t held = SIDES * ORDER_BYTES * count_components(model, n_pos);
+    const size_t held = order_bytes(model, n_pos);
     if (o->memory_budget == 0)
         return 0;
     return o->memory_budget > held ? o->memory_budget - held : 1;
@@ -184,9 +191,9 @@ tl_status tl_precision_bytes(const tl_model *model, size_t n_pos,
                              const tl_precision_options *options, size_t *out,
                              tl_error *err)
 {
-    const size_t n = count_components(model, n_pos);
     tl_precision_options o;
-    size_t attribution = 0, evaluator = 0, most = MAKING_BYTES * n;
+    size_t attribution = 0, evaluator = 0,
+           most = MAKING_BYTES * count_components(model, n_pos);
     tl_status status =
         tl_sized_copy(options, &o, sizeof o, "tl_precision_options", err);
     if (status == TL_OK)
@@ -196,6 +203,6 @@ tl_status tl_precision_bytes(const tl_model *model, size_t n_pos,
     most = attribution > most ? attribution : most;
     most = evaluator > most ? evaluator : most;
     if (status == TL_OK)
-        *out = SIDES * ORDER_BYTES * n + most;
+        *out = order_bytes(model, n_pos) + most;
     return status;
 }
