@@ -191,14 +191,16 @@ static tl_status list_open(const char *path, const char *key, const char *name_k
                            path, i, name_key);
         out->entries[out->n++] = (entry){file_name(name), object};
     }
-    qsort(out->entries, out->n, sizeof *out->entries, by_name);
+    if (out->n > 0)
+        qsort(out->entries, out->n, sizeof *out->entries, by_name);
     return TL_OK;
 }
 
 static const json_t *list_find(const list *l, const char *path)
 {
     const entry key = {file_name(path), NULL};
-    const entry *found = bsearch(&key, l->entries, l->n, sizeof *l->entries, by_name);
+    const entry *found =
+        l->n > 0 ? bsearch(&key, l->entries, l->n, sizeof *l->entries, by_name) : NULL;
     return found != NULL ? found->object : NULL;
 }
 
