@@ -89,6 +89,9 @@ static size_t leave_out(size_t n, size_t one, size_t *chosen)
     return count;
 }
 
+/* So far apart, of their size, are equal numbers that were summed in another order. */
+static const double ROUNDING = 1e-12;
+
 /* What leaving out one prompt at a time tells: how the statistic leans, which is BCa's
  * acceleration, and how far a normal deviate has to be moved outwards for want of prompts. */
 typedef struct jackknife {
@@ -115,6 +118,8 @@ static jackknife leave_out_each(tl_statistic *statistic, const void *data, size_
         }
         for (size_t i = 0; i < size; i++) {
             const double d = (mean - left_out[i]) * (several ? scale : 1.0);
+            if (fabs(d) <= ROUNDING * fabs(mean)) /* of equal numbers none leans */
+                continue;
             squares += d * d;
             cubes += d * d * d;
         }
@@ -140,10 +145,13 @@ static void ends(tl_bootstrap_kind kind, double value, const double *sorted,
         *end[i] = normal_below(z[i]);
     if (kind == TL_BOOTSTRAP_PERCENTILE)
         return;
-    /* Ties count half: discrete statistics sit on their own resamples. */
+    /* Ties count half: discrete statistics sit on their own resamples. So do resamples that
+     * hold every prompt once, whose sums are rounded in another order. */
+    const double largest = fmax(fabs(sorted[0]), fabs(sorted[n_sorted - 1])),
+                 tie = ROUNDING * largest;
     double below = 0.0;
     for (size_t i = 0; i < n_sorted; i++)
-        below += sorted[i] < value ? 1.0 : sorted[i] == value ? 0.5 : 0.0;
+        below += fabs(sorted[i] - value) <= tie ? 0.5 : sorted[i] < value ? 1.0 : 0.0;
     const double share = below / (double)n_sorted;
     if (share <= 0.0 || share >= 1.0)
         return; /* no correction can be told from such resamples */

@@ -72,7 +72,8 @@ def jackknife_variance(left_out):
 def ends_of(value, drawn, deviate, acceleration):
     """BCa's, with `deviate` for the normal one; drawn is sorted."""
     ends = stats.norm.cdf([-deviate, deviate])
-    share = (np.sum(drawn < value) + np.sum(drawn == value) / 2) / len(drawn)
+    tie = np.abs(drawn - value) <= 1e-12 * np.abs(drawn).max()
+    share = (np.sum((drawn < value) & ~tie) + np.sum(tie) / 2) / len(drawn)
     if 0 < share < 1:
         bias = stats.norm.ppf(share)
         for i, z in enumerate((-deviate, deviate)):
@@ -82,7 +83,8 @@ def ends_of(value, drawn, deviate, acceleration):
     return np.quantile(drawn, ends)
 
 
-def acceleration_of(u):
+def acceleration_of(u, size):
+    u = np.where(np.abs(u) <= 1e-12 * np.abs(size), 0, u)
     with np.errstate(all="ignore"):
         a = np.sum(u**3) / (6 * np.sum(u**2) ** 1.5)
     return a if math.isfinite(a) else 0.0
@@ -101,7 +103,7 @@ def bootstrap(statistic, n):
             return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, n, undefined)
         left_out = np.asarray(statistic(np.array([[i for i in range(n) if i != k] for k in range(n)])), float)
         low, high = ends_of(value, drawn, math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1),
-                            acceleration_of(left_out.mean() - left_out))
+                            acceleration_of(left_out.mean() - left_out, left_out.mean()))
     return interval(value, float(low), float(high), float(drawn.std(ddof=1)), n, undefined)
 
 
@@ -116,16 +118,17 @@ def bootstrap_samples(statistic, sizes):
     if not math.isfinite(value):
         return interval(value, UNDEFINED, UNDEFINED, UNDEFINED, n)
     found = np.sort([x for x in statistic(drawn) if math.isfinite(x)])
-    u, parts = [], []
+    u, sizes_of_u, parts = [], [], []
     for b, s in zip(begins, sizes):
         if s > 1:
             left_out = np.array(statistic([np.r_[0:i, i + 1:n] for i in range(b, b + s)]))
             u.append((s - 1) / s * (np.mean(left_out) - left_out))
+            sizes_of_u += [np.mean(left_out)] * s
             parts.append((jackknife_variance(left_out), s - 1))
     with np.errstate(all="ignore"):
         df = np.float64(sum(v for v, _ in parts)) ** 2 / sum(v**2 / d for v, d in parts)
     deviate = stats.t.ppf(0.975, df) if math.isfinite(df) else Z
-    low, high = ends_of(value, found, deviate, acceleration_of(np.concatenate(u)))
+    low, high = ends_of(value, found, deviate, acceleration_of(np.concatenate(u), np.array(sizes_of_u)))
     return interval(value, float(low), float(high), float(found.std(ddof=1)), n, RESAMPLES - len(found))
 
 
