@@ -129,9 +129,9 @@ const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_typ
 
 const char *tl_chat_known(void)
 {
-    return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, llava with the tower of "
-           "a "
-           "clip_vision_model or pixtral, mistral3";
+    return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, mistral3, llava with "
+           "the "
+           "tower of a clip_vision_model or pixtral";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */

@@ -29,6 +29,10 @@ tl_status tl_spec_get_mrope(const json_t *text, const char *where, tl_rope_spec 
  * keys are absent; what else is absent stays as it is. */
 tl_status tl_spec_get_tower(const json_t *vision, const char *where, size_t image,
                             tl_vision_spec *v, tl_error *err);
+/* What the towers of Qwen2.5-VL and Qwen3-VL have alike: sizes, activation and the base of
+ * their rotary positions; what is absent stays as it is. */
+tl_status tl_spec_get_qwen_tower(const json_t *vision, const char *where,
+                                 tl_vision_spec *v, size_t *out_width, tl_error *err);
 /* A tower of `type`, "siglip_vision_model" or "clip_vision_model". `vision` may be NULL. */
 tl_status tl_spec_read_vit(const json_t *vision, const char *where, const char *type,
                            tl_vision_spec *out, tl_error *err);

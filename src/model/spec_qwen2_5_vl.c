@@ -30,6 +30,29 @@ static tl_status get_full_layers(const json_t *vision, tl_vision_spec *v, tl_err
     return TL_OK;
 }
 
+tl_status tl_spec_get_qwen_tower(const json_t *vision, const char *where,
+                                 tl_vision_spec *v, size_t *out_width, tl_error *err)
+{
+    const tl_size_field sizes[] = {
+        {"depth", &v->depth},
+        {"hidden_size", &v->width},
+        {"intermediate_size", &v->d_mlp},
+        {"num_heads", &v->n_heads},
+        {"patch_size", &v->patch},
+        {"temporal_patch_size", &v->temporal_patch},
+        {"in_channels", &v->channels},
+        {"spatial_merge_size", &v->merge},
+        {"out_hidden_size", out_width},
+    };
+    tl_status status =
+        tl_spec_get_sizes(vision, where, sizes, sizeof sizes / sizeof *sizes, err);
+    if (status == TL_OK)
+        status =
+            tl_spec_get_activation(vision, "hidden_act", where, &v->activation, err);
+    return status == TL_OK ? tl_spec_get_tower_theta(vision, where, &v->rope_theta, err)
+                           : status;
+}
+
 tl_status tl_spec_read_qwen2_5_vl(const json_t *config, const char *where,
                                   tl_spec *spec, tl_error *err)
 {
@@ -57,26 +80,12 @@ tl_status tl_spec_read_qwen2_5_vl(const json_t *config, const char *where,
                           .norm_eps = 1e-6f,
                           .rope_theta = 1e4};
     size_t out_width = 3584;
-    const tl_size_field sizes[] = {
-        {"depth", &v->depth},
-        {"hidden_size", &v->width},
-        {"intermediate_size", &v->d_mlp},
-        {"num_heads", &v->n_heads},
-        {"patch_size", &v->patch},
-        {"temporal_patch_size", &v->temporal_patch},
-        {"in_channels", &v->channels},
-        {"spatial_merge_size", &v->merge},
-        {"window_size", &v->window},
-        {"out_hidden_size", &out_width},
-    };
-    status = tl_spec_get_sizes(vision, "config.json: vision_config", sizes,
-                               sizeof sizes / sizeof *sizes, err);
+    const tl_size_field window = {"window_size", &v->window};
+    status = tl_spec_get_qwen_tower(vision, "config.json: vision_config", v, &out_width,
+                                    err);
     if (status == TL_OK)
-        status = tl_spec_get_activation(
-            vision, "hidden_act", "config.json: vision_config", &v->activation, err);
-    if (status == TL_OK)
-        status = tl_spec_get_tower_theta(vision, "config.json: vision_config",
-                                         &v->rope_theta, err);
+        status =
+            tl_spec_get_sizes(vision, "config.json: vision_config", &window, 1, err);
     if (status == TL_OK)
         status = get_full_layers(vision, v, err);
     if (status == TL_OK && v->window / v->merge / v->patch == 0)

@@ -97,25 +97,10 @@ static tl_status read_tower(const json_t *vision, const char *where, tl_spec *sp
                           .activation = TL_GELU_TANH,
                           .norm_eps = 1e-6f,
                           .rope_theta = 1e4};
-    const tl_size_field sizes[] = {
-        {"depth", &v->depth},
-        {"hidden_size", &v->width},
-        {"intermediate_size", &v->d_mlp},
-        {"num_heads", &v->n_heads},
-        {"patch_size", &v->patch},
-        {"temporal_patch_size", &v->temporal_patch},
-        {"in_channels", &v->channels},
-        {"spatial_merge_size", &v->merge},
-        {"num_position_embeddings", &positions},
-        {"out_hidden_size", &out_width},
-    };
-    tl_status status =
-        tl_spec_get_sizes(vision, VISION, sizes, sizeof sizes / sizeof *sizes, err);
+    const tl_size_field positions_key = {"num_position_embeddings", &positions};
+    tl_status status = tl_spec_get_qwen_tower(vision, VISION, v, &out_width, err);
     if (status == TL_OK)
-        status =
-            tl_spec_get_activation(vision, "hidden_act", VISION, &v->activation, err);
-    if (status == TL_OK)
-        status = tl_spec_get_tower_theta(vision, VISION, &v->rope_theta, err);
+        status = tl_spec_get_sizes(vision, VISION, &positions_key, 1, err);
     if (status == TL_OK)
         status = get_deep_layers(vision, v, err);
     v->grid = (size_t)sqrt((double)positions);
@@ -146,11 +131,12 @@ tl_status tl_spec_read_qwen3_vl(const json_t *config, const char *where, tl_spec
         status = read_tower(vision, where, spec, err);
     spec->image_token = 151655;
     spec->vision_start_token = 151652;
+    bool tied = false; /* where 'text_config' does not say */
     if (status != TL_OK ||
-        (status = tl_json_get_bool(text, "tie_word_embeddings", where, &spec->tied_head,
-                                   err)) != TL_OK ||
-        (status = tl_json_get_bool(config, "tie_word_embeddings", where,
-                                   &spec->tied_head, err)) != TL_OK ||
+        (status = tl_json_get_bool(config, "tie_word_embeddings", where, &tied, err)) !=
+            TL_OK ||
+        (status = tl_spec_get_tied_head(config, text, where, tied, false,
+                                        &spec->tied_head, err)) != TL_OK ||
         (status = tl_json_get_id(config, "image_token_id", where, &spec->image_token,
                                  err)) != TL_OK)
         return status;
