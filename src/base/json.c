@@ -13,8 +13,8 @@ tl_status tl_json_parse(const char *text, size_t bytes, const char *where, json_
     json_error_t problem;
     json_t *parsed = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &problem);
     if (parsed == NULL)
-        return tl_fail(err, TL_ERR_FORMAT, "%s: line %d, column %d: %s", where, problem.line,
-                       problem.column, problem.text);
+        return tl_fail(err, TL_ERR_FORMAT, "%s: line %d, column %d: %s", where,
+                       problem.line, problem.column, problem.text);
     *out = parsed;
     return TL_OK;
 }
@@ -46,6 +46,20 @@ tl_status tl_json_put_line(tl_file_writer *writer, json_t *value, tl_error *err)
     return status;
 }
 
+tl_status tl_json_write(const char *path, json_t *value, tl_error *err)
+{
+    tl_file_writer file = {0};
+    tl_status status = tl_file_writer_open(&file, path, err);
+    if (status == TL_OK)
+        status = tl_json_put_line(&file, value, err);
+    else
+        json_decref(value);
+    if (status == TL_OK)
+        status = tl_file_writer_commit(&file, err);
+    tl_file_writer_abandon(&file);
+    return status;
+}
+
 static const char *kind_of(const json_t *value)
 {
     switch (json_typeof(value)) {
@@ -65,8 +79,9 @@ static tl_status mismatch(const json_t *value, const char *key, const char *wher
                           const char *wanted, tl_error *err)
 {
     if (json_is_integer(value))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %" JSON_INTEGER_FORMAT ", wanted %s",
-                       where, key, json_integer_value(value), wanted);
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s: '%s' is %" JSON_INTEGER_FORMAT ", wanted %s", where, key,
+                       json_integer_value(value), wanted);
     return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %s, wanted %s", where, key,
                    kind_of(value), wanted);
 }

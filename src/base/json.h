@@ -23,6 +23,8 @@ tl_status tl_json_parse(const char *text, size_t bytes, const char *where, json_
 /* Writes a value as one line, numbers with six digits, and takes the reference to it
  * in any case; NULL stands for one that there was no memory for. */
 tl_status tl_json_put_line(tl_file_writer *writer, json_t *value, tl_error *err);
+/* The same as a file that holds nothing else. */
+tl_status tl_json_write(const char *path, json_t *value, tl_error *err);
 
 /* A getter leaves *out alone when the key is absent or null; a value of another
  * type, or one that does not fit, is TL_ERR_FORMAT. */

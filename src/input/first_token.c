@@ -23,6 +23,29 @@ tl_status tl_first_token(const tl_tokenizer *tokenizer, const char *answer, int3
     return status;
 }
 
+tl_status tl_cut_tokens(const tl_tokenizer *tokenizer, const char *text,
+                        size_t n_tokens, tl_arena *arena, const char **out,
+                        tl_error *err)
+{
+    const tl_token *tokens = NULL;
+    size_t n = 0;
+    const tl_status status =
+        tl_tokenizer_encode(tokenizer, text, strlen(text), arena, &tokens, &n, err);
+    if (status != TL_OK)
+        return status;
+    char *cut = tl_arena_strdup(arena, text);
+    if (cut == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a text");
+    if (n > n_tokens) {
+        size_t end = tokens[n_tokens - 1].end;
+        while ((cut[end] & 0xc0) == 0x80) /* no half character */
+            end++;
+        cut[end] = '\0';
+    }
+    *out = cut;
+    return TL_OK;
+}
+
 tl_status tl_first_tokens(const tl_tokenizer *tokenizer, const char *const *answers,
                           size_t n, tl_arena *arena, const int32_t **ids, tl_error *err)
 {

@@ -12,6 +12,12 @@
 tl_status tl_first_token(const tl_tokenizer *tokenizer, const char *answer, int32_t *id,
                          tl_error *err);
 
+/* The text of an answer's first n_tokens tokens, in `arena`, to the end of the last
+ * character that one of them begins. */
+tl_status tl_cut_tokens(const tl_tokenizer *tokenizer, const char *text,
+                        size_t n_tokens, tl_arena *arena, const char **out,
+                        tl_error *err);
+
 /* Of each of n answers, in `arena`. */
 tl_status tl_first_tokens(const tl_tokenizer *tokenizer, const char *const *answers,
                           size_t n, tl_arena *arena, const int32_t **ids,

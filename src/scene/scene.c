@@ -98,16 +98,7 @@ static tl_status write_task(const tl_scene_options *o, tl_arena *arena,
         json_object_set_new(task, "labels", string_list(labels, n));
     json_object_set_new(task, "image_size",
                         json_pack("[i,i]", (int)o->width, (int)o->height));
-    tl_file_writer writer = {0};
-    tl_status status = tl_file_writer_open(&writer, path, err);
-    if (status == TL_OK)
-        status = tl_json_put_line(&writer, task, err);
-    else
-        json_decref(task);
-    if (status == TL_OK)
-        status = tl_file_writer_commit(&writer, err);
-    tl_file_writer_abandon(&writer);
-    return status;
+    return tl_json_write(path, task, err);
 }
 
 static tl_status write_picture(tl_painter *painter, const tl_scene_options *o,

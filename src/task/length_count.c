@@ -15,6 +15,8 @@ static int by_kind(const void *a, const void *b)
         return (x->n < y->n) - (x->n > y->n);
     if (x->n_pos != y->n_pos)
         return (x->n_pos > y->n_pos) - (x->n_pos < y->n_pos);
+    if (x->data_begin != y->data_begin)
+        return (x->data_begin > y->data_begin) - (x->data_begin < y->data_begin);
     return (x->data_end > y->data_end) - (x->data_end < y->data_end);
 }
 

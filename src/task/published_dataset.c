@@ -105,13 +105,9 @@ static tl_status write_task(const writer *w, tl_error *err)
 {
     const tl_published_task t =
         tl_published_task_of(w->source->family, w->source->task);
-    tl_file_writer file = {0};
     const char *path = tl_path_join(w->arena, w->folder, "task.json");
     if (path == NULL)
         return fail_memory(err);
-    tl_status status = tl_file_writer_open(&file, path, err);
-    if (status != TL_OK)
-        return status;
     json_t *task = json_object();
     set_string(task, "name", t.name);
     json_object_set_new(
@@ -122,11 +118,7 @@ static tl_status write_task(const writer *w, tl_error *err)
     if (t.answers != NULL)
         set_strings(task, "answers", t.answers);
     json_object_set_new(task, "image_size", json_pack("[i,i]", t.width, t.height));
-    status = tl_json_put_line(&file, task, err);
-    if (status == TL_OK)
-        status = tl_file_writer_commit(&file, err);
-    tl_file_writer_abandon(&file);
-    return status;
+    return tl_json_write(path, task, err);
 }
 
 /* ---- pictures ---------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "input/first_token.h"
 #include "task/pyrandom.h"
 
 enum {
@@ -258,26 +259,6 @@ static tl_status describe_scene(const json_t *scene, const char *path, tl_arena 
 
 /* ---- descriptions ------------------------------------------------------------------ */
 
-/* The bytes of the first tokens. */
-static tl_status cut_tokens(const tl_tokenizer *tokenizer, const char *text,
-                            size_t n_tokens, tl_arena *arena, const char **out,
-                            tl_error *err)
-{
-    const tl_token *tokens = NULL;
-    size_t n = 0;
-    const tl_status status =
-        tl_tokenizer_encode(tokenizer, text, strlen(text), arena, &tokens, &n, err);
-    if (status != TL_OK)
-        return status;
-    char *cut = tl_arena_strdup(arena, text);
-    if (cut == NULL)
-        return fail_memory(err);
-    if (n > n_tokens)
-        cut[tokens[n_tokens - 1].end] = '\0';
-    *out = cut;
-    return TL_OK;
-}
-
 static tl_status cut_description(const tl_published_files *files, const json_t *object,
                                  const char *path, tl_arena *arena, const char **out,
                                  tl_error *err)
@@ -288,7 +269,7 @@ static tl_status cut_description(const tl_published_files *files, const json_t *
                        "%s: no 'text_data' for '%s', wanted its description",
                        files->descriptions, path);
     return tl_fail_while(
-        err, cut_tokens(files->tokenizer, text, DESCRIPTION_TOKENS, arena, out, err),
+        err, tl_cut_tokens(files->tokenizer, text, DESCRIPTION_TOKENS, arena, out, err),
         "%s: '%s'", files->descriptions, path);
 }
 
@@ -364,7 +345,7 @@ static tl_status list_answers(const tl_published_files *files, const json_t *ent
                            "%s: entry %zu is not [entity, answer], both words",
                            files->entities, i);
         const tl_status status =
-            cut_tokens(files->tokenizer, answer, 1, arena, &first, err);
+            tl_cut_tokens(files->tokenizer, answer, 1, arena, &first, err);
         if (status != TL_OK)
             return status;
         if (!contains(labels, n, first))

@@ -267,7 +267,7 @@ tl_status tl_published_rows_read(const tl_published_source *source, tl_arena *ar
     if (source->task == TL_TASK_FACTUAL_RECALL)
         for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
             status = set_labels(&r, (tl_modality)m, err);
-    if (status == TL_OK)
+    if (status == TL_OK && source->pictures != NULL) /* they stand beside pictures */
         status = make_parallel(&r, err);
     if (status != TL_OK)
         return status;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "input/first_token.h"
 #include "task/csv.h"
 
 enum { SIDE = 252 }; /* of the pictures, as the paper has them */
@@ -312,26 +313,20 @@ static tl_status choose(importer *im, tl_vqa_report *report, tl_error *err)
 static tl_status find_label(const importer *im, item *it, tl_error *err)
 {
     const tl_tokenizer *t = im->source->tokenizer;
-    const tl_token *tokens = NULL, *again = NULL;
-    size_t n = 0, n_again = 0;
-    tl_status status = tl_tokenizer_encode(t, it->answer, strlen(it->answer), im->arena,
-                                           &tokens, &n, err);
-    if (status == TL_OK && n == 0)
-        status = tl_fail(err, TL_ERR_DATA, "the answer is empty");
-    char *text = status == TL_OK ? tl_arena_strdup(im->arena, it->answer) : NULL;
-    if (status == TL_OK && text == NULL)
-        status = fail_memory(err);
-    if (status != TL_OK)
-        return tl_fail_while(err, status, "question %s, '%s'", it->id, it->question);
-    size_t end = tokens[0].end;
-    while ((text[end] & 0xc0) == 0x80) /* no half character */
-        end++;
-    text[end] = '\0';
-    status = tl_tokenizer_encode(t, text, end, im->arena, &again, &n_again, err);
-    it->label = status == TL_OK && n_again > 0 && again[0].id == tokens[0].id
-                    ? text
-                    : it->answer;
-    return status;
+    const char *text = "";
+    int32_t first = 0, again = 0;
+    tl_status status = tl_first_token(t, it->answer, &first, err);
+    if (status == TL_OK)
+        status = tl_cut_tokens(t, it->answer, 1, im->arena, &text, err);
+    it->label = it->answer;
+    if (status == TL_OK && text[0] != '\0') {
+        status = tl_first_token(t, text, &again, err);
+        if (status == TL_OK && again == first)
+            it->label = text;
+    }
+    return status == TL_OK
+               ? TL_OK
+               : tl_fail_while(err, status, "question %s, '%s'", it->id, it->question);
 }
 
 /* Each once, in the order in which they occur. */
@@ -416,24 +411,15 @@ static tl_status write_row(const importer *im, const item *it, tl_file_writer *f
 
 static tl_status write_task(const importer *im, tl_error *err)
 {
-    tl_file_writer file = {0};
     const char *path = tl_path_join(im->arena, im->folder, "task.json");
+    if (path == NULL)
+        return fail_memory(err);
     json_t *labels = json_array();
     for (size_t i = 0; i < im->n_labels; i++)
         json_array_append_new(labels, json_string(im->labels[i]));
     json_t *task = json_pack("{s:s, s:o, s:[i,i]}", "name", "vqa", "labels", labels,
                              "image_size", SIDE, SIDE);
-    tl_status status =
-        path != NULL ? tl_file_writer_open(&file, path, err) : fail_memory(err);
-    if (status != TL_OK) {
-        json_decref(task);
-        return status;
-    }
-    status = tl_json_put_line(&file, task, err);
-    if (status == TL_OK)
-        status = tl_file_writer_commit(&file, err);
-    tl_file_writer_abandon(&file);
-    return status;
+    return tl_json_write(path, task, err);
 }
 
 static tl_status write_all(const importer *im, bool replace, tl_error *err)
