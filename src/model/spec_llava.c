@@ -12,7 +12,8 @@
 static const char TEXT[] = "config.json: text_config",
                   VISION[] = "config.json: vision_config";
 
-/* The configuration `key`, and which of two kinds it says that it is. */
+/* The configuration `key`, and which of two kinds it says that it is; the second may be
+ * NULL. */
 static tl_status get_part(const json_t *config, const char *where, const char *key,
                           const char *const kinds[2], const json_t **out, size_t *kind,
                           tl_error *err)
@@ -24,12 +25,12 @@ static tl_status get_part(const json_t *config, const char *where, const char *k
     const tl_status status = tl_json_get_string(part, "model_type", where, &type, err);
     if (status != TL_OK)
         return status;
-    *kind = strcmp(type, kinds[1]) == 0;
+    *kind = kinds[1] != NULL && strcmp(type, kinds[1]) == 0;
     if (strcmp(type, kinds[*kind]) != 0)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: '%s.model_type' is %s, supported is %s%s%s", where, key,
-                       type, kinds[0], kinds[0] != kinds[1] ? " or " : "",
-                       kinds[0] != kinds[1] ? kinds[1] : "");
+                       type, kinds[0], kinds[1] != NULL ? " or " : "",
+                       kinds[1] != NULL ? kinds[1] : "");
     *out = part;
     return TL_OK;
 }
@@ -189,9 +190,7 @@ tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *s
 tl_status tl_spec_read_mistral3(const json_t *config, const char *where, tl_spec *spec,
                                 tl_error *err)
 {
-    static const char *const towers[] = {"pixtral", "pixtral"}, *const decoders[] = {
-                                                                    "mistral",
-                                                                    "mistral"};
+    static const char *const towers[2] = {"pixtral"}, *const decoders[2] = {"mistral"};
     const json_t *text = NULL, *vision = NULL;
     size_t kind = 0;
     tl_vision_spec *v = &spec->vision;

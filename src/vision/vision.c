@@ -12,7 +12,7 @@ const tl_tower_kind *tl_tower_get(tl_tower tower)
 {
     static const tl_tower_kind *const towers[] = {
         [TL_TOWER_QWEN] = &tl_tower_qwen,
-        [TL_TOWER_QWEN3] = &tl_tower_qwen3,
+        [TL_TOWER_QWEN3] = &tl_tower_qwen,
         [TL_TOWER_VIT] = &tl_tower_vit,
         [TL_TOWER_PIXTRAL] = &tl_tower_pixtral,
     };

@@ -361,9 +361,13 @@ static tl_status run_tower(tl_backend *b, const tl_vision_spec *v, const void *w
 
 static const char *const prefixes[] = {"visual.", "model.visual."};
 
-#define QWEN_TOWER                                                                     \
-    .prefixes = prefixes, .n_prefixes = sizeof prefixes / sizeof *prefixes,            \
-    .marker = "patch_embed.proj.weight", .find = find_tower, .count = count_features,  \
-    .rows = count_rows, .plan = plan, .run = run_tower
-
-const tl_tower_kind tl_tower_qwen = {QWEN_TOWER}, tl_tower_qwen3 = {QWEN_TOWER};
+const tl_tower_kind tl_tower_qwen = {
+    .prefixes = prefixes,
+    .n_prefixes = sizeof prefixes / sizeof *prefixes,
+    .marker = "patch_embed.proj.weight",
+    .find = find_tower,
+    .count = count_features,
+    .rows = count_rows,
+    .plan = plan,
+    .run = run_tower,
+};
