@@ -281,7 +281,8 @@ typedef struct tl_findings {
     size_t n_left_out;
     const tl_finding_overlap *overlaps;
     size_t n_overlaps;
-    /* Mean over the segments of both kinds; the interval takes their draws as independent. */
+    /* Mean over the segments of both kinds; the interval takes their draws as independent,
+     * and leaves out the same prompts of all. */
     tl_interval mean_overlap;
     double mean_iou; /* the same, not normalised */
     bool has_swaps[TL_MODALITY_COUNT];

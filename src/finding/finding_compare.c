@@ -114,21 +114,75 @@ tl_status tl_finding_overlaps_of(const tl_overlap_rows *rows, tl_arena *arena,
     return TL_OK;
 }
 
-/* NaN without overlaps. */
-static void mean_over_segments(tl_findings *f)
+static const tl_study_overlap_without *find_without(const overlap_data *d,
+                                                    const tl_study_overlap *row,
+                                                    tl_modality modality, size_t part)
 {
-    tl_interval values[TL_SEGMENT_COUNT];
-    size_t n = 0;
-    double sum = 0.0;
+    for (size_t i = 0; i < d->of.n_without; i++) {
+        const tl_study_overlap_without *w = &d->of.without[i];
+        if (w->modality == modality && w->part == part &&
+            strcmp(w->segment, row->segment) == 0 && strcmp(w->kind, row->kind) == 0)
+            return w;
+    }
+    return NULL;
+}
+
+/* Variance over prompts of the mean of n normalised overlaps: a part of the prompts is
+ * left out of all of them at once. 0 where nothing is known without parts. */
+static double variance_of_mean(const overlap_data *d,
+                               const tl_study_overlap *const *rows, size_t n)
+{
+    double variance = 0.0;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        size_t n_parts = 0;
+        for (bool all = true; all; n_parts += all) {
+            double sum = 0.0;
+            for (size_t s = 0; s < n && all; s++) {
+                const tl_study_overlap_without *w =
+                    find_without(d, rows[s], (tl_modality)m, n_parts);
+                all = w != NULL;
+                if (all)
+                    sum += normalised_overlap(d, rows[s], w->iou - rows[s]->iou, 0.0);
+            }
+            if (all)
+                d->room[n_parts] = sum / (double)n;
+        }
+        variance += tl_jackknife_variance(d->room, n_parts);
+    }
+    return isnan(variance) ? 0.0 : variance;
+}
+
+/* NaN without overlaps. The draws of the segments are independent, their prompts are the
+ * same. */
+static void mean_over_segments(const overlap_data *d, tl_findings *f)
+{
+    const double z = tl_normal_quantile(0.975);
+    const tl_study_overlap *rows[TL_SEGMENT_COUNT];
+    size_t n = 0, n_all = 0;
+    double iou = 0.0, sum = 0.0, squares = 0.0;
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
         const tl_finding_overlap *o = tl_findings_overlap(f, (tl_segment)s, "both");
         if (o == NULL)
             continue;
-        values[n++] = o->normalised;
-        sum += o->row->iou;
+        iou += o->row->iou;
+        n_all++;
+        if (!isfinite(o->normalised.value))
+            continue;
+        const double error = z * o->row->deviation / sqrt((double)d->of.n_draws),
+                     ends = normalised_overlap(d, o->row, 0.0, -error) -
+                            normalised_overlap(d, o->row, 0.0, error);
+        rows[n++] = o->row;
+        sum += o->normalised.value;
+        squares += isfinite(o->normalised.deviation) ? ends * ends / (4 * z * z) : 0.0;
     }
-    f->mean_overlap = tl_interval_mean(values, n);
-    f->mean_iou = n > 0 ? sum / (double)n : NAN;
+    f->mean_iou = n_all > 0 ? iou / (double)n_all : NAN;
+    f->mean_overlap = (tl_interval){NAN, NAN, NAN, NAN, 0, 0};
+    if (n == 0)
+        return;
+    const double mean = sum / (double)n, deviation = sqrt(squares / (double)(n * n) +
+                                                          variance_of_mean(d, rows, n));
+    f->mean_overlap = (tl_interval){
+        mean, mean - z * deviation, mean + z * deviation, deviation, n, 0};
 }
 
 tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findings *out,
@@ -152,7 +206,10 @@ tl_status tl_findings_overlaps(const tl_study_db *db, tl_arena *arena, tl_findin
     if (status != TL_OK)
         return status;
     out->n_overlaps = rows.n;
-    mean_over_segments(out);
+    const overlap_data d = {of, tl_arena_alloc(arena, of.n_without, sizeof(double))};
+    if (d.room == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the mean overlap");
+    mean_over_segments(&d, out);
     return TL_OK;
 }
 

@@ -427,6 +427,17 @@ def validation_of(db, modality, n_layers, ig_steps):
 # ---- both modalities ----------------------------------------------------------------------------
 
 
+def above_chance_of(o, stored, keys, more, off):
+    if keys["niou"] == "correct":
+        over, under = o["iou"] + more - o["random"] - off, 1 - o["random"] - off
+        return over / under if abs(under) >= 1e-6 else UNDEFINED
+    kinds = [k for k in stored if k["segment"] == o["segment"] and
+             (k is o or o["kind"] == "both") and (k["kind"] != "both" or o["kind"] != "both")]
+    iou, chance = (np.mean([round(k[x] + y, 3) for k in kinds])
+                   for x, y in (("iou", more), ("random", off)))
+    return min(max(iou - 2 * chance, 0.01), 1.0)
+
+
 def overlap_of(db, keys):
     found, n = [], int(keys["rand-draws"])
     stored = rows(db, "select * from overlap order by segment, kind")
@@ -441,14 +452,7 @@ def overlap_of(db, keys):
         error = half / math.sqrt(n)
 
         def above_chance(more, off):
-            if keys["niou"] == "correct":
-                over, under = o["iou"] + more - o["random"] - off, 1 - o["random"] - off
-                return over / under if abs(under) >= 1e-6 else UNDEFINED
-            kinds = [k for k in stored if k["segment"] == o["segment"] and
-                     (k is o or o["kind"] == "both") and (k["kind"] != "both" or o["kind"] != "both")]
-            iou, chance = (np.mean([round(k[x] + y, 3) for k in kinds])
-                           for x, y in (("iou", more), ("random", off)))
-            return min(max(iou - 2 * chance, 0.01), 1.0)
+            return above_chance_of(o, stored, keys, more, off)
         value, more = above_chance(0, 0), 0 if math.isnan(sd) else Z * sd
         low = value - math.hypot(value - above_chance(-more, 0), value - above_chance(0, error))
         high = value + math.hypot(value - above_chance(more, 0), value - above_chance(0, -error))
@@ -464,11 +468,33 @@ def overlap_of(db, keys):
     return found
 
 
-def mean_overlap_of(overlaps):
-    of = [o for o in overlaps if o["kind"] == "both" and o["segment"] in SEGMENTS]
-    return {"iou": np.mean([o["iou"]["value"] for o in of]),
-            "normalised": mean_interval([o["normalised"] for o in of]) or
-            interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)} if of else None
+def mean_overlap_of(db, keys):
+    """Of the segments: their draws are independent, their prompts are the same."""
+    stored = rows(db, "select * from overlap order by segment, kind")
+    of = [o for o in stored if o["kind"] == "both" and o["segment"] in SEGMENTS]
+    if not of:
+        return None
+    values = np.array([above_chance_of(o, stored, keys, 0, 0) for o in of])
+    known = [o for o, v in zip(of, values) if math.isfinite(v)]
+    out = {"iou": np.mean([o["iou"] for o in of]),
+           "normalised": interval(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, 0)}
+    if not known:
+        return out
+    variance, of_prompts, n = 0.0, 0.0, int(keys["rand-draws"])
+    for o in known:
+        error = Z * o["deviation"] / math.sqrt(n)
+        ends = [above_chance_of(o, stored, keys, 0, x) for x in (-error, error)]
+        if n > 1:
+            variance += ((ends[0] - ends[1]) / 2 / Z / len(known)) ** 2
+    for m in MODALITIES:
+        without = [column(rows(db, "select iou from overlap_without where modality = ? and segment = ? and"
+                               " kind = 'both' order by part", m, o["segment"]), "iou") for o in known]
+        left = np.mean([[above_chance_of(o, stored, keys, x - o["iou"], 0) for x in w]
+                        for o, w in zip(known, without)], 0)
+        of_prompts += jackknife_variance(left) if len(left) > 1 else UNDEFINED
+    sd, mean = math.sqrt(variance + (0 if math.isnan(of_prompts) else of_prompts)), values[np.isfinite(values)].mean()
+    out["normalised"] = interval(mean, mean - Z * sd, mean + Z * sd, sd, len(known))
+    return out
 
 
 class Host:
@@ -752,7 +778,7 @@ def study_of(db):
              if rows(db, "select row from prompt where modality = ?", m)}
     return {**keys, "modalities": parts, "absent": absent_of(parts),
             "overlap": overlap_of(db, keys),
-            "overlap_mean_of_segments": mean_overlap_of(overlap_of(db, keys)),
+            "overlap_mean_of_segments": mean_overlap_of(db, keys),
             "interchange": interchange_of(db, measure_of(keys)) if len(parts) == 2 else [],
             "left_out": left_out_of(db), "alignment": alignment_of(db), "backpatch": backpatch_of(db),
             "product_flops": sum(work.values()), "stage_product_flops": work,
