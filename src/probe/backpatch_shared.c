@@ -243,9 +243,9 @@ static lane_passes passes_of(const tl_backpatcher *b, const tl_patch_prompt *p)
         .cell = {.n_pos = n_pos, .n_prefix = end, .table_bytes = table}};
 }
 
-/* Whether one lane and the larger pass fit. */
-static tl_status fits(const tl_model *model, const lane_passes *of, size_t room,
-                      bool *out, tl_error *err)
+/* Of one prompt: the larger of the two passes. */
+static tl_status larger_pass(const tl_model *model, const lane_passes *of, size_t *out,
+                             tl_error *err)
 {
     const tl_pass_options plain = {.last_only = true};
     size_t data = 0, cell = 0;
@@ -254,18 +254,21 @@ static tl_status fits(const tl_model *model, const lane_passes *of, size_t room,
     if (status == TL_OK)
         status = tl_pass_bytes(model, &of->cell.n_pos, &of->cell.n_prefix, 1, &plain,
                                &cell, err);
-    *out = room == 0 || of->data.buffer_bytes + larger(data, cell) <= room;
+    *out = larger(data, cell);
     return status;
 }
 
-/* How many lanes go up together, and how many cells make a pass. */
-static tl_status find_sizes(lanes *x, const lane_passes *of, size_t room,
+/* How many lanes go up together, and how many cells make a pass; `one` is of a pass of one
+ * prompt, for which the lanes leave room. */
+static tl_status find_sizes(lanes *x, const lane_passes *of, size_t room, size_t one,
                             size_t n_distances, tl_error *err)
 {
     const tl_model *model = x->b->on.model;
     const tl_pass_options plain = {.last_only = true};
     tl_status status = tl_experiment_batch(model, &plain, &of->data, room, &x->n, err);
     x->n = x->n < n_distances ? x->n : n_distances;
+    while (room > 0 && x->n > 1 && x->n * of->data.buffer_bytes + one > room)
+        x->n--;
     const size_t held = x->n * of->data.buffer_bytes;
     return status == TL_OK
                ? tl_experiment_batch(model, &plain, &of->cell,
@@ -327,19 +330,19 @@ tl_status tl_patch_shared(tl_backpatcher *b, const tl_patch_prompt *p,
     if (distances == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for lanes");
     const size_t n = find_distances(b, cells, n_cells, distances);
-    size_t room = 0;
-    bool has_room = false;
+    size_t room = 0, one = 0;
     tl_status status =
         tl_experiment_room(&b->on, b->clean.capacity + cut_bytes(b, p), &room, err);
     if (status == TL_OK)
-        status = fits(b->on.model, &of, room, &has_room, err);
+        status = larger_pass(b->on.model, &of, &one, err);
+    const bool has_room = room == 0 || of.data.buffer_bytes + one <= room;
     if (status != TL_OK || !has_room || n == 0)
         return status;
     void *cut = tl_alloc(cut_bytes(b, p), 1);
     if (cut == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu positions", end);
     cut_input(&x, cut);
-    status = find_sizes(&x, &of, room, n, err);
+    status = find_sizes(&x, &of, room, one, n, err);
     if (status == TL_OK)
         status = make_lanes(&x, tl_prefix_count(b->on.d, end), err);
     if (status == TL_OK)
