@@ -238,6 +238,14 @@ static tl_status copy_file(const char *path, const char *name, tl_error *err)
     return status;
 }
 
+tl_status tl_file_remove(const char *path, tl_error *err)
+{
+    return unlink(path) == 0 || errno == ENOENT
+               ? TL_OK
+               : tl_fail(err, TL_ERR_IO, "%s: cannot remove: %s", path,
+                         strerror(errno));
+}
+
 tl_status tl_file_link(const char *path, const char *name, tl_error *err)
 {
     struct stat from, to;

@@ -57,6 +57,9 @@ tl_status tl_file_make_folder(const char *path, tl_error *err);
 /* TL_ERR_ARGUMENT when there is a folder of that name with something in it. */
 tl_status tl_file_check_empty(const char *folder, tl_error *err);
 
+/* It need not be there. */
+tl_status tl_file_remove(const char *path, tl_error *err);
+
 /* Gives a file another name: a hard link, or a copy where there cannot be one. What has
  * that name already is replaced. */
 tl_status tl_file_link(const char *path, const char *name, tl_error *err);

@@ -310,14 +310,18 @@ static void write_missing(const tl_findings *f, FILE *page)
     if (absent != NULL)
         fprintf(page, "<p>Only image prompts were studied; %s.</p>\n", absent);
     else if (!both)
-        fputs("<p>Only text prompts were studied: no overlap, interchange, alignment or "
-              "back-patching.</p>\n",
-              page);
+        fputs(
+            "<p>Only text prompts were studied: no overlap, interchange, alignment or "
+            "back-patching.</p>\n",
+            page);
+    const bool looked =
+        f->parts[TL_TEXT].n_discovery > 0 && f->parts[TL_IMAGE].n_discovery > 0;
     if (both && f->finished && f->n_overlaps == 0)
-        fputs("<p>No circuit of the grid is faithful enough in both modalities: no "
-              "overlap "
-              "and no interchange.</p>\n",
-              page);
+        fprintf(page, "<p>%s: no overlap and no interchange.</p>\n",
+                looked
+                    ? "No circuit of the grid is faithful enough in both modalities"
+                    : "The split of all rows of a modality is 'none', so that it has "
+                      "no circuits");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].scores.file != NULL && f->parts[m].importance[0] == NULL)
             fprintf(page, "<p>%s is not in the folder: no map of it.</p>\n",

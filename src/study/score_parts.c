@@ -2,10 +2,8 @@
  * score_parts.c - see score_parts.h. */
 #include "study/score_parts.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "circuit/attribution_sums.h"
@@ -156,13 +154,12 @@ tl_status tl_score_parts_without(const tl_study *study, const tl_score_parts *pa
 tl_status tl_score_parts_remove(const tl_study *study, tl_modality modality,
                                 tl_error *err)
 {
-    for (size_t p = 0; p < TL_MOST_SCORE_PARTS; p++) {
+    tl_status status = TL_OK;
+    for (size_t p = 0; p < TL_MOST_SCORE_PARTS && status == TL_OK; p++) {
         const char *path = path_of(study, modality, p);
-        if (path == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
-        if (unlink(path) != 0 && errno != ENOENT)
-            return tl_fail(err, TL_ERR_IO, "%s: cannot remove: %s", path,
-                           strerror(errno));
+        status = path != NULL
+                     ? tl_file_remove(path, err)
+                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     }
-    return TL_OK;
+    return status;
 }

@@ -98,6 +98,10 @@ tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
         made[n].clean = p.inputs[chosen[i]];
         made[n++].counterfactual = p.inputs[row->counterfactual];
     }
+    if (status == TL_OK && n == 0)
+        status = tl_fail(err, TL_ERR_DATA,
+                         "%s: %s needs pairs, and the split of all chosen rows is 'none'",
+                         s->dataset->path, needed_by);
     tl_arena_destroy(p.scratch);
     if (status != TL_OK)
         return status;

@@ -12,11 +12,9 @@
 
 #include "circuit/circuit_work.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/sha256.h"
@@ -174,7 +172,9 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     if (tl_team_size(study->team) > 1)
         run->n_together = run->n_block = TL_ATTRIBUTION_BLOCK;
     a->written = seconds_now();
-    if (study->modalities[TL_TEXT] && study->modalities[TL_IMAGE])
+    tl_study_shape shape;
+    tl_study_shape_of(study, &shape);
+    if (tl_stage_is_of(&tl_stage_overlap, &shape, TL_IMAGE))
         a->n_parts = tl_score_parts_count(a->pairs.n);
     return TL_OK;
 }
@@ -314,10 +314,7 @@ static tl_status remove_sums(tl_study *study, tl_modality modality, tl_error *er
         return TL_OK;
     if (path == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
-    return unlink(path) == 0 || errno == ENOENT
-               ? TL_OK
-               : tl_fail(err, TL_ERR_IO, "%s: cannot remove: %s", path,
-                         strerror(errno));
+    return tl_file_remove(path, err);
 }
 
 static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_error *err)

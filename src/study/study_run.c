@@ -6,7 +6,6 @@
 #include "study/stage.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,6 +122,11 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
          row++) {
         if (study->session.dataset->rows[row].modality != modality)
             continue;
+        /* Decoding all pictures takes its time: those of circuits are alike, or the study
+         * stops at the first that is not. */
+        if (modality == TL_IMAGE && first.n_pos > 0 &&
+            study->session.dataset->rows[row].part != TL_NO_PART)
+            continue;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
         status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
         if (status == TL_OK && encoding.n_pos > longest->n_pos)
@@ -135,8 +139,6 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
             largest_row = row;
         }
         tl_arena_rewind(arena, mark);
-        if (modality == TL_IMAGE && first.n_pos > 0)
-            break; /* decoding all of them takes its time */
     }
     if (status == TL_OK && largest.n_dims > 0) {
         study->image_tokens = largest.n_rows * largest.n_columns;
@@ -225,10 +227,7 @@ static tl_status remove_page(const tl_study *study, tl_error *err)
         tl_path_join(study->session.arena, study->settings.out, "report.html");
     if (path == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-    return unlink(path) == 0 || errno == ENOENT
-               ? TL_OK
-               : tl_fail(err, TL_ERR_IO, "%s: cannot remove: %s", path,
-                         strerror(errno));
+    return tl_file_remove(path, err);
 }
 
 /* A killed study leaves files that were not whole yet, under names of their own. */
@@ -239,7 +238,7 @@ static void remove_parts(const tl_study *study)
         return;
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         const bool ours = strncmp(entry->d_name, "scores.", 7) == 0 ||
-                          strncmp(entry->d_name, "partial.", 8) == 0 ||
+                          strncmp(entry->d_name, "part", 4) == 0 || /* partial., part0. */
                           strncmp(entry->d_name, "report.", 7) == 0;
         if (!ours || strstr(entry->d_name, ".part-") == NULL)
             continue;
