@@ -3,10 +3,10 @@
 #include "task/published_dataset.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "task/dataset_folder.h"
 #include "task/published_task.h"
 
 typedef struct writer {
@@ -156,27 +156,10 @@ static tl_status link_picture(const writer *w, const char *picture, tl_error *er
 
 /* ---- all of it --------------------------------------------------------------------- */
 
-/* What another dataset left there and would no longer be true. */
-static tl_status remove_old(const writer *w, tl_error *err)
-{
-    static const char *const names[] = {"dataset.jsonl", "drawing.jsonl"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *path = tl_path_join(w->arena, w->folder, names[i]);
-        if (path == NULL)
-            return fail_memory(err);
-        if (tl_file_exists(path) && unlink(path) != 0)
-            return tl_fail(err, TL_ERR_IO, "%s: cannot be removed", path);
-    }
-    return TL_OK;
-}
-
 static tl_status write_all(const writer *w, const tl_published_rows *rows, bool replace,
                            tl_error *err)
 {
-    tl_status status =
-        replace ? remove_old(w, err) : tl_file_check_empty(w->folder, err);
-    if (status == TL_OK)
-        status = tl_file_make_folder(w->folder, err);
+    tl_status status = tl_dataset_folder_make(w->folder, replace, w->arena, err);
     if (status == TL_OK)
         status = write_task(w, err);
     if (w->source->pictures != NULL)

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "input/first_token.h"
 #include "task/csv.h"
+#include "task/dataset_folder.h"
 
 enum { SIDE = 252 }; /* of the pictures, as the paper has them */
 
@@ -429,9 +430,7 @@ static tl_status write_all(const importer *im, bool replace, tl_error *err)
                *images = tl_path_join(im->arena, im->folder, "images");
     if (path == NULL || images == NULL)
         return fail_memory(err);
-    tl_status status = replace ? TL_OK : tl_file_check_empty(im->folder, err);
-    if (status == TL_OK)
-        status = tl_file_make_folder(im->folder, err);
+    tl_status status = tl_dataset_folder_make(im->folder, replace, im->arena, err);
     if (status == TL_OK)
         status = tl_file_make_folder(images, err);
     if (status == TL_OK)
