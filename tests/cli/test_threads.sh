@@ -24,7 +24,6 @@ for threads in 1 2 7; do
     "$bin" export "$tmp/$threads" --out "$tmp/$threads.csv" > /dev/null || exit 1
     for file in "$tmp/1.csv"/* "$tmp/1"/scores.*; do
         other=${file/$tmp\/1/$tmp\/$threads}
-        [[ $file != */memory.csv ]] || continue # what a study had of memory is no finding
         if [[ $file == */summary.json ]]; then
             for summary in "$file" "$other"; do
                 sed -i '/"memory_bytes": {/,/}/d' "$summary"
