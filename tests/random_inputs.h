@@ -61,8 +61,9 @@ static inline tl_input random_input(tl_model *model, tl_arena *arena, size_t n_p
                                .grid_t = 1,
                                .grid_h = side,
                                .grid_w = side,
-                               .n_rows = side / 2,
-                               .n_columns = side / 2};
+                               .n_tokens = side / 2 * (side / 2),
+                               .n_views = 1,
+                               .views = {{side / 2, side / 2}}};
     }
     tl_input input;
     tl_error err = {0};

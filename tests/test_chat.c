@@ -34,8 +34,9 @@ static void chats_are_written_as_the_templates_do(void **state)
         tl_arena *arena = tl_arena_create();
         tl_chat chat;
         assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
-                                       cases[i].query, cases[i].has_image, arena, &chat,
-                                       NULL),
+                                       cases[i].query,
+                                       cases[i].has_image ? format->placeholder : NULL,
+                                       arena, &chat, NULL),
                          TL_OK);
         assert_string_equal(chat.text, cases[i].want);
         assert_int_equal(chat.bytes, strlen(cases[i].want));
@@ -77,8 +78,9 @@ static void gemma3_trims_the_words_as_a_whole(void **state)
         tl_arena *arena = tl_arena_create();
         tl_chat chat;
         assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
-                                       cases[i].query, cases[i].has_image, arena, &chat,
-                                       NULL),
+                                       cases[i].query,
+                                       cases[i].has_image ? format->placeholder : NULL,
+                                       arena, &chat, NULL),
                          TL_OK);
         assert_string_equal(chat.text, cases[i].want);
         assert_int_equal(chat.bytes, strlen(cases[i].want));
@@ -109,9 +111,11 @@ static void words_that_mean_a_picture_are_refused(void **state)
         tl_arena *arena = tl_arena_create();
         tl_error err = {0};
         tl_chat chat = {.bytes = 77};
-        assert_int_equal(tl_chat_build(tl_chat_find(cases[i].family, NULL),
-                                       cases[i].before, cases[i].data, cases[i].query,
-                                       cases[i].has_image, arena, &chat, &err),
+        const tl_chat_format *format = tl_chat_find(cases[i].family, NULL);
+        assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
+                                       cases[i].query,
+                                       cases[i].has_image ? format->placeholder : NULL,
+                                       arena, &chat, &err),
                          TL_ERR_DATA);
         assert_non_null(strstr(err.text, cases[i].token));
         assert_int_equal(chat.bytes, 77);
@@ -166,14 +170,45 @@ static void formats_differ_in_where_the_picture_is(void **state)
         tl_arena *arena = tl_arena_create();
         tl_chat chat;
         const char *data = cases[i].has_image ? NULL : "b";
-        assert_int_equal(tl_chat_build(tl_chat_find(cases[i].family, cases[i].tower),
-                                       "A: ", data, cases[i].has_image ? "c" : " c",
-                                       cases[i].has_image, arena, &chat, NULL),
+        const tl_chat_format *format = tl_chat_find(cases[i].family, cases[i].tower);
+        assert_int_equal(tl_chat_build(format, "A: ", data,
+                                       cases[i].has_image ? "c" : " c",
+                                       cases[i].has_image ? format->placeholder : NULL,
+                                       arena, &chat, NULL),
                          TL_OK);
         assert_string_equal(chat.text, cases[i].want);
         if (data != NULL)
             assert_memory_equal(chat.text + chat.data_begin, "b", 1);
         assert_int_equal(chat.data_end - chat.data_begin, data != NULL);
+        tl_arena_destroy(arena);
+    }
+}
+
+/* Pixtral's pictures hold words between their rows; the others only their features. */
+static void pictures_are_written_token_by_token(void **state)
+{
+    (void)state;
+    const tl_pixels pixels = {.n_tokens = 6, .n_views = 1, .views = {{2, 3}}};
+    static const struct {
+        const char *family, *tower, *want;
+        size_t n_tokens;
+    } cases[] = {
+        {"llava", "pixtral", "[IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG_END]", 8},
+        {"llava", NULL, "<image><image><image><image><image><image>", 6},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_arena *arena = tl_arena_create();
+        const tl_chat_format *format = tl_chat_find(cases[i].family, cases[i].tower);
+        const char *text = NULL;
+        size_t n_tokens = 0;
+        tl_chat chat;
+        assert_int_equal(
+            tl_chat_picture(format, &pixels, arena, &text, &n_tokens, NULL), TL_OK);
+        assert_string_equal(text, cases[i].want);
+        assert_int_equal(n_tokens, cases[i].n_tokens);
+        assert_int_equal(tl_chat_build(format, "", NULL, "c", text, arena, &chat, NULL),
+                         TL_OK);
+        assert_non_null(strstr(chat.text, cases[i].want));
         tl_arena_destroy(arena);
     }
 }
@@ -187,7 +222,7 @@ static void lack_of_memory_is_a_status(void **state)
     memset(long_text, 'a', sizeof long_text - 1);
     tl_alloc_fail_at(0);
     assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl", NULL), "", long_text, "",
-                                   false, arena, &chat, NULL),
+                                   NULL, arena, &chat, NULL),
                      TL_ERR_NO_MEMORY);
     tl_alloc_fail_at(-1);
     tl_arena_destroy(arena);
@@ -201,6 +236,7 @@ int main(void)
         cmocka_unit_test(words_that_mean_a_picture_are_refused),
         cmocka_unit_test(families_are_found_and_listed),
         cmocka_unit_test(formats_differ_in_where_the_picture_is),
+        cmocka_unit_test(pictures_are_written_token_by_token),
         cmocka_unit_test(lack_of_memory_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,8 +10,12 @@ enum { COUNT = 2, WIDTH = 4, BYTES = COUNT * WIDTH * 4 };
 static const char *key_of(float value, char key[TL_SHA256_HEX])
 {
     const float values[6] = {value, value, value, value, value, value};
-    const tl_pixels pixels = {
-        .n_dims = 2, .dims = {2, 3}, .values = values, .n_rows = 1, .n_columns = 2};
+    const tl_pixels pixels = {.n_dims = 2,
+                              .dims = {2, 3},
+                              .values = values,
+                              .n_tokens = 2,
+                              .n_views = 1,
+                              .views = {{1, 2}}};
     tl_feature_cache_key(&pixels, key);
     return key;
 }
@@ -74,7 +78,7 @@ static void images_of_equal_values_and_other_shape_are_others(void **state)
     pixels.dims[0] = 3;
     pixels.dims[1] = 2;
     tl_feature_cache_key(&pixels, b);
-    pixels.n_rows = 1;
+    pixels.n_tokens = 1;
     tl_feature_cache_key(&pixels, c);
     assert_string_not_equal(a, b);
     assert_string_not_equal(b, c);

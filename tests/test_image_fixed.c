@@ -226,8 +226,8 @@ static void the_model_says_how_many_tokens_there_are(void **state)
             TL_OK);
         assert_int_equal(
             kinds[cases[i].kind]->make(options, &image, arena, &pixels, NULL), TL_OK);
-        assert_int_equal(pixels.n_rows, cases[i].side);
-        assert_int_equal(pixels.n_columns, cases[i].side);
+        assert_int_equal(pixels.views[0].n_rows, cases[i].side);
+        assert_int_equal(pixels.views[0].n_columns, cases[i].side);
         assert_true(pixels.dims[2] == 224 && pixels.dims[3] == 224);
         tl_arena_destroy(arena);
     }

@@ -64,8 +64,8 @@ static void sizes_are_those_of_transformers(void **state)
         assert_int_equal(p.dims[1], 3);
         assert_int_equal(p.dims[2], cases[i].want_height);
         assert_int_equal(p.dims[3], cases[i].want_width);
-        assert_int_equal(p.n_rows, cases[i].want_height / cases[i].patch);
-        assert_int_equal(p.n_columns, cases[i].want_width / cases[i].patch);
+        assert_int_equal(p.views[0].n_rows, cases[i].want_height / cases[i].patch);
+        assert_int_equal(p.views[0].n_columns, cases[i].want_width / cases[i].patch);
         tl_arena_destroy(arena);
     }
 }
@@ -84,8 +84,8 @@ static void values_are_planes_of_normalised_levels(void **state)
              "0], \"image_std\": [0.5, 2, 1]}",
              4, 2, rgb, arena, &p, &err) != TL_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(p.n_rows, 2);
-    assert_int_equal(p.n_columns, 2);
+    assert_int_equal(p.views[0].n_rows, 2);
+    assert_int_equal(p.views[0].n_columns, 2);
     static const double mean[] = {0.5, 0.25, 0}, std[] = {0.5, 2, 1};
     for (size_t c = 0; c < 3; c++)
         for (size_t i = 0; i < 8; i++)
@@ -119,13 +119,13 @@ static void what_cannot_be_honoured_is_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         tl_error err = {0};
-        tl_pixels p = {.n_rows = 5};
+        tl_pixels p = {.n_tokens = 5};
         assert_int_equal(
             make(cases[i].json, cases[i].width, cases[i].height, NULL, arena, &p, &err),
             cases[i].status);
         if (strstr(err.text, cases[i].says) == NULL)
             fail_msg("'%s' does not say '%s'", err.text, cases[i].says);
-        assert_int_equal(p.n_rows, 5);
+        assert_int_equal(p.n_tokens, 5);
         tl_arena_destroy(arena);
     }
 }

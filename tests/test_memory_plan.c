@@ -57,8 +57,9 @@ static tl_pixels pixels_of(size_t side)
                        .grid_t = 1,
                        .grid_h = side,
                        .grid_w = side,
-                       .n_rows = side / 2,
-                       .n_columns = side / 2};
+                       .n_tokens = side / 2 * (side / 2),
+                       .n_views = 1,
+                       .views = {{side / 2, side / 2}}};
 }
 
 /* ---- weights --------------------------------------------------------------------- */

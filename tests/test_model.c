@@ -197,6 +197,12 @@ static void a_cache_entry_of_the_hub_opens(void **unused)
     assert_true(signature(path_of("models--org--name")) == signature(tiny_checkpoint));
 }
 
+#define PIXELS(n_patches, n_values, t, h, w)                                           \
+    {                                                                                  \
+        .n_dims = 2, .dims = {n_patches, n_values}, .values = values, .grid_t = t,     \
+        .grid_h = h, .grid_w = w, .n_views = 1                                         \
+    }
+
 static void a_model_without_a_tower_takes_text_only(void **unused)
 {
     (void)unused;
@@ -210,9 +216,8 @@ static void a_model_without_a_tower_takes_text_only(void **unused)
     random_input(model, arena, 9, 0, 0, 1);
     int32_t ids[8] = {1, 2, 3, TINY_IMAGE_TOKEN, 4, 5, 6, 7};
     float *values = tl_arena_alloc_zero(arena, 4 * TINY_PATCH_VALUES, sizeof *values);
-    tl_encoding e = {
-        TL_IMAGE, 8, ids, 3, 4, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0},
-        NULL};
+    tl_encoding e = {TL_IMAGE, 8, ids, 3, 4, 1, PIXELS(4, TINY_PATCH_VALUES, 1, 2, 2),
+                     NULL};
     tl_input input = {.n_pos = 77};
     assert_int_equal(tl_model_input(model, &e, TL_ROPE_TRUE, arena, &input, &err),
                      TL_ERR_NOT_FOUND);
@@ -235,20 +240,15 @@ static void what_does_not_fit_the_model_is_refused(void **unused)
         size_t n_pos;
         const char *says;
     } cases[] = {
-        {{2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0},
-         7,
-         8,
+        {PIXELS(4, TINY_PATCH_VALUES, 1, 2, 2), 7, 8,
          "2 image tokens, the image gives 1"},
-        {{2, {8, TINY_PATCH_VALUES}, values, 1, 2, 4, 0, 0},
-         640,
-         8,
-         "640 at position 7"},
-        {{2, {8, TINY_PATCH_VALUES}, values, 1, 2, 4, 0, 0}, -1, 8, "-1 at position 7"},
-        {{2, {6, TINY_PATCH_VALUES}, values, 1, 2, 3, 0, 0}, 7, 8, "does not fit"},
-        {{2, {8, 1000}, values, 1, 2, 4, 0, 0}, 7, 8, "does not fit"},
-        {{2, {0, TINY_PATCH_VALUES}, values, 1, 0, 0, 0, 0}, 7, 8, "does not fit"},
-        {{2, {8, TINY_PATCH_VALUES}, values, 2, 2, 2, 0, 0}, 7, 8, "does not fit"},
-        {{2, {8, TINY_PATCH_VALUES}, values, 1, 2, 4, 0, 0}, 7, 0, "without any token"},
+        {PIXELS(8, TINY_PATCH_VALUES, 1, 2, 4), 640, 8, "640 at position 7"},
+        {PIXELS(8, TINY_PATCH_VALUES, 1, 2, 4), -1, 8, "-1 at position 7"},
+        {PIXELS(6, TINY_PATCH_VALUES, 1, 2, 3), 7, 8, "does not fit"},
+        {PIXELS(8, 1000, 1, 2, 4), 7, 8, "does not fit"},
+        {PIXELS(0, TINY_PATCH_VALUES, 1, 0, 0), 7, 8, "does not fit"},
+        {PIXELS(8, TINY_PATCH_VALUES, 2, 2, 2), 7, 8, "does not fit"},
+        {PIXELS(8, TINY_PATCH_VALUES, 1, 2, 4), 7, 0, "without any token"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ids[7] = cases[i].last_id;
@@ -314,8 +314,7 @@ static tl_status whole_run(tl_error *err)
     static float values[4 * TINY_PATCH_VALUES];
     static const int32_t ids[6] = {1, 2, TINY_IMAGE_TOKEN, 4, 5, 6};
     const tl_encoding e = {
-        TL_IMAGE, 6, ids, 2, 3, 1, {2, {4, TINY_PATCH_VALUES}, values, 1, 2, 2, 0, 0},
-        NULL};
+        TL_IMAGE, 6, ids, 2, 3, 1, PIXELS(4, TINY_PATCH_VALUES, 1, 2, 2), NULL};
     const int32_t a = 5, b = 9;
     tl_pass_prompt prompt = {.prefix = NULL};
     const tl_pass_options options = {.for_backward = true, .last_only = true};

@@ -223,7 +223,7 @@ static void values_are_those_of_transformers(void **state)
             fail_msg("%s", err.text);
         assert_int_equal(pixels.grid_t, 1);
         assert_int_equal(pixels.grid_h, cases[i].grid_h);
-        assert_int_equal(pixels.n_rows * pixels.n_columns, pixels.dims[0] / 4);
+        assert_int_equal(pixels.n_tokens, pixels.dims[0] / 4);
         assert_int_equal(pixels.grid_w, cases[i].grid_w);
         assert_int_equal(pixels.n_dims, 2);
         assert_int_equal(pixels.dims[0], pixels.grid_h * pixels.grid_w);

@@ -83,8 +83,7 @@ static void assert_row_encodes(const tl_processor *processor, const char *golden
     assert_int_equal(encoding.n_images, image != NULL);
     const json_t *positions = json_object_get(want, "image_positions");
     assert_int_equal(json_array_size(positions),
-                     image != NULL ? encoding.pixels.n_rows * encoding.pixels.n_columns
-                                   : 0);
+                     image != NULL ? encoding.pixels.n_tokens : 0);
     for (size_t i = 0; i < json_array_size(positions); i++) {
         const json_int_t at = json_integer_value(json_array_get(positions, i));
         assert_in_range(at, encoding.data_begin, encoding.data_end - 1);

@@ -354,8 +354,9 @@ static void a_tiny_model_takes_what_is_expected(void **unused)
     f.settings.ig_rule = TL_IG_MIDPOINT;
     f.settings.precision = TL_PRECISION_BF16_EMULATED;
     f.settings.ablate = TL_ABLATE_MEAN;
-    f.settings.fractions = "0.2,0.6"; /* circuits of one size, which its weights do not */
-    f.settings.threshold = -99.0;     /* have by themselves */
+    f.settings.fractions =
+        "0.2,0.6";                /* circuits of one size, which its weights do not */
+    f.settings.threshold = -99.0; /* have by themselves */
     run(&f, "tiny, midpoint, bf16, means");
     teardown(&f);
 }
@@ -385,7 +386,7 @@ static void towers_take_what_is_expected(void **unused)
         size_t n = 0;
         if (tl_processor_measure(folders[k], 56, 84, arena, &pixels, &n, &err) != TL_OK)
             fail_msg("%s: %s", folders[k], err.text);
-        n = pixels.n_rows * pixels.n_columns; /* without breaks of rows */
+        n = pixels.n_tokens; /* without breaks of rows */
         float *values =
             tl_arena_alloc_zero(arena, tl_pixels_count(&pixels), sizeof *values);
         int32_t *ids = tl_arena_alloc(arena, n + 1, sizeof *ids);

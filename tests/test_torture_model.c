@@ -205,8 +205,9 @@ static tl_status assemble_image(void *state, tl_error *err)
                                       .grid_t = 1,
                                       .grid_h = SIDE,
                                       .grid_w = SIDE,
-                                      .n_rows = SIDE / 2,
-                                      .n_columns = SIDE / 2}};
+                                      .n_tokens = SIDE / 2 * (SIDE / 2),
+                                      .n_views = 1,
+                                      .views = {{SIDE / 2, SIDE / 2}}}};
     return tl_model_input(b->model, &e, TL_ROPE_TRUE, b->arena, &b->out.input, err);
 }
 

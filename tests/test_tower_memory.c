@@ -171,11 +171,57 @@ static void a_lack_of_memory_is_told_and_leaves_nothing(void **unused)
     }
 }
 
+/* Tiles are pictures to the tower: the same features, one behind the other, and no more
+ * memory to work with. */
+static void a_tile_gives_what_a_picture_of_its_own_gives(void **unused)
+{
+    (void)unused;
+    enum { TILES = 3 };
+    opened o = open_tower(models[MODELS - 2], tl_backend_default(), 2);
+    const tl_pixels one = o.pixels;
+    const size_t n_values = one.dims[1] * one.dims[2] * one.dims[3],
+                 d_model = o.spec.vision.d_model;
+    float *values = tl_arena_alloc(o.arena, TILES * n_values, sizeof *values),
+          *features = NULL;
+    tl_pixels all = one;
+    tl_error err = {0};
+    size_t n = 0, count = 0, one_bytes = 0, all_bytes = 0;
+    uint64_t one_flops = 0, all_flops = 0;
+    uint32_t seed = 6u;
+    for (size_t i = 0; i < TILES * n_values; i++)
+        values[i] = test_uniform(&seed);
+    all.dims[0] = TILES;
+    o.pixels = all;
+    o.pixels.values = values;
+    must(run(&o, memory, sizeof memory, &features, &n, &err), &err);
+    float *want = tl_arena_alloc(o.arena, n * d_model, sizeof *want);
+    memcpy(want, features, n * d_model * sizeof *want);
+    for (size_t i = 0; i < TILES; i++) {
+        o.pixels = one;
+        o.pixels.values = values + i * n_values;
+        must(run(&o, memory, sizeof memory, &features, &count, &err), &err);
+        assert_int_equal(TILES * count, n);
+        assert_memory_equal(features, want + i * count * d_model,
+                            count * d_model * sizeof *want);
+    }
+    must(tl_vision_bytes(o.backend, &o.spec.vision, &one, &one_bytes, &err), &err);
+    must(tl_vision_bytes(o.backend, &o.spec.vision, &all, &all_bytes, &err), &err);
+    assert_int_equal(all_bytes - one_bytes, (n - count) * d_model * sizeof(float));
+    must(tl_vision_flops(&o.spec.vision, &one, &one_flops, &err), &err);
+    must(tl_vision_flops(&o.spec.vision, &all, &all_flops, &err), &err);
+    assert_int_equal(all_flops, TILES * one_flops);
+    all.dims[0] = 0;
+    assert_int_equal(tl_vision_bytes(o.backend, &o.spec.vision, &all, &all_bytes, &err),
+                     TL_ERR_DATA);
+    close_tower(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_plan_of_an_image_is_what_it_takes),
         cmocka_unit_test(a_lack_of_memory_is_told_and_leaves_nothing),
+        cmocka_unit_test(a_tile_gives_what_a_picture_of_its_own_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,16 +16,34 @@
 TL_BEGIN_DECLS
 
 /*
+ * A picture as a grid of image tokens that covers it. A picture that is cut into tiles is
+ * seen twice: in the tiles together, and small as a whole.
+ */
+typedef struct tl_image_view {
+    size_t n_rows, n_columns;
+} tl_image_view;
+enum { TL_IMAGE_VIEWS = 2 }; /* at most */
+#define TL_NO_CELL UINT32_MAX
+
+/*
  * An image, ready for the vision tower, in the layout in which transformers
  * hands it over. Qwen2-VL: pixels [n_patches, 3 * 2 * 14 * 14], patches in
  * order of 2x2 merged blocks, and grid_h, grid_w count patches before merging.
- * The others: pixels [1, 3, height, width], and no grid: grid_t is 0.
+ * The others: pixels [n_tiles, 3, height, width], and no grid: grid_t is 0.
  */
 typedef struct tl_pixels {
     size_t n_dims, dims[4]; /* shape of `values`, as transformers has it */
     const float *values;    /* normalised */
     size_t grid_t, grid_h, grid_w;
-    size_t n_rows, n_columns; /* of image tokens; token row * n_columns + column */
+    /* Of the tiles, row by row, that a picture is cut into; 0: it is not cut. One more
+     * tile is the whole picture. */
+    size_t tile_rows, tile_columns;
+    size_t n_tokens; /* image tokens of a prompt: features of the tower */
+    size_t n_views;  /* 1 or 2 */
+    tl_image_view views[TL_IMAGE_VIEWS];
+    /* [n_tokens]: what each token sees. Cells are numbered row by row through all views;
+     * TL_NO_CELL: no part of the picture. NULL: token i sees cell i. */
+    const uint32_t *cells;
 } tl_pixels;
 
 typedef struct tl_encoding {

@@ -124,6 +124,8 @@ typedef struct tl_finding_validation {
 enum { TL_FINDING_BANDS = 3 };
 typedef struct tl_finding_picture {
     const tl_study_picture *row;
+    size_t view;              /* of the picture, the first is 0; one finding for each */
+    size_t n_rows, n_columns; /* of image tokens */
     size_t first_layer[TL_FINDING_BANDS + 1]; /* of each band; then n_layers */
     /* Scores of the heads and neurons of a band at an image token,
      * [n_rows * n_columns] each; `most` is the largest of all. */

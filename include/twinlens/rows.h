@@ -28,6 +28,7 @@ typedef enum tl_row_kind {
     TL_ROW_TOKEN,
     TL_ROW_SCORES,
     TL_ROW_PICTURE,
+    TL_ROW_PICTURE_VIEW,
     TL_ROW_PICTURE_SCORE,
     TL_ROW_EFFECT,
     TL_ROW_COMPLETENESS,
@@ -141,13 +142,21 @@ typedef struct tl_study_picture {
     size_t pair; /* its place in the discovery part */
     size_t row;  /* in the dataset */
     const char *id, *query, *answer, *counterfactual;
-    size_t n_rows, n_columns; /* of image tokens; pos = row * n_columns + column */
-    const char *type;         /* of the file: "image/png" */
-    const void *bytes;        /* the file as it is */
+    const char *type;  /* of the file: "image/png" */
+    const void *bytes; /* the file as it is */
     size_t n_bytes;
+    size_t n_rows, n_columns; /* of image tokens */
 } tl_study_picture;
 
-/* The scores of that prompt alone at one image token, summed over heads and over neurons. */
+/* One more grid of image tokens over the whole of that image: one that is cut into tiles is
+ * there small as well. */
+typedef struct tl_study_picture_view {
+    size_t pair, view; /* from 1 */
+    size_t n_rows, n_columns;
+} tl_study_picture_view;
+
+/* The scores of that prompt alone at one image token, summed over heads and over neurons.
+ * `pos` counts row by row through the image's grid and then through its other views. */
 typedef struct tl_study_picture_score {
     size_t pair, layer, pos;
     double heads, neurons;

@@ -96,8 +96,7 @@ static const tl_chat_format formats[] = {
         .image = "[IMG]",
         .after = "[/INST]",
         .placeholder = "[IMG]",
-        .row_break = "[IMG_BREAK]",
-        .image_end = "[IMG_END]",
+        .put_picture = tl_picture_put_pixtral,
         .images = &tl_image_kind_pixtral,
         .tokens = pixtral_tokens,
         .reserved = pixtral_reserved,
@@ -108,8 +107,7 @@ static const tl_chat_format formats[] = {
         .image = "[IMG]",
         .after = "[/INST]",
         .placeholder = "[IMG]",
-        .row_break = "[IMG_BREAK]",
-        .image_end = "[IMG_END]",
+        .put_picture = tl_picture_put_pixtral,
         .images = &tl_image_kind_mistral3,
         .tokens = pixtral_tokens,
         .reserved = pixtral_reserved,
@@ -179,24 +177,57 @@ static size_t bytes_before(const char *at, const char *begin, const char *end)
     return at < begin ? 0 : (size_t)((at < end ? at : end) - begin);
 }
 
+tl_status tl_chat_picture(const tl_chat_format *format, const tl_pixels *pixels,
+                          tl_arena *arena, const char **out, size_t *n_tokens,
+                          tl_error *err)
+{
+    tl_picture_text text = {.at = NULL};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            char *at = tl_arena_alloc_zero(arena, text.bytes + 1, 1);
+            if (at == NULL)
+                return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a picture's text");
+            text = (tl_picture_text){.at = at};
+        }
+        if (format->put_picture != NULL)
+            format->put_picture(pixels, &text);
+        else
+            tl_picture_put(&text, format->placeholder, pixels->n_tokens);
+    }
+    *out = text.at;
+    *n_tokens = text.n_tokens;
+    return TL_OK;
+}
+
+/* The picture's block, its placeholder exchanged. */
+static char *put_image(char *at, const tl_chat_format *format, const char *picture)
+{
+    const char *placeholder = strstr(format->image, format->placeholder);
+    const size_t bytes = (size_t)(placeholder - format->image);
+    memcpy(at, format->image, bytes);
+    return put(put(at + bytes, picture), placeholder + strlen(format->placeholder));
+}
+
 tl_status tl_chat_build(const tl_chat_format *format, const char *before,
-                        const char *data, const char *query, bool has_image,
+                        const char *data, const char *query, const char *picture,
                         tl_arena *arena, tl_chat *out, tl_error *err)
 {
     before = before != NULL ? before : "";
     data = data != NULL ? data : "";
     query = query != NULL ? query : "";
-    const char *image = has_image                  ? format->image
-                        : format->no_image != NULL ? format->no_image
-                                                   : "";
-    const size_t most = strlen(format->before) + strlen(image) + strlen(before) +
-                        strlen(data) + strlen(query) + strlen(format->after);
+    const char *no_image = format->no_image != NULL ? format->no_image : "";
+    const size_t most =
+        strlen(format->before) + strlen(before) + strlen(data) + strlen(query) +
+        strlen(format->after) +
+        (picture != NULL ? strlen(format->image) + strlen(picture) : strlen(no_image));
     char *text = tl_arena_alloc(arena, most + 1, 1);
     if (text == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt of %zu bytes",
                        most);
 
-    char *const words = put(put(text, format->before), image);
+    char *const front = put(text, format->before);
+    char *const words =
+        picture != NULL ? put_image(front, format, picture) : put(front, no_image);
     char *const data_begin = put(words, before);
     char *const data_end = put(data_begin, data);
     char *const words_end = put(data_end, query);

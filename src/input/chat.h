@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "input/image_kind.h"
+#include "input/picture_text.h"
 #include "twinlens/arena.h"
 #include "twinlens/status.h"
 
@@ -24,8 +25,8 @@ typedef struct tl_chat_format {
     const char *no_image;   /* stands in its place in a prompt without; NULL: nothing */
     const char *after;
     const char *placeholder; /* the token that becomes one per image feature */
-    /* Tokens between rows of features and behind the last one; NULL: none. */
-    const char *row_break, *image_end;
+    /* What stands for the placeholder in a prompt; NULL: one for each feature. */
+    void (*put_picture)(const tl_pixels *pixels, tl_picture_text *out);
     bool trims;                  /* drops white space around the user's words */
     size_t n_before;             /* positions in front of the first feature that belong
                                     to the picture as well */
@@ -48,12 +49,19 @@ typedef struct tl_chat {
                                     an image */
 } tl_chat;
 
+/* What stands for the placeholder in a prompt with this picture, in `arena`; n_tokens
+ * receives how many tokens it is. Errors: TL_ERR_NO_MEMORY. */
+tl_status tl_chat_picture(const tl_chat_format *format, const tl_pixels *pixels,
+                          tl_arena *arena, const char **out, size_t *n_tokens,
+                          tl_error *err);
+
 /*
- * before + data + query as the user's turn, behind the picture if has_image. NULL
- * is "". TL_ERR_DATA if the words contain a reserved token.
+ * before + data + query as the user's turn, behind the picture if there is one: `picture`
+ * takes the placeholder's place. NULL is "". TL_ERR_DATA if the words contain a reserved
+ * token.
  */
 tl_status tl_chat_build(const tl_chat_format *format, const char *before,
-                        const char *data, const char *query, bool has_image,
+                        const char *data, const char *query, const char *picture,
                         tl_arena *arena, tl_chat *out, tl_error *err);
 
 #endif

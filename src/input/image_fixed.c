@@ -309,8 +309,9 @@ static tl_status make_fixed(const void *kind_options, const tl_image *image,
         *out = (tl_pixels){.n_dims = 4,
                            .dims = {1, TL_CHANNEL_COUNT, made.height, made.width},
                            .values = values,
-                           .n_rows = o->side,
-                           .n_columns = o->side};
+                           .n_tokens = o->side * o->side,
+                           .n_views = 1,
+                           .views = {{o->side, o->side}}};
     tl_arena_destroy(scratch);
     return status;
 }

@@ -18,7 +18,7 @@ typedef struct tl_image_kind {
      * image tokens is said there. The options are this kind's own, in `arena`. */
     tl_status (*read)(const json_t *config, const char *where, const json_t *model,
                       tl_arena *arena, const void **options, tl_error *err);
-    /* Also says how many image tokens there are: out->n_rows x out->n_columns. */
+    /* Also says how many image tokens there are, and what of the picture each sees. */
     tl_status (*make)(const void *options, const tl_image *image, tl_arena *arena,
                       tl_pixels *out, tl_error *err);
 } tl_image_kind;

@@ -147,11 +147,13 @@ static tl_status make_kind(const void *kind_options, const tl_image *image,
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for an image of %zux%zu",
                          width, height);
     if (status == TL_OK)
-        *out = (tl_pixels){.n_dims = 4,
-                           .dims = {1, TL_CHANNEL_COUNT, height, width},
-                           .values = values,
-                           .n_rows = height / o->patch_height,
-                           .n_columns = width / o->patch_width};
+        *out =
+            (tl_pixels){.n_dims = 4,
+                        .dims = {1, TL_CHANNEL_COUNT, height, width},
+                        .values = values,
+                        .n_tokens = height / o->patch_height * (width / o->patch_width),
+                        .n_views = 1,
+                        .views = {{height / o->patch_height, width / o->patch_width}}};
     tl_arena_destroy(scratch);
     return status;
 }

@@ -212,8 +212,9 @@ tl_status tl_patches_make(const tl_patch_options *options, const tl_image *image
                        .values = values,
                        .grid_t = 1,
                        .grid_h = grid_h,
-                       .n_rows = grid_h / o->merge_size,
-                       .n_columns = grid_w / o->merge_size,
+                       .n_tokens = grid_h / o->merge_size * (grid_w / o->merge_size),
+                       .n_views = 1,
+                       .views = {{grid_h / o->merge_size, grid_w / o->merge_size}},
                        .grid_w = grid_w};
 done:
     tl_arena_destroy(scratch);

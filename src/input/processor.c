@@ -2,9 +2,8 @@
  *
  * processor.c - see processor.h.
  *
- * The chat is tokenized with one placeholder for the picture, and the placeholder's
- * id is then repeated; transformers repeats the text first, which gives the same ids
- * since the placeholder is an added token and so always a token of its own.
+ * The picture's tokens are written into the chat before it is tokenized, as transformers
+ * does it.
  */
 #include "twinlens/processor.h"
 
@@ -21,8 +20,8 @@
 struct tl_processor {
     const tl_chat_format *format;
     tl_tokenizer *tokenizer;
-    size_t n_vocab;                            /* tokens of the model; 0: not known */
-    int32_t placeholder, row_break, image_end; /* token ids; -1: none */
+    size_t n_vocab;           /* tokens of the model; 0: not known */
+    int32_t placeholder;      /* its token's id */
     const void *images;       /* options of the format's kind of images; NULL: neither
                            preprocessor_config.json nor processor_config.json has them */
     tl_arena *arena;          /* for these and image_config */
@@ -70,11 +69,6 @@ static tl_status read_config(tl_processor *p, const json_t *config, const char *
     return status;
 }
 
-static int32_t optional_token(const tl_processor *p, const char *token)
-{
-    return token != NULL ? tl_tokenizer_id(p->tokenizer, token) : -1;
-}
-
 /* The chat format's tokens have to be in the vocabulary, each as one token. */
 static tl_status check_tokens(tl_processor *p, const char *path,
                               const image_token *image, tl_error *err)
@@ -85,8 +79,6 @@ static tl_status check_tokens(tl_processor *p, const char *path,
                            "%s: has no token %s, which prompts of a %s model need",
                            path, *token, p->format->model_type);
     p->placeholder = tl_tokenizer_id(p->tokenizer, p->format->placeholder);
-    p->row_break = optional_token(p, p->format->row_break);
-    p->image_end = optional_token(p, p->format->image_end);
     if (image->id >= 0 && image->id != p->placeholder)
         return tl_fail(
             err, TL_ERR_DATA, "%s: %s is token %d, but '%s' of config.json is %d", path,
@@ -228,23 +220,26 @@ static tl_status check_ids(const tl_processor *p, const int32_t *ids, size_t cou
     return TL_OK;
 }
 
-static tl_status build_chat(const tl_processor *processor, const tl_prompt_text *prompt,
-                            tl_arena *arena, tl_chat *chat, tl_error *err)
+static tl_status check_prompt(const tl_prompt_text *prompt, tl_error *err)
 {
     const bool has_image = prompt->image_path != NULL;
     if (has_image == (prompt->data != NULL))
         return tl_fail(err, TL_ERR_ARGUMENT,
                        "the data of a prompt has to be words or an image, %s",
                        has_image ? "not both" : "and here is neither");
-    return tl_chat_build(processor->format, prompt->before, prompt->data, prompt->query,
-                         has_image, arena, chat, err);
+    return TL_OK;
 }
 
 tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text *prompt,
                             tl_arena *arena, const char **out, tl_error *err)
 {
     tl_chat chat;
-    const tl_status status = build_chat(processor, prompt, arena, &chat, err);
+    const tl_chat_format *format = processor->format;
+    tl_status status = check_prompt(prompt, err);
+    if (status == TL_OK)
+        status = tl_chat_build(format, prompt->before, prompt->data, prompt->query,
+                               prompt->image_path != NULL ? format->placeholder : NULL,
+                               arena, &chat, err);
     if (status == TL_OK)
         *out = chat.text;
     return status;
@@ -286,46 +281,48 @@ static tl_status encode_text(const tl_chat *chat, const tl_token *tokens, size_t
     return TL_OK;
 }
 
-/* The picture's tokens: rows of features, with what stands between and behind them. */
-static size_t put_image(const tl_processor *p, const tl_pixels *pixels, int32_t *ids)
-{
-    size_t n = 0;
-    for (size_t y = 0; y < pixels->n_rows; y++) {
-        for (size_t x = 0; x < pixels->n_columns; x++)
-            ids[n++] = p->placeholder;
-        const int32_t next = y + 1 < pixels->n_rows ? p->row_break : p->image_end;
-        if (next >= 0)
-            ids[n++] = next;
-    }
-    return n;
-}
-
+/* From the first feature to the last, and what of the picture stands in front. */
 static tl_status encode_image(const tl_processor *p, const tl_token *tokens,
                               size_t count, const tl_pixels *pixels, tl_arena *arena,
                               tl_encoding *out, tl_error *err)
 {
-    const size_t most = count + pixels->n_rows * (pixels->n_columns + 1);
-    int32_t *ids = tl_arena_alloc(arena, most, sizeof *ids);
+    int32_t *ids = tl_arena_alloc(arena, count, sizeof *ids);
     if (ids == NULL)
         return fail_memory(err);
-    size_t n = 0, first = 0, end = 0;
+    size_t first = count, last = 0;
     for (size_t i = 0; i < count; i++) {
-        if (tokens[i].id != p->placeholder) {
-            ids[n++] = tokens[i].id;
-            continue;
+        ids[i] = tokens[i].id;
+        if (ids[i] == p->placeholder) {
+            first = first < i ? first : i;
+            last = i;
         }
-        first = n - p->format->n_before;
-        n += put_image(p, pixels, ids + n);
-        end = n - (p->image_end >= 0); /* which is no data any more */
     }
     *out = (tl_encoding){.modality = TL_IMAGE,
-                         .n_pos = n,
+                         .n_pos = count,
                          .ids = ids,
-                         .data_begin = first,
-                         .data_end = end,
+                         .data_begin = first - p->format->n_before,
+                         .data_end = last + 1,
                          .n_images = 1,
                          .pixels = *pixels};
     return TL_OK;
+}
+
+/* The chat with the picture's tokens in it; the pixels in `arena`, the rest in scratch. */
+static tl_status write_chat(const tl_processor *p, const tl_prompt_text *prompt,
+                            tl_arena *arena, tl_arena *scratch, tl_pixels *pixels,
+                            tl_chat *chat, tl_error *err)
+{
+    const char *picture = NULL;
+    size_t n_tokens = 0;
+    tl_status status = check_prompt(prompt, err);
+    if (status == TL_OK && prompt->image_path != NULL)
+        status = tl_processor_pixels(p, prompt->image_path, prompt->resize_width,
+                                     prompt->resize_height, arena, pixels, err);
+    if (status == TL_OK && prompt->image_path != NULL)
+        status = tl_chat_picture(p->format, pixels, scratch, &picture, &n_tokens, err);
+    return status == TL_OK ? tl_chat_build(p->format, prompt->before, prompt->data,
+                                           prompt->query, picture, scratch, chat, err)
+                           : status;
 }
 
 tl_status tl_processor_encode(const tl_processor *processor,
@@ -335,13 +332,14 @@ tl_status tl_processor_encode(const tl_processor *processor,
     tl_chat chat;
     const tl_token *tokens = NULL;
     size_t count = 0, n_placeholders = 0;
-    tl_pixels pixels;
+    tl_pixels pixels = {0};
     tl_encoding made = {0};
     tl_arena *scratch = tl_arena_create();
     if (scratch == NULL)
         return fail_memory(err);
     const bool has_image = prompt->image_path != NULL;
-    tl_status status = build_chat(processor, prompt, scratch, &chat, err);
+    tl_status status =
+        write_chat(processor, prompt, arena, scratch, &pixels, &chat, err);
     if (status == TL_OK)
         status = tl_tokenizer_encode(processor->tokenizer, chat.text, chat.bytes,
                                      scratch, &tokens, &count, err);
@@ -349,21 +347,14 @@ tl_status tl_processor_encode(const tl_processor *processor,
         goto done;
     for (size_t i = 0; i < count; i++)
         n_placeholders += tokens[i].id == processor->placeholder;
-    if (n_placeholders != (has_image ? 1 : 0)) {
+    if (n_placeholders != pixels.n_tokens)
         status =
-            tl_fail(err, TL_ERR_DATA, "the prompt has %zu tokens %s, wanted %d",
-                    n_placeholders, processor->format->placeholder, (int)has_image);
-        goto done;
-    }
-    if (!has_image) {
-        status = encode_text(&chat, tokens, count, arena, &made, err);
-    } else {
-        status =
-            tl_processor_pixels(processor, prompt->image_path, prompt->resize_width,
-                                prompt->resize_height, arena, &pixels, err);
-        if (status == TL_OK)
-            status = encode_image(processor, tokens, count, &pixels, arena, &made, err);
-    }
+            tl_fail(err, TL_ERR_DATA, "the prompt has %zu tokens %s, wanted %zu",
+                    n_placeholders, processor->format->placeholder, pixels.n_tokens);
+    if (status == TL_OK)
+        status = has_image ? encode_image(processor, tokens, count, &pixels, arena,
+                                          &made, err)
+                           : encode_text(&chat, tokens, count, arena, &made, err);
     if (status == TL_OK)
         status = check_ids(processor, made.ids, made.n_pos, scratch, err);
     if (status == TL_OK)
@@ -423,7 +414,7 @@ tl_status tl_processor_measure(const char *model_dir, size_t width, size_t heigh
                                tl_error *err)
 {
     tl_processor p = {.tokenizer = NULL};
-    const char *tokenizer = NULL;
+    const char *tokenizer = NULL, *picture = NULL;
     image_token image;
     tl_status status = open_without_tokenizer(&p, model_dir, &image, &tokenizer, err);
     if (status == TL_OK)
@@ -438,9 +429,7 @@ tl_status tl_processor_measure(const char *model_dir, size_t width, size_t heigh
             err, p.format->images->make(p.images, &black, arena, out, err),
             "an image of %zux%zu", width, height);
     if (status == TL_OK)
-        *n_tokens = out->n_rows * out->n_columns +
-                    (p.format->row_break != NULL ? out->n_rows - 1 : 0) +
-                    (p.format->image_end != NULL);
+        status = tl_chat_picture(p.format, out, p.arena, &picture, n_tokens, err);
     tl_arena_destroy(p.arena);
     return status;
 }

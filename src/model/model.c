@@ -413,8 +413,8 @@ tl_status tl_model_input(tl_model *model, const tl_encoding *encoding, tl_rope r
         tl_model_end(model);
         if (status != TL_OK)
             goto done;
-        grid_h = encoding->pixels.n_rows;
-        grid_w = encoding->pixels.n_columns;
+        grid_h = encoding->pixels.views[0].n_rows;
+        grid_w = encoding->pixels.views[0].n_columns;
     }
     status = fill_embeds(model, encoding, features, n_features, embeds, is_image, err);
     if (status != TL_OK)

@@ -8,6 +8,8 @@
 
 enum { BANDS = TL_FINDING_BANDS, WIDTH = 210, GAP = 12, TOP = 40 };
 
+/* Of a picture that is cut into tiles the second view is itself, made small. */
+static const char *const view_names[] = {"", "  (the picture as a whole)"};
 static const char *const band_names[BANDS] = {"early", "middle", "late"};
 
 /* The area of a square is the score. */
@@ -16,14 +18,13 @@ static void draw_squares(const tl_finding_picture *f, size_t band, double x,
 {
     const tl_ink ink = {
         .stroke = "#000000", .fill = TL_COLOR_IMAGE, .width = 0.8, .opacity = 0.7};
-    const tl_study_picture *p = f->row;
-    for (size_t i = 0; i < p->n_rows * p->n_columns; i++) {
+    for (size_t i = 0; i < f->n_rows * f->n_columns; i++) {
         const double side =
             f->most > 0.0 ? cell * sqrt(f->bands[band][i] / f->most) : 0.0;
         if (side < 0.8)
             continue;
-        tl_svg_rect(out, x + ((double)(i % p->n_columns) + 0.5) * cell - side / 2,
-                    TOP + ((double)(i / p->n_columns) + 0.5) * cell - side / 2, side,
+        tl_svg_rect(out, x + ((double)(i % f->n_columns) + 0.5) * cell - side / 2,
+                    TOP + ((double)(i / f->n_columns) + 0.5) * cell - side / 2, side,
                     side, &ink);
     }
 }
@@ -32,12 +33,12 @@ static void draw_picture(const tl_finding_picture *f, size_t index, tl_figure *f
 {
     const tl_study_picture *p = f->row;
     FILE *out = figure->panels;
-    const double cell = (double)WIDTH / (double)p->n_columns,
-                 height = cell * (double)p->n_rows;
+    const double cell = (double)WIDTH / (double)f->n_columns,
+                 height = cell * (double)f->n_rows;
     char name[32], text[160];
     snprintf(name, sizeof name, "%zu", index);
-    snprintf(text, sizeof text, "%.60s  Answer: %.20s; counterfactual: %.20s", p->query,
-             p->answer, p->counterfactual);
+    snprintf(text, sizeof text, "%.60s  Answer: %.20s; counterfactual: %.20s%s",
+             p->query, p->answer, p->counterfactual, view_names[f->view > 0]);
     tl_svg_begin(out, tl_figure_panel(figure, name), BANDS * WIDTH + (BANDS - 1) * GAP,
                  TOP + height + 4, p->id,
                  "An image three times, with squares as large as the scores of its "
@@ -56,10 +57,10 @@ static void draw_picture(const tl_finding_picture *f, size_t index, tl_figure *f
     }
     tl_svg_end(out);
     for (size_t b = 0; b < BANDS; b++)
-        for (size_t i = 0; i < p->n_rows * p->n_columns; i++) {
+        for (size_t i = 0; i < f->n_rows * f->n_columns; i++) {
             tl_csv_write_text(figure->csv, p->id);
-            fprintf(figure->csv, ",%s,%zu,%zu,%.9g\r\n", band_names[b],
-                    i / p->n_columns, i % p->n_columns, f->bands[b][i]);
+            fprintf(figure->csv, ",%zu,%s,%zu,%zu,%.9g\r\n", f->view, band_names[b],
+                    i / f->n_columns, i % f->n_columns, f->bands[b][i]);
         }
 }
 
@@ -75,7 +76,10 @@ tl_status tl_draw_pictures(const tl_findings *f, const char *prefix, FILE *page,
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
-    fputs("prompt,band,row,column,score\r\n", figure.csv);
+    size_t n_prompts = 0;
+    for (size_t i = 0; i < f->n_pictures; i++)
+        n_prompts += f->pictures[i].view == 0;
+    fputs("prompt,view,band,row,column,score\r\n", figure.csv);
     for (size_t i = 0; i < f->n_pictures; i++)
         if (f->pictures[i].first_layer[BANDS] >= BANDS)
             draw_picture(&f->pictures[i], i, &figure);
@@ -84,6 +88,10 @@ tl_status tl_draw_pictures(const tl_findings *f, const char *prefix, FILE *page,
         "The first %zu discovery prompts, each with its own attribution scores: a "
         "square for each image position, its area the score of all heads and neurons "
         "there, in the layers named; one scale per prompt.",
-        f->n_pictures);
+        n_prompts);
+    if (n_prompts < f->n_pictures)
+        fputs(" A picture that the model sees in tiles and small as a whole is drawn "
+              "for both.",
+              figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }

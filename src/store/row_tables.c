@@ -135,6 +135,13 @@ static const tl_column picture[] = {
     {COLUMN(picture, bytes), BESIDE(picture, n_bytes)},
 };
 
+static const tl_column picture_view[] = {
+    {COLUMN(picture_view, pair)},
+    {COLUMN(picture_view, view)},
+    {COLUMN(picture_view, n_rows)},
+    {COLUMN(picture_view, n_columns)},
+};
+
 static const tl_column picture_score[] = {
     {COLUMN(picture_score, pair)},
     {COLUMN(picture_score, layer), .counts = true},
@@ -323,6 +330,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_TOKEN] = TABLE("token", token, 2),
     [TL_ROW_SCORES] = TABLE("scores", scores, 1),
     [TL_ROW_PICTURE] = TABLE("picture", picture, 1),
+    [TL_ROW_PICTURE_VIEW] = TABLE("picture_view", picture_view, 2),
     [TL_ROW_PICTURE_SCORE] = TABLE("picture_score", picture_score, 3),
     [TL_ROW_EFFECT] = TABLE("effect", effect, 4),
     [TL_ROW_RANKED] = TABLE("ranked", ranked, 3),

@@ -32,30 +32,54 @@ static double sum_of(const float *scores, size_t n)
     return sum;
 }
 
-/* A row for each layer and image feature. Other tokens may stand between those of the
- * picture, and before them. */
-static tl_status make_rows(const tl_scores *s, const tl_input *input, size_t pair,
-                           tl_arena *arena, tl_rows *out, tl_error *err)
+/* A row for each layer and part of the picture that an image token sees. Other tokens may
+ * stand between those of the picture, and before them. */
+static tl_status make_rows(const tl_scores *s, const tl_input *input,
+                           const tl_pixels *pixels, size_t pair, tl_arena *arena,
+                           tl_rows *out, tl_error *err)
 {
+    size_t n_cells = 0;
+    for (size_t v = 0; v < pixels->n_views; v++)
+        n_cells += pixels->views[v].n_rows * pixels->views[v].n_columns;
     tl_study_picture_score *rows =
-        tl_arena_alloc(arena, s->n_layers * s->n_pos, sizeof *rows);
-    size_t n = 0;
+        tl_arena_alloc_zero(arena, s->n_layers * n_cells, sizeof *rows);
     if (rows == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
     for (size_t l = 0; l < s->n_layers; l++) {
         size_t feature = 0;
         for (size_t t = 0; t < s->n_pos; t++) {
             const size_t at = l * s->n_pos + t;
-            if (input->is_image[t])
-                rows[n++] = (tl_study_picture_score){
-                    .pair = pair,
-                    .layer = l,
-                    .pos = feature++,
-                    .heads = sum_of(s->heads + at * s->n_heads, s->n_heads),
-                    .neurons = sum_of(s->neurons + at * s->d_mlp, s->d_mlp)};
+            if (!input->is_image[t])
+                continue;
+            const size_t cell =
+                pixels->cells != NULL ? pixels->cells[feature] : feature;
+            feature++;
+            if (cell == TL_NO_CELL)
+                continue;
+            rows[l * n_cells + cell] = (tl_study_picture_score){
+                .pair = pair,
+                .layer = l,
+                .pos = cell,
+                .heads = sum_of(s->heads + at * s->n_heads, s->n_heads),
+                .neurons = sum_of(s->neurons + at * s->d_mlp, s->d_mlp)};
         }
     }
-    *out = (tl_rows){TL_ROW_PICTURE_SCORE, rows, n};
+    *out = (tl_rows){TL_ROW_PICTURE_SCORE, rows, s->n_layers * n_cells};
+    return TL_OK;
+}
+
+/* The grids beyond the first. */
+static tl_status make_views(const tl_pixels *pixels, size_t pair, tl_arena *arena,
+                            tl_rows *out, tl_error *err)
+{
+    const size_t n = pixels->n_views - 1;
+    tl_study_picture_view *rows = tl_arena_alloc(arena, n + 1, sizeof *rows);
+    if (rows == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a picture");
+    for (size_t v = 0; v < n; v++)
+        rows[v] = (tl_study_picture_view){pair, v + 1, pixels->views[v + 1].n_rows,
+                                          pixels->views[v + 1].n_columns};
+    *out = (tl_rows){TL_ROW_PICTURE_VIEW, rows, n};
     return TL_OK;
 }
 
@@ -70,7 +94,7 @@ static size_t held(const tl_study *study)
 
 /* The scores of one pair alone, attributed as the study does it. */
 static tl_status attribute_one(tl_stage_run *run, const tl_study_pair *pair,
-                               tl_rows *out, tl_error *err)
+                               const tl_pixels *pixels, tl_rows *out, tl_error *err)
 {
     const pictures_stage *p = run->state;
     tl_pair *made = NULL;
@@ -82,7 +106,7 @@ static tl_status attribute_one(tl_stage_run *run, const tl_study_pair *pair,
     if (status == TL_OK)
         status = tl_attribution_scores(p->attribution, run->arena, &s, err);
     return status == TL_OK
-               ? make_rows(&s, &made->clean, pair->pair, run->arena, out, err)
+               ? make_rows(&s, &made->clean, pixels, pair->pair, run->arena, out, err)
                : status;
 }
 
@@ -96,7 +120,7 @@ static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_row
     const tl_dataset_row *row = &s->dataset->rows[pair->row];
     tl_study_picture *p = tl_arena_alloc(run->arena, 1, sizeof *p);
     tl_encoding e;
-    tl_rows scores = {0};
+    tl_rows scores = {0}, views = {0};
     char *bytes = NULL;
     size_t n_bytes = 0;
     if (p == NULL)
@@ -106,7 +130,9 @@ static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_row
     if (status == TL_OK)
         status = tl_file_read(row->image_path, run->arena, &bytes, &n_bytes, err);
     if (status == TL_OK)
-        status = attribute_one(run, pair, &scores, err);
+        status = attribute_one(run, pair, &e.pixels, &scores, err);
+    if (status == TL_OK)
+        status = make_views(&e.pixels, pair->pair, run->arena, &views, err);
     if (status != TL_OK)
         return status;
     *p = (tl_study_picture){.pair = pair->pair,
@@ -116,12 +142,13 @@ static tl_status look_at(tl_stage_run *run, size_t first, size_t n, tl_stage_row
                             .answer = row->answer,
                             .counterfactual =
                                 s->dataset->rows[pair->counterfactual].answer,
-                            .n_rows = e.pixels.n_rows,
-                            .n_columns = e.pixels.n_columns,
+                            .n_rows = e.pixels.views[0].n_rows,
+                            .n_columns = e.pixels.views[0].n_columns,
                             .type = type_of((const unsigned char *)bytes, n_bytes),
                             .bytes = bytes,
                             .n_bytes = n_bytes};
     tl_stage_put(rows, TL_ROW_PICTURE, p, 1);
+    tl_stage_put(rows, TL_ROW_PICTURE_VIEW, views.rows, views.n);
     tl_stage_put(rows, TL_ROW_PICTURE_SCORE, scores.rows, scores.n);
     return TL_OK;
 }

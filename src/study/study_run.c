@@ -141,7 +141,7 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
         tl_arena_rewind(arena, mark);
     }
     if (status == TL_OK && largest.n_dims > 0) {
-        study->image_tokens = largest.n_rows * largest.n_columns;
+        study->image_tokens = largest.n_tokens;
         study->pixel_bytes = tl_pixels_count(&largest) * sizeof(float);
         status =
             tl_fail_while(err, reserve_vision(study, longest->n_pos, &largest, err),

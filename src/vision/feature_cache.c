@@ -49,8 +49,14 @@ void tl_feature_cache_key(const tl_pixels *pixels, char key[TL_SHA256_HEX])
     tl_sha256_init(&hash);
     for (size_t i = 0; i < pixels->n_dims; i++)
         n *= pixels->dims[i];
-    const size_t shape[] = {pixels->n_dims, pixels->grid_t, pixels->grid_h,
-                            pixels->grid_w, pixels->n_rows, pixels->n_columns};
+    const size_t shape[] = {
+        pixels->n_dims,          pixels->grid_t,
+        pixels->grid_h,          pixels->grid_w,
+        pixels->tile_rows,       pixels->tile_columns,
+        pixels->n_tokens,        pixels->n_views,
+        pixels->views[0].n_rows, pixels->views[0].n_columns,
+        pixels->views[1].n_rows, pixels->views[1].n_columns,
+    };
     tl_sha256_update(&hash, shape, sizeof shape);
     tl_sha256_update(&hash, pixels->dims, pixels->n_dims * sizeof *pixels->dims);
     tl_sha256_update(&hash, pixels->values, n * sizeof *pixels->values);

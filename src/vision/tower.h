@@ -19,7 +19,8 @@ typedef struct tl_tower_kind {
     /* The tower's weights, in the finder's arena. */
     tl_status (*find)(const tl_finder *finder, const tl_vision_spec *vision,
                       const void **weights, tl_error *err);
-    /* How many features pixels give; TL_ERR_DATA when they do not fit the tower. What
+    /* What follows sees one tile, dims[0] of pixels of four dimensions being 1 (vision.c).
+     * How many features pixels give; TL_ERR_DATA when they do not fit the tower. What
      * follows is asked only when they do. */
     tl_status (*count)(const tl_vision_spec *vision, const tl_pixels *pixels,
                        size_t *count, tl_error *err);
@@ -76,7 +77,6 @@ tl_status tl_tower_attend(tl_backend *b, const tl_vision_spec *vision,
 void tl_tower_cut_patches(const tl_vision_spec *vision, const tl_pixels *pixels,
                           float *out);
 
-extern const tl_tower_kind tl_tower_qwen, tl_tower_vit,
-    tl_tower_pixtral;
+extern const tl_tower_kind tl_tower_qwen, tl_tower_vit, tl_tower_pixtral;
 
 #endif

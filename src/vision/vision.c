@@ -89,11 +89,39 @@ void tl_tower_cut_patches(const tl_vision_spec *v, const tl_pixels *pixels, floa
                            v->patch * sizeof *out);
 }
 
+/* How many pictures the tower sees: the tiles of one, which do not see each other. */
+static size_t tile_count(const tl_pixels *pixels)
+{
+    return pixels->n_dims == 4 ? pixels->dims[0] : 1;
+}
+
+static tl_pixels one_tile(const tl_pixels *pixels, size_t tile)
+{
+    tl_pixels one = *pixels;
+    if (pixels->n_dims == 4) {
+        one.dims[0] = 1;
+        if (pixels->values != NULL)
+            one.values += tile * (one.dims[1] * one.dims[2] * one.dims[3]);
+    }
+    return one;
+}
+
+/* Features of a tile; TL_ERR_DATA when it does not fit the tower. */
+static tl_status count_of_tile(const tl_vision_spec *v, const tl_pixels *pixels,
+                               size_t *out, tl_error *err)
+{
+    const tl_pixels tile = one_tile(pixels, 0);
+    if (tile_count(pixels) == 0)
+        return tl_fail(err, TL_ERR_DATA, "an image without a tile");
+    return tl_tower_get(v->tower)->count(v, &tile, out, err);
+}
+
 /* What attention works with in layers that see the whole image, which is the most. */
 static size_t attention_bytes(const tl_backend *b, const tl_vision_spec *v,
                               const tl_pixels *pixels)
 {
-    const size_t rows = tl_tower_get(v->tower)->rows(v, pixels);
+    const tl_pixels tile = one_tile(pixels, 0);
+    const size_t rows = tl_tower_get(v->tower)->rows(v, &tile);
     const tl_attention shape = tl_tower_attention_shape(v);
     const tl_attention_prompt all = {.n_query = rows, .n_key = rows};
     return b->attention_bytes(b, &shape, 1, &all, false);
@@ -106,10 +134,38 @@ static tl_status plan_tower(const tl_vision_spec *v, const tl_pixels *pixels,
     tl_arena *arena = tl_arena_create_measuring();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
-    const tl_status status = tl_tower_get(v->tower)->plan(v, pixels, arena, err);
+    const tl_pixels tile = one_tile(pixels, 0);
+    const tl_status status = tl_tower_get(v->tower)->plan(v, &tile, arena, err);
     *bytes = tl_arena_peak(arena);
     *to_borrow = tl_arena_bytes_to_borrow(arena);
     tl_arena_destroy(arena);
+    return status;
+}
+
+/* Tile by tile, each in the same scratch. */
+static tl_status run_tiles(tl_backend *b, const tl_vision_spec *v, const void *weights,
+                           const tl_pixels *pixels, tl_arena *scratch, float *out,
+                           tl_error *err)
+{
+    size_t n = 0;
+    tl_status status = count_of_tile(v, pixels, &n, err);
+    for (size_t i = 0; i < tile_count(pixels) && status == TL_OK; i++) {
+        const tl_pixels tile = one_tile(pixels, i);
+        const tl_arena_mark mark = tl_arena_get_mark(scratch);
+        status = tl_tower_get(v->tower)->run(b, v, weights, &tile, scratch,
+                                             out + i * n * v->d_model, err);
+        tl_arena_rewind(scratch, mark);
+    }
+    return status;
+}
+
+/* Features of an image; TL_ERR_DATA when it does not fit the tower. */
+static tl_status count_features(const tl_vision_spec *v, const tl_pixels *pixels,
+                                size_t *out, tl_error *err)
+{
+    size_t n = 0;
+    const tl_status status = count_of_tile(v, pixels, &n, err);
+    *out = tile_count(pixels) * n;
     return status;
 }
 
@@ -129,7 +185,7 @@ static tl_status run_tower(tl_backend *b, const tl_vision_spec *v, const void *w
     if (status == TL_OK)
         status = b->reserve_attention(b, attention_bytes(b, v, pixels), err);
     if (status == TL_OK)
-        status = tl_tower_get(v->tower)->run(b, v, weights, pixels, scratch, out, err);
+        status = run_tiles(b, v, weights, pixels, scratch, out, err);
     tl_arena_destroy(scratch);
     tl_free(slab);
     return status;
@@ -141,7 +197,7 @@ tl_status tl_vision_features(tl_backend *b, const tl_vision_spec *v,
                              tl_error *err)
 {
     size_t n = 0;
-    tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n, err);
+    tl_status status = count_features(v, pixels, &n, err);
     if (status != TL_OK)
         return status;
     float *out = tl_arena_alloc(arena, (1 + v->n_deep) * n * v->d_model, sizeof *out);
@@ -160,7 +216,7 @@ tl_status tl_vision_attention_bytes(const tl_backend *b, const tl_vision_spec *v
                                     const tl_pixels *pixels, size_t *out, tl_error *err)
 {
     size_t n = 0;
-    const tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n, err);
+    const tl_status status = count_features(v, pixels, &n, err);
     if (status == TL_OK)
         *out = attention_bytes(b, v, pixels);
     return status;
@@ -170,7 +226,7 @@ tl_status tl_vision_bytes(const tl_backend *b, const tl_vision_spec *v,
                           const tl_pixels *pixels, size_t *out, tl_error *err)
 {
     size_t n = 0, bytes = 0, to_borrow = 0;
-    tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n, err);
+    tl_status status = count_features(v, pixels, &n, err);
     if (status == TL_OK)
         status = plan_tower(v, pixels, &bytes, &to_borrow, err);
     if (status == TL_OK)
@@ -200,11 +256,13 @@ tl_status tl_vision_flops(const tl_vision_spec *v, const tl_pixels *pixels,
                           uint64_t *out, tl_error *err)
 {
     size_t n_features = 0;
-    const tl_status status = tl_tower_get(v->tower)->count(v, pixels, &n_features, err);
+    const tl_status status = count_features(v, pixels, &n_features, err);
     if (status != TL_OK)
         return status;
-    const uint64_t width = v->width, rows = tl_tower_get(v->tower)->rows(v, pixels),
-                   patches = rows - (v->class_row ? 1 : 0),
+    const tl_pixels tile = one_tile(pixels, 0);
+    const uint64_t width = v->width, n_tiles = tile_count(pixels),
+                   rows = n_tiles * tl_tower_get(v->tower)->rows(v, &tile),
+                   patches = rows - (v->class_row ? n_tiles : 0),
                    patch = v->channels * v->temporal_patch * v->patch * v->patch,
                    layer =
                        4 * width * width + (v->gated_mlp ? 3 : 2) * width * v->d_mlp;

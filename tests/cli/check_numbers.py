@@ -1060,12 +1060,16 @@ def figures_of(study, db, folder):
     out["pictures"] = []
     for p in rows(db, "select pair, id, n_rows, n_columns from picture order by pair"):
         found = rows(db, "select * from picture_score where pair = ? order by layer, pos", p["pair"])
-        both = (column(found, "heads") + column(found, "neurons")).reshape(-1, p["n_rows"], p["n_columns"])
-        ends = [k * len(both) // 3 for k in range(4)]
-        if ends[1] > 0:
-            out["pictures"] += [(p["id"], band, str(i), str(j), both[low:high, i, j].sum())
-                                for band, low, high in zip(("early", "middle", "late"), ends, ends[1:])
-                                for i in range(p["n_rows"]) for j in range(p["n_columns"])]
+        views = [(p["n_rows"], p["n_columns"])] + [(v["n_rows"], v["n_columns"]) for v in rows(
+            db, "select * from picture_view where pair = ? order by view", p["pair"])]
+        both = (column(found, "heads") + column(found, "neurons")).reshape(-1, sum(n * m for n, m in views))
+        ends, first = [k * len(both) // 3 for k in range(4)], 0
+        for view, (n, m) in enumerate(views):
+            if ends[1] > 0:
+                out["pictures"] += [(p["id"], str(view), band, str(i), str(j), both[low:high, first + i * m + j].sum())
+                                    for band, low, high in zip(("early", "middle", "late"), ends, ends[1:])
+                                    for i in range(n) for j in range(m)]
+            first += n * m
     names = dict(zip(KINDS, ("attribution", "activation difference", "random")))
     out["faithfulness"] = [(m, names[k], f"{float(p['fraction']):.9g}", *flat(chosen(study, p)))
                            for m in circuits for k in KINDS for p in parts[m]["curves"][k]

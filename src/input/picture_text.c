@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ * picture_text.c - see picture_text.h. */
+#include "input/picture_text.h"
+
+#include <string.h>
+
+void tl_picture_put(tl_picture_text *out, const char *token, size_t n)
+{
+    const size_t bytes = strlen(token);
+    for (size_t i = 0; i < n && out->at != NULL; i++)
+        memcpy(out->at + out->bytes + i * bytes, token, bytes);
+    out->bytes += n * bytes;
+    out->n_tokens += n;
+}
+
+/* A word between rows of features, and another behind the last. */
+void tl_picture_put_pixtral(const tl_pixels *pixels, tl_picture_text *out)
+{
+    const tl_image_view *view = &pixels->views[0];
+    for (size_t row = 0; row < view->n_rows; row++) {
+        tl_picture_put(out, "[IMG]", view->n_columns);
+        tl_picture_put(out, row + 1 < view->n_rows ? "[IMG_BREAK]" : "[IMG_END]", 1);
+    }
+}
