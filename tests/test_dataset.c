@@ -455,6 +455,54 @@ static void rows_that_cannot_be_used_are_named(void **state)
     tl_processor_close(processor);
 }
 
+static void keep_text(void *user, tl_log_level level, const char *text)
+{
+    tl_error *kept = user;
+    assert_int_equal(level, TL_LOG_WARNING);
+    assert_string_equal(kept->text, ""); /* a second one is too much */
+    snprintf(kept->text, sizeof kept->text, "%s", text);
+}
+
+/* Said of the first row that loses something by it: a full alpha loses nothing. */
+static void dropped_alpha_is_warned_of_once_for_a_dataset(void **state)
+{
+    (void)state;
+    tl_processor *processor = NULL;
+    tl_error err = {0};
+    assert_int_equal(tl_processor_open(TINY "/checkpoint", 0, &processor, &err), TL_OK);
+    static const char *const files[] = {"synthetic-opaque-rgba.png",
+                                        "synthetic-opaque.webp", "synthetic-alpha.webp",
+                                        "synthetic-rgba-interlaced.png"};
+    char rows[4096];
+    size_t used = 0;
+    for (size_t i = 0; i < 4; i++)
+        used += (size_t)snprintf(rows + used, sizeof rows - used,
+                                 "{\"id\": \"%zu\", \"modality\": \"image\", "
+                                 "\"image\": \"" TWINLENS_SOURCE_DIR
+                                 "/tests/data/images/%s\", \"query\": \"?\", "
+                                 "\"answer\": \"1\"}\n",
+                                 i, files[i]);
+    for (int dataset = 0; dataset < 2; dataset++) {
+        tl_dataset *d = open_text(rows, "{\"image_size\": 56}");
+        tl_arena *arena = tl_arena_create();
+        tl_error said = {0};
+        tl_log_set(keep_text, &said);
+        for (size_t i = 0; i < 2 * d->n_rows; i++) {
+            tl_encoding e;
+            if (tl_dataset_encode(d, i % d->n_rows, processor, arena, &e, &err) !=
+                TL_OK)
+                fail_msg("%s", err.text);
+            assert_int_equal(said.text[0] != '\0', i >= 2);
+        }
+        tl_log_set(NULL, NULL);
+        assert_non_null(
+            strstr(said.text, "synthetic-alpha.webp has transparent pixels"));
+        tl_arena_destroy(arena);
+        tl_dataset_close(d);
+    }
+    tl_processor_close(processor);
+}
+
 /* Other people's data sets: every row has to encode, all of a modality alike. */
 static void trained_models_datasets_encode(void **state)
 {
@@ -514,6 +562,7 @@ int main(void)
         cmocka_unit_test(labels_are_first_tokens_each_once),
         cmocka_unit_test(an_answer_is_alone_among_its_labels),
         cmocka_unit_test(rows_that_cannot_be_used_are_named),
+        cmocka_unit_test(dropped_alpha_is_warned_of_once_for_a_dataset),
         cmocka_unit_test(trained_models_datasets_encode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

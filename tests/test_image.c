@@ -56,7 +56,8 @@ static void check_hash(const char *path, const tl_image *image, const char *want
         fail_msg("%s: pixels have the hash %s, Pillow's have %s", path, got, wanted);
 }
 
-static void check_row(const char *name, size_t width, size_t height, const char *wanted)
+static void check_row(const char *name, size_t width, size_t height, const char *wanted,
+                      const char *alpha)
 {
     tl_arena *arena = tl_arena_create();
     const char *path = tl_path_join(arena, images, name);
@@ -74,6 +75,9 @@ static void check_row(const char *name, size_t width, size_t height, const char 
         if (image.width != width || image.height != height)
             fail_msg("%s: is %zux%zu, wanted %zux%zu", path, image.width, image.height,
                      width, height);
+        if (image.is_transparent != (strcmp(alpha, "transparent") == 0))
+            fail_msg("%s: is_transparent is %d, wanted '%s'", path,
+                     image.is_transparent, alpha);
         if (strcmp(wanted, "pixels") == 0)
             check_pixels(path, &image, arena);
         else
@@ -92,15 +96,16 @@ static void every_file_of_the_table_is_read_as_by_pillow(void **unused)
     assert_non_null(fgets(line, sizeof line, file)); /* the heading */
     size_t n_rows = 0;
     while (fgets(line, sizeof line, file) != NULL) {
-        char name[256], wanted[TL_SHA256_HEX];
+        char name[256], wanted[TL_SHA256_HEX], alpha[16];
         size_t width, height;
-        assert_int_equal(
-            sscanf(line, "%255s %zu %zu %64s", name, &width, &height, wanted), 4);
-        check_row(name, width, height, wanted);
+        assert_int_equal(sscanf(line, "%255s %zu %zu %64s %15s", name, &width, &height,
+                                wanted, alpha),
+                         5);
+        check_row(name, width, height, wanted, alpha);
         n_rows++;
     }
     fclose(file);
-    assert_true(n_rows > 50);
+    assert_true(n_rows > 100);
     tl_arena_destroy(arena);
 }
 
@@ -151,6 +156,9 @@ static void every_cut_is_survived(void **unused)
                                         "synthetic-progressive-exif-3.jpg",
                                         "synthetic-cmyk.jpg",
                                         "synthetic-animated.webp",
+                                        "synthetic-rgba-interlaced.png",
+                                        "synthetic-palette-alpha.png",
+                                        "synthetic-animated-alpha.webp",
                                         "hippopotamus.lossy.webp"};
     char path[] = "/tmp/twinlens-cut-XXXXXX";
     const int descriptor = mkstemp(path);
@@ -193,6 +201,8 @@ static void any_failed_allocation_is_told_and_leaks_nothing(void **unused)
                                         "orientation_rectangle.jpg",
                                         "synthetic-cmyk.jpg",
                                         "synthetic-animated.webp",
+                                        "synthetic-alpha.webp",
+                                        "synthetic-rgba-interlaced.png",
                                         "synthetic-xmp-8.webp"};
     tl_arena *names_arena = tl_arena_create();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

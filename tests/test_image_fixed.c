@@ -170,7 +170,7 @@ static void values_are_those_of_transformers(void **state)
         for (size_t x = 0; x < 8; x++)
             for (size_t c = 0; c < 3; c++)
                 rgb[y][x][c] = (uint8_t)(7 * x + 13 * y + 50 * c);
-    const tl_image image = {8, 12, &rgb[0][0][0]};
+    const tl_image image = {.width = 8, .height = 12, .rgb = &rgb[0][0][0]};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         tl_error err = {0};
@@ -216,7 +216,7 @@ static void the_model_says_how_many_tokens_there_are(void **state)
         {CLIP, "{\"vision_config\": {}}", 7},
         {CLIP, "{\"vision_config\": {\"image_size\": 336, \"patch_size\": 14}}", 24}};
     const uint8_t rgb[3] = {1, 2, 3};
-    const tl_image image = {1, 1, rgb};
+    const tl_image image = {.width = 1, .height = 1, .rgb = rgb};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         const void *options = NULL;
@@ -310,7 +310,8 @@ static void extreme_shapes_are_refused_before_they_are_resized(void **state)
 {
     (void)state;
     static const uint8_t rgb[3 * 100];
-    const tl_image images[] = {{100, 1, rgb}, {1, 100, rgb}};
+    const tl_image images[] = {{.width = 100, .height = 1, .rgb = rgb},
+                               {.width = 1, .height = 100, .rgb = rgb}};
     for (size_t i = 0; i < 2; i++) {
         tl_arena *arena = tl_arena_create();
         tl_error err = {0};
@@ -332,7 +333,7 @@ static void lack_of_memory_is_a_status(void **state)
 {
     (void)state;
     static const uint8_t rgb[16 * 16 * 3];
-    const tl_image image = {16, 16, rgb};
+    const tl_image image = {.width = 16, .height = 16, .rgb = rgb};
     const size_t live = tl_alloc_live();
     for (long long n = 0;; n++) {
         const void *options = NULL;

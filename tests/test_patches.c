@@ -212,7 +212,7 @@ static void values_are_those_of_transformers(void **state)
         for (size_t x = 0; x < 8; x++)
             for (size_t c = 0; c < 3; c++)
                 rgb[y][x][c] = (uint8_t)(7 * x + 13 * y + 50 * c);
-    const tl_image image = {8, 12, &rgb[0][0][0]};
+    const tl_image image = {.width = 8, .height = 12, .rgb = &rgb[0][0][0]};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         tl_error err = {0};

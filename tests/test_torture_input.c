@@ -194,8 +194,8 @@ static tl_status resize_image(void *state, tl_error *err)
 {
     static const uint8_t rgb[5 * 4 * 3] = {1, 2, 3, 250, 9, 77};
     made *m = state;
-    return tl_image_resize(&(tl_image){5, 4, rgb}, 9, 3, TL_BICUBIC, m->arena,
-                           &m->out.image, err);
+    return tl_image_resize(&(tl_image){.width = 5, .height = 4, .rgb = rgb}, 9, 3,
+                           TL_BICUBIC, m->arena, &m->out.image, err);
 }
 
 static void images(void **unused)

@@ -64,7 +64,8 @@ typedef struct tl_dataset {
     const tl_dataset_row *rows;
     size_t n_rows;
     const size_t *by_id; /* [n_rows] in order of id, for tl_dataset_find */
-    tl_arena *arena;     /* holds all of the above */
+    struct tl_dataset_told *told; /* what is warned of once; NULL: of nothing */
+    tl_arena *arena;              /* holds all of the above */
 } tl_dataset;
 
 /*

@@ -44,6 +44,7 @@ typedef struct tl_pixels {
     /* [n_tokens]: what each token sees. Cells are numbered row by row through all views;
      * TL_NO_CELL: no part of the picture. NULL: token i sees cell i. */
     const uint32_t *cells;
+    bool is_transparent; /* as of tl_image: an alpha was dropped */
 } tl_pixels;
 
 typedef struct tl_encoding {

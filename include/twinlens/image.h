@@ -11,6 +11,7 @@
 #ifndef TWINLENS_IMAGE_H
 #define TWINLENS_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,8 @@ TL_BEGIN_DECLS
 typedef struct tl_image {
     size_t width, height;
     const uint8_t *rgb; /* [height, width, 3] */
+    bool is_transparent; /* some pixels of the file are; alpha is dropped, and their
+                            colours are in `rgb` as if they were not */
 } tl_image;
 
 typedef enum tl_resample {

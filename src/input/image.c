@@ -124,7 +124,8 @@ static tl_status read_image(const char *path, tl_arena *scratch, tl_arena *arena
     const bool lying = stored.orientation >= 5;
     *out = (tl_image){.width = lying ? stored.height : stored.width,
                       .height = lying ? stored.width : stored.height,
-                      .rgb = rgb};
+                      .rgb = rgb,
+                      .is_transparent = stored.is_transparent};
     return TL_OK;
 }
 

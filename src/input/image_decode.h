@@ -10,6 +10,7 @@
 #ifndef TWINLENS_INPUT_IMAGE_DECODE_H
 #define TWINLENS_INPUT_IMAGE_DECODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ typedef struct tl_decoded {
     size_t width, height; /* as stored: before the orientation is applied */
     uint8_t *rgb;         /* [height, width, 3] */
     int orientation;      /* 1..8, the EXIF numbers */
+    bool is_transparent;  /* some pixel's alpha, which is dropped, is not full */
 } tl_decoded;
 
 /* Pixels and everything temporary go to `arena`. */

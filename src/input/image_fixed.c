@@ -280,7 +280,7 @@ static tl_status crop(const tl_image *image, extent to, tl_arena *arena, tl_imag
                    image->rgb + ((size_t)from_y * image->width + from_x) * N,
                    columns * N);
     }
-    *out = (tl_image){to.width, to.height, rgb};
+    *out = (tl_image){.width = to.width, .height = to.height, .rgb = rgb};
     return TL_OK;
 }
 

@@ -89,6 +89,22 @@ static void read_bytes(png_structp png, png_bytep to, size_t bytes)
     }
 }
 
+/* Takes alpha out of a row of one or three bytes of colour and one of alpha. */
+static void drop_alpha(png_structp png, png_row_infop row, png_bytep bytes)
+{
+    reader *r = png_get_user_transform_ptr(png);
+    const size_t channels = row->channels, colours = channels - 1u;
+    for (size_t i = 0; i < row->width; i++) {
+        if (bytes[channels * i + colours] != 255)
+            r->image.is_transparent = true;
+        memmove(bytes + colours * i, bytes + channels * i, colours);
+    }
+    row->channels = (png_byte)colours;
+    row->pixel_depth = (png_byte)(8 * colours);
+    row->rowbytes = row->width * colours;
+    row->color_type &= (png_byte)~PNG_COLOR_MASK_ALPHA;
+}
+
 static void write_be(uint8_t *to, size_t value)
 {
     for (int i = 0; i < 4; i++)
@@ -205,12 +221,14 @@ static tl_status read_profile(reader *r)
 }
 
 /* One to three bytes per pixel become three. */
-static void widen_row(const tl_png_layout *l, uint8_t *row)
+static void widen_row(const tl_png_layout *l, uint8_t *row, bool *is_transparent)
 {
     const size_t width = l->frame_width;
     if (l->colour == TL_PNG_PALETTE) {
-        for (size_t i = width; i-- > 0;)
+        for (size_t i = width; i-- > 0;) {
+            *is_transparent = *is_transparent || l->see_through[row[i]] != 0;
             memcpy(row + 3 * i, l->palette[row[i]], 3);
+        }
     } else if (l->colour == TL_PNG_GREY && l->depth == 16) {
         /* Pillow cuts 16-bit grey off at 255; it does not scale it. */
         for (size_t i = width; i-- > 0;) {
@@ -257,8 +275,10 @@ static tl_status decode(reader *r)
         png_set_expand_gray_1_2_4_to_8(png);
     else if (l->depth == 16 && l->colour != TL_PNG_GREY)
         png_set_strip_16(png); /* keeps the high byte, as Pillow */
-    if (l->colour == TL_PNG_GREY_ALPHA || l->colour == TL_PNG_RGB_ALPHA)
-        png_set_strip_alpha(png);
+    if (l->colour == TL_PNG_GREY_ALPHA || l->colour == TL_PNG_RGB_ALPHA) {
+        png_set_read_user_transform_fn(png, drop_alpha);
+        png_set_user_transform_info(png, r, 8, l->colour == TL_PNG_RGB_ALPHA ? 3 : 1);
+    }
     r->passes = png_set_interlace_handling(png);
     png_read_update_info(png, r->info);
     uint8_t *const first = r->image.rgb + 3 * (l->y * l->width + l->x);
@@ -334,8 +354,10 @@ tl_status tl_png_decode(const uint8_t *file, size_t bytes, tl_arena *arena,
     if (status != TL_OK)
         return status;
     const tl_png_layout *l = &r->layout;
+    r->image.is_transparent |= l->has_transparent_colour;
     for (size_t y = 0; y < l->frame_height; y++)
-        widen_row(l, r->image.rgb + 3 * ((l->y + y) * l->width + l->x));
+        widen_row(l, r->image.rgb + 3 * ((l->y + y) * l->width + l->x),
+                  &r->image.is_transparent);
     *out = r->image;
     return TL_OK;
 }

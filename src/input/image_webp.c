@@ -194,6 +194,19 @@ static tl_status fail_webp(VP8StatusCode code, tl_error *err)
                    "damaged WebP: %s", name_failure(code));
 }
 
+/* Whether a pixel's alpha was not full. */
+static bool drop_alpha(const uint8_t *rgba, size_t width, size_t height, uint8_t *rgb,
+                       size_t stride)
+{
+    bool is_transparent = false;
+    for (size_t y = 0; y < height; y++)
+        for (size_t x = 0; x < width; x++, rgba += 4) {
+            memcpy(rgb + stride * y + 3 * x, rgba, 3);
+            is_transparent = is_transparent || rgba[3] != 255;
+        }
+    return is_transparent;
+}
+
 tl_status tl_webp_decode(const uint8_t *file, size_t bytes, tl_arena *arena,
                          tl_decoded *out, tl_error *err)
 {
@@ -228,16 +241,27 @@ tl_status tl_webp_decode(const uint8_t *file, size_t bytes, tl_arena *arena,
     if (status != TL_OK)
         return status;
 
-    /* Alpha is dropped, not applied; around a small first frame all is black. */
-    const size_t offset = 3 * (f->y * image.width + f->x);
-    config.output.colorspace = MODE_RGB;
+    /* Around a small first frame all is black. */
+    uint8_t *const first = image.rgb + 3 * (f->y * image.width + f->x);
+    const size_t stride = 3 * image.width;
+    uint8_t *rgba = NULL;
+    if (config.input.has_alpha) {
+        rgba = tl_arena_alloc(arena, width * height, 4);
+        if (rgba == NULL)
+            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zux%zu pixels", width,
+                           height);
+    }
+    config.output.colorspace = rgba != NULL ? MODE_RGBA : MODE_RGB;
     config.output.is_external_memory = 1;
-    config.output.u.RGBA.rgba = image.rgb + offset;
-    config.output.u.RGBA.stride = (int)(3 * image.width);
-    config.output.u.RGBA.size = 3 * image.width * image.height - offset;
+    config.output.u.RGBA = (WebPRGBABuffer){
+        .rgba = rgba != NULL ? rgba : first,
+        .stride = (int)(rgba != NULL ? 4 * width : stride),
+        .size = rgba != NULL ? 4 * width * height : stride * (height - 1) + 3 * width};
     code = WebPDecode(f->data, f->bytes, &config);
     if (code != VP8_STATUS_OK)
         return fail_webp(code, err);
+    if (rgba != NULL)
+        image.is_transparent = drop_alpha(rgba, width, height, first, stride);
     *out = image;
     return TL_OK;
 }

@@ -136,6 +136,21 @@ static void read_palette(walker *w, const chunk *c)
     memcpy(l->palette, c->data, 3 * (l->n_palette < 256 ? l->n_palette : 256));
 }
 
+/* Looked at for a warning alone. */
+static void read_transparency(walker *w, const chunk *c)
+{
+    tl_png_layout *l = w->layout;
+    if (!l->has_header || l->data != NULL)
+        return;
+    if (l->colour != TL_PNG_PALETTE) {
+        l->has_transparent_colour = true;
+        return;
+    }
+    memset(l->see_through, 0, sizeof l->see_through);
+    for (size_t i = 0; i < c->bytes && i < sizeof l->see_through; i++)
+        l->see_through[i] = (uint8_t)(255 - c->data[i]);
+}
+
 /* `c` is a text chunk whose key, a 0 and `skip` more bytes stand before the text. */
 static tl_png_span text_after(const chunk *c, size_t key_bytes, size_t skip)
 {
@@ -292,6 +307,8 @@ static tl_status read_chunk(walker *w, const chunk *c)
         read_animation(w, c);
     if (is_named(c, "PLTE"))
         read_palette(w, c);
+    if (is_named(c, "tRNS"))
+        read_transparency(w, c);
     if (is_named(c, "eXIf")) {
         w->layout->metadata.exif = c->data;
         w->layout->metadata.exif_bytes = c->bytes;

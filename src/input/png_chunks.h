@@ -39,10 +39,12 @@ typedef struct tl_png_layout {
     bool has_header, interlaced;
     /* Where the pixels lie on the canvas: all of it, except in strange APNGs. */
     size_t x, y, frame_width, frame_height;
-    uint8_t palette[256][3]; /* black where the file has no colour */
-    size_t n_palette;        /* as the file says; more than 256 is an error */
-    tl_png_span *data;       /* what the chunks of image data hold, in order */
-    bool data_is_cut;        /* the file ends within the last of them */
+    uint8_t palette[256][3];  /* black where the file has no colour */
+    size_t n_palette;         /* as the file says; more than 256 is an error */
+    uint8_t see_through[256]; /* what each colour of the palette lacks of full alpha */
+    bool has_transparent_colour; /* of a file without palette: one colour is */
+    tl_png_span *data;           /* what the chunks of image data hold, in order */
+    bool data_is_cut;            /* the file ends within the last of them */
     tl_metadata metadata;
     /* Compressed texts, as whole chunks: a "Raw profile type exif", an XMP packet. */
     tl_png_span profile_chunk, xmp_chunk;

@@ -395,6 +395,7 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
         return fail_memory(err);
     tl_image image;
     status = tl_image_read(image_path, scratch, &image, err);
+    const bool is_transparent = status == TL_OK && image.is_transparent;
     if (status == TL_OK && resize_width != 0)
         status = tl_fail_while(err,
                                tl_image_resize(&image, resize_width, resize_height,
@@ -405,6 +406,8 @@ tl_status tl_processor_pixels(const tl_processor *processor, const char *image_p
             err,
             processor->format->images->make(processor->images, &image, arena, out, err),
             "%s", image_path);
+    if (status == TL_OK)
+        out->is_transparent = is_transparent;
     tl_arena_destroy(scratch);
     return status;
 }
@@ -423,7 +426,7 @@ tl_status tl_processor_measure(const char *model_dir, size_t width, size_t heigh
         status == TL_OK ? tl_arena_alloc_zero(p.arena, width * height, 3) : NULL;
     if (status == TL_OK && rgb == NULL)
         status = fail_memory(err);
-    const tl_image black = {width, height, rgb};
+    const tl_image black = {.width = width, .height = height, .rgb = rgb};
     if (status == TL_OK)
         status = tl_fail_while(
             err, p.format->images->make(p.images, &black, arena, out, err),

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "task/dataset_told.h"
 #include "twinlens/log.h"
 
 enum { LARGEST_SIDE = 16384 }; /* of images after the first resize */
@@ -426,7 +427,9 @@ tl_status tl_dataset_open(const char *path, tl_dataset **out, tl_error *err)
     tl_status status = TL_OK;
     if (r.arena != NULL && r.scratch != NULL)
         r.dataset = tl_arena_alloc_zero(r.arena, 1, sizeof *r.dataset);
-    if (r.dataset == NULL)
+    if (r.dataset != NULL)
+        r.dataset->told = tl_arena_alloc_zero(r.arena, 1, sizeof *r.dataset->told);
+    if (r.dataset == NULL || r.dataset->told == NULL)
         status = fail_memory(err);
     if (status == TL_OK)
         status = name_files(&r, path, err);

@@ -6,6 +6,8 @@
 #include "twinlens/dataset.h"
 
 #include "input/first_token.h"
+#include "task/dataset_told.h"
+#include "twinlens/log.h"
 
 /* Puts file, line and id of the row in front of a message. */
 static tl_status in_row(const tl_dataset *dataset, size_t row, tl_status status,
@@ -27,14 +29,27 @@ tl_prompt_text tl_dataset_prompt(const tl_dataset *dataset, size_t row)
                             .resize_height = dataset->image_height};
 }
 
+static void warn_of_alpha(const tl_dataset *dataset, size_t row)
+{
+    const tl_dataset_row *r = &dataset->rows[row];
+    if (dataset->told != NULL && !atomic_exchange(&dataset->told->alpha, true))
+        tl_log(TL_LOG_WARNING,
+               "%s: %s has transparent pixels: alpha is dropped, the colours under it "
+               "are what the model sees (not said of other images here)",
+               dataset->path, r->image_path);
+}
+
 tl_status tl_dataset_encode(const tl_dataset *dataset, size_t row,
                             const tl_processor *processor, tl_arena *arena,
                             tl_encoding *out, tl_error *err)
 {
     const tl_prompt_text prompt = tl_dataset_prompt(dataset, row);
     const tl_status status = tl_processor_encode(processor, &prompt, arena, out, err);
-    if (status == TL_OK)
+    if (status == TL_OK) {
         out->name = dataset->rows[row].id;
+        if (out->n_images > 0 && out->pixels.is_transparent)
+            warn_of_alpha(dataset, row);
+    }
     return in_row(dataset, row, status, err);
 }
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
 LOSSY = (".jpg", ".jpeg", ".lossy.webp")  # expected as pixels: other library versions may differ by one level
+KEY_OF_4_BITS = "tbbn0g04.png"  # has transparent pixels; Pillow takes their level for one of 8 bits
 NOT_IMAGES = {".py", ".md", ".tsv", ".rgb"}
 
 
@@ -54,6 +55,32 @@ def encode(array, mode, **how):
     out = io.BytesIO()
     Image.fromarray(array, mode).save(out, **how)
     return out.getvalue()
+
+
+ADAM7 = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+
+
+def interlaced(array, colour):
+    """An interlaced PNG of bytes [height, width, channels]."""
+    passes = (array[y::dy, x::dx] for y, dy, x, dx in ADAM7)
+    rows = [row.tobytes() for part in passes if part.shape[1] for row in part]
+    return png(array.shape[1], array.shape[0], 8, colour, rows, interlace=1)
+
+
+def as_ycck(jpeg):
+    """A CMYK file whose Adobe marker says that it holds YCCK: other colours, a valid file."""
+    at = jpeg.index(b"Adobe")
+    return jpeg[:at + 11] + b"\2" + jpeg[at + 12:]
+
+
+def animated_png(colours):
+    """Its first frame is not the image that readers without animation show."""
+    frame = lambda n: png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", n, 5, 6, 0, 0, 1, 10, 0, 0))
+    data = lambda array: zlib.compress(b"".join(b"\0" + row.tobytes() for row in array))
+    return png(5, 6, 8, 6, [row.tobytes() for row in colours],
+               before=[png_chunk(b"acTL", struct.pack(">II", 2, 0))],
+               after=[frame(0), png_chunk(b"fdAT", struct.pack(">I", 1) + data(255 - colours)),
+                      frame(2), png_chunk(b"fdAT", struct.pack(">I", 3) + data(colours // 2))])
 
 
 def synthetic():
@@ -96,7 +123,7 @@ def synthetic():
     yield "no-size.png", png(0, 5, 8, 0, [b""])
     yield "cmyk.jpg", encode(smooth, "CMYK", format="JPEG", quality=90)
     yield "grey.jpg", encode(smooth[..., 0].copy(), "L", format="JPEG", quality=90)
-    yield "progressive-exif-3.jpg", encode(smooth[..., :3].copy(), "RGB", format="JPEG", progressive=True, exif=exif(3))
+    yield "progressive-exif-3.jpg", encode(smooth[..., :3].copy(), "RGB", format="JPEG", progressive=True, exif=b"Exif\0\0" + exif(3))
     yield "exif-no-tiff.jpg", encode(smooth[..., :3].copy(), "RGB", format="JPEG", exif=b"Exif\0\0no TIFF here")
     yield "exif-no-tiff-dpi.jpg", encode(smooth[..., :3].copy(), "RGB", format="JPEG", dpi=(72, 72), exif=b"Exif\0\0no TIFF here")
     yield "alpha.webp", encode(colours, "RGBA", format="WEBP", lossless=True, exact=True)
@@ -108,6 +135,38 @@ def synthetic():
     yield "animated.webp", riff(extended(2, 8, 7), riff_chunk(b"ANIM", bytes(6)), riff_chunk(b"ANMF", frame))
     yield "frame-outside.webp", riff(extended(2, 5, 6), riff_chunk(b"ANIM", bytes(6)), riff_chunk(b"ANMF", frame))
     yield "cut.webp", riff(extended(8, 5, 6), pixels, riff_chunk(b"EXIF", exif(4)))[:-9]
+    wide_colours = np.concatenate([colours, colours[::-1]], axis=-1)  # 16 bits a channel, high byte first
+    for name, colour, channels in (("rgb16", 2, 6), ("rgba16", 6, 8), ("grey-alpha16", 4, 4)):
+        yield f"{name}.png", png(5, 6, 16, colour, [row[:, :channels].tobytes() for row in wide_colours])
+    yield "rgba-interlaced.png", interlaced(colours, 6)
+    yield "grey-alpha-interlaced.png", interlaced(colours[..., :2], 4)
+    yield "opaque-rgba.png", encode(colours | np.array([0, 0, 0, 255], np.uint8), "RGBA", format="PNG")
+    yield "opaque.webp", encode(colours | np.array([0, 0, 0, 255], np.uint8), "RGBA", format="WEBP", lossless=True)
+    yield "palette-alpha.png", png(5, 1, 8, 3, indices, [palette, png_chunk(b"tRNS", b"\xff\xff\x80")])
+    yield "palette-alpha-unused.png", png(5, 1, 8, 3, [bytes([0, 1, 1, 0, 1])], [palette, png_chunk(b"tRNS", b"\xff\xff\0")])
+    yield "palette-bits.png", png(9, 2, 1, 3, [b"\xa5\x80", b"\x3c\0"], [palette, png_chunk(b"tRNS", b"\0")])
+    yield "grey-key.png", three(before=[png_chunk(b"tRNS", b"\0\x0a")])
+    yield "grey16-key.png", png(7, 1, 16, 0, wide, [png_chunk(b"tRNS", b"\0\xff")])
+    yield "bits-key.png", png(9, 2, 1, 0, [b"\xa5\x80", b"\x3c\0"], [png_chunk(b"tRNS", b"\0\0")])
+    yield "rgb-key.png", png(5, 6, 8, 2, [row[:, :3].tobytes() for row in colours],
+                             [png_chunk(b"tRNS", b"".join(b"\0" + bytes([c]) for c in colours[0, 0, :3]))])
+    yield "apng-frame-after.png", animated_png(colours)
+    yield "ycck.jpg", as_ycck(encode(smooth, "CMYK", format="JPEG", quality=90))
+    yield "rgb.jpg", encode(smooth[..., :3].copy(), "RGB", format="JPEG", keep_rgb=True)
+    for sampling in ("4:4:4", "4:2:2", "4:2:0"):
+        yield f"{sampling.replace(':', '')}-odd.jpg", encode(
+            smooth[:15, :23, :3].copy(), "RGB", format="JPEG", subsampling=sampling, progressive=sampling == "4:2:0")
+    for orientation in range(2, 9):
+        yield f"exif-{orientation}.jpg", encode(smooth[:8, :, :3].copy(), "RGB", format="JPEG", exif=b"Exif\0\0" + exif(orientation))
+        yield f"exif-{orientation}-pillow.png", encode(colours[..., :3].copy(), "RGB", format="PNG", exif=exif(orientation))
+        yield f"exif-{orientation}-pillow.webp", encode(
+            colours[..., :3].copy(), "RGB", format="WEBP", lossless=True, exif=exif(orientation))
+    yield "alpha-exif-6.lossy.webp", encode(smooth, "RGBA", format="WEBP", quality=80, exact=True, exif=exif(6))
+    frames = [Image.fromarray(array, "RGBA") for array in (smooth, smooth[::-1].copy())]
+    for name, how in (("animated-alpha.webp", {"lossless": True, "exact": True}), ("animated-alpha.lossy.webp", {"quality": 80})):
+        out = io.BytesIO()
+        frames[0].save(out, format="WEBP", save_all=True, append_images=frames[1:], **how)
+        yield name, out.getvalue()
     yield "nothing.png", b""
     yield "text.png", b"no image at all\n"
 
@@ -117,24 +176,27 @@ def synthetic():
 def decode(path):
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            is_opaque = np.asarray(upright.convert("RGBA"))[..., 3].min() == 255
+            is_transparent = not is_opaque or path.name == KEY_OF_4_BITS
+            return upright.convert("RGB"), "transparent" if is_transparent else "opaque"
     except Exception:
-        return None
+        return None, "-"
 
 
 def write_expected():
-    lines = ["file\twidth\theight\tsha256 of the RGB bytes, or what else is expected"]
+    lines = ["file\twidth\theight\tsha256 of the RGB bytes, or what else is expected\tits pixels"]
     for path in sorted(HERE.iterdir()):
         if path.suffix in NOT_IMAGES:
             continue
-        image = decode(path)
+        image, alpha = decode(path)
         if image is None:
-            lines.append(f"{path.name}\t0\t0\trefused")
+            lines.append(f"{path.name}\t0\t0\trefused\t{alpha}")
         elif path.name.endswith(LOSSY):
             (HERE / f"{path.name}.rgb").write_bytes(image.tobytes())
-            lines.append(f"{path.name}\t{image.width}\t{image.height}\tpixels")
+            lines.append(f"{path.name}\t{image.width}\t{image.height}\tpixels\t{alpha}")
         else:
-            lines.append(f"{path.name}\t{image.width}\t{image.height}\t{hashlib.sha256(image.tobytes()).hexdigest()}")
+            lines.append(f"{path.name}\t{image.width}\t{image.height}\t{hashlib.sha256(image.tobytes()).hexdigest()}\t{alpha}")
     (HERE / "expected.tsv").write_text("\n".join(lines) + "\n")
 
 
