@@ -427,12 +427,15 @@ tl_status tl_processor_measure(const char *model_dir, size_t width, size_t heigh
     if (status == TL_OK && rgb == NULL)
         status = fail_memory(err);
     const tl_image black = {.width = width, .height = height, .rgb = rgb};
+    tl_pixels made;
     if (status == TL_OK)
         status = tl_fail_while(
-            err, p.format->images->make(p.images, &black, arena, out, err),
+            err, p.format->images->make(p.images, &black, arena, &made, err),
             "an image of %zux%zu", width, height);
     if (status == TL_OK)
-        status = tl_chat_picture(p.format, out, p.arena, &picture, n_tokens, err);
+        status = tl_chat_picture(p.format, &made, p.arena, &picture, n_tokens, err);
+    if (status == TL_OK)
+        *out = made;
     tl_arena_destroy(p.arena);
     return status;
 }
