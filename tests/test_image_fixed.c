@@ -260,9 +260,9 @@ static void bad_options_are_explained(void **state)
          "p.json: 'size' has no 'height'; wanted 'height' and 'width'", TL_ERR_FORMAT},
         {GEMMA3, "{\"size\": [1, 2]}", "{}",
          "p.json: 'size' is an array, wanted an integer in 0..2^31", TL_ERR_FORMAT},
-        {GEMMA3, "{\"resample\": 1}", "{}",
-         "p.json: 'resample' is 1 (lanczos), supported are 2 (bilinear) and 3 "
-         "(bicubic)",
+        {GEMMA3, "{\"resample\": 4}", "{}",
+         "p.json: 'resample' is 4 (box), supported are 1 (lanczos), 2 (bilinear) "
+         "and 3 (bicubic)",
          TL_ERR_UNSUPPORTED},
         {GEMMA3, "{\"image_std\": [1, 0, 1]}", "{}", "p.json: 'image_std' has a 0",
          TL_ERR_FORMAT},

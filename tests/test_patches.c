@@ -284,13 +284,13 @@ static void bad_options_are_explained(void **state)
         {"{\"temporal_patch_size\": 0}",
          "p.json: 'temporal_patch_size' is 0, wanted 1..4096", TL_ERR_FORMAT},
         {"{\"max_pixels\": 0}", "p.json: 'max_pixels' is 0", TL_ERR_FORMAT},
-        {"{\"resample\": 1}",
-         "p.json: 'resample' is 1 (lanczos), supported are 2 (bilinear) and 3 "
-         "(bicubic)",
+        {"{\"resample\": 4}",
+         "p.json: 'resample' is 4 (box), supported are 1 (lanczos), 2 (bilinear) "
+         "and 3 (bicubic)",
          TL_ERR_UNSUPPORTED},
         {"{\"resample\": 9}",
-         "p.json: 'resample' is 9 (unknown), supported are 2 (bilinear) and 3 "
-         "(bicubic)",
+         "p.json: 'resample' is 9 (unknown), supported are 1 (lanczos), 2 "
+         "(bilinear) and 3 (bicubic)",
          TL_ERR_UNSUPPORTED},
         {"{\"image_mean\": [1, 2]}",
          "p.json: 'image_mean' is not a number or 3 numbers", TL_ERR_FORMAT},

@@ -118,7 +118,8 @@ static void senseless_arguments_are_told(void **unused)
         {&image, 2, 0, TL_BILINEAR, "2x0"},
         {&image, SIZE_MAX, 2, TL_BILINEAR, "1 to 268435456"},
         {&image, 1 << 15, 1 << 14, TL_BILINEAR, "1 to 268435456"},
-        {&image, 2, 2, 1, "filter 1"},
+        {&image, 2, 2, 0, "filter 0"},
+        {&image, 2, 2, 4, "filter 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tl_error err = {0};

@@ -29,6 +29,7 @@ typedef struct tl_image {
 } tl_image;
 
 typedef enum tl_resample {
+    TL_LANCZOS = 1,
     TL_BILINEAR = 2,
     TL_BICUBIC = 3
 } tl_resample; /* Pillow's numbers */

@@ -92,10 +92,10 @@ tl_status tl_resample_read(const json_t *config, const char *where,
                       : TL_OK;
     if (status != TL_OK)
         return status;
-    if (number != TL_BILINEAR && number != TL_BICUBIC)
+    if (number < TL_LANCZOS || number > TL_BICUBIC)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: 'resample' is %zu (%s), supported are 2 (bilinear) and 3 "
-                       "(bicubic)",
+                       "%s: 'resample' is %zu (%s), supported are 1 (lanczos), 2 "
+                       "(bilinear) and 3 (bicubic)",
                        where, number, number < KNOWN ? names[number] : "unknown");
     *resample = (tl_resample)number;
     return TL_OK;

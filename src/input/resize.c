@@ -48,6 +48,18 @@ static double bicubic(double x)
     return 0;
 }
 
+static double sinc(double x)
+{
+    const double pi = 3.14159265358979323846;
+    return x == 0 ? 1 : sin(x * pi) / (x * pi);
+}
+
+/* Windowed by the middle of another sinc, three times as wide. */
+static double lanczos(double x)
+{
+    return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+}
+
 /* For output pixel i: the input pixels first[i] .. first[i] + count[i] - 1 with the
  * weights from weights[i * stride] on. */
 typedef struct kernel {
@@ -217,11 +229,12 @@ tl_status tl_image_resize(const tl_image *image, size_t width, size_t height,
                        height, TL_IMAGE_MAX_PIXELS);
     filter f;
     switch (resample) {
+    case TL_LANCZOS: f = (filter){3, lanczos}; break;
     case TL_BILINEAR: f = (filter){1, bilinear}; break;
     case TL_BICUBIC: f = (filter){2, bicubic}; break;
     default:
-        return tl_fail(err, TL_ERR_ARGUMENT, "resize: filter %d, %d or %d is wanted",
-                       (int)resample, TL_BILINEAR, TL_BICUBIC);
+        return tl_fail(err, TL_ERR_ARGUMENT, "resize: filter %d, %d to %d is wanted",
+                       (int)resample, TL_LANCZOS, TL_BICUBIC);
     }
 
     const bool change_width = width != image->width;

@@ -226,7 +226,7 @@ def write_resize():
     for seed, (width, height, new_width, new_height) in enumerate(SIZES):
         for s in (2 * seed, 2 * seed + 1):
             image = pattern(s, width, height)
-            for resample in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
+            for resample in (Image.Resampling.LANCZOS, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
                 resized = image.resize((new_width, new_height), resample).tobytes()
                 lines.append(f"{s}\t{width}\t{height}\t{new_width}\t{new_height}\t{int(resample)}\t"
                              f"{hashlib.sha256(resized).hexdigest()}")
