@@ -67,8 +67,8 @@ static void mrope_on_text_is_the_plain_encoding(void **unused)
         ids[t] = (int32_t)t + 10;
     tl_rope_positions(ids, N, IMAGE, 0, 0, TL_ROPE_TRUE, positions);
     float c[2][N * D / 2], s[2][N * D / 2];
-    const tl_rope_spec mrope = {1e4, 1.0, {2, 3, 3}, false},
-                       plain = {1e4, 1.0, {0, 0, 0}, false};
+    const tl_rope_spec mrope = {.theta = 1e4, .factor = 1.0, .sections = {2, 3, 3}},
+                       plain = {.theta = 1e4, .factor = 1.0};
     tl_rope_table(&mrope, D, positions, N, 0, N, c[0], s[0]);
     tl_rope_table(&plain, D, positions, N, 0, N, c[1], s[1]);
     assert_memory_equal(c[0], c[1], sizeof c[0]);
@@ -79,7 +79,7 @@ static void a_frequency_turns_with_its_own_axis(void **unused)
 {
     (void)unused;
     enum { D = 8 };
-    const tl_rope_spec rope = {100.0, 2.0, {1, 1, 2}, false};
+    const tl_rope_spec rope = {.theta = 100.0, .factor = 2.0, .sections = {1, 1, 2}};
     const int32_t positions[] = {0, 3, 0, 5, 0, 7}; /* [3, 2]: token 1 at (3, 5, 7) */
     float c[4], s[4];
     tl_rope_table(&rope, D, positions, 2, 1, 1, c, s);
@@ -96,7 +96,8 @@ static void axes_may_be_interleaved(void **unused)
 {
     (void)unused;
     enum { D = 20 };
-    const tl_rope_spec rope = {100.0, 1.0, {5, 3, 2}, true};
+    const tl_rope_spec rope = {
+        .theta = 100.0, .factor = 1.0, .sections = {5, 3, 2}, .interleaved = true};
     const int32_t positions[] = {3, 5, 7};
     const double at[D / 2] = {3, 5, 7, 3, 5, 7, 3, 5, 3, 3};
     float c[D / 2], s[D / 2];
@@ -108,6 +109,26 @@ static void axes_may_be_interleaved(void **unused)
     }
 }
 
+/* Of transformers 5.24, _compute_llama3_parameters, which computes in float. */
+static void slow_frequencies_are_scaled_as_llama_3_has_it(void **unused)
+{
+    (void)unused;
+    enum { D = 32 };
+    const tl_rope_spec rope = {
+        .theta = 500.0, .factor = 8.0, .context = 128.0, .low = 1.5, .high = 4.0};
+    const double want[D / 2] = {
+        1.0,           0.678132236,   0.4598632753,  0.3118481041,
+        0.2114742398,  0.08927341551, 0.02853301167, 0.008243480697,
+        0.00559017016, 0.00379087450, 0.00257071410, 0.00174328394,
+        0.00118217699, 0.00080167234, 0.00054363982, 0.00036865968};
+    const int32_t positions[] = {1};
+    float c[D / 2], s[D / 2];
+    tl_rope_table(&rope, D, positions, 1, 0, 1, c, s);
+    for (size_t f = 0; f < D / 2; f++)
+        assert_true(fabs((double)c[f] - cos(want[f])) < 2e-7 &&
+                    fabs((double)s[f] - sin(want[f])) < 2e-7 * sin(want[f]) + 1e-9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +137,7 @@ int main(void)
         cmocka_unit_test(mrope_on_text_is_the_plain_encoding),
         cmocka_unit_test(a_frequency_turns_with_its_own_axis),
         cmocka_unit_test(axes_may_be_interleaved),
+        cmocka_unit_test(slow_frequencies_are_scaled_as_llama_3_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

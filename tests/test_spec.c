@@ -452,9 +452,20 @@ static void a_llava_of_other_parts_is_refused_by_name(void **unused)
         {"\"vision_feature_layer\": -1", "\"vision_feature_layer\": 25",
          "'vision_feature_layer' is 25, of a tower of 24 layers"},
         {"\"rope_theta\": 1e9", "\"rope_scaling\": {\"rope_type\": \"yarn\"}",
-         "rope_scaling: 'rope_type' is 'yarn', known are linear and default"},
+         "rope_scaling: 'rope_type' is 'yarn', known are linear, llama3 and "
+         "default"},
         {"\"rope_theta\": 1e9", "\"rope_parameters\": {\"rope_type\": \"llama3\"}",
-         "rope_parameters: 'rope_type' is 'llama3'"},
+         "rope_parameters: 'factor' is 0, wanted one above 0"},
+        {"\"rope_theta\": 1e9",
+         "\"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8, "
+         "\"low_freq_factor\": 1, \"high_freq_factor\": 4}",
+         "rope_parameters: 'original_max_position_embeddings' is 0, wanted one above "
+         "0"},
+        {"\"rope_theta\": 1e9",
+         "\"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8, "
+         "\"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": 8192}",
+         "'high_freq_factor' is 4, wanted more than the 'low_freq_factor' of 4"},
         {"\"rope_theta\": 1e9", "\"rope_parameters\": 3",
          "'rope_parameters' is not an object"},
     };

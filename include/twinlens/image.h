@@ -23,7 +23,7 @@ TL_BEGIN_DECLS
 
 typedef struct tl_image {
     size_t width, height;
-    const uint8_t *rgb; /* [height, width, 3] */
+    const uint8_t *rgb;  /* [height, width, 3] */
     bool is_transparent; /* some pixels of the file are; alpha is dropped, and their
                             colours are in `rgb` as if they were not */
 } tl_image;

@@ -19,7 +19,12 @@ void tl_rope_positions(const int32_t *ids, size_t n_pos, int32_t image_token,
                        size_t grid_h, size_t grid_w, tl_rope rope, int32_t *positions);
 
 /*
- *     angle[r,f] = position(axis of f)[r] / factor * theta^(-2 f / d_head)
+ *     angle[r,f] = position(axis of f)[r] * w[f] / factor,  w[f] = theta^(-2 f / d_head)
+ *
+ * With a context, Llama-3's:
+ *
+ *     angle[r,f] = position(axis of f)[r] * w[f] ((1 - s) / factor + s)
+ *     s          = (context w[f] / (2 pi) - low) / (high - low), cut to 0 .. 1
  *
  * for rows [first, first + rows) of positions [3, n_pos]; f = 0 .. d_head/2 - 1.
  * The axis of f follows from the sections; without any it is the first.

@@ -118,6 +118,37 @@ tl_status tl_spec_refuse_if_set(const json_t *object, const char *key,
     return status;
 }
 
+/* What Llama-3's scaling has beside the factor; none of it has a default. */
+static tl_status get_llama3(const json_t *scaling, const char *where,
+                            tl_rope_spec *rope, tl_error *err)
+{
+    double low = 0.0, high = 0.0, context = 0.0;
+    const struct {
+        const char *key;
+        double *out;
+    } fields[] = {{"low_freq_factor", &low},
+                  {"high_freq_factor", &high},
+                  {"original_max_position_embeddings", &context}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const tl_status status =
+            tl_json_get_double(scaling, fields[i].key, where, fields[i].out, err);
+        if (status != TL_OK)
+            return status;
+        if (!(*fields[i].out > 0.0))
+            return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %g, wanted one above 0",
+                           where, fields[i].key, *fields[i].out);
+    }
+    if (!(high > low))
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s: 'high_freq_factor' is %g, wanted more than the "
+                       "'low_freq_factor' of %g",
+                       where, high, low);
+    rope->context = context;
+    rope->low = low;
+    rope->high = high;
+    return TL_OK;
+}
+
 tl_status tl_spec_get_scaling(const json_t *scaling, const char *where,
                               tl_rope_spec *rope, tl_error *err)
 {
@@ -133,15 +164,18 @@ tl_status tl_spec_get_scaling(const json_t *scaling, const char *where,
         return tl_fail(err, TL_ERR_FORMAT, "%s: no 'rope_type'", where);
     if (strcmp(type, "default") == 0)
         return TL_OK;
-    if (strcmp(type, "linear") != 0)
+    const bool is_llama3 = strcmp(type, "llama3") == 0;
+    if (strcmp(type, "linear") != 0 && !is_llama3)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: '%s' is '%s', known are linear and default", where, key,
-                       type);
+                       "%s: '%s' is '%s', known are linear, llama3 and default", where,
+                       key, type);
     double factor = 0.0;
     status = tl_json_get_double(scaling, "factor", where, &factor, err);
     if (status == TL_OK && !(factor > 0.0))
         status = tl_fail(err, TL_ERR_FORMAT, "%s: 'factor' is %g, wanted one above 0",
                          where, factor);
+    if (status == TL_OK && is_llama3)
+        status = get_llama3(scaling, where, rope, err);
     if (status == TL_OK)
         rope->factor = factor;
     return status;

@@ -20,7 +20,11 @@
 /* One rotary encoding; a model may use one in some layers and one in others. */
 typedef struct tl_rope_spec {
     double theta;
-    double factor;      /* positions are divided by it; 1: plain */
+    double factor;  /* positions are divided by it; 1: plain */
+    double context; /* Llama-3: only those of frequencies that turn fewer than `low`
+                           times in so many positions are, those that turn `high` times
+                           are not, and between the two a part; 0: all are */
+    double low, high;
     size_t sections[3]; /* M-RoPE: frequencies of time, height, width; all 0: the
                            first axis for all */
     bool interleaved;   /* time, height, width by turns, while each has any left; else

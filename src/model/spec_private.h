@@ -65,8 +65,8 @@ tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
                                 const char *where, bool absent, bool text_decides,
                                 bool *tied, tl_error *err);
 
-/* An object of rope_scaling's kind: 'linear' divides positions by 'factor'; nothing but that
- * and 'default' can be honoured. */
+/* An object of rope_scaling's kind: 'linear' divides positions by 'factor', 'llama3' those
+ * of slow frequencies; nothing but these and 'default' can be honoured. */
 tl_status tl_spec_get_scaling(const json_t *scaling, const char *where,
                               tl_rope_spec *rope, tl_error *err);
 /* 'rope_scaling', or the 'rope_parameters' that transformers 5 saves in its place and
