@@ -389,6 +389,63 @@ static void gemma3_refuses_by_key_and_value(void **unused)
                    sizeof gemma_mutations / sizeof *gemma_mutations);
 }
 
+/* As the hub has E2B and 31B, and as transformers 5.24 saves them. */
+static void gemma4_is_refused_by_every_key_that_resists(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *type, *text, *says[4];
+        const char *silent;
+    } cases[] = {
+        {"gemma4",
+         "\"head_dim\": 256, \"global_head_dim\": 512, \"num_kv_shared_layers\": 20, "
+         "\"hidden_size_per_layer_input\": 128",
+         {"'model_type' is 'gemma4', whose decoder is not Gemma-3's: 'head_dim'",
+          "'head_dim' is 256 and 'global_head_dim' 512 (wanted equal)",
+          "'num_kv_shared_layers' is 20 (wanted 0)",
+          "'hidden_size_per_layer_input' is 128 (wanted 0)"},
+         "enable_moe_block"},
+        {"gemma4",
+         "\"head_dim\": 32, \"hidden_size_per_layer_input\": 0, "
+         "\"attention_k_eq_v\": true, \"enable_moe_block\": true, "
+         "\"per_layer_config\": {\"02\": {\"head_dim\": 32}, \"05\": {\"head_dim\": "
+         "64}, \"11\": {\"head_dim\": 64}}",
+         {"'head_dim' is 32 and 'per_layer_config.05.head_dim' 64",
+          "'attention_k_eq_v' is true (wanted false)",
+          "'enable_moe_block' is true (wanted false)", "config.json"},
+         "per_layer_input"},
+        {"gemma4",
+         "",
+         {"256 and 'global_head_dim' 512", "is 256 (wanted 0)"},
+         "shared"},
+        {"gemma4_unified", "", {"'gemma4_unified'", "'global_head_dim' 512"}, "per_la"},
+        {"gemma4_unified",
+         "\"head_dim\": 512",
+         {"'gemma4_unified', whose decoder is not Gemma-3's"},
+         "head_dim"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        tl_spec s;
+        tl_error err = {0};
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", \"text_config\": {%s}}",
+                 cases[i].type, cases[i].text);
+        assert_int_equal(read_text(text, &s, &err), TL_ERR_UNSUPPORTED);
+        for (size_t j = 0; j < 4 && cases[i].says[j] != NULL; j++)
+            if (strstr(err.text, cases[i].says[j]) == NULL)
+                fail_msg("%s: no \"%s\" in \"%s\"", text, cases[i].says[j], err.text);
+        if (strstr(err.text, cases[i].silent) != NULL)
+            fail_msg("%s: \"%s\" in \"%s\"", text, cases[i].silent, err.text);
+    }
+    tl_spec s;
+    tl_error err = {0};
+    assert_int_equal(read_text("{\"model_type\": \"gemma4\", \"text_config\": "
+                               "{\"num_kv_shared_layers\": \"many\"}}",
+                               &s, &err),
+                     TL_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "text_config: 'num_kv_shared_layers'"));
+}
+
 static void a_missing_file_is_named(void **unused)
 {
     (void)unused;
@@ -753,6 +810,7 @@ int main(void)
         cmocka_unit_test(gemma3_is_read_as_the_hub_has_it),
         cmocka_unit_test(gemma3_is_read_in_later_layouts),
         cmocka_unit_test(gemma3_refuses_by_key_and_value),
+        cmocka_unit_test(gemma4_is_refused_by_every_key_that_resists),
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(pixtral_is_read_as_the_hub_has_it),
         cmocka_unit_test(a_llava_of_other_parts_is_refused_by_name),

@@ -241,6 +241,11 @@ static const struct family {
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
+/* What is known not to fit, for reasons that its reader gives. */
+static const struct family unfit[] = {{"gemma4", tl_spec_refuse_gemma4},
+                                      {"gemma4_unified", tl_spec_refuse_gemma4}};
+enum { UNFIT_COUNT = sizeof unfit / sizeof unfit[0] };
+
 /* What has to hold between the numbers, whatever the family. */
 static tl_status check(const tl_spec *spec, const char *where, tl_error *err)
 {
@@ -307,6 +312,9 @@ tl_status tl_spec_read(const char *folder, tl_spec *out, tl_error *err)
     for (size_t i = 0; type != NULL && i < FAMILY_COUNT; i++)
         if (strcmp(type, families[i].model_type) == 0)
             family = &families[i];
+    for (size_t i = 0; type != NULL && i < UNFIT_COUNT; i++)
+        if (strcmp(type, unfit[i].model_type) == 0)
+            family = &unfit[i];
     if (family == NULL) {
         char known[256] = "";
         for (size_t i = 0; i < FAMILY_COUNT; i++) {

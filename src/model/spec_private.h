@@ -18,6 +18,8 @@ tl_spec_reader tl_spec_read_paligemma;
 tl_spec_reader tl_spec_read_qwen2_vl;
 tl_spec_reader tl_spec_read_qwen2_5_vl;
 tl_spec_reader tl_spec_read_qwen3_vl;
+/* Never TL_OK. */
+tl_spec_reader tl_spec_refuse_gemma4;
 
 /* The decoder that both have. */
 tl_spec_reader tl_spec_read_qwen2_decoder;
