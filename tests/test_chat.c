@@ -106,6 +106,8 @@ static void words_that_mean_a_picture_are_refused(void **state)
         {"gemma3", "", NULL, "<image_soft_token>", "<image_soft_token>", true},
         {"paligemma", "", NULL, "<image>", "<image>", true},
         {"llava", "", "<image>", "", "<image>", false},
+        {"llava_next", "", "<image>", "", "<image>", false},
+        {"llava_onevision", "", "a", "<video>", "<video>", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
@@ -136,7 +138,9 @@ static void families_are_found_and_listed(void **state)
                     {"gemma3", "siglip_vision_model"},
                     {"paligemma", NULL},
                     {"llava", "clip_vision_model"},
-                    {"llava", "pixtral"}};
+                    {"llava", "pixtral"},
+                    {"llava_next", NULL},
+                    {"llava_onevision", "siglip_vision_model"}};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         assert_non_null(strstr(tl_chat_known(), families[i].family));
         const tl_chat_format *format =
@@ -165,6 +169,10 @@ static void formats_differ_in_where_the_picture_is(void **state)
         {"llava", "pixtral", true, "<s>[INST][IMG]A: c[/INST]"},
         {"paligemma", "siglip_vision_model", false, "<bos>A: b c\n"},
         {"paligemma", "siglip_vision_model", true, "<image><bos>A: c\n"},
+        {"llava_onevision", NULL, false,
+         "<|im_start|>user \nA: b c<|im_end|><|im_start|>assistant\n"},
+        {"llava_onevision", NULL, true,
+         "<|im_start|>user <image>\nA: c<|im_end|><|im_start|>assistant\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
@@ -228,6 +236,72 @@ static void lack_of_memory_is_a_status(void **state)
     tl_arena_destroy(arena);
 }
 
+/* The decoder and its tokens decide about LLaVA-NeXT's chat. */
+static void a_decoder_has_a_chat_of_its_own(void **state)
+{
+    (void)state;
+    static const char tokens[][32] = {"<s>",
+                                      "<image>",
+                                      "<|begin_of_text|>",
+                                      "<|start_header_id|>",
+                                      "<|end_header_id|>",
+                                      "<|eot_id|>"};
+    static const struct {
+        const char *text_type;
+        size_t first, n; /* of the tokens */
+        const char *words, *picture;
+    } cases[] = {
+        {"mistral", 0, 6, "<s>[INST] c [/INST]", "<s>[INST] <image>\nc [/INST]"},
+        {"llama", 0, 2, "<s>USER: c ASSISTANT:", "<s>USER: <image>\nc ASSISTANT:"},
+        {NULL, 0, 2, "<s>USER: c ASSISTANT:", "<s>USER: <image>\nc ASSISTANT:"},
+        {"llama", 0, 6,
+         "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n\nc<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\n",
+         "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n<image>\nc"
+         "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+        /* Neither's: what is missing is told by the last. */
+        {"llama", 2, 4, "<s>USER: c ASSISTANT:", "<s>USER: <image>\nc ASSISTANT:"},
+    };
+    const tl_chat_format *first = tl_chat_find("llava_next", "clip_vision_model");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char json[1024];
+        const test_folder folder = test_folder_create();
+        tl_arena *arena = tl_arena_create();
+        tl_tokenizer *tokenizer = NULL;
+        tl_error err = {0};
+        tl_chat chat;
+        size_t n = (size_t)snprintf(json, sizeof json,
+                                    "{\"model\": {\"type\": \"BPE\", \"vocab\": "
+                                    "{\"c\": 0}, \"merges\": []}, "
+                                    "\"added_tokens\": [");
+        for (size_t t = 0; t < cases[i].n; t++)
+            n += (size_t)snprintf(
+                json + n, sizeof json - n,
+                "%s{\"id\": %zu, \"content\": \"%s\", \"special\": true}",
+                t > 0 ? ", " : "", t + 1, tokens[cases[i].first + t]);
+        n += (size_t)snprintf(json + n, sizeof json - n, "]}");
+        test_file(&folder, "tokenizer.json", json, n);
+        snprintf(json, sizeof json, "%s/tokenizer.json", folder.path);
+        if (tl_tokenizer_open(json, &tokenizer, &err) != TL_OK)
+            fail_msg("%s", err.text);
+        const tl_chat_format *format =
+            tl_chat_of_decoder(first, cases[i].text_type, tokenizer);
+        assert_non_null(format);
+        assert_int_equal(tl_chat_build(format, "", "c", NULL, NULL, arena, &chat, NULL),
+                         TL_OK);
+        assert_string_equal(chat.text, cases[i].words);
+        assert_int_equal(
+            tl_chat_build(format, "", NULL, "c", "<image>", arena, &chat, NULL), TL_OK);
+        assert_string_equal(chat.text, cases[i].picture);
+        tl_tokenizer_close(tokenizer);
+        tl_arena_destroy(arena);
+        test_folder_remove(folder.path);
+    }
+    assert_null(tl_chat_of_decoder(first, "qwen2", NULL));
+    first = tl_chat_find("gemma3", NULL);
+    assert_ptr_equal(tl_chat_of_decoder(first, "qwen2", NULL), first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +311,7 @@ int main(void)
         cmocka_unit_test(families_are_found_and_listed),
         cmocka_unit_test(formats_differ_in_where_the_picture_is),
         cmocka_unit_test(pictures_are_written_token_by_token),
+        cmocka_unit_test(a_decoder_has_a_chat_of_its_own),
         cmocka_unit_test(lack_of_memory_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

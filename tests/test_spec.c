@@ -540,6 +540,110 @@ static void a_llava_of_other_parts_is_refused_by_name(void **unused)
     }
 }
 
+static const char llava_next[] =
+    "{\"model_type\": \"llava_next\", \"image_token_index\": 32000, "
+    "\"tie_word_embeddings\": false, \"text_config\": {\"intermediate_size\": 14336, "
+    "\"model_type\": \"mistral\", \"num_key_value_heads\": 8, \"rms_norm_eps\": "
+    "1e-05, \"rope_theta\": 1000000.0, \"sliding_window\": null, \"vocab_size\": "
+    "32064}, \"use_image_newline_parameter\": true, \"vision_config\": "
+    "{\"hidden_size\": 1024, \"image_size\": 336, \"intermediate_size\": 4096, "
+    "\"model_type\": \"clip_vision_model\", \"num_attention_heads\": 16, "
+    "\"num_hidden_layers\": 24, \"patch_size\": 14}, \"vision_feature_layer\": -2, "
+    "\"vision_feature_select_strategy\": \"default\"}";
+
+static const char llava_onevision[] =
+    "{\"model_type\": \"llava_onevision\", \"tie_word_embeddings\": true, "
+    "\"text_config\": {\"hidden_size\": 896, \"intermediate_size\": 4864, "
+    "\"max_window_layers\": 24, \"model_type\": \"qwen2\", \"num_attention_heads\": "
+    "14, \"num_hidden_layers\": 24, \"num_key_value_heads\": 2, \"rope_theta\": "
+    "1000000.0, \"tie_word_embeddings\": true, \"vocab_size\": 152000}, "
+    "\"vision_config\": {\"hidden_size\": 1152, \"image_size\": 384, "
+    "\"intermediate_size\": 4304, \"model_type\": \"siglip_vision_model\", "
+    "\"num_attention_heads\": 16, \"num_hidden_layers\": 26, \"patch_size\": 14}}";
+
+static void llava_next_and_onevision_are_read_as_published(void **unused)
+{
+    (void)unused;
+    tl_spec s;
+    tl_error err = {0};
+    if (read_text(llava_next, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims next = {32, 4096, 32, 8, 128, 14336, 32064};
+    assert_memory_equal(&s.dims, &next, sizeof next);
+    assert_true(s.norm_eps == 1e-5f && s.rope.theta == 1e6 && s.window == 0);
+    assert_true(!s.qkv_bias && !s.tied_head);
+    assert_int_equal(s.image_token, 32000);
+    const tl_vision_spec *v = &s.vision;
+    assert_true(v->tower == TL_TOWER_VIT && v->class_row && v->packs);
+    assert_true(v->depth == 23 && v->grid == 24 && v->activation == TL_QUICK_GELU);
+    assert_true(v->projector == TL_PROJECTOR_LAYERS && v->projector_bias);
+
+    if (read_text(llava_onevision, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims onevision = {24, 896, 14, 2, 64, 4864, 152000};
+    assert_memory_equal(&s.dims, &onevision, sizeof onevision);
+    assert_true(s.norm_eps == 1e-6f && s.rope.theta == 1e6 && s.window == 0);
+    assert_true(s.qkv_bias && s.tied_head);
+    assert_int_equal(s.image_token, 151646);
+    assert_true(v->tower == TL_TOWER_VIT && !v->class_row && v->packs);
+    assert_true(v->depth == 26 && v->grid == 27 && v->activation == TL_GELU_TANH);
+    assert_true(!v->final_norm && v->projector_activation == TL_GELU);
+}
+
+/* Text with the first `from` in it exchanged. */
+static void exchange(const char *text, const char *from, const char *to, char *out,
+                     size_t bytes)
+{
+    const char *at = strstr(text, from);
+    assert_non_null(at);
+    snprintf(out, bytes, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+static void tiles_of_other_models_are_refused_by_name(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text, *from, *to, *says;
+    } cases[] = {
+        {llava_next, "\"clip_vision_model\"", "\"siglip_vision_model\"",
+         "'vision_config.model_type' is siglip_vision_model, supported is "
+         "clip_vision_model"},
+        {llava_next, "\"mistral\"", "\"qwen2\"",
+         "'text_config.model_type' is qwen2, supported is llama or mistral"},
+        {llava_next, "\"default\"", "\"full\"",
+         "'vision_feature_select_strategy' is 'full', supported is default"},
+        {llava_next, "\"vision_feature_layer\": -2", "\"vision_feature_layer\": [-2]",
+         "'vision_feature_layer' is not one layer"},
+        {llava_next, "\"rope_theta\": 1000000.0",
+         "\"rope_scaling\": {\"rope_type\": \"yarn\"}", "'rope_type' is 'yarn'"},
+        {llava_onevision, "\"qwen2\"", "\"qwen3\"",
+         "'text_config.model_type' is qwen3, supported is qwen2"},
+        {llava_onevision, "\"siglip_vision_model\"", "\"clip_vision_model\"",
+         "supported is siglip_vision_model"},
+        {llava_onevision, "\"tie_word_embeddings\": true",
+         "\"vision_feature_select_strategy\": \"default\"",
+         "'vision_feature_select_strategy' is 'default', supported is full"},
+        {llava_onevision, "\"max_window_layers\": 24",
+         "\"max_window_layers\": 23, \"use_sliding_window\": true",
+         "'use_sliding_window' is true"},
+        {llava_onevision, "\"max_window_layers\": 24",
+         "\"layer_types\": [\"full_attention\", \"sliding_attention\"]",
+         "'layer_types[1]' is sliding_attention"},
+        {llava_onevision, "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3",
+         "14 query heads cannot share 3"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        tl_spec s;
+        tl_error err = {0};
+        exchange(cases[i].text, cases[i].from, cases[i].to, text, sizeof text);
+        if (read_text(text, &s, &err) == TL_OK)
+            fail_msg("%s is taken", cases[i].to);
+        if (strstr(err.text, cases[i].says) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i].says);
+    }
+}
+
 /* Of one encoding for all layers: as transformers 4 has it, and 5. */
 static void rotary_positions_are_read_in_both_layouts(void **unused)
 {
@@ -814,6 +918,8 @@ int main(void)
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(pixtral_is_read_as_the_hub_has_it),
         cmocka_unit_test(a_llava_of_other_parts_is_refused_by_name),
+        cmocka_unit_test(llava_next_and_onevision_are_read_as_published),
+        cmocka_unit_test(tiles_of_other_models_are_refused_by_name),
         cmocka_unit_test(rotary_positions_are_read_in_both_layouts),
         cmocka_unit_test(llava_1_5_is_read_as_the_hub_has_it),
         cmocka_unit_test(paligemma_is_read_in_both_generations),

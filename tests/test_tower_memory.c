@@ -17,6 +17,8 @@ static const char *const models[] = {
     TWINLENS_SOURCE_DIR "/tests/data/families/qwen2_5_vl",
     TWINLENS_SOURCE_DIR "/tests/data/families/gemma3",
     TWINLENS_SOURCE_DIR "/tests/data/families/paligemma",
+    TWINLENS_SOURCE_DIR "/tests/data/families/llava_next",
+    TWINLENS_SOURCE_DIR "/tests/data/families/llava_onevision",
     TWINLENS_SOURCE_DIR "/tests/data/families/llava",
     TWINLENS_SOURCE_DIR "/tests/data/families/pixtral",
 };

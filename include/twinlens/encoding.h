@@ -29,7 +29,9 @@ enum { TL_IMAGE_VIEWS = 2 }; /* at most */
  * An image, ready for the vision tower, in the layout in which transformers
  * hands it over. Qwen2-VL: pixels [n_patches, 3 * 2 * 14 * 14], patches in
  * order of 2x2 merged blocks, and grid_h, grid_w count patches before merging.
- * The others: pixels [n_tiles, 3, height, width], and no grid: grid_t is 0.
+ * The others: pixels [n_tiles, 3, height, width], and no grid: grid_t is 0. LLaVA-NeXT: the
+ * whole picture is the first tile, and grid_h, grid_w count patches of the other tiles together
+ * that are of the picture, not of the black around it.
  */
 typedef struct tl_pixels {
     size_t n_dims, dims[4]; /* shape of `values`, as transformers has it */

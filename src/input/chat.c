@@ -30,6 +30,14 @@ static const char *const gemma3_reserved[] = {"<start_of_image>", "<image_soft_t
 
 static const char *const paligemma_tokens[] = {"<bos>", "<image>", NULL};
 static const char *const llava_tokens[] = {"<s>", "<image>", NULL};
+static const char *const llama3_tokens[] = {
+    "<|begin_of_text|>", "<|start_header_id|>",
+    "<|end_header_id|>", "<|eot_id|>",
+    "<image>",           NULL,
+};
+static const char *const onevision_tokens[] = {"<|im_start|>", "<|im_end|>", "<image>",
+                                               NULL};
+static const char *const onevision_reserved[] = {"<image>", "<video>", NULL};
 static const char *const image_reserved[] = {"<image>", NULL};
 
 /* Qwen2-VL's and Qwen2.5-VL's. */
@@ -112,6 +120,51 @@ static const tl_chat_format formats[] = {
         .tokens = pixtral_tokens,
         .reserved = pixtral_reserved,
     },
+    {
+        .model_type = "llava_next",
+        .text_type = "llama",
+        .before = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n",
+        .image = "<image>\n",
+        .no_image = "\n",
+        .after = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        .placeholder = "<image>",
+        .images = &tl_image_kind_llava_next,
+        .tokens = llama3_tokens,
+        .reserved = image_reserved,
+    },
+    {
+        .model_type = "llava_next", /* Vicuna's */
+        .text_type = "llama",
+        .before = "<s>USER: ",
+        .image = "<image>\n",
+        .after = " ASSISTANT:",
+        .placeholder = "<image>",
+        .images = &tl_image_kind_llava_next,
+        .tokens = llava_tokens,
+        .reserved = image_reserved,
+    },
+    {
+        .model_type = "llava_next",
+        .text_type = "mistral",
+        .before = "<s>[INST] ",
+        .image = "<image>\n",
+        .after = " [/INST]",
+        .placeholder = "<image>",
+        .images = &tl_image_kind_llava_next,
+        .tokens = llava_tokens,
+        .reserved = image_reserved,
+    },
+    {
+        .model_type = "llava_onevision",
+        .before = "<|im_start|>user ",
+        .image = "<image>\n",
+        .no_image = "\n",
+        .after = "<|im_end|><|im_start|>assistant\n",
+        .placeholder = "<image>",
+        .images = &tl_image_kind_llava_onevision,
+        .tokens = onevision_tokens,
+        .reserved = onevision_reserved,
+    },
 };
 
 const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_type)
@@ -125,11 +178,38 @@ const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_typ
     return NULL;
 }
 
+static bool has_tokens(const tl_chat_format *format, const tl_tokenizer *tokenizer)
+{
+    const char *const *token = format->tokens;
+    while (tokenizer != NULL && *token != NULL &&
+           tl_tokenizer_id(tokenizer, *token) >= 0)
+        token++;
+    return tokenizer == NULL || *token == NULL;
+}
+
+const tl_chat_format *tl_chat_of_decoder(const tl_chat_format *first,
+                                         const char *text_type,
+                                         const tl_tokenizer *tokenizer)
+{
+    const tl_chat_format *const end = formats + sizeof formats / sizeof *formats,
+                                *last = NULL;
+    if (first->text_type == NULL)
+        return first;
+    for (const tl_chat_format *f = first; f < end; f++) {
+        if (strcmp(f->model_type, first->model_type) != 0 ||
+            strcmp(f->text_type, text_type != NULL ? text_type : first->text_type) != 0)
+            continue;
+        last = f;
+        if (has_tokens(f, tokenizer))
+            break;
+    }
+    return last;
+}
+
 const char *tl_chat_known(void)
 {
-    return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, mistral3, llava with "
-           "the "
-           "tower of a clip_vision_model or pixtral";
+    return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, mistral3, llava_next, "
+           "llava_onevision, llava with the tower of a clip_vision_model or pixtral";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */

@@ -16,10 +16,12 @@
 #include "input/picture_text.h"
 #include "twinlens/arena.h"
 #include "twinlens/status.h"
+#include "twinlens/tokenizer.h"
 
 typedef struct tl_chat_format {
     const char *model_type; /* of config.json */
     const char *tower_type; /* of its vision_config; NULL: any */
+    const char *text_type;  /* of its text_config; NULL: any */
     const char *before;     /* what precedes the user's words, or the picture */
     const char *image;      /* stands for the picture, `placeholder` once in it */
     const char *no_image;   /* stands in its place in a prompt without; NULL: nothing */
@@ -41,6 +43,14 @@ typedef struct tl_chat_format {
  * NULL: the first of the family, which transformers takes then. */
 const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_type);
 const char *tl_chat_known(void);
+
+/* Some families have a chat for each decoder: of the formats from `first` on of its family and
+ * for `text_type` (NULL: the first one's, which transformers takes then) the first whose
+ * tokens the vocabulary has, the last of them if there is none. NULL when there are none for
+ * that decoder. `tokenizer` NULL: it has all. */
+const tl_chat_format *tl_chat_of_decoder(const tl_chat_format *first,
+                                         const char *text_type,
+                                         const tl_tokenizer *tokenizer);
 
 typedef struct tl_chat {
     const char *text;

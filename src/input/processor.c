@@ -44,13 +44,16 @@ static tl_status read_config(tl_processor *p, const json_t *config, const char *
                              image_token *image, tl_error *err)
 {
     static const char *const keys[] = {"image_token_id", "image_token_index"};
-    const char *model_type = NULL, *tower_type = NULL;
+    const char *model_type = NULL, *tower_type = NULL, *text_type = NULL;
     if (!json_is_object(config))
         return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", path);
     tl_status status = tl_json_get_string(config, "model_type", path, &model_type, err);
     if (status == TL_OK)
         status = tl_json_get_string(json_object_get(config, "vision_config"),
                                     "model_type", path, &tower_type, err);
+    if (status == TL_OK)
+        status = tl_json_get_string(json_object_get(config, "text_config"),
+                                    "model_type", path, &text_type, err);
     *image = (image_token){.id = -1};
     for (size_t i = 0; i < 2 && status == TL_OK && image->id < 0; i++) {
         image->key = keys[i];
@@ -66,6 +69,16 @@ static tl_status read_config(tl_processor *p, const json_t *config, const char *
                 path, model_type, tower_type != NULL ? " with the tower of a " : "",
                 tower_type != NULL ? tower_type : "", tl_chat_known());
     }
+    if (status == TL_OK) {
+        const tl_chat_format *of_decoder =
+            tl_chat_of_decoder(p->format, text_type, NULL);
+        if (of_decoder == NULL)
+            status = tl_fail(err, TL_ERR_UNSUPPORTED,
+                             "%s: 'text_config.model_type' is '%s', and there is no "
+                             "chat format of a %s with that decoder",
+                             path, text_type, model_type);
+        p->format = of_decoder;
+    }
     return status;
 }
 
@@ -73,6 +86,7 @@ static tl_status read_config(tl_processor *p, const json_t *config, const char *
 static tl_status check_tokens(tl_processor *p, const char *path,
                               const image_token *image, tl_error *err)
 {
+    p->format = tl_chat_of_decoder(p->format, p->format->text_type, p->tokenizer);
     for (const char *const *token = p->format->tokens; *token != NULL; token++)
         if (tl_tokenizer_id(p->tokenizer, *token) < 0)
             return tl_fail(err, TL_ERR_DATA,

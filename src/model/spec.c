@@ -234,10 +234,15 @@ static const struct family {
     const char *model_type;
     tl_spec_reader *read;
 } families[] = {
-    {"qwen2_vl", tl_spec_read_qwen2_vl},   {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
-    {"qwen3_vl", tl_spec_read_qwen3_vl},   {"gemma3", tl_spec_read_gemma3},
-    {"paligemma", tl_spec_read_paligemma}, {"llava", tl_spec_read_llava},
+    {"qwen2_vl", tl_spec_read_qwen2_vl},
+    {"qwen2_5_vl", tl_spec_read_qwen2_5_vl},
+    {"qwen3_vl", tl_spec_read_qwen3_vl},
+    {"gemma3", tl_spec_read_gemma3},
+    {"paligemma", tl_spec_read_paligemma},
+    {"llava", tl_spec_read_llava},
     {"mistral3", tl_spec_read_mistral3},
+    {"llava_next", tl_spec_read_llava_next},
+    {"llava_onevision", tl_spec_read_llava_onevision},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 

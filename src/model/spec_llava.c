@@ -12,11 +12,9 @@
 static const char TEXT[] = "config.json: text_config",
                   VISION[] = "config.json: vision_config";
 
-/* The configuration `key`, and which of two kinds it says that it is; the second may be
- * NULL. */
-static tl_status get_part(const json_t *config, const char *where, const char *key,
-                          const char *const kinds[2], const json_t **out, size_t *kind,
-                          tl_error *err)
+tl_status tl_spec_get_part(const json_t *config, const char *where, const char *key,
+                           const char *const kinds[2], const json_t **out, size_t *kind,
+                           tl_error *err)
 {
     const json_t *part = json_object_get(config, key);
     const char *type = kinds[0];
@@ -36,8 +34,8 @@ static tl_status get_part(const json_t *config, const char *where, const char *k
 }
 
 /* Absent keys have the defaults of transformers' LlamaConfig and MistralConfig. */
-static tl_status read_decoder(const json_t *text, bool is_mistral, tl_spec *spec,
-                              tl_error *err)
+tl_status tl_spec_read_llama(const json_t *text, bool is_mistral, tl_spec *spec,
+                             tl_error *err)
 {
     static const char *const refused[] = {"attention_bias", "mlp_bias"};
     tl_dims *d = &spec->dims;
@@ -82,11 +80,11 @@ static tl_status read_decoder(const json_t *text, bool is_mistral, tl_spec *spec
     return status;
 }
 
-/* "default" leaves the first row out; "full" does not. */
-static tl_status check_strategy(const json_t *config, const char *where,
-                                const tl_vision_spec *v, tl_error *err)
+tl_status tl_spec_check_strategy(const json_t *config, const char *where,
+                                 const char *absent, const tl_vision_spec *v,
+                                 tl_error *err)
 {
-    const char *strategy = "default", *supported = v->class_row ? "default" : "full";
+    const char *strategy = absent, *supported = v->class_row ? "default" : "full";
     const tl_status status = tl_json_get_string(
         config, "vision_feature_select_strategy", where, &strategy, err);
     if (status != TL_OK || strcmp(strategy, supported) == 0)
@@ -97,9 +95,8 @@ static tl_status check_strategy(const json_t *config, const char *where,
                    where, strategy, supported);
 }
 
-/* Which layer's states the projector reads: -1 is the last; so many layers are run. */
-static tl_status read_feature_layer(const json_t *config, const char *where,
-                                    json_int_t absent, tl_vision_spec *v, tl_error *err)
+tl_status tl_spec_get_feature_layer(const json_t *config, const char *where, int absent,
+                                    tl_vision_spec *v, tl_error *err)
 {
     const json_t *layer = json_object_get(config, "vision_feature_layer");
     if (layer != NULL && !json_is_integer(layer))
@@ -139,9 +136,8 @@ static tl_status read_pixtral(const json_t *vision, tl_vision_spec *v, tl_error 
                : status;
 }
 
-/* The projector's two layers, the head, and the token that stands for a feature. */
-static tl_status read_rest(const json_t *config, const json_t *text, const char *where,
-                           tl_spec *spec, tl_error *err)
+tl_status tl_spec_read_llava_rest(const json_t *config, const json_t *text,
+                                  const char *where, tl_spec *spec, tl_error *err)
 {
     tl_vision_spec *v = &spec->vision;
     tl_status status;
@@ -167,22 +163,24 @@ tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *s
     size_t tower = 0, decoder = 0;
     tl_vision_spec *v = &spec->vision;
     tl_status status =
-        get_part(config, where, "vision_config", towers, &vision, &tower, err);
+        tl_spec_get_part(config, where, "vision_config", towers, &vision, &tower, err);
     if (status == TL_OK)
-        status = get_part(config, where, "text_config", decoders, &text, &decoder, err);
+        status = tl_spec_get_part(config, where, "text_config", decoders, &text,
+                                  &decoder, err);
     if (status == TL_OK)
-        status = read_decoder(text, decoder == 1, spec, err);
+        status = tl_spec_read_llama(text, decoder == 1, spec, err);
     if (status == TL_OK)
         status = tower == 1 ? read_pixtral(vision, v, err)
                             : tl_spec_read_vit(vision, VISION, towers[0], v, err);
     if (status == TL_OK)
-        status = check_strategy(config, where, v, err);
+        status = tl_spec_check_strategy(config, where, "default", v, err);
     if (status == TL_OK)
-        status = read_feature_layer(config, where, -2, v, err);
+        status = tl_spec_get_feature_layer(config, where, -2, v, err);
     v->projector = TL_PROJECTOR_LAYERS;
     v->projector_bias = true;
     spec->image_token = 32000;
-    return status == TL_OK ? read_rest(config, text, where, spec, err) : status;
+    return status == TL_OK ? tl_spec_read_llava_rest(config, text, where, spec, err)
+                           : status;
 }
 
 /* Absent keys have the defaults of transformers' Mistral3Config, but for tied embeddings:
@@ -195,15 +193,16 @@ tl_status tl_spec_read_mistral3(const json_t *config, const char *where, tl_spec
     size_t kind = 0;
     tl_vision_spec *v = &spec->vision;
     tl_status status =
-        get_part(config, where, "vision_config", towers, &vision, &kind, err);
+        tl_spec_get_part(config, where, "vision_config", towers, &vision, &kind, err);
     if (status == TL_OK)
-        status = get_part(config, where, "text_config", decoders, &text, &kind, err);
+        status =
+            tl_spec_get_part(config, where, "text_config", decoders, &text, &kind, err);
     if (status == TL_OK)
-        status = read_decoder(text, true, spec, err);
+        status = tl_spec_read_llama(text, true, spec, err);
     if (status == TL_OK)
         status = read_pixtral(vision, v, err);
     if (status == TL_OK)
-        status = read_feature_layer(config, where, -1, v, err);
+        status = tl_spec_get_feature_layer(config, where, -1, v, err);
     v->projector = TL_PROJECTOR_MERGED;
     v->projector_eps = spec->norm_eps;
     v->merge = 2;
@@ -211,5 +210,6 @@ tl_status tl_spec_read_mistral3(const json_t *config, const char *where, tl_spec
     const tl_size_field merge = {"spatial_merge_size", &v->merge};
     if (status == TL_OK)
         status = tl_spec_get_sizes(config, where, &merge, 1, err);
-    return status == TL_OK ? read_rest(config, text, where, spec, err) : status;
+    return status == TL_OK ? tl_spec_read_llava_rest(config, text, where, spec, err)
+                           : status;
 }

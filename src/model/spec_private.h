@@ -13,6 +13,8 @@ typedef tl_status tl_spec_reader(const json_t *config, const char *where, tl_spe
                                  tl_error *err);
 tl_spec_reader tl_spec_read_gemma3;
 tl_spec_reader tl_spec_read_llava;
+tl_spec_reader tl_spec_read_llava_next;
+tl_spec_reader tl_spec_read_llava_onevision;
 tl_spec_reader tl_spec_read_mistral3;
 tl_spec_reader tl_spec_read_paligemma;
 tl_spec_reader tl_spec_read_qwen2_vl;
@@ -41,6 +43,32 @@ tl_status tl_spec_read_vit(const json_t *vision, const char *where, const char *
 /* TL_ERR_FORMAT when a tower's features do not fit into the decoder. */
 tl_status tl_spec_check_features(const char *where, const char *key, size_t width,
                                  const tl_spec *spec, tl_error *err);
+
+/* What models built as LLaVA share. The configuration `key`, and which of two kinds it says
+ * that it is; the second may be NULL. */
+tl_status tl_spec_get_part(const json_t *config, const char *where, const char *key,
+                           const char *const kinds[2], const json_t **out, size_t *kind,
+                           tl_error *err);
+/* Llama's decoder or Mistral's. */
+tl_status tl_spec_read_llama(const json_t *text, bool is_mistral, tl_spec *spec,
+                             tl_error *err);
+/* 'vision_feature_select_strategy': "default" leaves the first row out, "full" does not. */
+tl_status tl_spec_check_strategy(const json_t *config, const char *where,
+                                 const char *absent, const tl_vision_spec *v,
+                                 tl_error *err);
+/* Which layer's states the projector reads: -1 is the last; so many layers are run. */
+tl_status tl_spec_get_feature_layer(const json_t *config, const char *where, int absent,
+                                    tl_vision_spec *v, tl_error *err);
+/* The projector's two layers, the head, and the token that stands for a feature. */
+tl_status tl_spec_read_llava_rest(const json_t *config, const json_t *text,
+                                  const char *where, tl_spec *spec, tl_error *err);
+
+/* Qwen2's decoder, positions on one axis. */
+tl_status tl_spec_read_qwen2(const json_t *text, tl_spec *spec, tl_error *err);
+/* With 'use_sliding_window' layers from 'max_window_layers' on slide, which nothing here
+ * does; newer files list the layers. `first`: the key is absent. */
+tl_status tl_spec_refuse_sliding(const json_t *text, const char *where, size_t first,
+                                 size_t n_layers, tl_error *err);
 
 /* Each leaves *out as it is when the key is absent or null. */
 tl_status tl_spec_get_activation(const json_t *object, const char *key,

@@ -46,12 +46,9 @@ tl_status tl_spec_get_mrope(const json_t *text, const char *where, tl_rope_spec 
     return TL_OK;
 }
 
-/* With 'use_sliding_window' layers from 'max_window_layers' on slide, which nothing here
- * does; newer files list the layers. */
-static tl_status check_no_layer_slides(const json_t *text, const char *where,
-                                       size_t n_layers, tl_error *err)
+tl_status tl_spec_refuse_sliding(const json_t *text, const char *where, size_t first,
+                                 size_t n_layers, tl_error *err)
 {
-    size_t first = 80;
     tl_status status = tl_json_get_size(text, "max_window_layers", where, &first, err);
     if (status == TL_OK && first < n_layers)
         status = tl_spec_refuse_if_set(text, "use_sliding_window", where, err);
@@ -121,7 +118,7 @@ tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
                                  err)) != TL_OK ||
         (status = tl_json_get_id(config, "vision_start_token_id", where,
                                  &spec->vision_start_token, err)) != TL_OK ||
-        (status = check_no_layer_slides(text, where, d->n_layers, err)) != TL_OK)
+        (status = tl_spec_refuse_sliding(text, where, 80, d->n_layers, err)) != TL_OK)
         return status;
     return TL_OK;
 }

@@ -14,6 +14,7 @@
 
 #include "tensor/finder.h"
 #include "vision/tower.h"
+#include "vision/vision.h"
 
 static const char *const decoder_prefixes[] = {
     "model.", "model.language_model.", "language_model.model.", "language_model."};
@@ -127,7 +128,7 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
     w.has_vision = f.prefix[0] != '\0';
     f.size = &w.vision_size;
     if (status == TL_OK && w.has_vision)
-        status = tower->find(&f, &spec->vision, &w.vision, err);
+        status = tl_vision_find(&f, &spec->vision, &w.vision, err);
     if (status == TL_OK)
         *out = w;
     return status;

@@ -6,7 +6,14 @@
 #include <string.h>
 
 #include "twinlens/alloc.h"
+#include "vision/pack.h"
 #include "vision/tower.h"
+
+/* What the model's file has of a tower. */
+typedef struct vision_weights {
+    const void *tower;
+    const float *newline; /* with `packs` */
+} vision_weights;
 
 const tl_tower_kind *tl_tower_get(tl_tower tower)
 {
@@ -17,6 +24,20 @@ const tl_tower_kind *tl_tower_get(tl_tower tower)
         [TL_TOWER_PIXTRAL] = &tl_tower_pixtral,
     };
     return towers[tower];
+}
+
+tl_status tl_vision_find(const tl_finder *finder, const tl_vision_spec *v,
+                         const void **weights, tl_error *err)
+{
+    vision_weights *w = tl_arena_alloc_zero(finder->arena, 1, sizeof *w);
+    if (w == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the tensor table");
+    tl_status status = tl_tower_get(v->tower)->find(finder, v, &w->tower, err);
+    if (status == TL_OK && v->packs)
+        status = tl_pack_find(finder, v, &w->newline, err);
+    if (status == TL_OK)
+        *weights = w;
+    return status;
 }
 
 tl_status tl_tower_take(tl_arena *arena, const tl_tower_buffer *buffers, size_t n,
@@ -127,6 +148,18 @@ static size_t attention_bytes(const tl_backend *b, const tl_vision_spec *v,
     return b->attention_bytes(b, &shape, 1, &all, false);
 }
 
+/* Where the features of the tiles are before they are packed; elsewhere `out` itself. */
+static tl_status take_tiles(tl_arena *arena, const tl_vision_spec *v,
+                            const tl_pixels *pixels, float **out, tl_error *err)
+{
+    size_t n = 0;
+    tl_status status = count_of_tile(v, pixels, &n, err);
+    const tl_tower_buffer tiles = {out, tile_count(pixels) * n * v->d_model};
+    if (status == TL_OK && v->packs)
+        status = tl_tower_take(arena, &tiles, 1, err);
+    return status;
+}
+
 /* What the tower takes for an image, and how much memory an arena needs for it. */
 static tl_status plan_tower(const tl_vision_spec *v, const tl_pixels *pixels,
                             size_t *bytes, size_t *to_borrow, tl_error *err)
@@ -135,7 +168,10 @@ static tl_status plan_tower(const tl_vision_spec *v, const tl_pixels *pixels,
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a plan");
     const tl_pixels tile = one_tile(pixels, 0);
-    const tl_status status = tl_tower_get(v->tower)->plan(v, &tile, arena, err);
+    float *tiles = NULL;
+    tl_status status = take_tiles(arena, v, pixels, &tiles, err);
+    if (status == TL_OK)
+        status = tl_tower_get(v->tower)->plan(v, &tile, arena, err);
     *bytes = tl_arena_peak(arena);
     *to_borrow = tl_arena_bytes_to_borrow(arena);
     tl_arena_destroy(arena);
@@ -143,19 +179,24 @@ static tl_status plan_tower(const tl_vision_spec *v, const tl_pixels *pixels,
 }
 
 /* Tile by tile, each in the same scratch. */
-static tl_status run_tiles(tl_backend *b, const tl_vision_spec *v, const void *weights,
-                           const tl_pixels *pixels, tl_arena *scratch, float *out,
-                           tl_error *err)
+static tl_status run_tiles(tl_backend *b, const tl_vision_spec *v,
+                           const vision_weights *weights, const tl_pixels *pixels,
+                           tl_arena *scratch, float *out, tl_error *err)
 {
     size_t n = 0;
+    float *tiles = out;
     tl_status status = count_of_tile(v, pixels, &n, err);
+    if (status == TL_OK)
+        status = take_tiles(scratch, v, pixels, &tiles, err);
     for (size_t i = 0; i < tile_count(pixels) && status == TL_OK; i++) {
         const tl_pixels tile = one_tile(pixels, i);
         const tl_arena_mark mark = tl_arena_get_mark(scratch);
-        status = tl_tower_get(v->tower)->run(b, v, weights, &tile, scratch,
-                                             out + i * n * v->d_model, err);
+        status = tl_tower_get(v->tower)->run(b, v, weights->tower, &tile, scratch,
+                                             tiles + i * n * v->d_model, err);
         tl_arena_rewind(scratch, mark);
     }
+    if (status == TL_OK && v->packs)
+        tl_pack_run(v, pixels, weights->newline, tiles, out);
     return status;
 }
 
@@ -165,6 +206,8 @@ static tl_status count_features(const tl_vision_spec *v, const tl_pixels *pixels
 {
     size_t n = 0;
     const tl_status status = count_of_tile(v, pixels, &n, err);
+    if (status == TL_OK && v->packs)
+        return tl_pack_count(v, pixels, out, err);
     *out = tile_count(pixels) * n;
     return status;
 }
@@ -256,9 +299,12 @@ tl_status tl_vision_flops(const tl_vision_spec *v, const tl_pixels *pixels,
                           uint64_t *out, tl_error *err)
 {
     size_t n_features = 0;
-    const tl_status status = count_features(v, pixels, &n_features, err);
+    tl_status status = count_features(v, pixels, &n_features, err);
+    if (status == TL_OK)
+        status = count_of_tile(v, pixels, &n_features, err);
     if (status != TL_OK)
         return status;
+    n_features *= tile_count(pixels);
     const tl_pixels tile = one_tile(pixels, 0);
     const uint64_t width = v->width, n_tiles = tile_count(pixels),
                    rows = n_tiles * tl_tower_get(v->tower)->rows(v, &tile),

@@ -7,13 +7,18 @@
 #define TWINLENS_VISION_VISION_H
 
 #include "backend/backend.h"
+#include "tensor/finder.h"
 #include "twinlens/arena.h"
 #include "twinlens/encoding.h"
 #include "vision/vision_spec.h"
 
+/* What the model's file has of it, in the finder's arena; the finder has the tower's prefix. */
+tl_status tl_vision_find(const tl_finder *finder, const tl_vision_spec *vision,
+                         const void **weights, tl_error *err);
+
 /*
  * Features [1 + n_deep, *count, d_model] of one image, in sequence order, in `arena`. `weights` are
- * what the tower has found in the model's file (tower.h).
+ * what tl_vision_find has found.
  * Errors: TL_ERR_DATA when the pixels do not fit the tower, TL_ERR_BACKEND,
  * TL_ERR_NO_MEMORY.
  */

@@ -46,6 +46,7 @@ typedef struct tl_vision_spec {
     tl_activation projector_activation; /* of a projector of two layers */
     bool projector_bias;
     float projector_eps; /* of a norm in front of it */
+    bool packs;          /* the features of the tiles are laid together, pack.h */
     float norm_eps;
     double rope_theta; /* 0: positions are not rotary */
     /* DeepStack: layers, the lowest first, that also give features, which are added to the

@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
-from newer_families import NEWER
+from newer_families import MORE_SIZES, NEWER
 
 HERE = Path(__file__).resolve().parent.parent / "data"
 FAMILIES_DATA = HERE / "families"
@@ -282,7 +282,7 @@ def make(name, out):
     for i, data in enumerate(TEXT):
         rows.append((dict(id=f"text-{i}", modality="text", before="Sequence:", data=" " + data, query=". " + query,
                           answer="1"), "Sequence: " + data + ". " + query, None))
-    for i, (width, height) in enumerate(SIZES):
+    for i, (width, height) in enumerate(SIZES + MORE_SIZES.get(name, [])):
         image = Image.fromarray(rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8))
         image = image.resize((width, height), Image.NEAREST)
         image.save(out / "images" / f"{i}.png")

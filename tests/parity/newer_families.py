@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from tokenizers import Tokenizer
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -76,4 +77,68 @@ def mistral3(out):
     return model, encode
 
 
-NEWER = {"qwen3_vl": qwen3_vl, "mistral3": mistral3}
+def llava_next(out):
+    """Tiles of 3 x 3 patches and some pixels more, a sliding window, states of the tower's last layer but two."""
+    shutil.copy(DATA / "families" / "llava" / "tokenizer.json", out)
+    sizes = [[47, 94], [94, 47], [94, 94], [141, 47], [47, 188]]
+    write_json(out / "preprocessor_config.json", image_processor_type="LlavaNextImageProcessor", size=dict(shortest_edge=47),
+               crop_size=dict(height=47, width=47), image_grid_pinpoints=sizes, image_mean=[0.48, 0.46, 0.41],
+               image_std=[0.27, 0.26, 0.28], resample=2)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+    config = transformers.LlavaNextConfig(
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"), image_grid_pinpoints=sizes, vision_feature_layer=-3,
+        multimodal_projector_bias=False, projector_hidden_act="gelu_pytorch_tanh",
+        text_config=dict(model_type="mistral", hidden_size=40, head_dim=12, num_attention_heads=4, num_key_value_heads=2,
+                         intermediate_size=56, num_hidden_layers=3, vocab_size=len(tokenizer), sliding_window=24, rms_norm_eps=1e-4,
+                         rope_parameters=dict(rope_type="default", rope_theta=5e4)),
+        vision_config=dict(model_type="clip_vision_model", hidden_size=36, num_attention_heads=3, num_hidden_layers=5,
+                           intermediate_size=50, image_size=47, patch_size=15))
+    model = transformers.LlavaNextForConditionalGeneration(config)
+    processor = transformers.LlavaNextProcessor(
+        transformers.LlavaNextImageProcessorPil.from_pretrained(out), tokenizer, patch_size=15, num_additional_image_tokens=1,
+        vision_feature_select_strategy="default")
+
+    def encode(words, image):
+        if image is None:
+            return tokenizer.encode("[INST] " + words + " [/INST]"), {}
+        batch = processor(images=image, text="[INST] <image>\n" + words + " [/INST]", return_tensors="pt")
+        return batch["input_ids"][0].tolist(), {k: batch[k] for k in ("pixel_values", "image_sizes")}
+
+    return model, encode
+
+
+def llava_onevision(out):
+    """No more features than of two tiles, a tied head, states of the tower's last layer but one."""
+    tokenizer = Tokenizer.from_file(str(DATA / "qwen2vl-tiny" / "checkpoint" / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<image>", "<video>"])
+    tokenizer.save(str(out / "tokenizer.json"))
+    sizes = [[54 * y, 54 * x] for y in (1, 2, 3) for x in (1, 2, 3, 4)]
+    write_json(out / "preprocessor_config.json", image_processor_type="LlavaOnevisionImageProcessor", size=dict(height=54, width=54),
+               image_grid_pinpoints=sizes, image_mean=[0.5, 0.4, 0.5], image_std=[0.5, 0.5, 0.6])
+    config = transformers.LlavaOnevisionConfig(
+        image_token_index=tokenizer.token_to_id("<image>"), video_token_index=tokenizer.token_to_id("<video>"),
+        image_grid_pinpoints=sizes, vision_feature_layer=-2, vision_aspect_ratio="anyres_max_2", tie_word_embeddings=True,
+        text_config=dict(model_type="qwen2", hidden_size=40, num_attention_heads=4, num_key_value_heads=2, intermediate_size=52,
+                         num_hidden_layers=3, vocab_size=tokenizer.get_vocab_size(), rms_norm_eps=1e-5, tie_word_embeddings=True,
+                         rope_parameters=dict(rope_type="default", rope_theta=1e6)),
+        vision_config=dict(model_type="siglip_vision_model", hidden_size=24, num_attention_heads=2, num_hidden_layers=4,
+                           intermediate_size=44, image_size=54, patch_size=13, vision_use_head=False))
+    model = transformers.LlavaOnevisionForConditionalGeneration(config)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+    processor = transformers.LlavaOnevisionProcessor(
+        transformers.LlavaOnevisionImageProcessorPil.from_pretrained(out), fast, transformers.LlavaOnevisionVideoProcessor(),
+        num_image_tokens=16, vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_2")
+    head, tail = "<|im_start|>user ", "<|im_end|><|im_start|>assistant\n"
+
+    def encode(words, image):
+        if image is None:
+            return fast.encode(head + "\n" + words + tail, add_special_tokens=False), {}
+        batch = processor(images=image, text=head + "<image>\n" + words + tail, return_tensors="pt")
+        return batch["input_ids"][0].tolist(), {k: batch[k] for k in ("pixel_values", "image_sizes", "batch_num_images")}
+
+    return model, encode
+
+
+NEWER = {"qwen3_vl": qwen3_vl, "mistral3": mistral3, "llava_next": llava_next, "llava_onevision": llava_onevision}
+# Pictures beside those of all families: one that is not cut.
+MORE_SIZES = {"llava_onevision": [(44, 37)]}

@@ -176,7 +176,9 @@ static void check_rule(const char *folder, const char *id, tl_model *model,
     add_products(input->embeds, back, n_pos * d_model, &sum, &size);
     add_products(input->deep, back + n_pos * d_model, input->n_deep * n_pos * d_model,
                  &sum, &size);
-    const bool has_bias = strncmp(tl_model_family(model), "qwen2", 5) == 0;
+    const char *family = tl_model_family(model);
+    const bool has_bias = strncmp(family, "qwen2", 5) == 0 ||
+                          strcmp(family, "llava_onevision") == 0; /* Qwen2's */
     if (relevance && (fabs(sum - ld) <= GRADIENT * size) == has_bias)
         fail_msg("%s: %s: relevance adds up to %g, the logit difference is %g", folder,
                  id, sum, ld);
@@ -364,6 +366,7 @@ static void check_newer_names(const char *folder)
         {"language_model.lm_head.", "lm_head."},
         {"vision_tower.", "model.vision_tower."},
         {"multi_modal_projector.", "model.multi_modal_projector."},
+        {"image_newline", "model.image_newline"},
         {"model.", "model.language_model."},
         {"visual.", "model.visual."},
     };
