@@ -24,6 +24,7 @@
 #include "twinlens/report.h"
 #include "twinlens/circuit.h"
 #include "twinlens/model.h"
+#include "twinlens/rows.h"
 #include "twinlens/study.h"
 
 #include "study_rows.h"
@@ -351,8 +352,9 @@ static void a_search_killed_after_every_prompt_ends_the_same(void **unused)
     expect_same_end(folder);
 }
 
-/* Image prompts of several lengths, of no part: no circuits, no control. */
-static void make_free_images(const char *folder)
+/* Prompts of several lengths: no circuits. Images alone, of no part; or as long as the
+ * rows say, beside texts. */
+static void make_free_lengths(const char *folder, bool with_text)
 {
     char path[400];
     assert_int_equal(mkdir(folder, 0755), 0);
@@ -368,9 +370,14 @@ static void make_free_images(const char *folder)
         fprintf(file,
                 "{\"id\": \"%zu\", \"modality\": \"image\", \"image\": \"%s/tests/data/"
                 "qwen2vl-tiny/goldens/images/%zu.png\", \"query\": \"How many%s?\", "
-                "\"answer\": \"%zu\", \"split\": \"none\"}\n",
+                "\"answer\": \"%zu\", %s, \"pair\": \"%zu\"}\n",
                 i, TWINLENS_SOURCE_DIR, i, i % 2 ? " dogs are there" : " there are",
-                1 + i % 4);
+                1 + i % 4, with_text ? "\"x_note\": 1" : "\"split\": \"none\"", i);
+    for (size_t i = 0; i < (with_text ? 6 : 0); i++)
+        fprintf(file,
+                "{\"id\": \"t%zu\", \"modality\": \"text\", \"data\": \" dog%s\", "
+                "\"query\": \" How many?\", \"answer\": \"%zu\", \"pair\": \"%zu\"}\n",
+                i, i % 3 ? " car" : "", 1 + i % 4, i);
     fclose(file);
 }
 
@@ -381,33 +388,51 @@ static bool has_rows(const char *rows, const char *table)
            strchr(found, '\n')[1] != '\0';
 }
 
-static void images_alone_killed_in_every_stage_end_the_same(void **unused)
+/* Without circuits; killed in and after each of `stages`. */
+static void expect_same_when_killed(bool with_text, const char *const *stages,
+                                    size_t n_stages)
 {
-    (void)unused;
-    static const char *const stages[] = {"predict image", "back-patch image",
-                                         "iterate"};
-    char folder[300], images[300];
+    char folder[300], data[300];
     search = TL_BP_FULL;
-    snprintf(images, sizeof images, "%s", folder_of("images"));
-    make_free_images(images);
-    dataset = images;
-    snprintf(folder, sizeof folder, "%s", folder_of("free"));
-    snprintf(alone, sizeof alone, "%s", folder_of("free-alone"));
+    snprintf(data, sizeof data, "%s", folder_of(with_text ? "lengths" : "images"));
+    make_free_lengths(data, with_text);
+    dataset = data;
+    snprintf(folder, sizeof folder, "%s", folder_of(with_text ? "both" : "free"));
+    snprintf(alone, sizeof alone, "%s",
+             folder_of(with_text ? "both-alone" : "free-alone"));
     assert_false(is_killed(alone, (moment){0}));
-    assert_int_equal(heard->n_stages, sizeof stages / sizeof *stages);
+    assert_int_equal(heard->n_stages, n_stages);
     free(wanted);
     wanted = rows_of(alone);
     assert_true(has_rows(wanted, "[backpatch]"));
     assert_true(has_rows(wanted, "[crossed_iteration]"));
     assert_false(has_rows(wanted, "[pair]"));
-    assert_false(has_rows(wanted, "[alignment]"));
-    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
-        if (i > 0)
+    assert_int_equal(has_rows(wanted, "[alignment]"), with_text);
+    assert_int_equal(strstr(wanted, TL_SEVERAL_LENGTHS) != NULL, with_text);
+    for (size_t i = 0; i < n_stages; i++) {
+        if (strncmp(stages[i], "predict", 7) != 0) /* which is one step */
             die_when(folder, stages[i], FIRST_UNIT);
         die_when(folder, stages[i], LAST_UNIT);
         die_when(folder, stages[i], END);
     }
     expect_same_end(folder);
+}
+
+static void images_alone_killed_in_every_stage_end_the_same(void **unused)
+{
+    (void)unused;
+    static const char *const stages[] = {"predict image", "back-patch image",
+                                         "iterate"};
+    expect_same_when_killed(false, stages, sizeof stages / sizeof *stages);
+}
+
+static void free_lengths_killed_in_every_stage_end_the_same(void **unused)
+{
+    (void)unused;
+    static const char *const stages[] = {
+        "predict text",    "predict image",    "align",
+        "back-patch text", "back-patch image", "iterate"};
+    expect_same_when_killed(true, stages, sizeof stages / sizeof *stages);
 }
 
 int main(void)
@@ -419,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_study_killed_in_and_after_every_stage_ends_the_same),
         cmocka_unit_test(a_search_killed_after_every_prompt_ends_the_same),
         cmocka_unit_test(images_alone_killed_in_every_stage_end_the_same),
+        cmocka_unit_test(free_lengths_killed_in_every_stage_end_the_same),
     };
     return cmocka_run_group_tests(tests, leave_one_alone, remove_all);
 }

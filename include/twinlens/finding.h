@@ -295,14 +295,12 @@ typedef struct tl_findings {
     const tl_finding_layer *layers;
     size_t n_layers;
     tl_finding_backpatch backpatch;
+    const char *absent; /* what it lacks, and why, as far as its prompts are to blame;
+                           NULL: nothing, but what a study of text alone lacks */
 } tl_findings;
 
 /* Whether the study has circuits, or, unfinished, may get some. */
 bool tl_findings_have_circuits(const tl_findings *findings);
-
-/* What a study of image prompts alone lacks, in words; NULL: it has text prompts, or no image
- * prompts. */
-const char *tl_findings_absent(const tl_findings *findings);
 
 /* TL_ERR_NOT_FOUND when there is no study, or it has not begun; TL_ERR_DATA when the
  * score files beside it are not those that it wrote. */

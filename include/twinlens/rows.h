@@ -107,6 +107,9 @@ typedef struct tl_study_pair {
     int32_t answer_id, counterfactual_answer_id;
 } tl_study_pair;
 
+/* Why a modality has no circuits at all. */
+#define TL_SEVERAL_LENGTHS "prompts have several lengths"
+
 /* Prompts of a modality that a use has left out, and why. */
 typedef struct tl_study_left_out {
     const char *use;    /* "circuits", "alignment", "back-patching" */

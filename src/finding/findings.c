@@ -2,6 +2,7 @@
  * findings.c - see include/twinlens/finding.h. */
 #include "finding/findings_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 tl_status tl_findings_mean(const double *values, size_t n, tl_interval *out,
@@ -110,6 +111,42 @@ static tl_status read_cost(const tl_study_db *db, tl_arena *arena, tl_findings *
     return status;
 }
 
+static bool has_several_lengths(const tl_findings *f, tl_modality modality)
+{
+    for (size_t i = 0; i < f->n_left_out; i++)
+        if (f->left_out[i].modality == modality &&
+            strcmp(f->left_out[i].reason, TL_SEVERAL_LENGTHS) == 0)
+            return true;
+    return false;
+}
+
+/* What the study lacks for what its prompts are. */
+static tl_status say_absent(tl_arena *arena, tl_findings *f, tl_error *err)
+{
+    const bool alone = f->parts[TL_IMAGE].present && !f->parts[TL_TEXT].present;
+    char text[256];
+    int used = snprintf(text, sizeof text, "%s",
+                        alone ? "no text rows: no comparison, no control" : "");
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const bool differ = has_several_lengths(f, (tl_modality)m);
+        if (!f->parts[m].present || f->parts[m].n_discovery > 0 ||
+            !(differ || f->finished))
+            continue;
+        const char *name = tl_modality_name((tl_modality)m),
+                   *before = used > 0 ? "; " : "";
+        if (differ)
+            used += snprintf(text + used, sizeof text - (size_t)used,
+                             "%s%s " TL_SEVERAL_LENGTHS ": no circuits", before, name);
+        else
+            used += snprintf(text + used, sizeof text - (size_t)used,
+                             "%sthe split of all %s%srows is 'none': no circuits",
+                             before, alone ? "" : name, alone ? "" : " ");
+    }
+    f->absent = used > 0 ? tl_arena_strdup(arena, text) : NULL;
+    return used == 0 || f->absent != NULL ? TL_OK
+                                          : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+}
+
 static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f,
                           tl_error *err)
 {
@@ -140,7 +177,7 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
         status = tl_findings_layers(db, arena, f, err);
     if (status == TL_OK)
         status = tl_findings_backpatch(db, arena, &f->backpatch, err);
-    return status;
+    return status == TL_OK ? say_absent(arena, f, err) : status;
 }
 
 tl_status tl_findings_read(const char *folder, tl_arena *arena, tl_findings *out,
@@ -161,14 +198,4 @@ bool tl_findings_have_circuits(const tl_findings *f)
 {
     return !f->finished || f->parts[TL_TEXT].n_discovery > 0 ||
            f->parts[TL_IMAGE].n_discovery > 0;
-}
-
-const char *tl_findings_absent(const tl_findings *f)
-{
-    if (f->parts[TL_TEXT].present || !f->parts[TL_IMAGE].present)
-        return NULL;
-    return tl_findings_have_circuits(f)
-               ? "no text rows: no comparison, no control"
-               : "no text rows: no comparison, no control; the split of all rows is "
-                 "'none': no circuits";
 }

@@ -301,15 +301,17 @@ static void write_work(const tl_findings *f, FILE *page)
 /* What is not there, and why. */
 static void write_missing(const tl_findings *f, FILE *page)
 {
-    const char *absent = tl_findings_absent(f);
     const bool both = f->parts[TL_TEXT].present && f->parts[TL_IMAGE].present;
     if (!f->finished)
         fputs("<p><strong>The study is not finished:</strong> what it has got to is "
               "here.</p>\n",
               page);
-    if (absent != NULL)
-        fprintf(page, "<p>Only image prompts were studied; %s.</p>\n", absent);
-    else if (!both)
+    if (f->absent != NULL)
+        fprintf(page, "<p>%s%s.</p>\n",
+                f->parts[TL_TEXT].present ? "Missing here: "
+                                          : "Only image prompts were studied; ",
+                f->absent);
+    if (!both && f->parts[TL_TEXT].present)
         fputs(
             "<p>Only text prompts were studied: no overlap, interchange, alignment or "
             "back-patching.</p>\n",
@@ -318,10 +320,8 @@ static void write_missing(const tl_findings *f, FILE *page)
         f->parts[TL_TEXT].n_discovery > 0 && f->parts[TL_IMAGE].n_discovery > 0;
     if (both && f->finished && f->n_overlaps == 0)
         fprintf(page, "<p>%s: no overlap and no interchange.</p>\n",
-                looked
-                    ? "No circuit of the grid is faithful enough in both modalities"
-                    : "The split of all rows of a modality is 'none', so that it has "
-                      "no circuits");
+                looked ? "No circuit of the grid is faithful enough in both modalities"
+                       : "A modality has no circuits");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].scores.file != NULL && f->parts[m].importance[0] == NULL)
             fprintf(page, "<p>%s is not in the folder: no map of it.</p>\n",

@@ -657,12 +657,11 @@ static void print_study(const tl_findings *f, FILE *out)
         if (f->parts[m].present)
             fprintf(out, "%*s", COLUMN, modality_names[m]);
     fputc('\n', out);
-    const char *absent = tl_findings_absent(f);
     print_row(f, out, "prompts", say_prompts);
     print_row(f, out, "accuracy among the labels", say_limited);
     print_row(f, out, "accuracy in the vocabulary", say_full);
-    if (absent != NULL)
-        fprintf(out, "%s\n", absent);
+    if (f->absent != NULL)
+        fprintf(out, "%s\n", f->absent);
     print_row(f, out, "discovery / evaluation", say_parts);
     print_left_out(f, out);
     if (tl_findings_have_circuits(f))

@@ -319,7 +319,6 @@ static void add_work(const tl_findings *f, json_t *root)
 static json_t *study_json(const tl_findings *f)
 {
     json_t *root = json_object(), *parts = json_object();
-    const char *absent = tl_findings_absent(f);
     for (size_t i = 0; i < f->n_keys; i++)
         json_object_set_new(root, f->keys[i].key, json_string(f->keys[i].value));
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
@@ -335,7 +334,7 @@ static json_t *study_json(const tl_findings *f)
     json_object_set_new(root, "interchange", swaps_json(f));
     json_object_set_new(root, "left_out", left_out_json(f));
     json_object_set_new(root, "absent",
-                        absent != NULL ? json_string(absent) : json_null());
+                        f->absent != NULL ? json_string(f->absent) : json_null());
     json_object_set_new(root, "alignment", layers_json(f));
     json_object_set_new(root, "backpatch", backpatch_json(f));
     add_work(f, root);

@@ -467,7 +467,8 @@ tl_status tl_stages_run(tl_study *study, tl_error *err)
         tl_log(TL_LOG_INFO, "images only: no overlap, interchange or alignment, and no "
                             "control of back-patching");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
-        if (shape.n_rows[m] > 0 && shape.n_rows[m] == shape.n_no_part[m])
+        if (shape.n_rows[m] > 0 && shape.n_rows[m] == shape.n_no_part[m] &&
+            !study->lengths_differ[m])
             tl_log(TL_LOG_INFO, "the split of all %s rows is 'none': no circuits",
                    tl_modality_name((tl_modality)m));
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)

@@ -14,10 +14,7 @@ enum { BATCH_POSITIONS = 1024, BATCH_PROMPTS = 64 };
 
 typedef struct predict_stage {
     tl_pass *pass;
-    size_t *rows;      /* of the modality, [n_units]: a unit each */
-    tl_encoding first; /* has the length that all compared rows must have; n_pos 0: none
-                           was seen yet */
-    size_t first_row;
+    size_t *rows;     /* of the modality, [n_units]: a unit each */
     size_t one_input; /* bytes */
 } predict_stage;
 
@@ -26,35 +23,16 @@ static bool is_given(tl_part part)
     return part == TL_DISCOVERY || part == TL_EVALUATION;
 }
 
-/* As soon as one row of a modality has a part, the others are not compared. */
-static bool is_compared(const tl_dataset *dataset, size_t row)
+/* As soon as one row of a modality has a part, no circuit is of the others. */
+bool tl_study_is_of_circuits(const tl_study *study, size_t row)
 {
+    const tl_dataset *dataset = study->session.dataset;
     const tl_dataset_row *r = &dataset->rows[row];
     bool given = false;
     for (size_t i = 0; i < dataset->n_rows && !given; i++)
         given =
             dataset->rows[i].modality == r->modality && is_given(dataset->rows[i].part);
     return given ? is_given(r->part) : r->part != TL_NO_PART;
-}
-
-tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
-                          size_t *first_row, tl_arena *arena, tl_encoding *out,
-                          tl_error *err)
-{
-    tl_status status = tl_dataset_encode(study->session.dataset, row,
-                                         study->session.processor, arena, out, err);
-    if (status != TL_OK || !is_compared(study->session.dataset, row))
-        return status;
-    if (first->n_pos == 0) {
-        *first = (tl_encoding){.n_pos = out->n_pos,
-                               .data_begin = out->data_begin,
-                               .data_end = out->data_end};
-        *first_row = row;
-    }
-    const size_t rows[] = {*first_row, row};
-    const tl_encoding encodings[] = {*first, *out};
-    return tl_dataset_check_lengths(study->session.dataset, rows, encodings, 2, "study",
-                                    err);
 }
 
 bool tl_study_predicts(const tl_study *study, size_t row, tl_modality modality)
@@ -141,8 +119,9 @@ static tl_status predict_rows(tl_stage_run *run, size_t first, size_t n,
             tl_study_budget(study, p->one_input * n + logits_bytes(study))};
     tl_status status = TL_OK;
     for (size_t i = 0; i < n && status == TL_OK; i++) {
-        status = tl_study_encode(study, rows[i], &p->first, &p->first_row, run->arena,
-                                 &encodings[i], err);
+        status =
+            tl_dataset_encode(study->session.dataset, rows[i], study->session.processor,
+                              run->arena, &encodings[i], err);
         if (status == TL_OK)
             status = tl_model_input(study->session.model, &encodings[i],
                                     (tl_rope)study->settings.rope, run->arena,
@@ -185,34 +164,6 @@ static tl_status batch_size(tl_stage_run *run, size_t *out, tl_error *err)
     return TL_OK;
 }
 
-/* The length that all must have, that of the first row which is compared. */
-static tl_status find_first(tl_stage_run *run, tl_error *err)
-{
-    const tl_study *study = run->study;
-    predict_stage *p = run->state;
-    const tl_study_prompt *done = NULL;
-    tl_status status = tl_study_db_get_prompts(study->db, run->modality, run->arena,
-                                               &done, &run->n_done, err);
-    for (size_t i = 0; i < run->n_done && status == TL_OK && p->first.n_pos == 0; i++)
-        if (is_compared(study->session.dataset, done[i].row)) {
-            p->first = (tl_encoding){.n_pos = done[i].n_pos,
-                                     .data_begin = done[i].data_begin,
-                                     .data_end = done[i].data_end};
-            p->first_row = done[i].row;
-        }
-    /* Every rank compares with the same one. */
-    for (size_t i = run->n_done;
-         i < run->n_units && status == TL_OK && p->first.n_pos == 0; i++)
-        if (is_compared(study->session.dataset, p->rows[i])) {
-            const tl_arena_mark mark = tl_arena_get_mark(run->arena);
-            tl_encoding encoding;
-            status = tl_study_encode(study, p->rows[i], &p->first, &p->first_row,
-                                     run->arena, &encoding, err);
-            tl_arena_rewind(run->arena, mark);
-        }
-    return status;
-}
-
 static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
 {
     (void)rows;
@@ -224,11 +175,28 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     for (size_t row = 0; row < dataset->n_rows; row++)
         if (tl_study_predicts(run->study, row, run->modality))
             p->rows[run->n_units++] = row;
-    tl_status status = find_first(run, err);
+    const tl_study_prompt *done = NULL;
+    tl_status status = tl_study_db_get_prompts(run->study->db, run->modality,
+                                               run->arena, &done, &run->n_done, err);
     if (status == TL_OK && run->n_done < run->n_units)
         status = batch_size(run, &run->n_together, err);
     return status == TL_OK ? tl_pass_create(run->study->session.model, &p->pass, err)
                            : status;
+}
+
+/* Said in the tables, too, where lengths keep a modality from having circuits. */
+static tl_status end(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    const tl_study *study = run->study;
+    if (!study->lengths_differ[run->modality])
+        return TL_OK;
+    tl_study_left_out *out = tl_arena_alloc(run->arena, 1, sizeof *out);
+    if (out == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    *out = (tl_study_left_out){"circuits", TL_SEVERAL_LENGTHS, run->modality,
+                               study->n_rows[run->modality]};
+    tl_stage_put(rows, TL_ROW_LEFT_OUT, out, 1);
+    return TL_OK;
 }
 
 static void release(tl_stage_run *run)
@@ -264,4 +232,5 @@ const tl_stage tl_stage_predict = {.name = "predict",
                                    .bytes = bytes,
                                    .begin = begin,
                                    .run = predict_rows,
+                                   .end = end,
                                    .release = release};

@@ -25,6 +25,7 @@ typedef struct tl_study {
     bool modalities[TL_MODALITY_COUNT];
     size_t n_rows[TL_MODALITY_COUNT]; /* of the dataset */
     size_t n_circuit_rows[TL_MODALITY_COUNT]; /* those whose split is not 'none' */
+    bool lengths_differ[TL_MODALITY_COUNT];   /* of these: then they are counted as 0 */
     tl_span
         spans[TL_MODALITY_COUNT]; /* of the longest prompts; n_pos 0: there are none */
     tl_sizes sizes;               /* of the circuits on a curve */
@@ -57,13 +58,8 @@ tl_status tl_study_check(const tl_study *study, tl_error *err);
  * any where there are none such. */
 bool tl_study_predicts(const tl_study *study, size_t row, tl_modality modality);
 
-/*
- * Encodes a row that the study may compare with others; `first` has the length that
- * all must have (n_pos 0: none seen yet, and then this row's is put there).
- */
-tl_status tl_study_encode(const tl_study *study, size_t row, tl_encoding *first,
-                          size_t *first_row, tl_arena *arena, tl_encoding *out,
-                          tl_error *err);
+/* Whether circuits may be of the row, as far as the rows themselves say it. */
+bool tl_study_is_of_circuits(const tl_study *study, size_t row);
 
 /* ---- study_pairs.c ----------------------------------------------------------- */
 

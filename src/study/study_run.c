@@ -104,9 +104,38 @@ static tl_status open_inputs(tl_study *study, tl_error *err)
     return choose_modalities(study, err);
 }
 
+/* With the first row that circuits may be of; how they differ is said once. */
+static tl_status compare_length(tl_study *study, size_t row,
+                                const tl_encoding *encoding, tl_encoding *first,
+                                size_t *first_row, tl_error *err)
+{
+    const tl_dataset *d = study->session.dataset;
+    const tl_modality modality = d->rows[row].modality;
+    if (study->lengths_differ[modality] || !tl_study_is_of_circuits(study, row))
+        return TL_OK;
+    if (first->n_pos == 0) {
+        *first = (tl_encoding){.n_pos = encoding->n_pos,
+                               .data_begin = encoding->data_begin,
+                               .data_end = encoding->data_end};
+        *first_row = row;
+    }
+    const bool is_all = !study->modalities[TL_IMAGE]; /* nothing else would be left */
+    tl_error why = {0};
+    const tl_encoding both[] = {*first, *encoding};
+    const tl_status status = tl_dataset_check_lengths(
+        d, (size_t[]){*first_row, row}, both, 2,
+        is_all ? "a study of text alone" : "a circuit", is_all ? err : &why);
+    study->lengths_differ[modality] = status != TL_OK;
+    if (status == TL_OK || is_all)
+        return status;
+    tl_log(TL_LOG_WARNING, "%s: no circuits of %s prompts: %s", d->path,
+           tl_modality_name(modality), why.text);
+    return TL_OK;
+}
+
 /*
- * What can be known before anything is computed: text prompts of other lengths, a
- * missing image (the first). How long the longest is.
+ * What can be known before anything is computed: a missing image, how long the longest
+ * prompt is, and whether all that circuits may be of are alike. Else there are none.
  */
 static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *err)
 {
@@ -122,13 +151,11 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
          row++) {
         if (study->session.dataset->rows[row].modality != modality)
             continue;
-        /* Decoding all pictures takes its time: those of circuits are alike, or the study
-         * stops at the first that is not. */
-        if (modality == TL_IMAGE && first.n_pos > 0 &&
-            study->session.dataset->rows[row].part != TL_NO_PART)
-            continue;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
-        status = tl_study_encode(study, row, &first, &first_row, arena, &encoding, err);
+        status = tl_dataset_encode(study->session.dataset, row,
+                                   study->session.processor, arena, &encoding, err);
+        if (status == TL_OK)
+            status = compare_length(study, row, &encoding, &first, &first_row, err);
         if (status == TL_OK && encoding.n_pos > longest->n_pos)
             *longest =
                 (tl_span){encoding.n_pos, encoding.data_begin, encoding.data_end};
@@ -147,15 +174,8 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
             tl_fail_while(err, reserve_vision(study, longest->n_pos, &largest, err),
                           "prompt '%s'", study->session.dataset->rows[largest_row].id);
     }
-    for (size_t row = 0; row < study->session.dataset->n_rows && status == TL_OK;
-         row++) {
-        const char *path = study->session.dataset->rows[row].image_path;
-        if (study->session.dataset->rows[row].modality == modality && path != NULL)
-            status = tl_fail_while(err, tl_file_check(path, err), "%s:%zu: row '%s'",
-                                   study->session.dataset->path,
-                                   study->session.dataset->rows[row].line,
-                                   study->session.dataset->rows[row].id);
-    }
+    if (study->lengths_differ[modality])
+        study->n_circuit_rows[modality] = 0;
     tl_arena_destroy(arena);
     return status;
 }
@@ -237,9 +257,10 @@ static void remove_parts(const tl_study *study)
     if (dir == NULL)
         return;
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        const bool ours = strncmp(entry->d_name, "scores.", 7) == 0 ||
-                          strncmp(entry->d_name, "part", 4) == 0 || /* partial., part0. */
-                          strncmp(entry->d_name, "report.", 7) == 0;
+        const bool ours =
+            strncmp(entry->d_name, "scores.", 7) == 0 ||
+            strncmp(entry->d_name, "part", 4) == 0 || /* partial., part0. */
+            strncmp(entry->d_name, "report.", 7) == 0;
         if (!ours || strstr(entry->d_name, ".part-") == NULL)
             continue;
         const char *path =

@@ -690,6 +690,9 @@ def search_of(runs, judged, control):
             "runs": int(sum(np.isfinite(r).sum() for r in runs.values())), "all_runs": 2 * runs["image"].size}
 
 
+SEVERAL_LENGTHS = "prompts have several lengths"
+
+
 def left_out_of(db):
     """What no part, no pair has, counted from the other tables and from the filters' own words."""
     found = rows(db, "select * from left_out order by use, reason, modality")
@@ -697,7 +700,9 @@ def left_out_of(db):
         n = sum(r["n"] for r in found if r["use"] == "circuits" and r["modality"] == m)
         prompts, pairs = (rows(db, f"select count(*) as n from {t} where modality = ?", m)[0]["n"]
                           for t in ("prompt", "pair"))
-        assert n == (prompts - pairs if pairs else 0), f"{m}: {n} left out, {prompts} prompts and {pairs} pairs"
+        differ = len(rows(db, "select distinct n_pos, data_begin, data_end from prompt where modality = ?", m)) > 1
+        free = differ and any(r["reason"] == SEVERAL_LENGTHS and r["modality"] == m for r in found)
+        assert n == (prompts - pairs if pairs or free else 0), f"{m}: {n} left out, {prompts} prompts and {pairs} pairs"
         n = sum(r["n"] for r in found if r["use"] == "back-patching" and r["modality"] == m)
         missing, partners = (len(rows(db, f"select distinct row from {a} where modality = ? and row not in "
                                           f"(select row from {b})", m)) for a, b in
@@ -762,12 +767,16 @@ def backpatch_of(db):
     }
 
 
-def absent_of(parts):
-    """What a study of image prompts alone lacks, in the program's words."""
-    if "text" in parts or "image" not in parts:
-        return None
-    return "no text rows: no comparison, no control" + (
-        "" if parts["image"]["discovery"] else "; the split of all rows is 'none': no circuits")
+def absent_of(db, parts):
+    """What a study lacks for what its prompts are, in the program's words."""
+    alone = "text" not in parts
+    said = ["no text rows: no comparison, no control"] if alone else []
+    for m in parts:
+        if rows(db, "select n from left_out where reason = ? and modality = ?", SEVERAL_LENGTHS, m):
+            said.append(f"{m} {SEVERAL_LENGTHS}: no circuits")
+        elif not parts[m]["discovery"]:
+            said.append(f"the split of all {'' if alone else m + ' '}rows is 'none': no circuits")
+    return "; ".join(said) or None
 
 
 def study_of(db):
@@ -776,10 +785,10 @@ def study_of(db):
     work = {r["stage"]: r["product_flops"] for r in rows(db, "select * from work")}
     parts = {m: part_of(db, m, keys) for m in MODALITIES
              if rows(db, "select row from prompt where modality = ?", m)}
-    return {**keys, "modalities": parts, "absent": absent_of(parts),
+    return {**keys, "modalities": parts, "absent": absent_of(db, parts),
             "overlap": overlap_of(db, keys),
             "overlap_mean_of_segments": mean_overlap_of(db, keys),
-            "interchange": interchange_of(db, measure_of(keys)) if len(parts) == 2 else [],
+            "interchange": interchange_of(db, measure_of(keys)) if len(parts) == 2 and all(p["discovery"] for p in parts.values()) else [],
             "left_out": left_out_of(db), "alignment": alignment_of(db), "backpatch": backpatch_of(db),
             "product_flops": sum(work.values()), "stage_product_flops": work,
             "memory_bytes": {r["what"]: r["bytes"] for r in rows(db, "select * from memory")},

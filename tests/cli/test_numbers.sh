@@ -43,8 +43,9 @@ study searched "${random[@]}" --precision bf16-emulated --bp-search halving
 cat "$tmp/checked"
 grep -q "[1-9][0-9]* in words leave resamples out" "$tmp/checked" || fail "no interval leaves resamples out"
 
-# Image prompts alone: with circuits, and of free lengths without.
-for name in images free; do
+# Image prompts alone: with circuits, and of free lengths without, told so or not; and texts of
+# free lengths beside images of one.
+for name in images free lengths texts; do
     mkdir "$tmp/$name"
     ln -s "$PWD/$tiny/goldens/images" "$PWD/$tiny/goldens/task.json" "$tmp/$name"
     "$python" - $tiny/goldens/dataset.jsonl $name > "$tmp/$name/dataset.jsonl" << 'END'
@@ -52,17 +53,35 @@ import json
 import sys
 
 rows = [json.loads(line) for line in open(sys.argv[1])]
-for i, row in enumerate(row for row in rows if row["modality"] == "image"):
-    if sys.argv[2] == "free":
-        row.update(split="none", query=row["query"] + " now" * (i % 3))
+kind = sys.argv[2]
+for i, row in enumerate(row for row in rows if row["modality"] == "image" or kind == "texts"):
+    if kind in ("free", "lengths") or row["modality"] == "text":
+        row["query"] += " now" * (i % 3)
+    if kind == "free":
+        row["split"] = "none"
+    if kind != "images":
         row.pop("cf")
     print(json.dumps(row))
 END
     study "only-$name" --model $tiny/checkpoint --dataset "$tmp/$name" --keep all --fractions 0,0.05,1 --validate 2
     "$python" tests/cli/check_numbers.py "$bin" "$tmp/only-$name" || fail "numbers of image prompts alone: $name"
-    "$bin" summary "$tmp/only-$name" | grep -q "no text rows: no comparison, no control" || fail "what is absent: $name"
+    "$bin" summary "$tmp/only-$name" > "$tmp/summary"
+    case $name in
+    images) said="no text rows: no comparison, no control" ;;
+    free) said="no text rows: no comparison, no control; the split of all rows is 'none': no circuits" ;;
+    lengths) said="no text rows: no comparison, no control; image prompts have several lengths: no circuits" ;;
+    texts) said="text prompts have several lengths: no circuits" ;;
+    esac
+    grep -q "^$said$" "$tmp/summary" || fail "what is absent: $name"
 done
-"$bin" summary "$tmp/only-free" | grep -q "the split of all rows is 'none': no circuits" || fail "no circuits"
+grep -q "no circuits of text prompts: a circuit needs prompts of one length with the data at one place: row 'text-0' has" "$tmp/log" ||
+    fail "the log does not say why there are no circuits"
+"$bin" report "$tmp/only-texts" --out "$tmp/texts.html" > /dev/null 2> "$tmp/log"
+grep -q "<p>Missing here: text prompts have several lengths: no circuits.</p>" "$tmp/texts.html" || fail "the page says nothing"
+grep -q "<p>A modality has no circuits: no overlap and no interchange.</p>" "$tmp/texts.html" || fail "why there is no overlap"
+"$bin" study --model $tiny/checkpoint --dataset "$tmp/texts" --keep all --modality text --out "$tmp/words" > /dev/null 2> "$tmp/log" &&
+    fail "a study of nothing"
+grep -q "a study of text alone needs prompts of one length" "$tmp/log" || fail "why text alone is refused"
 
 # The two measures choose the same circuits here: then they differ in nothing but what is said of
 # faithfulness without a name, interchange and the tests of circuits.

@@ -416,7 +416,7 @@ edited=(--dataset "$tmp/edited")
 edit '1s/"cf": "text-1"/"cf": "text-99"/'
 bad "unknown cf" 1 "text-99" "${model[@]}" "${edited[@]}" "${out[@]}"
 edit '1s/ apple car apple"/ apple car apple dog dog"/'
-bad "unequal lengths" 1 "text-" "${model[@]}" "${edited[@]}" "${out[@]}"
+bad "unequal lengths" 1 "text-" "${model[@]}" "${edited[@]}" "${out[@]}" --modality text
 edit '1s/"answer": "1"/"answer": "zebra"/'
 study "${small[@]}" "${edited[@]}" "${out[@]}"
 expect_refusal "answer among no labels" 1 "text-0"
