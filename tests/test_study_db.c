@@ -382,7 +382,7 @@ static void another_version_is_refused_with_both_numbers(void **state)
         run_sql(text);
         snprintf(text, sizeof text,
                  "study.db: its layout has version %d, this program reads versions"
-                 " 3 to 7 and writes the last",
+                 " 3 to 9 and writes the last",
                  versions[i]);
         expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA, text);
         expect_refusal(TL_STUDY_READ, TL_ERR_DATA, text);

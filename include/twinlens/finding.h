@@ -295,6 +295,9 @@ typedef struct tl_findings {
     const tl_finding_layer *layers;
     size_t n_layers;
     tl_finding_backpatch backpatch;
+    /* Of the pairs whose text has the most frequent length (--bp-filter modal) among those;
+     * without iterations. n_cells 0: these are all, or cells were searched. */
+    tl_finding_backpatch modal_backpatch;
     const char *absent; /* what it lacks, and why, as far as its prompts are to blame;
                            NULL: nothing, but what a study of text alone lacks */
 } tl_findings;

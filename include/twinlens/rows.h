@@ -51,9 +51,10 @@ typedef enum tl_row_kind {
     TL_ROW_RANKED,
     TL_ROW_CROSSED_ITERATION,
     TL_ROW_LEFT_OUT,
-    TL_ROW_OVERLAP_WITHOUT
+    TL_ROW_OVERLAP_WITHOUT,
+    TL_ROW_TEXT_LENGTH
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_OVERLAP_WITHOUT + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_TEXT_LENGTH + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -324,6 +325,12 @@ typedef struct tl_study_cell {
     size_t cell; /* its place in the grid */
     size_t window, source, destination;
 } tl_study_cell;
+
+/* How many tokens the text of a pair has, pairs numbered as below. */
+typedef struct tl_study_text_length {
+    size_t pair;
+    size_t n_pos;
+} tl_study_text_length;
 
 /* One prompt of a pair: was it right without patching, and under each cell? One
  * character each, "0" or "1", or "-" where it was not run. After a search pairs are

@@ -170,6 +170,9 @@ tl_interval tl_interval_gain(size_t fixed, size_t broken, size_t n);
  * a coin for each: McNemar's test, exact, of two sides. 1 when nothing changed. */
 double tl_mcnemar(size_t fixed, size_t broken);
 
+/* Of two values that are as frequent, the smaller; of none 0. */
+size_t tl_most_frequent(const size_t *values, size_t n);
+
 /* ---- a circuit beside random ones (docs/math.md eq. 22) ----------------------------- */
 
 /* That a circuit which is as random as n_random others is at least as good as all but

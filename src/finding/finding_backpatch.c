@@ -521,7 +521,44 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, outcomes *o,
     return status;
 }
 
-tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
+/* Leaves the pairs whose text has the most frequent length, o->n of them; *some: not all. */
+static tl_status keep_modal(const tl_study_db *db, tl_arena *arena, outcomes *o,
+                            bool *some, tl_error *err)
+{
+    tl_rows got = {0};
+    const tl_status status =
+        tl_study_db_get(db, TL_ROW_TEXT_LENGTH, NULL, 0, arena, &got, err);
+    const tl_study_text_length *rows = got.rows;
+    size_t *lengths = tl_arena_alloc(arena, got.n, sizeof *lengths), kept = 0;
+    if (status != TL_OK || got.n == 0 || o->cells[TL_TEXT] == NULL)
+        return status;
+    if (lengths == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", got.n);
+    if (got.n != o->n)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "table text_length has %zu pairs, wanted %zu", got.n, o->n);
+    for (size_t i = 0; i < got.n; i++)
+        lengths[i] = rows[i].n_pos;
+    const size_t length = tl_most_frequent(lengths, got.n);
+    for (size_t i = 0; i < got.n; i++)
+        kept += lengths[i] == length;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        size_t at = 0; /* never beyond what is still to be read */
+        for (size_t c = 0; c < o->n_cells; c++)
+            for (size_t i = 0; i < got.n; i++)
+                if (lengths[i] == length)
+                    o->cells[m][at++] = o->cells[m][c * got.n + i];
+        at = 0;
+        for (size_t i = 0; i < got.n; i++)
+            if (lengths[i] == length)
+                o->clean[m][at++] = o->clean[m][i];
+    }
+    *some = kept < got.n;
+    o->n = kept;
+    return TL_OK;
+}
+
+tl_status tl_findings_backpatch(const tl_study_db *db, bool is_modal, tl_arena *arena,
                                 tl_finding_backpatch *out, tl_error *err)
 {
     tl_finding_backpatch f = {0};
@@ -531,6 +568,10 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     tl_status status = read_cells(db, arena, &cells, &o.n_cells, err);
     if (status == TL_OK)
         status = read_all(db, arena, &o, &done, err);
+    if (status == TL_OK && done && is_modal) {
+        done = false;
+        status = keep_modal(db, arena, &o, &done, err);
+    }
     if (status != TL_OK || !done)
         return status;
     f.n = o.n;
@@ -546,6 +587,8 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
     if (status == TL_OK)
         status = find_rounds(&o, arena, &f, err);
     const bool is_search = f.n_runs < f.n_all_runs;
+    if (is_search && is_modal) /* few of the cells ran on them */
+        return status;
     if (status == TL_OK && is_search)
         status = find_found(&o, &f, err);
     if (status == TL_OK)
@@ -553,9 +596,9 @@ tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
             is_search ? measure_found(&f, &o, err) : measure_best(&f, &o, arena, err);
     if (status == TL_OK)
         status = measure_control(&f, &o, arena, err);
-    if (status == TL_OK)
+    if (status == TL_OK && !is_modal)
         status = read_iterations(db, arena, &f, err);
-    if (status == TL_OK)
+    if (status == TL_OK && !is_modal)
         status = read_times(db, &o, arena, &f, err);
     if (status == TL_OK)
         *out = f;

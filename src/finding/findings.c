@@ -176,7 +176,9 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
     if (status == TL_OK)
         status = tl_findings_layers(db, arena, f, err);
     if (status == TL_OK)
-        status = tl_findings_backpatch(db, arena, &f->backpatch, err);
+        status = tl_findings_backpatch(db, false, arena, &f->backpatch, err);
+    if (status == TL_OK)
+        status = tl_findings_backpatch(db, true, arena, &f->modal_backpatch, err);
     return status == TL_OK ? say_absent(arena, f, err) : status;
 }
 

@@ -45,7 +45,9 @@ tl_status tl_findings_layers(const tl_study_db *db, tl_arena *arena, tl_findings
 
 /* ---- finding_backpatch.c ----------------------------------------------------------- */
 
-tl_status tl_findings_backpatch(const tl_study_db *db, tl_arena *arena,
+/* Of all pairs, or of those of the most frequent length; *out stays as it is where there is
+ * nothing to tell of. */
+tl_status tl_findings_backpatch(const tl_study_db *db, bool is_modal, tl_arena *arena,
                                 tl_finding_backpatch *out, tl_error *err);
 
 #endif

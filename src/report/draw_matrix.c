@@ -226,6 +226,21 @@ static void write_found(const tl_finding_backpatch *b, FILE *out)
     write_control(b, out);
 }
 
+/* The gains of some of the pairs. */
+static void write_modal(const tl_finding_backpatch *b, FILE *out)
+{
+    const tl_finding_cell *best = &b->cells[b->best];
+    fprintf(out,
+            " Of the %zu pairs whose text has the most frequent length (--bp-filter "
+            "modal): a cell chosen on other prompts gains ",
+            b->n);
+    write_change(&b->chosen_elsewhere, out);
+    fprintf(out, "; the best, layer %zu into %zu with a window of %zu, gains ",
+            best->source, best->destination, best->window);
+    write_change(&b->chosen_here, out);
+    fprintf(out, ", p = %.3f.", b->p);
+}
+
 static void write_caption(const tl_findings *f, FILE *out)
 {
     const tl_finding_backpatch *b = &f->backpatch;
@@ -241,6 +256,8 @@ static void write_caption(const tl_findings *f, FILE *out)
         write_found(b, out);
     else
         write_best(b, out);
+    if (f->modal_backpatch.n_cells > 0)
+        write_modal(&f->modal_backpatch, out);
 }
 
 tl_status tl_draw_backpatch(const tl_findings *f, const char *prefix, FILE *page,

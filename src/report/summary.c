@@ -602,6 +602,31 @@ static void print_backpatch(const tl_findings *f, FILE *out)
     }
 }
 
+/* The same of some of the pairs, in short. */
+static void print_modal(const tl_findings *f, FILE *out)
+{
+    const tl_finding_backpatch *b = &f->modal_backpatch;
+    char label[96], text[64], number[32];
+    if (b->n_cells == 0)
+        return;
+    fprintf(out,
+            "\n%zu of these pairs, whose text has the most frequent length "
+            "(--bp-filter modal)\n",
+            b->n);
+    print_share("text prompts", &b->clean[TL_TEXT], out);
+    print_share("image prompts", &b->clean[TL_IMAGE], out);
+    print_change("a cell chosen on other prompts", &b->chosen_elsewhere, out);
+    const tl_finding_cell *best = &b->cells[b->best];
+    snprintf(label, sizeof label,
+             "the best of all, on these prompts: layer %zu into %zu, window %zu",
+             best->source, best->destination, best->window);
+    print_change(label, &b->chosen_here, out);
+    fprintf(out, "%-*s%*s\n", LABEL, "  p that the best is chance", COLUMN,
+            number_text(b->p, number));
+    fprintf(out, "%-*s%*s\n", LABEL, "cells no worse than on text", COLUMN,
+            interval_text(&b->no_worse, text));
+}
+
 /* Prompts that uses have left out, a line for each use and reason. */
 static void print_left_out(const tl_findings *f, FILE *out)
 {
@@ -669,6 +694,7 @@ static void print_study(const tl_findings *f, FILE *out)
     print_comparison(f, out);
     print_alignment(f, out);
     print_backpatch(f, out);
+    print_modal(f, out);
     fprintf(out, "\n%s in %s: " TL_STUDY_DB_NAME,
             f->finished ? "results" : "unfinished", f->folder);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)

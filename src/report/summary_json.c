@@ -262,6 +262,19 @@ static json_t *times_json(const tl_finding_backpatch *b)
     return list;
 }
 
+static json_t *modal_json(const tl_finding_backpatch *b)
+{
+    if (b->n_cells == 0)
+        return json_null();
+    return json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "n", (json_int_t)b->n,
+                     "text", tl_json_interval(&b->clean[TL_TEXT]), "image",
+                     tl_json_interval(&b->clean[TL_IMAGE]), "best", (json_int_t)b->best,
+                     "chosen_elsewhere", change_json(&b->chosen_elsewhere),
+                     "chosen_here", change_json(&b->chosen_here), "p",
+                     tl_json_number(b->p), "cells_no_worse_than_on_text",
+                     tl_json_interval(&b->no_worse));
+}
+
 static json_t *backpatch_json(const tl_findings *f)
 {
     const tl_finding_backpatch *b = &f->backpatch;
@@ -337,6 +350,7 @@ static json_t *study_json(const tl_findings *f)
                         f->absent != NULL ? json_string(f->absent) : json_null());
     json_object_set_new(root, "alignment", layers_json(f));
     json_object_set_new(root, "backpatch", backpatch_json(f));
+    json_object_set_new(root, "backpatch_modal", modal_json(&f->modal_backpatch));
     add_work(f, root);
     json_object_set_new(root, "finished", json_boolean(f->finished));
     return root;

@@ -295,6 +295,11 @@ static const tl_column cell[] = {
     {COLUMN(cell, destination)},
 };
 
+static const tl_column text_length[] = {
+    {COLUMN(text_length, pair), .counts = true},
+    {COLUMN(text_length, n_pos)},
+};
+
 static const tl_column patched[] = {
     {COLUMN(patched, modality), WORDS(modalities)},
     {COLUMN(patched, pair), .counts = true},
@@ -348,6 +353,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_SWAP_RUN] = TABLE("interchange", swap_run, 3),
     [TL_ROW_ALIGNMENT] = TABLE("alignment", alignment, 2),
     [TL_ROW_CELL] = TABLE("cell", cell, 1),
+    [TL_ROW_TEXT_LENGTH] = TABLE("text_length", text_length, 1),
     [TL_ROW_PATCHED] = TABLE("backpatch", patched, 2),
     [TL_ROW_ITERATION] = TABLE("iteration", iteration, 1),
     [TL_ROW_CROSSED_ITERATION] = TABLE("crossed_iteration", iteration, 1),

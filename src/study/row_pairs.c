@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "twinlens/log.h"
+#include "twinlens/statistics.h"
 
 /* A text row and the name of its pair. */
 typedef struct named_row {
@@ -39,8 +40,8 @@ bool tl_row_pairs_named(const tl_dataset *dataset)
 
 /* ---- length ------------------------------------------------------------------------ */
 
-static tl_status text_lengths(tl_session *s, const tl_row_pair *rows, size_t n,
-                              size_t *lengths, tl_error *err)
+tl_status tl_session_text_lengths(tl_session *s, const tl_row_pair *rows, size_t n,
+                                  size_t *lengths, tl_error *err)
 {
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
@@ -59,31 +60,16 @@ static tl_status text_lengths(tl_session *s, const tl_row_pair *rows, size_t n,
     return status;
 }
 
-static size_t most_frequent(const size_t *lengths, size_t n)
-{
-    size_t best = 0, most = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t count = 0;
-        for (size_t k = 0; k < n; k++)
-            count += lengths[k] == lengths[i];
-        if (count > most || (count == most && lengths[i] < best)) {
-            most = count;
-            best = lengths[i];
-        }
-    }
-    return best;
-}
-
 /* Leaves the pairs whose text has the most frequent length. */
 static tl_status filter_by_length(tl_session *s, tl_row_pairs *p, tl_error *err)
 {
     size_t *lengths = tl_arena_alloc(s->arena, p->n, sizeof *lengths), kept = 0;
     if (lengths == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", p->n);
-    const tl_status status = text_lengths(s, p->rows, p->n, lengths, err);
+    const tl_status status = tl_session_text_lengths(s, p->rows, p->n, lengths, err);
     if (status != TL_OK)
         return status;
-    p->length = most_frequent(lengths, p->n);
+    p->length = tl_most_frequent(lengths, p->n);
     for (size_t i = 0; i < p->n; i++) {
         const tl_row_pair rows = p->rows[i];
         if (lengths[i] == p->length)

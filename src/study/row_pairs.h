@@ -39,6 +39,10 @@ bool tl_row_pairs_named(const tl_dataset *dataset);
 tl_status tl_session_row_pairs(tl_session *session, tl_bp_filter filter,
                                tl_row_pairs *out, tl_error *err);
 
+/* How many tokens the texts of the pairs have: lengths[n]. */
+tl_status tl_session_text_lengths(tl_session *session, const tl_row_pair *rows, size_t n,
+                                  size_t *lengths, tl_error *err);
+
 /* Takes those of rows[*n] away that are in none of the pairs; counts[] of all of them
  * by what became of them. */
 void tl_row_pairs_keep(const tl_row_pairs *pairs, size_t *rows, size_t *n,

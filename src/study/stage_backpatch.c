@@ -229,6 +229,22 @@ static tl_status read_patched(tl_stage_run *run, tl_rows *out, tl_error *err)
     return status;
 }
 
+/* By which what is found can be told of the pairs that --bp-filter modal would keep. */
+static tl_status put_lengths(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
+{
+    const tl_row_pairs *p = &((patch_stage *)run->state)->pairs;
+    size_t *lengths = tl_arena_alloc(run->arena, p->n, sizeof *lengths);
+    tl_study_text_length *out = tl_arena_alloc(run->arena, p->n, sizeof *out);
+    if (lengths == NULL || out == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pairs", p->n);
+    const tl_status status = tl_session_text_lengths(&run->study->session, p->rows, p->n,
+                                                     lengths, err);
+    for (size_t i = 0; i < p->n && status == TL_OK; i++)
+        out[i] = (tl_study_text_length){i, lengths[i]};
+    tl_stage_put(rows, TL_ROW_TEXT_LENGTH, out, p->n);
+    return status;
+}
+
 static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
 {
     const tl_study_patched like = {.modality = run->modality};
@@ -251,6 +267,10 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         cells[i] = (tl_study_cell){i, p->cells[i].window, p->cells[i].source,
                                    p->cells[i].destination};
     tl_stage_put(rows, TL_ROW_CELL, cells, p->n_cells);
+    if (run->modality == TL_TEXT)
+        status = put_lengths(run, rows, err);
+    if (status != TL_OK)
+        return status;
     return run->study->modalities[TL_TEXT]
                ? tl_stage_put_left_out(run, run->modality, "back-patching", &p->pairs,
                                        rows, err)

@@ -712,11 +712,25 @@ def left_out_of(db):
     return [{k: r[k] for k in ("use", "reason", "modality", "n")} for r in found]
 
 
-def backpatch_of(db):
+def modal_of(db):
+    """What back-patching is on the pairs whose text has the most frequent length, of two the
+    shorter; None where these are all, or not every cell ran."""
+    lengths = [r["n_pos"] for r in rows(db, "select n_pos from text_length order by pair")]
+    modal = min(lengths, key=lambda n: (-lengths.count(n), n), default=None)
+    kept = [i for i, n in enumerate(lengths) if n == modal]
+    searched = any("-" in r["cells"] for r in rows(db, "select cells from backpatch"))
+    if len(kept) == len(lengths) or searched:
+        return None
+    return {k: v for k, v in backpatch_of(db, kept).items() if k in (
+        "n", "text", "image", "best", "chosen_elsewhere", "chosen_here", "p", "cells_no_worse_than_on_text")}
+
+
+def backpatch_of(db, kept=None):
     cells = rows(db, "select * from cell order by cell")
     clean, runs = {}, {}
     for m in MODALITIES:
         found = rows(db, "select * from backpatch where modality = ? order by pair", m)
+        found = found if kept is None else [found[i] for i in kept]
         clean[m] = column(found, "is_right")
         runs[m] = np.array([[{"0": 0, "1": 1, "-": UNDEFINED}[x] for x in r["cells"]]
                             for r in found]).T
@@ -790,6 +804,7 @@ def study_of(db):
             "overlap_mean_of_segments": mean_overlap_of(db, keys),
             "interchange": interchange_of(db, measure_of(keys)) if len(parts) == 2 and all(p["discovery"] for p in parts.values()) else [],
             "left_out": left_out_of(db), "alignment": alignment_of(db), "backpatch": backpatch_of(db),
+            "backpatch_modal": modal_of(db),
             "product_flops": sum(work.values()), "stage_product_flops": work,
             "memory_bytes": {r["what"]: r["bytes"] for r in rows(db, "select * from memory")},
             "finished": True}

@@ -76,8 +76,11 @@ END
 done
 grep -q "no circuits of text prompts: a circuit needs prompts of one length with the data at one place: row 'text-0' has" "$tmp/log" ||
     fail "the log does not say why there are no circuits"
+grep -q "^2 of these pairs, whose text has the most frequent length (--bp-filter modal)$" "$tmp/summary" ||
+    fail "back-patching is not told of the pairs of the most frequent length"
 "$bin" report "$tmp/only-texts" --out "$tmp/texts.html" > /dev/null 2> "$tmp/log"
 grep -q "<p>Missing here: text prompts have several lengths: no circuits.</p>" "$tmp/texts.html" || fail "the page says nothing"
+grep -q "Of the 2 pairs whose text has the most frequent length" "$tmp/texts.html" || fail "the page does not tell of those pairs"
 grep -q "<p>A modality has no circuits: no overlap and no interchange.</p>" "$tmp/texts.html" || fail "why there is no overlap"
 "$bin" study --model $tiny/checkpoint --dataset "$tmp/texts" --keep all --modality text --out "$tmp/words" > /dev/null 2> "$tmp/log" &&
     fail "a study of nothing"
