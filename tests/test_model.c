@@ -287,6 +287,7 @@ static void a_folder_that_is_no_model_says_what_is_wrong(void **unused)
          {"model.layers.3.mlp.up_proj.weight", "model.safetensors"}},
         {"short", TL_ERR_FORMAT, {"model.layers.2.self_attn.q_proj.weight", "[47,48]"}},
         {"empty", TL_ERR_NOT_FOUND, {"config.json", "snapshots"}},
+        {"no-embed/config.json", TL_ERR_ARGUMENT, {"a file", "wanted the folder"}},
         {"nowhere", TL_ERR_NOT_FOUND, {"nowhere", "no such model folder"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -383,6 +384,52 @@ static void without_a_path_it_is_the_bundled_model(void **unused)
         assert_int_equal(status, hit ? TL_ERR_NO_MEMORY : TL_OK);
     }
     assert_true(n > 2);
+}
+
+/* ORG/NAME is looked for where the hub's programs keep what they fetch. */
+static void a_name_of_the_hub_is_found_in_its_cache(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *variable, *below;
+    } places[] = {{"HF_HUB_CACHE", "."},
+                  {"HF_HOME", "hub"},
+                  {"XDG_CACHE_HOME", "huggingface/hub"},
+                  {"HOME", ".cache/huggingface/hub"}};
+    enum { PLACES = sizeof places / sizeof *places };
+    char *const home = getenv("HOME");
+    tl_arena *arena = tl_arena_create();
+    const char *found = NULL;
+    tl_error err = {0};
+    assert_int_equal(mkdir(path_of("home"), 0700), 0);
+    for (size_t i = 0; i < PLACES; i++)
+        unsetenv(places[i].variable);
+    assert_int_equal(tl_model_folder("org/name-2.5", arena, &found, &err),
+                     TL_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "`hf download org/name-2.5` fetches it"));
+    assert_int_equal(tl_model_folder("/org/name", arena, &found, &err),
+                     TL_ERR_NOT_FOUND);
+    assert_null(strstr(err.text, "fetches it"));
+    for (size_t i = 0; i < PLACES; i++) {
+        char base[600], entry[800], command[900];
+        snprintf(base, sizeof base, "%s/%s", path_of("home"), places[i].variable);
+        snprintf(entry, sizeof entry, "%s/%s/models--org--name-2.5", base,
+                 places[i].below);
+        snprintf(command, sizeof command, "mkdir -p '%s'", entry);
+        assert_int_equal(system(command), 0);
+        snprintf(entry + strlen(entry), sizeof entry - strlen(entry), "/config.json");
+        FILE *file = fopen(entry, "w");
+        assert_non_null(file);
+        fclose(file);
+        setenv(places[i].variable, base, 1);
+        if (tl_model_folder("org/name-2.5", arena, &found, &err) != TL_OK)
+            fail_msg("%s: %s", places[i].variable, err.text);
+        assert_memory_equal(found, base, strlen(base));
+        unsetenv(places[i].variable);
+    }
+    if (home != NULL)
+        setenv("HOME", home, 1);
+    tl_arena_destroy(arena);
 }
 
 /* ---- sizes of real models -------------------------------------------------------- */
@@ -498,6 +545,7 @@ int main(void)
         cmocka_unit_test(a_folder_that_is_no_model_says_what_is_wrong),
         cmocka_unit_test(no_failing_request_for_memory_harms),
         cmocka_unit_test(without_a_path_it_is_the_bundled_model),
+        cmocka_unit_test(a_name_of_the_hub_is_found_in_its_cache),
         cmocka_unit_test(parameters_are_those_of_real_models),
         cmocka_unit_test(a_configuration_tells_what_the_file_has),
     };

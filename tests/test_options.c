@@ -173,6 +173,7 @@ static void what_is_wrong_is_refused_with_what_was_wanted(void **state)
         {{"--out", "x", "--out", "y", NULL}, "--out is given twice"},
         {{"--out=x", "--jsn", NULL}, "unknown option '--jsn'; did you mean '--json'?"},
         {{"--out=x", "--ig-setps=3", NULL}, "did you mean '--ig-steps'?"},
+        {{"--out=x", "--xyz", NULL}, "unknown option '--xyz'; see --help"},
         {{"--out=x", "--elephant", NULL}, "unknown option '--elephant'; see --help"},
         {{"--out=x", "--json=1", NULL}, "--json takes no value"},
         {{"--out=x", "--ig-steps=0", NULL},

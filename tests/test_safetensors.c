@@ -496,7 +496,7 @@ static void hostile_indexes_are_refused(void **unused)
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"9.safetensors\"}}",
          TL_ERR_NOT_FOUND, "bad/9.safetensors: cannot open"},
         {"{\"weight_map\":{\"b\":\"broken.safetensors\"}}", TL_ERR_FORMAT,
-         "bad/broken.safetensors: 'b' ends at byte 2"},
+         "bad/broken.safetensors: truncated: 'b' ends at byte 2"},
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}",
          TL_ERR_FORMAT, ".safetensors: 'a' is also in "},
     };

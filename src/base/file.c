@@ -36,8 +36,25 @@ static tl_status check_kind(const char *path, const struct stat *info, tl_error 
 tl_status tl_file_check(const char *path, tl_error *err)
 {
     struct stat info;
-    return stat(path, &info) == 0 ? check_kind(path, &info, err)
-                                  : fail_errno(err, "open", path);
+    char target[256];
+    if (stat(path, &info) == 0)
+        return check_kind(path, &info, err);
+    const int code = errno;
+    const ssize_t n = readlink(path, target, sizeof target - 1);
+    errno = code;
+    if (n < 0 || code != ENOENT)
+        return fail_errno(err, "open", path);
+    target[n] = '\0';
+    return tl_fail(err, TL_ERR_NOT_FOUND,
+                   "%s: a link to %s, which is not there, as a download that was not "
+                   "finished leaves it",
+                   path, target);
+}
+
+bool tl_file_is_lfs_pointer(const void *bytes, size_t n)
+{
+    static const char start[] = "version https://git-lfs";
+    return n >= sizeof start - 1 && memcmp(bytes, start, sizeof start - 1) == 0;
 }
 
 tl_status tl_file_open(const char *path, FILE **out, size_t *bytes, tl_error *err)

@@ -22,6 +22,9 @@ tl_status tl_file_open(const char *path, FILE **out, size_t *bytes, tl_error *er
 /* Whether tl_file_open would open it, for an input that a library opens by its name. */
 tl_status tl_file_check(const char *path, tl_error *err);
 
+/* Whether a file that begins so is what a clone without git-lfs leaves in place of one. */
+bool tl_file_is_lfs_pointer(const void *bytes, size_t n);
+
 /* The whole file in `arena`, with a 0 behind it that *bytes does not count.
  * Errors: TL_ERR_NOT_FOUND, TL_ERR_IO, TL_ERR_NO_MEMORY. The text names path. */
 tl_status tl_file_read(const char *path, tl_arena *arena, char **text, size_t *bytes,

@@ -27,6 +27,9 @@ tl_status tl_json_read(const char *path, json_t **out, tl_error *err)
     char *text = NULL;
     size_t bytes = 0;
     tl_status status = tl_file_read(path, arena, &text, &bytes, err);
+    if (status == TL_OK && tl_file_is_lfs_pointer(text, bytes))
+        status = tl_fail(err, TL_ERR_FORMAT,
+                         "%s: is a git-lfs pointer to the file, wanted the file", path);
     if (status == TL_OK)
         status = tl_json_parse(text, bytes, path, out, err);
     tl_arena_destroy(arena);

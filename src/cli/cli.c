@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/help.h"
+#include "cli/nearest.h"
 #include "twinlens/log.h"
 #include "twinlens/version.h"
 
@@ -42,6 +43,19 @@ static int run_command(const tl_command *command, int argc, char **argv)
     return status == TL_ERR_ARGUMENT ? EXIT_MISUSE : EXIT_FAILURE;
 }
 
+static void refuse_command(const char *word)
+{
+    tl_nearest nearest = tl_nearest_begin(word);
+    for (size_t i = 0; tl_commands[i] != NULL; i++)
+        tl_nearest_try(&nearest, tl_commands[i]->name);
+    tl_nearest_try(&nearest, "help");
+    if (nearest.name != NULL)
+        fprintf(stderr, "twinlens: unknown command '%s'; did you mean '%s'?\n", word,
+                nearest.name);
+    else
+        fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n", word);
+}
+
 /* The command that the words begin with, and how many of them name it: "task
  * import-published" is one command, "task counting" another. */
 static const tl_command *find_command(int argc, char **argv, int *n_words)
@@ -60,8 +74,7 @@ static const tl_command *find_command(int argc, char **argv, int *n_words)
         }
     }
     if (found == NULL)
-        fprintf(stderr, "twinlens: unknown command '%s'; see 'twinlens help'\n",
-                argv[0]);
+        refuse_command(argv[0]);
     return found;
 }
 
@@ -92,6 +105,11 @@ static int help(int argc, char **argv)
     return finish(command->name, EXIT_SUCCESS);
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 int tl_cli_main(int argc, char **argv)
 {
     tl_log_set(log_to_stderr, NULL);
@@ -103,14 +121,14 @@ int tl_cli_main(int argc, char **argv)
         printf("twinlens %s\n", tl_version());
         return finish(argv[1], EXIT_SUCCESS);
     }
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
+    if (strcmp(argv[1], "help") == 0 || is_help(argv[1]))
         return help(argc - 2, argv + 2);
     int n_words = 0;
     const tl_command *command = find_command(argc - 1, argv + 1, &n_words);
     if (command == NULL)
         return EXIT_MISUSE;
     for (int i = 1 + n_words; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0)
+        if (is_help(argv[i]))
             return help(n_words, argv + 1);
     return run_command(command, argc - 1 - n_words, argv + 1 + n_words);
 }

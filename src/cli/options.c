@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/nearest.h"
 #include "study/setting_text.h"
 
 /* ---- what a command takes -------------------------------------------------------- */
@@ -63,43 +64,14 @@ typedef struct line {
     const char *texts[TL_LINE_OPTIONS]; /* what was given; of a list the last */
 } line;
 
-/* How many letters must change to turn a into b (Levenshtein). */
-static size_t distance(const char *a, const char *b)
-{
-    enum { LONGEST = 32 };
-    size_t row[LONGEST + 1];
-    const size_t n = strlen(b);
-    if (n > LONGEST)
-        return LONGEST;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < n; j++) {
-            const size_t change = diagonal + (a[i] != b[j]);
-            diagonal = row[j + 1];
-            const size_t skip = (row[j] < diagonal ? row[j] : diagonal) + 1;
-            row[j + 1] = change < skip ? change : skip;
-        }
-    }
-    return row[n];
-}
-
 static tl_status refuse_unknown(const line *l, const char *name, tl_error *err)
 {
-    const char *nearest = NULL;
-    size_t best = 4;
-    for (size_t i = 0; i < l->n; i++) {
-        const size_t d = distance(name, l->options[i].name);
-        if (d < best) {
-            best = d;
-            nearest = l->options[i].name;
-        }
-    }
-    return nearest != NULL
+    tl_nearest nearest = tl_nearest_begin(name);
+    for (size_t i = 0; i < l->n; i++)
+        tl_nearest_try(&nearest, l->options[i].name);
+    return nearest.name != NULL
                ? tl_cli_misuse(err, "unknown option '--%s'; did you mean '--%s'?", name,
-                               nearest)
+                               nearest.name)
                : tl_cli_misuse(err, "unknown option '--%s'; see --help", name);
 }
 

@@ -25,11 +25,27 @@ static decoder *find_decoder(const uint8_t *file, size_t bytes)
     return NULL;
 }
 
+/* Formats that pictures come in and that are not read, by the n bytes at `at`. */
+static const struct {
+    const char *name, *bytes;
+    size_t n, at;
+} others[] = {{"GIF", "GIF8", 4, 0},         {"BMP", "BM", 2, 0},
+              {"TIFF", "II*\0", 4, 0},       {"TIFF", "MM\0*", 4, 0},
+              {"AVIF", "ftypavif", 8, 4},    {"HEIC", "ftypheic", 8, 4},
+              {"JPEG XL", "\xff\x0a", 2, 0}, {"SVG", "<svg", 4, 0}};
+
 static tl_status fail_unknown(const uint8_t *file, size_t bytes, tl_error *err)
 {
     if (bytes == 0)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "empty file, a PNG, JPEG or WebP image was wanted");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (bytes >= others[i].at + others[i].n &&
+            memcmp(file + others[i].at, others[i].bytes, others[i].n) == 0)
+            return tl_fail(err, TL_ERR_UNSUPPORTED,
+                           "is a %s image, a PNG, JPEG or WebP image was wanted: "
+                           "`magick FILE FILE.png` makes one",
+                           others[i].name);
     char start[3 * 8 + 1] = "";
     for (size_t i = 0; i < bytes && i < 8; i++)
         snprintf(start + 3 * i, 4, " %02x", file[i]);

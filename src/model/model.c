@@ -2,10 +2,8 @@
  * model.c - see include/twinlens/model.h: opening a folder, assembling inputs. */
 #include "twinlens/model.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "backend/backends.h"
 #include "base/file.h"
@@ -15,82 +13,6 @@
 #include "twinlens/alloc.h"
 #include "twinlens/log.h"
 #include "vision/vision.h"
-
-/* The revision that refs/main names, or else the snapshot changed last. */
-static const char *find_snapshot(const char *path, tl_arena *arena)
-{
-    const char *snapshots = tl_path_join(arena, path, "snapshots");
-    const char *ref = tl_path_join(arena, path, "refs/main");
-    char *revision = NULL;
-    size_t bytes = 0;
-    if (snapshots == NULL || ref == NULL)
-        return NULL;
-    if (tl_file_read(ref, arena, &revision, &bytes, NULL) == TL_OK) {
-        revision[strcspn(revision, "\r\n")] = '\0';
-        const char *folder = tl_path_join(arena, snapshots, revision);
-        if (folder != NULL && revision[0] != '\0' && tl_file_is_folder(folder))
-            return folder;
-    }
-    const char *newest = NULL;
-    struct timespec newest_time = {0};
-    DIR *dir = opendir(snapshots);
-    for (const struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
-        struct stat info;
-        const char *folder =
-            e->d_name[0] != '.' ? tl_path_join(arena, snapshots, e->d_name) : NULL;
-        if (folder == NULL || stat(folder, &info) != 0)
-            continue;
-        const struct timespec t = info.st_mtim;
-        if (newest == NULL || t.tv_sec > newest_time.tv_sec ||
-            (t.tv_sec == newest_time.tv_sec && t.tv_nsec > newest_time.tv_nsec)) {
-            newest = folder;
-            newest_time = t;
-        }
-    }
-    if (dir != NULL)
-        closedir(dir);
-    return newest;
-}
-
-tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
-                          tl_error *err)
-{
-    if (path == NULL)
-        return tl_model_find_bundled(arena, out, err);
-    const char *config = tl_path_join(arena, path, "config.json");
-    if (config == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
-    if (!tl_file_exists(path))
-        return tl_fail(err, TL_ERR_NOT_FOUND, "%s: there is no such model folder",
-                       path);
-    const char *adapter = tl_path_join(arena, path, "adapter_config.json");
-    if (adapter == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
-    const bool has_adapter = tl_file_exists(adapter);
-    if (tl_file_exists(config)) {
-        if (has_adapter)
-            tl_log(TL_LOG_WARNING,
-                   "%s: the adapter is not applied; merge it into the weights to have "
-                   "it in the model",
-                   adapter);
-        *out = path;
-        return TL_OK;
-    }
-    if (has_adapter)
-        return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: the folder holds an adapter and no model, wanted the model "
-                       "with the adapter merged into it",
-                       adapter);
-    const char *snapshot = find_snapshot(path, arena);
-    if (snapshot == NULL)
-        return tl_fail(
-            err, TL_ERR_NOT_FOUND,
-            "%s: neither a config.json nor a folder snapshots/ of the hub's cache is "
-            "there",
-            path);
-    *out = snapshot;
-    return TL_OK;
-}
 
 /* A model of which only the configuration was read. */
 static tl_status read_config(const char *path, tl_model **out, const char **folder,

@@ -15,6 +15,7 @@
 #include "model/memory_plan.h"
 #include "model/model_parts.h"
 #include "study/plan.h"
+#include "tensor/missing.h"
 #include "twinlens/processor.h"
 #include "twinlens/safetensors.h"
 
@@ -140,6 +141,11 @@ static tl_status find_weights(maker *m, const tl_model_options *how, tl_model **
     add_number(m, "vision_parameters", w->vision_size.parameters);
     if (n_missing > 0)
         add_text(m, "weights", "%zu of %zu files are not there", n_missing, n_files);
+    if (n_files == 0) {
+        tl_error why = {0};
+        tl_safetensors_missing(m->folder, &why);
+        add_text(m, "weights", "%s", why.text);
+    }
     if (n_missing > 0 || n_files == 0)
         return TL_OK;
     if ((status = tl_model_open(m->folder, how, opened, err)) != TL_OK)

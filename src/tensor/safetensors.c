@@ -26,6 +26,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "tensor/missing.h"
 #include "twinlens/alloc.h"
 #include "twinlens/arena.h"
 
@@ -138,8 +139,8 @@ static tl_status parse_offsets(const char *name, const json_t *value, size_t dat
     e->end = (size_t)json_integer_value(end);
     if (e->end > data_bytes)
         return tl_fail(err, TL_ERR_FORMAT,
-                       "'%s' ends at byte %zu of the data, which has %zu", name, e->end,
-                       data_bytes);
+                       "truncated: '%s' ends at byte %zu of the data, which has %zu",
+                       name, e->end, data_bytes);
     return TL_OK;
 }
 
@@ -250,20 +251,14 @@ static tl_status check_cover(entry *entries, size_t n, size_t data_bytes, tl_err
     return TL_OK;
 }
 
-/* What a clone without git-lfs leaves in place of the weights. */
-static bool is_lfs_pointer(const shard *s)
-{
-    static const char start[] = "version https://git-lfs";
-    return s->bytes >= sizeof start - 1 && memcmp(s->map, start, sizeof start - 1) == 0;
-}
-
 static tl_status read_length(const shard *s, size_t *out, tl_error *err)
 {
     if (s->bytes < LENGTH_BYTES)
         return tl_fail(err, TL_ERR_FORMAT,
-                       "is %zu bytes long, the length of the header takes %d", s->bytes,
-                       LENGTH_BYTES);
-    if (is_lfs_pointer(s))
+                       "truncated: is %zu bytes long, the length of the header takes "
+                       "%d",
+                       s->bytes, LENGTH_BYTES);
+    if (tl_file_is_lfs_pointer(s->map, s->bytes))
         return tl_fail(err, TL_ERR_FORMAT,
                        "is a git-lfs pointer to the weights, wanted the weights");
     uint64_t length = 0;
@@ -275,7 +270,8 @@ static tl_status read_length(const shard *s, size_t *out, tl_error *err)
                        (unsigned long long)length, MAX_HEADER_BYTES);
     if (length > s->bytes - LENGTH_BYTES)
         return tl_fail(err, TL_ERR_FORMAT,
-                       "claims a header of %llu bytes and is %zu bytes long",
+                       "truncated, or no safetensors file: claims a header of %llu bytes "
+                       "and is %zu bytes long",
                        (unsigned long long)length, s->bytes);
     *out = (size_t)length;
     return TL_OK;
@@ -549,10 +545,7 @@ static tl_status open_folder(tl_safetensors *file, const char *path, tl_error *e
         return open_single(file, single, err);
     if (tl_file_exists(index))
         return open_index(file, index, err);
-    return tl_fail(
-        err, TL_ERR_NOT_FOUND,
-        "%s: neither model.safetensors nor model.safetensors.index.json is there",
-        path);
+    return tl_safetensors_missing(path, err);
 }
 
 tl_status tl_safetensors_open(const char *path, tl_safetensors **out, tl_error *err)

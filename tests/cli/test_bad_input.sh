@@ -96,7 +96,7 @@ infinite()
 }
 
 # ---- misuse ------------------------------------------------------------------------
-fails 2 "unknown command 'preditc'" "twinlens help" -- preditc
+fails 2 "unknown command 'preditc'; did you mean 'predict'?" -- preditc
 fails 2 "unknown command 'nothing'" -- help nothing
 fails 2 "--dataset DIR is missing" -- predict
 fails 2 "unknown task 'count'" "counting, arithmetic" -- task count --out made
@@ -131,7 +131,15 @@ fails 2 "--dataset DIR is missing" -- predict "${M[@]}"
 fails 2 "--out FILE is missing" -- attribute "${M[@]}" "${D[@]}" --modality text
 fails 2 "--modality text|image is missing" -- attribute "${M[@]}" "${D[@]}" --out kept/out
 fails 2 "unknown option '--modle'" "did you mean '--model'?" -- inspect --modle x
+fails 2 "unknown command 'stduy'; did you mean 'study'?" -- stduy
+fails 2 "unknown command 'xyzzy'; see 'twinlens help'" -- xyzzy
 fails 2 "'x' is no option" -- inspect "${M[@]}" x
+for words in -h "study -h" "study --out x -h"; do
+    what=$words
+    checked=$((checked + 1))
+    "$bin" $words > out 2> stderr || complain "status $?"
+    grep -q '^usage: twinlens' out || complain "no help"
+done
 fails 2 "--model is given twice" -- inspect "${M[@]}" "${M[@]}"
 fails 2 "--modality is 'sound'" "text, image" -- predict "${M[@]}" "${D[@]}" --modality sound
 fails 2 "--threads is '0'" "integer" -- predict "${M[@]}" "${D[@]}" --threads 0
@@ -559,6 +567,40 @@ fails 1 "$where" -- trace "${L[@]}" --id text-0 --sites embed --out kept/out
 fails 1 "prompt 'text-0': layer 2, mlp_out" -- study "${L[@]}" --keep all --out run-of-layer
 infinite tower 428798 # the last number: visual.patch_embed.proj.weight
 fails 1 "prompt 'image-0': layer 0, resid_pre: " -- predict --model tower "${D[@]}" --ids image-0
+
+# ---- folders of models that cannot be run --------------------------------------------
+# no_weights NAME: a folder with everything but weights
+no_weights()
+{
+    mkdir "$1" && cp "$golden"/checkpoint/*.json "$1"
+}
+no_weights w-bare
+fails 1 "w-bare: neither model.safetensors nor model.safetensors.index.json is there" -- predict --model w-bare "${D[@]}"
+"$bin" inspect --model w-bare | grep -q "^weights	w-bare: neither model.safetensors" || complain "inspect says nothing of weights"
+no_weights w-pickled && touch w-pickled/pytorch_model-00001-of-00002.bin w-pickled/pytorch_model-00002-of-00002.bin
+fails 1 "w-pickled: no model.safetensors is there, but pytorch_model-00001-of-00002.bin" "save_pretrained()" -- predict --model w-pickled "${D[@]}"
+no_weights w-quantised && touch w-quantised/model-q4.gguf
+fails 1 "model-q4.gguf: weights as llama.cpp has them" -- predict --model w-quantised "${D[@]}"
+fails 2 "w-quantised/model-q4.gguf: a file, wanted the folder of a model" -- predict --model w-quantised/model-q4.gguf "${D[@]}"
+no_weights w-dangling && ln -s ../../blobs/4711 w-dangling/model.safetensors
+fails 1 "w-dangling/model.safetensors: a link to ../../blobs/4711, which is not there" "download" -- predict --model w-dangling "${D[@]}"
+mkdir -p hub/models--o--n/snapshots hub/models--o--n/blobs && no_weights hub/models--o--n/snapshots/1
+touch hub/models--o--n/blobs/4711.incomplete
+HF_HUB_CACHE=$PWD/hub fails 1 "4711.incomplete: half a download" -- predict --model o/n "${D[@]}"
+HF_HUB_CACHE=$PWD/hub fails 1 "hub's cache $PWD/hub; \`hf download o/m\` fetches it" -- predict --model o/m "${D[@]}"
+cp -r "$golden/checkpoint" w-cut && truncate -s -1000 w-cut/model.safetensors
+fails 1 "w-cut/model.safetensors: truncated: '" -- predict --model w-cut "${D[@]}"
+cp -r "$golden/checkpoint" w-pointers
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4711\nsize 99\n' > w-pointers/tokenizer.json
+fails 1 "w-pointers/tokenizer.json: is a git-lfs pointer" -- predict --model w-pointers "${D[@]}"
+
+# ---- pictures of other kinds ----------------------------------------------------------
+mkdir others
+for kind in GIF:GIF89a BMP:BMxxxx 'TIFF:II*\0xx' 'TIFF:MM\0*xx' AVIF:xxxxftypavif HEIC:xxxxftypheic SVG:'<svg xmlns='; do
+    printf "${kind#*:}" > others/picture
+    echo '{"id": "a", "modality": "image", "image": "picture", "query": "?", "answer": "1"}' > others/dataset.jsonl
+    fails 1 "row 'a': others/picture: is a ${kind%%:*} image, a PNG, JPEG or WebP image was wanted" "magick" -- predict "${M[@]}" --dataset others
+done
 
 [ "$(id -u)" -ne 0 ] || echo "not tested as root: a folder without permission to write"
 
