@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_normalize.c - NFC against that of utf8proc, which shares the tables but not
- * the algorithm; and where each byte says that it comes from.
+ * test_normalize.c - the forms of Unicode against those of utf8proc, which shares the
+ * tables but not the algorithm; and where each byte says that it comes from.
  */
 #include "testing.h"
 
@@ -22,6 +22,8 @@ static const struct {
     {0xac00, 0xac40},   {0x1e00, 0x1eff},   {0x1f00, 0x1fbc},   {0x212a, 0x212b},
     {0x3099, 0x309a},   {0x304b, 0x3062},   {0xfb1d, 0xfb4e},   {0x1d15e, 0x1d166},
     {0x11131, 0x11134}, {0x2f800, 0x2f810}, {0x110ba, 0x110ba}, {0x5b0, 0x5bc},
+    {0xfb00, 0xfb06},   {0x2460, 0x24ff},   {0x3380, 0x33df},   {0xfdf2, 0xfdfb},
+    {0xff01, 0xffbe},
 };
 enum { N_RANGES = sizeof ranges / sizeof *ranges };
 
@@ -65,21 +67,31 @@ static tl_pieces normalize(const char *json, const char *text, tl_arena *arena)
     return pieces;
 }
 
+typedef utf8proc_uint8_t *form_function(const utf8proc_uint8_t *text);
+static const struct {
+    const char *json;
+    form_function *function;
+} forms[] = {{"{\"type\": \"NFC\"}", utf8proc_NFC},
+             {"{\"type\": \"NFD\"}", utf8proc_NFD},
+             {"{\"type\": \"NFKC\"}", utf8proc_NFKC},
+             {"{\"type\": \"NFKD\"}", utf8proc_NFKD}};
+enum { N_FORMS = sizeof forms / sizeof *forms };
 static const char nfc[] = "{\"type\": \"NFC\"}";
 
-static void nfc_is_that_of_unicode(void **state)
+static void the_forms_are_those_of_unicode(void **state)
 {
     (void)state;
     uint32_t seed = 20240607u;
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < 40000; round++) {
         char text[400];
         random_text(text, 1 + below(60, &seed), &seed);
         tl_arena *arena = tl_arena_create();
-        const tl_pieces got = normalize(nfc, text, arena);
-        utf8proc_uint8_t *want = utf8proc_NFC((const utf8proc_uint8_t *)text);
+        const size_t form = (size_t)round % N_FORMS;
+        const tl_pieces got = normalize(forms[form].json, text, arena);
+        utf8proc_uint8_t *want = forms[form].function((const utf8proc_uint8_t *)text);
         if (got.bytes != strlen((char *)want) || memcmp(got.text, want, got.bytes) != 0)
-            fail_msg("round %d: '%s' became '%.*s', wanted '%s'", round, text,
-                     (int)got.bytes, got.text, (char *)want);
+            fail_msg("round %d: %s of '%s' is '%.*s', wanted '%s'", round,
+                     forms[form].json, text, (int)got.bytes, got.text, (char *)want);
         free(want);
         tl_arena_destroy(arena);
     }
@@ -89,11 +101,12 @@ static void every_byte_comes_from_a_character_and_in_order(void **state)
 {
     (void)state;
     uint32_t seed = 7u;
-    for (int round = 0; round < 5000; round++) {
+    for (int round = 0; round < 10000; round++) {
         char text[400];
         const size_t bytes = random_text(text, 1 + below(60, &seed), &seed);
         tl_arena *arena = tl_arena_create();
-        const tl_pieces got = normalize(nfc, text, arena);
+        const tl_pieces got =
+            normalize(forms[(size_t)round % N_FORMS].json, text, arena);
         tl_span last = {0, 0};
         for (size_t i = 0; i < got.bytes; i++) {
             const tl_span at = got.origin[i];
@@ -140,6 +153,14 @@ static void each_step_keeps_the_origins(void **state)
          "E!x",
          {0, 0, 3}},
         {"null", "e\xcc\x81", "e\xcc\x81", {0, 1}},
+        {"{\"type\":\"NFD\"}", "x\xc3\xa9", "xe\xcc\x81", {0, 1, 1}},
+        {"{\"type\":\"NFKC\"}", "\xef\xac\x81x", "fix", {0, 0, 3}},
+        {"{\"type\":\"NFKC\"}", "\xc2\xa0\xe3\x8b\xbf", " \xe3\x8b\xbf", {0, 2}},
+        {"{\"type\":\"NFKD\"}", "\xe2\x91\xa0\xc3\xa5", "1a\xcc\x8a", {0, 3, 3}},
+        {"{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\"_-\"}",
+         "a   b",
+         "a_-b",
+         {0, 3, 3, 4}},
         /* U+1DF6 and U+11938 are younger than the tables that tokenizers has */
         {nfc, "a\xe1\xb7\xb6\xcc\xa3", "a\xe1\xb7\xb6\xcc\xa3", {0, 1, 4}},
         {nfc, "\xc3\x80\xf0\x91\xa4\xb8", "\xc3\x80\xf0\x91\xa4\xb8", {0, 2}},
@@ -165,7 +186,7 @@ static void each_step_keeps_the_origins(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nfc_is_that_of_unicode),
+        cmocka_unit_test(the_forms_are_those_of_unicode),
         cmocka_unit_test(every_byte_comes_from_a_character_and_in_order),
         cmocka_unit_test(each_step_keeps_the_origins),
     };

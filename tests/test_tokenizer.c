@@ -344,22 +344,48 @@ static void senseless_files_are_refused_with_a_reason(void **state)
         {"{'model':{" VOCAB ",'merges':[],'fuse_unk':1}}", TL_ERR_FORMAT, "'fuse_unk'"},
         /* normalizers */
         {NORMALIZER("{'type':'Lowercase'}"), TL_ERR_UNSUPPORTED, "'Lowercase'"},
-        {NORMALIZER("{'type':'NFKC'}"), TL_ERR_UNSUPPORTED, "'NFKC'"},
+        {NORMALIZER("{'type':'NFKC'}"), TL_OK, ""},
+        {NORMALIZER("{'type':'Precompiled','precompiled_charsmap':'AAAA'}"),
+         TL_ERR_UNSUPPORTED, "'Precompiled'"},
         {NORMALIZER("'NFC'"), TL_ERR_FORMAT, "normalizer: no 'type'"},
         {NORMALIZER("{'type':'Sequence'}"), TL_ERR_FORMAT, "Sequence"},
-        {NORMALIZER("{'type':'Sequence','normalizers':[{'type':'NFD'}]}"),
-         TL_ERR_UNSUPPORTED, "'NFD'"},
+        {NORMALIZER("{'type':'Sequence','normalizers':[{'type':'Strip'}]}"),
+         TL_ERR_UNSUPPORTED, "'Strip'"},
         {NORMALIZER("{'type':'Replace','pattern':{'String':' '}}"), TL_ERR_FORMAT,
          "content"},
         {NORMALIZER("{'type':'Replace','pattern':{'String':''},'content':''}"),
          TL_ERR_UNSUPPORTED, "empty"},
-        {NORMALIZER("{'type':'Replace','pattern':{'Regex':' '},'content':''}"),
-         TL_ERR_UNSUPPORTED, "regular expression"},
+        {NORMALIZER("{'type':'Replace','pattern':{'Regex':' +'},'content':''}"), TL_OK,
+         ""},
+        {NORMALIZER("{'type':'Replace','pattern':{'Regex':' *'},'content':''}"),
+         TL_ERR_UNSUPPORTED, "may match nothing"},
         {NORMALIZER("{'type':'Replace','pattern':' ','content':''}"), TL_ERR_FORMAT,
          "'pattern'"},
         {NORMALIZER("{'type':'Prepend'}"), TL_ERR_FORMAT, "'prepend'"},
         /* pre-tokenizers */
-        {PRE_TOKENIZER("{'type':'Metaspace'}"), TL_ERR_UNSUPPORTED, "'Metaspace'"},
+        {PRE_TOKENIZER("{'type':'Metaspace'}"), TL_ERR_FORMAT,
+         "Metaspace: 'replacement'"},
+        {PRE_TOKENIZER("{'type':'Metaspace','replacement':''}"), TL_ERR_FORMAT,
+         "one character"},
+        {PRE_TOKENIZER("{'type':'Metaspace','replacement':'__'}"), TL_ERR_FORMAT,
+         "one character"},
+        {PRE_TOKENIZER("{'type':'Metaspace','replacement':'_','split':1}"),
+         TL_ERR_FORMAT, "'split'"},
+        {PRE_TOKENIZER(
+             "{'type':'Metaspace','replacement':'_','prepend_scheme':'last'}"),
+         TL_ERR_UNSUPPORTED, "prepend_scheme 'last'"},
+        {PRE_TOKENIZER("{'type':'Metaspace','replacement':'_','prepend_scheme':7}"),
+         TL_ERR_FORMAT, "'prepend_scheme'"},
+        {PRE_TOKENIZER(
+             "{'type':'Metaspace','replacement':'_','add_prefix_space':false}"),
+         TL_ERR_FORMAT, "'add_prefix_space' is false"},
+        {PRE_TOKENIZER("{'type':'Metaspace','replacement':'_','prepend_scheme':"
+                       "'never','add_prefix_space':false}"),
+         TL_OK, ""},
+        {PRE_TOKENIZER("{'type':'Digits','individual_digits':'yes'}"), TL_ERR_FORMAT,
+         "'individual_digits'"},
+        {PRE_TOKENIZER("{'type':'Whitespace'}"), TL_ERR_UNSUPPORTED, "'Whitespace'"},
+        {PRE_TOKENIZER("{'type':'Punctuation'}"), TL_ERR_UNSUPPORTED, "'Punctuation'"},
         {PRE_TOKENIZER("{'type':'Sequence','pretokenizers':[{}]}"), TL_ERR_FORMAT,
          "type"},
         {PRE_TOKENIZER("{'type':'Split','pattern':{'String':' '}}"), TL_ERR_FORMAT,
@@ -390,6 +416,7 @@ static void senseless_files_are_refused_with_a_reason(void **state)
          "list"},
         {"{" MODEL ",'decoder':{'type':'Replace','content':' '}}", TL_ERR_FORMAT,
          "'pattern'"},
+        {"{" MODEL ",'decoder':{'type':'Metaspace'}}", TL_ERR_FORMAT, "'replacement'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[1024];
@@ -551,7 +578,9 @@ static void a_word_of_a_million_letters_is_no_trouble(void **state)
     (void)state;
     enum { BYTES = 1000000 };
     static const char *const paths[] = {TINY_QWEN, DATA "tokenizer/gemma3-tiny.json",
-                                        DATA "tokenizer/unknown.json"};
+                                        DATA "tokenizer/unknown.json",
+                                        DATA "tokenizer_forms/llama_4.json",
+                                        DATA "tokenizer_forms/classes.json"};
     char *text = malloc(BYTES);
     for (size_t i = 0; i < BYTES; i++)
         text[i] = "there"[i % 5];
@@ -605,6 +634,9 @@ static void a_token_is_shown_decoded(void **state)
         {DATA "tokenizer/gemma3-tiny.json", "<0xE2>", "\xef\xbf\xbd"},
         {DATA "tokenizer/gemma3-tiny.json", "<unk>", "<unk>"},
         {DATA "tokenizer/options.json", "ab", "ab"},
+        {DATA "tokenizer_forms/metaspace_old.json", "\xe2\x96\x81", " "},
+        {DATA "tokenizer_forms/llama_4.json", "<0x41>", "A"},
+        {DATA "tokenizer_forms/smolvlm.json", "\xc4\xa0", " "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_tokenizer *tokenizer = open_tokenizer(cases[i].path);

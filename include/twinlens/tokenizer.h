@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * tokenizer.h - text to token ids, as the Hugging Face `tokenizers` library does
- * it from a tokenizer.json: byte-level BPE (Qwen2, Tekken) and metaspace BPE with
- * byte fallback (Gemma), added tokens, NFC, ignore_merges. No tokens are added
+ * it from a tokenizer.json: byte-level BPE (Qwen2, Tekken, GPT-2) and metaspace BPE
+ * with byte fallback (Gemma, Llama), added tokens, the normal forms of Unicode,
+ * ignore_merges. No tokens are added
  * (post-processors are not run): the chat format spells out its BOS.
  *
  *     tl_tokenizer *tokenizer = NULL;

@@ -12,6 +12,7 @@
 #include <utf8proc.h>
 
 #include "base/json.h"
+#include "input/stand_in.h"
 
 enum { NO_TOKEN = -1, ROOT = 0 };
 
@@ -308,7 +309,7 @@ static bool is_space(utf8proc_int32_t code)
  * letters are neither letters, nor marks, nor letter numbers. */
 static bool is_word(utf8proc_int32_t code)
 {
-    switch (utf8proc_category(code)) {
+    switch (utf8proc_category(tl_stand_in(code))) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
     case UTF8PROC_CATEGORY_LT:

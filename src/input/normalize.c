@@ -2,9 +2,9 @@
  *
  * normalize.c - see normalize.h.
  *
- * NFC is done here and not by utf8proc_map(), because of the origins. utf8proc
- * has the tables: decompositions, combining classes, and which two characters
- * compose.
+ * The forms of Unicode are made here and not by utf8proc_map(), because of the
+ * origins. utf8proc has the tables: decompositions, combining classes, and which two
+ * characters compose.
  */
 #include "input/normalize.h"
 
@@ -13,8 +13,27 @@
 
 #include <utf8proc.h>
 
+#include "input/stand_in.h"
+
+/* A form of Unicode (UAX 15). */
+struct form {
+    const char *name;
+    bool compatible; /* also undoes what is only another look: ligatures, circles */
+    bool composed;
+    unsigned char first_lead; /* texts of smaller bytes are in this form as they are */
+};
+
+/* Nothing below U+0300 composes; U+00C0 is the first that decomposes, U+00A0 the first
+ * that looks like another. */
+static const struct form forms[] = {{"NFC", false, true, 0xcc},
+                                    {"NFD", false, false, 0xc3},
+                                    {"NFKC", true, true, 0xc2},
+                                    {"NFKD", true, false, 0xc2}};
+enum { FORM_COUNT = sizeof forms / sizeof forms[0] };
+
 struct step {
-    enum { STEP_NFC, STEP_REPLACE, STEP_PREPEND } kind;
+    enum { STEP_FORM, STEP_REPLACE, STEP_PREPEND } kind;
+    const struct form *form;   /* of STEP_FORM */
     const tl_pattern *pattern; /* of STEP_REPLACE */
     const char *content;       /* what is put in, or in front */
     struct step *next;
@@ -46,9 +65,10 @@ static tl_status read_replace(tl_pattern_set *set, const json_t *json,
         tl_pattern_read(set, json_object_get(json, "pattern"), &step->pattern, err);
     if (status == TL_OK)
         status = read_text(json, "content", set->arena, &step->content, err);
-    /* An expression may match nothing, and then has no origin to pass on. */
-    if (status == TL_OK && !tl_pattern_is_string(step->pattern))
-        status = tl_fail(err, TL_ERR_UNSUPPORTED, "'pattern' is a regular expression");
+    /* Nothing has no origin to pass on. */
+    if (status == TL_OK && tl_pattern_may_be_empty(step->pattern))
+        status = tl_fail(err, TL_ERR_UNSUPPORTED,
+                         "'pattern' is a regular expression that may match nothing");
     return status;
 }
 
@@ -79,9 +99,12 @@ static tl_status read_steps(tl_normalizer *normalizer, tl_pattern_set *set,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     *normalizer->last = step;
     normalizer->last = &step->next;
-    if (strcmp(type, "NFC") == 0) {
-        step->kind = STEP_NFC;
-        return TL_OK;
+    for (size_t i = 0; i < FORM_COUNT; i++) {
+        if (strcmp(type, forms[i].name) == 0) {
+            step->kind = STEP_FORM;
+            step->form = &forms[i];
+            return TL_OK;
+        }
     }
     if (strcmp(type, "Replace") == 0)
         return tl_fail_while(err, read_replace(set, json, step, err), "Replace");
@@ -107,10 +130,10 @@ tl_status tl_normalizer_read(tl_pattern_set *set, const json_t *json,
     return status;
 }
 
-/* --- NFC ---------------------------------------------------------------------- */
+/* --- the forms of Unicode ------------------------------------------------------- */
 
 /*
- * A character on its way through NFC. `taken` is how many characters of the
+ * A character on its way into a form. `taken` is how many characters of the
  * input it uses up: 1 for one that stands for itself and for the first of a
  * decomposition, 0 for the others, and the sum of both where two compose. So
  * the characters of the output, in order, use up those of the input, in order;
@@ -123,27 +146,29 @@ struct glyph {
     int taken;
 };
 
-/* Canonical decompositions have at most four characters. */
-enum { MAX_DECOMPOSED = 4 };
+/* U+FDFA decomposes into as many. */
+enum { MAX_DECOMPOSED = 18 };
 
 /*
- * The tokenizers library normalizes with the tables of Unicode 9. Marks, and one
- * composed letter, that came later are to it characters like others. From a
- * comparison of all code points, utf8proc 2.8 (Unicode 15) with tokenizers 0.21.
+ * The tokenizers library normalizes with the tables of Unicode 9. Marks that came later, and
+ * letters that compose or look like others, are to it characters like all. From a comparison
+ * of all code points, utf8proc 2.8 (Unicode 15) with tokenizers 0.21 and 0.23; those of
+ * Unicode 15 to 16 are known to stand_in.h.
  */
 static const struct {
     utf8proc_int32_t first, last;
 } newer[] = {
     {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},
     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},
-    {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0xa82c, 0xa82c},   {0x10d24, 0x10d27},
+    {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0x32ff, 0x32ff},   {0xa7f2, 0xa7f4},
+    {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x107ba}, {0x10d24, 0x10d27},
     {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85},
     {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a},
     {0x11938, 0x11938}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0},
     {0x11a34, 0x11a34}, {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42},
     {0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1},
-    {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
-    {0x1e4ec, 0x1e4ef},
+    {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae},
+    {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
 };
 
 static bool is_newer(utf8proc_int32_t code)
@@ -156,7 +181,8 @@ static bool is_newer(utf8proc_int32_t code)
         else
             high = middle;
     }
-    return low < sizeof newer / sizeof newer[0] && code >= newer[low].first;
+    return (low < sizeof newer / sizeof newer[0] && code >= newer[low].first) ||
+           tl_stand_in(code) != code;
 }
 
 static int combining_class(utf8proc_int32_t code)
@@ -165,23 +191,26 @@ static int combining_class(utf8proc_int32_t code)
     return known != 0 && is_newer(code) ? 0 : known;
 }
 
-/* Decomposes valid UTF-8 into `glyphs`, which has room; their number. */
-static size_t decompose(const char *text, size_t bytes, struct glyph *glyphs)
+/* Decomposes valid UTF-8 into `glyphs`, which has room, or is NULL; their number. */
+static size_t decompose(const char *text, size_t bytes, bool compatible,
+                        struct glyph *glyphs)
 {
+    const utf8proc_option_t known =
+        UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
     size_t count = 0;
     for (size_t at = 0; at < bytes;) {
         utf8proc_int32_t code, parts[MAX_DECOMPOSED];
         at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)text + at,
                                        (utf8proc_ssize_t)(bytes - at), &code);
         int boundary = 0;
-        const utf8proc_option_t how =
-            UTF8PROC_STABLE | (is_newer(code) ? 0 : UTF8PROC_DECOMPOSE);
+        const utf8proc_option_t how = UTF8PROC_STABLE | (is_newer(code) ? 0 : known);
         const utf8proc_ssize_t n =
             utf8proc_decompose_char(code, parts, MAX_DECOMPOSED, how, &boundary);
         assert(n >= 1 && n <= MAX_DECOMPOSED);
-        for (utf8proc_ssize_t i = 0; i < n; i++)
-            glyphs[count++] =
+        for (utf8proc_ssize_t i = 0; glyphs != NULL && i < n; i++)
+            glyphs[count + (size_t)i] =
                 (struct glyph){parts[i], combining_class(parts[i]), i == 0};
+        count += (size_t)n;
     }
     return count;
 }
@@ -273,35 +302,36 @@ static void append_glyphs(const struct glyph *glyphs, size_t count, const tl_pie
     }
 }
 
-/* Below U+0300 nothing composes or decomposes into anything else but itself. */
-static bool is_nfc_at_a_glance(const char *text, size_t bytes)
+static bool is_in_form_at_a_glance(const struct form *form, const char *text,
+                                   size_t bytes)
 {
-    enum { LEAD_OF_U0300 = 0xcc };
     for (size_t i = 0; i < bytes; i++) {
-        if ((unsigned char)text[i] >= LEAD_OF_U0300)
+        if ((unsigned char)text[i] >= form->first_lead)
             return false;
     }
     return true;
 }
 
-static void apply_nfc(const tl_pieces *in, tl_span span, tl_pieces *out)
+static void apply_form(const struct form *form, const tl_pieces *in, tl_span span,
+                       tl_pieces *out)
 {
     const char *text = in->text + span.begin;
     const size_t bytes = span.end - span.begin;
-    if (is_nfc_at_a_glance(text, bytes)) {
+    if (is_in_form_at_a_glance(form, text, bytes)) {
         tl_pieces_copy(out, in, span);
         return;
     }
-    /* At most 2 parts for each byte: U+01D5 has 2 bytes and 3 parts. */
-    struct glyph *glyphs = tl_arena_alloc(out->arena, bytes, 2 * sizeof *glyphs);
-    struct glyph *room = tl_arena_alloc(out->arena, bytes, 2 * sizeof *room);
+    size_t count = decompose(text, bytes, form->compatible, NULL);
+    struct glyph *glyphs = tl_arena_alloc(out->arena, count, sizeof *glyphs);
+    struct glyph *room = tl_arena_alloc(out->arena, count, sizeof *room);
     if (glyphs == NULL || room == NULL) {
         out->no_memory = true;
         return;
     }
-    size_t count = decompose(text, bytes, glyphs);
+    decompose(text, bytes, form->compatible, glyphs);
     order_all_marks(glyphs, count, room);
-    count = compose(glyphs, count);
+    if (form->composed)
+        count = compose(glyphs, count);
     append_glyphs(glyphs, count, in, span, out);
 }
 
@@ -337,8 +367,8 @@ static tl_status apply_step(const struct step *step, const tl_pieces *in,
         tl_status status = TL_OK;
         if (piece.id != TL_PIECE_OPEN) {
             tl_pieces_copy(&made, in, piece.at);
-        } else if (step->kind == STEP_NFC) {
-            apply_nfc(in, piece.at, &made);
+        } else if (step->kind == STEP_FORM) {
+            apply_form(step->form, in, piece.at, &made);
         } else if (step->kind == STEP_REPLACE) {
             status = apply_replace(step, in, piece.at, &made, err);
         } else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * normalize.h - the normalizers of a tokenizer.json: NFC, Replace of a string,
+ * normalize.h - the normalizers of a tokenizer.json: NFC, NFD, NFKC, NFKD, Replace,
  * Prepend, and Sequences of these. Every byte keeps its origin, as the
  * tokenizers library tracks it: a character that composes others takes the
  * origin of the first.

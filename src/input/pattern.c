@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * pattern.c - see pattern.h.
- *
- * Where Oniguruma (as the tokenizers library calls it: UTF-8, Ruby syntax) and
- * PCRE2 (UTF, UCP) are known to part, and what is done about it:
- *   \s          PCRE2 adds U+180E; both have \p{White_Space}, which is put instead
- *   \w \b \h \R \X and other letters after a backslash, ^ $, {,n}, {n}+,
- *   a [ or && inside a class, (?m) (?x) (?<name>)     refused
- *   (?i:)       Oniguruma also matches U+00DF by "ss"; no pattern in use can tell
- * The tables of PCRE2 10.42 are those of Unicode 14, tokenizers 0.21 has those of
- * Unicode 16: a letter of Unicode 15 or 16 is no letter here. All characters of
- * Unicode 14 were compared, in the expressions of GPT-2, Qwen2 and Tekken.
+ * pattern.c - see pattern.h. Expressions are translated by expression.h, and see texts with
+ * the stand-ins of stand_in.h: of Unicode 16, whichever Unicode the tables of PCRE2 have.
  */
 #include "input/pattern.h"
 
@@ -19,6 +10,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "input/expression.h"
+#include "input/stand_in.h"
 #include "twinlens/alloc.h"
 
 struct tl_pattern {
@@ -62,119 +55,18 @@ static tl_pattern *add_pattern(tl_pattern_set *set)
 
 /* --- expressions ------------------------------------------------------------ */
 
-/* Text that grows by pieces into room known to be enough. */
-struct writer {
-    char *text;
-    size_t bytes;
-};
-
-static void put(struct writer *out, const char *text, size_t bytes)
-{
-    memcpy(out->text + out->bytes, text, bytes);
-    out->bytes += bytes;
-}
-
-static bool starts_with(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-static bool is_letter_or_digit(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Writes the escape at `at` (behind its backslash) as PCRE2 wants it; its length
- * without the backslash, or 0 if the two engines may differ. */
-static size_t translate_escape(const char *at, struct writer *out)
-{
-    if (*at == 's' || *at == 'S') {
-        put(out, *at == 's' ? "\\p{White_Space}" : "\\P{White_Space}", 15);
-        return 1;
-    }
-    const bool braced = (*at == 'p' || *at == 'P' || *at == 'x') && at[1] == '{';
-    size_t used = 1;
-    if (braced)
-        used = strcspn(at, "}") + 1;
-    else if (*at == '\0' || (is_letter_or_digit(*at) && strchr("rntfdD", *at) == NULL))
-        return 0;
-    if (memchr(at, '\0', used) != NULL)
-        return 0;
-    put(out, "\\", 1);
-    put(out, at, used);
-    return used;
-}
-
-/* What begins at `at`, outside a class, and is refused; NULL if it is fine. */
-static const char *refused_here(const char *at)
-{
-    static const char *const refused[] = {"^", "$", "{,", "}+"};
-    static const char *const groups[] = {"(?:",  "(?i:", "(?=", "(?!",
-                                         "(?<=", "(?<!", "(?>"};
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        if (starts_with(at, refused[i]))
-            return refused[i];
-    }
-    if (!starts_with(at, "(?") && !starts_with(at, "(*"))
-        return NULL;
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
-        if (starts_with(at, groups[i]))
-            return NULL;
-    }
-    return "(?";
-}
-
-/* An expression for PCRE2 that means what `expression` means to Oniguruma. `out`
- * has room for 15 bytes for each of its own. */
-static tl_status translate(const char *expression, struct writer *out, tl_error *err)
-{
-    bool in_class = false;
-    for (const char *at = expression; *at != '\0'; at++) {
-        if (*at == '\\') {
-            const size_t used = translate_escape(at + 1, out);
-            if (used == 0)
-                return tl_fail(err, TL_ERR_UNSUPPORTED,
-                               "the escape '\\%.1s' in the pattern '%s'", at + 1,
-                               expression);
-            at += used;
-            continue;
-        }
-        if (in_class && (*at == '[' || starts_with(at, "&&")))
-            return tl_fail(err, TL_ERR_UNSUPPORTED,
-                           "a class inside a class in the pattern '%s'", expression);
-        if (!in_class && refused_here(at) != NULL)
-            return tl_fail(err, TL_ERR_UNSUPPORTED, "'%s' in the pattern '%s'",
-                           refused_here(at), expression);
-        put(out, at, 1);
-        if (*at == '[') {
-            in_class = true;
-            if (at[1] == '^')
-                put(out, ++at, 1);
-            if (at[1] == ']')
-                return tl_fail(err, TL_ERR_UNSUPPORTED,
-                               "a class that begins with ']' in "
-                               "the pattern '%s'",
-                               expression);
-        } else if (*at == ']') {
-            in_class = false;
-        }
-    }
-    out->text[out->bytes] = '\0';
-    return TL_OK;
-}
-
 tl_status tl_pattern_compile(tl_pattern_set *set, const char *expression,
                              const tl_pattern **out, tl_error *err)
 {
-    tl_pattern *pattern = add_pattern(set);
-    struct writer translated = {
-        .text = tl_arena_alloc(set->arena, strlen(expression) + 1, 15)};
-    if (pattern == NULL || translated.text == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the pattern '%s'",
-                       expression);
-    const tl_status status = translate(expression, &translated, err);
+    const char *translated = NULL;
+    const tl_status status =
+        tl_expression_translate(expression, set->arena, &translated, err);
     if (status != TL_OK)
         return status;
+    tl_pattern *pattern = add_pattern(set);
+    if (pattern == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the pattern '%s'",
+                       expression);
 
     pcre2_compile_context *options = NULL;
     pattern->context =
@@ -187,7 +79,7 @@ tl_status tl_pattern_compile(tl_pattern_set *set, const char *expression,
     pcre2_set_newline(options, PCRE2_NEWLINE_LF);
     int code = 0;
     PCRE2_SIZE at = 0;
-    pattern->code = pcre2_compile((PCRE2_SPTR)translated.text, translated.bytes,
+    pattern->code = pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED,
                                   PCRE2_UTF | PCRE2_UCP, &code, &at, options);
     pcre2_compile_context_free(options);
     if (pattern->code == NULL && code == PCRE2_ERROR_HEAP_FAILED)
@@ -205,6 +97,19 @@ tl_status tl_pattern_compile(tl_pattern_set *set, const char *expression,
     return TL_OK;
 }
 
+tl_status tl_pattern_of_string(tl_pattern_set *set, const char *string,
+                               const tl_pattern **out, tl_error *err)
+{
+    tl_pattern *pattern = add_pattern(set);
+    if (pattern != NULL)
+        pattern->string = tl_arena_strdup(set->arena, string);
+    if (pattern == NULL || pattern->string == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the pattern '%s'", string);
+    pattern->string_bytes = strlen(string);
+    *out = pattern;
+    return TL_OK;
+}
+
 tl_status tl_pattern_read(tl_pattern_set *set, const json_t *json,
                           const tl_pattern **out, tl_error *err)
 {
@@ -218,19 +123,20 @@ tl_status tl_pattern_read(tl_pattern_set *set, const json_t *json,
 
     if (*string == '\0')
         return tl_fail(err, TL_ERR_UNSUPPORTED, "'pattern' is an empty string");
-    tl_pattern *pattern = add_pattern(set);
-    if (pattern != NULL)
-        pattern->string = tl_arena_strdup(set->arena, string);
-    if (pattern == NULL || pattern->string == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the pattern '%s'", string);
-    pattern->string_bytes = strlen(string);
-    *out = pattern;
-    return TL_OK;
+    return tl_pattern_of_string(set, string, out, err);
 }
 
-bool tl_pattern_is_string(const tl_pattern *pattern)
+const char *tl_pattern_string(const tl_pattern *pattern)
 {
-    return pattern->string != NULL;
+    return pattern->string;
+}
+
+bool tl_pattern_may_be_empty(const tl_pattern *pattern)
+{
+    uint32_t may = 0;
+    if (pattern->string == NULL)
+        pcre2_pattern_info(pattern->code, PCRE2_INFO_MATCHEMPTY, &may);
+    return may != 0;
 }
 
 /* --- finding ------------------------------------------------------------------ */
@@ -305,8 +211,11 @@ static tl_status find_expression(const tl_pattern *pattern, const char *text,
 {
     pcre2_match_data *found =
         pcre2_match_data_create_from_pattern(pattern->code, pattern->context);
-    if (found == NULL)
+    text = tl_stand_in_text(text, bytes, m->arena);
+    if (found == NULL || text == NULL) {
+        pcre2_match_data_free(found);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a pattern match");
+    }
     int rc = 0;
     size_t last_end = SIZE_MAX;
     for (size_t from = 0; from <= bytes;) {

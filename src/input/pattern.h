@@ -2,7 +2,7 @@
  *
  * pattern.h - what a Split or a Replace looks for: a string, or a regular
  * expression. The files are written for Oniguruma; here PCRE2 reads the
- * expression. One that the two might read differently is refused.
+ * expression, translated (expression.h).
  *
  * Patterns belong to a tl_pattern_set, which releases them all.
  */
@@ -26,12 +26,18 @@ typedef struct tl_pattern_set {
 
 void tl_pattern_set_release(tl_pattern_set *set);
 
-/* From {"String": ...} or {"Regex": ...}, or from an expression. */
+/* From {"String": ...} or {"Regex": ...}; from an expression. */
 tl_status tl_pattern_read(tl_pattern_set *set, const json_t *json,
                           const tl_pattern **out, tl_error *err);
 tl_status tl_pattern_compile(tl_pattern_set *set, const char *expression,
                              const tl_pattern **out, tl_error *err);
-bool tl_pattern_is_string(const tl_pattern *pattern);
+/* Of a string that is not empty. */
+tl_status tl_pattern_of_string(tl_pattern_set *set, const char *string,
+                               const tl_pattern **out, tl_error *err);
+/* The string; NULL for an expression. */
+const char *tl_pattern_string(const tl_pattern *pattern);
+/* Whether there is a text in which it matches nothing, between two characters. */
+bool tl_pattern_may_be_empty(const tl_pattern *pattern);
 
 typedef struct tl_match {
     tl_span at;   /* of `text`; empty only for an expression that matches nothing */

@@ -25,11 +25,20 @@ static const char *const behavior_names[BEHAVIOR_COUNT] = {
     [CONTIGUOUS] = "Contiguous",
 };
 
+/* Which pieces get the character of a Metaspace in front. */
+enum scheme { NEVER, FIRST, ALWAYS, SCHEME_COUNT };
+static const char *const scheme_names[SCHEME_COUNT] = {
+    [NEVER] = "never",
+    [FIRST] = "first",
+    [ALWAYS] = "always",
+};
+
 struct step {
-    enum { STEP_SPLIT, STEP_PREFIX_SPACE, STEP_BYTE_LEVEL } kind;
-    const tl_pattern *pattern; /* of STEP_SPLIT, as are the next two */
-    enum behavior behavior;
-    bool invert; /* what lies between the matches is the match */
+    enum { STEP_SPLIT, STEP_PREFIX_SPACE, STEP_BYTE_LEVEL, STEP_METASPACE } kind;
+    const tl_pattern *pattern; /* of STEP_SPLIT and STEP_METASPACE */
+    enum behavior behavior;    /* of STEP_SPLIT, as is the next */
+    bool invert;               /* what lies between the matches is the match */
+    enum scheme scheme;        /* of STEP_METASPACE */
     struct step *next;
 };
 
@@ -47,6 +56,19 @@ static struct step *add_step(tl_pretokenizer *pretokenizer, tl_pattern_set *set)
         pretokenizer->last = &step->next;
     }
     return step;
+}
+
+/* A Split by an expression of ours. */
+static tl_status add_split(tl_pretokenizer *pretokenizer, tl_pattern_set *set,
+                           const char *expression, enum behavior behavior,
+                           tl_error *err)
+{
+    struct step *step = add_step(pretokenizer, set);
+    if (step == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    step->kind = STEP_SPLIT;
+    step->behavior = behavior;
+    return tl_pattern_compile(set, expression, &step->pattern, err);
 }
 
 static tl_status read_split(tl_pretokenizer *pretokenizer, tl_pattern_set *set,
@@ -92,20 +114,84 @@ static tl_status read_byte_level(tl_pretokenizer *pretokenizer, tl_pattern_set *
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
         prefix->kind = STEP_PREFIX_SPACE;
     }
-    if (use_regex) {
-        struct step *split = add_step(pretokenizer, set);
-        if (split == NULL)
-            return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-        split->kind = STEP_SPLIT;
-        split->behavior = ISOLATED;
-        status = tl_pattern_compile(set, gpt2, &split->pattern, err);
-        if (status != TL_OK)
-            return status;
-    }
+    if (use_regex)
+        status = add_split(pretokenizer, set, gpt2, ISOLATED, err);
+    if (status != TL_OK)
+        return status;
     struct step *bytes = add_step(pretokenizer, set);
     if (bytes == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     bytes->kind = STEP_BYTE_LEVEL;
+    return TL_OK;
+}
+
+static tl_status read_digits(tl_pretokenizer *pretokenizer, tl_pattern_set *set,
+                             const json_t *json, tl_error *err)
+{
+    bool individual = false;
+    const tl_status status =
+        tl_json_get_bool(json, "individual_digits", "Digits", &individual, err);
+    if (status != TL_OK)
+        return status;
+    return add_split(pretokenizer, set, "\\p{N}", individual ? ISOLATED : CONTIGUOUS,
+                     err);
+}
+
+tl_status tl_metaspace_pattern_read(tl_pattern_set *set, const json_t *json,
+                                    const tl_pattern **out, tl_error *err)
+{
+    const char *replacement = json_string_value(json_object_get(json, "replacement"));
+    if (replacement == NULL || *replacement == '\0' ||
+        replacement[tl_utf8_length(replacement)] != '\0')
+        return tl_fail(err, TL_ERR_FORMAT, "'replacement' must be one character");
+    return tl_pattern_of_string(set, replacement, out, err);
+}
+
+static tl_status read_scheme(const json_t *json, enum scheme *scheme, tl_error *err)
+{
+    const char *name = "always";
+    bool add_prefix_space = true; /* of older files; says less than the scheme */
+    tl_status status =
+        tl_json_get_string(json, "prepend_scheme", "Metaspace", &name, err);
+    if (status == TL_OK)
+        status = tl_json_get_bool(json, "add_prefix_space", "Metaspace",
+                                  &add_prefix_space, err);
+    if (status != TL_OK)
+        return status;
+    *scheme = NEVER;
+    while (*scheme < SCHEME_COUNT && strcmp(name, scheme_names[*scheme]) != 0)
+        (*scheme)++;
+    if (*scheme == SCHEME_COUNT)
+        return tl_fail(err, TL_ERR_UNSUPPORTED, "prepend_scheme '%s'", name);
+    if (!add_prefix_space && *scheme != NEVER)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "'add_prefix_space' is false, but prepend_scheme is '%s'", name);
+    return TL_OK;
+}
+
+/* As two steps, of which the second is optional: the character for each blank and in front,
+ * a split in front of each. */
+static tl_status read_metaspace(tl_pretokenizer *pretokenizer, tl_pattern_set *set,
+                                const json_t *json, tl_error *err)
+{
+    bool split = true;
+    struct step *step = add_step(pretokenizer, set);
+    if (step == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    step->kind = STEP_METASPACE;
+    tl_status status = tl_metaspace_pattern_read(set, json, &step->pattern, err);
+    if (status == TL_OK)
+        status = read_scheme(json, &step->scheme, err);
+    if (status == TL_OK)
+        status = tl_json_get_bool(json, "split", "Metaspace", &split, err);
+    if (status != TL_OK || !split)
+        return status;
+    struct step *cut = add_step(pretokenizer, set);
+    if (cut == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    cut->kind = STEP_SPLIT;
+    cut->pattern = step->pattern;
+    cut->behavior = MERGED_WITH_NEXT;
     return TL_OK;
 }
 
@@ -133,6 +219,11 @@ static tl_status read_steps(tl_pretokenizer *pretokenizer, tl_pattern_set *set,
         return tl_fail_while(err, read_split(pretokenizer, set, json, err), "Split");
     if (strcmp(type, "ByteLevel") == 0)
         return read_byte_level(pretokenizer, set, json, err);
+    if (strcmp(type, "Digits") == 0)
+        return read_digits(pretokenizer, set, json, err);
+    if (strcmp(type, "Metaspace") == 0)
+        return tl_fail_while(err, read_metaspace(pretokenizer, set, json, err),
+                             "Metaspace");
     return tl_fail(err, TL_ERR_UNSUPPORTED, "'%s' is not supported", type);
 }
 
@@ -277,6 +368,38 @@ static void write_bytes(const tl_pieces *in, tl_span span, tl_pieces *out)
     }
 }
 
+/* --- Metaspace -------------------------------------------------------------------- */
+
+static void write_metaspace(const struct step *step, const tl_pieces *in, tl_span span,
+                            tl_pieces *out)
+{
+    const char *mark = tl_pattern_string(step->pattern);
+    const size_t bytes = strlen(mark);
+    const char *text = in->text + span.begin;
+    const tl_span origin = in->origin[span.begin];
+    /* "first" means at the start of the original text. */
+    if ((step->scheme == ALWAYS || (step->scheme == FIRST && origin.begin == 0)) &&
+        *text != ' ' && strncmp(text, mark, bytes) != 0)
+        tl_pieces_append(out, mark, bytes, origin);
+    for (size_t at = span.begin, n; at < span.end; at += n) {
+        const char *blank = memchr(in->text + at, ' ', span.end - at);
+        const size_t end = blank != NULL ? (size_t)(blank - in->text) : span.end;
+        tl_pieces_copy(out, in, (tl_span){at, end});
+        if (blank != NULL)
+            tl_pieces_append(out, mark, bytes, in->origin[end]);
+        n = end - at + (blank != NULL);
+    }
+}
+
+/* --- all steps ---------------------------------------------------------------------- */
+
+static void write_prefixed(const tl_pieces *in, tl_span span, tl_pieces *out)
+{
+    if (in->text[span.begin] != ' ')
+        tl_pieces_append(out, " ", 1, in->origin[span.begin]);
+    tl_pieces_copy(out, in, span);
+}
+
 /* The steps that write a new text. */
 static void rewrite(const struct step *step, const tl_pieces *in, tl_pieces *out)
 {
@@ -284,13 +407,14 @@ static void rewrite(const struct step *step, const tl_pieces *in, tl_pieces *out
     for (size_t i = 0; i < in->count; i++) {
         const tl_piece piece = in->list[i];
         const size_t begin = out->bytes;
-        if (piece.id == TL_PIECE_OPEN && step->kind == STEP_BYTE_LEVEL) {
-            write_bytes(in, piece.at, out);
-        } else {
-            if (piece.id == TL_PIECE_OPEN && in->text[piece.at.begin] != ' ')
-                tl_pieces_append(out, " ", 1, in->origin[piece.at.begin]);
+        if (piece.id != TL_PIECE_OPEN)
             tl_pieces_copy(out, in, piece.at);
-        }
+        else if (step->kind == STEP_BYTE_LEVEL)
+            write_bytes(in, piece.at, out);
+        else if (step->kind == STEP_METASPACE)
+            write_metaspace(step, in, piece.at, out);
+        else
+            write_prefixed(in, piece.at, out);
         tl_pieces_cut(out, (tl_span){begin, out->bytes}, piece.id);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * pretokenize.h - the pre-tokenizers of a tokenizer.json: Split, ByteLevel, and
- * Sequences of these. They cut the open pieces into words, which the merges of
+ * pretokenize.h - the pre-tokenizers of a tokenizer.json: Split, Digits, ByteLevel,
+ * Metaspace, and Sequences of these. They cut the open pieces into words, which the merges of
  * BPE do not cross.
  */
 #ifndef TWINLENS_INPUT_PRETOKENIZE_H
@@ -22,6 +22,10 @@ tl_status tl_pretokenizer_read(tl_pattern_set *set, const json_t *json,
                                const tl_pretokenizer **out, tl_error *err);
 tl_status tl_pretokenizer_apply(const tl_pretokenizer *pretokenizer,
                                 const tl_pieces *in, tl_pieces *out, tl_error *err);
+
+/* The pattern of what a Metaspace, also one that decodes, puts in the place of blanks. */
+tl_status tl_metaspace_pattern_read(tl_pattern_set *set, const json_t *json,
+                                    const tl_pattern **out, tl_error *err);
 
 /*
  * The printable alphabet that byte-level BPE (GPT-2's) writes bytes in: a byte

@@ -30,9 +30,18 @@ static tl_status read_replace(tl_pattern_set *set, const json_t *json,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     const tl_status status =
         tl_pattern_read(set, json_object_get(json, "pattern"), &step->pattern, err);
-    if (status == TL_OK && !tl_pattern_is_string(step->pattern))
+    if (status == TL_OK && tl_pattern_string(step->pattern) == NULL)
         return tl_fail(err, TL_ERR_UNSUPPORTED, "'pattern' is a regular expression");
     return status;
+}
+
+/* Metaspace drops the character in front of a whole text, which a token is not. */
+static tl_status read_metaspace(tl_pattern_set *set, const json_t *json,
+                                struct step *step, tl_error *err)
+{
+    step->kind = STEP_REPLACE;
+    step->content = " ";
+    return tl_metaspace_pattern_read(set, json, &step->pattern, err);
 }
 
 static tl_status read_steps(tl_token_decoder *decoder, tl_pattern_set *set,
@@ -74,6 +83,8 @@ static tl_status read_steps(tl_token_decoder *decoder, tl_pattern_set *set,
         step->kind = STEP_REPLACE;
         return tl_fail_while(err, read_replace(set, json, step, err), "Replace");
     }
+    if (strcmp(type, "Metaspace") == 0)
+        return tl_fail_while(err, read_metaspace(set, json, step, err), "Metaspace");
     return tl_fail(err, TL_ERR_UNSUPPORTED, "'%s' is not supported", type);
 }
 

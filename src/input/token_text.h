@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * token_text.h - the decoder of a tokenizer.json, for one token at a time:
- * ByteLevel, ByteFallback, Replace of a string. Fuse and Strip concern whole
+ * ByteLevel, ByteFallback, Metaspace, Replace of a string. Fuse and Strip concern whole
  * texts and are not done to a token.
  */
 #ifndef TWINLENS_INPUT_TOKEN_TEXT_H

@@ -41,7 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static const char *const paths[] = {
         FUZZ_DATA "qwen2vl-tiny/checkpoint/tokenizer.json",
-        FUZZ_DATA "tokenizer/gemma3-tiny.json", FUZZ_DATA "tokenizer/options.json"};
+        FUZZ_DATA "tokenizer/gemma3-tiny.json", FUZZ_DATA "tokenizer/options.json",
+        FUZZ_DATA "tokenizer_forms/llava_next_5_blanks.json",
+        FUZZ_DATA "tokenizer_forms/nested.json", FUZZ_DATA "tokenizer_forms/nfkc.json"};
     enum { N_PATHS = sizeof paths / sizeof *paths };
     static tl_tokenizer *tokenizers[N_PATHS]; /* kept until the end of the process */
     if (bytes > 0 && data[0] == '{') {
