@@ -17,6 +17,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -24,15 +25,17 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE.parent / "data"
 PROCESSORS = dict(qwen2_vl="Qwen2VLProcessor", qwen2_5_vl="Qwen2_5_VLProcessor", pixtral="PixtralProcessor",
                   gemma3="Gemma3Processor", llava="LlavaProcessor", paligemma="PaliGemmaProcessor",
-                  paligemma2="PaliGemmaProcessor")
+                  paligemma2="PaliGemmaProcessor", qwen3_vl="Qwen3VLProcessor", mistral3="PixtralProcessor")
 MODELS = dict(qwen2_vl="Qwen2VLForConditionalGeneration", qwen2_5_vl="Qwen2_5_VLForConditionalGeneration",
               gemma3="Gemma3ForConditionalGeneration", pixtral="LlavaForConditionalGeneration",
               llava="LlavaForConditionalGeneration", paligemma="PaliGemmaForConditionalGeneration",
-              paligemma2="PaliGemmaForConditionalGeneration")
+              paligemma2="PaliGemmaForConditionalGeneration", qwen3_vl="Qwen3VLForConditionalGeneration",
+              mistral3="Mistral3ForConditionalGeneration")
 ROWS = {name: DATA / ("families/" + name if name != "qwen2_vl" else "qwen2vl-tiny/checkpoint") for name in PROCESSORS}
 # What stands around the picture and the words of a prompt, as src/input/chat.c has it.
 CHATS = dict(
     qwen=("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+    qwen3_vl=("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"), mistral3=("<s>[INST]", "[/INST]"),
     pixtral=("<s>[INST]", "[/INST]"), gemma3=("<bos><start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"),
     llava=("<s>USER: ", " ASSISTANT:"), paligemma=("<bos>", "\n"))
 
@@ -47,9 +50,10 @@ def image_block(family, config, out):
     if kind_of(family) == "qwen":
         _, h, w = (int(n) for n in out["image_grid_thw"][0])
         return "<|vision_start|>" + "<|image_pad|>" * (h * w // 4) + "<|vision_end|>"
-    if family == "pixtral":
+    if family in ("pixtral", "mistral3"):
+        side = config["vision_config"]["patch_size"] * config.get("spatial_merge_size", 1)
         height, width = pixels.shape[-2:]
-        return "[IMG_BREAK]".join(["[IMG]" * (width // 16)] * (height // 16)) + "[IMG_END]"
+        return "[IMG_BREAK]".join(["[IMG]" * (width // side)] * (height // side)) + "[IMG_END]"
     if family == "gemma3":
         return "\n\n<start_of_image>" + "<image_soft_token>" * config["mm_tokens_per_image"] + "<end_of_image>\n\n"
     side = config["vision_config"]["image_size"] // config["vision_config"]["patch_size"]
@@ -57,16 +61,38 @@ def image_block(family, config, out):
 
 
 def prompt(family, words, block):
-    head, tail = CHATS[kind_of(family)]
+    head, tail = CHATS.get(family) or CHATS[kind_of(family)]
     if family == "gemma3":
         words = words.strip()
     return block + head + words + tail if kind_of(family) == "paligemma" else head + block + words + tail
 
 
-def image_processor(folder):
+def is_newer():
+    import transformers
+    return int(transformers.__version__.split(".")[0]) >= 5
+
+
+def readable(source, work):
+    """`source`, or a copy as transformers 4 reads it of what 5 has saved."""
+    config = json.loads((source / "config.json").read_text())
+    parts = [config[k] for k in ("text_config", "vision_config") if "rope_parameters" in config.get(k, {})]
+    if is_newer() or not parts:
+        return source
+    shutil.copytree(source, work)
+    for part in parts:
+        scaling = part.pop("rope_parameters")
+        part["rope_theta"] = scaling.pop("rope_theta")
+        if len(scaling) > 1:
+            part["rope_scaling"] = scaling
+    config["text_config"]["tie_word_embeddings"] = config["tie_word_embeddings"]  # the key that it looks at
+    (work / "config.json").write_text(json.dumps(config))
+    return work
+
+
+def image_processor(folder, **options):
     """The one that resizes with Pillow."""
     import transformers
-    which = {"backend": "pil"} if int(transformers.__version__.split(".")[0]) >= 5 else {"use_fast": False}
+    which = dict(options, **({"backend": "pil"} if is_newer() else {"use_fast": False}))
     return transformers.AutoImageProcessor.from_pretrained(folder, **which)
 
 
@@ -83,9 +109,11 @@ def save_processor(family, source, out):
             if not hasattr(tokenizer, name + "_token_id"):
                 setattr(tokenizer, name + "_token_id", tokenizer.convert_tokens_to_ids(getattr(tokenizer, name + "_token")))
     parts = dict(image_processor=image_processor(source), tokenizer=tokenizer)
-    video = getattr(transformers, "Qwen2VLVideoProcessor", None)
+    video = getattr(transformers, "Qwen3VLVideoProcessor" if family == "qwen3_vl" else "Qwen2VLVideoProcessor", None)
     if kind_of(family) == "qwen" and video is not None:
         parts["video_processor"] = video()
+    if family == "mistral3":
+        parts.update(patch_size=10, spatial_merge_size=3)
     getattr(transformers, PROCESSORS[family])(**parts).save_pretrained(out)
 
 
@@ -112,7 +140,8 @@ def say(family, out):
     if cap and transformers.__version__.startswith("4.5") and transformers.__version__ > "4.52":  # it forgets to
         model.lm_head.register_forward_hook(lambda m, x, y: cap * torch.tanh(y / cap))
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
-    images, tensors = image_processor(out), {"pair": torch.tensor(PAIR, dtype=torch.int64)}
+    merged = {"patch_size": config["vision_config"]["patch_size"] * config["spatial_merge_size"]} if family == "mistral3" else {}
+    images, tensors = image_processor(out, **merged), {"pair": torch.tensor(PAIR, dtype=torch.int64)}
     for row in rows:
         kwargs, block = {}, ""
         if row.get("image"):
@@ -136,7 +165,7 @@ def say(family, out):
         if kind_of(family) == "paligemma":
             kwargs["use_cache"] = False
             kwargs["token_type_ids"] = torch.zeros_like(types)
-        if kind_of(family) == "qwen" and int(transformers.__version__.split(".")[0]) >= 5:
+        if kind_of(family) == "qwen" and is_newer():
             kwargs["mm_token_type_ids"] = types
         logits, gradient = run(model, ids, kwargs)
         tensors[f"ids.{row['id']}"] = torch.tensor(ids, dtype=torch.int64)
@@ -156,8 +185,10 @@ def save(out):
             continue
         try:
             shutil.rmtree(target, ignore_errors=True)
-            model = getattr(transformers, MODELS[family]).from_pretrained(source, torch_dtype="auto")
-            model.save_pretrained(target)
+            with tempfile.TemporaryDirectory() as work:
+                folder = readable(source, Path(work) / "older")
+                model = getattr(transformers, MODELS[family]).from_pretrained(folder, torch_dtype="auto")
+                model.save_pretrained(target)
             save_processor(family, source, target)
             say(family, target)
         except Exception:

@@ -436,7 +436,7 @@ static void folders_saved_by_transformers_5_are_read(void **state)
             n++;
         }
     closedir(dir);
-    assert_int_equal(n, 7);
+    assert_int_equal(n, 9);
 }
 
 /* What is recorded in the folders that were named. */
