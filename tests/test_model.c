@@ -17,6 +17,8 @@
 #include "twinlens/pass.h"
 #include "twinlens/safetensors.h"
 
+#define FAMILIES TWINLENS_SOURCE_DIR "/tests/data/families"
+
 static test_folder folder;
 
 static int make_folder(void **unused)
@@ -89,6 +91,15 @@ static void keep_warning(void *user, tl_log_level level, const char *text)
         snprintf(user, 256, "%s", text);
 }
 
+static void assert_does_not_open(const char *path, tl_status want, const char *says)
+{
+    tl_model *model = NULL;
+    tl_error err = {0};
+    const tl_status got = tl_model_open(path, NULL, &model, &err);
+    if (got != want || strstr(err.text, says) == NULL)
+        fail_msg("%s: '%s', wanted '%s'", tl_status_name(got), err.text, says);
+}
+
 /* A LoRA beside the weights, and one alone. */
 static void an_adapter_that_is_not_applied_is_said(void **unused)
 {
@@ -109,6 +120,42 @@ static void an_adapter_that_is_not_applied_is_said(void **unused)
     assert_non_null(strstr(err.text, "holds an adapter and no model"));
 }
 
+/* LoRA as peft names it in a model that is saved unmerged: by itself, with all of peft's own
+ * names in front, and as once, the weights where they always were. */
+static void an_adapter_among_the_weights_is_said(void **unused)
+{
+    (void)unused;
+    static const char layer[] = "model.layers.1.self_attn.q_proj.",
+                      adapter[] =
+                          "model.layers.1.self_attn.q_proj.lora_A.default.weight";
+    const rename_rule rules[][2] = {
+        {{layer, "model.layers.1.self_attn.q_proj.base_layer."},
+         {"visual.blocks.0.attn.proj.weight", adapter}},
+        {{layer, "base_model.model.model.layers.1.self_attn.q_proj.base_layer."},
+         {"", "base_model.model."}},
+        {{"visual.blocks.0.attn.proj.weight", adapter}, {"visual.", NULL}},
+    };
+    char warning[256] = "";
+    tl_model *model = NULL;
+    tl_error err = {0};
+    for (size_t i = 0; i < 2; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "unmerged%zu", i);
+        write_variant(name, rules[i], 2, NULL);
+        assert_does_not_open(
+            path_of(name), TL_ERR_UNSUPPORTED,
+            "q_proj.base_layer.bias' is of a layer with an adapter that "
+            "is not merged into it");
+    }
+    write_variant("beside", rules[2], 2, NULL);
+    tl_log_set(keep_warning, warning);
+    assert_int_equal(tl_model_open(path_of("beside"), NULL, &model, &err), TL_OK);
+    tl_log_set(NULL, NULL);
+    tl_model_close(model);
+    assert_non_null(strstr(warning, adapter));
+    assert_non_null(strstr(warning, "is not applied"));
+}
+
 /* The tiny checkpoint's config.json, which says that the head is a matrix of its own, with
  * the contrary. */
 static const char *tied_config(void)
@@ -127,15 +174,6 @@ static const char *tied_config(void)
     return text;
 }
 
-static void assert_does_not_open(const char *path, tl_status want, const char *says)
-{
-    tl_model *model = NULL;
-    tl_error err = {0};
-    const tl_status got = tl_model_open(path, NULL, &model, &err);
-    if (got != want || strstr(err.text, says) == NULL)
-        fail_msg("%s: '%s', wanted '%s'", tl_status_name(got), err.text, says);
-}
-
 static void a_head_that_contradicts_the_configuration_is_refused(void **unused)
 {
     (void)unused;
@@ -146,6 +184,60 @@ static void a_head_that_contradicts_the_configuration_is_refused(void **unused)
     assert_does_not_open(with_file("tied", NULL, 0, "config.json", tied_config()),
                          TL_ERR_UNSUPPORTED,
                          "'lm_head.weight' is another matrix than the embeddings");
+}
+
+/* Where versions of transformers look at different keys, the head in the folder decides. */
+static void a_head_that_is_there_decides(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *inside, *outside;
+        bool has_head;
+        tl_status status;
+        bool tied;
+    } cases[] = {
+        {"null", "null", true, TL_OK, false}, /* Mistral-Small 3.1's on the hub */
+        {"false", "true", true, TL_OK,
+         false}, /* the same, saved by transformers 5.24 */
+        {"null", "null", false, TL_OK, true},
+        {"false", "true", false, TL_OK, true},
+        {"true", "true", false, TL_OK, true},
+        {"true", "false", false, TL_OK, true},
+        {"false", "false", true, TL_OK, false},
+        {"null", "false", false, TL_ERR_NOT_FOUND, false},
+        {"true", "null", true, TL_ERR_UNSUPPORTED, false},
+    };
+    static const char key[] = "\"tie_word_embeddings\": ";
+    const rename_rule no_head[] = {{"language_model.lm_head.", NULL}};
+    char config[8192], path[1200];
+    const char *source = FAMILIES "/mistral3";
+    snprintf(path, sizeof path, "%s/config.json", source);
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    config[fread(config, 1, sizeof config - 1, in)] = '\0';
+    fclose(in);
+    char *inner = strstr(config, key) + sizeof key - 1;
+    char *outer = strstr(inner, key) + sizeof key - 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        tl_model *model = NULL;
+        tl_error err = {0};
+        snprintf(name, sizeof name, "decides%zu", i);
+        write_renamed(source, path_of(name), no_head, cases[i].has_head ? 0 : 1, NULL);
+        snprintf(path, sizeof path, "%.600s/config.json", path_of(name));
+        assert_int_equal(unlink(path), 0);
+        FILE *out = fopen(path, "w");
+        assert_non_null(out);
+        fprintf(out, "%.*s%s%.*s%s%s", (int)(inner - config), config, cases[i].inside,
+                (int)(outer - inner) - 5, inner + 5, cases[i].outside, outer + 5);
+        assert_int_equal(fclose(out), 0);
+        const tl_status got = tl_model_open(path_of(name), NULL, &model, &err);
+        if (got != cases[i].status)
+            fail_msg("case %zu: %s: %s", i, tl_status_name(got), err.text);
+        if (got == TL_OK)
+            assert_int_equal(tl_model_spec(model)->tied_head, cases[i].tied);
+        tl_model_close(model);
+    }
 }
 
 /* AutoModel leaves the head away, and from the decoder's names what stands in front. */
@@ -536,7 +628,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_adapter_that_is_not_applied_is_said),
+        cmocka_unit_test(an_adapter_among_the_weights_is_said),
         cmocka_unit_test(a_head_that_contradicts_the_configuration_is_refused),
+        cmocka_unit_test(a_head_that_is_there_decides),
         cmocka_unit_test(what_automodel_saves_is_the_same_model),
         cmocka_unit_test(every_generation_of_names_is_the_same_model),
         cmocka_unit_test(a_cache_entry_of_the_hub_opens),

@@ -14,6 +14,30 @@
 #include "twinlens/log.h"
 #include "vision/vision.h"
 
+/* peft puts `.base_layer` behind the names of layers that an adapter changes, and once did
+ * not; such folders are saved without its own adapter_config.json. */
+static tl_status check_adapters(const tl_safetensors *file, tl_error *err)
+{
+    const char *path = tl_safetensors_file_path(file, 0), *beside = NULL;
+    for (size_t i = 0; i < tl_safetensors_count(file); i++) {
+        const char *name = tl_safetensors_name(file, i);
+        if (strstr(name, ".base_layer.") != NULL)
+            return tl_fail(err, TL_ERR_UNSUPPORTED,
+                           "%s: '%s' is of a layer with an adapter that is not merged "
+                           "into it; wanted the model as it is saved after merging "
+                           "(merge_and_unload() of peft)",
+                           path, name);
+        if (strstr(name, ".lora_A.") != NULL && beside == NULL)
+            beside = name;
+    }
+    if (beside != NULL)
+        tl_log(TL_LOG_WARNING,
+               "%s: the adapter of '%s' is not applied; merge it into the weights to "
+               "have it in the model",
+               path, beside);
+    return TL_OK;
+}
+
 /* A model of which only the configuration was read. */
 static tl_status read_config(const char *path, tl_model **out, const char **folder,
                              tl_error *err)
@@ -73,6 +97,10 @@ static tl_status open_model(const char *path, const tl_model_options *options,
         status = read_config(path, &model, &folder, err);
     if (status == TL_OK && has_weights)
         status = tl_safetensors_open(folder, &model->file, err);
+    if (status == TL_OK && has_weights)
+        status = check_adapters(model->file, err);
+    if (status == TL_OK)
+        model->spec.tied_head = tl_weights_tie_head(&model->spec, model->file);
     if (status == TL_OK)
         status = tl_weights_find(&model->spec, model->file, model->arena,
                                  &model->weights, err);

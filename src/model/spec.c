@@ -89,6 +89,21 @@ tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
     return status;
 }
 
+tl_status tl_spec_get_head(const json_t *config, const json_t *text, const char *where,
+                           bool absent, tl_spec *spec, tl_error *err)
+{
+    static const char key[] = "tie_word_embeddings";
+    bool inside = false, outside = absent;
+    tl_status status = tl_json_get_bool(text, key, where, &inside, err);
+    if (status == TL_OK)
+        status = tl_json_get_bool(config, key, where, &outside, err);
+    const bool is_said = json_is_true(json_object_get(config, key)) &&
+                         !json_is_false(json_object_get(text, key));
+    spec->tied_head = inside || is_said;
+    spec->head_decides = outside && !inside;
+    return status;
+}
+
 tl_status tl_spec_get_sizes(const json_t *object, const char *where,
                             const tl_size_field *fields, size_t count, tl_error *err)
 {

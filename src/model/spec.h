@@ -44,6 +44,8 @@ typedef struct tl_spec {
     bool post_norms;          /* also norm what attention and MLP add */
     bool norm_plus_one;       /* norm weights are stored minus one */
     bool tied_head;           /* lm_head is the embedding table */
+    bool head_decides;        /* tied_head is so where a folder has no lm_head, and only
+                                 there */
     bool image_bidirectional; /* image positions see each other both ways */
     bool bidirectional;       /* all positions do */
     size_t window;            /* of sliding layers; 0: no layer slides */

@@ -137,7 +137,8 @@ static tl_status read_pixtral(const json_t *vision, tl_vision_spec *v, tl_error 
 }
 
 tl_status tl_spec_read_llava_rest(const json_t *config, const json_t *text,
-                                  const char *where, tl_spec *spec, tl_error *err)
+                                  const char *where, bool tied, tl_spec *spec,
+                                  tl_error *err)
 {
     tl_vision_spec *v = &spec->vision;
     tl_status status;
@@ -146,8 +147,7 @@ tl_status tl_spec_read_llava_rest(const json_t *config, const json_t *text,
                                          &v->projector_activation, err)) != TL_OK ||
         (status = tl_json_get_bool(config, "multimodal_projector_bias", where,
                                    &v->projector_bias, err)) != TL_OK ||
-        (status = tl_spec_get_tied_head(config, text, where, false, true,
-                                        &spec->tied_head, err)) != TL_OK ||
+        (status = tl_spec_get_head(config, text, where, tied, spec, err)) != TL_OK ||
         (status = tl_json_get_id(config, "image_token_index", where, &spec->image_token,
                                  err)) != TL_OK)
         return status;
@@ -179,12 +179,12 @@ tl_status tl_spec_read_llava(const json_t *config, const char *where, tl_spec *s
     v->projector = TL_PROJECTOR_LAYERS;
     v->projector_bias = true;
     spec->image_token = 32000;
-    return status == TL_OK ? tl_spec_read_llava_rest(config, text, where, spec, err)
-                           : status;
+    return status == TL_OK
+               ? tl_spec_read_llava_rest(config, text, where, false, spec, err)
+               : status;
 }
 
-/* Absent keys have the defaults of transformers' Mistral3Config, but for tied embeddings:
- * models without the key are not. */
+/* Absent keys have the defaults of transformers' Mistral3Config. */
 tl_status tl_spec_read_mistral3(const json_t *config, const char *where, tl_spec *spec,
                                 tl_error *err)
 {
@@ -210,6 +210,7 @@ tl_status tl_spec_read_mistral3(const json_t *config, const char *where, tl_spec
     const tl_size_field merge = {"spatial_merge_size", &v->merge};
     if (status == TL_OK)
         status = tl_spec_get_sizes(config, where, &merge, 1, err);
-    return status == TL_OK ? tl_spec_read_llava_rest(config, text, where, spec, err)
-                           : status;
+    return status == TL_OK
+               ? tl_spec_read_llava_rest(config, text, where, true, spec, err)
+               : status;
 }

@@ -44,8 +44,9 @@ tl_status tl_spec_read_llava_next(const json_t *config, const char *where,
         status = read_tower(config, vision, where, towers[0], "default", -2,
                             &spec->vision, err);
     spec->image_token = 32000;
-    return status == TL_OK ? tl_spec_read_llava_rest(config, text, where, spec, err)
-                           : status;
+    return status == TL_OK
+               ? tl_spec_read_llava_rest(config, text, where, false, spec, err)
+               : status;
 }
 
 /* Absent keys have the defaults of transformers' LlavaOnevisionConfig. */
@@ -67,6 +68,7 @@ tl_status tl_spec_read_llava_onevision(const json_t *config, const char *where,
         status = read_tower(config, vision, where, towers[0], "full", -1, &spec->vision,
                             err);
     spec->image_token = 151646;
-    return status == TL_OK ? tl_spec_read_llava_rest(config, text, where, spec, err)
-                           : status;
+    return status == TL_OK
+               ? tl_spec_read_llava_rest(config, text, where, false, spec, err)
+               : status;
 }

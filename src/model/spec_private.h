@@ -59,9 +59,11 @@ tl_status tl_spec_check_strategy(const json_t *config, const char *where,
 /* Which layer's states the projector reads: -1 is the last; so many layers are run. */
 tl_status tl_spec_get_feature_layer(const json_t *config, const char *where, int absent,
                                     tl_vision_spec *v, tl_error *err);
-/* The projector's two layers, the head, and the token that stands for a feature. */
+/* The projector's two layers, the head, which is tied where no key says so or is not, and
+ * the token that stands for a feature. */
 tl_status tl_spec_read_llava_rest(const json_t *config, const json_t *text,
-                                  const char *where, tl_spec *spec, tl_error *err);
+                                  const char *where, bool tied, tl_spec *spec,
+                                  tl_error *err);
 
 /* Qwen2's decoder, positions on one axis. */
 tl_status tl_spec_read_qwen2(const json_t *text, tl_spec *spec, tl_error *err);
@@ -94,6 +96,13 @@ tl_status tl_spec_get_object(const json_t *object, const char *key, const char *
 tl_status tl_spec_get_tied_head(const json_t *config, const json_t *text,
                                 const char *where, bool absent, bool text_decides,
                                 bool *tied, tl_error *err);
+
+/* The same as versions of transformers have it whose models differ in which key they look at
+ * (up to 4.57 the decoder's, false when absent; 5.24 the one outside, `absent` when absent,
+ * unless the folder holds another head): where they would make different models of a folder,
+ * what is in it decides. */
+tl_status tl_spec_get_head(const json_t *config, const json_t *text, const char *where,
+                           bool absent, tl_spec *spec, tl_error *err);
 
 /* An object of rope_scaling's kind: 'linear' divides positions by 'factor', 'llama3' those
  * of slow frequencies; nothing but these and 'default' can be honoured. */

@@ -131,12 +131,8 @@ tl_status tl_spec_read_qwen3_vl(const json_t *config, const char *where, tl_spec
         status = read_tower(vision, where, spec, err);
     spec->image_token = 151655;
     spec->vision_start_token = 151652;
-    bool tied = false; /* where 'text_config' does not say */
     if (status != TL_OK ||
-        (status = tl_json_get_bool(config, "tie_word_embeddings", where, &tied, err)) !=
-            TL_OK ||
-        (status = tl_spec_get_tied_head(config, text, where, tied, false,
-                                        &spec->tied_head, err)) != TL_OK ||
+        (status = tl_spec_get_head(config, text, where, false, spec, err)) != TL_OK ||
         (status = tl_json_get_id(config, "image_token_id", where, &spec->image_token,
                                  err)) != TL_OK)
         return status;

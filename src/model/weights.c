@@ -62,16 +62,24 @@ static bool is_same(const tl_tensor *a, const tl_tensor *b)
             memcmp(a->data, b->data, count * tl_dtype_bytes(a->dtype)) == 0);
 }
 
+static const char *const head_names[] = {"lm_head.weight",
+                                         "language_model.lm_head.weight"};
+
+bool tl_weights_tie_head(const tl_spec *spec, const tl_safetensors *file)
+{
+    return spec->head_decides && file != NULL
+               ? !tl_safetensors_has(file, head_names[0]) &&
+                     !tl_safetensors_has(file, head_names[1])
+               : spec->tied_head;
+}
+
 static tl_status find_head(const tl_finder *f, const tl_spec *s, tl_weights *w,
                            tl_error *err)
 {
-    static const char *const names[] = {"lm_head.weight",
-                                        "language_model.lm_head.weight"};
     const tl_dims *d = &s->dims;
-    const char *name = names[0];
-    for (size_t i = 1; f->file != NULL && i < sizeof names / sizeof names[0]; i++)
-        if (tl_safetensors_has(f->file, names[i]))
-            name = names[i];
+    const bool is_second =
+        f->file != NULL && tl_safetensors_has(f->file, head_names[1]);
+    const char *name = head_names[is_second];
     if (!s->tied_head)
         return tl_fail_while(
             err, tl_find_tensor(f, name, d->n_vocab, d->d_model, &w->head.weight, err),

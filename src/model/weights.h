@@ -29,6 +29,9 @@ typedef struct tl_weights {
     tl_weight_size embed_size, decoder_size, vision_size;
 } tl_weights;
 
+/* Whether the head is the embeddings, in a folder whose spec leaves that to its tensors. */
+bool tl_weights_tie_head(const tl_spec *spec, const tl_safetensors *file);
+
 /*
  * A file without any tensor of the vision tower is a text-only model. Without a file
  * (NULL) every tensor is taken to be there in 16 bits, as the spec wants it: that tells
