@@ -78,6 +78,10 @@ static inline void keep(fixture *f, outcome *out, const void *bytes, size_t n)
 
 typedef tl_status experiment(fixture *f, size_t budget, outcome *out, tl_error *err);
 
+/* Where arrays are that are not in memory. Experiments "on disk" have them in memory without a
+ * budget, so that what is compared are the bytes of both. */
+static const char disk[] = ".";
+
 /* ---- experiments ----------------------------------------------------------------- */
 
 static inline tl_attribution_options how_to_attribute(tl_method method, tl_ig_rule rule,
@@ -90,10 +94,9 @@ static inline tl_attribution_options how_to_attribute(tl_method method, tl_ig_ru
                                     .ig_rule = rule};
 }
 
-static inline tl_status attribute_by(fixture *f, tl_method method, tl_ig_rule rule,
-                                     size_t budget, outcome *out, tl_error *err)
+static inline tl_status attribute_as(fixture *f, tl_attribution_options options,
+                                     outcome *out, tl_error *err)
 {
-    const tl_attribution_options options = how_to_attribute(method, rule, budget);
     tl_attribution *a = NULL;
     tl_scores s, m;
     tl_status status = tl_attribution_create(f->model, f->n_pos, &options, &a, err);
@@ -112,6 +115,26 @@ static inline tl_status attribute_by(fixture *f, tl_method method, tl_ig_rule ru
     keep(f, out, m.heads, places * s.n_heads * sizeof *m.heads);
     keep(f, out, m.neurons, places * s.d_mlp * sizeof *m.neurons);
     return TL_OK;
+}
+
+static inline tl_status attribute_by(fixture *f, tl_method method, tl_ig_rule rule,
+                                     size_t budget, outcome *out, tl_error *err)
+{
+    return attribute_as(f, how_to_attribute(method, rule, budget), out, err);
+}
+
+static inline tl_attribution_options how_to_attribute_on_disk(size_t budget)
+{
+    tl_attribution_options options =
+        how_to_attribute(TL_METHOD_IG, TL_IG_RIGHT, budget);
+    options.folder = budget > 0 ? disk : NULL;
+    return options;
+}
+
+static inline tl_status attribute_on_disk(fixture *f, size_t budget, outcome *out,
+                                          tl_error *err)
+{
+    return attribute_as(f, how_to_attribute_on_disk(budget), out, err);
 }
 
 static inline tl_status attribute(fixture *f, size_t budget, outcome *out,
@@ -187,9 +210,11 @@ static inline tl_validate_options validate_options(void)
                                  .n_others = 2};
 }
 
-static inline tl_status validate(fixture *f, size_t budget, outcome *out, tl_error *err)
+static inline tl_status validate_in(fixture *f, const char *folder, size_t budget,
+                                    outcome *out, tl_error *err)
 {
-    const tl_validate_options options = validate_options();
+    tl_validate_options options = validate_options();
+    options.folder = folder;
     tl_validator *validator = NULL;
     tl_validation v;
     tl_status status = tl_validator_create(f->model, budget, &validator, err);
@@ -204,6 +229,17 @@ static inline tl_status validate(fixture *f, size_t budget, outcome *out, tl_err
     keep(f, out, v.gradient, 4 * sizeof *v.gradient);
     keep(f, out, &v.difference, sizeof v.difference);
     return TL_OK;
+}
+
+static inline tl_status validate(fixture *f, size_t budget, outcome *out, tl_error *err)
+{
+    return validate_in(f, NULL, budget, out, err);
+}
+
+static inline tl_status validate_on_disk(fixture *f, size_t budget, outcome *out,
+                                         tl_error *err)
+{
+    return validate_in(f, budget > 0 ? disk : NULL, budget, out, err);
 }
 
 static inline tl_status complete(fixture *f, size_t budget, outcome *out, tl_error *err)
@@ -294,10 +330,12 @@ static inline tl_precision_options how_to_compare(size_t budget)
     return how;
 }
 
-static inline tl_status compare_precisions(fixture *f, size_t budget, outcome *out,
-                                           tl_error *err)
+static inline tl_status compare_precisions_in(fixture *f, const char *folder,
+                                              size_t budget, outcome *out,
+                                              tl_error *err)
 {
-    const tl_precision_options how = how_to_compare(budget);
+    tl_precision_options how = how_to_compare(budget);
+    how.attribution.folder = folder;
     tl_precision_check c;
     assert_int_equal(tl_model_set_precision(f->model, TL_PRECISION_BF16_EMULATED, NULL),
                      TL_OK);
@@ -309,11 +347,30 @@ static inline tl_status compare_precisions(fixture *f, size_t budget, outcome *o
     return status;
 }
 
+static inline tl_status compare_precisions(fixture *f, size_t budget, outcome *out,
+                                           tl_error *err)
+{
+    return compare_precisions_in(f, NULL, budget, out, err);
+}
+
+static inline tl_status compare_precisions_on_disk(fixture *f, size_t budget,
+                                                   outcome *out, tl_error *err)
+{
+    return compare_precisions_in(f, budget > 0 ? disk : NULL, budget, out, err);
+}
+
 /* ---- the least of each ------------------------------------------------------------- */
 
 static inline tl_status least_attribute(const fixture *f, size_t *out, tl_error *err)
 {
     const tl_attribution_options how = how_to_attribute(TL_METHOD_IG, TL_IG_RIGHT, 0);
+    return tl_attribution_bytes(f->model, f->n_pos, &how, out, err);
+}
+
+static inline tl_status least_attribute_on_disk(const fixture *f, size_t *out,
+                                                tl_error *err)
+{
+    const tl_attribution_options how = how_to_attribute_on_disk(1);
     return tl_attribution_bytes(f->model, f->n_pos, &how, out, err);
 }
 
@@ -339,6 +396,14 @@ static inline tl_status least_evaluate_means(const fixture *f, size_t *out,
 static inline tl_status least_validate(const fixture *f, size_t *out, tl_error *err)
 {
     const tl_validate_options options = validate_options();
+    return tl_validator_bytes(f->model, f->n_pos, &options, out, err);
+}
+
+static inline tl_status least_validate_on_disk(const fixture *f, size_t *out,
+                                               tl_error *err)
+{
+    tl_validate_options options = validate_options();
+    options.folder = disk;
     return tl_validator_bytes(f->model, f->n_pos, &options, out, err);
 }
 
@@ -377,6 +442,14 @@ static inline tl_status least_compare(const fixture *f, size_t *out, tl_error *e
     return tl_precision_bytes(f->model, f->n_pos, &how, out, err);
 }
 
+static inline tl_status least_compare_on_disk(const fixture *f, size_t *out,
+                                              tl_error *err)
+{
+    tl_precision_options how = how_to_compare(0);
+    how.attribution.folder = disk;
+    return tl_precision_bytes(f->model, f->n_pos, &how, out, err);
+}
+
 /* All of them. */
 static const struct {
     const char *what;
@@ -396,6 +469,10 @@ static const struct {
      true},
     {"back-patching", backpatch, least_backpatch, true},
     {"comparison of precisions", compare_precisions, least_compare, true},
+    {"attribution on disk", attribute_on_disk, least_attribute_on_disk, true},
+    {"validation on disk", validate_on_disk, least_validate_on_disk, true},
+    {"comparison of precisions on disk", compare_precisions_on_disk,
+     least_compare_on_disk, true},
 };
 enum { EXPERIMENTS = sizeof experiments / sizeof *experiments };
 

@@ -4,6 +4,8 @@
  */
 #include "testing.h"
 
+#include <unistd.h>
+
 #include "twinlens/alloc.h"
 #include "twinlens/arena.h"
 
@@ -16,10 +18,8 @@ static size_t size_of_block(uint32_t *state)
     return size % 17 == 0 ? 100 * size : size % 5 == 0 ? 0 : size;
 }
 
-static void blocks_are_aligned_and_keep_their_content(void **unused)
+static void blocks_keep_their_content(tl_arena *arena)
 {
-    (void)unused;
-    tl_arena *arena = tl_arena_create();
     unsigned char *blocks[BLOCKS];
     size_t sizes[BLOCKS];
     uint32_t state = 7u;
@@ -39,6 +39,36 @@ static void blocks_are_aligned_and_keep_their_content(void **unused)
         tl_arena_rewind(arena, mark);
     }
     tl_arena_destroy(arena);
+}
+
+static void blocks_are_aligned_and_keep_their_content(void **unused)
+{
+    (void)unused;
+    blocks_keep_their_content(tl_arena_create());
+}
+
+/* Of what is on the disk the allocator counts nothing, and no file can be seen. */
+static void an_arena_on_the_disk_takes_no_memory(void **unused)
+{
+    (void)unused;
+    enum { MANY = 10 << 20, FEW = 4096 };
+    char folder[] = "test_arena.XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    blocks_keep_their_content(tl_arena_create_in(folder));
+    const size_t before = tl_alloc_bytes();
+    tl_arena *arena = tl_arena_create_in(folder), *like = tl_arena_create_like(arena);
+    unsigned char *first = tl_arena_alloc_zero(arena, MANY, 1),
+                  *second = tl_arena_alloc_zero(like, MANY, 1);
+    assert_non_null(first);
+    assert_non_null(second);
+    memset(first, 1, MANY);
+    assert_int_equal(first[MANY - 1] + second[0] + second[MANY - 1], 1);
+    assert_in_range(tl_alloc_bytes() - before, 0, FEW);
+    assert_int_equal(rmdir(folder), 0);          /* it is empty */
+    assert_null(tl_arena_alloc(arena, MANY, 1)); /* and now it is not there */
+    tl_arena_destroy(arena);
+    tl_arena_destroy(like);
+    assert_int_equal(tl_alloc_bytes(), before);
 }
 
 static void cleared_blocks_are_clear_after_a_rewind(void **unused)
@@ -188,13 +218,12 @@ static void a_sum_that_overflows_is_a_peak_that_nothing_fits(void **unused)
     tl_arena_destroy(arena);
 }
 
-static void no_failing_request_leaks_or_harms(void **unused)
+static void no_failing_request_leaks_or_harms_in(const char *folder)
 {
-    (void)unused;
     const size_t live = tl_alloc_live();
     for (int n = 0, hit = 1; hit; n++) {
         tl_alloc_fail_at(n);
-        tl_arena *arena = tl_arena_create();
+        tl_arena *arena = tl_arena_create_in(folder);
         if (arena != NULL) {
             char *first = tl_arena_strdup(arena, "first");
             for (int i = 0; i < 3; i++) {
@@ -212,6 +241,13 @@ static void no_failing_request_leaks_or_harms(void **unused)
         assert_int_equal(tl_alloc_live(), live);
     }
     tl_alloc_fail_at(-1);
+}
+
+static void no_failing_request_leaks_or_harms(void **unused)
+{
+    (void)unused;
+    no_failing_request_leaks_or_harms_in(NULL);
+    no_failing_request_leaks_or_harms_in(".");
 }
 
 static void memory_of_the_caller_is_filled_and_not_grown(void **unused)
@@ -245,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_keep_their_content),
+        cmocka_unit_test(an_arena_on_the_disk_takes_no_memory),
         cmocka_unit_test(cleared_blocks_are_clear_after_a_rewind),
         cmocka_unit_test(a_rewind_keeps_what_is_before_the_mark),
         cmocka_unit_test(memory_is_reused_after_a_rewind),

@@ -152,7 +152,8 @@ static tl_status study_and_report(const char *folder, tl_error *err)
     s.out = folder;
     s.threads = 1;
     s.precision = TL_PRECISION_BF16_EMULATED; /* which is compared with f32 */
-    s.memory = (size_t)6 << 20; /* so little that pairs are attributed one by one */
+    /* So little that scores are on the disk and pairs are attributed one by one. */
+    s.memory = (size_t)3400 << 10;
     s.keep = TL_KEEP_ALL;
     s.fractions = "0,0.1,0.5";
     s.bp_grid = TL_BP_PAPER;

@@ -37,6 +37,14 @@ typedef struct tl_arena_mark {
 /* NULL when there is no memory. One thread at a time uses an arena. */
 tl_arena *tl_arena_create(void);
 
+/* An arena for arrays that memory has no room for: it is pages of files without a name in
+ * `folder`, which the system writes to the disk when it wants the room and reads again, and
+ * of which nothing is left when the process ends. NULL: as tl_arena_create(). */
+tl_arena *tl_arena_create_in(const char *folder);
+
+/* An empty one that is where that one is. */
+tl_arena *tl_arena_create_like(const tl_arena *arena);
+
 /* Every tl_arena_alloc on it returns NULL, which is then no error. */
 tl_arena *tl_arena_create_measuring(void);
 bool tl_arena_is_measuring(const tl_arena *arena);

@@ -76,6 +76,9 @@ typedef struct tl_attribution_options {
     tl_method method;
     tl_ig_rule ig_rule;
     tl_metric metric; /* with TL_METHOD_RELP one without a softmax */
+    const char
+        *folder; /* of files without a name, where the sums are: no part of the budget
+                         * (tl_arena_create_in); NULL: they are in memory */
 } tl_attribution_options;
 
 typedef struct tl_scores {
@@ -92,8 +95,8 @@ tl_status tl_attribution_create(tl_model *model, size_t n_pos,
                                 tl_attribution **out, tl_error *err);
 void tl_attribution_destroy(tl_attribution *attribution);
 
-/* The least budget that an attribution can do with for prompts of n_pos positions: its sums,
- * the buffers and one interpolated input of a pair, and a pass over one prompt that keeps no
+/* The least budget that an attribution can do with for prompts of n_pos positions: its sums
+ * if they are in memory, the buffers and one interpolated input of a pair, and a pass over one prompt that keeps no
  * layer. Not in it are weights and their cache, what products work with, the pairs, and
  * the scores, which are the caller's. With less, tl_attribution_create() refuses. Options
  * may be NULL; their budget is not looked at. */

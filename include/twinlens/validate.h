@@ -78,6 +78,7 @@ typedef struct tl_validate_options {
     /* What ranks components: these scores, with their reductions of heads, beside the
      * size of exact effects; NULL: none. */
     const tl_attribution_options *ranked;
+    const char *folder; /* where sums and scores are, as in tl_attribution_options */
 } tl_validate_options;
 
 typedef struct tl_validation {
@@ -119,7 +120,8 @@ typedef struct tl_precision_check {
 
 typedef struct tl_precision_options {
     size_t size; /* sizeof(tl_precision_options); 0: that of today */
-    tl_attribution_options attribution; /* its budget is not looked at */
+    tl_attribution_options
+        attribution; /* its budget is not looked at; orders are where its sums are */
     tl_fraction fraction;               /* the circuits' size */
     tl_fraction_rounding rounding;
     size_t memory_budget; /* bytes for all that it holds; 0: no limit */

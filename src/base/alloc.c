@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc_test.h"
+#include "base/disk_memory.h"
 #include "base/redzone.h"
 
 static atomic_llong countdown = -1; /* requests until the one that fails */
@@ -18,7 +19,8 @@ static atomic_size_t live, used_bytes, peak_bytes;
 /* Lies in front of a block. */
 typedef struct front {
     size_t bytes;
-    void *memory; /* of the system, to be freed */
+    void *memory;  /* of the system, to be freed */
+    size_t mapped; /* bytes of it that are a file's; 0: it is the heap's */
 } front;
 enum { FRONT = TL_ALIGN };
 static_assert(sizeof(front) <= FRONT, "a block begins behind its front");
@@ -60,9 +62,9 @@ static bool take_request(size_t count, size_t size, size_t more, size_t *bytes,
 }
 
 /* Makes a block at `at`, which is aligned, in memory of the system. */
-static void *begin_block(void *at, void *memory, size_t bytes)
+static void *begin_block(void *at, void *memory, size_t bytes, size_t mapped)
 {
-    const front f = {bytes, memory};
+    const front f = {bytes, memory, mapped};
     memcpy(at, &f, sizeof f);
     TL_POISON(at, FRONT);
     count_block(bytes);
@@ -76,7 +78,7 @@ void *tl_alloc(size_t count, size_t size)
     if (!take_request(count, size, 0, &bytes, &all) ||
         posix_memalign(&memory, TL_ALIGN, all) != 0)
         return NULL;
-    return begin_block(memory, memory, bytes);
+    return begin_block(memory, memory, bytes, 0);
 }
 
 /* Pages of a large block take no memory until something is written there. */
@@ -89,7 +91,19 @@ void *tl_alloc_zero(size_t count, size_t size)
     if (memory == NULL)
         return NULL;
     const size_t off = (uintptr_t)memory % TL_ALIGN;
-    return begin_block(memory + (off > 0 ? TL_ALIGN - off : 0), memory, bytes);
+    return begin_block(memory + (off > 0 ? TL_ALIGN - off : 0), memory, bytes, 0);
+}
+
+/* Its bytes are the disk's, and not counted. */
+void *tl_alloc_zero_in(const char *folder, size_t count, size_t size)
+{
+    size_t bytes, all;
+    if (folder == NULL)
+        return tl_alloc_zero(count, size);
+    if (!take_request(count, size, 0, &bytes, &all))
+        return NULL;
+    void *memory = tl_disk_pages(folder, all);
+    return memory != NULL ? begin_block(memory, memory, 0, all) : NULL;
 }
 
 void *tl_realloc(void *memory, size_t old_count, size_t new_count, size_t size)
@@ -113,7 +127,10 @@ void tl_free(void *memory)
     memcpy(&f, at, sizeof f);
     atomic_fetch_sub(&live, 1);
     atomic_fetch_sub(&used_bytes, f.bytes);
-    free(f.memory);
+    if (f.mapped > 0)
+        tl_disk_pages_release(f.memory, f.mapped);
+    else
+        free(f.memory);
 }
 
 char *tl_strdup(const char *text)

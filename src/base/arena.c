@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc_test.h"
+#include "base/disk_memory.h"
 #include "base/redzone.h"
 #include "twinlens/alloc.h"
 
@@ -35,6 +36,7 @@ struct tl_arena {
     size_t gaps;        /* of all blocks there ever were */
     bool measuring;
     bool borrowed; /* its one chunk is the caller's memory */
+    char *folder;  /* where its chunks are; NULL: they are on the heap */
 };
 
 static tl_arena *create(bool measuring)
@@ -48,6 +50,24 @@ static tl_arena *create(bool measuring)
 tl_arena *tl_arena_create(void)
 {
     return create(false);
+}
+
+tl_arena *tl_arena_create_in(const char *folder)
+{
+    tl_arena *arena = create(false);
+    if (arena == NULL || folder == NULL)
+        return arena;
+    arena->folder = tl_strdup(folder);
+    if (arena->folder == NULL) {
+        tl_arena_destroy(arena);
+        return NULL;
+    }
+    return arena;
+}
+
+tl_arena *tl_arena_create_like(const tl_arena *arena)
+{
+    return tl_arena_create_in(arena->folder);
 }
 
 tl_arena *tl_arena_create_measuring(void)
@@ -86,6 +106,7 @@ void tl_arena_destroy(tl_arena *arena)
             tl_free(c->memory);
         tl_free(c);
     }
+    tl_free(arena->folder);
     tl_free(arena);
 }
 
@@ -96,7 +117,8 @@ static chunk *add_chunk(tl_arena *arena, size_t bytes)
     if (c == NULL)
         return NULL;
     c->capacity = bytes > CHUNK_BYTES ? bytes : (size_t)CHUNK_BYTES;
-    c->memory = tl_alloc(c->capacity, 1);
+    c->memory = arena->folder != NULL ? tl_alloc_zero_in(arena->folder, c->capacity, 1)
+                                      : tl_alloc(c->capacity, 1);
     if (c->memory == NULL) {
         tl_free(c);
         return NULL;

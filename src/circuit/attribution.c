@@ -30,6 +30,7 @@
 
 #include "circuit/attribution_sums.h"
 #include "circuit/pair.h"
+#include "base/disk_memory.h"
 #include "base/sized.h"
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
@@ -168,10 +169,12 @@ static tl_pass_options step_options(const tl_attribution *a)
     };
 }
 
-/* Bytes of all sums. */
+/* Bytes of all sums that are in memory. */
 static size_t sums_bytes(const tl_attribution *a)
 {
     size_t bytes = 0;
+    if (a->options.folder != NULL)
+        return 0;
     for (size_t i = 0; i < sum_count(a); i++)
         bytes += 2 * sum_elements(a, i) * sizeof(double);
     return bytes;
@@ -241,7 +244,8 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
     a->arena = tl_arena_create();
     bool whole = a->arena != NULL;
     for (size_t i = 0; i < sum_count(a); i++) {
-        a->sums[i] = tl_alloc_zero(2 * sum_elements(a, i), sizeof *a->sums[i]);
+        a->sums[i] =
+            tl_alloc_zero_in(o.folder, 2 * sum_elements(a, i), sizeof *a->sums[i]);
         whole = whole && a->sums[i] != NULL;
     }
     if (!whole) {

@@ -21,27 +21,34 @@ typedef struct side {
     double faithfulness;
 } side;
 
-/* Of a component in an order; while one is made there are scores and two orders beside. */
-enum { ORDER_BYTES = sizeof(uint32_t), MAKING_BYTES = 3 * sizeof(uint32_t) };
+/* Of a component in an order; while one is made there are scores and another order beside. */
+enum { ORDER_BYTES = sizeof(uint32_t), MAKING_BYTES = 2 * sizeof(uint32_t) };
 
-static size_t count_components(const tl_model *model, size_t n_pos)
+/* Components of whose orders memory has any. */
+static size_t count_components(const tl_model *model, size_t n_pos,
+                               const tl_precision_options *o)
 {
     const tl_dims *d = tl_model_dims(model);
-    return d->n_layers * n_pos * (d->n_heads + d->d_mlp);
+    return o->attribution.folder != NULL
+               ? 0
+               : d->n_layers * n_pos * (d->n_heads + d->d_mlp);
 }
 
 /* The orders of both sides, and what they may leave empty of a chunk of their arena. */
-static size_t order_bytes(const tl_model *model, size_t n_pos)
+static size_t order_bytes(const tl_model *model, size_t n_pos,
+                          const tl_precision_options *o)
 {
     enum { CHUNK_BYTES = 64 << 10 };
-    return SIDES * ORDER_BYTES * count_components(model, n_pos) + CHUNK_BYTES;
+    if (o->attribution.folder != NULL)
+        return 0;
+    return SIDES * ORDER_BYTES * count_components(model, n_pos, o) + CHUNK_BYTES;
 }
 
 /* What is left beside the orders for an experiment. */
 static size_t budget_of(const tl_model *model, size_t n_pos,
                         const tl_precision_options *o)
 {
-    const size_t held = order_bytes(model, n_pos);
+    const size_t held = order_bytes(model, n_pos, o);
     if (o->memory_budget == 0)
         return 0;
     return o->memory_budget > held ? o->memory_budget - held : 1;
@@ -56,7 +63,7 @@ static tl_status attribute(side *s, tl_model *model, const tl_pair *pairs, size_
     tl_attribution_options options = o->attribution;
     tl_attribution *attribution = NULL;
     tl_scores scores;
-    tl_arena *own = tl_arena_create();
+    tl_arena *own = tl_arena_create_like(arena);
     options.memory_budget = budget_of(model, n_pos, o);
     tl_status status =
         own != NULL ? tl_attribution_create(model, n_pos, &options, &attribution, err)
@@ -172,7 +179,7 @@ tl_status tl_precision_compare(tl_model *model, const tl_pair *pairs, size_t n,
         (status = tl_budget_check(o.memory_budget, least, "a comparison of precisions",
                                   n_pos, err)) != TL_OK)
         return status;
-    tl_arena *arena = tl_arena_create();
+    tl_arena *arena = tl_arena_create_in(o.attribution.folder);
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to compare precisions");
     status = measure(&sides[0], model, TL_PRECISION_F32, pairs, n, &o, arena, err);
@@ -192,17 +199,18 @@ tl_status tl_precision_bytes(const tl_model *model, size_t n_pos,
                              tl_error *err)
 {
     tl_precision_options o;
-    size_t attribution = 0, evaluator = 0,
-           most = MAKING_BYTES * count_components(model, n_pos);
+    size_t attribution = 0, evaluator = 0, most = 0;
     tl_status status =
         tl_sized_copy(options, &o, sizeof o, "tl_precision_options", err);
     if (status == TL_OK)
         status = tl_attribution_bytes(model, n_pos, &o.attribution, &attribution, err);
     if (status == TL_OK)
         status = tl_evaluator_bytes(model, n_pos, &evaluator, err);
+    if (status != TL_OK)
+        return status;
+    most = MAKING_BYTES * count_components(model, n_pos, &o);
     most = attribution > most ? attribution : most;
     most = evaluator > most ? evaluator : most;
-    if (status == TL_OK)
-        *out = order_bytes(model, n_pos) + most;
-    return status;
+    *out = order_bytes(model, n_pos, &o) + most;
+    return TL_OK;
 }

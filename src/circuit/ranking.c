@@ -26,13 +26,18 @@ static uint32_t descending_key(float score)
 
 enum { DIGIT_BITS = 11, DIGITS = 3, BUCKETS = 1 << DIGIT_BITS };
 
-/* Stable radix sort of 0 .. n - 1 by key; stability is the tie rule. */
-static tl_status rank_scores(const float *scores, size_t n, uint32_t *rank,
-                             tl_error *err)
+static_assert(DIGITS % 2 == 1, "the last order is not where the ranks will be");
+
+/* Stable radix sort of 0 .. n - 1 by key; stability is the tie rule. The orders are by turns in
+ * memory of the arena's kind and where the ranks will be. */
+static tl_status rank_scores(const float *scores, size_t n, const tl_arena *arena,
+                             uint32_t *rank, tl_error *err)
 {
-    uint32_t *order = tl_alloc(n, sizeof *order), *sorted = tl_alloc(n, sizeof *sorted);
+    tl_arena *own = tl_arena_create_like(arena);
+    uint32_t *order = rank,
+             *sorted = own != NULL ? tl_arena_alloc(own, n, sizeof *sorted) : NULL;
     tl_status status = TL_OK;
-    if (order == NULL || sorted == NULL) {
+    if (sorted == NULL) {
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory to rank %zu components", n);
         goto done;
     }
@@ -57,8 +62,7 @@ static tl_status rank_scores(const float *scores, size_t n, uint32_t *rank,
     for (size_t i = 0; i < n; i++)
         rank[order[i]] = (uint32_t)i;
 done:
-    tl_free(order);
-    tl_free(sorted);
+    tl_arena_destroy(own);
     return status;
 }
 
@@ -109,10 +113,11 @@ tl_status tl_ranking_from_scores(const tl_scores *scores, tl_arena *arena,
     if (status != TL_OK)
         return status;
     const size_t places = scores->n_layers * scores->n_pos;
-    status = rank_scores(scores->heads, places * scores->n_heads, ranking.heads, err);
+    status =
+        rank_scores(scores->heads, places * scores->n_heads, arena, ranking.heads, err);
     if (status == TL_OK)
-        status =
-            rank_scores(scores->neurons, places * scores->d_mlp, ranking.neurons, err);
+        status = rank_scores(scores->neurons, places * scores->d_mlp, arena,
+                             ranking.neurons, err);
     if (status == TL_OK)
         *out = ranking;
     return status;

@@ -73,9 +73,12 @@ static tl_attribution_options ranking_options(const tl_attribution_options *way,
     return how;
 }
 
-static size_t scores_bytes(const tl_dims *d, size_t n_pos)
+/* Bytes of scores that are in memory. */
+static size_t scores_bytes(const tl_dims *d, size_t n_pos, const char *folder)
 {
-    return d->n_layers * n_pos * (d->n_heads + d->d_mlp) * sizeof(float);
+    return folder != NULL
+               ? 0
+               : d->n_layers * n_pos * (d->n_heads + d->d_mlp) * sizeof(float);
 }
 
 static tl_screen_span span_of(const tl_dims *d, size_t n_pos, size_t n_prefix)
@@ -102,13 +105,14 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
                              tl_error *err)
 {
     const tl_dims *d = tl_model_dims(model);
-    const tl_attribution_options attributed =
+    tl_attribution_options attributed =
         attribution_options(&(tl_attribution_options){0}, 0);
     const tl_pass_options plain = {.last_only = true},
                           back = {.last_only = true, .for_backward = true};
     tl_validate_options o;
     size_t attribution = 0, forward = 0, backward = 0;
     tl_status status = tl_sized_copy(options, &o, sizeof o, "tl_validate_options", err);
+    attributed.folder = o.folder;
     if (status == TL_OK)
         status = tl_attribution_bytes(model, n_pos, &attributed, &attribution, err);
     if (status == TL_OK)
@@ -121,9 +125,10 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
                  effects = tl_pair_nodes_most_bytes(d, n_pos) +
                            TL_KIND_COUNT * o.n_components * sizeof(double);
     const tl_screen_span span = span_of(d, n_pos, 0);
-    *out = TL_EXPERIMENT_BYTES +
-           larger(attribution + scores_bytes(d, n_pos) + screen_bytes(&span, &o),
-                  larger(gradients + backward, effects + forward));
+    *out =
+        TL_EXPERIMENT_BYTES +
+        larger(attribution + scores_bytes(d, n_pos, o.folder) + screen_bytes(&span, &o),
+               larger(gradients + backward, effects + forward));
     return TL_OK;
 }
 
@@ -387,19 +392,17 @@ static tl_status run_counterfactual(effects_run *x, size_t n, tl_error *err)
     return tl_pass_forward(v->on.pass, &prompt, 1, &options, err);
 }
 
-tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
-                               const tl_component *components, size_t n,
-                               double *effects, double *clean, tl_error *err)
+/* The budget has been looked at. */
+static tl_status find_effects(tl_validator *v, const tl_pair *pair,
+                              const tl_component *components, size_t n, double *effects,
+                              double *clean, tl_error *err)
 {
     const size_t n_pos = pair->clean.n_pos;
-    const tl_validate_options few = {.n_components = (n + 1) / TL_KIND_COUNT};
     effects_run x = {.v = v, .pair = pair};
     size_t per_pass = 1;
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK)
         status = check_components(v->on.d, n_pos, components, n, err);
-    if (status == TL_OK)
-        status = check_budget(v, n_pos, &few, err);
     if (status == TL_OK)
         status = run_counterfactual(&x, n, err);
     if (status != TL_OK)
@@ -429,6 +432,16 @@ tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
         *clean = unpatched;
     tl_arena_rewind(v->on.arena, mark);
     return status;
+}
+
+tl_status tl_validator_effects(tl_validator *v, const tl_pair *pair,
+                               const tl_component *components, size_t n,
+                               double *effects, double *clean, tl_error *err)
+{
+    const tl_validate_options few = {.n_components = (n + 1) / TL_KIND_COUNT};
+    const tl_status status = check_budget(v, pair->clean.n_pos, &few, err);
+    return status == TL_OK ? find_effects(v, pair, components, n, effects, clean, err)
+                           : status;
 }
 
 /* ---- completeness ---------------------------------------------------------------- */
@@ -499,7 +512,8 @@ static tl_status run_path(path *p, const tl_attribution_options *how,
     return status;
 }
 
-/* Of the gradients of one way to attribute, or of its relevance. */
+/* Of the gradients of one way to attribute, or of its relevance. The budget has been looked
+ * at. */
 static tl_status complete(tl_validator *v, const tl_pair *pair,
                           const tl_attribution_options *way, double *attributed,
                           double *difference, tl_error *err)
@@ -510,8 +524,6 @@ static tl_status complete(tl_validator *v, const tl_pair *pair,
     tl_status status = tl_pair_check(pair, n_pos, err);
     if (status == TL_OK)
         status = tl_attribution_take(way, &how, err);
-    if (status == TL_OK)
-        status = check_budget(v, n_pos, NULL, err);
     if (status == TL_OK)
         status = tl_experiment_reset(&v->on, &v->buffers, (1 + n_deep) * count,
                                      tl_model_input_bytes(v->on.model, n_pos),
@@ -546,8 +558,11 @@ tl_status tl_validator_completeness(tl_validator *v, const tl_pair *pair,
                                     double *difference, tl_error *err)
 {
     const tl_attribution_options way = {.ig_steps = ig_steps};
-    return ig_steps > 0 ? complete(v, pair, &way, attributed, difference, err)
-                        : tl_fail(err, TL_ERR_ARGUMENT, "0 steps, wanted at least 1");
+    if (ig_steps == 0)
+        return tl_fail(err, TL_ERR_ARGUMENT, "0 steps, wanted at least 1");
+    const tl_status status = check_budget(v, pair->clean.n_pos, NULL, err);
+    return status == TL_OK ? complete(v, pair, &way, attributed, difference, err)
+                           : status;
 }
 
 /* ---- a sample of one pair -------------------------------------------------------- */
@@ -559,8 +574,9 @@ static tl_status attribute(tl_validator *v, const tl_pair *pair,
 {
     const size_t n_pos = pair->clean.n_pos;
     tl_attribution *attribution = NULL;
-    tl_status status = tl_experiment_room(&v->on, scores_bytes(v->on.d, n_pos) + held,
-                                          &how.memory_budget, err);
+    tl_status status =
+        tl_experiment_room(&v->on, scores_bytes(v->on.d, n_pos, how.folder) + held,
+                           &how.memory_budget, err);
     if (status == TL_OK)
         status = tl_attribution_create_on(v->on.model, v->on.pass, n_pos, &how,
                                           &attribution, err);
@@ -613,7 +629,7 @@ static tl_status score_screen(tl_validator *v, const tl_pair *pair,
                               screen *s, tl_error *err)
 {
     tl_scores scores;
-    tl_arena *arena = tl_arena_create();
+    tl_arena *arena = tl_arena_create_in(how.folder);
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
     const tl_status status = attribute(v, pair, how, held, arena, &scores, err);
@@ -677,11 +693,15 @@ static tl_status attribute_sample(tl_validator *v, const tl_pair *pair,
     tl_array_release(&v->buffers); /* the attribution has its own */
     for (size_t m = 0; m < n_ways && status == TL_OK; m++) {
         const tl_attribution_options way = way_at(o, m);
-        status = score_screen(v, pair, attribution_options(&way, 0), held, m, &s, err);
+        tl_attribution_options how = attribution_options(&way, 0);
+        how.folder = o->folder;
+        status = score_screen(v, pair, how, held, m, &s, err);
     }
-    if (status == TL_OK && o->ranked != NULL)
-        status =
-            score_screen(v, pair, ranking_options(o->ranked, 0), held, n_ways, &s, err);
+    if (status == TL_OK && o->ranked != NULL) {
+        tl_attribution_options how = ranking_options(o->ranked, 0);
+        how.folder = o->folder;
+        status = score_screen(v, pair, how, held, n_ways, &s, err);
+    }
     if (status == TL_OK)
         status = draw(&s, o, seed, arena, out, err);
     tl_arena_destroy(own);
@@ -714,7 +734,7 @@ tl_status tl_validator_pair(tl_validator *v, const tl_pair *pair,
         status = complete(v, pair, &way, &gradient[m], &difference, err);
     }
     if (status == TL_OK)
-        status = tl_validator_effects(v, pair, of.components, of.n, exact, &clean, err);
+        status = find_effects(v, pair, of.components, of.n, exact, &clean, err);
     if (status == TL_OK)
         *out = (tl_validation){of.n,
                                of.components,

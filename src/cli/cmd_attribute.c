@@ -50,20 +50,24 @@ static tl_status attribute(tl_session *s, const options *o, FILE *out, tl_error 
         status = tl_session_pairs(s, &o->selection, "attribute", &pairs, &n, err);
     if (status != TL_OK)
         return status;
-    tl_attribution_options how =
-        tl_settings_attribution(&s->settings, s->settings.memory);
+    const size_t n_pos = pairs[0].clean.n_pos;
+    tl_attribution_options how = tl_settings_attribution(&s->settings, 0);
     how.raw_sign = o->raw_sign;
-    status =
-        tl_attribution_create(s->model, pairs[0].clean.n_pos, &how, &attribution, err);
+    status = tl_session_attribution(s, n_pos, o->out, &how, err);
+    if (status != TL_OK)
+        return status;
+    tl_arena *arena = tl_arena_create_in(how.folder);
+    status = arena != NULL
+                 ? tl_attribution_create(s->model, n_pos, &how, &attribution, err)
+                 : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
     if (status == TL_OK)
         status = tl_attribution_add(attribution, pairs, n, err);
     if (status == TL_OK)
-        status = tl_attribution_scores(attribution, s->arena, &scores, err);
+        status = tl_attribution_scores(attribution, arena, &scores, err);
     tl_attribution_destroy(attribution);
-    if (status != TL_OK)
-        return status;
-
-    status = write_scores(s, o, &scores, n, err);
+    if (status == TL_OK)
+        status = write_scores(s, o, &scores, n, err);
+    tl_arena_destroy(arena);
     if (status != TL_OK || !o->json)
         return status;
     return tl_json_print_work(

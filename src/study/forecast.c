@@ -328,7 +328,7 @@ static tl_status add_study(maker *m, tl_error *err)
 static tl_status add_memory(maker *m, tl_error *err)
 {
     tl_memory_plan p;
-    size_t back = 0, study = 0, tower = 0;
+    size_t back = 0, study[2] = {0}, tower = 0;
     const tl_pass_options pass = {.last_only = true, .for_backward = true};
     tl_status status = tl_memory_plan_make(m->model, m->settings->threads, m->n_pos,
                                            m->prompts->batch, m->pixels, &p, err);
@@ -349,11 +349,13 @@ static tl_status add_memory(maker *m, tl_error *err)
     add_number(m, "predict_peak_bytes", p.peak);
     if (m->pixels != NULL)
         status = tl_memory_plan_tower(m->model, m->n_pos, m->pixels, &tower, err);
-    if (status == TL_OK)
-        status =
-            tl_study_least_memory(m->model, m->n_pos, p.products + tower, &study, err);
-    if (status == TL_OK)
-        add_text(m, "study_least_memory", "%zuM", study);
+    for (size_t i = 0; i < 2 && status == TL_OK; i++)
+        status = tl_study_least_memory(m->model, m->n_pos, p.products + tower,
+                                       i == 0 ? "" : NULL, &study[i], err);
+    if (status == TL_OK) {
+        add_text(m, "study_least_memory", "%zuM", study[0]);
+        add_text(m, "study_memory_without_disk", "%zuM", study[1]);
+    }
     return status;
 }
 

@@ -13,19 +13,24 @@
 
 #include "model/model_parts.h"
 #include "study/stage.h"
-
-size_t tl_study_cache_bytes(const tl_settings *settings, size_t all)
-{
-    if (settings->cache > 0)
-        return settings->cache;
-    return all == 0 || all / 8 > TL_DEFAULT_CACHE_BYTES ? TL_DEFAULT_CACHE_BYTES
-                                                        : all / 8;
-}
+#include "twinlens/log.h"
 
 size_t tl_study_components(const tl_study *study, size_t n_pos)
 {
     const tl_dims *d = tl_model_dims(study->session.model);
     return d->n_layers * n_pos * (d->n_heads + d->d_mlp);
+}
+
+size_t tl_study_array_bytes(const tl_study *study, size_t n_pos, size_t each)
+{
+    return study->arrays_in != NULL ? 0 : tl_study_components(study, n_pos) * each;
+}
+
+tl_attribution_options tl_study_attribution(const tl_study *study, size_t budget)
+{
+    tl_attribution_options options = tl_settings_attribution(&study->settings, budget);
+    options.folder = study->arrays_in;
+    return options;
 }
 
 size_t tl_study_input_bytes(const tl_study *study, tl_modality modality, size_t n_pos,
@@ -78,18 +83,29 @@ tl_status tl_study_least_bytes(const tl_study *study, size_t *out, tl_error *err
 static size_t whole_mebibytes(const tl_settings *o, size_t base)
 {
     size_t all = base;
-    while (all < base + tl_study_cache_bytes(o, all))
+    while (all < base + tl_settings_cache_bytes(o, all))
         all += (size_t)1 << 20;
     return (all >> 20) + 1;
 }
 
-tl_status tl_study_plan(const tl_study *study, tl_error *err)
+tl_status tl_study_plan(tl_study *study, tl_error *err)
 {
+    const tl_settings *o = &study->settings;
     size_t wanted = 0;
-    const tl_status status = tl_study_least_bytes(study, &wanted, err);
+    tl_status status = tl_study_least_bytes(study, &wanted, err);
     if (status != TL_OK || study->memory == 0 || wanted <= study->memory)
         return status;
-    const tl_settings *o = &study->settings;
+    const size_t in_memory = whole_mebibytes(o, wanted + study->scratch);
+    study->arrays_in = o->out;
+    status = tl_study_least_bytes(study, &wanted, err);
+    if (status == TL_OK && wanted <= study->memory)
+        tl_log(
+            TL_LOG_INFO,
+            "scores and circuits are on the disk, in %s: with %zu MiB they would be in "
+            "memory",
+            o->out, in_memory);
+    if (status != TL_OK || wanted <= study->memory)
+        return status;
     const size_t all = whole_mebibytes(o, wanted + study->scratch),
                  text = study->spans[TL_TEXT].n_pos,
                  image = study->spans[TL_IMAGE].n_pos,
@@ -106,12 +122,13 @@ tl_status tl_study_plan(const tl_study *study, tl_error *err)
 }
 
 tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scratch,
-                                size_t *mebibytes, tl_error *err)
+                                const char *arrays_in, size_t *mebibytes, tl_error *err)
 {
     /* Nobody knows yet which of the positions are data. */
     const tl_span all = {n_pos, 0, n_pos};
     tl_study study = {.modalities = {true, true},
                       .spans = {all, all},
+                      .arrays_in = arrays_in,
                       .n_rows = {1, 1},
                       .n_circuit_rows = {1, 1}};
     tl_settings_init(&study.settings);

@@ -16,8 +16,10 @@ tl_status tl_study_costs(const tl_model *model, const tl_settings *settings,
                          tl_stage_cost costs[TL_STUDY_COSTS], size_t *n, tl_error *err);
 
 /* The least that --memory must allow for such a study of prompts of that length; `scratch`
- * is what products and the tower take. */
+ * is what products and the tower take, `arrays_in` the folder of arrays of all components, or
+ * NULL when they are to be in memory. */
 tl_status tl_study_least_memory(const tl_model *model, size_t n_pos, size_t scratch,
-                                size_t *mebibytes, tl_error *err);
+                                const char *arrays_in, size_t *mebibytes,
+                                tl_error *err);
 
 #endif

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/word_list.h"
+#include "model/memory_plan.h"
 #include "task/folded_labels.h"
 
 const char *tl_session_model_name(const tl_settings *o)
@@ -25,7 +27,9 @@ tl_status tl_session_open(const tl_settings *given, tl_session *out, tl_error *e
     tl_status status = tl_settings_take(given, &s.settings, err);
     if (status != TL_OK)
         return status;
-    const tl_settings *o = &s.settings;
+    tl_settings *o = &s.settings;
+    if (o->memory > 0)
+        o->cache = tl_settings_cache_bytes(o, o->memory);
     const tl_model_options model = {.backend = o->backend,
                                     .n_threads = o->threads,
                                     .cache_bytes = o->cache,
@@ -76,6 +80,51 @@ tl_status tl_session_input(tl_session *s, size_t row, tl_arena *arena,
         *encoding = e;
     return status;
 }
+
+/* ---- memory ------------------------------------------------------------------ */
+
+size_t tl_session_budget(const tl_session *s, size_t held)
+{
+    const tl_settings *o = &s->settings;
+    const size_t taken =
+        held + tl_arena_used(s->arena) + tl_memory_plan_cache(s->model, o->cache) +
+        tl_memory_plan_products(s->model, o->backend, o->threads, true);
+    return o->memory == 0 ? 0 : o->memory > taken ? o->memory - taken : 1;
+}
+
+tl_status tl_session_attribution(const tl_session *s, size_t n_pos, const char *out,
+                                 tl_attribution_options *options, tl_error *err)
+{
+    const tl_dims *d = tl_model_dims(s->model);
+    const size_t scores = d->n_layers * n_pos * (d->n_heads + d->d_mlp) * sizeof(float);
+    size_t least = 0;
+    tl_attribution_options o = *options;
+    o.folder = NULL;
+    tl_status status = tl_attribution_bytes(s->model, n_pos, &o, &least, err);
+    if (status != TL_OK)
+        return status;
+    o.memory_budget = tl_session_budget(s, scores);
+    if (o.memory_budget == 0 || o.memory_budget >= least) {
+        *options = o;
+        return TL_OK;
+    }
+    o.folder = tl_path_folder(s->arena, out);
+    if (o.folder == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+    o.memory_budget = tl_session_budget(s, 0);
+    status = tl_attribution_bytes(s->model, n_pos, &o, &least, err);
+    if (status == TL_OK && o.memory_budget < least)
+        status = tl_fail(err, TL_ERR_NO_MEMORY,
+                         "attributing a pair of %zu positions needs %.3f MiB, of "
+                         "--memory a budget of %.3f MiB is left for it",
+                         n_pos, (double)least / (1 << 20),
+                         (double)o.memory_budget / (1 << 20));
+    if (status == TL_OK)
+        *options = o;
+    return status;
+}
+
+/* ---- rows -------------------------------------------------------------------- */
 
 tl_status tl_session_row(const tl_session *s, const char *id, size_t *row,
                          tl_error *err)

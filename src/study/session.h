@@ -46,6 +46,16 @@ void tl_session_close(tl_session *session);
 tl_status tl_session_input(tl_session *session, size_t row, tl_arena *arena,
                            tl_encoding *encoding, tl_input *input, tl_error *err);
 
+/* What --memory leaves beside the session, what was put into its arena, and `held` bytes more;
+ * 0: it is no limit, 1: nothing. */
+size_t tl_session_budget(const tl_session *session, size_t held);
+
+/* How to attribute prompts of n_pos positions within --memory: sums and scores are in memory
+ * if there is room for them (the folder is NULL), else on the disk, beside the file `out`. */
+tl_status tl_session_attribution(const tl_session *session, size_t n_pos,
+                                 const char *out, tl_attribution_options *options,
+                                 tl_error *err);
+
 /* What is selected: of no part in particular where prompts are named. */
 tl_part tl_session_part(const tl_session *session, const tl_selection *selection);
 

@@ -8,6 +8,7 @@
 
 #include "backend/backends.h"
 #include "base/word_list.h"
+#include "model/model_parts.h"
 #include "twinlens/setting.h"
 
 tl_status tl_settings_take(const tl_settings *given, tl_settings *out, tl_error *err)
@@ -42,6 +43,14 @@ tl_attribution_options tl_settings_attribution(const tl_settings *s,
         .memory_budget = memory_budget,
         .metric = (tl_metric)s->metric,
     };
+}
+
+size_t tl_settings_cache_bytes(const tl_settings *settings, size_t all)
+{
+    if (settings->cache > 0)
+        return settings->cache;
+    return all == 0 || all / 8 > TL_DEFAULT_CACHE_BYTES ? TL_DEFAULT_CACHE_BYTES
+                                                        : all / 8;
 }
 
 /* ---- sizes of circuits ----------------------------------------------------------- */

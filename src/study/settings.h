@@ -13,6 +13,9 @@
  */
 tl_status tl_settings_take(const tl_settings *given, tl_settings *out, tl_error *err);
 
+/* Bytes for converted weights when there are `all`; 0: nobody knows how many. */
+size_t tl_settings_cache_bytes(const tl_settings *settings, size_t all);
+
 /* How scores are made, within a memory budget. */
 tl_attribution_options tl_settings_attribution(const tl_settings *settings,
                                                size_t memory_budget);

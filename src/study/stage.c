@@ -236,8 +236,8 @@ tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size
 
 size_t tl_stage_ranking_bytes(const tl_study *study, tl_modality modality)
 {
-    return 4 * tl_study_components(study, study->spans[modality].n_pos) *
-           sizeof(uint32_t);
+    return tl_study_array_bytes(study, study->spans[modality].n_pos,
+                                3 * sizeof(uint32_t));
 }
 
 tl_status tl_stage_evaluator_bytes(const tl_study *study, tl_modality modality,
@@ -372,13 +372,15 @@ static tl_status run_units(const tl_stage *stage, tl_stage_run *run, tl_error *e
 {
     tl_progress *progress = run->study->progress;
     const size_t shown = run->study->progress_of[place_of(stage)][run->modality];
-    const tl_arena_mark mark = tl_arena_get_mark(run->arena);
+    const tl_arena_mark mark = tl_arena_get_mark(run->arena),
+                        arrays = tl_arena_get_mark(run->arrays);
     tl_status status = TL_OK;
     if (stage->guess != NULL)
         tl_progress_begin(progress, shown, run->n_done);
     for (size_t i = run->n_done; i < run->n_units && status == TL_OK;) {
         status = run_round(stage, run, &i, err);
         tl_arena_rewind(run->arena, mark);
+        tl_arena_rewind(run->arrays, arrays);
         if (status == TL_OK && stage->guess != NULL)
             tl_progress_step(progress, shown, i);
     }
@@ -415,7 +417,9 @@ static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality m
     tl_stage_run run = {
         .study = study, .modality = modality, .arena = tl_arena_create()};
     tl_stage_rows rows = {0};
-    tl_status status = run.arena != NULL
+    run.arrays =
+        study->arrays_in != NULL ? tl_arena_create_in(study->arrays_in) : run.arena;
+    tl_status status = run.arena != NULL && run.arrays != NULL
                            ? begin_work(study, name, err)
                            : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", name);
     if (status == TL_OK)
@@ -436,6 +440,8 @@ static tl_status run_stage(tl_study *study, const tl_stage *stage, tl_modality m
         tl_progress_end(study->progress, study->progress_of[place_of(stage)][modality]);
     if (stage->release != NULL && run.state != NULL)
         stage->release(&run);
+    if (run.arrays != run.arena)
+        tl_arena_destroy(run.arrays);
     tl_arena_destroy(run.arena);
     return status;
 }

@@ -37,6 +37,8 @@ typedef struct tl_stage_run {
     tl_study *study;
     tl_modality modality; /* TL_IMAGE in a stage of both */
     tl_arena *arena; /* of the stage; what a unit puts there is taken back after it */
+    tl_arena
+        *arrays; /* the same for arrays of all components: `arena`, or on the disk */
     size_t n_units;
     size_t n_done;     /* by an earlier run: the first units */
     size_t n_together; /* units that one call may do; 0: one */
@@ -163,7 +165,7 @@ tl_status tl_stage_evaluator(tl_stage_run *run, const tl_part_pairs *pairs, size
  * they would leave parts of its chunks empty. */
 void tl_stage_make_room(tl_arena *arena, size_t n, size_t components);
 
-/* What a ranking of a modality's components takes while it is made: scores, and two orders
+/* What a ranking of a modality's components takes while it is made: scores, and an order
  * beside it. */
 size_t tl_stage_ranking_bytes(const tl_study *study, tl_modality modality);
 

@@ -117,19 +117,19 @@ static double seconds_now(void)
 }
 
 /* What the stage holds beside the attribution: the inputs of pairs, in the end scores and
- * magnitudes. */
+ * magnitudes if they are in memory. */
 static size_t held(const tl_study *study, tl_modality modality)
 {
     const size_t n_pos = study->spans[modality].n_pos;
     const size_t inputs = tl_study_input_bytes(study, modality, n_pos, 2 * MOST_PAIRS),
-                 scores = 2 * tl_study_components(study, n_pos) * sizeof(float);
+                 scores = tl_study_array_bytes(study, n_pos, 2 * sizeof(float));
     return inputs > scores ? inputs : scores;
 }
 
 static tl_attribution_options how(const tl_study *study, tl_modality modality)
 {
     const size_t budget = tl_study_budget(study, held(study, modality));
-    tl_attribution_options options = tl_settings_attribution(&study->settings, budget);
+    tl_attribution_options options = tl_study_attribution(study, budget);
     options.magnitudes = true;
     return options;
 }
@@ -278,9 +278,9 @@ static tl_status write_scores(tl_stage_run *run, tl_stage_rows *rows, tl_error *
         tl_score_origin_write(&study->session, &origin, &lines, &n_lines, err);
     tl_scores s, magnitudes;
     if (status == TL_OK)
-        status = tl_attribution_scores(a->sums, run->arena, &s, err);
+        status = tl_attribution_scores(a->sums, run->arrays, &s, err);
     if (status == TL_OK)
-        status = tl_attribution_magnitudes(a->sums, run->arena, &magnitudes, err);
+        status = tl_attribution_magnitudes(a->sums, run->arrays, &magnitudes, err);
     if (status == TL_OK)
         status = tl_score_file_write(path, &s, &magnitudes, lines, n_lines, err);
     if (status == TL_OK)

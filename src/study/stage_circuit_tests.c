@@ -46,7 +46,7 @@ static size_t held(const tl_study *study, tl_modality modality, size_t n_sets,
                    size_t n_pairs)
 {
     const size_t n_pos = study->spans[modality].n_pos;
-    return (n_sets + TL_MODALITY_COUNT) * tl_study_components(study, n_pos) +
+    return tl_study_array_bytes(study, n_pos, n_sets + TL_MODALITY_COUNT) +
            tl_study_input_bytes(study, modality, n_pos, 2 * n_pairs);
 }
 
@@ -134,7 +134,8 @@ static tl_status run_tests(const tl_stage_run *run, const tl_pair *pairs,
                            tl_error *err)
 {
     const test_stage *x = run->state;
-    tl_arena *own = tl_arena_create(); /* the sets are not needed afterwards */
+    /* The sets are not needed afterwards. */
+    tl_arena *own = tl_arena_create_in(run->study->arrays_in);
     if (own != NULL)
         tl_stage_make_room(own, n,
                            tl_study_components(run->study, x->pairs.span.n_pos));

@@ -24,15 +24,15 @@ static tl_status make_circuits(tl_stage_run *run, tl_circuit **out, tl_error *er
         tl_arena_alloc(run->arena, TL_STUDY_KIND_COUNT * n, sizeof *circuits);
     if (rankings == NULL || circuits == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits", n);
-    tl_status status = tl_study_rank(study, run->modality, false, run->arena,
+    tl_status status = tl_study_rank(study, run->modality, false, run->arrays,
                                      &rankings[TL_STUDY_CIRCUIT], err);
     if (status == TL_OK)
-        status = tl_study_rank(study, run->modality, true, run->arena,
+        status = tl_study_rank(study, run->modality, true, run->arrays,
                                &rankings[TL_STUDY_MAGNITUDE], err);
     if (status == TL_OK)
         status = tl_ranking_random(&rankings[TL_STUDY_CIRCUIT],
                                    study->settings.seed + (uint64_t)run->modality,
-                                   run->arena, &rankings[TL_STUDY_RANDOM], err);
+                                   run->arrays, &rankings[TL_STUDY_RANDOM], err);
     if (status != TL_OK)
         return status;
     for (size_t i = 0; i < TL_STUDY_KIND_COUNT * n; i++)
@@ -45,7 +45,7 @@ static tl_status make_circuits(tl_stage_run *run, tl_circuit **out, tl_error *er
 static size_t rankings(const tl_study *study, tl_modality modality)
 {
     const size_t n_pos = study->spans[modality].n_pos;
-    return TL_STUDY_KIND_COUNT * tl_study_components(study, n_pos) * sizeof(uint32_t);
+    return tl_study_array_bytes(study, n_pos, TL_STUDY_KIND_COUNT * sizeof(uint32_t));
 }
 
 /* Beside the rankings: the inputs of pairs, and the smallest circuits, a byte for each
@@ -54,15 +54,15 @@ static size_t held(const tl_study *study, tl_modality modality, size_t n_pairs)
 {
     const size_t n_pos = study->spans[modality].n_pos;
     return tl_study_input_bytes(study, modality, n_pos, 2 * n_pairs) +
-           TL_MODALITY_COUNT * tl_study_components(study, n_pos);
+           tl_study_array_bytes(study, n_pos, TL_MODALITY_COUNT);
 }
 
-/* While a ranking is made, there are scores and two orders beside it. */
+/* While a ranking is made, there are scores and an order beside it. */
 static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
                        tl_error *err)
 {
     const size_t n_pos = study->spans[modality].n_pos,
-                 made = 3 * tl_study_components(study, n_pos) * sizeof(uint32_t);
+                 made = tl_study_array_bytes(study, n_pos, 2 * sizeof(uint32_t));
     size_t run = 0;
     const tl_status status = tl_stage_evaluator_bytes(study, modality, &run, err);
     run += held(study, modality, 1);

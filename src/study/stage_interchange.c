@@ -26,12 +26,12 @@ static tl_status make_swaps(tl_stage_run *run, const tl_both_circuits *both,
     if (swaps == NULL || rows == NULL || x->swapped == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu swaps", x->n_swaps);
     tl_status status = TL_OK;
-    tl_stage_make_room(run->arena, x->n_swaps,
+    tl_stage_make_room(run->arrays, x->n_swaps,
                        tl_study_components(run->study, x->pairs.span.n_pos));
     for (size_t i = 0; i < x->n_swaps && status == TL_OK; i++) {
         const tl_swap *s = &swaps[i];
-        status = tl_swap_make(both, run->modality, i, &run->study->settings, run->arena,
-                              &swaps[i], err);
+        status = tl_swap_make(both, run->modality, i, &run->study->settings,
+                              run->arrays, &swaps[i], err);
         if (status != TL_OK)
             break;
         rows[i] = tl_swap_row(s, i);
@@ -48,7 +48,7 @@ static size_t held(const tl_study *study, tl_modality host, size_t n_pairs)
     const size_t n_pos = study->spans[host].n_pos;
     const size_t n_sets =
         tl_swap_count(study->settings.inter_draws) + TL_MODALITY_COUNT;
-    return n_sets * tl_study_components(study, n_pos) +
+    return tl_study_array_bytes(study, n_pos, n_sets) +
            tl_study_input_bytes(study, host, n_pos, 2 * n_pairs);
 }
 

@@ -50,7 +50,7 @@ static tl_status measure_part(tl_stage_run *run, const tl_score_parts *parts,
     const tl_both_circuits *c = &run->study->circuits;
     const tl_component_set *whole = &c->set[modality];
     tl_component_set sets[TL_MODALITY_COUNT] = {c->set[TL_TEXT], c->set[TL_IMAGE]};
-    tl_arena *arena = tl_arena_create(); /* it is as large as the scores */
+    tl_arena *arena = tl_arena_create_in(run->study->arrays_in); /* for the scores */
     tl_scores scores;
     tl_ranking ranking;
     tl_overlap o;

@@ -89,7 +89,7 @@ static size_t held(const tl_study *study)
 {
     const size_t n_pos = study->spans[TL_IMAGE].n_pos;
     return tl_study_input_bytes(study, TL_IMAGE, n_pos, 2) +
-           tl_study_components(study, n_pos) * sizeof(float);
+           tl_study_array_bytes(study, n_pos, sizeof(float));
 }
 
 /* The scores of one pair alone, attributed as the study does it. */
@@ -104,7 +104,7 @@ static tl_status attribute_one(tl_stage_run *run, const tl_study_pair *pair,
     if (status == TL_OK)
         status = tl_attribution_add(p->attribution, made, 1, err);
     if (status == TL_OK)
-        status = tl_attribution_scores(p->attribution, run->arena, &s, err);
+        status = tl_attribution_scores(p->attribution, run->arrays, &s, err);
     return status == TL_OK
                ? make_rows(&s, &made->clean, pixels, pair->pair, run->arena, out, err)
                : status;
@@ -187,7 +187,7 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
         return status;
     run->n_done = known.n;
     const tl_attribution_options options =
-        tl_settings_attribution(&study->settings, tl_study_budget(study, held(study)));
+        tl_study_attribution(study, tl_study_budget(study, held(study)));
     return tl_attribution_create(study->session.model, p->pairs.span.n_pos, &options,
                                  &p->attribution, err);
 }

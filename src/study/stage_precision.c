@@ -28,7 +28,7 @@ static size_t held(const tl_study *study, tl_modality modality)
 static tl_precision_options options_of(const tl_study *study, tl_modality modality)
 {
     return (tl_precision_options){
-        .attribution = tl_settings_attribution(&study->settings, 0),
+        .attribution = tl_study_attribution(study, 0),
         .rounding = (tl_fraction_rounding)study->settings.rounding,
         .memory_budget = tl_study_budget(study, held(study, modality))};
 }

@@ -52,12 +52,13 @@ static size_t steps_of(const tl_attribution_options *way)
     return way->method == TL_METHOD_RELP ? 0 : way->ig_steps;
 }
 
-static tl_validate_options options_of(const ways *w)
+static tl_validate_options options_of(const ways *w, const char *folder)
 {
     return (tl_validate_options){.others = w->all,
                                  .n_others = w->n,
                                  .n_components = TL_OBSERVED_COMPONENTS,
-                                 .ranked = &w->own};
+                                 .ranked = &w->own,
+                                 .folder = folder};
 }
 
 typedef struct validate_stage {
@@ -153,7 +154,7 @@ static tl_status validate_pair(tl_stage_run *run, size_t first, size_t n,
     (void)n;
     validate_stage *v = run->state;
     const size_t pair = v->chosen[first];
-    const tl_validate_options options = options_of(&v->ways);
+    const tl_validate_options options = options_of(&v->ways, run->study->arrays_in);
     tl_pair *made = NULL;
     tl_validation found;
     tl_status status = tl_study_make_pairs(run->study, &v->pairs.pairs[pair], 1,
@@ -176,7 +177,7 @@ static tl_status bytes(const tl_study *study, tl_modality modality, size_t *out,
 {
     const size_t n_pos = study->spans[modality].n_pos;
     const ways w = ways_of(&study->settings);
-    const tl_validate_options options = options_of(&w);
+    const tl_validate_options options = options_of(&w, study->arrays_in);
     const tl_status status =
         tl_validator_bytes(study->session.model, n_pos, &options, out, err);
     *out += tl_study_input_bytes(study, modality, n_pos, 2);
@@ -188,7 +189,7 @@ static tl_status guess(const tl_stage_sizes *sizes, tl_stage_guess *out, tl_erro
     const tl_modality m = sizes->modality;
     const size_t wanted = sizes->settings->validate;
     const ways w = ways_of(sizes->settings);
-    const tl_validate_options options = options_of(&w);
+    const tl_validate_options options = options_of(&w, NULL);
     out->n_units = wanted < sizes->n_discovery ? wanted : sizes->n_discovery;
     return tl_validator_flops(sizes->model, sizes->shape->spans[m].n_pos,
                               sizes->shape->n_prefix[m], &options, &out->flops, err);

@@ -97,7 +97,7 @@ tl_status tl_study_rank(const tl_study *study, tl_modality modality, bool by_mag
     tl_study_scores wanted = {.modality = modality};
     tl_scores scores;
     const char *path = tl_study_path(study, "scores", modality);
-    tl_arena *own = tl_arena_create(); /* the scores are not needed once ranked */
+    tl_arena *own = tl_arena_create_like(arena); /* the scores go once ranked */
     tl_status status = TL_OK;
     if (path == NULL || own == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
@@ -121,8 +121,12 @@ tl_status tl_study_keep_circuit(tl_study *study, tl_modality modality,
                                 const tl_circuit *circuit, tl_error *err)
 {
     study->has_circuit[modality] = false;
-    const tl_status status = tl_set_from_circuit(circuit, study->session.arena,
-                                                 &study->circuits.set[modality], err);
+    if (study->sets == NULL)
+        study->sets = tl_arena_create_in(study->arrays_in);
+    const tl_status status =
+        study->sets != NULL ? tl_set_from_circuit(circuit, study->sets,
+                                                  &study->circuits.set[modality], err)
+                            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
     study->has_circuit[modality] = status == TL_OK;
     return status;
 }
@@ -132,7 +136,8 @@ static tl_status read_circuit(tl_study *study, tl_modality modality,
                               const tl_study_minimal *minimal, tl_error *err)
 {
     tl_ranking ranking;
-    tl_arena *own = tl_arena_create(); /* the ranking is not needed once it is a set */
+    /* The ranking is not needed once it is a set. */
+    tl_arena *own = tl_arena_create_in(study->arrays_in);
     tl_status status = own != NULL
                            ? tl_study_rank(study, modality, false, own, &ranking, err)
                            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");

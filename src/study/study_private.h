@@ -30,6 +30,8 @@ typedef struct tl_study {
         spans[TL_MODALITY_COUNT]; /* of the longest prompts; n_pos 0: there are none */
     tl_sizes sizes;               /* of the circuits on a curve */
     size_t memory;                /* bytes for buffers and passes; 0: no limit */
+    const char *arrays_in; /* the folder of arrays of all components, in files without a
+                            * name; NULL: they are in memory */
     size_t image_tokens;          /* of a prompt; 0: it has no image */
     size_t pixel_bytes;           /* of its image */
     size_t scratch;               /* bytes that the backend needs beside that */
@@ -43,6 +45,7 @@ typedef struct tl_study {
     uint64_t counted;
 
     /* The smallest faithful circuits, as soon as they are known; then their map. */
+    tl_arena *sets;
     tl_both_circuits circuits;
     bool has_circuit[TL_MODALITY_COUNT], has_map;
 } tl_study;
@@ -99,9 +102,6 @@ tl_status tl_study_both_circuits(tl_study *study, const tl_both_circuits **out,
 
 /* ---- plan.c ------------------------------------------------------------------ */
 
-/* Bytes for converted weights when there are `all`; 0: nobody knows how many. */
-size_t tl_study_cache_bytes(const tl_settings *settings, size_t all);
-
 /* Bytes of n_prompts encoded prompts of n_pos positions, with pixels, as what enters the
  * decoder. */
 size_t tl_study_input_bytes(const tl_study *study, tl_modality modality, size_t n_pos,
@@ -109,6 +109,12 @@ size_t tl_study_input_bytes(const tl_study *study, tl_modality modality, size_t 
 
 /* Heads and neurons at n_pos positions. */
 size_t tl_study_components(const tl_study *study, size_t n_pos);
+
+/* Bytes of memory for `each` of every one of them: none when arrays are on the disk. */
+size_t tl_study_array_bytes(const tl_study *study, size_t n_pos, size_t each);
+
+/* How the study attributes, its sums where its arrays are. */
+tl_attribution_options tl_study_attribution(const tl_study *study, size_t budget);
 
 /* How many pairs an evaluation takes at a time: more share more work, and a small part of the
  * memory is for their inputs. */
@@ -121,7 +127,8 @@ size_t tl_study_budget(const tl_study *study, size_t held);
 /* The most that a stage needs at the least for prompts like the longest. */
 tl_status tl_study_least_bytes(const tl_study *study, size_t *out, tl_error *err);
 
-/* TL_ERR_NO_MEMORY, saying what would do, if the memory is too little for them. */
-tl_status tl_study_plan(const tl_study *study, tl_error *err);
+/* Puts arrays on the disk if the memory is too little for them. TL_ERR_NO_MEMORY, saying what
+ * would do, if it is too little for the rest as well. */
+tl_status tl_study_plan(tl_study *study, tl_error *err);
 
 #endif

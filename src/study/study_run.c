@@ -40,7 +40,7 @@ static tl_status open_session(tl_study *study, tl_error *err)
     const size_t n_here = study->team->n_here > 0 ? study->team->n_here : 1,
                  all = settings.memory > 0 ? settings.memory
                                            : available_memory() / n_here;
-    settings.cache = tl_study_cache_bytes(&settings, all);
+    settings.cache = tl_settings_cache_bytes(&settings, all);
     const tl_status status = tl_session_open(&settings, &study->session, err);
     study->cache = settings.cache;
     study->limit = all;
@@ -510,6 +510,7 @@ tl_status tl_study_run_team(const tl_settings *settings, const tl_team *team,
     if (status == TL_OK && !finished)
         status = finish(&study, err);
     tl_study_db_close(study.db);
+    tl_arena_destroy(study.sets);
     tl_session_close(&study.session);
     tl_arena_destroy(arena);
     return status;

@@ -32,7 +32,7 @@ tl_status tl_swap_make(const tl_both_circuits *both, tl_modality host, size_t in
     tl_component_set drawn;
     tl_swap s = find_place(host, index);
     /* What was drawn is not needed once it is in the set. */
-    tl_arena *own = tl_arena_create();
+    tl_arena *own = tl_arena_create_like(arena);
     tl_status status =
         own != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
     if (status == TL_OK && s.is_random) {

@@ -316,6 +316,18 @@ parts = study["modalities"]
 text, image = (parts[m]["accuracy_limited"]["value"] for m in ("text", "image"))
 sys.exit(not (text >= 0.95 and 0.6 <= image < text))
 END
+study "${trained[@]}" --out "$tmp/tight" --memory 9M
+expect_done "scores on the disk"
+expect_in "$tmp/err" "scores and circuits are on the disk, in $tmp/tight: with " "scores on the disk"
+[ "$(cd "$tmp/tight" && echo *)" = "$(cd "$tmp/color" && echo *)" ] || fail "files left over: $(ls "$tmp/tight")"
+for file in scores.text.safetensors scores.image.safetensors; do
+    cmp -s "$tmp/color/$file" "$tmp/tight/$file" || fail "$file depends on where it was made"
+done
+for of in color tight; do # all but memory and work, of which there is more with little memory
+    "$bin" export "$tmp/$of" --out "$tmp/$of.csv" > /dev/null || fail "export"
+    rm -f "$tmp/$of.csv/summary.json"
+done
+diff -r "$tmp/color.csv" "$tmp/tight.csv" > /dev/null || fail "rows depend on where the scores are"
 study "${trained[@]}" --out "$tmp/color" --json
 expect_in "$tmp/out" '"fraction": "0.05"' "json"
 
