@@ -2,45 +2,45 @@
  * fingerprint.c - see fingerprint.h. */
 #include "study/fingerprint.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
-#include "twinlens/alloc.h"
 #include "twinlens/safetensors.h"
 
 enum { HEAD = 1 << 20, PIECE = 4096, PIECES = 255 };
+static_assert(HEAD % PIECE == 0, "the head is whole pieces");
 
 static tl_status hash_part(tl_sha256 *hash, FILE *file, off_t from, size_t bytes,
-                           unsigned char *buffer, const char *path, tl_error *err)
+                           const char *path, tl_error *err)
 {
+    unsigned char buffer[PIECE];
     if (fseeko(file, from, SEEK_SET) != 0)
         return tl_fail(err, TL_ERR_IO, "%s: %s", path, strerror(errno));
-    const size_t n = fread(buffer, 1, bytes, file);
-    if (ferror(file))
-        return tl_fail(err, TL_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
-    tl_sha256_update(hash, buffer, n);
-    return TL_OK;
+    for (size_t n = PIECE; bytes > 0 && n == PIECE; bytes -= n) {
+        n = fread(buffer, 1, PIECE, file);
+        tl_sha256_update(hash, buffer, n);
+    }
+    return ferror(file)
+               ? tl_fail(err, TL_ERR_IO, "%s: cannot read: %s", path, strerror(errno))
+               : TL_OK;
 }
 
 static tl_status glance(tl_sha256 *hash, const char *path, tl_error *err)
 {
     FILE *file = NULL;
     size_t size = 0;
-    unsigned char *buffer = tl_alloc(HEAD, 1);
-    tl_status status = buffer != NULL
-                           ? tl_file_open(path, &file, &size, err)
-                           : tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    tl_status status = tl_file_open(path, &file, &size, err);
     if (status == TL_OK) {
         const uint64_t bytes = size;
         const off_t step = (off_t)(size / PIECES);
         tl_sha256_update(hash, &bytes, sizeof bytes);
-        status = hash_part(hash, file, 0, HEAD, buffer, path, err);
+        status = hash_part(hash, file, 0, HEAD, path, err);
         for (off_t i = 0; i < PIECES && status == TL_OK; i++)
-            status = hash_part(hash, file, step * i, PIECE, buffer, path, err);
+            status = hash_part(hash, file, step * i, PIECE, path, err);
     }
-    tl_free(buffer);
     if (file != NULL)
         fclose(file);
     return status;
