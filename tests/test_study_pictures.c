@@ -49,10 +49,10 @@ static void make_dataset(void)
     static const char rows[] =
         "{\"id\": \"a\", \"modality\": \"image\", \"image\": \"0.png\", \"query\": "
         "\"How"
-        " many?\", \"answer\": \"1\", \"cf\": \"b\", \"split\": \"discovery\"}\n"
+        " many?\", \"answer\": \"apple\", \"cf\": \"b\", \"split\": \"discovery\"}\n"
         "{\"id\": \"b\", \"modality\": \"image\", \"image\": \"1.png\", \"query\": "
         "\"How"
-        " many?\", \"answer\": \"2\", \"cf\": \"a\", \"split\": \"evaluation\"}\n";
+        " many?\", \"answer\": \"dog\", \"cf\": \"a\", \"split\": \"evaluation\"}\n";
     copy_image("tests/data/images/basn2c16.png", "0.png");
     copy_image("tests/data/images/basn4a08.png", "1.png");
     test_file(&folder, "dataset.jsonl", rows, sizeof rows - 1);
@@ -91,12 +91,14 @@ static void run_study(char *family, char *out)
         fail_msg("%s: %s", family, err.text);
 }
 
-/* `before` tokens stand before the first feature, `between` behind each row of them. */
-static void check_family(const char *family, size_t before, size_t between)
+/* `before` tokens stand before the first feature, `between` behind each row of them. With a
+ * second view its cells are the last, and its features stand before those of the first. */
+static void check_family(const char *family, size_t before, size_t between,
+                         size_t n_views)
 {
     char model[100], out[300], path[400];
     tl_study_db *db = NULL;
-    tl_rows pictures = {0}, rows = {0};
+    tl_rows pictures = {0}, rows = {0}, views = {0};
     tl_study_scores about = {.modality = TL_IMAGE};
     tl_scores s;
     snprintf(model, sizeof model, "tests/data/families/%s", family);
@@ -104,6 +106,8 @@ static void check_family(const char *family, size_t before, size_t between)
     run_study(model, out);
     if (tl_study_db_open(out, TL_STUDY_READ, &db, &err) != TL_OK ||
         tl_study_db_get(db, TL_ROW_PICTURE, NULL, 0, arena, &pictures, &err) != TL_OK ||
+        tl_study_db_get(db, TL_ROW_PICTURE_VIEW, NULL, 0, arena, &views, &err) !=
+            TL_OK ||
         tl_study_db_get(db, TL_ROW_PICTURE_SCORE, NULL, 0, arena, &rows, &err) !=
             TL_OK ||
         tl_study_db_find(db, TL_ROW_SCORES, &about, arena, NULL, &err) != TL_OK)
@@ -117,12 +121,17 @@ static void check_family(const char *family, size_t before, size_t between)
     assert_int_equal(pictures.n, 1);
     const tl_study_picture *p = pictures.rows;
     const tl_study_picture_score *got = rows.rows;
-    assert_int_equal(rows.n, s.n_layers * p->n_rows * p->n_columns);
+    assert_int_equal(views.n, n_views - 1);
+    const tl_study_picture_view *small = views.rows;
+    const size_t n_large = p->n_rows * p->n_columns,
+                 n_small = n_views > 1 ? small->n_rows * small->n_columns : 0;
+    assert_int_equal(rows.n, s.n_layers * (n_large + n_small));
     for (size_t i = 0; i < rows.n; i++) {
         const size_t row = got[i].pos / p->n_columns,
                      column = got[i].pos % p->n_columns,
-                     at = about.data_begin + before + row * (p->n_columns + between) +
-                          column;
+                     of_large = n_small + row * (p->n_columns + between) + column,
+                     at = about.data_begin + before +
+                          (got[i].pos < n_large ? of_large : got[i].pos - n_large);
         const float *heads = s.heads + (got[i].layer * s.n_pos + at) * s.n_heads,
                     *neurons = s.neurons + (got[i].layer * s.n_pos + at) * s.d_mlp;
         double sums[2] = {0.0, 0.0};
@@ -140,9 +149,11 @@ static void scores_over_a_picture_are_those_of_its_features(void **state)
 {
     (void)state;
     make_dataset();
-    check_family("qwen2_5_vl", 0, 0);
-    check_family("gemma3", 1, 0);  /* the picture begins with a token of its own */
-    check_family("pixtral", 0, 1); /* each row of it ends with one */
+    check_family("qwen2_5_vl", 0, 0, 1);
+    check_family("gemma3", 1, 0, 1);  /* the picture begins with a token of its own */
+    check_family("pixtral", 0, 1, 1); /* each row of it ends with one */
+    check_family("llava_next", 0, 1, 2);
+    check_family("llava_onevision", 0, 1, 2);
 }
 
 int main(void)
