@@ -368,6 +368,8 @@ static const char *const folders[] = {TWINLENS_SOURCE_DIR "/models/organism",
                                       DATA "families/pixtral",
                                       DATA "families/gemma3",
                                       DATA "families/llava",
+                                      DATA "families/llava_next",
+                                      DATA "families/llava_onevision",
                                       DATA "families/paligemma",
                                       DATA "families/paligemma2"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
