@@ -267,7 +267,8 @@ static void cells_that_share_are_as_those_that_do_not(void **state)
         DATA "qwen2vl-tiny/checkpoint", DATA "families/qwen2_5_vl",
         DATA "families/pixtral",        DATA "families/gemma3",
         DATA "families/llava",          DATA "families/paligemma",
-        DATA "families/paligemma2",     DATA "families/qwen3_vl"};
+        DATA "families/paligemma2",     DATA "families/qwen3_vl",
+        DATA "families/internvl"};
     for (size_t k = 0; k < sizeof folders / sizeof *folders; k++) {
         check_shared(folders[k], 0, 0);
         check_shared(folders[k], FEW_BEGIN, FEW_END); /* the data */

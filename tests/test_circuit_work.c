@@ -22,7 +22,8 @@ static const char *const folders[] = {TWINLENS_SOURCE_DIR "/models/organism",
                                       DATA "families/gemma3",
                                       DATA "families/llava",
                                       DATA "families/paligemma",
-                                      DATA "families/paligemma2"};
+                                      DATA "families/paligemma2",
+                                      DATA "families/internvl"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
 
 static tl_input make_input(const tl_model *model, uint32_t seed, tl_arena *arena)

@@ -83,7 +83,7 @@ static void a_file_is_read(void **unused)
     test_folder_remove(folder.path);
 }
 
-enum kind { SIZE, ID, DOUBLE, BOOLEAN, STRING };
+enum kind { SIZE, SQUARE, ID, DOUBLE, BOOLEAN, STRING };
 
 /* What was got, as text; "(none)" when the value was left alone. */
 static tl_status get(enum kind kind, const json_t *object, const char *key, char *text,
@@ -97,6 +97,7 @@ static tl_status get(enum kind kind, const json_t *object, const char *key, char
     tl_status status = TL_OK;
     switch (kind) {
     case SIZE: status = tl_json_get_size(object, key, "t.json", &size, err); break;
+    case SQUARE: status = tl_json_get_square(object, key, "t.json", &size, err); break;
     case ID: status = tl_json_get_id(object, key, "t.json", &id, err); break;
     case DOUBLE:
         status = tl_json_get_double(object, key, "t.json", &number, err);
@@ -138,6 +139,21 @@ static void values_are_got_or_explained(void **unused)
          "t.json: 'k' is a number with a fraction, wanted an integer in 0..2^31"},
         {SIZE, "\"1\"", "t.json: 'k' is a string, wanted an integer in 0..2^31"},
         {SIZE, "null", "(none)"},
+        {SQUARE, "14", "14"},
+        {SQUARE, "[14, 14]", "14"},
+        {SQUARE, "null", "(none)"},
+        {SQUARE, "[14, 16]",
+         "t.json: 'k' is an array, wanted an integer in 0..2^31 or two equal ones"},
+        {SQUARE, "[-1, -1]",
+         "t.json: 'k' is an array, wanted an integer in 0..2^31 or two equal ones"},
+        {SQUARE, "[2147483649, 2147483649]",
+         "t.json: 'k' is an array, wanted an integer in 0..2^31 or two equal ones"},
+        {SQUARE, "[1.0, 1.0]",
+         "t.json: 'k' is an array, wanted an integer in 0..2^31 or two equal ones"},
+        {SQUARE, "[14]",
+         "t.json: 'k' is an array, wanted an integer in 0..2^31 or two equal ones"},
+        {SQUARE, "1.0",
+         "t.json: 'k' is a number with a fraction, wanted an integer in 0..2^31"},
         {ID, "0", "0"},
         {ID, "2147483647", "2147483647"},
         {ID, "2147483648", "t.json: 'k' is 2147483648, wanted a token id"},

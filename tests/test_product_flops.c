@@ -16,7 +16,8 @@ static const char *const folders[] = {
     DATA "qwen2vl-tiny/checkpoint", DATA "families/qwen2_5_vl",
     DATA "families/pixtral",        DATA "families/gemma3",
     DATA "families/llava",          DATA "families/paligemma",
-    DATA "families/paligemma2"};
+    DATA "families/paligemma2",     DATA "families/internvl",
+    DATA "families/internvl3_5"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
 
 static const tl_pass_options ways[] = {

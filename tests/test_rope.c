@@ -129,6 +129,39 @@ static void slow_frequencies_are_scaled_as_llama_3_has_it(void **unused)
                     fabs((double)s[f] - sin(want[f])) < 2e-7 * sin(want[f]) + 1e-9);
 }
 
+/* Of transformers 5.24, _compute_dynamic_ntk_parameters, which computes in float. */
+static void a_base_may_grow_with_the_prompt(void **unused)
+{
+    (void)unused;
+    enum { D = 16, LONGEST = 25 };
+    const tl_rope_spec rope = {
+        .theta = 100.0, .factor = 1.0, .growth = 2.5, .n_plain = 10};
+    static const double plain[D / 2] = {1.0,          0.562341332, 0.316227764,
+                                        0.177827939,  0.100000001, 0.0562341288,
+                                        0.0316227786, 0.0177827943},
+                                  eleven[D / 2] = {1.0,          0.544697881,
+                                                   0.296695828,  0.16160959,
+                                                   0.0880284086, 0.0479488857,
+                                                   0.0261176601, 0.0142262345},
+                                  most[D / 2] = {1.0,           0.450121194,
+                                                 0.202609107,   0.0911986604,
+                                                 0.0410504527,  0.0184776802,
+                                                 0.00831719488, 0.00374374632};
+    const struct {
+        size_t n_pos;
+        const double *want;
+    } cases[] = {{9, plain}, {10, plain}, {11, eleven}, {LONGEST, most}};
+    int32_t positions[3 * LONGEST];
+    for (size_t i = 0; i < 3 * LONGEST; i++)
+        positions[i] = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float c[D / 2], s[D / 2];
+        tl_rope_table(&rope, D, positions, cases[i].n_pos, cases[i].n_pos - 1, 1, c, s);
+        for (size_t f = 0; f < D / 2; f++)
+            assert_close("sine", f, (double)s[f], sin(cases[i].want[f]), 2e-7);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +171,7 @@ int main(void)
         cmocka_unit_test(a_frequency_turns_with_its_own_axis),
         cmocka_unit_test(axes_may_be_interleaved),
         cmocka_unit_test(slow_frequencies_are_scaled_as_llama_3_has_it),
+        cmocka_unit_test(a_base_may_grow_with_the_prompt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -371,7 +371,8 @@ static const char *const folders[] = {TWINLENS_SOURCE_DIR "/models/organism",
                                       DATA "families/llava_next",
                                       DATA "families/llava_onevision",
                                       DATA "families/paligemma",
-                                      DATA "families/paligemma2"};
+                                      DATA "families/paligemma2",
+                                      DATA "families/internvl"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
 
 static void towers_take_what_is_expected(void **unused)

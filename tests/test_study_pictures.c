@@ -91,14 +91,55 @@ static void run_study(char *family, char *out)
         fail_msg("%s: %s", family, err.text);
 }
 
-/* `before` tokens stand before the first feature, `between` behind each row of them. With a
- * second view its cells are the last, and its features stand before those of the first. */
-static void check_family(const char *family, size_t before, size_t between,
-                         size_t n_views)
+/* Where the token of cell `pos` stands, counted from the first of the data. */
+typedef size_t place_of(const tl_study_picture *p, size_t n_cells, size_t pos);
+
+static size_t one_behind_the_other(const tl_study_picture *p, size_t n_cells,
+                                   size_t pos)
+{
+    (void)p, (void)n_cells;
+    return pos;
+}
+
+/* The picture begins with a token of its own. */
+static size_t behind_one(const tl_study_picture *p, size_t n_cells, size_t pos)
+{
+    (void)p, (void)n_cells;
+    return 1 + pos;
+}
+
+/* Each row of it ends with one. */
+static size_t in_rows_with_ends(const tl_study_picture *p, size_t n_cells, size_t pos)
+{
+    (void)n_cells;
+    return pos + pos / p->n_columns;
+}
+
+/* The small picture first, then the rows of the tiles together, each with an end. */
+static size_t in_rows_behind_the_small(const tl_study_picture *p, size_t n_cells,
+                                       size_t pos)
+{
+    const size_t n_large = p->n_rows * p->n_columns;
+    return pos < n_large ? n_cells - n_large + pos + pos / p->n_columns : pos - n_large;
+}
+
+/* Tiles of 3 x 3 tokens one behind the other, and the whole picture in as many. */
+static size_t in_tiles_of_nine(const tl_study_picture *p, size_t n_cells, size_t pos)
+{
+    enum { SIDE = 3 };
+    (void)n_cells;
+    const size_t row = pos / p->n_columns, column = pos % p->n_columns,
+                 tile = row / SIDE * (p->n_columns / SIDE) + column / SIDE;
+    return pos < p->n_rows * p->n_columns
+               ? (tile * SIDE + row % SIDE) * SIDE + column % SIDE
+               : pos;
+}
+
+static void check_family(const char *family, size_t n_cells, place_of *place)
 {
     char model[100], out[300], path[400];
     tl_study_db *db = NULL;
-    tl_rows pictures = {0}, rows = {0}, views = {0};
+    tl_rows pictures = {0}, views = {0}, rows = {0};
     tl_study_scores about = {.modality = TL_IMAGE};
     tl_scores s;
     snprintf(model, sizeof model, "tests/data/families/%s", family);
@@ -121,17 +162,15 @@ static void check_family(const char *family, size_t before, size_t between,
     assert_int_equal(pictures.n, 1);
     const tl_study_picture *p = pictures.rows;
     const tl_study_picture_score *got = rows.rows;
-    assert_int_equal(views.n, n_views - 1);
-    const tl_study_picture_view *small = views.rows;
-    const size_t n_large = p->n_rows * p->n_columns,
-                 n_small = n_views > 1 ? small->n_rows * small->n_columns : 0;
-    assert_int_equal(rows.n, s.n_layers * (n_large + n_small));
+    size_t cells = p->n_rows * p->n_columns;
+    const tl_study_picture_view *view = views.rows;
+    for (size_t i = 0; i < views.n; i++)
+        cells += view[i].n_rows * view[i].n_columns;
+    assert_int_equal(cells, n_cells);
+    assert_int_equal(rows.n, s.n_layers * n_cells);
     for (size_t i = 0; i < rows.n; i++) {
-        const size_t row = got[i].pos / p->n_columns,
-                     column = got[i].pos % p->n_columns,
-                     of_large = n_small + row * (p->n_columns + between) + column,
-                     at = about.data_begin + before +
-                          (got[i].pos < n_large ? of_large : got[i].pos - n_large);
+        const size_t at = about.data_begin + place(p, n_cells, got[i].pos);
+        assert_in_range(at, about.data_begin, about.data_end - 1);
         const float *heads = s.heads + (got[i].layer * s.n_pos + at) * s.n_heads,
                     *neurons = s.neurons + (got[i].layer * s.n_pos + at) * s.d_mlp;
         double sums[2] = {0.0, 0.0};
@@ -149,11 +188,12 @@ static void scores_over_a_picture_are_those_of_its_features(void **state)
 {
     (void)state;
     make_dataset();
-    check_family("qwen2_5_vl", 0, 0, 1);
-    check_family("gemma3", 1, 0, 1);  /* the picture begins with a token of its own */
-    check_family("pixtral", 0, 1, 1); /* each row of it ends with one */
-    check_family("llava_next", 0, 1, 2);
-    check_family("llava_onevision", 0, 1, 2);
+    check_family("qwen2_5_vl", 1, one_behind_the_other);
+    check_family("gemma3", 4, behind_one);
+    check_family("pixtral", 4, in_rows_with_ends);
+    check_family("llava_next", 21, in_rows_behind_the_small);
+    check_family("llava_onevision", 32, in_rows_behind_the_small);
+    check_family("internvl3_5", 4 * 9 + 9, in_tiles_of_nine);
 }
 
 int main(void)

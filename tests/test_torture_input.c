@@ -262,7 +262,8 @@ static void processors(void **unused)
     (void)unused;
     static const char *const folders[] = {TINY "/checkpoint",
                                           "tests/data/families/gemma3",
-                                          "tests/data/families/pixtral"};
+                                          "tests/data/families/pixtral",
+                                          "tests/data/families/internvl"};
     assert_int_equal(dataset->rows[0].modality, TL_TEXT);
     assert_int_equal(dataset->rows[1].modality, TL_IMAGE);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {

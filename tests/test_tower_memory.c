@@ -15,6 +15,8 @@
 static const char *const models[] = {
     TWINLENS_SOURCE_DIR "/tests/data/qwen2vl-tiny/checkpoint",
     TWINLENS_SOURCE_DIR "/tests/data/families/qwen2_5_vl",
+    TWINLENS_SOURCE_DIR "/tests/data/families/internvl",
+    TWINLENS_SOURCE_DIR "/tests/data/families/internvl3_5",
     TWINLENS_SOURCE_DIR "/tests/data/families/gemma3",
     TWINLENS_SOURCE_DIR "/tests/data/families/paligemma",
     TWINLENS_SOURCE_DIR "/tests/data/families/llava_next",
@@ -47,6 +49,7 @@ static opened open_tower(const char *folder, const char *backend, size_t n_threa
     size_t n_tokens = 0, n_values = 1;
     must(tl_spec_read(folder, &o.spec, &err), &err);
     must(tl_safetensors_open(folder, &o.file, &err), &err);
+    o.spec.tied_head = tl_weights_tie_head(&o.spec, o.file);
     must(tl_weights_find(&o.spec, o.file, o.arena, &o.weights, &err), &err);
     must(tl_processor_measure(folder, WIDTH, HEIGHT, o.arena, &o.pixels, &n_tokens,
                               &err),

@@ -112,6 +112,21 @@ tl_status tl_json_get_size(const json_t *object, const char *key, const char *wh
     return TL_OK;
 }
 
+tl_status tl_json_get_square(const json_t *object, const char *key, const char *where,
+                             size_t *out, tl_error *err)
+{
+    const json_t *value = present(object, key), *first = json_array_get(value, 0);
+    if (!json_is_array(value))
+        return tl_json_get_size(object, key, where, out, err);
+    if (json_array_size(value) != 2 || !json_is_integer(first) ||
+        !json_equal(first, json_array_get(value, 1)) || json_integer_value(first) < 0 ||
+        json_integer_value(first) > LARGEST_SIZE)
+        return mismatch(value, key, where, "an integer in 0..2^31 or two equal ones",
+                        err);
+    *out = (size_t)json_integer_value(first);
+    return TL_OK;
+}
+
 tl_status tl_json_get_id(const json_t *object, const char *key, const char *where,
                          int32_t *out, tl_error *err)
 {

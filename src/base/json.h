@@ -30,6 +30,9 @@ tl_status tl_json_write(const char *path, json_t *value, tl_error *err);
  * type, or one that does not fit, is TL_ERR_FORMAT. */
 tl_status tl_json_get_size(const json_t *object, const char *key, const char *where,
                            size_t *out, tl_error *err);
+/* The side of a square: a size, or a list of two equal ones. */
+tl_status tl_json_get_square(const json_t *object, const char *key, const char *where,
+                             size_t *out, tl_error *err);
 tl_status tl_json_get_id(const json_t *object, const char *key, const char *where,
                          int32_t *out, tl_error *err);
 tl_status tl_json_get_double(const json_t *object, const char *key, const char *where,

@@ -28,6 +28,11 @@ static const char *const gemma3_tokens[] = {
 static const char *const gemma3_reserved[] = {"<start_of_image>", "<image_soft_token>",
                                               NULL};
 
+static const char *const internvl_tokens[] = {
+    "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", NULL,
+};
+static const char *const internvl_reserved[] = {"<IMG_CONTEXT>", "<video>", NULL};
+
 static const char *const paligemma_tokens[] = {"<bos>", "<image>", NULL};
 static const char *const llava_tokens[] = {"<s>", "<image>", NULL};
 static const char *const llama3_tokens[] = {
@@ -165,6 +170,16 @@ static const tl_chat_format formats[] = {
         .tokens = onevision_tokens,
         .reserved = onevision_reserved,
     },
+    {
+        .model_type = "internvl", /* all tiles between <img> and </img> */
+        .before = "<|im_start|>user\n",
+        .image = "<img><IMG_CONTEXT></img>\n",
+        .after = "<|im_end|>\n<|im_start|>assistant\n",
+        .placeholder = "<IMG_CONTEXT>",
+        .images = &tl_image_kind_internvl,
+        .tokens = internvl_tokens,
+        .reserved = internvl_reserved,
+    },
 };
 
 const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_type)
@@ -209,7 +224,8 @@ const tl_chat_format *tl_chat_of_decoder(const tl_chat_format *first,
 const char *tl_chat_known(void)
 {
     return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, mistral3, llava_next, "
-           "llava_onevision, llava with the tower of a clip_vision_model or pixtral";
+           "llava_onevision, internvl, llava with the tower of a clip_vision_model or "
+           "pixtral";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */

@@ -29,5 +29,6 @@ extern const tl_image_kind tl_image_kind_gemma3, tl_image_kind_paligemma,
 extern const tl_image_kind tl_image_kind_llava_next,
     tl_image_kind_llava_onevision; /* image_anyres.c */
 extern const tl_image_kind tl_image_kind_pixtral, tl_image_kind_mistral3;
+extern const tl_image_kind tl_image_kind_internvl;
 
 #endif

@@ -35,10 +35,11 @@ static size_t axis_of(const tl_rope_spec *rope, size_t f)
     return s[0] + s[1] + s[2] == 0 || f < s[0] ? 0 : f < s[0] + s[1] ? 1 : 2;
 }
 
-static double frequency_of(const tl_rope_spec *rope, size_t d_head, size_t f)
+static double frequency_of(const tl_rope_spec *rope, double base, size_t d_head,
+                           size_t f)
 {
     const double pi = 3.14159265358979323846,
-                 plain = pow(rope->theta, -2.0 * (double)f / (double)d_head);
+                 plain = pow(base, -2.0 * (double)f / (double)d_head);
     if (rope->context == 0.0)
         return plain / rope->factor;
     const double turns = rope->context * plain / (2.0 * pi),
@@ -47,13 +48,23 @@ static double frequency_of(const tl_rope_spec *rope, size_t d_head, size_t f)
     return plain * ((1.0 - kept) / rope->factor + kept);
 }
 
+static double base_of(const tl_rope_spec *rope, size_t d_head, size_t n_pos)
+{
+    if (!(rope->growth > 0.0) || n_pos <= rope->n_plain || d_head <= 2)
+        return rope->theta;
+    const double longer = (double)n_pos / (double)rope->n_plain;
+    return rope->theta * pow(rope->growth * longer - rope->growth + 1.0,
+                             (double)d_head / (double)(d_head - 2));
+}
+
 void tl_rope_table(const tl_rope_spec *rope, size_t d_head, const int32_t *positions,
                    size_t n_pos, size_t first, size_t rows, float *cosine, float *sine)
 {
     const size_t half = d_head / 2;
+    const double base = base_of(rope, d_head, n_pos);
     for (size_t f = 0; f < half; f++) {
         const size_t axis = axis_of(rope, f);
-        const double frequency = frequency_of(rope, d_head, f);
+        const double frequency = frequency_of(rope, base, d_head, f);
         for (size_t r = 0; r < rows; r++) {
             const double angle =
                 (double)positions[axis * n_pos + first + r] * frequency;

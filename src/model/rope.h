@@ -27,7 +27,12 @@ void tl_rope_positions(const int32_t *ids, size_t n_pos, int32_t image_token,
  *     s          = (context w[f] / (2 pi) - low) / (high - low), cut to 0 .. 1
  *
  * for rows [first, first + rows) of positions [3, n_pos]; f = 0 .. d_head/2 - 1.
- * The axis of f follows from the sections; without any it is the first.
+ * The axis of f follows from the sections; without any it is the first. With growth g and
+ * n_pos above n_plain, theta is multiplied by
+ *
+ *     (g n_pos / n_plain - g + 1)^(d_head / (d_head - 2))
+ *
+ * @source  transformers, _compute_dynamic_ntk_parameters() of modeling_rope_utils.py
  * Shapes    cosine, sine [rows, d_head / 2]
  * Accuracy  angles in double, one rounding per value
  */

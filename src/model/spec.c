@@ -207,6 +207,38 @@ tl_status tl_spec_get_rope_object(const json_t *text, const char *where,
                : status;
 }
 
+/* Whether the base grows with the prompt: 'rope_type', or 'type' if that is absent. */
+static bool is_dynamic(const json_t *object)
+{
+    const json_t *type = json_object_get(object, "rope_type");
+    if (!json_is_string(type))
+        type = json_object_get(object, "type");
+    return json_is_string(type) && strcmp(json_string_value(type), "dynamic") == 0;
+}
+
+static tl_status get_dynamic(const json_t *text, const json_t *object,
+                             const char *where, tl_rope_spec *rope, tl_error *err)
+{
+    static const char key[] = "max_position_embeddings";
+    double factor = 0.0;
+    size_t plain = 0;
+    tl_status status = tl_json_get_double(object, "factor", where, &factor, err);
+    if (status == TL_OK)
+        status = tl_json_get_size(text, key, "config.json", &plain, err);
+    if (status == TL_OK && plain == 0)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: its type is 'dynamic', which wants '%s' above 0", where,
+                       key);
+    if (status == TL_OK && !(factor > 0.0))
+        return tl_fail(err, TL_ERR_FORMAT, "%s: 'factor' is %g, wanted one above 0",
+                       where, factor);
+    if (status == TL_OK) {
+        rope->growth = factor;
+        rope->n_plain = plain;
+    }
+    return status;
+}
+
 tl_status tl_spec_get_rope(const json_t *text, const char *where, tl_rope_spec *rope,
                            tl_error *err)
 {
@@ -218,6 +250,8 @@ tl_status tl_spec_get_rope(const json_t *text, const char *where, tl_rope_spec *
     if (status != TL_OK || object == NULL)
         return status;
     status = tl_json_get_double(object, "rope_theta", inner, &rope->theta, err);
+    if (status == TL_OK && is_dynamic(object))
+        return get_dynamic(text, object, inner, rope, err);
     return status == TL_OK ? tl_spec_get_scaling(object, inner, rope, err) : status;
 }
 
@@ -258,6 +292,7 @@ static const struct family {
     {"mistral3", tl_spec_read_mistral3},
     {"llava_next", tl_spec_read_llava_next},
     {"llava_onevision", tl_spec_read_llava_onevision},
+    {"internvl", tl_spec_read_internvl},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 

@@ -29,6 +29,9 @@ typedef struct tl_rope_spec {
                            first axis for all */
     bool interleaved;   /* time, height, width by turns, while each has any left; else
                            one behind the other */
+    double growth;      /* of the base with prompts of more than n_plain positions, so
+                           that the slowest frequency turns no further; 0: it does not */
+    size_t n_plain;
 } tl_rope_spec;
 
 typedef struct tl_spec {

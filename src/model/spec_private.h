@@ -12,6 +12,7 @@
 typedef tl_status tl_spec_reader(const json_t *config, const char *where, tl_spec *spec,
                                  tl_error *err);
 tl_spec_reader tl_spec_read_gemma3;
+tl_spec_reader tl_spec_read_internvl;
 tl_spec_reader tl_spec_read_llava;
 tl_spec_reader tl_spec_read_llava_next;
 tl_spec_reader tl_spec_read_llava_onevision;
@@ -114,7 +115,7 @@ tl_status tl_spec_get_rope_object(const json_t *text, const char *where,
                                   const json_t **out, char inner[TL_WHERE_BYTES],
                                   tl_error *err);
 /* One rotary encoding for all layers: that object, and 'rope_theta' inside of it or else
- * beside it. */
+ * beside it. Of the type 'dynamic' it is the plain one up to 'max_position_embeddings'. */
 tl_status tl_spec_get_rope(const json_t *text, const char *where, tl_rope_spec *rope,
                            tl_error *err);
 

@@ -3,15 +3,18 @@
 #include "vision/projector.h"
 
 #include <stdio.h>
+#include <string.h>
 
+/* Of features of n_in values. */
 static tl_status find_layers(const tl_finder *f, const tl_vision_spec *v,
-                             const char *prefix, tl_projector *out, tl_error *err)
+                             const char *prefix, size_t n_in, tl_projector *out,
+                             tl_error *err)
 {
     const size_t d_model = v->d_model;
     char stem[TL_STEM_BYTES];
     snprintf(stem, sizeof stem, "%slinear_1", prefix);
     const tl_status status =
-        tl_find_linear(f, stem, d_model, v->width, v->projector_bias, &out->in, err);
+        tl_find_linear(f, stem, d_model, n_in, v->projector_bias, &out->in, err);
     snprintf(stem, sizeof stem, "%slinear_2", prefix);
     return status == TL_OK ? tl_find_linear(f, stem, d_model, d_model,
                                             v->projector_bias, &out->out, err)
@@ -28,7 +31,24 @@ static tl_status find_merged(const tl_finder *f, const tl_vision_spec *v,
     if (status == TL_OK)
         status = tl_find_linear(f, stem, v->width, v->width * v->merge * v->merge,
                                 false, &out->merge, err);
-    return status == TL_OK ? find_layers(f, v, prefix, out, err) : status;
+    return status == TL_OK ? find_layers(f, v, prefix, v->width, out, err) : status;
+}
+
+/* What a square's patches have together. */
+static size_t square_width(const tl_vision_spec *v)
+{
+    return v->width * v->merge * v->merge;
+}
+
+static tl_status find_squares(const tl_finder *f, const tl_vision_spec *v,
+                              const char *prefix, tl_projector *out, tl_error *err)
+{
+    char stem[TL_STEM_BYTES];
+    snprintf(stem, sizeof stem, "%slayer_norm", prefix);
+    const tl_status status =
+        tl_find_norm(f, stem, square_width(v), TL_NORM_LAYER, &out->norm, err);
+    return status == TL_OK ? find_layers(f, v, prefix, square_width(v), out, err)
+                           : status;
 }
 
 static tl_status find_means(const tl_finder *f, const tl_vision_spec *v,
@@ -54,6 +74,7 @@ tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
         [TL_PROJECTOR_LINEAR] = "linear.weight",
         [TL_PROJECTOR_MEANS] = "mm_input_projection_weight",
         [TL_PROJECTOR_MERGED] = "linear_1.weight",
+        [TL_PROJECTOR_SQUARES] = "linear_1.weight",
     };
     char found[64], stem[TL_STEM_BYTES];
     tl_find_prefix(f->file, prefixes, sizeof prefixes / sizeof *prefixes,
@@ -61,9 +82,10 @@ tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
     const char *prefix = found[0] != '\0' ? found : prefixes[0];
     *out = (tl_projector){0};
     switch (v->projector) {
-    case TL_PROJECTOR_LAYERS: return find_layers(f, v, prefix, out, err);
+    case TL_PROJECTOR_LAYERS: return find_layers(f, v, prefix, v->width, out, err);
     case TL_PROJECTOR_MEANS: return find_means(f, v, prefix, out, err);
     case TL_PROJECTOR_MERGED: return find_merged(f, v, prefix, out, err);
+    case TL_PROJECTOR_SQUARES: return find_squares(f, v, prefix, out, err);
     case TL_PROJECTOR_LINEAR: break;
     }
     snprintf(stem, sizeof stem, "%slinear", prefix);
@@ -73,9 +95,9 @@ tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
 
 size_t tl_projector_count(const tl_vision_spec *v, size_t rows, size_t columns)
 {
-    return v->projector == TL_PROJECTOR_MEANS || v->projector == TL_PROJECTOR_MERGED
-               ? rows / v->merge * (columns / v->merge)
-               : rows * columns;
+    return v->projector == TL_PROJECTOR_LAYERS || v->projector == TL_PROJECTOR_LINEAR
+               ? rows * columns
+               : rows / v->merge * (columns / v->merge);
 }
 
 size_t tl_projector_scratch(const tl_vision_spec *v, size_t rows, size_t columns)
@@ -86,6 +108,7 @@ size_t tl_projector_scratch(const tl_vision_spec *v, size_t rows, size_t columns
     case TL_PROJECTOR_MEANS: return 2 * count * v->width;
     case TL_PROJECTOR_MERGED:
         return 2 * rows * columns * v->width + count * (v->width + v->d_model);
+    case TL_PROJECTOR_SQUARES: return count * (2 * square_width(v) + v->d_model);
     case TL_PROJECTOR_LINEAR: break;
     }
     return 0;
@@ -153,6 +176,31 @@ static tl_status run_merged(tl_backend *b, const tl_vision_spec *v,
                : status;
 }
 
+/* Lays the patches of each square end to end. */
+static void lay_patches(const tl_vision_spec *v, size_t rows, size_t columns,
+                        const float *x, float *out)
+{
+    const size_t side = v->merge;
+    for (size_t i = 0; i < rows / side; i++)
+        for (size_t j = 0; j < columns / side; j++)
+            for (size_t y = 0; y < side; y++, out += side * v->width)
+                memcpy(out, x + ((i * side + y) * columns + j * side) * v->width,
+                       side * v->width * sizeof *out);
+}
+
+static tl_status run_squares(tl_backend *b, const tl_vision_spec *v,
+                             const tl_projector *projector, size_t rows, size_t columns,
+                             const float *x, float *scratch, float *out, tl_error *err)
+{
+    const size_t width = square_width(v), count = tl_projector_count(v, rows, columns);
+    float *squares = scratch, *norm = squares + count * width,
+          *hidden = norm + count * width;
+    lay_patches(v, rows, columns, x, squares);
+    b->layernorm(b, count, width, v->projector_eps, squares, projector->norm.weight,
+                 projector->norm.bias, norm);
+    return run_layers(b, v, projector, count, norm, hidden, out, err);
+}
+
 tl_status tl_projector_run(tl_backend *b, const tl_vision_spec *v,
                            const tl_projector *projector, size_t rows, size_t columns,
                            const float *x, float *scratch, float *out, tl_error *err)
@@ -168,6 +216,8 @@ tl_status tl_projector_run(tl_backend *b, const tl_vision_spec *v,
     }
     if (v->projector == TL_PROJECTOR_LINEAR)
         return b->linear(b, &projector->in, count, x, out, false, err);
+    if (v->projector == TL_PROJECTOR_SQUARES)
+        return run_squares(b, v, projector, rows, columns, x, scratch, out, err);
     return v->projector == TL_PROJECTOR_MERGED
                ? run_merged(b, v, projector, rows, columns, x, scratch, out, err)
                : run_layers(b, v, projector, count, x, scratch, out, err);

@@ -8,6 +8,8 @@
  *     means    feature = RMS norm(s) W,  s = mean of x over squares of merge x merge patches
  *     merged   feature = layers(W_m m),  m = RMS norm x of the patches of such a square,
  *              dimension by dimension: m[d n + p] is dimension d of patch p of n
+ *     squares  feature = layers(layer norm s), s = x of the patches of such a square, patch
+ *              by patch, row by row
  *
  * Only for the files of this folder.
  */
@@ -20,7 +22,7 @@
 
 typedef struct tl_projector {
     tl_linear in, out; /* linear: `in` alone; means: `in`, stored input first */
-    tl_norm norm;      /* means, merged */
+    tl_norm norm;      /* means, merged, squares */
     tl_linear merge;   /* merged: [width, width * merge * merge] */
 } tl_projector;
 

@@ -77,6 +77,7 @@ tl_status tl_tower_attend(tl_backend *b, const tl_vision_spec *vision,
 void tl_tower_cut_patches(const tl_vision_spec *vision, const tl_pixels *pixels,
                           float *out);
 
-extern const tl_tower_kind tl_tower_qwen, tl_tower_vit, tl_tower_pixtral;
+extern const tl_tower_kind tl_tower_qwen, tl_tower_vit, tl_tower_pixtral,
+    tl_tower_internvl;
 
 #endif

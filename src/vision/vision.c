@@ -22,6 +22,7 @@ const tl_tower_kind *tl_tower_get(tl_tower tower)
         [TL_TOWER_QWEN3] = &tl_tower_qwen,
         [TL_TOWER_VIT] = &tl_tower_vit,
         [TL_TOWER_PIXTRAL] = &tl_tower_pixtral,
+        [TL_TOWER_INTERNVL] = &tl_tower_internvl,
     };
     return towers[tower];
 }
@@ -289,6 +290,7 @@ static uint64_t projector_multiply_adds(const tl_vision_spec *v, uint64_t n_feat
     switch (v->projector) {
     case TL_PROJECTOR_LAYERS: return n_features * layers;
     case TL_PROJECTOR_MERGED: return n_features * (merged * width + layers);
+    case TL_PROJECTOR_SQUARES: return n_features * d_model * (merged + d_model);
     case TL_PROJECTOR_LINEAR:
     case TL_PROJECTOR_MEANS: break;
     }

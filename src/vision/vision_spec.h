@@ -16,6 +16,7 @@ typedef enum tl_tower {
     TL_TOWER_QWEN3,
     TL_TOWER_VIT,
     TL_TOWER_PIXTRAL,
+    TL_TOWER_INTERNVL,
 } tl_tower;
 
 /* What brings a tower's states to the decoder, projector.c; Qwen's is part of its tower. */
@@ -24,6 +25,7 @@ typedef enum tl_projector_kind {
     TL_PROJECTOR_LINEAR,
     TL_PROJECTOR_MEANS, /* over squares, then a norm and a matrix */
     TL_PROJECTOR_MERGED, /* a norm, squares laid end to end through a matrix, two layers */
+    TL_PROJECTOR_SQUARES, /* squares laid end to end, a layer norm, two layers */
 } tl_projector_kind;
 
 enum { TL_TOWER_LAYERS = 256, TL_DEEP_LAYERS = 16 }; /* at most */
@@ -39,6 +41,8 @@ typedef struct tl_vision_spec {
     bool sees_all[TL_TOWER_LAYERS]; /* with a window: layers that do so nevertheless */
     tl_activation activation;
     bool rms_norms;  /* else layer norms */
+    bool qkv_bias;   /* of InternVL's tower; the others have it or not */
+    bool qk_norm;    /* there: an RMS norm of q and of k, over all heads together */
     bool gated_mlp;  /* else two layers */
     bool class_row;  /* in front of the patches, as in CLIP */
     bool final_norm; /* behind the last layer */

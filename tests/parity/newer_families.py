@@ -139,6 +139,64 @@ def llava_onevision(out):
     return model, encode
 
 
-NEWER = {"qwen3_vl": qwen3_vl, "mistral3": mistral3, "llava_next": llava_next, "llava_onevision": llava_onevision}
+def internvl_encode(out, config):
+    """InternVLProcessor's inputs. It cuts pictures whatever the image processor says."""
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"), extra_special_tokens=dict(
+        start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>"))
+    processor = transformers.InternVLProcessor(
+        transformers.GotOcr2ImageProcessorPil.from_pretrained(out), tokenizer, transformers.InternVLVideoProcessor(),
+        image_seq_length=config.image_seq_length)
+
+    def encode(words, image):
+        text = "<|im_start|>user\n" + ("" if image is None else "<IMG_CONTEXT>\n") + words + "<|im_end|>\n<|im_start|>assistant\n"
+        if image is None:
+            return tokenizer.encode(text, add_special_tokens=False), {}
+        batch = processor(images=[image], text=text, return_tensors="pt")
+        return batch["input_ids"][0].tolist(), {"pixel_values": batch["pixel_values"]}
+
+    return encode
+
+
+def internvl_tokenizer(out):
+    """Qwen's, with the tokens of pictures; gives back the one that is a feature's and how many tokens there are."""
+    tokenizer = Tokenizer.from_file(str(DATA / "qwen2vl-tiny" / "checkpoint" / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<img>", "</img>", "<IMG_CONTEXT>", "<video>"])
+    tokenizer.save(str(out / "tokenizer.json"))
+    return tokenizer.token_to_id("<IMG_CONTEXT>"), tokenizer.get_vocab_size()
+
+
+def internvl(out):
+    """Qwen2 behind a tower with biases and a norm behind it; 6 x 6 positions for 8 x 8 patches, 4 x 4 of which are a token; the longest prompt
+    is longer than those whose rotary base is the plain one."""
+    image_token, n_vocab = internvl_tokenizer(out)
+    write_json(out / "preprocessor_config.json", image_processor_type="GotOcr2ImageProcessorFast", crop_to_patches=False,
+               size=dict(height=56, width=56), resample=2, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
+    config = transformers.InternVLConfig(
+        image_token_id=image_token, image_seq_length=4, downsample_ratio=0.25, projector_hidden_act="gelu_pytorch_tanh",
+        text_config=dict(model_type="qwen2", hidden_size=40, num_attention_heads=5, num_key_value_heads=1, intermediate_size=56,
+                         num_hidden_layers=3, vocab_size=n_vocab, rms_norm_eps=1e-5, max_position_embeddings=50,
+                         rope_parameters=dict(rope_type="dynamic", rope_theta=5e4, factor=2.5)),
+        vision_config=dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=44, image_size=42, patch_size=7,
+                           hidden_act="gelu_pytorch_tanh", attention_bias=True, use_mean_pooling=False, layer_norm_eps=1e-4))
+    return transformers.InternVLForConditionalGeneration(config), internvl_encode(out, config)
+
+
+def internvl3_5(out):
+    """Qwen3 behind a tower of RMS norms, also of q and k, whose last layer but one gives the states; at least two tiles and at most five."""
+    image_token, n_vocab = internvl_tokenizer(out)
+    write_json(out / "preprocessor_config.json", image_processor_type="GotOcr2ImageProcessorFast", size=dict(height=30, width=30),
+               min_patches=2, max_patches=5, image_mean=[0.5, 0.4, 0.5], image_std=[0.5, 0.5, 0.6])
+    config = transformers.InternVLConfig(
+        image_token_id=image_token, image_seq_length=9, vision_feature_layer=-2, tie_word_embeddings=False,
+        text_config=dict(model_type="qwen3", hidden_size=36, head_dim=12, num_attention_heads=4, num_key_value_heads=2,
+                         intermediate_size=56, num_hidden_layers=2, vocab_size=n_vocab, rms_norm_eps=1e-4,
+                         rope_parameters=dict(rope_type="default", rope_theta=1e6)),
+        vision_config=dict(hidden_size=20, num_attention_heads=2, num_hidden_layers=3, intermediate_size=32, image_size=30, patch_size=5,
+                           norm_type="rms_norm", use_qk_norm=True, layer_norm_eps=1e-5))
+    return transformers.InternVLForConditionalGeneration(config), internvl_encode(out, config)
+
+
+NEWER = {"qwen3_vl": qwen3_vl, "mistral3": mistral3, "llava_next": llava_next, "llava_onevision": llava_onevision,
+         "internvl": internvl, "internvl3_5": internvl3_5}
 # Pictures beside those of all families: one that is not cut.
-MORE_SIZES = {"llava_onevision": [(44, 37)]}
+MORE_SIZES = {"llava_onevision": [(44, 37)], "internvl": [(73, 70)], "internvl3_5": [(61, 64)]}

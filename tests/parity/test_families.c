@@ -12,6 +12,7 @@
 
 #include <sys/stat.h>
 
+#include "model/model_parts.h"
 #include "twinlens/alloc.h"
 #include "twinlens/dataset.h"
 #include "twinlens/pass.h"
@@ -176,9 +177,7 @@ static void check_rule(const char *folder, const char *id, tl_model *model,
     add_products(input->embeds, back, n_pos * d_model, &sum, &size);
     add_products(input->deep, back + n_pos * d_model, input->n_deep * n_pos * d_model,
                  &sum, &size);
-    const char *family = tl_model_family(model);
-    const bool has_bias = strncmp(family, "qwen2", 5) == 0 ||
-                          strcmp(family, "llava_onevision") == 0; /* Qwen2's */
+    const bool has_bias = tl_model_spec(model)->qkv_bias;
     if (relevance && (fabs(sum - ld) <= GRADIENT * size) == has_bias)
         fail_msg("%s: %s: relevance adds up to %g, the logit difference is %g", folder,
                  id, sum, ld);
