@@ -110,6 +110,8 @@ static void words_that_mean_a_picture_are_refused(void **state)
         {"llava", "", "<image>", "", "<image>", false},
         {"llava_next", "", "<image>", "", "<image>", false},
         {"llava_onevision", "", "a", "<video>", "<video>", false},
+        {"smolvlm", "", "x", "<fake_token_around_image>", "<fake_token_around_image>",
+         false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
@@ -143,7 +145,9 @@ static void families_are_found_and_listed(void **state)
                     {"llava", "clip_vision_model"},
                     {"llava", "pixtral"},
                     {"llava_next", NULL},
-                    {"llava_onevision", "siglip_vision_model"}};
+                    {"llava_onevision", "siglip_vision_model"},
+                    {"idefics3", "idefics3_vision"},
+                    {"smolvlm", "smolvlm_vision"}};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         assert_non_null(strstr(tl_chat_known(), families[i].family));
         const tl_chat_format *format =
@@ -176,6 +180,14 @@ static void formats_differ_in_where_the_picture_is(void **state)
          "<|im_start|>user\n<img><IMG_CONTEXT></img>\nA: c<|im_end|>\n<|im_start|>"
          "assistant\n"},
         {"paligemma", "siglip_vision_model", false, "<bos>A: b c\n"},
+        {"idefics3", NULL, false,
+         "<|begin_of_text|>User: A: b c<end_of_utterance>\nAssistant:"},
+        {"idefics3", NULL, true,
+         "<|begin_of_text|>User:<image>A: c<end_of_utterance>\nAssistant:"},
+        {"smolvlm", NULL, false,
+         "<|im_start|>User: A: b c<end_of_utterance>\nAssistant:"},
+        {"smolvlm", NULL, true,
+         "<|im_start|>User:<image>A: c<end_of_utterance>\nAssistant:"},
         {"paligemma", "siglip_vision_model", true, "<image><bos>A: c\n"},
         {"llava_onevision", NULL, false,
          "<|im_start|>user \nA: b c<|im_end|><|im_start|>assistant\n"},
@@ -200,17 +212,36 @@ static void formats_differ_in_where_the_picture_is(void **state)
     }
 }
 
-/* Pixtral's pictures hold words between their rows; the others only their features. */
+/* Pixtral's pictures hold words between their rows, Idefics3's in front of tiles; the
+ * others only their features. */
 static void pictures_are_written_token_by_token(void **state)
 {
     (void)state;
-    const tl_pixels pixels = {.n_tokens = 6, .n_views = 1, .views = {{2, 3}}};
+    static const tl_pixels pixels = {.n_tokens = 6, .n_views = 1, .views = {{2, 3}}},
+                           whole = {.n_tokens = 2, .dims = {1}},
+                           tiles = {.n_tokens = 10,
+                                    .dims = {5},
+                                    .tile_rows = 2,
+                                    .tile_columns = 2};
     static const struct {
-        const char *family, *tower, *want;
+        const char *family, *tower;
+        const tl_pixels *pixels;
+        const char *want;
         size_t n_tokens;
     } cases[] = {
-        {"llava", "pixtral", "[IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG_END]", 8},
-        {"llava", NULL, "<image><image><image><image><image><image>", 6},
+        {"llava", "pixtral", &pixels,
+         "[IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG_END]", 8},
+        {"llava", NULL, &pixels, "<image><image><image><image><image><image>", 6},
+        {"smolvlm", NULL, &whole,
+         "<fake_token_around_image><global-img><image><image><fake_token_around_image>",
+         5},
+        {"idefics3", NULL, &tiles,
+         "<fake_token_around_image><row_1_col_1><image><image>"
+         "<fake_token_around_image><row_1_col_2><image><image>\n"
+         "<fake_token_around_image><row_2_col_1><image><image>"
+         "<fake_token_around_image><row_2_col_2><image><image>\n\n"
+         "<fake_token_around_image><global-img><image><image><fake_token_around_image>",
+         23},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
@@ -219,7 +250,8 @@ static void pictures_are_written_token_by_token(void **state)
         size_t n_tokens = 0;
         tl_chat chat;
         assert_int_equal(
-            tl_chat_picture(format, &pixels, arena, &text, &n_tokens, NULL), TL_OK);
+            tl_chat_picture(format, cases[i].pixels, arena, &text, &n_tokens, NULL),
+            TL_OK);
         assert_string_equal(text, cases[i].want);
         assert_int_equal(n_tokens, cases[i].n_tokens);
         assert_int_equal(tl_chat_build(format, "", NULL, "c", text, arena, &chat, NULL),

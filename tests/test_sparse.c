@@ -307,9 +307,9 @@ static void check_family(const char *folder, const char *backend, check *pair)
 static void check_families(const char *backend, check *pair)
 {
     static const char *const families[] = {
-        "gemma3",     "llava",           "paligemma", "paligemma2",
-        "pixtral",    "qwen2_5_vl",      "qwen3_vl",  "mistral3",
-        "llava_next", "llava_onevision", "internvl",  "internvl3_5"};
+        "gemma3",     "llava",       "paligemma", "paligemma2", "pixtral",
+        "qwen2_5_vl", "qwen3_vl",    "mistral3",  "llava_next", "llava_onevision",
+        "internvl",   "internvl3_5", "idefics3"};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         char folder[512];
         snprintf(folder, sizeof folder, FAMILIES "%s", families[i]);

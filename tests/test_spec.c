@@ -484,6 +484,91 @@ static void pixtral_is_read_as_the_hub_has_it(void **unused)
                 v->projector_activation == TL_GELU);
 }
 
+/* SmolVLM-256M. */
+static const char smolvlm[] =
+    "{\"model_type\": \"idefics3\", \"image_token_id\": 49190, \"scale_factor\": 4, "
+    "\"tie_word_embeddings\": false, \"text_config\": {\"model_type\": \"llama\", "
+    "\"head_dim\": 64, \"hidden_size\": 576, \"intermediate_size\": 1536, "
+    "\"num_attention_heads\": 9, \"num_hidden_layers\": 30, \"num_key_value_heads\": "
+    "3, "
+    "\"pixel_shuffle_factor\": 4, \"qk_layer_norms\": false, \"rms_norm_eps\": 1e-5, "
+    "\"rope_theta\": 100000, \"vocab_size\": 49280}, \"vision_config\": "
+    "{\"hidden_size\": "
+    "768, \"image_size\": 512, \"max_image_size\": {\"longest_edge\": 512}, "
+    "\"num_attention_heads\": 12, \"patch_size\": 16}}";
+
+static void smolvlm_is_read_as_the_hub_has_it(void **unused)
+{
+    (void)unused;
+    tl_spec s;
+    tl_error err = {0};
+    if (read_text(smolvlm, &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    const tl_dims want = {30, 576, 9, 3, 64, 1536, 49280};
+    assert_memory_equal(&s.dims, &want, sizeof want);
+    assert_true(s.norm_eps == 1e-5f && s.rope.theta == 1e5 && s.window == 0 &&
+                s.rope.context == 0.0);
+    assert_true(!s.qkv_bias && !s.tied_head && s.activation == TL_SILU);
+    assert_int_equal(s.image_token, 49190);
+    const tl_vision_spec *v = &s.vision;
+    assert_true(v->tower == TL_TOWER_VIT && v->depth == 12 && v->width == 768 &&
+                v->n_heads == 12 && v->d_mlp == 3072 && v->patch == 16 &&
+                v->grid == 32 && v->merge == 4 && v->activation == TL_GELU_TANH &&
+                v->norm_eps == 1e-6f && v->final_norm && !v->class_row &&
+                v->projector == TL_PROJECTOR_CONNECTOR && v->d_model == 576);
+    /* What Idefics3VisionConfig has, and Idefics3Config. */
+    if (read_text(
+            "{\"model_type\": \"smolvlm\", \"text_config\": {\"rope_parameters\": "
+            "{\"rope_type\": \"llama3\", \"rope_theta\": 500000, \"factor\": 8, "
+            "\"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+            "\"original_max_position_embeddings\": 8192}}, \"vision_config\": "
+            "{\"image_size\": 384}}",
+            &s, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    assert_true(v->width == 1152 && v->n_heads == 16 && v->patch == 32 &&
+                v->grid == 12 && v->merge == 2 && s.image_token == 128257);
+    assert_true(s.rope.theta == 5e5 && s.rope.factor == 8.0 && s.rope.low == 1.0 &&
+                s.rope.high == 4.0 && s.rope.context == 8192.0);
+}
+
+static void a_smolvlm_of_other_parts_is_refused_by_name(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *from, *to, *says;
+    } cases[] = {
+        {"\"llama\"", "\"mistral\"",
+         "'text_config.model_type' is mistral, supported is llama"},
+        {"\"text_config\"", "\"text\"", "no 'text_config' object"},
+        {"\"rope_theta\"", "\"attention_bias\": true, \"rope_theta\"",
+         "'attention_bias' is true"},
+        {"\"scale_factor\": 4", "\"scale_factor\": 3",
+         "'scale_factor' is 3, wanted a divisor of the 32 patches on a side"},
+        {"\"scale_factor\": 4", "\"scale_factor\": 0", "'scale_factor' is 0"},
+        {"\"image_size\": 512", "\"image_size\": [512, 512]",
+         "'image_size' is an array"},
+        {"\"image_size\": 512", "\"image_size\": 800",
+         "'scale_factor' is 4, wanted a divisor of the 50 patches"},
+        {"\"scale_factor\": 4", "\"scale_factor\": 5", "the 32 patches"},
+        {"\"patch_size\": 16", "\"patch_size\": 17, \"hidden_act\": \"relu\"",
+         "'hidden_act' is 'relu'"},
+        {"\"image_size\": 512", "\"image_size\": 1600",
+         "an image of 100x100 patches, to some of which"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        const char *at = strstr(smolvlm, cases[i].from);
+        assert_non_null(at);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - smolvlm), smolvlm,
+                 cases[i].to, at + strlen(cases[i].from));
+        tl_spec s;
+        tl_error err = {0};
+        assert_int_not_equal(read_text(text, &s, &err), TL_OK);
+        if (strstr(err.text, cases[i].says) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i].says);
+    }
+}
+
 static void a_llava_of_other_parts_is_refused_by_name(void **unused)
 {
     (void)unused;
@@ -917,6 +1002,8 @@ int main(void)
         cmocka_unit_test(a_llava_of_other_parts_is_refused_by_name),
         cmocka_unit_test(llava_next_and_onevision_are_read_as_published),
         cmocka_unit_test(tiles_of_other_models_are_refused_by_name),
+        cmocka_unit_test(smolvlm_is_read_as_the_hub_has_it),
+        cmocka_unit_test(a_smolvlm_of_other_parts_is_refused_by_name),
         cmocka_unit_test(rotary_positions_are_read_in_both_layouts),
         cmocka_unit_test(llava_1_5_is_read_as_the_hub_has_it),
         cmocka_unit_test(paligemma_is_read_in_both_generations),

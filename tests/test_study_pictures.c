@@ -135,6 +135,21 @@ static size_t in_tiles_of_nine(const tl_study_picture *p, size_t n_cells, size_t
                : pos;
 }
 
+/* Tiles of 2 x 2 tokens, two words in front of each and one behind each row of tiles; then
+ * the small whole, which is the second view. */
+static size_t in_tiles_with_words(const tl_study_picture *p, size_t n_cells, size_t pos)
+{
+    enum { SIDE = 2, TILE = SIDE * SIDE };
+    (void)n_cells;
+    const size_t columns = p->n_columns / SIDE, rows = p->n_rows / SIDE,
+                 all = p->n_rows * p->n_columns, row = pos / p->n_columns,
+                 column = pos % p->n_columns,
+                 tile = row / SIDE * columns + column / SIDE;
+    if (pos >= all)
+        return rows * columns * (TILE + 2) + rows + pos - all;
+    return tile * (TILE + 2) + row / SIDE + row % SIDE * SIDE + column % SIDE;
+}
+
 static void check_family(const char *family, size_t n_cells, place_of *place)
 {
     char model[100], out[300], path[400];
@@ -194,6 +209,8 @@ static void scores_over_a_picture_are_those_of_its_features(void **state)
     check_family("llava_next", 21, in_rows_behind_the_small);
     check_family("llava_onevision", 32, in_rows_behind_the_small);
     check_family("internvl3_5", 4 * 9 + 9, in_tiles_of_nine);
+    check_family("smolvlm", 9, one_behind_the_other); /* not cut */
+    check_family("idefics3", (4 * 4 + 1) * 4, in_tiles_with_words);
 }
 
 int main(void)

@@ -17,6 +17,8 @@ static const char *const models[] = {
     TWINLENS_SOURCE_DIR "/tests/data/families/qwen2_5_vl",
     TWINLENS_SOURCE_DIR "/tests/data/families/internvl",
     TWINLENS_SOURCE_DIR "/tests/data/families/internvl3_5",
+    TWINLENS_SOURCE_DIR "/tests/data/families/idefics3",
+    TWINLENS_SOURCE_DIR "/tests/data/families/smolvlm",
     TWINLENS_SOURCE_DIR "/tests/data/families/gemma3",
     TWINLENS_SOURCE_DIR "/tests/data/families/paligemma",
     TWINLENS_SOURCE_DIR "/tests/data/families/llava_next",

@@ -44,6 +44,18 @@ static const char *const onevision_tokens[] = {"<|im_start|>", "<|im_end|>", "<i
                                                NULL};
 static const char *const onevision_reserved[] = {"<image>", "<video>", NULL};
 static const char *const image_reserved[] = {"<image>", NULL};
+static const char *const idefics3_tokens[] = {
+    "<|begin_of_text|>",
+    "<fake_token_around_image>",
+    "<image>",
+    "<end_of_utterance>",
+    NULL,
+};
+static const char *const smolvlm_tokens[] = {
+    "<|im_start|>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", NULL,
+};
+static const char *const idefics3_reserved[] = {"<image>", "<fake_token_around_image>",
+                                                NULL};
 
 /* Qwen2-VL's and Qwen2.5-VL's. */
 #define QWEN_CHAT                                                                      \
@@ -53,6 +65,14 @@ static const char *const image_reserved[] = {"<image>", NULL};
     .after = "<|im_end|>\n<|im_start|>assistant\n", .placeholder = "<|image_pad|>",    \
     .images = &tl_image_kind_qwen2_vl, .tokens = qwen2_vl_tokens,                      \
     .reserved = qwen2_vl_reserved
+
+/* Idefics3's and SmolVLM's, which differ in the first word; the first SmolVLMs say that they
+ * are Idefics3s, and their vocabulary tells them apart. */
+#define IDEFICS3_CHAT                                                                  \
+    .text_type = "llama", .image = "<image>", .no_image = " ",                         \
+    .after = "<end_of_utterance>\nAssistant:", .placeholder = "<image>",               \
+    .put_picture = tl_picture_put_idefics3, .images = &tl_image_kind_idefics3,         \
+    .reserved = idefics3_reserved
 
 /* One row per family; tl_chat_known() names them all. */
 static const tl_chat_format formats[] = {
@@ -180,6 +200,24 @@ static const tl_chat_format formats[] = {
         .tokens = internvl_tokens,
         .reserved = internvl_reserved,
     },
+    {
+        .model_type = "idefics3",
+        .before = "<|begin_of_text|>User:",
+        .tokens = idefics3_tokens,
+        IDEFICS3_CHAT,
+    },
+    {
+        .model_type = "idefics3",
+        .before = "<|im_start|>User:",
+        .tokens = smolvlm_tokens,
+        IDEFICS3_CHAT,
+    },
+    {
+        .model_type = "smolvlm",
+        .before = "<|im_start|>User:",
+        .tokens = smolvlm_tokens,
+        IDEFICS3_CHAT,
+    },
 };
 
 const tl_chat_format *tl_chat_find(const char *model_type, const char *tower_type)
@@ -224,8 +262,8 @@ const tl_chat_format *tl_chat_of_decoder(const tl_chat_format *first,
 const char *tl_chat_known(void)
 {
     return "qwen2_vl, qwen2_5_vl, qwen3_vl, gemma3, paligemma, mistral3, llava_next, "
-           "llava_onevision, internvl, llava with the tower of a clip_vision_model or "
-           "pixtral";
+           "llava_onevision, internvl, idefics3, smolvlm, llava with the tower of a "
+           "clip_vision_model or pixtral";
 }
 
 /* Copies `text` without its 0 and returns where the next piece goes. */

@@ -27,7 +27,8 @@ extern const tl_image_kind tl_image_kind_qwen2_vl; /* patches.c */
 extern const tl_image_kind tl_image_kind_gemma3, tl_image_kind_paligemma,
     tl_image_kind_clip; /* image_fixed.c */
 extern const tl_image_kind tl_image_kind_llava_next,
-    tl_image_kind_llava_onevision; /* image_anyres.c */
+    tl_image_kind_llava_onevision;                 /* image_anyres.c */
+extern const tl_image_kind tl_image_kind_idefics3; /* and SmolVLM's */
 extern const tl_image_kind tl_image_kind_pixtral, tl_image_kind_mistral3;
 extern const tl_image_kind tl_image_kind_internvl;
 

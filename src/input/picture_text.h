@@ -18,5 +18,6 @@ void tl_picture_put(tl_picture_text *out, const char *token, size_t n);
 
 /* How pictures are written by families whose prompts hold more than their features. */
 void tl_picture_put_pixtral(const tl_pixels *pixels, tl_picture_text *out);
+void tl_picture_put_idefics3(const tl_pixels *pixels, tl_picture_text *out);
 
 #endif

@@ -293,6 +293,8 @@ static const struct family {
     {"llava_next", tl_spec_read_llava_next},
     {"llava_onevision", tl_spec_read_llava_onevision},
     {"internvl", tl_spec_read_internvl},
+    {"idefics3", tl_spec_read_idefics3},
+    {"smolvlm", tl_spec_read_idefics3},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 

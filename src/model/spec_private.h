@@ -12,6 +12,7 @@
 typedef tl_status tl_spec_reader(const json_t *config, const char *where, tl_spec *spec,
                                  tl_error *err);
 tl_spec_reader tl_spec_read_gemma3;
+tl_spec_reader tl_spec_read_idefics3; /* and SmolVLM */
 tl_spec_reader tl_spec_read_internvl;
 tl_spec_reader tl_spec_read_llava;
 tl_spec_reader tl_spec_read_llava_next;

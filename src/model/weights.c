@@ -3,9 +3,9 @@
  *
  * The same tensor has had several names: transformers moved the decoder from
  * `model.` to `model.language_model.` and the tower from `visual.` to
- * `model.visual.`; models built as LLaVA have `language_model.model.`; AutoModel
- * saves without a head, from `language_model.` on or the decoder alone. Which of
- * the prefixes a file uses is decided by one tensor that must be there.
+ * `model.visual.`; models built as LLaVA have `language_model.model.`, Idefics3
+ * `model.text_model.`; AutoModel saves without a head, from `language_model.` or
+ * `text_model.` on, or the decoder alone. Which of the prefixes a file uses is decided by one tensor that must be there.
  */
 #include "model/weights.h"
 
@@ -17,7 +17,8 @@
 #include "vision/vision.h"
 
 static const char *const decoder_prefixes[] = {
-    "model.", "model.language_model.", "language_model.model.", "language_model."};
+    "model.",          "model.language_model.", "language_model.model.",
+    "language_model.", "model.text_model.",     "text_model."};
 
 static tl_status find_layer(const tl_finder *f, const tl_spec *s, size_t l,
                             tl_layer_weights *w, tl_error *err)
@@ -113,7 +114,9 @@ tl_status tl_weights_find(const tl_spec *spec, const tl_safetensors *file,
         return tl_fail(
             err, TL_ERR_NOT_FOUND,
             "%s: no 'embed_tokens.weight' under model., model.language_model., "
-            "language_model.model., language_model. or no prefix",
+            "language_model.model., language_model., model.text_model., text_model. or "
+            "no "
+            "prefix",
             tl_safetensors_file_path(file, 0));
 
     char name[TL_STEM_BYTES];

@@ -68,24 +68,31 @@ tl_status tl_projector_find(const tl_finder *f, const tl_vision_spec *v,
                             tl_projector *out, tl_error *err)
 {
     static const char *const prefixes[] = {"multi_modal_projector.",
-                                           "model.multi_modal_projector."};
+                                           "model.multi_modal_projector."},
+                             *const idefics3[] = {"connector.", "model.connector."};
+    const char *const *among =
+        v->projector == TL_PROJECTOR_CONNECTOR ? idefics3 : prefixes;
     static const char *const markers[] = {
         [TL_PROJECTOR_LAYERS] = "linear_1.weight",
         [TL_PROJECTOR_LINEAR] = "linear.weight",
         [TL_PROJECTOR_MEANS] = "mm_input_projection_weight",
         [TL_PROJECTOR_MERGED] = "linear_1.weight",
         [TL_PROJECTOR_SQUARES] = "linear_1.weight",
+        [TL_PROJECTOR_CONNECTOR] = "modality_projection.proj.weight",
     };
     char found[64], stem[TL_STEM_BYTES];
-    tl_find_prefix(f->file, prefixes, sizeof prefixes / sizeof *prefixes,
-                   markers[v->projector], found, sizeof found);
-    const char *prefix = found[0] != '\0' ? found : prefixes[0];
+    tl_find_prefix(f->file, among, 2, markers[v->projector], found, sizeof found);
+    const char *prefix = found[0] != '\0' ? found : among[0];
     *out = (tl_projector){0};
     switch (v->projector) {
     case TL_PROJECTOR_LAYERS: return find_layers(f, v, prefix, v->width, out, err);
     case TL_PROJECTOR_MEANS: return find_means(f, v, prefix, out, err);
     case TL_PROJECTOR_MERGED: return find_merged(f, v, prefix, out, err);
     case TL_PROJECTOR_SQUARES: return find_squares(f, v, prefix, out, err);
+    case TL_PROJECTOR_CONNECTOR:
+        snprintf(stem, sizeof stem, "%smodality_projection.proj", prefix);
+        return tl_find_linear(f, stem, v->d_model, square_width(v), false, &out->in,
+                              err);
     case TL_PROJECTOR_LINEAR: break;
     }
     snprintf(stem, sizeof stem, "%slinear", prefix);
@@ -109,6 +116,7 @@ size_t tl_projector_scratch(const tl_vision_spec *v, size_t rows, size_t columns
     case TL_PROJECTOR_MERGED:
         return 2 * rows * columns * v->width + count * (v->width + v->d_model);
     case TL_PROJECTOR_SQUARES: return count * (2 * square_width(v) + v->d_model);
+    case TL_PROJECTOR_CONNECTOR: return count * square_width(v);
     case TL_PROJECTOR_LINEAR: break;
     }
     return 0;
@@ -218,6 +226,10 @@ tl_status tl_projector_run(tl_backend *b, const tl_vision_spec *v,
         return b->linear(b, &projector->in, count, x, out, false, err);
     if (v->projector == TL_PROJECTOR_SQUARES)
         return run_squares(b, v, projector, rows, columns, x, scratch, out, err);
+    if (v->projector == TL_PROJECTOR_CONNECTOR) {
+        lay_patches(v, rows, columns, x, scratch);
+        return b->linear(b, &projector->in, count, scratch, out, false, err);
+    }
     return v->projector == TL_PROJECTOR_MERGED
                ? run_merged(b, v, projector, rows, columns, x, scratch, out, err)
                : run_layers(b, v, projector, count, x, scratch, out, err);

@@ -10,6 +10,7 @@
  *              dimension by dimension: m[d n + p] is dimension d of patch p of n
  *     squares  feature = layers(layer norm s), s = x of the patches of such a square, patch
  *              by patch, row by row
+ *     connector  feature = W s
  *
  * Only for the files of this folder.
  */
@@ -21,7 +22,8 @@
 #include "vision/vision_spec.h"
 
 typedef struct tl_projector {
-    tl_linear in, out; /* linear: `in` alone; means: `in`, stored input first */
+    tl_linear in, out; /* linear, connector: `in` alone; means: `in`, stored
+                          input first */
     tl_norm norm;      /* means, merged, squares */
     tl_linear merge;   /* merged: [width, width * merge * merge] */
 } tl_projector;

@@ -291,6 +291,7 @@ static uint64_t projector_multiply_adds(const tl_vision_spec *v, uint64_t n_feat
     case TL_PROJECTOR_LAYERS: return n_features * layers;
     case TL_PROJECTOR_MERGED: return n_features * (merged * width + layers);
     case TL_PROJECTOR_SQUARES: return n_features * d_model * (merged + d_model);
+    case TL_PROJECTOR_CONNECTOR: return n_features * merged * d_model;
     case TL_PROJECTOR_LINEAR:
     case TL_PROJECTOR_MEANS: break;
     }

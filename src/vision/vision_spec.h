@@ -23,7 +23,8 @@ typedef enum tl_tower {
 typedef enum tl_projector_kind {
     TL_PROJECTOR_LAYERS, /* two, with an activation between */
     TL_PROJECTOR_LINEAR,
-    TL_PROJECTOR_MEANS, /* over squares, then a norm and a matrix */
+    TL_PROJECTOR_MEANS,     /* over squares, then a norm and a matrix */
+    TL_PROJECTOR_CONNECTOR, /* laid end to end, through a matrix */
     TL_PROJECTOR_MERGED, /* a norm, squares laid end to end through a matrix, two layers */
     TL_PROJECTOR_SQUARES, /* squares laid end to end, a layer norm, two layers */
 } tl_projector_kind;

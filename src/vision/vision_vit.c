@@ -221,7 +221,10 @@ static tl_status plan(const tl_vision_spec *v, const tl_pixels *pixels, tl_arena
 
 static const char *const prefixes[] = {"vision_tower.vision_model.",
                                        "model.vision_tower.vision_model.",
-                                       "vision_tower.", "model.vision_tower."};
+                                       "vision_tower.",
+                                       "model.vision_tower.",
+                                       "vision_model.",
+                                       "model.vision_model."};
 
 const tl_tower_kind tl_tower_vit = {
     .prefixes = prefixes,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -196,7 +196,101 @@ def internvl3_5(out):
     return transformers.InternVLForConditionalGeneration(config), internvl_encode(out, config)
 
 
+def rows_and_columns(n):
+    return [f"<row_{i + 1}_col_{j + 1}>" for i in range(n) for j in range(n)]
+
+
+def bytes_tokenizer(out, split, specials, begin=None):
+    """A small byte-level tokenizer; two ends of line are one token, as in those of Llama-3 and SmolLM2."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=begin is not None))
+    tokenizer.pre_tokenizer = split
+    tokenizer.decoder = decoders.ByteLevel()
+    corpus = ["How many apple are there in the image? dog apple car apple. red cube blue sphere green cylinder", "User: Sequence: Assistant:", "\n\n"]
+    tokenizer.train_from_iterator(corpus * 4, trainers.BpeTrainer(
+        vocab_size=400, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    if begin is not None:
+        tokenizer.post_processor = processors.TemplateProcessing(f"{begin} $A", f"{begin} $A {begin} $B",
+                                                                 [(begin, tokenizer.token_to_id(begin))])
+    assert len(tokenizer.encode("\n\n", add_special_tokens=False).ids) == 1
+    tokenizer.save(str(out / "tokenizer.json"))
+    return transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"))
+
+
+def user_turn(tokenizer, template, words, image):
+    content = [dict(type="image")] * (image is not None) + [dict(type="text", text=words)]
+    return tokenizer.apply_chat_template([dict(role="user", content=content)], chat_template=template, add_generation_prompt=True,
+                                         tokenize=False)
+
+
+# chat_template.json of HuggingFaceM4/Idefics3-8B-Llama3; SmolVLM's differs in the first word alone.
+IDEFICS3_CHAT = (
+    "<|begin_of_text|>{% for message in messages %}{{message['role'].capitalize()}}{% if message['content'][0]['type'] == 'image' %}"
+    "{{':'}}{% else %}{{': '}}{% endif %}{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}"
+    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}")
+
+
+def idefics3(out):
+    """Pictures made larger and cut; tiles whose edges belong to no patch, squares of 3 x 3 patches; Llama-3's rotary positions and tokenizer."""
+    llama3 = ("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+              "\\s+(?!\\S)|\\s+")
+    split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(llama3), "isolated"),
+                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer = bytes_tokenizer(out, split, ["<|begin_of_text|>", "<|end_of_text|>", "<global-img>", *rows_and_columns(6),
+                                             "<fake_token_around_image>", "<image>", "<end_of_utterance>"], "<|begin_of_text|>")
+    write_json(out / "preprocessor_config.json", image_processor_type="Idefics3ImageProcessor", size=dict(longest_edge=97),
+               max_image_size=dict(longest_edge=32), image_mean=[0.5, 0.4, 0.5], image_std=[0.5, 0.5, 0.6])
+    config = transformers.Idefics3Config(
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=3, tie_word_embeddings=False,
+        text_config=dict(model_type="llama", hidden_size=36, head_dim=10, num_attention_heads=3, num_key_value_heads=1,
+                         intermediate_size=56, num_hidden_layers=3, vocab_size=len(tokenizer), rms_norm_eps=1e-4,
+                         rope_parameters=dict(rope_type="llama3", rope_theta=5e2, factor=8.0, low_freq_factor=1.5, high_freq_factor=4.0,
+                                              original_max_position_embeddings=64)),
+        vision_config=dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=44, image_size=32, patch_size=5,
+                           hidden_act="gelu", layer_norm_eps=1e-4))
+    model = transformers.Idefics3ForConditionalGeneration(config)
+    processor = transformers.Idefics3Processor(transformers.Idefics3ImageProcessorPil.from_pretrained(out), tokenizer, image_seq_len=4)
+
+    def encode(words, image):
+        text = user_turn(tokenizer, IDEFICS3_CHAT, words, image)
+        if image is None:
+            return tokenizer.encode(text, add_special_tokens=False), {}
+        batch = processor(text=[text], images=[[image]], add_special_tokens=False, return_tensors="pt")
+        return batch["input_ids"][0].tolist(), {k: batch[k] for k in ("pixel_values", "pixel_attention_mask")}
+
+    return model, encode
+
+
+def smolvlm(out):
+    """Pictures cut as they are, the smallest not at all; a tied head."""
+    from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE, get_image_prompt_string
+    split = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer = bytes_tokenizer(out, split, ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<fake_token_around_image>", "<image>",
+                                             "<end_of_utterance>", "<global-img>", *rows_and_columns(6)])
+    write_json(out / "preprocessor_config.json", image_processor_type="SmolVLMImageProcessor", do_resize=False, resample=3,
+               size=dict(longest_edge=880), max_image_size=dict(longest_edge=220), image_mean=[0.5, 0.4, 0.5], image_std=[0.5, 0.5, 0.6],
+               video_sampling=dict(fps=1, max_frames=64))
+    config = transformers.SmolVLMConfig(
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=4, tie_word_embeddings=True,
+        text_config=dict(model_type="llama", hidden_size=40, num_attention_heads=4, num_key_value_heads=2, intermediate_size=60,
+                         num_hidden_layers=4, vocab_size=len(tokenizer), rms_norm_eps=1e-5, tie_word_embeddings=True,
+                         rope_parameters=dict(rope_type="default", rope_theta=273768.0)),
+        vision_config=dict(hidden_size=32, num_attention_heads=2, num_hidden_layers=3, intermediate_size=50, image_size=220, patch_size=18))
+    model = transformers.SmolVLMForConditionalGeneration(config)
+    images = transformers.SmolVLMImageProcessorPil.from_pretrained(out)
+
+    def encode(words, image):
+        kwargs, text = {}, user_turn(tokenizer, DEFAULT_CHAT_TEMPLATE, words, image)
+        if image is not None:
+            kwargs = dict(images(image, return_tensors="pt", return_row_col_info=True))
+            (rows,), (columns,) = kwargs.pop("rows")[0], kwargs.pop("cols")[0]
+            text = text.replace("<image>", get_image_prompt_string(rows, columns, 9, "<fake_token_around_image>", "<image>", "<global-img>"))
+        return tokenizer.encode(text, add_special_tokens=False), kwargs
+
+    return model, encode
+
+
 NEWER = {"qwen3_vl": qwen3_vl, "mistral3": mistral3, "llava_next": llava_next, "llava_onevision": llava_onevision,
-         "internvl": internvl, "internvl3_5": internvl3_5}
+         "internvl": internvl, "internvl3_5": internvl3_5, "idefics3": idefics3, "smolvlm": smolvlm}
 # Pictures beside those of all families: one that is not cut.
 MORE_SIZES = {"llava_onevision": [(44, 37)], "internvl": [(73, 70)], "internvl3_5": [(61, 64)]}

@@ -332,7 +332,7 @@ static void for_every_family(void (*check)(const char *folder))
         n++;
     }
     closedir(dir);
-    assert_true(n >= 8);
+    assert_true(n >= 14);
 }
 
 static void check_both_backends(const char *folder)
@@ -361,6 +361,9 @@ static void check_newer_names(const char *folder)
         {"model.vision_tower.", "model.vision_tower."},
         {"model.multi_modal_projector.", "model.multi_modal_projector."},
         {"model.visual.", "model.visual."},
+        {"model.text_model.", "model.text_model."},
+        {"model.vision_model.", "model.vision_model."},
+        {"model.connector.", "model.connector."},
         {"language_model.model.", "model.language_model."},
         {"language_model.lm_head.", "lm_head."},
         {"vision_tower.", "model.vision_tower."},
