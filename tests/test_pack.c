@@ -60,11 +60,12 @@ static void features_are_laid_as_defined(void **state)
             for (size_t d = 0; d < D_MODEL; d++) {
                 const size_t j = i - GRID * GRID, row = j / (columns + 1),
                              column = j % (columns + 1);
-                double want = (double)tiles[i * D_MODEL + d];
-                if (i >= GRID * GRID && column == columns)
+                double want = 0.0;
+                if (i < GRID * GRID)
+                    want = (double)tiles[i * D_MODEL + d];
+                else if (column == columns)
                     want = (double)newline[d];
-                else if (i >= GRID * GRID) {
-                    want = 0.0;
+                else
                     for (size_t y = 0; y < h; y++)
                         for (size_t x = 0; x < w; x++) {
                             const size_t Y = y + top, X = x + left,
@@ -76,7 +77,6 @@ static void features_are_laid_as_defined(void **state)
                                 (double)
                                     tiles[(tile * GRID * GRID + inside) * D_MODEL + d];
                         }
-                }
                 assert_close("features", i * D_MODEL + d, (double)out[i * D_MODEL + d],
                              want, 1e-6);
             }
