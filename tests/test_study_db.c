@@ -396,7 +396,8 @@ static void a_study_of_version_4_gets_what_it_has_not(void **state)
     run_sql("drop table work; drop table memory; drop table precision;"
             "drop table ranked; drop table circuit_test;"
             "drop table circuit_test_run; drop table crossed_iteration; drop table "
-            "left_out; drop table overlap_without;"
+            "left_out; drop table overlap_without; drop table picture_view;"
+            "drop table text_length;"
             "pragma user_version = 4");
     const tl_study_work work = {"predict text", INT64_C(1) << 40};
     tl_rows rows = {0};

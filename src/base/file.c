@@ -230,8 +230,8 @@ tl_status tl_file_check_empty(const char *folder, tl_error *err)
     closedir(directory);
     return empty ? TL_OK
                  : tl_fail(err, TL_ERR_ARGUMENT,
-                           "%s: is not empty; a new folder was wanted, or leave to "
-                           "replace what is there",
+                           "%s: is not empty; wanted a new folder, or --force where the "
+                           "command has it",
                            folder);
 }
 

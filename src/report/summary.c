@@ -674,6 +674,10 @@ static void print_study(const tl_findings *f, FILE *out)
     fprintf(out, "model     %s\n", tl_input_text(f, "model", text));
     fprintf(out, "made by   %s, backend %s\n", tl_findings_key(f, "program"),
             tl_findings_key(f, "backend"));
+    if (!f->finished)
+        fputs("unfinished: this is as far as it has got; the same `twinlens study` goes "
+              "on\n",
+              out);
     fprintf(out,
             "In brackets: 95 %% intervals; behind them -n: of 1000 resamples n have no "
             "value.\n\n%-*s",
