@@ -24,7 +24,7 @@
 #include "base/json.h"
 #include "input/levels.h"
 
-enum { LARGEST_SIDE = 16384, MOST_SIZES = 256 };
+enum { MOST_SIZES = 256 };
 
 typedef struct extent {
     size_t height, width;
@@ -79,29 +79,19 @@ static const defaults next_defaults = {.processor = "LlavaNextImageProcessor",
 
 /* ---- reading ------------------------------------------------------------------------- */
 
-static tl_status get_side(const json_t *object, const char *key, const char *where,
-                          size_t *side, tl_error *err)
-{
-    const tl_status status = tl_json_get_size(object, key, where, side, err);
-    if (status == TL_OK && (*side == 0 || *side > LARGEST_SIDE))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %zu, wanted 1..%d", where, key,
-                       *side, LARGEST_SIDE);
-    return status;
-}
-
 /* The side of a square: a number, an object of one, or of two that are the same. */
 static tl_status get_square(const json_t *config, const char *key, const char *where,
                             size_t *side, tl_error *err)
 {
     const json_t *object = json_object_get(config, key);
     if (!json_is_object(object))
-        return get_side(config, key, where, side, err);
+        return tl_image_side_read(config, NULL, key, where, side, err);
     size_t height = *side, width = *side;
     if (json_object_get(object, "shortest_edge") != NULL)
-        return get_side(object, "shortest_edge", where, side, err);
-    tl_status status = get_side(object, "height", where, &height, err);
+        return tl_image_side_read(object, NULL, "shortest_edge", where, side, err);
+    tl_status status = tl_image_side_read(object, NULL, "height", where, &height, err);
     if (status == TL_OK)
-        status = get_side(object, "width", where, &width, err);
+        status = tl_image_side_read(object, NULL, "width", where, &width, err);
     if (status == TL_OK && height != width)
         status = tl_fail(err, TL_ERR_UNSUPPORTED,
                          "%s: '%s' is %zux%zu, supported are squares", where, key,
@@ -127,10 +117,10 @@ static tl_status get_sizes(const json_t *config, const char *where, sizes *out,
         const json_int_t height = json_integer_value(json_array_get(item, 0)),
                          width = json_integer_value(json_array_get(item, 1));
         if (json_array_size(item) != 2 || height <= 0 || width <= 0 ||
-            height > LARGEST_SIDE || width > LARGEST_SIDE)
+            height > TL_LARGEST_SIDE || width > TL_LARGEST_SIDE)
             return tl_fail(err, TL_ERR_FORMAT,
                            "%s: '%s[%zu]' is not a height and a width of 1..%d", where,
-                           key, i, LARGEST_SIDE);
+                           key, i, TL_LARGEST_SIDE);
         out->items[i] = (extent){(size_t)height, (size_t)width};
     }
     out->n = n;
@@ -193,9 +183,11 @@ static tl_status read_side(const json_t *config, const char *where, const json_t
                          "%s: 'crop_size' is %zu, supported is that of 'size', %zu",
                          where, crop, o->side);
     if (status == TL_OK)
-        status = get_side(vision, "image_size", vision_name, &image, err);
+        status =
+            tl_image_side_read(vision, NULL, "image_size", vision_name, &image, err);
     if (status == TL_OK)
-        status = get_side(vision, "patch_size", vision_name, &patch, err);
+        status =
+            tl_image_side_read(vision, NULL, "patch_size", vision_name, &patch, err);
     if (status == TL_OK && image != o->side)
         status = tl_fail(err, TL_ERR_UNSUPPORTED,
                          "%s: 'size' is %zu, and 'image_size' of the tower in "
@@ -222,7 +214,7 @@ static tl_status read_max_tiles(const json_t *model, options *o, tl_error *err)
     const bool is_anyres = strncmp(text, prefix, sizeof prefix - 1) == 0;
     const char *number = text + (is_anyres ? sizeof prefix - 1 : 0);
     const long n = *number >= '1' && *number <= '9' ? strtol(number, &end, 10) : 0;
-    if (!is_anyres || n <= 0 || n > LARGEST_SIDE || *end != '\0')
+    if (!is_anyres || n <= 0 || n > TL_LARGEST_SIDE || *end != '\0')
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "config.json: '%s' is '%s', supported is anyres_max_N with a "
                        "number N of tiles",

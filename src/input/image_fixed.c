@@ -19,9 +19,6 @@
 #include "base/json.h"
 #include "input/levels.h"
 
-/* Far more than any model has; keeps the products below in range. */
-enum { LARGEST_SIDE = 16384 };
-
 typedef struct extent {
     size_t width, height;
 } extent;
@@ -35,23 +32,14 @@ typedef struct options {
     tl_levels levels;
 } options;
 
-static tl_status get_side(const json_t *object, const char *key, const char *where,
-                          size_t *side, tl_error *err)
-{
-    const tl_status status = tl_json_get_size(object, key, where, side, err);
-    if (status == TL_OK && (*side == 0 || *side > LARGEST_SIDE))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' is %zu, wanted 1..%d", where, key,
-                       *side, LARGEST_SIDE);
-    return status;
-}
-
 /* An object of height and width, or one number for both. */
 static tl_status read_extent(const json_t *config, const char *name, const char *where,
                              extent *out, tl_error *err)
 {
     const json_t *object = json_object_get(config, name);
     if (!json_is_object(object)) {
-        const tl_status status = get_side(config, name, where, &out->height, err);
+        const tl_status status =
+            tl_image_side_read(config, NULL, name, where, &out->height, err);
         if (status == TL_OK && object != NULL && !json_is_null(object))
             out->width = out->height;
         return status;
@@ -66,7 +54,7 @@ static tl_status read_extent(const json_t *config, const char *name, const char 
                            "%s: '%s' has no '%s'; wanted 'height' and 'width'", where,
                            name, sides[i].key);
         const tl_status status =
-            get_side(object, sides[i].key, where, sides[i].side, err);
+            tl_image_side_read(object, NULL, sides[i].key, where, sides[i].side, err);
         if (status != TL_OK)
             return status;
     }
@@ -83,8 +71,9 @@ static tl_status read_shortest(const json_t *config, const char *where, options 
         return read_extent(config, "size", where, &o->size, err);
     }
     return json_is_object(size)
-               ? get_side(size, "shortest_edge", where, &o->shortest, err)
-               : get_side(config, "size", where, &o->shortest, err);
+               ? tl_image_side_read(size, NULL, "shortest_edge", where, &o->shortest,
+                                    err)
+               : tl_image_side_read(config, NULL, "size", where, &o->shortest, err);
 }
 
 /* ---- how many tokens --------------------------------------------------------------- */
@@ -98,11 +87,11 @@ static tl_status read_soft_side(const json_t *model, options *o, tl_error *err)
     if (status != TL_OK)
         return status;
     o->side = (size_t)sqrt((double)tokens);
-    if (tokens == 0 || o->side > LARGEST_SIDE || o->side * o->side != tokens)
+    if (tokens == 0 || o->side > TL_LARGEST_SIDE || o->side * o->side != tokens)
         return tl_fail(err, TL_ERR_FORMAT,
                        "config.json: 'mm_tokens_per_image' is %zu, wanted a square of "
                        "1..%d",
-                       tokens, LARGEST_SIDE);
+                       tokens, TL_LARGEST_SIDE);
     return TL_OK;
 }
 
@@ -113,9 +102,10 @@ static tl_status read_patch_side(const json_t *model, size_t patch, options *o,
     const char *where = "config.json: vision_config";
     const json_t *vision = json_object_get(model, "vision_config");
     size_t image = 224;
-    tl_status status = get_side(vision, "image_size", where, &image, err);
+    tl_status status =
+        tl_image_side_read(vision, NULL, "image_size", where, &image, err);
     if (status == TL_OK)
-        status = get_side(vision, "patch_size", where, &patch, err);
+        status = tl_image_side_read(vision, NULL, "patch_size", where, &patch, err);
     if (status == TL_OK && patch > image)
         status = tl_fail(err, TL_ERR_FORMAT,
                          "%s: 'image_size' is %zu, wanted at least the 'patch_size' of "
@@ -241,11 +231,12 @@ static tl_status new_size(const options *o, const tl_image *image, extent *out,
     const size_t shorter = upright ? image->width : image->height,
                  longer = upright ? image->height : image->width;
     const double scaled = (double)(o->shortest * longer) / (double)shorter;
-    if (scaled > LARGEST_SIDE)
+    if (scaled > TL_LARGEST_SIDE)
         return tl_fail(err, TL_ERR_DATA,
                        "an image of %zux%zu would be %.0f pixels long when its shorter "
                        "edge is brought to %zu, wanted at most %d",
-                       image->width, image->height, scaled, o->shortest, LARGEST_SIDE);
+                       image->width, image->height, scaled, o->shortest,
+                       TL_LARGEST_SIDE);
     const size_t new_longer = (size_t)scaled;
     *out =
         upright ? (extent){o->shortest, new_longer} : (extent){new_longer, o->shortest};

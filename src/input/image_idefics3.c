@@ -18,7 +18,7 @@
 #include "input/levels.h"
 
 /* No edge becomes longer than the first when a picture is brought to a length. */
-enum { LONGEST_EDGE = 4096, LARGEST_SIDE = 16384 };
+enum { LONGEST_EDGE = 4096 };
 
 typedef struct extent {
     size_t width, height;
@@ -36,16 +36,6 @@ typedef struct options {
 
 /* ---- reading ------------------------------------------------------------------------- */
 
-static tl_status get_side(const json_t *object, const char *name, const char *key,
-                          const char *where, size_t *out, tl_error *err)
-{
-    const tl_status status = tl_json_get_size(object, key, where, out, err);
-    if (status == TL_OK && (*out == 0 || *out > LARGEST_SIDE))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s.%s' is %zu, wanted 1..%d", where,
-                       name, key, *out, LARGEST_SIDE);
-    return status;
-}
-
 /* {"longest_edge": N}, or {"height": N, "width": M} where `exact` is not NULL. */
 static tl_status read_edges(const json_t *config, const char *name, const char *where,
                             size_t *longest, extent *exact, tl_error *err)
@@ -54,16 +44,17 @@ static tl_status read_edges(const json_t *config, const char *name, const char *
     if (object == NULL || json_is_null(object))
         return TL_OK;
     if (json_object_get(object, "longest_edge") != NULL)
-        return get_side(object, name, "longest_edge", where, longest, err);
+        return tl_image_side_read(object, name, "longest_edge", where, longest, err);
     if (exact == NULL || json_object_get(object, "height") == NULL ||
         json_object_get(object, "width") == NULL)
         return tl_fail(err, TL_ERR_FORMAT, "%s: '%s' has no 'longest_edge'%s", where,
                        name, exact != NULL ? ", nor 'height' and 'width'" : "");
     *longest = 0;
     const tl_status status =
-        get_side(object, name, "height", where, &exact->height, err);
-    return status == TL_OK ? get_side(object, name, "width", where, &exact->width, err)
-                           : status;
+        tl_image_side_read(object, name, "height", where, &exact->height, err);
+    return status == TL_OK
+               ? tl_image_side_read(object, name, "width", where, &exact->width, err)
+               : status;
 }
 
 /* How many tokens stand for a tile, the model says, and which tiles it takes. */
@@ -80,8 +71,9 @@ static tl_status read_tokens(const json_t *model, const char *where, options *o,
                  {vision, "vision_config", "patch_size", &patch},
                  {model, "config", "scale_factor", &merge}};
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
-        const tl_status status = get_side(sides[i].object, sides[i].name, sides[i].key,
-                                          "config.json", sides[i].out, err);
+        const tl_status status =
+            tl_image_side_read(sides[i].object, sides[i].name, sides[i].key,
+                               "config.json", sides[i].out, err);
         if (status != TL_OK)
             return status;
     }

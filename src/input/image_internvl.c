@@ -18,7 +18,7 @@
 #include "input/levels.h"
 
 /* Far more than any model has; keeps the products below in range. */
-enum { LARGEST_SIDE = 16384, MOST_TILES = 256 };
+enum { MOST_TILES = 256 };
 
 typedef struct options {
     bool do_resize;
@@ -51,10 +51,10 @@ static tl_status read_size(const json_t *config, const char *where, size_t *side
             status = tl_json_get_size(size, keys[i], where, &sides[i], err);
     if (status != TL_OK)
         return status;
-    if (sides[0] != sides[1] || sides[0] == 0 || sides[0] > LARGEST_SIDE)
+    if (sides[0] != sides[1] || sides[0] == 0 || sides[0] > TL_LARGEST_SIDE)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
                        "%s: 'size' is %zux%zu, supported are squares of 1..%d", where,
-                       sides[0], sides[1], LARGEST_SIDE);
+                       sides[0], sides[1], TL_LARGEST_SIDE);
     *side = sides[0];
     return TL_OK;
 }
@@ -72,7 +72,7 @@ static tl_status read_token_side(const json_t *model, size_t *side, tl_error *er
             tl_json_get_double(model, "downsample_ratio", "config.json", &ratio, err);
     if (status != TL_OK)
         return status;
-    if (patch == 0 || patch > LARGEST_SIDE || !(ratio > 1e-3 && ratio <= 1.0))
+    if (patch == 0 || patch > TL_LARGEST_SIDE || !(ratio > 1e-3 && ratio <= 1.0))
         return tl_fail(err, TL_ERR_FORMAT,
                        "config.json: patches of %zu pixels, brought to %g of their "
                        "number on a side",

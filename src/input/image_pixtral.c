@@ -15,9 +15,6 @@
 #include "base/json.h"
 #include "input/levels.h"
 
-/* Far more than any model has; keeps the products below in range. */
-enum { LARGEST_SIDE = 16384 };
-
 typedef struct options {
     bool do_resize;
     size_t max_width, max_height;     /* with do_resize */
@@ -25,16 +22,6 @@ typedef struct options {
     tl_resample resample;
     tl_levels levels;
 } options;
-
-static tl_status get_side(const json_t *object, const char *name, const char *key,
-                          const char *where, size_t *out, tl_error *err)
-{
-    const tl_status status = tl_json_get_size(object, key, where, out, err);
-    if (status == TL_OK && (*out == 0 || *out > LARGEST_SIDE))
-        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s.%s' is %zu, wanted 1..%d", where,
-                       name, key, *out, LARGEST_SIDE);
-    return status;
-}
 
 /* {"longest_edge": N}, or {"height": N, "width": M}; absent: what is there already. */
 static tl_status read_sides(const json_t *config, const char *name, const char *where,
@@ -44,13 +31,14 @@ static tl_status read_sides(const json_t *config, const char *name, const char *
     if (size == NULL || json_is_null(size))
         return TL_OK;
     if (json_is_integer(size)) {
-        const tl_status status = get_side(config, "", name, where, width, err);
+        const tl_status status =
+            tl_image_side_read(config, NULL, name, where, width, err);
         *height = *width;
         return status;
     }
     if (json_object_get(size, "longest_edge") != NULL) {
         const tl_status status =
-            get_side(size, name, "longest_edge", where, width, err);
+            tl_image_side_read(size, name, "longest_edge", where, width, err);
         *height = *width;
         return status;
     }
@@ -59,8 +47,10 @@ static tl_status read_sides(const json_t *config, const char *name, const char *
         return tl_fail(err, TL_ERR_FORMAT,
                        "%s: '%s' has neither 'longest_edge' nor 'height' and 'width'",
                        where, name);
-    const tl_status status = get_side(size, name, "height", where, height, err);
-    return status == TL_OK ? get_side(size, name, "width", where, width, err) : status;
+    const tl_status status =
+        tl_image_side_read(size, name, "height", where, height, err);
+    return status == TL_OK ? tl_image_side_read(size, name, "width", where, width, err)
+                           : status;
 }
 
 static tl_status read_kind(const json_t *config, const char *where, const json_t *model,
@@ -176,7 +166,7 @@ static tl_status read_merged(const json_t *config, const char *where,
             tl_json_get_size(model, "spatial_merge_size", "config.json", &merge, err);
     if (status != TL_OK)
         return status;
-    if (patch == 0 || patch > LARGEST_SIDE || merge == 0 || merge > LARGEST_SIDE)
+    if (patch == 0 || patch > TL_LARGEST_SIDE || merge == 0 || merge > TL_LARGEST_SIDE)
         return tl_fail(err, TL_ERR_FORMAT,
                        "config.json: patches of %zu, %zu of them merged", patch, merge);
     options *o = tl_arena_alloc(arena, 1, sizeof *o);

@@ -50,6 +50,17 @@ static tl_status read_triple(const json_t *config, const char *key, const char *
     return TL_OK;
 }
 
+tl_status tl_image_side_read(const json_t *object, const char *name, const char *key,
+                             const char *where, size_t *side, tl_error *err)
+{
+    const tl_status status = tl_json_get_size(object, key, where, side, err);
+    if (status == TL_OK && (*side == 0 || *side > TL_LARGEST_SIDE))
+        return tl_fail(err, TL_ERR_FORMAT, "%s: '%s%s%s' is %zu, wanted 1..%d", where,
+                       name != NULL ? name : "", name != NULL ? "." : "", key, *side,
+                       TL_LARGEST_SIDE);
+    return status;
+}
+
 tl_status tl_levels_read(const json_t *config, const char *where, tl_levels *levels,
                          tl_error *err)
 {

@@ -12,6 +12,9 @@
 #include "twinlens/image.h"
 
 enum { TL_CHANNEL_COUNT = 3, TL_LEVEL_COUNT = 256 };
+/* Of a picture or a part of one: far more than any model has, so that products of a few
+ * sides stay in range. */
+enum { TL_LARGEST_SIDE = 16384 };
 
 typedef struct tl_levels {
     bool do_rescale, do_normalize;
@@ -43,6 +46,11 @@ typedef struct tl_levels {
  * says of which. */
 tl_status tl_image_processor_check(const json_t *config, const char *where,
                                    const char *wanted, tl_error *err);
+
+/* A side, 1 to TL_LARGEST_SIDE; left alone when it is absent or null. `name` is that of the
+ * object, for messages; NULL: `where` says it. */
+tl_status tl_image_side_read(const json_t *object, const char *name, const char *key,
+                             const char *where, size_t *side, tl_error *err);
 
 /* Both leave alone what is absent or null. */
 tl_status tl_levels_read(const json_t *config, const char *where, tl_levels *levels,
