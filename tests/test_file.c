@@ -360,7 +360,7 @@ static void a_folder_is_empty_or_not_there(void **unused)
     assert_int_equal(tl_file_check_empty(path, &err), TL_OK);
     test_file(&folder, "new/.hidden", "", 0);
     assert_int_equal(tl_file_check_empty(path, &err), TL_ERR_ARGUMENT);
-    assert_non_null(strstr(err.text, "new: is not empty; a new folder was wanted"));
+    assert_non_null(strstr(err.text, "new: is not empty; wanted a new folder"));
 }
 
 static void a_link_is_the_file_and_not_the_link_to_it(void **unused)
