@@ -169,6 +169,12 @@ static void what_cannot_be_honoured_is_refused(void **state)
          "384x384, in patches of 14, 3 a side merged",
          TL_ERR_FORMAT},
         {"{}", MODEL(364, 14, 4), "in patches of 14, 4 a side merged", TL_ERR_FORMAT},
+        {"{\"max_image_size\": {\"longest_edge\": 16}}", MODEL(16, 32, 1),
+         "images of 16x16, in patches of 32", TL_ERR_FORMAT},
+        {"{\"max_image_size\": {\"longest_edge\": 1}, \"size\": {\"longest_edge\": "
+         "64}}",
+         MODEL(1, 1, 1), "an image of 64x64 would be 4097 tiles, at most 256",
+         TL_ERR_UNSUPPORTED},
         {"{}", MODEL(364, 0, 2),
          "config.json: 'vision_config.patch_size' is 0, wanted 1..16384",
          TL_ERR_FORMAT},

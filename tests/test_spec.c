@@ -554,6 +554,11 @@ static void a_smolvlm_of_other_parts_is_refused_by_name(void **unused)
          "'hidden_act' is 'relu'"},
         {"\"image_size\": 512", "\"image_size\": 1600",
          "an image of 100x100 patches, to some of which"},
+        /* Only where borders are made eight at a time, as torch makes them. */
+        {"\"image_size\": 512", "\"image_size\": 640",
+         "an image of 40x40 patches, to some of which"},
+        {"\"image_size\": 512", "\"image_size\": 2147483648",
+         "an image of 134217728 patches a side, at most 16384"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1024];

@@ -33,17 +33,22 @@ static tl_status check_kind(const char *path, const struct stat *info, tl_error 
                                     : "device");
 }
 
+bool tl_file_is_dangling(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISLNK(info.st_mode) && stat(path, &info) != 0 &&
+           errno == ENOENT;
+}
+
 tl_status tl_file_check(const char *path, tl_error *err)
 {
     struct stat info;
     char target[256];
-    if (stat(path, &info) == 0)
-        return check_kind(path, &info, err);
-    const int code = errno;
-    const ssize_t n = readlink(path, target, sizeof target - 1);
-    errno = code;
-    if (n < 0 || code != ENOENT)
-        return fail_errno(err, "open", path);
+    const ssize_t n =
+        tl_file_is_dangling(path) ? readlink(path, target, sizeof target - 1) : -1;
+    if (n < 0)
+        return stat(path, &info) == 0 ? check_kind(path, &info, err)
+                                      : fail_errno(err, "open", path);
     target[n] = '\0';
     return tl_fail(err, TL_ERR_NOT_FOUND,
                    "%s: a link to %s, which is not there, as a download that was not "

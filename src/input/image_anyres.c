@@ -416,6 +416,11 @@ static tl_status make_anyres(const void *kind_options, const tl_image *image,
                        image->width, image->height, whole.width, whole.height);
     const size_t n_tiles = 1 + tiles.height * tiles.width,
                  n_tokens = o->grid * o->grid + shown.height * (shown.width + 1);
+    if (n_tiles > TL_MOST_TILES)
+        return tl_fail(
+            err, TL_ERR_UNSUPPORTED,
+            "an image of %zux%zu would be %zu tiles, at most %d are supported",
+            image->width, image->height, n_tiles, TL_MOST_TILES);
     float *values = tl_arena_alloc(arena, n_tiles * o->side * o->side,
                                    TL_CHANNEL_COUNT * sizeof *values);
     uint32_t *cells = tl_arena_alloc(arena, n_tokens, sizeof *cells);

@@ -77,7 +77,7 @@ static tl_status read_tokens(const json_t *model, const char *where, options *o,
         if (status != TL_OK)
             return status;
     }
-    if (o->tile / patch != image / patch || image / patch % merge != 0)
+    if (patch > image || o->tile / patch != image / patch || image / patch % merge != 0)
         return tl_fail(err, TL_ERR_FORMAT,
                        "%s: 'max_image_size.longest_edge' is %zu, and the model takes "
                        "images of %zux%zu, in patches of %zu, %zu a side merged",
@@ -212,6 +212,11 @@ static tl_status make_pixels(const options *o, const tl_image *tiles,
     const size_t rows = tiles != NULL ? tiles->height / o->tile : 0,
                  columns = tiles != NULL ? tiles->width / o->tile : 0,
                  n_tiles = rows * columns + 1, n_tokens = n_tiles * o->side * o->side;
+    if (n_tiles > TL_MOST_TILES)
+        return tl_fail(
+            err, TL_ERR_UNSUPPORTED,
+            "an image of %zux%zu would be %zu tiles, at most %d are supported",
+            tiles->width, tiles->height, n_tiles, TL_MOST_TILES);
     float *values = tl_arena_alloc(arena, n_tiles * o->tile * o->tile,
                                    TL_CHANNEL_COUNT * sizeof *values);
     uint32_t *cells =

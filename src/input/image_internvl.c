@@ -17,9 +17,6 @@
 #include "base/json.h"
 #include "input/levels.h"
 
-/* Far more than any model has; keeps the products below in range. */
-enum { MOST_TILES = 256 };
-
 typedef struct options {
     bool do_resize;
     size_t side;         /* of a tile */
@@ -87,10 +84,10 @@ static tl_status read_counts(const json_t *config, const char *where, options *o
     tl_status status = tl_json_get_size(config, "min_patches", where, &o->fewest, err);
     if (status == TL_OK)
         status = tl_json_get_size(config, "max_patches", where, &o->most, err);
-    if (status == TL_OK && o->most > MOST_TILES)
+    if (status == TL_OK && o->most > TL_MOST_TILES)
         status = tl_fail(err, TL_ERR_UNSUPPORTED,
                          "%s: 'max_patches' is %zu, at most %d are supported", where,
-                         o->most, MOST_TILES);
+                         o->most, TL_MOST_TILES);
     return status;
 }
 

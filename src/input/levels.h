@@ -12,9 +12,9 @@
 #include "twinlens/image.h"
 
 enum { TL_CHANNEL_COUNT = 3, TL_LEVEL_COUNT = 256 };
-/* Of a picture or a part of one: far more than any model has, so that products of a few
- * sides stay in range. */
-enum { TL_LARGEST_SIDE = 16384 };
+/* Of a picture or a part of one, and how many a picture may be cut into: far more than any
+ * model has, so that products of a few stay in range. */
+enum { TL_LARGEST_SIDE = 16384, TL_MOST_TILES = 256 };
 
 typedef struct tl_levels {
     bool do_rescale, do_normalize;

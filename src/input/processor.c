@@ -361,7 +361,10 @@ tl_status tl_processor_encode(const tl_processor *processor,
         goto done;
     for (size_t i = 0; i < count; i++)
         n_placeholders += tokens[i].id == processor->placeholder;
-    if (n_placeholders != pixels.n_tokens)
+    if (has_image && pixels.n_tokens == 0)
+        status = tl_fail(err, TL_ERR_DATA, "%s: a picture without an image token",
+                         prompt->image_path);
+    else if (n_placeholders != pixels.n_tokens)
         status =
             tl_fail(err, TL_ERR_DATA, "the prompt has %zu tokens %s, wanted %zu",
                     n_placeholders, processor->format->placeholder, pixels.n_tokens);

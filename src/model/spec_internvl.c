@@ -47,14 +47,7 @@ static tl_status read_sizes(const json_t *vision, tl_vision_spec *v, tl_error *e
         status = tl_json_get_square(vision, "image_size", VISION, &image, err);
     if (status == TL_OK)
         status = tl_json_get_square(vision, "patch_size", VISION, &v->patch, err);
-    if (status == TL_OK && (v->patch == 0 || image < v->patch))
-        status = tl_fail(err, TL_ERR_FORMAT,
-                         "%s: 'image_size' is %zu, wanted at least the 'patch_size' of "
-                         "%zu, and that above 0",
-                         VISION, image, v->patch);
-    if (status == TL_OK)
-        v->grid = image / v->patch;
-    return status;
+    return status == TL_OK ? tl_spec_set_grid(image, VISION, v, err) : status;
 }
 
 /* The switches; `pools` receives whether the states are left without a norm. */

@@ -31,6 +31,9 @@ tl_spec_reader tl_spec_read_qwen2_decoder;
  * 'rope_parameters'. */
 tl_status tl_spec_get_mrope(const json_t *text, const char *where, tl_rope_spec *rope,
                             tl_error *err);
+/* Patches of v->patch pixels on a side of an image. */
+tl_status tl_spec_set_grid(size_t image, const char *where, tl_vision_spec *v,
+                           tl_error *err);
 /* Sizes, activation and grid of a tower, whose patches cut images of side `image` if the
  * keys are absent; what else is absent stays as it is. */
 tl_status tl_spec_get_tower(const json_t *vision, const char *where, size_t image,

@@ -46,6 +46,23 @@ tl_status tl_spec_read_vit(const json_t *vision, const char *where, const char *
                : status;
 }
 
+tl_status tl_spec_set_grid(size_t image, const char *where, tl_vision_spec *v,
+                           tl_error *err)
+{
+    enum { MOST = 16384 }; /* far more than any model has; its square stays in range */
+    if (v->patch == 0 || image < v->patch)
+        return tl_fail(err, TL_ERR_FORMAT,
+                       "%s: 'image_size' is %zu, wanted at least the 'patch_size' of "
+                       "%zu, and that above 0",
+                       where, image, v->patch);
+    if (image / v->patch > MOST)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "%s: an image of %zu patches a side, at most %d are supported",
+                       where, image / v->patch, MOST);
+    v->grid = image / v->patch;
+    return TL_OK;
+}
+
 tl_status tl_spec_get_tower(const json_t *vision, const char *where, size_t image,
                             tl_vision_spec *v, tl_error *err)
 {
@@ -65,10 +82,5 @@ tl_status tl_spec_get_tower(const json_t *vision, const char *where, size_t imag
             tl_spec_get_activation(vision, "hidden_act", where, &v->activation, err);
     if (status != TL_OK)
         return status;
-    v->grid = image / v->patch;
-    return v->grid > 0 ? TL_OK
-                       : tl_fail(err, TL_ERR_FORMAT,
-                                 "%s: 'image_size' is %zu, wanted at least the "
-                                 "'patch_size' of %zu",
-                                 where, image, v->patch);
+    return tl_spec_set_grid(image, where, v, err);
 }

@@ -26,12 +26,23 @@ static const struct {
 };
 enum { ENDINGS = sizeof instead / sizeof *instead };
 
+/* What training leaves beside the weights. */
+static bool is_of_training(const char *name)
+{
+    static const char *const begins[] = {"training_args", "optimizer", "scheduler",
+                                         "rng_state", "scaler"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
 static size_t ending_of(const char *name)
 {
     size_t i = 0;
     for (; i < ENDINGS; i++) {
         const size_t n = strlen(name), m = strlen(instead[i].end);
-        if (n > m && strcmp(name + n - m, instead[i].end) == 0)
+        if (n > m && strcmp(name + n - m, instead[i].end) == 0 && !is_of_training(name))
             break;
     }
     return i;
@@ -59,14 +70,12 @@ static size_t look(const char *folder, char name[static 256])
 /* Whether `name` is a link in the folder whose file is missing; its error, then. */
 static bool is_dangling(const char *folder, const char *name, tl_error *err)
 {
-    tl_error why = {0};
     tl_arena *arena = tl_arena_create();
     const char *path = arena != NULL ? tl_path_join(arena, folder, name) : NULL;
-    const bool dangling = path != NULL && tl_file_check(path, &why) != TL_OK &&
-                          strstr(why.text, ": a link to ") != NULL;
-    tl_arena_destroy(arena);
+    const bool dangling = path != NULL && tl_file_is_dangling(path);
     if (dangling)
-        tl_fail(err, TL_ERR_NOT_FOUND, "%s", why.text);
+        tl_file_check(path, err);
+    tl_arena_destroy(arena);
     return dangling;
 }
 

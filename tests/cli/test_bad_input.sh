@@ -579,6 +579,8 @@ fails 1 "w-bare: neither model.safetensors nor model.safetensors.index.json is t
 "$bin" inspect --model w-bare | grep -q "^weights	w-bare: neither model.safetensors" || complain "inspect says nothing of weights"
 no_weights w-pickled && touch w-pickled/pytorch_model-00001-of-00002.bin w-pickled/pytorch_model-00002-of-00002.bin
 fails 1 "w-pickled: no model.safetensors is there, but pytorch_model-00001-of-00002.bin" "save_pretrained()" -- predict --model w-pickled "${D[@]}"
+no_weights w-training && touch w-training/training_args.bin w-training/optimizer.pth
+fails 1 "w-training: neither model.safetensors nor" -- predict --model w-training "${D[@]}"
 no_weights w-quantised && touch w-quantised/model-q4.gguf
 fails 1 "model-q4.gguf: weights as llama.cpp has them" -- predict --model w-quantised "${D[@]}"
 fails 2 "w-quantised/model-q4.gguf: a file, wanted the folder of a model" -- predict --model w-quantised/model-q4.gguf "${D[@]}"
