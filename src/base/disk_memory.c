@@ -38,7 +38,9 @@ void *tl_disk_pages(const char *folder, size_t bytes)
     int code = fd < 0 ? errno : 0;
     /* Room for all of it now: a disk that is full later would be a signal. */
     if (code == 0)
-        code = posix_fallocate(fd, 0, (off_t)bytes);
+        do
+            code = posix_fallocate(fd, 0, (off_t)bytes);
+        while (code == EINTR);
     if (code == 0) {
         pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         code = pages == MAP_FAILED ? errno : 0;

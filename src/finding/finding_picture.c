@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#include "twinlens/alloc.h"
+
 /* The scores of a picture, n_pos of them in each layer. */
 typedef struct picture_scores {
     const tl_study_picture_score *rows;
@@ -71,7 +73,9 @@ static tl_status add_picture(const tl_study_db *db, const tl_study_picture *row,
         .row = row, .n_rows = row->n_rows, .n_columns = row->n_columns};
     for (size_t i = 0; i < views->n; i++)
         if (view[i].pair == row->pair) {
-            n_pos += view[i].n_rows * view[i].n_columns;
+            if (!tl_size_muladd(view[i].n_rows, view[i].n_columns, &n_pos))
+                return tl_fail(err, TL_ERR_FORMAT, "picture %zu: too many image tokens",
+                               row->pair);
             out[(*n)++] = (tl_finding_picture){.row = row,
                                                .view = view[i].view,
                                                .n_rows = view[i].n_rows,
