@@ -253,6 +253,33 @@ static void check_damages(char *search, const char *reopened, const damage_case 
     }
 }
 
+/* Views of a picture whose cells, added up in 64 bits, are as many as there are scores. */
+static void views_larger_than_memory_are_refused(void **state)
+{
+    (void)state;
+    char path[300];
+    tl_study_db *db = NULL;
+    sqlite3 *raw = make_study(folder.path);
+    sqlite3_close(raw);
+    if (tl_study_db_open(folder.path, TL_STUDY_WRITE, &db, &err) != TL_OK)
+        fail_msg("%s", err.text);
+    tl_study_db_close(db); /* which has all tables now */
+    snprintf(path, sizeof path, "%s/study.db", folder.path);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(
+        damage(raw,
+               "with v(view, n_rows, n_columns) as (values (1, 2147483647, 2147483647),"
+               " (2, 2147483647, 2147483647), (3, 2147483647, 2147483647),"
+               " (4, 2147483647, 2147483647), (5, 2147483647, 8),"
+               " (6, 1, (select max(pos) + 4 from picture_score)))"
+               " insert into picture_view (pair, view, n_rows, n_columns)"
+               " select pair, view, v.n_rows, v.n_columns from picture, v;"
+               " update picture set n_rows = 1, n_columns = 1"),
+        TL_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "too many image tokens"));
+    sqlite3_close(raw);
+}
+
 /* Each damage to a finished study, which then has not ended any more. */
 static void a_damaged_study_goes_on_or_says_why_not(void **state)
 {
@@ -361,6 +388,7 @@ int main(void)
         TEST(a_table_without_rows_is_told_or_not_missed),
         TEST(rows_of_a_kind_are_told_or_not_missed),
         TEST(a_curve_without_one_kind_is_told_by_its_name),
+        TEST(views_larger_than_memory_are_refused),
         TEST(a_damaged_study_goes_on_or_says_why_not),
         TEST(a_damaged_search_goes_on_or_says_why_not),
         TEST(a_finished_study_needs_no_lock),

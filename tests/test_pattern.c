@@ -143,6 +143,10 @@ static void what_two_engines_may_read_differently_is_refused(void **state)
         {"[a", TL_ERR_FORMAT, "[a"},
         {"\\p{Nonsense}", TL_ERR_FORMAT, "Nonsense"},
         {"*a", TL_ERR_FORMAT, "*a"},
+        {"a|\U0001fadc", TL_ERR_UNSUPPORTED, "Unicode 15"},
+        {"a|\\x{1FADC}", TL_ERR_UNSUPPORTED, "Unicode 15"},
+        {"[\\x{1fadc}b]", TL_ERR_UNSUPPORTED, "Unicode 15"},
+        {"\\x{1F600}", TL_OK, ""},
         {"[^$^]{3}(?:a|(?=b)c|(?!d)|(?<=e)f|(?<!g)|(?>h)++)", TL_OK, ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

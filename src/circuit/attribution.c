@@ -243,16 +243,20 @@ tl_status tl_attribution_create_on(tl_model *model, tl_pass *pass, size_t n_pos,
     a->options = o;
     a->arena = tl_arena_create();
     bool whole = a->arena != NULL;
-    for (size_t i = 0; i < sum_count(a); i++) {
+    for (size_t i = 0; i < sum_count(a) && whole; i++) {
         a->sums[i] =
             tl_alloc_zero_in(o.folder, 2 * sum_elements(a, i), sizeof *a->sums[i]);
-        whole = whole && a->sums[i] != NULL;
+        whole = a->sums[i] != NULL;
     }
     if (!whole) {
         const size_t n = a->dims.n_layers * n_pos * (a->dims.n_heads + a->dims.d_mlp);
         tl_attribution_destroy(a);
-        return tl_fail(err, TL_ERR_NO_MEMORY,
-                       "no memory for the scores of %zu components", n);
+        return o.folder != NULL
+                   ? tl_fail(err, TL_ERR_NO_MEMORY,
+                             "%s: no room for the scores of %zu components", o.folder,
+                             n)
+                   : tl_fail(err, TL_ERR_NO_MEMORY,
+                             "no memory for the scores of %zu components", n);
     }
     *out = a;
     return TL_OK;

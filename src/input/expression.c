@@ -13,13 +13,19 @@
  *                   [^a[b]]     (?:(?!(?:[a]|[b]))(?s:.))
  *   \w \b \h \R \X and other letters after a backslash, ^ $, {,n}, {n}+, {n}?,
  *   [: :], (?m) (?x) (?<name>)     refused
+ *   characters of Unicode 15 and 16     refused; in the text others stand in for them
+ *               (stand_in.h), which an expression that names one of these few takes for
+ *               them, and so do some of \p{Cyrillic}, \p{Devanagari} and \p{Arabic}
  *   (?i:)       Oniguruma also matches U+00DF by "ss"; no pattern in use can tell.
  *               A class inside a class is refused there.
  */
 #include "input/expression.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "input/stand_in.h"
 
 /* Of classes inside each other; bytes written for one that is read, of which the dearest is
  * a "[": "|(?:(?!(?:[]" ")(?s:.))" ")". */
@@ -106,6 +112,11 @@ static const char *copy_escape(struct translation *t, const char *at, bool in_cl
     if (length == 0) {
         tl_fail(t->err, TL_ERR_UNSUPPORTED, "the escape '\\%.1s' in the pattern '%s'",
                 at + 1, t->expression);
+        return NULL;
+    }
+    const int32_t code = at[1] == 'x' ? (int32_t)strtol(at + 3, NULL, 16) : 0;
+    if (tl_stand_in(code) != code) {
+        refuse(t, "a character of Unicode 15 or later");
         return NULL;
     }
     if (at[1] == 's' || at[1] == 'S')
@@ -343,9 +354,12 @@ tl_status tl_expression_translate(const char *expression, tl_arena *arena,
         .text = tl_arena_alloc(arena, strlen(expression) + 1, MAX_GROWTH),
         .err = err,
     };
-    if (t.text == NULL)
+    const char *older = tl_stand_in_text(expression, strlen(expression), arena);
+    if (t.text == NULL || older == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the pattern '%s'",
                        expression);
+    if (older != expression)
+        return refuse(&t, "a character of Unicode 15 or later");
     const tl_status status = translate(&t);
     if (status == TL_OK)
         *out = t.text;

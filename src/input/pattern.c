@@ -153,7 +153,7 @@ struct matches {
 static void push(struct matches *m, tl_span at, bool matches)
 {
     if (m->count == m->capacity) {
-        const size_t capacity = m->capacity < 32 ? 32 : 2 * m->capacity;
+        const size_t capacity = m->capacity < 2 ? 2 : 2 * m->capacity;
         tl_match *grown = tl_arena_alloc(m->arena, capacity, sizeof *grown);
         if (grown == NULL) {
             m->no_memory = true;

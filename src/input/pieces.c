@@ -53,6 +53,12 @@ static size_t larger_capacity(size_t capacity, size_t needed)
 
 static bool reserve_text(tl_pieces *pieces, size_t n)
 {
+    /* Replacements that a file asks for may make a text grow without end. */
+    enum { MOST_BYTES = 1 << 26 };
+    if (n > MOST_BYTES - pieces->bytes) {
+        pieces->no_memory = true;
+        return false;
+    }
     const size_t capacity = larger_capacity(pieces->text_capacity, pieces->bytes + n);
     char *text = grow(pieces->arena, pieces->text, pieces->bytes, capacity,
                       pieces->text_capacity, sizeof *text);

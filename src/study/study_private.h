@@ -27,7 +27,7 @@ typedef struct tl_study {
     size_t n_circuit_rows[TL_MODALITY_COUNT]; /* those whose split is not 'none' */
     bool lengths_differ[TL_MODALITY_COUNT];   /* of these: then they are counted as 0 */
     tl_span
-        spans[TL_MODALITY_COUNT]; /* of the longest prompts; n_pos 0: there are none */
+        spans[TL_MODALITY_COUNT]; /* of the longest prompts, with the widest data */
     tl_sizes sizes;               /* of the circuits on a curve */
     size_t memory;                /* bytes for buffers and passes; 0: no limit */
     const char *arrays_in; /* the folder of arrays of all components, in files without a

@@ -55,8 +55,8 @@ static tl_status open_session(tl_study *study, tl_error *err)
     return TL_OK;
 }
 
-/* What the tower takes for an image is set aside: it runs beside the passes. The other
- * images have as many tokens, or the study stops. */
+/* What the tower takes for an image is set aside: it runs beside the passes. No other
+ * image has more pixels. */
 static tl_status reserve_vision(tl_study *study, size_t n_pos, const tl_pixels *pixels,
                                 tl_error *err)
 {
@@ -142,7 +142,7 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
     tl_span *longest = &study->spans[modality];
     tl_encoding first = {0}, encoding;
     tl_pixels largest = {0};
-    size_t first_row = 0, largest_row = 0;
+    size_t first_row = 0, largest_row = 0, data_begin = SIZE_MAX, width = 0;
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
@@ -156,10 +156,18 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
                                    study->session.processor, arena, &encoding, err);
         if (status == TL_OK)
             status = compare_length(study, row, &encoding, &first, &first_row, err);
-        if (status == TL_OK && encoding.n_pos > longest->n_pos)
-            *longest =
-                (tl_span){encoding.n_pos, encoding.data_begin, encoding.data_end};
-        if (status == TL_OK && modality == TL_IMAGE &&
+        if (status != TL_OK)
+            break;
+        const size_t n_data = encoding.data_end - encoding.data_begin;
+        if (encoding.n_pos > longest->n_pos)
+            longest->n_pos = encoding.n_pos;
+        if (encoding.data_begin < data_begin)
+            data_begin = encoding.data_begin;
+        if (n_data > width)
+            width = n_data;
+        if (encoding.n_images > 0 && encoding.pixels.n_tokens > study->image_tokens)
+            study->image_tokens = encoding.pixels.n_tokens;
+        if (modality == TL_IMAGE &&
             (largest.n_dims == 0 ||
              tl_pixels_count(&encoding.pixels) > tl_pixels_count(&largest))) {
             largest = encoding.pixels;
@@ -167,8 +175,11 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
         }
         tl_arena_rewind(arena, mark);
     }
+    if (longest->n_pos > 0) { /* the widest data of any prompt, from the first that begin */
+        longest->data_begin = data_begin;
+        longest->data_end = data_begin + width;
+    }
     if (status == TL_OK && largest.n_dims > 0) {
-        study->image_tokens = largest.n_tokens;
         study->pixel_bytes = tl_pixels_count(&largest) * sizeof(float);
         status =
             tl_fail_while(err, reserve_vision(study, longest->n_pos, &largest, err),
