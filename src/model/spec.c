@@ -119,6 +119,24 @@ tl_status tl_spec_get_sizes(const json_t *object, const char *where,
     return TL_OK;
 }
 
+tl_status tl_spec_get_dims(const json_t *text, const char *where, size_t groups,
+                           tl_dims *d, tl_error *err)
+{
+    const tl_size_field sizes[] = {
+        {"num_hidden_layers", &d->n_layers},  {"hidden_size", &d->d_model},
+        {"num_attention_heads", &d->n_heads}, {"intermediate_size", &d->d_mlp},
+        {"vocab_size", &d->n_vocab},
+    };
+    const tl_status status =
+        tl_spec_get_sizes(text, where, sizes, sizeof sizes / sizeof *sizes, err);
+    if (status != TL_OK)
+        return status;
+    const tl_size_field kv = {"num_key_value_heads", &d->n_kv_heads};
+    const bool is_there = json_object_get(text, kv.key) != NULL;
+    d->n_kv_heads = is_there || groups == 0 ? d->n_heads : groups;
+    return tl_spec_get_sizes(text, where, &kv, 1, err);
+}
+
 tl_status tl_spec_refuse_if_set(const json_t *object, const char *key,
                                 const char *where, tl_error *err)
 {

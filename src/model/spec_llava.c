@@ -44,20 +44,12 @@ tl_status tl_spec_read_llama(const json_t *text, bool is_mistral, tl_spec *spec,
                    .n_heads = 32,
                    .d_mlp = is_mistral ? 14336 : 11008,
                    .n_vocab = 32000};
-    const tl_size_field sizes[] = {
-        {"num_hidden_layers", &d->n_layers},  {"hidden_size", &d->d_model},
-        {"num_attention_heads", &d->n_heads}, {"intermediate_size", &d->d_mlp},
-        {"vocab_size", &d->n_vocab},
-    };
-    tl_status status =
-        tl_spec_get_sizes(text, TEXT, sizes, sizeof sizes / sizeof *sizes, err);
+    const size_t groups = is_mistral ? 8 : 0;
+    tl_status status = tl_spec_get_dims(text, TEXT, groups, d, err);
     if (status != TL_OK)
         return status;
     d->d_head = d->d_model / d->n_heads;
-    const json_t *groups = json_object_get(text, "num_key_value_heads");
-    d->n_kv_heads = is_mistral && groups == NULL ? 8 : d->n_heads;
-    const tl_size_field heads[] = {{"head_dim", &d->d_head},
-                                   {"num_key_value_heads", &d->n_kv_heads}};
+    const tl_size_field head = {"head_dim", &d->d_head};
     spec->norm_eps = 1e-6f;
     spec->activation = TL_SILU;
     spec->rope = (tl_rope_spec){.theta = 1e4, .factor = 1.0};
@@ -65,7 +57,7 @@ tl_status tl_spec_read_llama(const json_t *text, bool is_mistral, tl_spec *spec,
     /* Mistral's: absent: 4096; null: every layer sees everything. */
     const json_t *window = json_object_get(text, "sliding_window");
     spec->window = is_mistral && window == NULL ? 4096 : 0;
-    if ((status = tl_spec_get_sizes(text, TEXT, heads, 2, err)) != TL_OK ||
+    if ((status = tl_spec_get_sizes(text, TEXT, &head, 1, err)) != TL_OK ||
         (is_mistral && (status = tl_json_get_size(text, "sliding_window", TEXT,
                                                   &spec->window, err)) != TL_OK) ||
         (status = tl_spec_get_float(text, "rms_norm_eps", TEXT, &spec->norm_eps,

@@ -135,6 +135,12 @@ typedef struct tl_size_field {
 tl_status tl_spec_get_sizes(const json_t *object, const char *where,
                             const tl_size_field *fields, size_t count, tl_error *err);
 
+/* A decoder's layers, widths, heads and vocabulary, but not the size of a head; what is
+ * absent stays as it is in *d. Without the key there are `groups` keys and values, 0: one
+ * for each query head, as null says as well. */
+tl_status tl_spec_get_dims(const json_t *text, const char *where, size_t groups,
+                           tl_dims *d, tl_error *err);
+
 /* A key that must be absent, null or false: nothing here does what it asks for. */
 tl_status tl_spec_refuse_if_set(const json_t *object, const char *key,
                                 const char *where, tl_error *err);

@@ -12,27 +12,17 @@ tl_status tl_spec_read_qwen2(const json_t *text, tl_spec *spec, tl_error *err)
                    .n_heads = 32,
                    .d_mlp = 22016,
                    .n_vocab = 151936};
-    const tl_size_field sizes[] = {
-        {"num_hidden_layers", &d->n_layers},  {"hidden_size", &d->d_model},
-        {"num_attention_heads", &d->n_heads}, {"intermediate_size", &d->d_mlp},
-        {"vocab_size", &d->n_vocab},
-    };
-    tl_status status =
-        tl_spec_get_sizes(text, where, sizes, sizeof sizes / sizeof *sizes, err);
+    tl_status status = tl_spec_get_dims(text, where, 32, d, err);
     if (status != TL_OK)
         return status;
-    /* Absent: 32; null: one per query head. */
-    const json_t *groups = json_object_get(text, "num_key_value_heads");
-    d->n_kv_heads = groups == NULL ? 32 : d->n_heads;
     d->d_head = d->d_model / d->n_heads;
-    const tl_size_field heads[] = {{"head_dim", &d->d_head},
-                                   {"num_key_value_heads", &d->n_kv_heads}};
+    const tl_size_field head = {"head_dim", &d->d_head};
     spec->norm_eps = 1e-6f;
     spec->activation = TL_SILU;
     spec->rope = (tl_rope_spec){.theta = 1e4, .factor = 1.0};
     spec->embed_scale = 1.0f;
     spec->qkv_bias = true;
-    if ((status = tl_spec_get_sizes(text, where, heads, 2, err)) != TL_OK ||
+    if ((status = tl_spec_get_sizes(text, where, &head, 1, err)) != TL_OK ||
         (status = tl_spec_get_float(text, "rms_norm_eps", where, &spec->norm_eps,
                                     err)) != TL_OK ||
         (status = tl_spec_get_activation(text, "hidden_act", where, &spec->activation,

@@ -75,23 +75,10 @@ tl_status tl_spec_read_qwen2_decoder(const json_t *config, const char *where,
     *d = (tl_dims){.n_layers = 80,
                    .d_model = 8192,
                    .n_heads = 64,
-                   .n_kv_heads = 0,
                    .d_mlp = 29568,
                    .n_vocab = 152064};
-    const tl_size_field decoder[] = {
-        {"num_hidden_layers", &d->n_layers},  {"hidden_size", &d->d_model},
-        {"num_attention_heads", &d->n_heads}, {"intermediate_size", &d->d_mlp},
-        {"vocab_size", &d->n_vocab},
-    };
-    tl_status status = tl_spec_get_sizes(text, where, decoder,
-                                         sizeof decoder / sizeof decoder[0], err);
+    tl_status status = tl_spec_get_dims(text, where, 8, d, err);
     if (status != TL_OK)
-        return status;
-    /* Absent: 8; null: one per query head. */
-    const json_t *kv = json_object_get(text, "num_key_value_heads");
-    d->n_kv_heads = kv == NULL ? 8 : d->n_heads;
-    const tl_size_field kv_field = {"num_key_value_heads", &d->n_kv_heads};
-    if ((status = tl_spec_get_sizes(text, where, &kv_field, 1, err)) != TL_OK)
         return status;
     d->d_head = d->d_model / d->n_heads;
 

@@ -21,24 +21,15 @@ static tl_status read_decoder(const json_t *text, tl_spec *spec, tl_error *err)
                    .d_head = 128,
                    .d_mlp = 22016,
                    .n_vocab = 151936};
-    const tl_size_field sizes[] = {
-        {"num_hidden_layers", &d->n_layers},  {"hidden_size", &d->d_model},
-        {"num_attention_heads", &d->n_heads}, {"head_dim", &d->d_head},
-        {"intermediate_size", &d->d_mlp},     {"vocab_size", &d->n_vocab},
-    };
-    tl_status status =
-        tl_spec_get_sizes(text, TEXT, sizes, sizeof sizes / sizeof *sizes, err);
-    /* Absent: 32; null: one per query head. */
-    const json_t *kv = json_object_get(text, "num_key_value_heads");
-    d->n_kv_heads = kv == NULL ? 32 : d->n_heads;
-    const tl_size_field kv_field = {"num_key_value_heads", &d->n_kv_heads};
+    const tl_size_field head = {"head_dim", &d->d_head};
+    tl_status status = tl_spec_get_dims(text, TEXT, 32, d, err);
     spec->norm_eps = 1e-6f;
     spec->activation = TL_SILU;
     spec->embed_scale = 1.0f;
     spec->qk_norm = true;
     spec->rope = (tl_rope_spec){.theta = 5e5, .factor = 1.0, .interleaved = true};
     if (status != TL_OK ||
-        (status = tl_spec_get_sizes(text, TEXT, &kv_field, 1, err)) != TL_OK ||
+        (status = tl_spec_get_sizes(text, TEXT, &head, 1, err)) != TL_OK ||
         (status = tl_spec_get_float(text, "rms_norm_eps", TEXT, &spec->norm_eps,
                                     err)) != TL_OK ||
         (status = tl_spec_get_activation(text, "hidden_act", TEXT, &spec->activation,
