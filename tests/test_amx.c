@@ -139,11 +139,12 @@ static void make_product(size_t i, float (*draw)(uint32_t *), product *p)
     for (size_t j = 0; j < p->k * p->width; j++)
         p->b[j] = tl_f32_to_bf16(draw(&state));
     memcpy(p->tile, p->a, TL_CPU_BF16_ROWS * p->pairs * sizeof *p->tile);
-    p->panel = malloc(p->pairs * p->width * sizeof *p->panel);
+    p->panel = calloc(p->pairs * tl_cpu_strips_round(p->width), sizeof *p->panel);
     assert_non_null(p->panel);
     for (size_t n = 0; n < p->pairs; n++)
         for (size_t o = 0; o < p->width; o++)
-            p->panel[n * p->width + o] = (uint32_t)p->b[(2 * n + 1) * p->width + o]
+            p->panel[(o / TL_CPU_STRIP * p->pairs + n) * TL_CPU_STRIP +
+                     o % TL_CPU_STRIP] = (uint32_t)p->b[(2 * n + 1) * p->width + o]
                                              << 16 |
                                          p->b[2 * n * p->width + o];
 }
@@ -157,7 +158,7 @@ static void it_multiplies_as_defined(void **unused)
         make_product(i, test_uniform, &p);
         for (size_t j = 0; j < sizeof c / sizeof *c; j++)
             c[j] = -77.0f;
-        amx_tile_in_c(p.tile, p.panel, p.pairs, p.width, c);
+        amx_tile_in_c(p.tile, p.panel, p.pairs, p.width, c, p.width);
         free(p.panel);
         assert_false(unit.is_configured); /* the unit is given back */
         assert_true(c[TL_CPU_BF16_ROWS * p.width] == -77.0f);
@@ -194,8 +195,8 @@ static void the_unit_does_the_same(void **unused)
     for (size_t i = 0; i < 2 * CASES; i++) {
         const bool exact = i < CASES;
         make_product(i % CASES, exact ? in_any_order : test_uniform, &p);
-        amx_tile_in_c(p.tile, p.panel, p.pairs, p.width, wanted);
-        tl_cpu_amx_tile(p.tile, p.panel, p.pairs, p.width, made);
+        amx_tile_in_c(p.tile, p.panel, p.pairs, p.width, wanted, p.width);
+        tl_cpu_amx_tile(p.tile, p.panel, p.pairs, p.width, made, p.width);
         free(p.panel);
         for (size_t j = 0; j < TL_CPU_BF16_ROWS * p.width; j++) {
             assert_close("product", j, (double)made[j], (double)wanted[j],

@@ -21,8 +21,8 @@
 
 enum { FRACTIONS = 6, SETS = 15, CIRCUITS = 2 * FRACTIONS + SETS };
 
-/* Of the clean logit difference; the worst seen is 7.3e-6, where the clean one is a tenth of
- * the others. */
+/* Of the clean logit difference, or of that without any component where it is larger: two logits
+ * that happen to be near each other are no more exact than others. The worst seen is 6e-6. */
 static const double LIMIT = 1e-5;
 
 typedef struct fixture {
@@ -220,7 +220,8 @@ static double worst;
 static void compare(const fixture *f, const char *folder, const char *how,
                     const tl_evaluation *got, const tl_evaluation *want)
 {
-    const double limit = LIMIT * fabs(want->clean);
+    const double scale = fmax(fabs(want->clean), fabs(want->none)),
+                 limit = LIMIT * scale;
     assert_true(got->clean == want->clean);
     if (!(fabs(got->none - want->none) <= limit))
         fail_msg("%s, %s: none is %.9g, wanted %.9g", folder, how, got->none,
@@ -231,7 +232,7 @@ static void compare(const fixture *f, const char *folder, const char *how,
             fail_msg("%s, %s, circuit %zu (%s): %.9g, densely %.9g, clean %.9g", folder,
                      how, i, f->names[i], got->circuit[i], want->circuit[i],
                      want->clean);
-        worst = fmax(worst, apart / fabs(want->clean));
+        worst = fmax(worst, apart / scale);
     }
 }
 
@@ -339,7 +340,7 @@ static void sparse_is_dense_on_all_families(void **unused)
         check_pair(&f, "qwen2vl-tiny");
         teardown(&f);
     }
-    print_message("worst: %.2g of the clean logit difference\n", worst);
+    print_message("worst: %.2g of the logit difference\n", worst);
 }
 
 static void so_it_is_by_definition(void **unused)
@@ -353,7 +354,7 @@ static void so_it_is_by_definition(void **unused)
         check_pair(&f, "qwen2vl-tiny");
         teardown(&f);
     }
-    print_message("worst: %.2g of the clean logit difference\n", worst);
+    print_message("worst: %.2g of the logit difference\n", worst);
 }
 
 static void in_bf16_sparse_is_as_near_to_f32_as_dense(void **unused)

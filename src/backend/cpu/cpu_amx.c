@@ -2,18 +2,19 @@
  *
  * cpu_amx.c - see cpu_amx.h. The unit has eight registers of up to 16 rows of 64 bytes. Four
  * hold sums of 12 x 16, two take 12 rows of 16 pairs of the tile, two take 16 pairs of 16
- * columns of the panel, whose layout is what the unit wants:
+ * columns of a strip of the panel, whose layout is what the unit wants:
  *
  *     C[r,o] += sum_p A[r,2p] B[2p,o] + A[r,2p+1] B[2p+1,o]
  *
- * Where fewer pairs or columns are left they are copied between zeros: what is there is
- * added up in the same order, and zeros change no sum.
+ * Where fewer pairs are left they are copied between zeros: what is there is added up in the
+ * same order, and zeros change no sum. Where one strip is left it is taken twice.
  */
 #include "backend/cpu/cpu_amx.h"
 
 #include <string.h>
 
 #include "backend/cpu/cpu_panel.h"
+#include "backend/cpu/cpu_tile.h"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) &&                  \
     !defined(__clang__)
@@ -28,7 +29,8 @@ long syscall(long number, ...); /* which the C standard's names hide */
 enum {
     HALF = TL_CPU_BF16_ROWS / 2, /* rows of a register */
     PAIRS = 16,
-    COLUMNS = 2 * 16,
+    STRIP = TL_CPU_STRIP,
+    COLUMNS = 2 * STRIP,
     ROW_BYTES = 64,
 };
 
@@ -54,14 +56,13 @@ static const tile_config config = {
     .rows = {HALF, HALF, HALF, HALF, HALF, HALF, PAIRS, PAIRS},
 };
 
-/* to [rows, to_columns] = from [rows, columns] and zeros. */
+/* to [to_rows, PAIRS] = from [rows, pairs] and zeros. */
 static void copy_between_zeros(const uint32_t *from, size_t stride, size_t rows,
-                               size_t columns, size_t to_rows, size_t to_columns,
-                               uint32_t *to)
+                               size_t pairs, size_t to_rows, uint32_t *to)
 {
-    memset(to, 0, to_rows * to_columns * sizeof *to);
+    memset(to, 0, to_rows * PAIRS * sizeof *to);
     for (size_t r = 0; r < rows; r++)
-        memcpy(to + r * to_columns, from + r * stride, columns * sizeof *to);
+        memcpy(to + r * PAIRS, from + r * stride, pairs * sizeof *to);
 }
 
 /* The compiler is not told by the unit's loads that they read memory: what was written there
@@ -71,16 +72,18 @@ static inline void must_be_there(const void *a, const void *b)
     __asm__ volatile("" : : "r"(a), "r"(b) : "memory");
 }
 
-/* The sums += 16 pairs of the tile x 32 columns. Strides are in pairs. */
+/* The sums += 16 pairs of the tile x two strips. The stride is in pairs. */
 __attribute__((target("amx-tile,amx-bf16"))) static void
-add_pairs(const uint32_t *a, size_t a_stride, const uint32_t *b, size_t b_stride)
+add_pairs(const uint32_t *a, size_t a_stride, const uint32_t *first,
+          const uint32_t *second)
 {
-    const size_t a_bytes = a_stride * sizeof *a, b_bytes = b_stride * sizeof *b;
-    must_be_there(a, b);
+    const size_t a_bytes = a_stride * sizeof *a;
+    must_be_there(a, first);
+    must_be_there(a, second);
     _tile_loadd(4, a, a_bytes);
     _tile_loadd(5, a + HALF * a_stride, a_bytes);
-    _tile_loadd(6, b, b_bytes);
-    _tile_loadd(7, b + COLUMNS / 2, b_bytes);
+    _tile_loadd(6, first, ROW_BYTES);
+    _tile_loadd(7, second, ROW_BYTES);
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(2, 5, 6);
@@ -97,46 +100,54 @@ __attribute__((target("amx-tile,amx-bf16"))) static void store_sums(float *c,
     _tile_stored(3, c + HALF * stride + COLUMNS / 2, bytes);
 }
 
-/* At most 32 columns, which begin at panel and at c. */
+/* The last pairs, which are fewer than 16. */
 __attribute__((target("amx-tile,amx-bf16"))) static void
-multiply_columns(const uint32_t *tile, const uint32_t *panel, size_t pairs,
-                 size_t width, size_t columns, float *c)
+add_last_pairs(const uint32_t *a, size_t a_stride, const uint32_t *first,
+               const uint32_t *second, size_t n)
 {
-    uint32_t some_a[TL_CPU_BF16_ROWS * PAIRS], some_b[PAIRS * COLUMNS];
+    uint32_t some_a[TL_CPU_BF16_ROWS * PAIRS], some_b[2][PAIRS * STRIP];
+    copy_between_zeros(a, a_stride, TL_CPU_BF16_ROWS, n, TL_CPU_BF16_ROWS, some_a);
+    copy_between_zeros(first, STRIP, n, STRIP, PAIRS, some_b[0]);
+    copy_between_zeros(second, STRIP, n, STRIP, PAIRS, some_b[1]);
+    add_pairs(some_a, PAIRS, some_b[0], some_b[1]);
+}
+
+/* Two strips, of which `columns` columns count. */
+__attribute__((target("amx-tile,amx-bf16"))) static void
+multiply_strips(const uint32_t *tile, const uint32_t *first, const uint32_t *second,
+                size_t pairs, size_t columns, float *c, size_t stride)
+{
     float some_c[TL_CPU_BF16_ROWS * COLUMNS];
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (size_t p = 0; p < pairs; p += PAIRS) {
-        const size_t n = pairs - p < PAIRS ? pairs - p : PAIRS;
-        const uint32_t *a = tile + p, *b = panel + p * width;
-        const bool few_pairs = n < PAIRS, few = few_pairs || columns < COLUMNS;
-        if (few_pairs)
-            copy_between_zeros(a, pairs, TL_CPU_BF16_ROWS, n, TL_CPU_BF16_ROWS, PAIRS,
-                               some_a);
-        if (few)
-            copy_between_zeros(b, width, n, columns, PAIRS, COLUMNS, some_b);
-        add_pairs(few_pairs ? some_a : a, few_pairs ? PAIRS : pairs, few ? some_b : b,
-                  few ? COLUMNS : width);
-    }
+    size_t p = 0;
+    for (; p + PAIRS <= pairs; p += PAIRS)
+        add_pairs(tile + p, pairs, first + p * STRIP, second + p * STRIP);
+    if (p < pairs)
+        add_last_pairs(tile + p, pairs, first + p * STRIP, second + p * STRIP,
+                       pairs - p);
     if (columns == COLUMNS) {
-        store_sums(c, width);
+        store_sums(c, stride);
         return;
     }
     store_sums(some_c, COLUMNS);
     for (size_t r = 0; r < TL_CPU_BF16_ROWS; r++)
-        memcpy(c + r * width, some_c + r * COLUMNS, columns * sizeof *c);
+        memcpy(c + r * stride, some_c + r * COLUMNS, columns * sizeof *c);
 }
 
 __attribute__((target("amx-tile,amx-bf16"))) void
 tl_cpu_amx_tile(const uint32_t *tile, const uint32_t *panel, size_t pairs, size_t width,
-                float *c)
+                float *c, size_t stride)
 {
     _tile_loadconfig(&config);
-    for (size_t j = 0; j < width; j += COLUMNS)
-        multiply_columns(tile, panel + j, pairs, width,
-                         width - j < COLUMNS ? width - j : COLUMNS, c + j);
+    for (size_t j = 0; j < width; j += COLUMNS) {
+        const size_t columns = width - j < COLUMNS ? width - j : COLUMNS;
+        const uint32_t *first = panel + j * pairs;
+        multiply_strips(tile, first, columns > STRIP ? first + STRIP * pairs : first,
+                        pairs, columns, c + j, stride);
+    }
     _tile_release();
 }
 
@@ -148,10 +159,10 @@ bool tl_cpu_amx_is_there(void)
 }
 
 void tl_cpu_amx_tile(const uint32_t *tile, const uint32_t *panel, size_t pairs,
-                     size_t width, float *c)
+                     size_t width, float *c, size_t stride)
 {
-    (void)tile, (void)panel, (void)pairs;
-    memset(c, 0, TL_CPU_BF16_ROWS * width * sizeof *c); /* nobody calls this */
+    (void)tile, (void)panel, (void)pairs, (void)stride;
+    memset(c, 0, width * sizeof *c); /* nobody calls this */
 }
 
 #endif

@@ -13,8 +13,8 @@
  * asked here. */
 bool tl_cpu_amx_is_there(void);
 
-/* c [TL_CPU_BF16_ROWS, width] = tile x panel, as tl_cpu_bf16_tile() has them. */
+/* As tl_cpu_bf16_tile(). */
 void tl_cpu_amx_tile(const uint32_t *tile, const uint32_t *panel, size_t pairs,
-                     size_t width, float *c);
+                     size_t width, float *c, size_t stride);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_amx.h"
+#include "backend/cpu/cpu_tile.h"
 #include "backend/cpu/cpu_transpose.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -23,6 +24,8 @@
 #ifdef HAS_AVX2
 #include <immintrin.h>
 #endif
+
+enum { STRIP = TL_CPU_STRIP };
 
 /* ---- rounding ------------------------------------------------------------------------- */
 
@@ -46,73 +49,101 @@ static uint32_t pair_of(uint16_t even, uint16_t odd)
     return (uint32_t)odd << 16 | even;
 }
 
-TL_WIDE static void make_pairs(const uint16_t *restrict even,
-                               const uint16_t *restrict odd, size_t n,
-                               uint32_t *restrict pairs)
+/* Two rows of W make a row of pairs, in strips. */
+TL_WIDE static void pair_rows(const uint16_t *restrict even,
+                              const uint16_t *restrict odd, size_t width, size_t strip,
+                              uint32_t *restrict pairs)
 {
-    for (size_t i = 0; i < n; i++)
-        pairs[i] = (uint32_t)odd[i] << 16 | even[i];
+    for (size_t i = 0; i < width; i += STRIP)
+        for (size_t l = 0; l < STRIP; l++)
+            pairs[i / STRIP * strip + l] = (uint32_t)odd[i + l] << 16 | even[i + l];
 }
 
-/* Two rows of W make a row of pairs. */
 static void fill_backward(const tl_cpu_operand *b, size_t first, size_t width,
                           uint32_t *panel)
 {
-    const size_t n_in = b->weight->dims[1];
-    uint16_t even[TL_CPU_PANEL_COLUMNS], odd[TL_CPU_PANEL_COLUMNS];
-    for (size_t p = 0; p < tl_cpu_bf16_pairs(b->k); p++) {
+    const size_t n_in = b->weight->dims[1], pairs = tl_cpu_bf16_pairs(b->k),
+                 whole = tl_cpu_strips_round(width);
+    uint16_t even[TL_CPU_PANEL_COLUMNS] = {0}, odd[TL_CPU_PANEL_COLUMNS] = {0};
+    for (size_t p = 0; p < pairs; p++) {
         round_weight(b->weight, 2 * p * n_in + first, width, even);
         if (2 * p + 1 < b->k)
             round_weight(b->weight, (2 * p + 1) * n_in + first, width, odd);
         else
             memset(odd, 0, sizeof odd);
-        make_pairs(even, odd, width, panel + p * width);
+        pair_rows(even, odd, whole, pairs * STRIP, panel + p * STRIP);
+    }
+}
+
+/* The same straight from memory. A piece of a row is too short for the processor to see where
+ * it leads: the pieces of later rows are asked for in time. */
+static void fill_backward_bf16(const uint16_t *w, size_t pairs, size_t n_in,
+                               size_t width, uint32_t *panel)
+{
+    enum { AHEAD = 16, LINE = 64 / sizeof *w };
+    for (size_t p = 0; p < pairs; p++) {
+        const uint16_t *even = w + 2 * p * n_in;
+#if defined(__GNUC__)
+        for (size_t i = 0; i < width && p + AHEAD / 2 < pairs; i += LINE) {
+            __builtin_prefetch(even + AHEAD * n_in + i);
+            __builtin_prefetch(even + (AHEAD + 1) * n_in + i);
+        }
+#endif
+        pair_rows(even, even + n_in, width, pairs * STRIP, panel + p * STRIP);
     }
 }
 
 #ifdef HAS_AVX2
-/* panel[p, o] = pair p of row o of W, eight by eight. */
+/* Pair p of row o of W, eight by eight. */
 __attribute__((target("avx2"))) static void
 transpose_pairs(const uint16_t *w, size_t n_in, size_t width, uint32_t *panel)
 {
-    for (size_t p = 0; p < n_in / 2; p += 8)
-        for (size_t o = 0; o < width; o += 8) {
+    for (size_t o = 0; o < width; o += 8) {
+        uint32_t *strip = panel + o / STRIP * STRIP * (n_in / 2) + o % STRIP;
+        for (size_t p = 0; p < n_in / 2; p += 8) {
             __m256 r[8];
             for (size_t k = 0; k < 8; k++)
                 r[k] = _mm256_castsi256_ps(_mm256_loadu_si256(
                     (const __m256i *)(const void *)(w + (o + k) * n_in + 2 * p)));
             tl_transpose_8x8(r);
             for (size_t k = 0; k < 8; k++)
-                _mm256_storeu_ps((float *)(void *)(panel + (p + k) * width + o), r[k]);
+                _mm256_storeu_ps((float *)(void *)(strip + (p + k) * STRIP), r[k]);
         }
+    }
 }
 #endif
 
 void tl_cpu_bf16_panel(const tl_cpu_operand *b, size_t first, size_t width,
                        uint32_t *panel)
 {
-    enum { PIECE = 64 }; /* of a row of W: a square of the panel at a time */
-    const size_t n_in = b->weight->dims[1];
+    enum { PIECE = 64 }; /* of a row of W */
+    const size_t n_in = b->weight->dims[1], pairs = tl_cpu_bf16_pairs(b->k);
+    const uint16_t *bits = (const uint16_t *)b->weight->data;
+    const bool is_plain = b->weight->dtype == TL_BF16 && width % STRIP == 0 &&
+                          (uintptr_t)bits % sizeof *bits == 0;
+    if (b->backward && is_plain && b->k % 2 == 0) {
+        fill_backward_bf16(bits + first, pairs, n_in, width, panel);
+        return;
+    }
     if (b->backward) {
         fill_backward(b, first, width, panel);
         return;
     }
 #ifdef HAS_AVX2
-    const uint16_t *bits = (const uint16_t *)b->weight->data;
-    if (b->weight->dtype == TL_BF16 && n_in % 16 == 0 && width % 8 == 0 &&
-        (uintptr_t)bits % sizeof *bits == 0 && __builtin_cpu_supports("avx2")) {
+    if (is_plain && n_in % 16 == 0 && __builtin_cpu_supports("avx2")) {
         transpose_pairs(bits + first * n_in, n_in, width, panel);
         return;
     }
 #endif
+    memset(panel, 0, tl_cpu_strips_round(width) * pairs * sizeof *panel);
     for (size_t i = 0; i < b->k; i += PIECE) {
         const size_t n = b->k - i < PIECE ? b->k - i : PIECE;
         for (size_t o = 0; o < width; o++) {
+            uint32_t *strip = panel + o / STRIP * STRIP * pairs + o % STRIP;
             uint16_t piece[PIECE + 1] = {0};
             round_weight(b->weight, (first + o) * n_in + i, n, piece);
             for (size_t p = 0; p < tl_cpu_bf16_pairs(n); p++)
-                panel[(i / 2 + p) * width + o] =
-                    pair_of(piece[2 * p], piece[2 * p + 1]);
+                strip[(i / 2 + p) * STRIP] = pair_of(piece[2 * p], piece[2 * p + 1]);
         }
     }
 }
@@ -161,72 +192,71 @@ static inline float odd_of(uint32_t pair)
     return x;
 }
 
-enum { PLAIN_ROWS = 4, PLAIN_COLUMNS = 16 };
+enum { PLAIN_ROWS = 4 };
 
-/* A few rows and columns, which end before `width`. */
+/* A few rows of one strip, of which `columns` count. */
 TL_WIDE static void plain_part(const uint32_t *restrict tile,
-                               const uint32_t *restrict panel, size_t pairs,
-                               size_t width, size_t columns, float *restrict c)
+                               const uint32_t *restrict strip, size_t pairs,
+                               size_t columns, float *restrict c, size_t stride)
 {
-    float sum[PLAIN_ROWS][PLAIN_COLUMNS] = {{0.0f}};
+    float sum[PLAIN_ROWS][STRIP] = {{0.0f}};
     for (size_t p = 0; p < pairs; p++) {
-        float even[PLAIN_COLUMNS] = {0.0f}, odd[PLAIN_COLUMNS] = {0.0f};
-        for (size_t l = 0; l < columns; l++) {
-            even[l] = even_of(panel[p * width + l]);
-            odd[l] = odd_of(panel[p * width + l]);
+        float even[STRIP], odd[STRIP];
+        for (size_t l = 0; l < STRIP; l++) {
+            even[l] = even_of(strip[p * STRIP + l]);
+            odd[l] = odd_of(strip[p * STRIP + l]);
         }
         for (size_t r = 0; r < PLAIN_ROWS; r++) {
             const float x = even_of(tile[r * pairs + p]),
                         y = odd_of(tile[r * pairs + p]);
-            for (size_t l = 0; l < PLAIN_COLUMNS; l++)
+            for (size_t l = 0; l < STRIP; l++)
                 sum[r][l] = sum[r][l] + (y * odd[l] + x * even[l]);
         }
     }
     for (size_t r = 0; r < PLAIN_ROWS; r++)
-        memcpy(c + r * width, sum[r], columns * sizeof *c);
+        memcpy(c + r * stride, sum[r], columns * sizeof *c);
 }
 
-static void plain_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
-                       size_t width, float *c)
+static void plain_tile(const uint32_t *tile, const uint32_t *panel, size_t pairs,
+                       size_t width, float *c, size_t stride)
 {
-    const size_t pairs = tl_cpu_bf16_pairs(k);
-    for (size_t j = 0; j < width; j += PLAIN_COLUMNS) {
-        const size_t columns = width - j < PLAIN_COLUMNS ? width - j : PLAIN_COLUMNS;
+    for (size_t j = 0; j < width; j += STRIP) {
+        const size_t columns = width - j < STRIP ? width - j : STRIP;
         for (size_t r = 0; r < TL_CPU_BF16_ROWS; r += PLAIN_ROWS)
-            plain_part(tile + r * pairs, panel + j, pairs, width, columns,
-                       c + r * width + j);
+            plain_part(tile + r * pairs, panel + j * pairs, pairs, columns,
+                       c + r * stride + j, stride);
     }
 }
 
 /* ---- by the processor's instruction ---------------------------------------------------- */
 
 #ifdef HAS_DOT_BF16
-enum { DOT_ROWS = 12, DOT_COLUMNS = 32 };
+/* Few enough rows for the nearest cache to hold a line of each, however far apart. */
+enum { DOT_ROWS = 6 };
 
-/* Half of a tile's rows and two vectors of columns, those of `mask`. */
+/* A few of a tile's rows by two strips, of whose columns those of the masks count. */
 __attribute__((target("avx512f,avx512bf16"))) static void
-dot_part(const uint32_t *tile, const uint32_t *panel, size_t pairs, size_t width,
-         __mmask16 low, __mmask16 high, float *c)
+dot_part(const uint32_t *tile, const uint32_t *first, const uint32_t *second,
+         size_t pairs, __mmask16 low, __mmask16 high, float *c, size_t stride)
 {
     __m512 sum[DOT_ROWS][2];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (size_t r = 0; r < DOT_ROWS; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
     for (size_t p = 0; p < pairs; p++) {
-        const uint32_t *row = panel + p * width;
-        const __m512i b0 = _mm512_maskz_loadu_epi32(low, row),
-                      b1 = _mm512_maskz_loadu_epi32(high, row + 16);
-#pragma GCC unroll 12
+        const __m512i b0 = _mm512_loadu_si512(first + p * STRIP),
+                      b1 = _mm512_loadu_si512(second + p * STRIP);
+#pragma GCC unroll 8
         for (size_t r = 0; r < DOT_ROWS; r++) {
             const __m512i a = _mm512_set1_epi32((int)tile[r * pairs + p]);
             sum[r][0] = _mm512_dpbf16_ps(sum[r][0], (__m512bh)a, (__m512bh)b0);
             sum[r][1] = _mm512_dpbf16_ps(sum[r][1], (__m512bh)a, (__m512bh)b1);
         }
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (size_t r = 0; r < DOT_ROWS; r++) {
-        _mm512_mask_storeu_ps(c + r * width, low, sum[r][0]);
-        _mm512_mask_storeu_ps(c + r * width + 16, high, sum[r][1]);
+        _mm512_mask_storeu_ps(c + r * stride, low, sum[r][0]);
+        _mm512_mask_storeu_ps(c + r * stride + STRIP, high, sum[r][1]);
     }
 }
 
@@ -236,23 +266,25 @@ static __mmask16 first_of(size_t n)
     return (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1);
 }
 
-static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
-                     size_t width, float *c)
+static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t pairs,
+                     size_t width, float *c, size_t stride)
 {
-    const size_t pairs = tl_cpu_bf16_pairs(k);
-    for (size_t j = 0; j < width; j += DOT_COLUMNS) {
-        const size_t columns = width - j;
+    for (size_t j = 0; j < width; j += 2 * STRIP) {
+        const size_t left = width - j;
+        const uint32_t *first = panel + j * pairs,
+                       *second = left > STRIP ? first + STRIP * pairs : first;
         for (size_t r = 0; r < TL_CPU_BF16_ROWS; r += DOT_ROWS)
-            dot_part(tile + r * pairs, panel + j, pairs, width, first_of(columns),
-                     first_of(columns > 16 ? columns - 16 : 0), c + r * width + j);
+            dot_part(tile + r * pairs, first, second, pairs, first_of(left),
+                     first_of(left > STRIP ? left - STRIP : 0), c + r * stride + j,
+                     stride);
     }
 }
 
 #else
-static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
-                     size_t width, float *c)
+static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t pairs,
+                     size_t width, float *c, size_t stride)
 {
-    plain_tile(tile, panel, k, width, c);
+    plain_tile(tile, panel, pairs, width, c, stride);
 }
 #endif
 
@@ -261,14 +293,15 @@ static void dot_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
 typedef enum way { UNKNOWN, PLAIN, DOT, MATRIX } way; /* the faster the larger */
 
 static void make_tile(way by, const uint32_t *tile, const uint32_t *panel, size_t k,
-                      size_t width, float *c)
+                      size_t width, float *c, size_t stride)
 {
+    const size_t pairs = tl_cpu_bf16_pairs(k);
     if (by == MATRIX)
-        tl_cpu_amx_tile(tile, panel, tl_cpu_bf16_pairs(k), width, c);
+        tl_cpu_amx_tile(tile, panel, pairs, width, c, stride);
     else if (by == DOT)
-        dot_tile(tile, panel, k, width, c);
+        dot_tile(tile, panel, pairs, width, c, stride);
     else
-        plain_tile(tile, panel, k, width, c);
+        plain_tile(tile, panel, pairs, width, c, stride);
 }
 
 static bool is_there(way by)
@@ -285,8 +318,8 @@ static bool is_there(way by)
  * exactly, in whatever order they are taken. */
 static bool is_right(way by)
 {
-    enum { K = 71, PAIR_COUNT = (K + 1) / 2, WIDTH = 41 };
-    uint32_t tile[TL_CPU_BF16_ROWS * PAIR_COUNT], panel[PAIR_COUNT * WIDTH];
+    enum { K = 71, PAIR_COUNT = (K + 1) / 2, WIDTH = 41, WHOLE = 48 };
+    uint32_t tile[TL_CPU_BF16_ROWS * PAIR_COUNT], panel[PAIR_COUNT * WHOLE];
     float a[TL_CPU_BF16_ROWS * K], plain[TL_CPU_BF16_ROWS * WIDTH],
         made[TL_CPU_BF16_ROWS * WIDTH];
     for (size_t i = 0; i < sizeof a / sizeof *a; i++)
@@ -295,8 +328,8 @@ static bool is_right(way by)
         panel[i] = pair_of(tl_f32_to_bf16(((float)(i % 241) - 120.0f) / 16.0f),
                            tl_f32_to_bf16(((float)(i % 239) - 119.0f) / 16.0f));
     tl_cpu_bf16_input(a, TL_CPU_BF16_ROWS, K, tile);
-    plain_tile(tile, panel, K, WIDTH, plain);
-    make_tile(by, tile, panel, K, WIDTH, made);
+    make_tile(PLAIN, tile, panel, K, WIDTH, plain, WIDTH);
+    make_tile(by, tile, panel, K, WIDTH, made, WIDTH);
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (!(plain[i] == made[i])) /* nor a NaN */
             return false;
@@ -320,7 +353,7 @@ bool tl_cpu_bf16_is_fast(void)
 }
 
 void tl_cpu_bf16_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
-                      size_t width, float *c)
+                      size_t width, float *c, size_t stride)
 {
-    make_tile(find_way(), tile, panel, k, width, c);
+    make_tile(find_way(), tile, panel, k, width, c, stride);
 }

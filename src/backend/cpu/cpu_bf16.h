@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * cpu_bf16.h - a tile of a product in bf16: both factors rounded, sums in f32. A panel has
- * two rows of B side by side, as the processor's instruction wants them.
+ * two rows of B side by side, as the processor's instruction wants them, and lies in strips
+ * (cpu_tile.h).
  */
 #ifndef TWINLENS_BACKEND_CPU_CPU_BF16_H
 #define TWINLENS_BACKEND_CPU_CPU_BF16_H
@@ -22,8 +23,8 @@ static inline size_t tl_cpu_bf16_pairs(size_t k)
     return (k + 1) / 2;
 }
 
-/* Columns [first, first + width) of B, rounded: panel [pairs, width], two numbers each, the
- * row with the even number in the lower half. */
+/* Columns [first, first + width) of B, rounded, in strips of [pairs, TL_CPU_STRIP], two numbers
+ * each, the row with the even number in the lower half; the last strip is filled up with zeros. */
 void tl_cpu_bf16_panel(const tl_cpu_operand *b, size_t first, size_t width,
                        uint32_t *panel);
 
@@ -31,8 +32,8 @@ void tl_cpu_bf16_panel(const tl_cpu_operand *b, size_t first, size_t width,
  * there are zeros. */
 void tl_cpu_bf16_input(const float *a, size_t rows, size_t k, uint32_t *tile);
 
-/* c [TL_CPU_BF16_ROWS, width] = tile x panel. */
+/* c [TL_CPU_BF16_ROWS, width], whose rows are `stride` apart, = tile x panel. */
 void tl_cpu_bf16_tile(const uint32_t *tile, const uint32_t *panel, size_t k,
-                      size_t width, float *c);
+                      size_t width, float *c, size_t stride);
 
 #endif

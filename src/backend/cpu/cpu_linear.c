@@ -15,8 +15,8 @@
  * product, by each thread for itself where there are blocks enough: a thread fills
  * its panel, which never leaves its processor's cache, and takes all rows through it.
  *
- * Where the processor has AVX2 and nothing wider, our own tiles (cpu_tile.h) are faster than
- * the library's, which are too small for it: panels are then in strips.
+ * Where the processor has vectors that we know, our own tiles (cpu_tile.h) are faster than the
+ * library's, which are too small for it: panels are then in strips, which are read as they lie.
  *
  * Of a layer in bf16 panels are rounded, and so are the rows, some hundreds at a time, before
  * they are multiplied; cpu_bf16.c makes the tiles. The rest is the same.
@@ -45,12 +45,13 @@
 
 enum {
     TILE = TL_CPU_BF16_ROWS,
-    BLOCK_BYTES = 2 << 20, /* of one panel: it should stay in a cache */
+    BLOCK_BYTES = 512 << 10, /* of one panel: it should stay in a cache */
     BLOCK_MOST = TL_CPU_PANEL_COLUMNS,
-    BLOCK_LEAST = 64,
+    BLOCK_LEAST = 32,
     LIBRARY_BYTES = 64 << 10, /* that oneDNN wants of us and takes itself for a tile */
     TABLE_BYTES = 64 << 10,   /* of primitives, of cached panels */
-    ROUNDED_ROWS = 16 * TILE, /* that are rounded to bf16 at a time */
+    ROUNDED_BYTES = 16 << 20, /* of rows that are rounded to bf16 at a time */
+    ROUNDED_MOST = 24 * TILE, /* rows */
 };
 
 /* ---- oneDNN 2 and 3 -------------------------------------------------------------- */
@@ -142,7 +143,7 @@ struct tl_cpu_linear {
     size_t cache_left;
     float *panels; /* those made anew, see run_uncached */
     size_t panels_count;
-    uint32_t *rounded; /* [ROUNDED_ROWS, pairs], of products in bf16 */
+    uint32_t *rounded; /* [rounded_rows, pairs], of products in bf16 */
     size_t rounded_count;
     tile_worker *workers;
 };
@@ -326,11 +327,13 @@ static size_t width_of(const job *j, size_t block)
     return left < j->block ? left : j->block;
 }
 
-/* Columns of a block's panel. Of a part of a layer the last block is filled up, so that
- * there are few primitives whatever its size. */
+/* Columns of a block's panel. In bf16 it is whole strips. Of a part of a layer the last block
+ * is filled up, so that there are few primitives whatever its size. */
 static size_t panel_width(const job *j, size_t block)
 {
     const size_t width = width_of(j, block);
+    if (j->bf16)
+        return tl_cpu_strips_round(width);
     return j->b.index == NULL || j->b.by_columns ? width : round_up(width, BLOCK_LEAST);
 }
 
@@ -344,15 +347,16 @@ static size_t panel_depth(const job *j)
  * not of the rows. */
 static bool fits_strips(const job *j)
 {
-    return !j->bf16 && tl_cpu_tile_is_avx2() && panel_width(j, 0) % TL_CPU_STRIP == 0 &&
-           panel_width(j, j->n_blocks - 1) % TL_CPU_STRIP == 0;
+    return j->bf16 ||
+           (tl_cpu_tile_has_vectors() && panel_width(j, 0) % TL_CPU_STRIP == 0 &&
+            panel_width(j, j->n_blocks - 1) % TL_CPU_STRIP == 0);
 }
 
 static void fill_panel(const job *j, size_t block, float *panel)
 {
     const size_t first = block * j->block, width = panel_width(j, block);
     if (j->bf16)
-        tl_cpu_bf16_panel(&j->b, first, width, (uint32_t *)panel);
+        tl_cpu_bf16_panel(&j->b, first, width_of(j, block), (uint32_t *)panel);
     else
         tl_cpu_operand_panel(&j->b, first, width, j->in_strips ? TL_CPU_STRIP : width,
                              panel);
@@ -410,7 +414,7 @@ static float *find_panels(tl_cpu_linear *s, const job *j)
     const size_t slot = slot_of(s, &entry);
     if (s->cache[slot].panels != NULL)
         return s->cache[slot].panels;
-    const size_t bytes = panel_depth(j) * j->b.n * sizeof(float);
+    const size_t bytes = panel_depth(j) * tl_cpu_strips_round(j->b.n) * sizeof(float);
     float *panels = bytes <= s->cache_left ? tl_alloc(bytes, 1) : NULL;
     if (panels == NULL)
         return NULL;
@@ -556,11 +560,6 @@ static dnnl_status_t multiply_tile(const tl_cpu_linear *s, const job *j, thread_
 {
     const size_t index = b + 1 == j->n_blocks ? j->last : j->full;
     dnnl_status_t status = dnnl_success;
-    if (j->bf16) {
-        tl_cpu_bf16_tile(s->rounded + row * panel_depth(j), (const uint32_t *)panel,
-                         j->b.k, width_of(j, b), p->w->output);
-        return dnnl_success;
-    }
     if (p->h.primitive != index)
         status = make_handles(s, index, p->w, &p->h);
     return status == dnnl_success
@@ -568,14 +567,26 @@ static dnnl_status_t multiply_tile(const tl_cpu_linear *s, const job *j, thread_
                : status;
 }
 
-/* The same by our own tiles, to y, whose rows are `stride` apart. */
-static void multiply_strips(const job *j, size_t b, size_t row, size_t rows,
-                            const float *panel, float *y, size_t stride)
+/* The same by our own tiles, to y, whose rows are `stride` apart: in bf16 all TILE of them. */
+static void multiply_strips(const tl_cpu_linear *s, const job *j, size_t b, size_t row,
+                            size_t rows, const float *panel, float *y, size_t stride)
 {
+    if (j->bf16) {
+        tl_cpu_bf16_tile(s->rounded + row * panel_depth(j), (const uint32_t *)panel,
+                         j->b.k, width_of(j, b), y, stride);
+        return;
+    }
     tl_cpu_tile_multiply(rows, j->a_columns, panel_width(j, b),
                          (tl_cpu_tile_rows){j->a + row * j->a_columns, j->a_columns, 1},
                          (tl_cpu_strips){panel, j->b.k * TL_CPU_STRIP},
                          (tl_cpu_sums){y, stride, false});
+}
+
+/* Whether a tile of our own may go straight to where it is wanted. */
+static bool goes_straight(const job *j, size_t b, size_t rows)
+{
+    return j->in_strips && !j->add && j->bias == NULL &&
+           (j->bf16 ? rows == TILE : panel_width(j, b) == width_of(j, b));
 }
 
 /* Rows [row, row + TILE) of block b. */
@@ -585,12 +596,12 @@ static void make_tile(const tl_cpu_linear *s, const job *j, thread_part *p, size
     const size_t rows = j->rows - row < TILE ? j->rows - row : TILE,
                  width = panel_width(j, b);
     float *c = j->c + row * j->b.n + b * j->block, some[BLOCK_MOST];
-    if (j->in_strips && !j->add && j->bias == NULL && width == width_of(j, b)) {
-        multiply_strips(j, b, row, rows, panel, c, j->b.n);
+    if (goes_straight(j, b, rows)) {
+        multiply_strips(s, j, b, row, rows, panel, c, j->b.n);
         return;
     }
     if (j->in_strips)
-        multiply_strips(j, b, row, rows, panel, p->w->output, width);
+        multiply_strips(s, j, b, row, rows, panel, p->w->output, width);
     else if (p->status == dnnl_success)
         p->status = multiply_tile(s, j, p, b, row, rows, panel);
     if (p->status == dnnl_success)
@@ -678,10 +689,20 @@ static dnnl_status_t run_all(tl_cpu_linear *s, const job *j)
     return panels != NULL ? run_panels(s, j, panels) : run_uncached(s, j);
 }
 
+/* That are rounded at a time: for so many all panels are made once. */
+static size_t rounded_rows(size_t k)
+{
+    const size_t tiles = ROUNDED_BYTES / sizeof(uint32_t) / TILE / tl_cpu_bf16_pairs(k);
+    return tiles == 0                    ? TILE
+           : tiles * TILE < ROUNDED_MOST ? tiles * TILE
+                                         : ROUNDED_MOST;
+}
+
 /* A part of the rows after the other. */
 static dnnl_status_t run_rounded(tl_cpu_linear *s, const job *j)
 {
-    const size_t rows = j->rows < ROUNDED_ROWS ? round_up(j->rows, TILE) : ROUNDED_ROWS,
+    const size_t most = rounded_rows(j->b.k),
+                 rows = j->rows < most ? round_up(j->rows, TILE) : most,
                  count = rows * panel_depth(j);
     dnnl_status_t status = dnnl_success;
     if (s->rounded_count < count) {
@@ -691,9 +712,9 @@ static dnnl_status_t run_rounded(tl_cpu_linear *s, const job *j)
         if (s->rounded == NULL)
             return dnnl_out_of_memory;
     }
-    for (size_t row = 0; row < j->rows && status == dnnl_success; row += ROUNDED_ROWS) {
+    for (size_t row = 0; row < j->rows && status == dnnl_success; row += most) {
         job part = *j;
-        part.rows = j->rows - row < ROUNDED_ROWS ? j->rows - row : ROUNDED_ROWS;
+        part.rows = j->rows - row < most ? j->rows - row : most;
         part.a += row * j->b.k;
         part.c += row * j->b.n;
         round_rows(s, &part);
@@ -734,7 +755,7 @@ static tl_status run(tl_cpu_linear *s, job *j, tl_error *err)
     j->block = block_width(j->b.k, j->b.n);
     j->n_blocks = (j->b.n + j->block - 1) / j->block;
     j->in_strips = fits_strips(j);
-    const bool by_library = !j->bf16 && !j->in_strips;
+    const bool by_library = !j->in_strips;
     tl_status status = TL_OK;
     if (by_library)
         status = find_primitive(s, j->b.k, panel_width(j, 0), &j->full, err);
@@ -855,7 +876,13 @@ size_t tl_backend_cpu_scratch_bytes(size_t n_threads, size_t max_in, size_t max_
     const size_t all = side * round_up(side, BLOCK_MOST);
     const size_t panels = (2 * n_threads - 1) * panel;
     const size_t tile = TILE * (side + BLOCK_MOST);
-    const size_t rounded = bf16 ? ROUNDED_ROWS * tl_cpu_bf16_pairs(side) : 0;
+    /* A narrower layer takes more rows, but no more bytes than these. */
+    const size_t pairs = tl_cpu_bf16_pairs(side), some = ROUNDED_MOST * pairs,
+                 many = ROUNDED_BYTES / sizeof(float), one = TILE * pairs,
+                 rounded = !bf16         ? 0
+                           : some < many ? some
+                           : one > many  ? one
+                                         : many;
     return ((panels < all ? panels : all) + n_threads * tile + rounded) *
                sizeof(float) +
            n_threads * LIBRARY_BYTES + TABLE_BYTES;

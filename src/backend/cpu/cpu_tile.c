@@ -173,11 +173,11 @@ WIDEST static void multiply_avx512(size_t n, size_t depth, size_t width,
 }
 #endif
 
-bool tl_cpu_tile_is_avx2(void)
+bool tl_cpu_tile_has_vectors(void)
 {
 #ifdef HAS_VECTORS
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           !__builtin_cpu_supports("avx512f");
+    return __builtin_cpu_supports("avx512f") ||
+           (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 #else
     return false;
 #endif
@@ -191,7 +191,7 @@ void tl_cpu_tile_multiply(size_t n, size_t depth, size_t width, tl_cpu_tile_rows
         multiply_avx512(n, depth, width, a, b, y);
         return;
     }
-    if (tl_cpu_tile_is_avx2()) {
+    if (tl_cpu_tile_has_vectors()) {
         multiply_avx2(n, depth, width, a, b, y);
         return;
     }

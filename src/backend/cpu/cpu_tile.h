@@ -49,7 +49,7 @@ typedef struct tl_cpu_sums {
 void tl_cpu_tile_multiply(size_t n, size_t depth, size_t width, tl_cpu_tile_rows a,
                           tl_cpu_strips b, tl_cpu_sums y);
 
-/* Whether it works with the vectors of AVX2, neither wider ones nor plain C. */
-bool tl_cpu_tile_is_avx2(void);
+/* Whether it works with the processor's vectors, not in plain C. */
+bool tl_cpu_tile_has_vectors(void);
 
 #endif
