@@ -35,7 +35,7 @@
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
 
-enum { DEFAULT_STEPS = 5, SMALL_GROUP_BYTES = 96 << 20 };
+enum { DEFAULT_STEPS = 5, SMALL_GROUP_BYTES = 128 << 20 };
 
 struct tl_attribution {
     tl_model *model;
