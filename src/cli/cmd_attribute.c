@@ -5,11 +5,11 @@
 #include <stdio.h>
 
 #include "cli/command.h"
-#include "cli/json_result.h"
+#include "cli/shared_options.h"
+#include "result/json_result.h"
+#include "store/score_file.h"
 #include "study/score_origin.h"
 #include "study/session.h"
-#include "cli/shared_options.h"
-#include "store/score_file.h"
 
 typedef struct options {
     tl_settings settings;

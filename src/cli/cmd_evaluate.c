@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "cli/command.h"
-#include "cli/json_result.h"
 #include "cli/shared_options.h"
+#include "result/json_result.h"
 #include "store/score_file.h"
 #include "study/score_origin.h"
 #include "study/session.h"

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/json_result.h"
 #include "cli/shared_options.h"
 #include "finding/finding_rows.h"
+#include "result/json_result.h"
 #include "study/swapped_pairs.h"
 
 typedef struct options {

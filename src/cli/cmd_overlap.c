@@ -4,9 +4,9 @@
 #include <jansson.h>
 
 #include "cli/command.h"
-#include "cli/json_result.h"
 #include "cli/shared_options.h"
 #include "finding/finding_rows.h"
+#include "result/json_result.h"
 #include "study/overlap_rows.h"
 #include "twinlens/log.h"
 

@@ -7,8 +7,8 @@
 
 #include "base/file.h"
 #include "cli/command.h"
-#include "cli/json_result.h"
 #include "cli/shared_options.h"
+#include "result/json_result.h"
 #include "study/drawn_pairs.h"
 #include "task/paired_dataset.h"
 

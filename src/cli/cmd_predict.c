@@ -8,10 +8,10 @@
 
 #include "base/word_list.h"
 #include "cli/command.h"
-#include "cli/json_result.h"
+#include "cli/shared_options.h"
+#include "result/json_result.h"
 #include "study/answers.h"
 #include "study/session.h"
-#include "cli/shared_options.h"
 #include "trace/experiment.h"
 #include "twinlens/alloc.h"
 #include "twinlens/statistics.h"

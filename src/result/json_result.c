@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * json_result.c - see json_result.h. */
-#include "cli/json_result.h"
+#include "result/json_result.h"
 
 #include <math.h>
 

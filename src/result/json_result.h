@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * json_result.h - parts of the results that commands print: a number that is not there is
  * null in JSON and "undefined" in a table, never NaN. */
-#ifndef TWINLENS_CLI_JSON_RESULT_H
-#define TWINLENS_CLI_JSON_RESULT_H
+#ifndef TWINLENS_RESULT_JSON_RESULT_H
+#define TWINLENS_RESULT_JSON_RESULT_H
 
 #include <jansson.h>
 #include <stdio.h>
