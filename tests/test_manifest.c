@@ -163,8 +163,9 @@ static void files_have_the_hashes_that_sha256sum_prints(void **unused)
                          info.st_mtim.tv_sec * INT64_C(1000000000) +
                              info.st_mtim.tv_nsec);
     }
-    assert_string_equal(value_of(&m, "model"), sum_of_sums(&f, 0, MODEL_FILES));
-    assert_string_equal(value_of(&m, "dataset"), sum_of_sums(&f, MODEL_FILES, FILES));
+    assert_string_equal(value_of(&m, "model-files"), sum_of_sums(&f, 0, MODEL_FILES));
+    assert_string_equal(value_of(&m, "dataset-files"),
+                        sum_of_sums(&f, MODEL_FILES, FILES));
     close_fixture(&f);
 }
 
@@ -178,8 +179,10 @@ static void a_study_of_text_does_not_look_at_pictures(void **unused)
     const tl_manifest all = make(&f, both), of_text = make(&f, text),
                       of_images = make(&f, image);
     assert_int_equal(of_text.n_files, WORDS);
-    assert_string_equal(value_of(&of_text, "dataset"),
+    assert_string_equal(value_of(&of_text, "dataset-files"),
                         sum_of_sums(&f, MODEL_FILES, WORDS));
+    /* What a dataset is known by does not depend on what is studied of it. */
+    assert_string_equal(value_of(&of_text, "dataset"), value_of(&all, "dataset"));
     assert_int_equal(of_images.n_files, FILES);
     assert_string_equal(value_of(&all, "modality"), "text,image");
     assert_string_equal(value_of(&of_text, "modality"), "text");
@@ -209,7 +212,7 @@ static void keys_are_what_went_in_and_every_setting_of_a_number(void **unused)
         n_settings += table[i].in_manifest;
     }
     assert_true(n_settings > 20);
-    assert_int_equal(m.n_keys, 7 + n_settings);
+    assert_int_equal(m.n_keys, 9 + n_settings);
     assert_string_equal(value_of(&m, "program"), "twinlens " TL_VERSION);
     assert_string_equal(value_of(&m, "model-name"), "m");
     assert_string_equal(value_of(&m, "dataset-name"), "d");
@@ -244,8 +247,9 @@ static void change(const fixture *f, const char *name)
  * no others. */
 static void expect(fixture *f, const char *named)
 {
-    static const char *const inputs[] = {"program", "model", "family",  "dataset",
-                                         "task",    "seed",  "modality"};
+    static const char *const inputs[] = {"program", "model-files", "family",
+                                         "task",    "dataset-files", "seed",
+                                         "modality"};
     const tl_manifest m = make(f, both);
     const tl_status status = adopt(f, &m);
     assert_int_equal(status, named[0] == '\0' ? TL_OK : TL_ERR_DATA);
@@ -264,13 +268,13 @@ static void a_file_is_hashed_again_when_it_looks_different(void **unused)
     (void)unused;
     static const struct {
         const char *name, *differs;
-    } cases[] = {{"m/config.json", "model"},
-                 {"m/tokenizer.json", "model"},
-                 {"m/preprocessor_config.json", "model"},
-                 {"m/model.safetensors", "model"},
-                 {"d/dataset.jsonl", "dataset"},
-                 {"d/task.json", "dataset"},
-                 {IMAGE("5"), "dataset"}};
+    } cases[] = {{"m/config.json", "model-files"},
+                 {"m/tokenizer.json", "model-files"},
+                 {"m/preprocessor_config.json", "model-files"},
+                 {"m/model.safetensors", "model-files"},
+                 {"d/dataset.jsonl", "dataset-files"},
+                 {"d/task.json", "dataset-files"},
+                 {IMAGE("5"), "dataset-files"}};
     fixture f;
     open_fixture(&f);
     for (size_t i = 0; i < FILES; i++)
@@ -304,9 +308,9 @@ static void what_differs_is_named(void **unused)
     expect(&f, "seed");
     change(&f, IMAGE("0"));
     change(&f, "m/config.json");
-    expect(&f, "seed, model, dataset");
+    expect(&f, "seed, model-files, dataset-files");
     f.settings.seed--;
-    expect(&f, "model, dataset");
+    expect(&f, "model-files, dataset-files");
     close_fixture(&f);
 }
 
@@ -330,6 +334,34 @@ static void a_name_is_no_difference(void **unused)
             nameless.keys[nameless.n_keys++] = m.keys[i];
     assert_int_equal(nameless.n_keys, m.n_keys - 2);
     assert_int_equal(adopt(&f, &nameless), TL_OK);
+    close_fixture(&f);
+}
+
+/* Programs that had no "model-files" kept that hash as "model". */
+static void a_study_of_an_older_program_is_known_again(void **unused)
+{
+    (void)unused;
+    fixture f;
+    open_fixture(&f);
+    tl_manifest old = make(&f, both);
+    const size_t n_new = old.n_keys;
+    old.n_keys = 0;
+    for (size_t i = 0; i < n_new; i++) {
+        const tl_study_key k = old.keys[i];
+        if (strcmp(k.key, "model") != 0 && strcmp(k.key, "dataset") != 0)
+            old.keys[old.n_keys++] =
+                (tl_study_key){strcmp(k.key, "model-files") == 0     ? "model"
+                               : strcmp(k.key, "dataset-files") == 0 ? "dataset"
+                                                                     : k.key,
+                               k.value};
+    }
+    assert_int_equal(old.n_keys, n_new - 2);
+    assert_int_equal(adopt(&f, &old), TL_OK);
+    expect(&f, "");
+    change(&f, "m/tokenizer.json");
+    expect(&f, "model-files");
+    f.settings.seed++;
+    expect(&f, "model-files, seed");
     close_fixture(&f);
 }
 
@@ -391,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_file_is_hashed_again_when_it_looks_different),
         cmocka_unit_test(what_differs_is_named),
         cmocka_unit_test(a_name_is_no_difference),
+        cmocka_unit_test(a_study_of_an_older_program_is_known_again),
         cmocka_unit_test(a_file_that_is_gone_is_named),
         cmocka_unit_test(a_lack_of_memory_is_told),
     };

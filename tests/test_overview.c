@@ -174,6 +174,16 @@ static void a_model_of_another_name_is_marked_and_named(void **state)
                         "counting, me/tuned (fedcba987654)");
     assert_string_equal(cell_at(named, 1, "model"), "me/tuned (fedcba987654)");
 
+    /* Two studies of one model, task and dataset are told apart by their folders. */
+    tl_findings twice[] = {make(qwen, 0.9, 0.7, 0.05), make(qwen, 0.8, 0.6, 0.1),
+                           make(drawn, 0.8, 0.6, 0.1)};
+    twice[1].folder = "runs/y";
+    assert_int_equal(tl_overview_make(twice, 3, arena, &o, NULL), TL_OK);
+    accuracy = find(&o, "accuracy");
+    assert_string_equal(cell_at(accuracy, 0, "task"), "counting, runs/x");
+    assert_string_equal(cell_at(accuracy, 1, "task"), "counting, runs/y");
+    assert_string_equal(cell_at(accuracy, 2, "task"), "arithmetic");
+
     /* A long name is cut between letters. */
     char umlauts[302] = "x";
     for (size_t i = 1; i < 301; i += 2)

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "store/score_file.h"
+#include "twinlens/safetensors.h"
+
 tl_status tl_findings_mean(const double *values, size_t n, tl_interval *out,
                            tl_error *err)
 {
@@ -147,6 +151,60 @@ static tl_status say_absent(tl_arena *arena, tl_findings *f, tl_error *err)
                                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
 }
 
+/* What a score file of the study knows its model or dataset by; NULL: it does not say. */
+static tl_status known_by(const tl_findings *f, const char *key, tl_arena *arena,
+                          const char **out, tl_error *err)
+{
+    tl_status status = TL_OK;
+    *out = NULL;
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && *out == NULL; m++) {
+        tl_safetensors *file = NULL;
+        if (f->parts[m].importance[TL_KIND_HEADS] == NULL)
+            continue;
+        const char *path = tl_path_join(arena, f->folder, f->parts[m].scores.file);
+        status = path != NULL ? tl_safetensors_open(path, &file, err)
+                              : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
+        const char *found =
+            status == TL_OK ? tl_safetensors_metadata(file, key) : NULL;
+        if (found != NULL && (*out = tl_arena_strdup(arena, found)) == NULL)
+            status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a hash");
+        tl_safetensors_close(file);
+    }
+    return status;
+}
+
+/* Older manifests have the hash of all files as "model" and "dataset"; in them it moves to
+ * where it is now, and both are known by what their score files say. */
+static tl_status take_identities(tl_findings *f, tl_arena *arena, tl_error *err)
+{
+    static const char *const moves[][3] = {
+        {"model", "model-files", TL_SCORES_MODEL},
+        {"dataset", "dataset-files", TL_SCORES_DATASET}};
+    enum { MOVES = sizeof moves / sizeof *moves };
+    tl_study_key *keys = tl_arena_alloc(arena, f->n_keys + MOVES, sizeof *keys);
+    tl_status status = keys != NULL ? TL_OK
+                                    : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    if (status != TL_OK || tl_findings_key(f, moves[0][1])[0] != '\0')
+        return status;
+    size_t n = 0;
+    for (; n < f->n_keys; n++)
+        keys[n] = f->keys[n];
+    for (size_t i = 0; i < MOVES && status == TL_OK; i++) {
+        const char *found = NULL;
+        status = known_by(f, moves[i][2], arena, &found, err);
+        for (size_t k = 0; k < f->n_keys && status == TL_OK && found != NULL; k++)
+            if (strcmp(keys[k].key, moves[i][0]) == 0) {
+                keys[n++] = (tl_study_key){moves[i][1], keys[k].value};
+                keys[k].value = found;
+            }
+    }
+    if (status == TL_OK) {
+        f->keys = keys;
+        f->n_keys = n;
+    }
+    return status;
+}
+
 static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f,
                           tl_error *err)
 {
@@ -162,6 +220,8 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
         status = tl_study_db_has_stage(db, "all", &f->finished, err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = read_modality(db, f->folder, (tl_modality)m, arena, f, err);
+    if (status == TL_OK)
+        status = take_identities(f, arena, err);
     tl_rows left_out = {0};
     if (status == TL_OK)
         status = tl_study_db_get(db, TL_ROW_LEFT_OUT, NULL, 0, arena, &left_out, err);

@@ -28,24 +28,29 @@ static bool equal_keys(const maker *m, size_t i, size_t k, const char *key)
 }
 
 /* The task; of several models also which; of several datasets of one task and model also
- * which. */
+ * which; of several studies of these the folder. */
 static const char *name_of(const maker *m, size_t i)
 {
     const char *task = tl_study_task(&m->studies[i]);
-    char text[600], model[TL_INPUT_TEXT], dataset[TL_INPUT_TEXT];
-    bool models = false, datasets = false; /* more than one? */
+    char text[700], model[TL_INPUT_TEXT], dataset[TL_INPUT_TEXT];
+    bool models = false, datasets = false, studies = false; /* more than one? */
     for (size_t k = 0; k < m->n; k++) {
         models = models || !equal_keys(m, i, k, "model");
         datasets = datasets || (equal_keys(m, i, k, "task") &&
                                 equal_keys(m, i, k, "model") &&
                                 !equal_keys(m, i, k, "dataset"));
+        studies = studies || (i != k &&
+                              strcmp(task, tl_study_task(&m->studies[k])) == 0 &&
+                              equal_keys(m, i, k, "model") &&
+                              equal_keys(m, i, k, "dataset"));
     }
-    if (!models && !datasets)
+    if (!models && !datasets && !studies)
         return task;
-    snprintf(text, sizeof text, "%.100s%s%s%s%s", task, models ? ", " : "",
+    snprintf(text, sizeof text, "%.100s%s%s%s%s%s%.100s", task, models ? ", " : "",
              models ? tl_input_text(&m->studies[i], "model", model) : "",
              datasets ? ", " : "",
-             datasets ? tl_input_text(&m->studies[i], "dataset", dataset) : "");
+             datasets ? tl_input_text(&m->studies[i], "dataset", dataset) : "",
+             studies ? ", " : "", studies ? m->studies[i].folder : "");
     return tl_arena_strdup(m->arena, text);
 }
 

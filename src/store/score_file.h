@@ -6,6 +6,12 @@
 
 #include "twinlens/circuit.h"
 
+/* Keys of the metadata: what the scores were made from. */
+#define TL_SCORES_MODEL "model_fingerprint"
+#define TL_SCORES_MODEL_NAME "model_name"
+#define TL_SCORES_DATASET "dataset_fingerprint"
+#define TL_SCORES_DATASET_NAME "dataset_name"
+
 /* Written atomically; metadata as for tl_safetensors_write. `magnitudes`: NULL for none. */
 tl_status tl_score_file_write(const char *path, const tl_scores *scores,
                               const tl_scores *magnitudes,

@@ -355,14 +355,37 @@ static bool is_name(const char *key)
     return length >= strlen(end) && strcmp(key + length - strlen(end), end) == 0;
 }
 
+/* "model-files", the hash of all files, tells studies apart where there is one; "model" beside
+ * it is what the thing is known by. */
+static bool is_known_by_files(const tl_study_key *keys, size_t n, const char *key)
+{
+    char files[64];
+    snprintf(files, sizeof files, "%.50s-files", key);
+    return find_key(keys, n, files) != NULL;
+}
+
+/* The value there of a key here. Studies that have no "model-files" have that hash as "model". */
+static const tl_study_key *find_there(const tl_study_key *there, size_t n,
+                                      const char *key)
+{
+    static const char end[] = "-files";
+    const tl_study_key *found = find_key(there, n, key);
+    const char *at = strstr(key, end);
+    char whole[64];
+    if (found != NULL || at == NULL || at[strlen(end)] != '\0')
+        return found;
+    snprintf(whole, sizeof whole, "%.*s", (int)(at - key), key);
+    return find_key(there, n, whole);
+}
+
 /* Compares in both directions; `text` receives the differences. */
 static void compare_keys(const tl_study_key *there, size_t n_there,
                          const tl_study_key *here, size_t n_here, char *text,
                          size_t bytes)
 {
     for (size_t i = 0; i < n_here; i++) {
-        const tl_study_key *k = find_key(there, n_there, here[i].key);
-        if (!is_name(here[i].key) &&
+        const tl_study_key *k = find_there(there, n_there, here[i].key);
+        if (!is_name(here[i].key) && !is_known_by_files(here, n_here, here[i].key) &&
             (k == NULL || strcmp(k->value, here[i].value) != 0))
             add_difference(text, bytes, here[i].key, k != NULL ? k->value : NULL,
                            here[i].value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * fingerprint.h - what tells models and datasets apart, cheaply enough to be asked by
- * every command: score files carry the fingerprints of what they were made from.
+ * fingerprint.h - what models and datasets are known by everywhere, cheaply enough to be asked
+ * by every command: score files carry the fingerprints of what they were made from, and so does
+ * the manifest of a study.
  */
 #ifndef TWINLENS_STUDY_FINGERPRINT_H
 #define TWINLENS_STUDY_FINGERPRINT_H
@@ -20,9 +21,5 @@ typedef struct tl_fingerprint {
  */
 tl_status tl_fingerprint_take(const tl_settings *settings, const tl_dataset *dataset,
                               tl_arena *arena, tl_fingerprint *out, tl_error *err);
-
-/* Keys of score files. */
-#define TL_FINGERPRINT_MODEL "model_fingerprint"
-#define TL_FINGERPRINT_DATASET "dataset_fingerprint"
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "study/fingerprint.h"
 #include "study/input_names.h"
 #include "twinlens/safetensors.h"
 #include "twinlens/setting.h"
@@ -184,22 +185,29 @@ static tl_status add_key(tl_manifest *manifest, const char *key, const char *val
     return TL_OK;
 }
 
-/* What was studied, which is no setting. */
+/* What was studied, which is no setting: what it is known by, as in score files, and the hash of
+ * all its bytes, by which a study knows its own inputs again. */
 static tl_status add_inputs(tl_manifest *m, const tl_session *session,
                             const char *const hashes[2], tl_arena *arena, tl_error *err)
 {
     const char *model = NULL, *dataset = NULL;
-    tl_status status = tl_model_name(session->settings.model, arena, &model, err);
+    tl_fingerprint known_by;
+    tl_status status = tl_fingerprint_take(&session->settings, session->dataset, arena,
+                                           &known_by, err);
+    if (status == TL_OK)
+        status = tl_model_name(session->settings.model, arena, &model, err);
     if (status == TL_OK)
         status = tl_dataset_name(session->dataset, arena, &dataset, err);
     if (status != TL_OK)
         return status;
     const tl_study_key inputs[] = {
         {"program", "twinlens " TL_VERSION},
-        {"model", hashes[0]},
+        {"model", tl_arena_strdup(arena, known_by.model)},
+        {"model-files", hashes[0]},
         {"model-name", model},
         {"family", tl_arena_strdup(arena, tl_model_family(session->model))},
-        {"dataset", hashes[1]},
+        {"dataset", tl_arena_strdup(arena, known_by.dataset)},
+        {"dataset-files", hashes[1]},
         {"dataset-name", dataset},
         {"task", session->dataset->name},
     };
@@ -215,7 +223,7 @@ tl_status tl_manifest_make(const tl_settings *settings, const tl_session *sessio
                            const tl_study_db *known, tl_progress *progress,
                            tl_arena *arena, tl_manifest *out, tl_error *err)
 {
-    enum { INPUTS = 8 };
+    enum { INPUTS = 10 };
     tl_manifest m = {0};
     tl_settings studied = *settings;
     const char *hashes[2] = {NULL, NULL};

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * manifest.h - what makes a study the one it is: the program, the bytes of model and
- * dataset, and every setting that touches a number.
+ * dataset, and every setting that touches a number. `model` and `dataset` are the fingerprints
+ * that score files have too (fingerprint.h); `model-files` and `dataset-files` the hashes of all
+ * bytes, tokenizer and images with them.
  */
 #ifndef TWINLENS_STUDY_MANIFEST_H
 #define TWINLENS_STUDY_MANIFEST_H

@@ -953,7 +953,9 @@ def overview_of(studies):
 
     def name(s):
         like = {t["dataset"] for t in studies if (t["task"], t["model"]) == (s["task"], s["model"])}
-        return ", ".join([s["task"], *[called(s, "model")] * (len(models) > 1), *[called(s, "dataset")] * (len(like) > 1)])
+        alike = [t for t in studies if all(t[k] == s[k] for k in ("task", "model", "dataset"))]
+        return ", ".join([s["task"], *[called(s, "model")] * (len(models) > 1), *[called(s, "dataset")] * (len(like) > 1),
+                          *[s["folder"]] * (len(alike) > 1)])
     tables = {"Studies": [[name(s), called(s, "model"), called(s, "dataset")] for s in studies], "Accuracy": [[name(s), f"{s['modalities']['text']['prompts']} + "
                             f"{s['modalities']['image']['prompts']}",
                             *[s["modalities"][m][a] for a in ("accuracy_limited", "accuracy_full")
@@ -1249,6 +1251,7 @@ def main():
             return subprocess.run([twinlens, "summary", *options, folder], check=True,
                                   capture_output=True, text=True).stdout
         n = same(study, json.loads(printed("--json")), "summary --json")
+        study["folder"] = folder
         study["shapes"] = [next(([s["n_layers"] * s["n_pos"] * s[k] for k in ("n_heads", "d_mlp")] for s in
                                  rows(db, "select * from scores where modality = ?", m)), [0, 0]) for m in MODALITIES]
         text = known(printed().splitlines(), study, f"summary {folder}")

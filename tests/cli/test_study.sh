@@ -123,9 +123,9 @@ refused "head-reduce is 'absdim' there and 'dot' here; prompt-reduce is 'abs' th
 refused "threshold is '0.8' there and '0.9' here" --threshold 0.9
 refused "faith is 'mean_ratio' there and 'ratio_mean' here" --faith ratio_mean
 study "${small[@]}" --dataset "$tmp/color-data" --out "$run"
-expect_refusal "other dataset" 1 "dataset is '"
+expect_refusal "other dataset" 1 "dataset-files is '"
 study --model "$organism" --keep all --fractions 0.05,0.5,1 --dataset "$tiny/goldens" --out "$run"
-expect_refusal "other model" 1 "model is '"
+expect_refusal "other model" 1 "model-files is '"
 contents "$run" > "$tmp/after"
 cmp -s "$tmp/before" "$tmp/after" || fail "a refused study touched the files"
 
