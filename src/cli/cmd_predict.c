@@ -4,121 +4,33 @@
  * any length, with or without a counterfactual.
  */
 #include <jansson.h>
-#include <math.h>
 
 #include "base/word_list.h"
 #include "cli/command.h"
 #include "cli/shared_options.h"
 #include "result/json_result.h"
-#include "study/answers.h"
-#include "study/session.h"
-#include "trace/experiment.h"
-#include "twinlens/alloc.h"
+#include "study/predictions.h"
+#include "study/shown_prompt.h"
 #include "twinlens/statistics.h"
-
-/* Tokens in a pass: enough for full speed, little memory. */
-enum { BATCH_TOKENS = 1024 };
 
 typedef struct options {
     tl_settings settings;
-    const char *ids;
+    const char *ids, *show;
     int modality;
     bool modality_given, json;
 } options;
 
-/* One row of the batch, and what becomes of it. */
-typedef struct item {
-    size_t row;
-    tl_encoding encoding;
-    int32_t answer, counterfactual, prediction;
-    bool has_counterfactual;
-    double logit_diff;
-} item;
-
-typedef struct tally {
+/* What is printed, prediction by prediction. */
+typedef struct printer {
+    const tl_session *session;
+    const options *options;
+    FILE *out;
+    tl_arena *arena; /* for one text */
     size_t n[TL_MODALITY_COUNT], right[TL_MODALITY_COUNT];
-} tally;
+} printer;
 
-/* Everything about one row once its batch has been through the model. */
-static tl_status finish_item(tl_session *s, const options *o, tl_pass *pass, size_t i,
-                             tl_arena *arena, float *logits, item *it, tl_error *err)
-{
-    const int32_t *labels = NULL;
-    size_t n_labels = 0;
-    tl_status status = TL_OK;
-    if (o->settings.accuracy == TL_ACCURACY_LIMITED)
-        status = tl_dataset_label_ids(s->dataset, it->row, s->processor, arena, &labels,
-                                      &n_labels, err);
-    if (status == TL_OK)
-        status = tl_pass_logits_last(pass, i, logits, err);
-    const size_t n = n_labels > 0 ? n_labels : tl_model_dims(s->model)->n_vocab;
-    size_t best = 0;
-    if (status == TL_OK)
-        status =
-            tl_answers_best_of_all(logits, n_labels > 0 ? labels : NULL, n, &best, err);
-    if (status == TL_OK)
-        it->prediction = n_labels > 0 ? labels[best] : (int32_t)best;
-    if (status == TL_OK && it->has_counterfactual)
-        status = tl_pass_logit_diff(pass, i, it->answer, it->counterfactual,
-                                    &it->logit_diff, err);
-    if (status == TL_OK && it->has_counterfactual && !isfinite(it->logit_diff))
-        status =
-            tl_fail(err, TL_ERR_DATA, "prompt '%s': the logit difference is not finite",
-                    s->dataset->rows[it->row].id);
-    return status;
-}
-
-static const tl_pass_options pass_options = {.last_only = true};
-
-/* What a batch holds beside its pass: pixels, embeddings with their positions, and the
- * logits of one prompt twice, the backend's and ours. */
-static size_t batch_bytes(const tl_session *s, const item *items, size_t n)
-{
-    const tl_dims *d = tl_model_dims(s->model);
-    size_t bytes = 2 * d->n_vocab * sizeof(float);
-    for (size_t i = 0; i < n; i++) {
-        const tl_encoding *e = &items[i].encoding;
-        size_t n_pixels = e->n_images > 0 ? 1 : 0;
-        for (size_t k = 0; k < e->pixels.n_dims && e->n_images > 0; k++)
-            n_pixels *= e->pixels.dims[k];
-        bytes += n_pixels * sizeof(float) + tl_model_input_bytes(s->model, e->n_pos) +
-                 e->n_pos * 5 * sizeof(int32_t);
-    }
-    return bytes;
-}
-
-static tl_status predict_batch(tl_session *s, const options *o, tl_pass *pass,
-                               tl_arena *arena, item *items, size_t n, tl_error *err)
-{
-    tl_pass_options limited = pass_options;
-    tl_status status = tl_pass_room(pass, s->settings.memory, batch_bytes(s, items, n),
-                                    &limited.memory_budget, err);
-    if (status != TL_OK)
-        return status;
-    tl_pass_prompt *prompts = tl_arena_alloc_zero(arena, n, sizeof *prompts);
-    float *logits =
-        tl_arena_alloc(arena, tl_model_dims(s->model)->n_vocab, sizeof *logits);
-    if (prompts == NULL || logits == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a batch of %zu prompts",
-                       n);
-    for (size_t i = 0; i < n; i++)
-        if (items[i].encoding.n_images > 0)
-            tl_pass_shrink(pass, 0); /* the tower wants memory as well */
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = tl_fail_while(err,
-                               tl_model_input(s->model, &items[i].encoding,
-                                              (tl_rope)s->settings.rope, arena,
-                                              &prompts[i].input, err),
-                               "prompt '%s'", s->dataset->rows[items[i].row].id);
-    if (status == TL_OK)
-        status = tl_pass_forward(pass, prompts, n, &limited, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = finish_item(s, o, pass, i, arena, logits, &items[i], err);
-    return status;
-}
-
-static tl_status print_json(const tl_session *s, const item *it, const char *prediction,
-                            FILE *out, tl_error *err)
+static tl_status print_json(const tl_session *s, const tl_prediction *it,
+                            const char *prediction, FILE *out, tl_error *err)
 {
     const tl_dataset_row *row = &s->dataset->rows[it->row];
     json_t *ids = json_array();
@@ -156,16 +68,9 @@ static void print_cell(const char *text, FILE *out)
             fputc(*c, out);
 }
 
-static tl_status print_item(const tl_session *s, const options *o, const item *it,
-                            tl_arena *arena, FILE *out, tl_error *err)
+static void print_row(const tl_dataset_row *row, const tl_prediction *it,
+                      const char *prediction, FILE *out)
 {
-    const tl_dataset_row *row = &s->dataset->rows[it->row];
-    const char *text =
-        tl_tokenizer_text(tl_processor_tokenizer(s->processor), it->prediction, arena);
-    if (text == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a token");
-    if (o->json)
-        return print_json(s, it, text, out, err);
     print_cell(row->id, out);
     fprintf(out, "\t%s\t%zu\t%zu-%zu\t", tl_modality_name(row->modality),
             it->encoding.n_pos, it->encoding.data_begin, it->encoding.data_end);
@@ -174,92 +79,31 @@ static tl_status print_item(const tl_session *s, const options *o, const item *i
     fputc('\t', out);
     print_cell(row->answer, out);
     fputc('\t', out);
-    print_cell(text, out);
+    print_cell(prediction, out);
     fprintf(out, "\t%s\n", it->prediction == it->answer ? "right" : "wrong");
-    return TL_OK;
 }
 
-/* Answer ids and encoding of a row. */
-static tl_status prepare(const tl_session *s, size_t row, tl_arena *arena, item *it,
-                         tl_error *err)
+static tl_status print(void *user, const tl_prediction *it, tl_error *err)
 {
-    const size_t counterfactual = s->dataset->rows[row].counterfactual;
-    *it = (item){.row = row, .has_counterfactual = counterfactual != TL_NO_ROW};
+    printer *p = user;
+    const tl_dataset_row *row = &p->session->dataset->rows[it->row];
+    const tl_tokenizer *tokenizer = tl_processor_tokenizer(p->session->processor);
+    const bool first = p->n[TL_TEXT] + p->n[TL_IMAGE] == 0;
+    const tl_arena_mark mark = tl_arena_get_mark(p->arena);
+    const char *text = tl_tokenizer_text(tokenizer, it->prediction, p->arena);
     tl_status status =
-        it->has_counterfactual
-            ? tl_dataset_pair_ids(s->dataset, row, counterfactual, s->processor,
-                                  &it->answer, &it->counterfactual, err)
-            : tl_dataset_answer_id(s->dataset, row, s->processor, &it->answer, err);
-    if (status == TL_OK)
-        status =
-            tl_dataset_encode(s->dataset, row, s->processor, arena, &it->encoding, err);
-    return status;
-}
-
-/* Whether these prompts and one pass over them stay within the memory budget. */
-static bool fits(const tl_session *s, const item *items, size_t n)
-{
-    size_t n_pos[BATCH_TOKENS], bytes = 0;
-    for (size_t i = 0; i < n; i++)
-        n_pos[i] = items[i].encoding.n_pos;
-    return s->settings.memory == 0 ||
-           (tl_pass_bytes(s->model, n_pos, NULL, n, &pass_options, &bytes, NULL) ==
-                TL_OK &&
-            TL_EXPERIMENT_BYTES + batch_bytes(s, items, n) + bytes <=
-                s->settings.memory);
-}
-
-/* Takes rows from *next on for one pass: one at least, and as many as it likes. */
-static tl_status gather(const tl_session *s, const size_t *rows, size_t n_rows,
-                        size_t *next, tl_arena *arena, item *items, size_t *count,
-                        tl_error *err)
-{
-    size_t n = 0, tokens = 0;
-    while (*next < n_rows && n < BATCH_TOKENS && tokens < BATCH_TOKENS) {
-        const tl_status status = prepare(s, rows[*next], arena, &items[n], err);
-        if (status != TL_OK)
-            return status;
-        if (n > 0 && !fits(s, items, n + 1))
-            break;
-        tokens += items[n++].encoding.n_pos;
-        ++*next;
+        text != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a token");
+    if (status == TL_OK && p->options->json) {
+        status = print_json(p->session, it, text, p->out, err);
+    } else if (status == TL_OK) {
+        if (first)
+            fprintf(p->out, "id\tmodality\ttokens\tdata\tlogit_diff\tanswer\t"
+                            "prediction\tresult\n");
+        print_row(row, it, text, p->out);
     }
-    *count = n;
-    return TL_OK;
-}
-
-static tl_status predict_rows(tl_session *s, const options *o, const size_t *rows,
-                              size_t n_rows, FILE *out, tally *count, tl_error *err)
-{
-    tl_pass *pass = NULL;
-    tl_arena *arena = tl_arena_create();
-    item *items = tl_alloc(BATCH_TOKENS, sizeof *items);
-    tl_status status = TL_OK;
-    if (arena == NULL || items == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the prompts");
-    if (status == TL_OK)
-        status = tl_pass_create(s->model, &pass, err);
-    for (size_t next = 0; next < n_rows && status == TL_OK;) {
-        const tl_arena_mark mark = tl_arena_get_mark(arena);
-        const bool first = next == 0;
-        size_t n = 0;
-        status = gather(s, rows, n_rows, &next, arena, items, &n, err);
-        if (status == TL_OK)
-            status = predict_batch(s, o, pass, arena, items, n, err);
-        if (status == TL_OK && first && !o->json)
-            fprintf(out, "id\tmodality\ttokens\tdata\tlogit_diff\tanswer\tprediction\t"
-                         "result\n");
-        for (size_t k = 0; k < n && status == TL_OK; k++) {
-            const tl_modality m = s->dataset->rows[items[k].row].modality;
-            count->n[m]++;
-            count->right[m] += items[k].prediction == items[k].answer;
-            status = print_item(s, o, &items[k], arena, out, err);
-        }
-        tl_arena_rewind(arena, mark);
-    }
-    tl_pass_destroy(pass);
-    tl_free(items);
-    tl_arena_destroy(arena);
+    tl_arena_rewind(p->arena, mark);
+    p->n[row->modality]++;
+    p->right[row->modality] += it->prediction == it->answer;
     return status;
 }
 
@@ -299,14 +143,20 @@ static tl_status choose(tl_session *s, const options *o, size_t **rows, size_t *
     return TL_OK;
 }
 
-/* With the interval that a study prints. */
-static void print_share(tl_modality modality, size_t right, size_t n)
+/* With the interval that a study prints: a table behind that of the rows. JSON is a line for
+ * each prompt and nothing else. */
+static void print_shares(const printer *p)
 {
-    double low = 0.0, high = 1.0;
-    tl_wilson(right, n, &low, &high);
-    fprintf(stderr, "%s: %zu of %zu right (%.1f %%, %.1f to %.1f)\n",
-            tl_modality_name(modality), right, n, 100.0 * (double)right / (double)n,
-            100.0 * low, 100.0 * high);
+    fputs("\nmodality\tright\tprompts\taccuracy\tlow\thigh\n", p->out);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const size_t right = p->right[m], n = p->n[m];
+        const tl_interval share = tl_interval_share(right, n);
+        if (n == 0)
+            continue;
+        fprintf(p->out, "%s\t%zu\t%zu\t", tl_modality_name((tl_modality)m), right, n);
+        tl_print_interval(p->out, &share);
+        fputc('\n', p->out);
+    }
 }
 
 static const tl_taken settings[] = {
@@ -322,8 +172,34 @@ static const tl_option own[] = {
      .given = offsetof(options, modality_given)},
     TL_OPTION_TEXT(options, ids, false, "ids", "A,B",
                    "only the prompts with these ids"),
+    TL_OPTION_TEXT(options, show, false, "show", "ID",
+                   "no predictions: the chat and the tokens of this prompt"),
     TL_OPTION_JSON(options, "one JSON object a line, with token ids"),
     TL_OPTIONS_END};
+
+static const tl_idle idle[] = {
+    {.name = "ids", .beside = "show"},       {.name = "modality", .beside = "show"},
+    {.name = "acc", .beside = "show"},       {.name = "rope", .beside = "show"},
+    {.name = "precision", .beside = "show"}, {0}};
+
+static tl_status show(const tl_session *s, const options *o, FILE *out, tl_error *err)
+{
+    size_t row = 0;
+    const tl_status status = tl_session_row(s, o->show, &row, err);
+    return status == TL_OK ? tl_prompt_show(s, row, o->json, out, err) : status;
+}
+
+static tl_status predict(tl_session *s, const options *o, FILE *out, tl_error *err)
+{
+    size_t *rows = NULL, n = 0;
+    printer p = {.session = s, .options = o, .out = out, .arena = s->arena};
+    tl_status status = choose(s, o, &rows, &n, err);
+    if (status == TL_OK)
+        status = tl_predict_rows(s, rows, n, print, &p, err);
+    if (status == TL_OK && !o->json)
+        print_shares(&p);
+    return status;
+}
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
@@ -335,15 +211,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         status = tl_session_open(&o.settings, &s, err);
     if (status != TL_OK)
         return status;
-    size_t *rows = NULL, n = 0;
-    tally count = {0};
-    status = choose(&s, &o, &rows, &n, err);
-    if (status == TL_OK)
-        status = predict_rows(&s, &o, rows, n, out, &count, err);
-    const bool shown = fflush(out) == 0; /* else cli.c tells */
-    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && shown; m++)
-        if (count.n[m] > 0)
-            print_share((tl_modality)m, count.right[m], count.n[m]);
+    status = o.show != NULL ? show(&s, &o, out, err) : predict(&s, &o, out, err);
     tl_session_close(&s);
     return status;
 }
@@ -353,5 +221,6 @@ const tl_command tl_command_predict = {
     .summary = "what the model answers to every prompt",
     .settings = settings,
     .options = own,
+    .idle = idle,
     .run = run,
 };

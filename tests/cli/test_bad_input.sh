@@ -326,6 +326,8 @@ data cut '5s/....$//'
 fails 1 cut/dataset.jsonl:5 -- predict "${M[@]}" --dataset cut
 
 fails 1 "no row with id 'text-99'" -- predict "${M[@]}" "${D[@]}" --ids text-99
+fails 1 "no row with id 'text-99'" -- predict "${M[@]}" "${D[@]}" --show text-99
+fails 2 "--ids" "--show" -- predict "${M[@]}" "${D[@]}" --show text-0 --ids text-0
 fails 1 "no row with id 'text-99'" -- trace "${M[@]}" "${D[@]}" --id text-99 --out kept/out
 fails 1 "'image-0' is image" "text" -- attribute "${M[@]}" "${D[@]}" "${TEXT[@]}" --ids image-0
 fails 1 "no text prompt of the discovery split" -- \

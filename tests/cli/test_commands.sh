@@ -68,29 +68,78 @@ check "help task names the tasks" grep -q "color_ordering" one
 check "a version" grep -qE '^twinlens [0-9]+\.[0-9]+\.[0-9]+$' <("$bin" --version)
 
 # ---- predict -------------------------------------------------------------------------
+# The rows of a table of predictions, without the accuracies behind them.
+predicted()
+{
+    sed '/^$/,$d' "$1"
+}
 run all predict
-check "a line for each prompt, and a head" rows all 13
-check "accuracy, in words, elsewhere" grep -q '^text: 1 of 6 right' stderr
+check "a line for each prompt, and a head" rows <(predicted all) 13
+check "accuracy at the end" cmp <(tail -n 3 all | cut -f1-4) \
+    <(printf 'modality\tright\tprompts\taccuracy\ntext\t1\t6\t0.1667\nimage\t%s\t6\t%s\n' \
+        $(awk -F'\t' '$2 == "image" && $8 == "right" {n++} END {printf "%d %.4f", n, n / 6}' all))
+check "and nothing elsewhere" test ! -s stderr
 run same predict --threads=1 --memory=340K
 check "batches change no bit" cmp all same
 run one predict --ids text-3,image-1
-check "rows of --ids, in the order of the file" cmp one <(grep -E '^(id|text-3|image-1)	' all)
+check "rows of --ids, in the order of the file" cmp <(predicted one) <(predicted all | grep -E '^(id|text-3|image-1)	')
 run some predict --modality image
-check "rows of --modality" cmp some <(grep -v '^text' all)
+check "rows of --modality" cmp <(predicted some) <(predicted all | grep -v '^text')
+check "accuracy of what was asked for" test "$(tail -n +8 some | wc -l)" -eq 3
 run lines predict --json
 check "a JSON line for each prompt" rows lines 12
-check "a label at the most" test -z "$(cut -f7 all | tail -n +2 | grep -v '^[1-4]$')"
+check "a label at the most" test -z "$(predicted all | cut -f7 | tail -n +2 | grep -v '^[1-4]$')"
 run full predict --acc full
-check "any token with --acc full" test -n "$(cut -f7 full | tail -n +2 | grep -v '^[1-4]$')"
+check "any token with --acc full" test -n "$(predicted full | cut -f7 | tail -n +2 | grep -v '^[1-4]$')"
 TWINLENS_BACKEND='' run default predict
-check "the default backend says the same" cmp <(cut -f1-4,6-8 all) <(cut -f1-4,6-8 default)
+check "the default backend says the same" cmp <(predicted all | cut -f1-4,6-8) <(predicted default | cut -f1-4,6-8)
+
+# A prompt as the model gets it: its tokens are those that predict names, its chat is the template's.
+for id in text-0 image-0; do
+    run shown predict --show $id
+    run shown.json predict --show $id --json
+    python3 - $id lines shown shown.json "$golden" << 'END' || { echo "FAILED: --show $id"; wrong=$((wrong + 1)); }
+import json, sys
+
+id, lines, shown, as_json, golden = sys.argv[1:]
+row = next(r for r in map(json.loads, open(lines)) if r["id"] == id)
+words = next(r for r in map(json.loads, open(golden + "/goldens/dataset.jsonl")) if r["id"] == id)
+x = json.load(open(as_json))
+assert [t["id"] for t in x["tokens"]] == row["input_ids"] and x["n_tokens"] == len(x["tokens"])
+assert [t["position"] for t in x["tokens"]] == list(range(x["n_tokens"]))
+begin, end = x["data"]
+assert [begin, end] == row["data"] and x["answer_id"] == row["answer_id"] and x["answer"] == words["answer"]
+for t in x["tokens"]:
+    p = t["position"]
+    want = None if p < begin else "data" if p < end else "query" if p + 1 < x["n_tokens"] else "generation"
+    assert t["segment"] == want, t
+picture = "<|vision_start|><|image_pad|><|vision_end|>" if "image" in words else ""
+said = words.get("before", "") + words.get("data", "") + words["query"]
+assert x["chat"] == ("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n" + picture + said +
+                     "<|im_end|>\n<|im_start|>assistant\n"), x["chat"]
+assert (x["image"] is None) == (picture == "")
+# Its tokens, one after the other, are the chat, with one placeholder for each of the picture's tokens.
+pad = "<|image_pad|>"
+text = "".join(t["token"] for t in x["tokens"])
+assert (text.replace(pad * (end - begin), pad) if picture else text) == x["chat"], text
+# The same for people.
+head, table = open(shown).read().split("\n\n")
+assert "\nchat      " + json.dumps(x["chat"], ensure_ascii=False) in head, head
+rows = [line.split("\t") for line in table.splitlines()]
+assert rows[0] == ["position", "id", "token", "segment"] and len(rows) == x["n_tokens"] + 1
+for cells, t in zip(rows[1:], x["tokens"]):
+    assert [int(cells[0]), int(cells[1]), json.loads(cells[2])] == [t["position"], t["id"], t["token"]]
+    assert cells[3] == (t["segment"] or "-")
+END
+    checked=$((checked + 1))
+done
 
 mkdir free
 ln -s "$golden/goldens/images" "$golden/goldens/task.json" free/
 sed -e 's/, "cf": "[^"]*"//' -e '1s/ dog apple/ dog dog dog apple/' \
     "$golden/goldens/dataset.jsonl" > free/dataset.jsonl
 data=free run lonely predict
-check "no pairs needed, nor equal lengths" rows lonely 13
+check "no pairs needed, nor equal lengths" rows <(predicted lonely) 13
 check "its own number of tokens" grep -q '^text-0	text	47	18-24		' lonely
 data=free run lonely.json predict --json
 check "null without a counterfactual" grep -q '"cf_answer_id":null,"logit_diff":null' lonely.json
@@ -366,9 +415,9 @@ lengths()
 lengths mixed 1 3
 sed -i 's/"pair": "5", "modality": "text"/"pair": "none", "modality": "text"/' mixed/dataset.jsonl
 data=mixed run tokens predict --modality text
-most=$(tail -n +2 tokens | grep -v '^text-5' | cut -f3 | sort -n | uniq -c | sort -k1,1nr -k2,2n |
+most=$(predicted tokens | tail -n +2 | grep -v '^text-5' | cut -f3 | sort -n | uniq -c | sort -k1,1nr -k2,2n |
     awk '{ print $2; exit }')
-kept=$(tail -n +2 tokens | awk -F '\t' -v n="$most" '$3 == n && $1 != "text-5" {
+kept=$(predicted tokens | tail -n +2 | awk -F '\t' -v n="$most" '$3 == n && $1 != "text-5" {
     sub("text-", "", $1); printf "%s ", $1 }')
 check "which are three" test "$kept" = "0 2 4 "
 mkdir few
