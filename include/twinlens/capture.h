@@ -15,8 +15,8 @@
  *     ... write them to a file ...
  *     tl_capture_release(&capture);
  *
- * Names are "z.3" and, for gradients, "grad.z.3"; the gradient at resid_pre.0 is
- * "grad.embed". z has shape [n_pos, n_heads, d_head], the others [n_pos, width].
+ * Names are "z.3" and, for gradients, "grad.z.3"; the gradient at resid_pre.0 is there as
+ * "grad.embed" too. z has shape [n_pos, n_heads, d_head], the others [n_pos, width].
  */
 #ifndef TWINLENS_CAPTURE_H
 #define TWINLENS_CAPTURE_H

@@ -62,28 +62,34 @@ static tl_status get_tensor(const tl_capture *c, size_t reading, size_t layer,
     return status;
 }
 
+static bool is_of_input(const tl_reading *reading)
+{
+    return reading->gradient && reading->at.site == TL_SITE_RESID_PRE;
+}
+
 tl_status tl_capture_tensors(const tl_capture *c, tl_named_tensor **tensors,
                              size_t *count, tl_error *err)
 {
     enum { NAME_BYTES = 48 };
-    const size_t n = c->n_readings * c->dims.n_layers;
-    tl_named_tensor *list = tl_arena_alloc(c->arena, n, sizeof *list);
-    char(*names)[NAME_BYTES] = tl_arena_alloc(c->arena, n, sizeof *names);
+    const size_t L = c->dims.n_layers, most = c->n_readings * L + 1;
+    tl_named_tensor *list = tl_arena_alloc(c->arena, most, sizeof *list);
+    char(*names)[NAME_BYTES] = tl_arena_alloc(c->arena, most, sizeof *names);
     tl_status status = TL_OK;
+    size_t n = 0;
     if (list == NULL || names == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the names of %zu tensors",
-                       n);
-    for (size_t i = 0; i < n && status == TL_OK; i++) {
-        const size_t reading = i / c->dims.n_layers, layer = i % c->dims.n_layers;
-        const tl_site site = c->readings[reading].at.site;
-        const bool gradient = c->readings[reading].gradient;
-        if (gradient && site == TL_SITE_RESID_PRE && layer == 0)
-            snprintf(names[i], NAME_BYTES, "grad.embed");
-        else
-            snprintf(names[i], NAME_BYTES, "%s%s.%zu", gradient ? "grad." : "",
-                     tl_site_name(site), layer);
-        list[i].name = names[i];
-        status = get_tensor(c, reading, layer, &list[i].tensor, err);
+                       most);
+    for (size_t i = 0; i < c->n_readings * L && status == TL_OK; i++) {
+        const tl_reading *reading = &c->readings[i / L];
+        snprintf(names[n], NAME_BYTES, "%s%s.%zu", reading->gradient ? "grad." : "",
+                 tl_site_name(reading->at.site), i % L);
+        list[n].name = names[n];
+        status = get_tensor(c, i / L, i % L, &list[n].tensor, err);
+        if (is_of_input(reading) && i % L == 0) {
+            list[n + 1] = (tl_named_tensor){"grad.embed", list[n].tensor};
+            n++;
+        }
+        n++;
     }
     if (status == TL_OK) {
         *tensors = list;

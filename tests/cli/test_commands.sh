@@ -157,8 +157,8 @@ run /dev/null trace --id image-0 --sites embed,logits --out inputs
 check "inputs, and what is no site of a layer" test "$(names inputs)" = \
     "embed image_grid_thw input_ids logits pixel_values position_ids "
 run /dev/null trace --id text-0 --sites resid_pre --grad --out grad
-check "gradients, of which the first is the input's" test "$(names grad)" = \
-    "grad.embed grad.resid_pre.1 grad.resid_pre.2 grad.resid_pre.3 input_ids position_ids resid_pre.0 resid_pre.1 resid_pre.2 resid_pre.3 "
+check "gradients, of which the first is the input's too" test "$(names grad)" = \
+    "grad.embed grad.resid_pre.0 grad.resid_pre.1 grad.resid_pre.2 grad.resid_pre.3 input_ids position_ids resid_pre.0 resid_pre.1 resid_pre.2 resid_pre.3 "
 
 run all.trace trace --id text-0 --sites z,mlp_post --grad --out traced --memory 1M
 check "what is traced fits into --memory" test -s traced
