@@ -1,6 +1,6 @@
 /*
- * test_mean_ablation.c - ablation to the mean over other prompts, against one written out
- * plainly in double: in every family, densely and sparsely; and what is refused.
+ * test_mean_ablation.c - ablation to the mean over other prompts and to zero, against one
+ * written out plainly in double: in every family, densely and sparsely; and what is refused.
  */
 #include "random_inputs.h"
 
@@ -34,8 +34,7 @@ static tl_input make_input(fixture *f, size_t n_pos, size_t side, uint32_t seed)
     int32_t *positions = tl_arena_alloc(f->arena, 3 * n_pos, sizeof *positions);
     assert_true(embeds != NULL && positions != NULL);
     for (size_t i = 0; i < n_pos * d; i++)
-        embeds[i] =
-            test_uniform(i < 3 * d || i >= (n_pos - 1) * d ? &shared : &own);
+        embeds[i] = test_uniform(i < 3 * d || i >= (n_pos - 1) * d ? &shared : &own);
     for (size_t i = 0; i < 3 * n_pos; i++)
         positions[i] = (int32_t)(i % n_pos);
     return (tl_input){.n_pos = n_pos, .embeds = embeds, .positions = positions};
@@ -85,6 +84,7 @@ typedef struct plain {
     size_t prompt; /* under way */
     float *nodes[PAIRS][2][MOST_LAYERS];
     const tl_circuit *circuit; /* NULL: recording */
+    tl_ablate ablate;
 } plain;
 
 static bool is_in(const tl_circuit *c, bool heads, size_t i)
@@ -115,7 +115,7 @@ static tl_status plain_tap(void *user, const tl_tap_event *e, tl_error *err)
             if (is_in(p->circuit, heads, (e->layer * T + t) * n + i / per))
                 continue;
             for (size_t k = 0; k < PAIRS; k++)
-                if (k != p->prompt)
+                if (k != p->prompt && p->ablate == TL_ABLATE_MEAN)
                     sum += (double)p->nodes[k][heads][e->layer][t * e->width + i];
             e->values[t * e->width + i] = (float)(sum / (PAIRS - 1));
         }
@@ -148,13 +148,13 @@ static void expect(const char *what, size_t pair, double got, double want, doubl
         fail_msg("%s, pair %zu: %.9g, wanted %.9g", what, pair, got, want);
 }
 
-static void check_model(const char *folder, size_t side)
+static void check_ablation(const char *folder, size_t side, tl_ablate ablate)
 {
     static const tl_evaluate_how hows[] = {TL_EVALUATE_DENSE, TL_EVALUATE_SPARSE,
                                            TL_EVALUATE_AUTO};
     fixture f = setup(folder, side);
     f.circuits[CIRCUITS - 1] = (tl_circuit){.set = &f.set};
-    plain p = {.f = &f};
+    plain p = {.f = &f, .ablate = ablate};
     double want[PAIRS][CIRCUITS], clean[PAIRS];
     for (size_t i = 0; i < PAIRS; i++)
         clean[i] = plain_run(&p, i, NULL);
@@ -162,7 +162,7 @@ static void check_model(const char *folder, size_t side)
         for (size_t c = 0; c < CIRCUITS; c++)
             want[i][c] = plain_run(&p, i, &f.circuits[c]);
     for (size_t h = 0; h < 3; h++) {
-        const tl_evaluate_options options = {.how = hows[h], .ablate = TL_ABLATE_MEAN};
+        const tl_evaluate_options options = {.how = hows[h], .ablate = ablate};
         tl_evaluation r[PAIRS];
         double ld[PAIRS][CIRCUITS];
         tl_error err = {0};
@@ -182,6 +182,12 @@ static void check_model(const char *folder, size_t side)
         }
     }
     teardown(&f);
+}
+
+static void check_model(const char *folder, size_t side)
+{
+    check_ablation(folder, side, TL_ABLATE_MEAN);
+    check_ablation(folder, side, TL_ABLATE_ZERO);
 }
 
 static void circuits_are_run_as_defined(void **unused)

@@ -212,6 +212,7 @@ typedef enum tl_evaluate_how {
 typedef enum tl_ablate {
     TL_ABLATE_COUNTERFACTUAL, /* what they are in the counterfactual run */
     TL_ABLATE_MEAN,           /* their mean over other prompts (docs/math.md eq. 23) */
+    TL_ABLATE_ZERO,           /* zero, at every position */
 } tl_ablate;
 
 typedef struct tl_evaluate_options {

@@ -14,7 +14,8 @@
  * Ablated to the mean over other prompts, a pair has no counterfactual run. Its clean run
  * leaves its own activations, which are taken out of the sums over all prompts; then the
  * all-ablated model is run, and leaves what attention and MLP add. No position is the same
- * in all prompts, as far as is known here: there is no prefix.
+ * in all prompts, as far as is known here: there is no prefix. Ablated to zero it is the same,
+ * without the sums.
  *
  * A circuit that leaves out most of the model is not run whole and then ablated: its own
  * heads and neurons alone are computed (sparse_evaluation.h), of several pairs together,
@@ -49,10 +50,11 @@ struct tl_evaluator {
  * none. */
 typedef struct pair_runs {
     const tl_pair *pair;
-    tl_pair_nodes counterfactual; /* or the means */
+    tl_pair_nodes counterfactual; /* or the means, or zeros */
     tl_outputs outputs;
-    size_t first_row;   /* in the arrays of all pairs under way */
-    double none, clean; /* of the runs that leave what is known; clean: of means only */
+    size_t first_row; /* in the arrays of all pairs under way */
+    double none,
+        clean; /* of the runs that leave what is known; clean: of no prompt's only */
     double *logit_diffs;
     size_t *dense, n_dense; /* which are run densely */
     uint8_t *is_sparse;
@@ -255,12 +257,17 @@ static size_t pair_table_bytes(const runs *r)
                             sizeof *r->pairs->is_sparse);
 }
 
-/* Behind what the two prompts of a pair share; with means, all positions. */
+/* Ablated to values that are no prompt's: no run of the counterfactual has them. */
+static bool is_of_no_prompt(const tl_evaluator *e)
+{
+    return e->options.ablate != TL_ABLATE_COUNTERFACTUAL;
+}
+
+/* Behind what the two prompts of a pair share; of no prompt, all positions. */
 static tl_pair_nodes nodes_of(const tl_evaluator *e, const tl_pair *pair)
 {
-    return e->options.ablate == TL_ABLATE_MEAN
-               ? (tl_pair_nodes){.n_rows = pair->clean.n_pos}
-               : tl_pair_nodes_of(pair, e->on.d);
+    return is_of_no_prompt(e) ? (tl_pair_nodes){.n_rows = pair->clean.n_pos}
+                              : tl_pair_nodes_of(pair, e->on.d);
 }
 
 static size_t known_count(const tl_evaluator *e, const runs *r,
@@ -369,7 +376,7 @@ static tl_status run_counterfactual(tl_evaluator *e, pair_runs *own, tl_error *e
                                 own->pair->counterfactual_answer, &own->none, err);
 }
 
-/* ---- means over other prompts ---------------------------------------------------- */
+/* ---- means over other prompts, and zeros ------------------------------------------- */
 
 /* Where the nodes of a pair are in the array of all. */
 static void find_nodes(const tl_evaluator *e, const tl_pair_nodes *nodes,
@@ -380,17 +387,18 @@ static void find_nodes(const tl_evaluator *e, const tl_pair_nodes *nodes,
     first[1] = (size_t)(nodes->mlp_post - at);
 }
 
-/* Leaves its own values of a clean prompt. */
+/* Leaves its own values of a clean prompt, unless they are not wanted. */
 static tl_status run_own(tl_evaluator *e, const tl_input *input, tl_pair_nodes *nodes,
                          tl_error *err)
 {
     tl_reading readings[TL_NODE_SITES];
     tl_pair_nodes_read(nodes, TL_READ_COPY, false, 0, nodes->z, nodes->mlp_post,
                        readings);
-    const tl_pass_options options = {.readings = readings,
-                                     .n_readings = TL_NODE_SITES,
-                                     .last_only = true,
-                                     .memory_budget = e->pass_budget};
+    const tl_pass_options options = {
+        .readings = readings,
+        .n_readings = e->options.ablate == TL_ABLATE_MEAN ? TL_NODE_SITES : 0,
+        .last_only = true,
+        .memory_budget = e->pass_budget};
     const tl_pass_prompt prompt = tl_pair_whole_prompt(input, nodes);
     return tl_pass_forward(e->on.pass, &prompt, 1, &options, err);
 }
@@ -430,13 +438,15 @@ tl_status tl_evaluator_add_to_mean(tl_evaluator *e, const tl_input *prompt,
                            : status;
 }
 
-/* Leaves the means, and what all of them together add to the stream. */
-static tl_status run_means(tl_evaluator *e, pair_runs *own, tl_error *err)
+/* Leaves the means, or the zeros that buffers begin with, and what all of them together add
+ * to the stream. */
+static tl_status run_of_no_prompt(tl_evaluator *e, pair_runs *own, tl_error *err)
 {
     tl_pair_nodes *nodes = &own->counterfactual;
     const tl_pair *pair = own->pair;
     size_t first[TL_NODE_SITES];
-    if (e->mean.n_prompts < 2 || e->mean.n_pos != pair->clean.n_pos)
+    const bool means = e->options.ablate == TL_ABLATE_MEAN;
+    if (means && (e->mean.n_prompts < 2 || e->mean.n_pos != pair->clean.n_pos))
         return tl_fail(err, TL_ERR_DATA,
                        "%zu prompts to take a mean over, of %zu positions, wanted two "
                        "or more of %zu",
@@ -446,7 +456,7 @@ static tl_status run_means(tl_evaluator *e, pair_runs *own, tl_error *err)
     if (status == TL_OK)
         status = tl_pass_metric(e->on.pass, 0, e->options.metric, pair->answer,
                                 pair->counterfactual_answer, &own->clean, err);
-    if (status == TL_OK)
+    if (status == TL_OK && means)
         status = tl_node_mean_leave_out(&e->mean, &e->buffers, first, err);
     const tl_edit all = {.rule = TL_EDIT_OVERWRITE, .from = nodes->z};
     tl_edit edits[TL_NODE_SITES] = {all, all};
@@ -482,8 +492,8 @@ static bool same_last_input(const tl_pair *pair, size_t d_model)
 static void choose_runs(const tl_evaluator *e, const runs *r, pair_runs *own)
 {
     const size_t last = count_runs(r) - 1;
-    const bool means = e->options.ablate == TL_ABLATE_MEAN,
-               run_none = !means && (e->options.run_none ||
+    const bool known = is_of_no_prompt(e),
+               run_none = !known && (e->options.run_none ||
                                      !same_last_input(own->pair, e->on.d->d_model));
     own->n_dense = own->n_sparse = 0;
     for (size_t i = 0; i <= last; i++) {
@@ -491,7 +501,7 @@ static void choose_runs(const tl_evaluator *e, const runs *r, pair_runs *own)
         own->is_sparse[i] = 0;
         if (i == 0 && e->options.no_clean)
             own->logit_diffs[i] = NAN;
-        else if (i == 0 && means)
+        else if (i == 0 && known)
             own->logit_diffs[i] = own->clean;
         else if (nothing && !run_none)
             own->logit_diffs[i] = own->none;
@@ -663,15 +673,15 @@ static void count_work(tl_evaluator *e, const runs *r, tl_sparse_work before)
         const double rest =
             tl_forward_multiply_adds(e->on.model, n_pos, own->counterfactual.n_prefix) /
             whole;
-        const bool means = e->options.ablate == TL_ABLATE_MEAN;
-        size_t n_dense = own->n_dense - (!means && !e->options.no_clean),
+        const bool known = is_of_no_prompt(e);
+        size_t n_dense = own->n_dense - (!known && !e->options.no_clean),
                n_sparse = own->n_sparse;
         if (n_dense > 0 && own->dense[own->n_dense - 1] == last)
             n_dense--;
         n_sparse -= own->is_sparse[last];
         w->n_pairs++;
         w->counterfactual += 1.0;
-        w->clean += means + rest * (double)(own->n_dense - n_dense);
+        w->clean += known + rest * (double)(own->n_dense - n_dense);
         w->dense += rest * (double)n_dense;
         w->n_dense += n_dense;
         w->n_sparse += n_sparse;
@@ -718,9 +728,8 @@ static tl_status evaluate_pairs(tl_evaluator *e, runs *r, const tl_pair *pairs,
     if (status == TL_OK)
         status = place_pairs(e, r, err);
     for (size_t p = 0; p < r->n_pairs && status == TL_OK; p++) {
-        status = e->options.ablate == TL_ABLATE_MEAN
-                     ? run_means(e, &r->pairs[p], err)
-                     : run_counterfactual(e, &r->pairs[p], err);
+        status = is_of_no_prompt(e) ? run_of_no_prompt(e, &r->pairs[p], err)
+                                    : run_counterfactual(e, &r->pairs[p], err);
         if (status != TL_OK)
             break;
         choose_runs(e, r, &r->pairs[p]);

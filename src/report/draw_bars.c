@@ -34,11 +34,14 @@ const char *tl_draw_niou(const tl_findings *findings)
 
 const char *tl_draw_faith(const tl_findings *findings)
 {
-    static const char *const names[2][2] = {
+    static const char *const names[3][2] = {
         {"mean of ratios", "ratio of means"},
-        {"mean of ratios, ablated to the mean", "ratio of means, ablated to the mean"}};
-    return names[strcmp(tl_findings_key(findings, "ablate"), "mean") == 0]
-                [tl_findings_ratio_of_means(findings)];
+        {"mean of ratios, ablated to the mean", "ratio of means, ablated to the mean"},
+        {"mean of ratios, ablated to zero", "ratio of means, ablated to zero"}};
+    const char *to = tl_findings_key(findings, "ablate");
+    return names[strcmp(to, "mean") == 0   ? 1
+                 : strcmp(to, "zero") == 0 ? 2
+                                           : 0][tl_findings_ratio_of_means(findings)];
 }
 
 /* ---- accuracy -------------------------------------------------------------------- */

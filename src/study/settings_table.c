@@ -49,8 +49,10 @@ static const tl_choice roundings[] = {
     {"exact", TL_FRACTION_EXACT}, {"f32", TL_FRACTION_F32}, {0}};
 static const tl_choice faiths[] = {
     {"mean_ratio", TL_FAITH_MEAN_RATIO}, {"ratio_mean", TL_FAITH_RATIO_MEAN}, {0}};
-static const tl_choice ablates[] = {
-    {"counterfactual", TL_ABLATE_COUNTERFACTUAL}, {"mean", TL_ABLATE_MEAN}, {0}};
+static const tl_choice ablates[] = {{"counterfactual", TL_ABLATE_COUNTERFACTUAL},
+                                    {"mean", TL_ABLATE_MEAN},
+                                    {"zero", TL_ABLATE_ZERO},
+                                    {0}};
 static const tl_choice matches[] = {{"whole", TL_MATCH_WHOLE},
                                     {"segment", TL_MATCH_SEGMENT},
                                     {"unique", TL_MATCH_UNIQUE},
@@ -319,9 +321,9 @@ static const tl_setting table[] = {
      .choices = ablates,
      .value = "counterfactual",
      .in_manifest = true,
-     .argument = "counterfactual|mean",
-     .help = "what is outside a circuit is as in the counterfactual prompt, or as in the "
-             "mean of the other prompts that it is evaluated on"},
+     .argument = "counterfactual|mean|zero",
+     .help = "what is outside a circuit is as in the counterfactual prompt, as in the "
+             "mean of the other prompts that it is evaluated on, or zero"},
     {.name = "threshold",
      .group = "circuits",
      .kind = TL_SETTING_REAL,

@@ -92,9 +92,9 @@ static tl_stage_sizes sizes_of(const tl_model *model, const tl_settings *setting
 
 size_t tl_stage_prefix(const tl_stage_sizes *sizes)
 {
-    return sizes->settings->ablate == TL_ABLATE_MEAN
-               ? 0
-               : sizes->shape->n_prefix[sizes->modality];
+    return sizes->settings->ablate == TL_ABLATE_COUNTERFACTUAL
+               ? sizes->shape->n_prefix[sizes->modality]
+               : 0;
 }
 
 tl_status tl_stage_add_pair(const tl_stage_sizes *sizes, size_t n_units, bool no_clean,
@@ -102,13 +102,13 @@ tl_status tl_stage_add_pair(const tl_stage_sizes *sizes, size_t n_units, bool no
 {
     const size_t n_pos = sizes->shape->spans[sizes->modality].n_pos;
     const tl_pass_options forward = {.last_only = true};
-    double own = 0.0;
-    if (sizes->settings->ablate ==
-        TL_ABLATE_MEAN) /* its own run, and that of the means */
-        return tl_pass_flops_add(sizes->model, n_pos, 0, &forward,
-                                 2.0 + (double)sizes->n_evaluation /
-                                           (double)(n_units > 0 ? n_units : 1),
-                                 sum, err);
+    double own = 0.0, for_means = 0.0;
+    if (sizes->settings->ablate == TL_ABLATE_MEAN)
+        for_means = (double)sizes->n_evaluation / (double)(n_units > 0 ? n_units : 1);
+    if (sizes->settings->ablate !=
+        TL_ABLATE_COUNTERFACTUAL) /* its own run, and that of the means or zeros */
+        return tl_pass_flops_add(sizes->model, n_pos, 0, &forward, 2.0 + for_means, sum,
+                                 err);
     const tl_status status =
         tl_pair_flops(sizes->model, n_pos, tl_stage_prefix(sizes), no_clean, &own, err);
     *sum += own;
