@@ -382,7 +382,7 @@ static void another_version_is_refused_with_both_numbers(void **state)
         run_sql(text);
         snprintf(text, sizeof text,
                  "study.db: its layout has version %d, this program reads versions"
-                 " 3 to 9 and writes the last",
+                 " 3 to 10 and writes the last",
                  versions[i]);
         expect_refusal(TL_STUDY_WRITE, TL_ERR_DATA, text);
         expect_refusal(TL_STUDY_READ, TL_ERR_DATA, text);
@@ -397,7 +397,7 @@ static void a_study_of_version_4_gets_what_it_has_not(void **state)
             "drop table ranked; drop table circuit_test;"
             "drop table circuit_test_run; drop table crossed_iteration; drop table "
             "left_out; drop table overlap_without; drop table picture_view;"
-            "drop table text_length;"
+            "drop table text_length; drop table leading;"
             "pragma user_version = 4");
     const tl_study_work work = {"predict text", INT64_C(1) << 40};
     tl_rows rows = {0};

@@ -112,6 +112,41 @@ static tl_status write_report(void *state, tl_error *err)
     return tl_report_write(folders, 1, page, err);
 }
 
+/* Of a study and of a score file. */
+static tl_status write_top(void *state, tl_error *err)
+{
+    made *m = state;
+    char scores[300];
+    const tl_top_options json = {.json = true};
+    snprintf(scores, sizeof scores, "%s/scores.text.safetensors", folder.path);
+    tl_status status = tl_top_write(folder.path, NULL, m->text, err);
+    if (status == TL_OK)
+        status = tl_top_write(folder.path, &json, m->text, err);
+    return status == TL_OK ? tl_top_write(scores, NULL, m->text, err) : status;
+}
+
+static tl_status list_leading(void *state, tl_error *err)
+{
+    made *m = state;
+    char scores[300];
+    tl_findings f;
+    tl_finding_leaders leaders, of_file;
+    tl_score_file_origin origin;
+    snprintf(scores, sizeof scores, "%s/scores.text.safetensors", folder.path);
+    tl_status status = tl_findings_read(folder.path, m->arena, &f, err);
+    if (status == TL_OK)
+        status = tl_findings_leading(&f, TL_TEXT, 3, m->arena, &leaders, err);
+    if (status == TL_OK)
+        status = tl_score_file_leading(scores, 3, m->arena, &of_file, &origin, err);
+    if (status == TL_OK) {
+        assert_int_equal(leaders.n[TL_KIND_NEURONS], 3);
+        assert_int_equal(of_file.n[TL_KIND_NEURONS], 3);
+        m->values[0] = leaders.of[TL_KIND_NEURONS][2].score;
+        m->values[1] = of_file.of[TL_KIND_NEURONS][2].score;
+    }
+    return status;
+}
+
 static tl_status write_export(void *state, tl_error *err)
 {
     (void)state;
@@ -129,6 +164,8 @@ static void reports(void **unused)
     torture_report("tl_summary_table", print_table, 1259);
     torture_report("tl_report_write", write_report, 701);
     torture_report("tl_export_write", write_export, 709);
+    torture_report("tl_top_write", write_top, 1249);
+    torture_report("tl_findings_leading tl_score_file_leading", list_leading, 607);
 }
 
 /* ---- settings --------------------------------------------------------------------- */

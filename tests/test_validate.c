@@ -335,6 +335,29 @@ static void a_pair_s_validation_is_its_parts(void **state)
         assert_close("gradient", m, v.gradient[m], gradient, 0);
         assert_close("difference", m, v.difference, difference, 0);
     }
+    /* More components beside the sample: it stays as it is, and theirs are behind it. */
+    tl_component more[2] = {v.components[9], v.components[1]};
+    tl_validate_options with = options;
+    with.also = more;
+    with.n_also = 2;
+    tl_validation w;
+    assert_int_equal(tl_validator_pair(validator, &pair, &with, 11, arena, &w, &err),
+                     TL_OK);
+    assert_int_equal(w.n, 14);
+    for (size_t i = 0; i < 14; i++) {
+        const size_t same = i < 12 ? i : i == 12 ? 9 : 1;
+        const tl_component *a = &w.components[i], *b = &v.components[same];
+        assert_true(a->kind == b->kind && a->layer == b->layer && a->pos == b->pos &&
+                    a->index == b->index);
+        assert_close("exact beside", i, w.exact[i], v.exact[same], 0);
+        assert_close("ranked beside", i, w.ranked[i], v.ranked[same], 0);
+        for (size_t m = 0; m < N_WAYS; m++)
+            assert_close("attributed beside", i, w.attributed[m * 14 + i],
+                         v.attributed[m * 12 + same], 0);
+    }
+    more[1].pos = T;
+    assert_int_equal(tl_validator_pair(validator, &pair, &with, 11, arena, &w, &err),
+                     TL_ERR_ARGUMENT);
     tl_validator_destroy(validator);
     tl_arena_destroy(arena);
     tl_model_close(model);

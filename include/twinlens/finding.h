@@ -59,6 +59,8 @@ typedef struct tl_finding_part {
     const double *importance_of_both; /* the two together */
     const tl_study_token *tokens;
     size_t n_tokens;
+    const tl_study_effect *patched; /* the leading components, prompt by prompt */
+    size_t n_patched;
 } tl_finding_part;
 
 /* ---- better than chance, minimal, complete? (docs/math.md eq. 22) ------------------- */
@@ -336,6 +338,50 @@ const tl_finding_overlap *tl_findings_overlap(const tl_findings *findings,
 /* That of the whole circuits; NULL in studies that did not measure it. */
 const tl_finding_overlap *tl_findings_whole_overlap(const tl_findings *findings,
                                                     const char *kind);
+
+/* ---- the leading components --------------------------------------------------------- */
+
+/* A head or neuron at a position, by the size of its score among those of its kind. */
+typedef struct tl_finding_leader {
+    size_t layer, pos, index;
+    double score;    /* that ranks it; without a sign unless the scores have one */
+    bool in_circuit; /* in the smallest faithful circuit of its modality */
+    /* Over the discovery pairs on which it was patched: its score with a sign, and the exact
+     * effect of removing it (docs/math.md eq. 16). NaN with n = 0: not measured. */
+    tl_interval attributed, exact;
+    /* Positions of the other modality that play the part of its own (docs/math.md eq. 10),
+     * and at how many of them the other's smallest faithful circuit has the same component. */
+    size_t n_aligned, n_shared;
+} tl_finding_leader;
+
+typedef struct tl_finding_leaders {
+    const tl_finding_leader *of[TL_KIND_COUNT]; /* [n] each, larger scores first */
+    size_t n[TL_KIND_COUNT];
+    bool has_circuit, has_other; /* of its modality, of the other: else nothing is in it */
+} tl_finding_leaders;
+
+/* The `most` leading heads and neurons of a modality, none of which has score 0; fewer where
+ * there are no more, and none where the score file is not in the folder. */
+tl_status tl_findings_leading(const tl_findings *findings, tl_modality modality,
+                              size_t most, tl_arena *arena, tl_finding_leaders *out,
+                              tl_error *err);
+
+/* What a score file says of itself (docs/formats.md); NULL: nothing. */
+typedef struct tl_score_file_origin {
+    const char *modality, *model, *model_name, *dataset, *dataset_name;
+} tl_score_file_origin;
+
+/* Those of a score file alone, of which no more than the scores is known. */
+tl_status tl_score_file_leading(const char *path, size_t most, tl_arena *arena,
+                                tl_finding_leaders *out, tl_score_file_origin *origin,
+                                tl_error *err);
+
+/* The segment of a position; NULL: before the data. */
+const char *tl_finding_segment(const tl_finding_part *part, size_t pos);
+
+/* What stands there: the token, if all discovery prompts have the same, else the segment in
+ * braces, "{data}". "" in studies that do not know. */
+const char *tl_finding_token(const tl_finding_part *part, size_t pos);
 
 /* ---- several studies --------------------------------------------------------------- */
 

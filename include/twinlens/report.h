@@ -13,11 +13,13 @@
 #ifndef TWINLENS_REPORT_H
 #define TWINLENS_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #include "twinlens/api.h"
 #include "twinlens/status.h"
+#include "twinlens/terms.h"
 
 TL_BEGIN_DECLS
 
@@ -36,8 +38,23 @@ tl_status tl_summary_json(const char *folder, FILE *out, tl_error *err);
 tl_status tl_summary_table(const char *const *folders, size_t n_folders, FILE *out,
                            tl_error *err);
 
-/* One study as files: summary.json, a CSV file of each table of its database, and
- * importance.csv. Makes the folder `out` when it is not there. */
+/* Which of the leading heads and neurons are written, and how. */
+typedef struct tl_top_options {
+    size_t size; /* sizeof(tl_top_options); 0: that of today */
+    size_t n;    /* of each kind and modality; 0: 20 */
+    bool one_modality, one_kind; /* those below alone */
+    tl_modality modality;
+    tl_component_kind kind;
+    bool json; /* as one JSON object (docs/formats.md), else as tables */
+} tl_top_options;
+
+/* Of a study's folder, or of a score file, of which no more than the scores is known. Options
+ * may be NULL. TL_ERR_DATA where none is left of a file: it is of the other modality. */
+tl_status tl_top_write(const char *path, const tl_top_options *options, FILE *out,
+                       tl_error *err);
+
+/* One study as files: summary.json, a CSV file of each table of its database,
+ * importance.csv and top.csv. Makes the folder `out` when it is not there. */
 tl_status tl_export_write(const char *folder, const char *out, tl_error *err);
 
 TL_END_DECLS

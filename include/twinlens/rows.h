@@ -52,9 +52,10 @@ typedef enum tl_row_kind {
     TL_ROW_CROSSED_ITERATION,
     TL_ROW_LEFT_OUT,
     TL_ROW_OVERLAP_WITHOUT,
-    TL_ROW_TEXT_LENGTH
+    TL_ROW_TEXT_LENGTH,
+    TL_ROW_LEADING
 } tl_row_kind;
-enum { TL_ROW_KIND_COUNT = TL_ROW_TEXT_LENGTH + 1 };
+enum { TL_ROW_KIND_COUNT = TL_ROW_LEADING + 1 };
 
 /* Some rows of one kind, in the order of their keys. */
 typedef struct tl_rows {
@@ -177,6 +178,11 @@ typedef struct tl_study_effect {
     size_t layer, pos, index;
     double exact, attributed;
 } tl_study_effect;
+
+/* TL_ROW_LEADING has the same of the components that lead by score over all discovery pairs,
+ * TL_LEADING_STUDIED of each kind, attributed as the study attributes: `component` is their
+ * place, heads first. */
+enum { TL_LEADING_STUDIED = 20 };
 
 /* The score that ranks it on that pair alone, by the study's method and reduction of heads. */
 typedef struct tl_study_ranked {

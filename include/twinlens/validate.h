@@ -79,10 +79,14 @@ typedef struct tl_validate_options {
      * size of exact effects; NULL: none. */
     const tl_attribution_options *ranked;
     const char *folder; /* where sums and scores are, as in tl_attribution_options */
+    /* Components that are patched and attributed beside the sample, which they change
+     * nothing of. Functions that only ask what it takes do not look at them. */
+    const tl_component *also;
+    size_t n_also;
 } tl_validate_options;
 
 typedef struct tl_validation {
-    size_t n;                       /* components: heads, then neurons */
+    size_t n;                       /* components: heads, neurons, then those of `also` */
     const tl_component *components; /* [n] */
     const double *exact;            /* [n] */
     const double *attributed;       /* [n_ig_steps + n_others, n], with sign */

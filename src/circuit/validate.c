@@ -92,6 +92,7 @@ static size_t screen_bytes(const tl_screen_span *span, const tl_validate_options
     size_t n = 0;
     for (size_t k = 0; k < TL_KIND_COUNT; k++)
         n += tl_screen_count(span, (tl_component_kind)k, o->n_components);
+    n += o->n_also;
     return n * (sizeof(tl_component) + (way_count(o) + 1) * sizeof(double));
 }
 
@@ -123,7 +124,7 @@ tl_status tl_validator_bytes(const tl_model *model, size_t n_pos,
         return status;
     const size_t gradients = 2 * tl_model_input_bytes(model, n_pos),
                  effects = tl_pair_nodes_most_bytes(d, n_pos) +
-                           TL_KIND_COUNT * o.n_components * sizeof(double);
+                           (TL_KIND_COUNT * o.n_components + o.n_also) * sizeof(double);
     const tl_screen_span span = span_of(d, n_pos, 0);
     *out =
         TL_EXPERIMENT_BYTES +
@@ -176,12 +177,14 @@ tl_status tl_validator_flops(const tl_model *model, size_t n_pos, size_t n_prefi
     if (status == TL_OK)
         status = tl_pair_flops(model, n_pos, n_prefix, false, &runs, err);
     *out += runs;
-    /* A component is in any of the layers, and those below it are not run again. */
+    /* A component is in any of the layers, and those below it are not run again; those of
+     * `also`, which nobody has drawn, are taken to be in the first ones. */
     const size_t n_layers = tl_model_dims(model)->n_layers;
     const double n = (double)(TL_KIND_COUNT * o.n_components) / (double)n_layers;
     for (size_t l = 0; l < n_layers && status == TL_OK; l++) {
         const tl_pass_options behind = {.last_only = true, .first_layer = l};
-        status = tl_pass_flops_add(model, n_pos, n_prefix, &behind, n, out, err);
+        const double also = l == 0 ? (double)o.n_also : 0.0;
+        status = tl_pass_flops_add(model, n_pos, n_prefix, &behind, n + also, out, err);
     }
     return status;
 }
@@ -596,11 +599,12 @@ static double score_of(const tl_scores *s, const tl_component *c)
                 : (double)s->neurons[place * s->d_mlp + c->index];
 }
 
-/* Components that are looked at, of both kinds. */
+/* Components that are looked at, of both kinds, and those that are taken without a draw. */
+enum { ALSO = TL_KIND_COUNT, GROUPS };
 typedef struct screen {
-    size_t n[TL_KIND_COUNT];
-    tl_component *components[TL_KIND_COUNT]; /* [n] */
-    double *scores[TL_KIND_COUNT];           /* [n_ways + 1, n]; the last way ranks */
+    size_t n[GROUPS];
+    const tl_component *components[GROUPS]; /* [n] */
+    double *scores[GROUPS];                 /* [n_ways + 1, n]; the last way ranks */
 } screen;
 
 static tl_status look_around(const tl_validator *v, const tl_pair *pair,
@@ -610,17 +614,22 @@ static tl_status look_around(const tl_validator *v, const tl_pair *pair,
     const tl_dims *d = v->on.d;
     const tl_pair_nodes nodes = tl_pair_nodes_of(pair, d);
     const tl_screen_span span = span_of(d, pair->clean.n_pos, nodes.n_prefix);
-    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
-        const size_t n = tl_screen_count(&span, (tl_component_kind)k, o->n_components);
+    for (size_t k = 0; k < GROUPS; k++) {
+        const size_t n = k == ALSO ? o->n_also
+                                   : tl_screen_count(&span, (tl_component_kind)k,
+                                                     o->n_components);
+        tl_component *drawn =
+            tl_arena_alloc(arena, k == ALSO ? 0 : n, sizeof(tl_component));
         out->n[k] = n;
-        out->components[k] = tl_arena_alloc(arena, n, sizeof(tl_component));
+        out->components[k] = k == ALSO ? o->also : drawn;
         out->scores[k] = tl_arena_alloc(arena, n * (way_count(o) + 1), sizeof(double));
-        if (out->components[k] == NULL || out->scores[k] == NULL)
+        if (drawn == NULL || out->scores[k] == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory to look at %zu components",
                            n);
-        tl_screen(&span, (tl_component_kind)k, n, seed + k, out->components[k]);
+        if (k != ALSO)
+            tl_screen(&span, (tl_component_kind)k, n, seed + k, drawn);
     }
-    return TL_OK;
+    return check_components(d, pair->clean.n_pos, o->also, o->n_also, err);
 }
 
 /* The scores of one way; they last only as long as they are looked up. */
@@ -633,7 +642,7 @@ static tl_status score_screen(tl_validator *v, const tl_pair *pair,
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for scores");
     const tl_status status = attribute(v, pair, how, held, arena, &scores, err);
-    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++)
+    for (size_t k = 0; k < GROUPS && status == TL_OK; k++)
         for (size_t i = 0; i < s->n[k]; i++)
             s->scores[k][way * s->n[k] + i] = score_of(&scores, &s->components[k][i]);
     tl_arena_destroy(arena);
@@ -650,10 +659,10 @@ typedef struct drawn {
 static tl_status draw(const screen *s, const tl_validate_options *o, uint64_t seed,
                       tl_arena *arena, drawn *out, tl_error *err)
 {
-    size_t n[TL_KIND_COUNT], first = 0;
-    for (size_t k = 0; k < TL_KIND_COUNT; k++)
-        n[k] = o->n_components < s->n[k] ? o->n_components : s->n[k];
-    out->n = n[TL_KIND_HEADS] + n[TL_KIND_NEURONS];
+    size_t n[GROUPS], first = 0;
+    for (size_t k = 0; k < GROUPS; k++)
+        n[k] = k != ALSO && o->n_components < s->n[k] ? o->n_components : s->n[k];
+    out->n = n[TL_KIND_HEADS] + n[TL_KIND_NEURONS] + n[ALSO];
     const size_t n_ways = way_count(o);
     size_t *chosen = tl_arena_alloc(arena, out->n, sizeof *chosen);
     out->components = tl_arena_alloc(arena, out->n, sizeof *out->components);
@@ -662,12 +671,16 @@ static tl_status draw(const screen *s, const tl_validate_options *o, uint64_t se
     if (chosen == NULL || out->components == NULL || out->attributed == NULL ||
         out->ranked == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu components", out->n);
-    for (size_t k = 0; k < TL_KIND_COUNT; first += n[k], k++) {
-        const tl_status status = tl_validate_draw(s->scores[k], n_ways, s->n[k], n[k],
-                                                  seed + k, chosen, err);
+    for (size_t k = 0; k < GROUPS; first += n[k], k++) {
+        const tl_status status =
+            k == ALSO ? TL_OK
+                      : tl_validate_draw(s->scores[k], n_ways, s->n[k], n[k], seed + k,
+                                         chosen, err);
         if (status != TL_OK)
             return status;
         for (size_t i = 0; i < n[k]; i++) {
+            if (k == ALSO)
+                chosen[i] = i;
             const double *of = &s->scores[k][chosen[i]];
             out->components[first + i] = s->components[k][chosen[i]];
             for (size_t m = 0; m < n_ways; m++)

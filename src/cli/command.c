@@ -6,7 +6,8 @@
 
 /* clang-format off */
 const tl_command *const tl_commands[] = {
-    &tl_command_study,    &tl_command_summary,   &tl_command_inspect,
+    &tl_command_study,    &tl_command_summary,   &tl_command_top,
+    &tl_command_inspect,
     &tl_command_predict,  &tl_command_pair,      &tl_command_attribute,
     &tl_command_evaluate, &tl_command_trace,     &tl_command_task,
     &tl_command_import,   &tl_command_vqa,       &tl_command_overlap,

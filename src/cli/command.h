@@ -38,6 +38,7 @@ extern const tl_command tl_command_attribute;
 extern const tl_command tl_command_evaluate;
 extern const tl_command tl_command_study;
 extern const tl_command tl_command_summary;
+extern const tl_command tl_command_top;
 extern const tl_command tl_command_task;
 extern const tl_command tl_command_import;
 extern const tl_command tl_command_vqa;

@@ -254,7 +254,8 @@ tl_status tl_findings_part(const tl_study_db *db, const char *folder,
     tl_finding_part p = {.minimal = {.modality = modality},
                          .scores = {.modality = modality}};
     const tl_study_token like = {.modality = modality};
-    tl_rows tokens = {0};
+    const tl_study_effect like_effect = {.modality = modality};
+    tl_rows tokens = {0}, patched = {0};
     bool attributed = false;
     tl_status status = read_prompts(db, modality, arena, &p, err);
     if (status == TL_OK)
@@ -272,6 +273,11 @@ tl_status tl_findings_part(const tl_study_db *db, const char *folder,
         status = tl_study_db_get(db, TL_ROW_TOKEN, &like, 1, arena, &tokens, err);
     p.tokens = tokens.rows;
     p.n_tokens = tokens.n;
+    if (status == TL_OK)
+        status = tl_study_db_get(db, TL_ROW_LEADING, &like_effect, 1, arena, &patched,
+                                 err);
+    p.patched = patched.rows;
+    p.n_patched = patched.n;
     if (status == TL_OK)
         *out = p;
     return status;

@@ -17,6 +17,7 @@ typedef tl_status tl_draw(const tl_findings *findings, const char *prefix, FILE 
 tl_draw tl_draw_accuracy;     /* draw_bars.c */
 tl_draw tl_draw_importance;   /* draw_maps.c */
 tl_draw tl_draw_pictures;     /* draw_pictures.c */
+tl_draw tl_draw_leading;      /* top_table.c; tables */
 tl_draw tl_draw_faithfulness; /* draw_curves.c */
 tl_draw tl_draw_validation;   /* draw_checks.c */
 tl_draw tl_draw_overlap;      /* draw_bars.c */

@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
+#include "base/csv_write.h"
 #include "base/file.h"
 #include "report/summary.h"
+#include "report/top_table.h"
 #include "store/study_db.h"
 
 /* A file is written in memory first, so that it is written as a whole. */
@@ -59,14 +61,6 @@ static tl_status export_table(const tl_study_db *db, tl_row_kind kind,
 
 /* ---- importance ------------------------------------------------------------------ */
 
-static const char *segment_of(const tl_study_scores *s, size_t pos)
-{
-    return pos < s->data_begin  ? ""
-           : pos < s->data_end  ? tl_segment_name(TL_SEGMENT_DATA)
-           : pos + 1 < s->n_pos ? tl_segment_name(TL_SEGMENT_QUERY)
-                                : tl_segment_name(TL_SEGMENT_GENERATION);
-}
-
 /* A line for each layer and position: the sums over heads and over neurons. */
 static tl_status write_importance(const tl_findings *f, tl_modality modality, FILE *out,
                                   tl_error *err)
@@ -79,12 +73,15 @@ static tl_status write_importance(const tl_findings *f, tl_modality modality, FI
         return tl_fail(err, TL_ERR_NOT_FOUND, "%s: %s is not there", f->folder,
                        s->file);
     for (size_t l = 0; l < s->n_layers; l++)
-        for (size_t t = 0; t < s->n_pos; t++)
-            fprintf(out, "%s,%zu,%zu,%s,%.9g,%.9g,%.9g\r\n", tl_modality_name(modality),
-                    l, t, segment_of(s, t),
+        for (size_t t = 0; t < s->n_pos; t++) {
+            const char *segment = tl_finding_segment(part, t);
+            fprintf(out, "%s,%zu,%zu,", tl_modality_name(modality), l, t);
+            tl_csv_write_text(out, tl_finding_token(part, t));
+            fprintf(out, ",%s,%.9g,%.9g,%.9g\r\n", segment != NULL ? segment : "",
                     part->importance[TL_KIND_HEADS][l * s->n_pos + t],
                     part->importance[TL_KIND_NEURONS][l * s->n_pos + t],
                     part->importance_of_both[l * s->n_pos + t]);
+        }
     return TL_OK;
 }
 
@@ -95,10 +92,21 @@ static tl_status export_importance(const tl_findings *f, const char *folder,
     tl_status status = begin_file(&file, err);
     if (status != TL_OK)
         return status;
-    fputs("modality,layer,position,segment,heads,neurons,both\r\n", file.stream);
+    fputs("modality,layer,position,token,segment,heads,neurons,both\r\n", file.stream);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
         status = write_importance(f, (tl_modality)m, file.stream, err);
     return end_file(&file, folder, "importance.csv", arena, status, err);
+}
+
+static tl_status export_top(const tl_findings *f, const char *folder, tl_arena *arena,
+                            tl_error *err)
+{
+    text_file file;
+    tl_status status = begin_file(&file, err);
+    if (status != TL_OK)
+        return status;
+    status = tl_top_csv(f, file.stream, err);
+    return end_file(&file, folder, "top.csv", arena, status, err);
 }
 
 /* ---- everything ------------------------------------------------------------------ */
@@ -140,6 +148,8 @@ tl_status tl_export_write(const char *folder, const char *out, tl_error *err)
         status = export_tables(folder, out, arena, err);
     if (status == TL_OK)
         status = export_importance(&f, out, arena, err);
+    if (status == TL_OK)
+        status = export_top(&f, out, arena, err);
     if (status == TL_OK)
         status = export_summary(&f, out, arena, err);
     tl_arena_destroy(arena);

@@ -333,9 +333,9 @@ static tl_status write_study(const tl_findings *f, size_t index, FILE *page,
 {
     static tl_draw *const figures[] = {
         tl_draw_accuracy,     tl_draw_importance, tl_draw_pictures,
-        tl_draw_faithfulness, tl_draw_validation, tl_draw_overlap,
-        tl_draw_interchange,  tl_draw_alignment,  tl_draw_gap,
-        tl_draw_backpatch,    tl_draw_iterations};
+        tl_draw_leading,      tl_draw_faithfulness, tl_draw_validation,
+        tl_draw_overlap,      tl_draw_interchange,  tl_draw_alignment,
+        tl_draw_gap,          tl_draw_backpatch,    tl_draw_iterations};
     char prefix[32];
     snprintf(prefix, sizeof prefix, "s%zu-", index + 1);
     fprintf(page, "<section>\n<h2 id=\"s%zu\">", index + 1);

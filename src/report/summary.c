@@ -11,6 +11,7 @@
 #include "report/draw.h"
 #include "report/input_text.h"
 #include "report/overview.h"
+#include "report/top_table.h"
 #include "store/study_db.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
@@ -665,8 +666,9 @@ static void print_circuits(const tl_findings *f, FILE *out)
     print_precision(f, out);
 }
 
-static void print_study(const tl_findings *f, FILE *out)
+static tl_status print_study(const tl_findings *f, FILE *out, tl_error *err)
 {
+    tl_status status = TL_OK;
     const char *task = tl_findings_key(f, "task");
     char text[TL_INPUT_TEXT];
     fprintf(out, "task      %s\n", task[0] != '\0' ? task : "(without a name)");
@@ -693,8 +695,10 @@ static void print_study(const tl_findings *f, FILE *out)
         fprintf(out, "%s\n", f->absent);
     print_row(f, out, "discovery / evaluation", say_parts);
     print_left_out(f, out);
-    if (tl_findings_have_circuits(f))
+    if (tl_findings_have_circuits(f)) {
         print_circuits(f, out);
+        status = tl_top_print(f, out, err);
+    }
     print_comparison(f, out);
     print_alignment(f, out);
     print_backpatch(f, out);
@@ -705,6 +709,7 @@ static void print_study(const tl_findings *f, FILE *out)
         if (f->parts[m].scores.file != NULL)
             fprintf(out, ", %s", f->parts[m].scores.file);
     fputc('\n', out);
+    return status;
 }
 
 tl_status tl_summary_print(const char *folder, FILE *out, tl_error *err)
@@ -713,9 +718,9 @@ tl_status tl_summary_print(const char *folder, FILE *out, tl_error *err)
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
-    const tl_status status = tl_findings_read(folder, arena, &f, err);
+    tl_status status = tl_findings_read(folder, arena, &f, err);
     if (status == TL_OK)
-        print_study(&f, out);
+        status = print_study(&f, out, err);
     tl_arena_destroy(arena);
     return status;
 }

@@ -7,6 +7,7 @@
 
 #include "report/json_interval.h"
 #include "report/summary.h"
+#include "report/top_table.h"
 
 static const char *const modality_names[TL_MODALITY_COUNT] = {"text", "image"};
 static const char *const kind_names[TL_STUDY_KIND_COUNT] = {"circuit", "magnitude",
@@ -356,10 +357,34 @@ static json_t *study_json(const tl_findings *f)
     return root;
 }
 
+/* The leading components of each modality, beside what else is said of it. */
+static tl_status add_leading(const tl_findings *f, json_t *root, tl_error *err)
+{
+    tl_arena *arena = tl_arena_create();
+    tl_status status = arena != NULL ? TL_OK
+                                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+        json_t *part =
+            json_object_get(json_object_get(root, "modalities"), modality_names[m]);
+        tl_finding_leaders leaders;
+        if (part == NULL)
+            continue;
+        status = tl_findings_leading(f, (tl_modality)m, TL_TOP, arena, &leaders, err);
+        if (status == TL_OK)
+            json_object_set_new(part, "leading", tl_top_json(&f->parts[m], &leaders));
+    }
+    tl_arena_destroy(arena);
+    return status;
+}
+
 tl_status tl_summary_write_json(const tl_findings *findings, FILE *out, tl_error *err)
 {
-    tl_status status = TL_OK;
     json_t *root = study_json(findings);
+    tl_status status = root != NULL ? add_leading(findings, root, err) : TL_OK;
+    if (status != TL_OK) {
+        json_decref(root);
+        return status;
+    }
     if (root == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", findings->folder);
     else if (json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)

@@ -338,6 +338,7 @@ static const tl_row_table tables[TL_ROW_KIND_COUNT] = {
     [TL_ROW_PICTURE_VIEW] = TABLE("picture_view", picture_view, 2),
     [TL_ROW_PICTURE_SCORE] = TABLE("picture_score", picture_score, 3),
     [TL_ROW_EFFECT] = TABLE("effect", effect, 4),
+    [TL_ROW_LEADING] = TABLE("leading", effect, 4),
     [TL_ROW_RANKED] = TABLE("ranked", ranked, 3),
     [TL_ROW_COMPLETENESS] = TABLE("completeness", completeness, 3),
     [TL_ROW_PRECISION] = TABLE("precision", precision, 1),

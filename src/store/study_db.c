@@ -25,7 +25,7 @@
 
 enum {
     APPLICATION = 0x74776c73, /* "twls": tells a study's database from others */
-    VERSION = 9,
+    VERSION = 10,
     OLDEST =
         3, /* without cells that were not run; tl_study_db_has_table() has the rest */
 };
@@ -137,6 +137,7 @@ bool tl_study_db_has_table(const tl_study_db *db, tl_row_kind kind)
     case TL_ROW_OVERLAP_WITHOUT: return db->version >= 7;
     case TL_ROW_PICTURE_VIEW: return db->version >= 8;
     case TL_ROW_TEXT_LENGTH: return db->version >= 9;
+    case TL_ROW_LEADING: return db->version >= 10;
     default: return db->version >= OLDEST;
     }
 }

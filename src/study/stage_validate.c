@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * stage_validate.c - what patching a sample of components really does, beside what
- * attribution says of them. See stage.h.
+ * attribution says of them; and the same of the components that lead by score. See stage.h.
  */
 #include "study/stage.h"
 
 #include "circuit/circuit_work.h"
 #include "circuit/observed_effects.h"
+#include "store/leading.h"
+#include "store/score_file.h"
 #include "study/draw_pairs.h"
 
+#include "twinlens/safetensors.h"
 #include "twinlens/validate.h"
 
-enum { MOST_WAYS = 4 };
+enum { MOST_WAYS = 4, MOST_LEADING = TL_KIND_COUNT * TL_LEADING_STUDIED };
 
 /* What is judged, all by the path and rule of the study: its own method, and integrated
  * gradients of few, its own and many steps. */
@@ -52,34 +55,114 @@ static size_t steps_of(const tl_attribution_options *way)
     return way->method == TL_METHOD_RELP ? 0 : way->ig_steps;
 }
 
+/* Of as many leading components as there may be. */
 static tl_validate_options options_of(const ways *w, const char *folder)
 {
     return (tl_validate_options){.others = w->all,
                                  .n_others = w->n,
                                  .n_components = TL_OBSERVED_COMPONENTS,
                                  .ranked = &w->own,
-                                 .folder = folder};
+                                 .folder = folder,
+                                 .n_also = MOST_LEADING};
 }
 
 typedef struct validate_stage {
     tl_part_pairs pairs;
     size_t *chosen; /* of the pairs, for every unit */
     ways ways;
+    tl_component leading[MOST_LEADING];
+    size_t n_leading;
     tl_validator *validator;
 } validate_stage;
+
+/* ---- the leading components ------------------------------------------------------ */
+
+static tl_status add_leading(const tl_tensor *scores, tl_component_kind kind,
+                             validate_stage *v, tl_error *err)
+{
+    size_t places[TL_LEADING_STUDIED], n = 0;
+    double unused[TL_LEADING_STUDIED];
+    const tl_status status =
+        tl_leading_find(scores, TL_LEADING_STUDIED, places, unused, &n, err);
+    const size_t n_pos = scores->dims[1], width = scores->dims[2];
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        v->leading[v->n_leading++] =
+            (tl_component){.kind = kind,
+                           .layer = places[i] / width / n_pos,
+                           .pos = places[i] / width % n_pos,
+                           .index = places[i] % width};
+    return status;
+}
+
+static tl_status find_leading(tl_stage_run *run, tl_error *err)
+{
+    const char *path = tl_study_path(run->study, "scores", run->modality);
+    tl_study_scores wanted = {.modality = run->modality};
+    tl_safetensors *file = NULL;
+    tl_status status = path != NULL ? tl_study_db_find(run->study->db, TL_ROW_SCORES,
+                                                       &wanted, run->arena, NULL, err)
+                                    : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    if (status == TL_OK)
+        status = tl_score_file_check(path, wanted.sha256, err);
+    if (status == TL_OK)
+        status = tl_safetensors_open(path, &file, err);
+    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++) {
+        const tl_tensor *scores = NULL;
+        status = tl_safetensors_need(file, tl_kind_name((tl_component_kind)k), &scores,
+                                     err);
+        if (status == TL_OK)
+            status = tl_fail_while(
+                err, add_leading(scores, (tl_component_kind)k, run->state, err), "%s",
+                path);
+    }
+    tl_safetensors_close(file);
+    return status;
+}
+
+/* ---- rows ------------------------------------------------------------------------ */
+
+/* Those of the leading components, which are behind the sample's. */
+static tl_status put_leading(const tl_stage_run *run, size_t pair,
+                             const tl_validation *v, tl_stage_rows *rows, tl_error *err)
+{
+    const validate_stage *state = run->state;
+    const size_t n = state->n_leading, first = v->n - n;
+    size_t own = 0; /* the way of the study */
+    tl_study_effect *effects = tl_arena_alloc(run->arena, n, sizeof *effects);
+    if (effects == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", n);
+    while (steps_of(&state->ways.all[own]) != steps_of(&state->ways.own))
+        own++;
+    for (size_t i = 0; i < n; i++) {
+        const tl_component *c = &state->leading[i];
+        effects[i] = (tl_study_effect){run->modality,
+                                       pair,
+                                       i,
+                                       steps_of(&state->ways.own),
+                                       tl_kind_name(c->kind),
+                                       c->layer,
+                                       c->pos,
+                                       c->index,
+                                       v->exact[first + i],
+                                       v->attributed[own * v->n + first + i]};
+    }
+    tl_stage_put(rows, TL_ROW_LEADING, effects, n);
+    return TL_OK;
+}
 
 static tl_status make_rows(const tl_stage_run *run, size_t pair, const tl_validation *v,
                            tl_stage_rows *rows, tl_error *err)
 {
     const validate_stage *state = run->state;
     const tl_modality modality = run->modality;
-    const size_t n_ways = state->ways.n, n = v->n * n_ways;
+    const size_t n_ways = state->ways.n, n_drawn = v->n - state->n_leading,
+                 n = n_drawn * n_ways;
     tl_study_effect *effects = tl_arena_alloc(run->arena, n, sizeof *effects);
-    tl_study_ranked *ranked = tl_arena_alloc(run->arena, v->n, sizeof *ranked);
+    tl_study_ranked *ranked = tl_arena_alloc(run->arena, n_drawn, sizeof *ranked);
     tl_study_completeness *completeness =
         tl_arena_alloc(run->arena, n_ways, sizeof *completeness);
     if (effects == NULL || ranked == NULL || completeness == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", v->n);
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu effects", n_drawn);
     for (size_t m = 0; m < n_ways; m++)
         completeness[m] =
             (tl_study_completeness){modality, pair, steps_of(&state->ways.all[m]),
@@ -98,12 +181,12 @@ static tl_status make_rows(const tl_stage_run *run, size_t pair, const tl_valida
                                        v->exact[at],
                                        v->attributed[m * v->n + at]};
     }
-    for (size_t i = 0; i < v->n; i++)
+    for (size_t i = 0; i < n_drawn; i++)
         ranked[i] = (tl_study_ranked){modality, pair, i, v->ranked[i]};
     tl_stage_put(rows, TL_ROW_EFFECT, effects, n);
-    tl_stage_put(rows, TL_ROW_RANKED, ranked, v->n);
+    tl_stage_put(rows, TL_ROW_RANKED, ranked, n_drawn);
     tl_stage_put(rows, TL_ROW_COMPLETENESS, completeness, n_ways);
-    return TL_OK;
+    return put_leading(run, pair, v, rows, err);
 }
 
 /* Discovery pairs at random, answers in turn. */
@@ -139,6 +222,8 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
                                      run->arena, &v->pairs, err);
     if (status == TL_OK)
         status = draw_units(run, err);
+    if (status == TL_OK && run->n_units > 0)
+        status = find_leading(run, err);
     if (status != TL_OK)
         return status;
     run->n_done = known.n / v->ways.n;
@@ -154,7 +239,9 @@ static tl_status validate_pair(tl_stage_run *run, size_t first, size_t n,
     (void)n;
     validate_stage *v = run->state;
     const size_t pair = v->chosen[first];
-    const tl_validate_options options = options_of(&v->ways, run->study->arrays_in);
+    tl_validate_options options = options_of(&v->ways, run->study->arrays_in);
+    options.also = v->leading;
+    options.n_also = v->n_leading;
     tl_pair *made = NULL;
     tl_validation found;
     tl_status status = tl_study_make_pairs(run->study, &v->pairs.pairs[pair], 1,

@@ -793,12 +793,66 @@ def absent_of(db, parts):
     return "; ".join(said) or None
 
 
-def study_of(db):
+def aligned(spans, m, pos):
+    """The positions of the other modality that play the part of this one (eq. 10)."""
+    a, b = spans[m], spans[MODALITIES[m == "text"]]
+    if a["data_begin"] <= pos < a["data_end"]:
+        return set(range(b["data_begin"], b["data_end"]))
+    if pos < a["data_begin"]:
+        last = b["data_begin"] - 1
+        return {min(pos, last)} | set(range(pos, last + 1) if pos == a["data_begin"] - 1 else ()) if last >= 0 else set()
+    end, room = a["n_pos"] - 1 - pos, b["n_pos"] - 1 - b["data_end"]
+    return {b["n_pos"] - 1 - min(end, room)} | set(range(b["data_end"], b["n_pos"] - end) if pos == a["data_end"] else ())
+
+
+def leading_of(db, folder, parts):
+    """The 20 heads and 20 neurons with the largest scores of each modality (eq. 25)."""
+    spans = {r["modality"]: r for r in rows(db, "select * from scores")}
+    scores = {m: read_scores(os.path.join(folder, s["file"])) for m, s in spans.items()}
+    order = {(m, k): np.argsort(-np.abs(s[k]).ravel(), kind="stable") for m, s in scores.items() for k in ("heads", "neurons")}
+    members = {}
+    for m in spans:
+        if parts[m]["minimal"]:
+            for k in ("heads", "neurons"):
+                inside = np.zeros(scores[m][k].size, bool)
+                inside[order[m, k][:parts[m]["minimal"]["circuit"]["n_" + k]]] = True
+                members[m, k] = inside.reshape(scores[m][k].shape)
+    for m in parts:
+        found = {"pairs": spans[m]["n_pairs"] if m in spans else 0, "heads": [], "neurons": []}
+        parts[m]["leading"] = found
+        if m not in spans:
+            continue
+        s, other = spans[m], MODALITIES[m == "text"]
+        tokens = rows(db, "select text, n_texts from token where modality = ? order by pos", m)
+        for k in ("heads", "neurons"):
+            values = scores[m][k].ravel()
+            for i in order[m, k][:20]:
+                if values[i] == 0:
+                    break
+                l, t, c = map(int, np.unravel_index(i, scores[m][k].shape))
+                patched = rows(db, "select * from leading where modality = ? and kind = ? and layer = ? and pos = ? and "
+                                   "idx = ? order by pair", m, k, l, t, c)
+                places = aligned(spans, m, t) if (other, k) in members else set()
+                shared = sum(bool(members[other, k][l, u, c]) for u in places)
+                found[k].append({
+                    "layer": l, k[:-1]: c, "position": t, "score": float(values[i]), "first_token": tokens[t]["text"],
+                    "token": tokens[t]["text"] if tokens[t]["n_texts"] == 1 else None,
+                    "segment": None if t < s["data_begin"] else "data" if t < s["data_end"] else
+                               "query" if t + 1 < s["n_pos"] else "generation",
+                    "signed_score": mean(column(patched, "attributed")) if patched else None,
+                    "exact_effect": mean(column(patched, "exact")) if patched else None,
+                    "in_circuit": bool(members[m, k][l, t, c]) if (m, k) in members else None,
+                    "in_other_circuit": {"positions": len(places), "shared": shared, "share": shared / len(places)}
+                                        if places else None})
+
+
+def study_of(db, folder):
     """Everything that `summary --json` says."""
     keys = {r["key"]: r["value"] for r in rows(db, "select * from manifest")}
     work = {r["stage"]: r["product_flops"] for r in rows(db, "select * from work")}
     parts = {m: part_of(db, m, keys) for m in MODALITIES
              if rows(db, "select row from prompt where modality = ?", m)}
+    leading_of(db, folder, parts)
     return {**keys, "modalities": parts, "absent": absent_of(db, parts),
             "overlap": overlap_of(db, keys),
             "overlap_mean_of_segments": mean_overlap_of(db, keys),
@@ -915,6 +969,30 @@ def same_table(page, at, wanted):
         assert len(w) == len(row), f"{at}: {row}"
         count += sum(same_cell(x if isinstance(x, tuple) else cell(x), y, f"{at}, {row[0]}")
                      for x, y in zip(w, row))
+    return count
+
+
+def same_leading(page, at, kind, wanted):
+    """Numbers of three digits, whatever their size."""
+    found = page.tables.pop(at)
+    assert len(found) == len(wanted), f"{at}: {len(found)} rows"
+    count = 0
+    for rank, (x, row) in enumerate(zip(wanted, found), 1):
+        token = f"{{{x['segment'] or 'before'}}}" if x["token"] is None else \
+            "'" + x["token"].replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r") + "'"
+        there = x["in_other_circuit"]
+        words = [str(rank), str(x["layer"]), str(x[kind[:-1]]), str(x["position"]), token, x["segment"] or "-"]
+        ends = [{None: "-", True: "yes", False: "no"}[x["in_circuit"]],
+                f"{there['shared']} of {there['positions']}" if there else None]
+        assert row[:6] == words and row[9] == ends[0] and (ends[1] is None or row[10] == ends[1]), f"{at}: {row}, {words}, {ends}"
+        for number, text in zip((x["score"], x["signed_score"], x["exact_effect"]), row[6:9]):
+            numbers = [number] if isinstance(number, float) else [number["value"], *number["interval"]] if number else []
+            numbers = [n for n in numbers if math.isfinite(n)]
+            said = [float(t) for t in re.findall(r"-?\d[\d.]*(?:e[-+]\d+)?", text)]
+            assert number is not None or text == "not measured", f"{at}: {row}"
+            assert len(said) == len(numbers) and all(abs(a - b) <= 0.0051 * abs(a) + 1e-12 for a, b in zip(numbers, said)), \
+                f"{at}: {text} for {numbers}"
+            count += len(said)
     return count
 
 
@@ -1216,6 +1294,10 @@ def check_page(twinlens, folders, studies, databases):
             if not wanted and study["absent"]:
                 continue
             count += same_figure(wanted, page.csv.pop(where), where)
+        for m, part in study["modalities"].items():
+            for k in ("heads", "neurons"):
+                if part["leading"][k]:
+                    count += same_leading(page, (f"s{i}", f"Leading {k}, {m}"), k, part["leading"][k])
         count += known([t for s, t in page.texts if s == f"s{i}"], study, f"the page, s{i}")
     assert not page.tables and not page.csv, f"not checked: {[*page.tables, *page.csv]}"
     count += known([t for s, t in page.texts if s == "all"],
@@ -1245,7 +1327,7 @@ def main():
     studies, databases = [], []
     for folder in folders:
         db = sqlite3.connect(f"file:{folder}/study.db?mode=ro", uri=True)
-        study = study_of(db)
+        study = study_of(db, folder)
 
         def printed(*options):
             return subprocess.run([twinlens, "summary", *options, folder], check=True,

@@ -110,7 +110,7 @@ inputs = {"model": checkpoint, "dataset": plain}
 # which refuses what would make another study of it.
 base = {
     "study": run,
-    "summary": {"": [here / "run"]}, "export": {"": [here / "run"], "out": "tables"}, "report": {"": [here / "run"], "out": "page"},
+    "summary": {"": [here / "run"]}, "top": {"": [here / "run"]}, "export": {"": [here / "run"], "out": "tables"}, "report": {"": [here / "run"], "out": "page"},
     "inspect": {"model": checkpoint},
     "predict": inputs, "pair": {**inputs, "dataset": bare, "keep": "all", "out": "made"},
     "attribute": {**inputs, "modality": "image", "out": "scores"},
