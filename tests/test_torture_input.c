@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "twinlens/circuit_file.h"
 #include "twinlens/dataset.h"
 #include "twinlens/safetensors.h"
 #include "twinlens/scene.h"
@@ -260,10 +261,9 @@ static tl_status measure(void *state, tl_error *err)
 static void processors(void **unused)
 {
     (void)unused;
-    static const char *const folders[] = {TINY "/checkpoint",
-                                          "tests/data/families/gemma3",
-                                          "tests/data/families/pixtral",
-                                          "tests/data/families/internvl"};
+    static const char *const folders[] = {
+        TINY "/checkpoint", "tests/data/families/gemma3", "tests/data/families/pixtral",
+        "tests/data/families/internvl"};
     assert_int_equal(dataset->rows[0].modality, TL_TEXT);
     assert_int_equal(dataset->rows[1].modality, TL_IMAGE);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
@@ -372,6 +372,41 @@ static tl_status write_tensors(void *state, tl_error *err)
     return tl_safetensors_write(m->path, tensors, 2, notes, 1, err);
 }
 
+/* ---- circuits -------------------------------------------------------------------------- */
+
+static const tl_circuit_shape circuit_shape = {2, 3, 4, {5, 1, 3}};
+
+static tl_status write_circuit(void *state, tl_error *err)
+{
+    static uint8_t heads[2 * 5 * 3] = {1}, neurons[2 * 5 * 4] = {0, 1};
+    const tl_component_set set = {2, 5, 3, 4, heads, neurons};
+    made *m = state;
+    return tl_circuit_write(m->path, &set, &circuit_shape.span, "a note", err);
+}
+
+static tl_status read_circuit(void *state, tl_error *err)
+{
+    made *m = state;
+    tl_circuit_shape shape;
+    tl_component_set set;
+    bool found = false;
+    tl_status status = tl_circuit_shape_read(m->path, &shape, &found, err);
+    if (status == TL_OK)
+        status = tl_circuit_read(m->path, &shape, m->arena, &set, err);
+    if (status == TL_OK)
+        status = tl_circuit_read("L1H2,L0N3@data", &shape, m->arena, &set, err);
+    return status;
+}
+
+static void circuits(void **unused)
+{
+    (void)unused;
+    char path[300];
+    snprintf(path, sizeof path, "%s/written.json", folder.path);
+    torture_input("tl_circuit_write", write_circuit, path, 0);
+    torture_input("tl_circuit_shape_read tl_circuit_read", read_circuit, path, 0);
+}
+
 static void tensors(void **unused)
 {
     (void)unused;
@@ -419,9 +454,10 @@ static void pictures_of_tasks(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokenizers), cmocka_unit_test(images),
-        cmocka_unit_test(processors), cmocka_unit_test(datasets),
-        cmocka_unit_test(tensors),    cmocka_unit_test(pictures_of_tasks),
+        cmocka_unit_test(tokenizers),        cmocka_unit_test(images),
+        cmocka_unit_test(processors),        cmocka_unit_test(datasets),
+        cmocka_unit_test(circuits),          cmocka_unit_test(tensors),
+        cmocka_unit_test(pictures_of_tasks),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -62,6 +62,10 @@ size_t tl_set_count(const tl_component_set *set, tl_component_kind kind);
 void tl_set_add(const tl_component_set *from, size_t begin, size_t end,
                 tl_component_set *to);
 
+/* Takes out of `to` what `from` has; and what `from` does not have. They are of one shape. */
+void tl_set_remove(const tl_component_set *from, tl_component_set *to);
+void tl_set_intersect(const tl_component_set *from, tl_component_set *to);
+
 /* Adds to `to` what `from`, a set over positions of modality `from_modality`, has at
  * positions [begin, end), at all positions of the other modality that they map to. */
 void tl_set_carry(const tl_component_set *from, tl_modality from_modality, size_t begin,

@@ -61,6 +61,7 @@
 
 /* Experiments. */
 #include "twinlens/circuit.h"
+#include "twinlens/circuit_file.h"
 #include "twinlens/interchange.h"
 #include "twinlens/overlap.h"
 #include "twinlens/probe.h"

@@ -79,6 +79,27 @@ void tl_set_add(const tl_component_set *from, size_t begin, size_t end,
     }
 }
 
+/* Leaves those of `to` that are in `from`, or those that are not. */
+static void leave(const tl_component_set *from, uint8_t in, tl_component_set *to)
+{
+    const size_t places = to->n_layers * to->n_pos, n_heads = places * to->n_heads,
+                 n_neurons = places * to->d_mlp;
+    for (size_t i = 0; i < n_heads; i++)
+        to->heads[i] &= from->heads[i] == in;
+    for (size_t i = 0; i < n_neurons; i++)
+        to->neurons[i] &= from->neurons[i] == in;
+}
+
+void tl_set_remove(const tl_component_set *from, tl_component_set *to)
+{
+    leave(from, 0, to);
+}
+
+void tl_set_intersect(const tl_component_set *from, tl_component_set *to)
+{
+    leave(from, 1, to);
+}
+
 void tl_set_carry(const tl_component_set *from, tl_modality from_modality, size_t begin,
                   size_t end, const tl_position_map *map, tl_component_set *to)
 {

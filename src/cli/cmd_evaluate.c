@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * cmd_evaluate.c - `twinlens evaluate`: the faithfulness of the circuits that a score
- * file's components make up, with the logit differences of every prompt. */
+ * file's components make up, or of one's own, with the logit differences of every prompt. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "cli/shared_options.h"
 #include "result/json_result.h"
 #include "store/score_file.h"
+#include "study/own_circuit.h"
 #include "study/score_origin.h"
 #include "study/session.h"
 #include "twinlens/statistics.h"
@@ -17,7 +18,7 @@
 typedef struct options {
     tl_settings settings;
     tl_selection selection;
-    const char *scores, *kind_fraction[TL_KIND_COUNT];
+    const char *scores, *kind_fraction[TL_KIND_COUNT], *circuit, *without;
     bool grid_given, random_given, any_scores, json;
     uint64_t random;
 } options;
@@ -69,6 +70,14 @@ static tl_status interval_of(const curve *c, size_t i, int faith, tl_interval *o
     return tl_bootstrap(faithfulness_of, &at, c->n_prompts, NULL, out, err);
 }
 
+static size_t count_of(const curve *c, size_t i, tl_component_kind kind)
+{
+    const tl_circuit *one = &c->circuits[i];
+    return one->set != NULL        ? tl_set_count(one->set, kind)
+           : kind == TL_KIND_HEADS ? one->n_heads
+                                   : one->n_neurons;
+}
+
 static const char *size_text(const curve *c, size_t i, tl_component_kind kind)
 {
     return c->kinds[kind] != NULL ? c->kinds[kind] : c->texts[i];
@@ -115,8 +124,9 @@ static tl_status print_json(const tl_model *model, const curve *c, int faith, FI
                 ? json_real(strtod(c->texts[i], NULL))
                 : json_null(),
             "head_fraction", size_of(c, i, TL_KIND_HEADS), "neuron_fraction",
-            size_of(c, i, TL_KIND_NEURONS), "heads", (json_int_t)c->circuits[i].n_heads,
-            "neurons", (json_int_t)c->circuits[i].n_neurons, "ld", ld, "faithfulness",
+            size_of(c, i, TL_KIND_NEURONS), "heads",
+            (json_int_t)count_of(c, i, TL_KIND_HEADS), "neurons",
+            (json_int_t)count_of(c, i, TL_KIND_NEURONS), "ld", ld, "faithfulness",
             tl_json_number(chosen.value), "low", tl_json_number(chosen.low), "high",
             tl_json_number(chosen.high), "mean_of_ratios",
             tl_json_number(f.mean_of_ratios), "ratio_of_means",
@@ -145,78 +155,121 @@ static tl_status print_table(const curve *c, int faith, FILE *out, tl_error *err
         const double numbers[] = {chosen.value,     chosen.low,       chosen.high,
                                   f.mean_of_ratios, f.ratio_of_means, f.median};
         print_size(c, i, out);
-        fprintf(out, "\t%zu\t%zu\t", c->circuits[i].n_heads, c->circuits[i].n_neurons);
+        fprintf(out, "\t%zu\t%zu\t", count_of(c, i, TL_KIND_HEADS),
+                count_of(c, i, TL_KIND_NEURONS));
         tl_print_numbers(out, numbers, 6);
         fprintf(out, "\t%zu\t%zu\n", f.n, f.n_excluded);
     }
     return TL_OK;
 }
 
-static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *err)
+/* Sizes by rank; how many circuits there are goes to the curve. */
+static tl_status rank_circuits(tl_session *s, const options *o, size_t n_pos, curve *c,
+                               tl_circuit **out, tl_error *err)
 {
     tl_arena *arena = s->arena;
     tl_sizes sizes;
-    tl_pair *pairs = NULL;
     tl_scores scores;
-    tl_ranking ranking;
-    curve c = {0};
-    tl_status status = tl_settings_sizes(&o->settings, false, arena, &sizes, err);
-    if (status == TL_OK)
-        status = tl_options_check_drawing(s, &o->selection, err);
-    if (status == TL_OK)
-        status =
-            tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
+    tl_ranking *ranking = tl_arena_alloc(arena, 1, sizeof *ranking);
+    tl_status status = ranking != NULL
+                           ? tl_settings_sizes(&o->settings, false, arena, &sizes, err)
+                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a ranking");
     if (status == TL_OK && !o->any_scores)
         status = tl_score_origin_check(
             s, o->scores, (tl_modality)o->selection.modality,
             tl_session_part(s, &o->selection),
             (const char *const[]){"rope", "precision", "metric", NULL}, err);
     if (status == TL_OK)
-        status = tl_score_file_read(o->scores, tl_model_dims(s->model),
-                                    pairs[0].clean.n_pos, arena, &scores, err);
+        status = tl_score_file_read(o->scores, tl_model_dims(s->model), n_pos, arena,
+                                    &scores, err);
     if (status == TL_OK)
-        status =
-            tl_fail_while(err, tl_ranking_from_scores(&scores, arena, &ranking, err),
-                          "%s", o->scores);
+        status = tl_fail_while(
+            err, tl_ranking_from_scores(&scores, arena, ranking, err), "%s", o->scores);
     if (status == TL_OK && o->random_given) {
-        const tl_ranking shape = ranking;
-        status = tl_ranking_random(&shape, o->random, arena, &ranking, err);
+        const tl_ranking shape = *ranking;
+        status = tl_ranking_random(&shape, o->random, arena, ranking, err);
     }
-    if (status != TL_OK)
-        return status;
-
     tl_fraction given[TL_KIND_COUNT];
     const tl_fraction *kinds[TL_KIND_COUNT] = {NULL};
-    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++) {
         if (o->kind_fraction[k] == NULL)
             continue;
         status = tl_fraction_read(k == TL_KIND_HEADS ? "head" : "neuron",
                                   o->kind_fraction[k], &given[k], err);
-        if (status != TL_OK)
-            return status;
         kinds[k] = &given[k];
     }
-    const size_t n = kinds[TL_KIND_HEADS] && kinds[TL_KIND_NEURONS] ? 1 : sizes.n,
-                 n_prompts = c.n_prompts;
-    c.texts = sizes.texts;
-    c.kinds = o->kind_fraction;
-    c.n_fractions = n;
-    tl_circuit *circuits = tl_arena_alloc(arena, n, sizeof *circuits);
+    if (status != TL_OK)
+        return status;
+    c->n_fractions = kinds[TL_KIND_HEADS] && kinds[TL_KIND_NEURONS] ? 1 : sizes.n;
+    c->texts = sizes.texts;
+    c->kinds = o->kind_fraction;
+    *out = tl_arena_alloc(arena, c->n_fractions, sizeof **out);
+    if (*out == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits",
+                       c->n_fractions);
+    for (size_t i = 0; i < c->n_fractions; i++)
+        (*out)[i] = tl_circuit_of(
+            ranking, kinds[TL_KIND_HEADS] ? *kinds[TL_KIND_HEADS] : sizes.fractions[i],
+            kinds[TL_KIND_NEURONS] ? *kinds[TL_KIND_NEURONS] : sizes.fractions[i],
+            (tl_fraction_rounding)o->settings.rounding);
+    return TL_OK;
+}
+
+/* The one that --circuit and --without name; its sizes are shares of all components. */
+static tl_status own_circuit(tl_session *s, const options *o, size_t n_pos, curve *c,
+                             tl_circuit **out, tl_error *err)
+{
+    enum { SHARE_BYTES = 32 };
+    tl_component_set *set = tl_arena_alloc(s->arena, 1, sizeof *set);
+    tl_circuit *circuit = tl_arena_alloc_zero(s->arena, 1, sizeof *circuit);
+    char(*text)[SHARE_BYTES] = tl_arena_alloc(s->arena, TL_KIND_COUNT, sizeof *text);
+    const char **kinds = tl_arena_alloc(s->arena, TL_KIND_COUNT, sizeof *kinds);
+    if (set == NULL || circuit == NULL || text == NULL || kinds == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
+    const tl_status status = tl_own_circuit_read(
+        s, (tl_modality)o->selection.modality, n_pos, o->circuit, o->without, set, err);
+    if (status != TL_OK)
+        return status;
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        const double all = (double)set->n_layers * (double)n_pos *
+                           (double)(k == TL_KIND_HEADS ? set->n_heads : set->d_mlp);
+        snprintf(text[k], SHARE_BYTES, "%.6g",
+                 (double)tl_set_count(set, (tl_component_kind)k) / all);
+        kinds[k] = text[k];
+    }
+    circuit->set = set;
+    c->kinds = kinds;
+    c->n_fractions = 1;
+    *out = circuit;
+    return TL_OK;
+}
+
+static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *err)
+{
+    tl_arena *arena = s->arena;
+    tl_pair *pairs = NULL;
+    tl_circuit *circuits = NULL;
+    curve c = {0};
+    tl_status status = tl_options_check_drawing(s, &o->selection, err);
+    if (status == TL_OK)
+        status =
+            tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
+    if (status == TL_OK)
+        status = (o->scores != NULL ? rank_circuits : own_circuit)(
+            s, o, pairs[0].clean.n_pos, &c, &circuits, err);
+    if (status != TL_OK)
+        return status;
+    const size_t n = c.n_fractions, n_prompts = c.n_prompts;
     tl_evaluation *results = tl_arena_alloc(arena, n_prompts, sizeof *results);
     double *ld = tl_arena_alloc(arena, n * n_prompts, sizeof *ld);
     c.clean = tl_arena_alloc(arena, n_prompts, sizeof *c.clean);
     c.none = tl_arena_alloc(arena, n_prompts, sizeof *c.none);
     c.one = tl_arena_alloc(arena, n_prompts, sizeof *c.one);
     c.room = tl_arena_alloc(arena, n_prompts, sizeof *c.room);
-    if (circuits == NULL || results == NULL || ld == NULL || c.clean == NULL ||
-        c.none == NULL || c.one == NULL || c.room == NULL)
+    if (results == NULL || ld == NULL || c.clean == NULL || c.none == NULL ||
+        c.one == NULL || c.room == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY,
                        "no memory for the results of %zu prompts", n_prompts);
-    for (size_t i = 0; i < n; i++)
-        circuits[i] = tl_circuit_of(
-            &ranking, kinds[TL_KIND_HEADS] ? *kinds[TL_KIND_HEADS] : sizes.fractions[i],
-            kinds[TL_KIND_NEURONS] ? *kinds[TL_KIND_NEURONS] : sizes.fractions[i],
-            (tl_fraction_rounding)o->settings.rounding);
     for (size_t p = 0; p < n_prompts; p++)
         results[p].circuit = ld + p * n;
     const tl_evaluate_options how = {.memory_budget = s->settings.memory,
@@ -246,8 +299,13 @@ static const tl_taken settings[] = {
     {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options, TL_USUAL_EVALUATION),
-    TL_OPTION_TEXT(options, scores, true, "scores", "FILE",
-                   "a score file of attribute or study"),
+    TL_OPTION_TEXT(options, scores, false, "scores", "FILE",
+                   "a score file of attribute or study, for circuits of several sizes"),
+    TL_OPTION_TEXT(options, circuit, false, "circuit", "FILE|LIST",
+                   "instead, one's own circuit: a file as docs/formats.md has it, or a "
+                   "list such as L3H5,L4N120@17,L5H0@data"),
+    TL_OPTION_TEXT(options, without, false, "without", "FILE|LIST",
+                   "what is taken out of that circuit, or of the whole model"),
     TL_OPTION_KIND("head", options, kind_fraction[TL_KIND_HEADS]),
     TL_OPTION_KIND("neuron", options, kind_fraction[TL_KIND_NEURONS]),
     {.setting = {.name = "random",
@@ -266,7 +324,19 @@ static const tl_option own[] = {
     TL_OPTIONS_END};
 
 static const tl_idle idle[] = {
-    TL_IDLE_SELECTION, TL_IDLE_DRAWING, {.name = "grid", .beside = "fractions"}, {0}};
+    TL_IDLE_SELECTION,
+    TL_IDLE_DRAWING,
+    {.name = "grid", .beside = "fractions"},
+    {.name = "scores", .beside = "circuit"},
+    {.name = "scores", .beside = "without"},
+    {.name = "grid", .beside = "scores", .unless = true},
+    {.name = "fractions", .beside = "scores", .unless = true},
+    {.name = "pct", .beside = "scores", .unless = true},
+    {.name = "head-fraction", .beside = "scores", .unless = true},
+    {.name = "neuron-fraction", .beside = "scores", .unless = true},
+    {.name = "random", .beside = "scores", .unless = true},
+    {.name = "any-scores", .beside = "scores", .unless = true},
+    {0}};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {
@@ -279,6 +349,9 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
                                "--%s changes nothing beside --head-fraction and "
                                "--neuron-fraction",
                                o.grid_given ? "grid" : "fractions");
+    if (status == TL_OK && o.scores == NULL && o.circuit == NULL && o.without == NULL)
+        status = tl_cli_misuse(err, "wanted --scores FILE, --circuit FILE or --without "
+                                    "LIST; see --help");
     o.selection.usual = TL_EVALUATION;
     tl_session s;
     if (status == TL_OK)
@@ -292,7 +365,7 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 
 const tl_command tl_command_evaluate = {
     .name = "evaluate",
-    .summary = "faithfulness of circuits of given sizes",
+    .summary = "faithfulness of circuits of given sizes, or of one's own",
     .settings = settings,
     .options = own,
     .idle = idle,

@@ -7,23 +7,6 @@
 #include "study/score_origin.h"
 #include "twinlens/log.h"
 
-static tl_status find_span(tl_session *s, tl_modality modality, tl_span *out,
-                           tl_error *err)
-{
-    for (size_t i = 0; i < s->dataset->n_rows; i++) {
-        if (s->dataset->rows[i].modality != modality)
-            continue;
-        tl_encoding e;
-        const tl_status status =
-            tl_dataset_encode(s->dataset, i, s->processor, s->arena, &e, err);
-        if (status == TL_OK)
-            *out = (tl_span){e.n_pos, e.data_begin, e.data_end};
-        return status;
-    }
-    return tl_fail(err, TL_ERR_DATA, "%s: no %s prompt among its %zu rows",
-                   s->dataset->path, tl_modality_name(modality), s->dataset->n_rows);
-}
-
 tl_status tl_fraction_read(const char *of, const char *text, tl_fraction *out,
                            tl_error *err)
 {
@@ -73,10 +56,11 @@ void tl_both_circuits_warn(const tl_both_circuits *both)
                      neurons =
                          tl_set_count_between(&both->set[m], TL_KIND_NEURONS, 0, begin);
         if (heads + neurons > 0)
-            tl_log(TL_LOG_WARNING,
-                   "%zu heads and %zu neurons of the %s circuit are at positions before "
-                   "the data, in no segment: left out of overlap and interchange",
-                   heads, neurons, tl_modality_name((tl_modality)m));
+            tl_log(
+                TL_LOG_WARNING,
+                "%zu heads and %zu neurons of the %s circuit are at positions before "
+                "the data, in no segment: left out of overlap and interchange",
+                heads, neurons, tl_modality_name((tl_modality)m));
     }
 }
 
@@ -87,7 +71,7 @@ tl_status tl_both_circuits_read(tl_session *s, const tl_both_options *o,
     tl_span span[TL_MODALITY_COUNT];
     tl_status status = TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
-        status = find_span(s, (tl_modality)m, &span[m], err);
+        status = tl_session_span(s, (tl_modality)m, 0, &span[m], err);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK && !o->any_scores; m++)
         status = tl_score_origin_check(s, o->scores[m], (tl_modality)m, o->judged,
                                        o->settings, err);

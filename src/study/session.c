@@ -229,3 +229,26 @@ tl_status tl_session_rows(tl_session *s, const tl_selection *selection, size_t *
         *rows = list;
     return status;
 }
+
+tl_status tl_session_span(tl_session *s, tl_modality modality, size_t n_pos,
+                          tl_span *out, tl_error *err)
+{
+    for (size_t i = 0; i < s->dataset->n_rows; i++) {
+        const tl_arena_mark mark = tl_arena_get_mark(s->arena);
+        tl_encoding e;
+        if (s->dataset->rows[i].modality != modality)
+            continue;
+        const tl_status status =
+            tl_dataset_encode(s->dataset, i, s->processor, s->arena, &e, err);
+        if (status != TL_OK)
+            return status;
+        const tl_span found = {e.n_pos, e.data_begin, e.data_end};
+        tl_arena_rewind(s->arena, mark);
+        if (n_pos > 0 && found.n_pos != n_pos)
+            continue;
+        *out = found;
+        return TL_OK;
+    }
+    return tl_fail(err, TL_ERR_DATA, "%s: no %s prompt among its %zu rows",
+                   s->dataset->path, tl_modality_name(modality), s->dataset->n_rows);
+}

@@ -33,6 +33,12 @@ static tl_circuit circuit;
 static tl_evaluation *results;
 #endif
 
+#ifdef EXAMPLE_circuit_file
+static size_t n_layers, n_heads, d_mlp;
+static tl_span span;
+static tl_component_set set;
+#endif
+
 #ifdef EXAMPLE_interchange
 static tl_component_set sets[TL_MODALITY_COUNT], mixed;
 static tl_position_map map;
