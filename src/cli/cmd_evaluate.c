@@ -9,28 +9,22 @@
 #include "cli/command.h"
 #include "cli/shared_options.h"
 #include "result/json_result.h"
-#include "store/score_file.h"
-#include "study/own_circuit.h"
-#include "study/score_origin.h"
+#include "study/chosen_circuits.h"
 #include "study/session.h"
 #include "twinlens/statistics.h"
 
 typedef struct options {
     tl_settings settings;
     tl_selection selection;
-    const char *scores, *kind_fraction[TL_KIND_COUNT], *circuit, *without;
-    bool grid_given, random_given, any_scores, json;
-    uint64_t random;
+    tl_chosen_options chosen;
+    bool grid_given, json;
 } options;
 
 typedef struct curve {
-    const char *const *texts;
-    const char *const
-        *kinds; /* fractions of heads, of neurons, where they are others */
-    const tl_circuit *circuits;
+    tl_chosen_circuits of;
     const tl_evaluation *results;      /* [n_prompts] */
     double *clean, *none, *one, *room; /* [n_prompts] */
-    size_t n_fractions, n_prompts;
+    size_t n_prompts;
 } curve;
 
 static tl_faithfulness summarise(const curve *c, size_t i)
@@ -72,7 +66,7 @@ static tl_status interval_of(const curve *c, size_t i, int faith, tl_interval *o
 
 static size_t count_of(const curve *c, size_t i, tl_component_kind kind)
 {
-    const tl_circuit *one = &c->circuits[i];
+    const tl_circuit *one = &c->of.circuits[i];
     return one->set != NULL        ? tl_set_count(one->set, kind)
            : kind == TL_KIND_HEADS ? one->n_heads
                                    : one->n_neurons;
@@ -80,7 +74,7 @@ static size_t count_of(const curve *c, size_t i, tl_component_kind kind)
 
 static const char *size_text(const curve *c, size_t i, tl_component_kind kind)
 {
-    return c->kinds[kind] != NULL ? c->kinds[kind] : c->texts[i];
+    return c->of.kinds[kind] != NULL ? c->of.kinds[kind] : c->of.texts[i];
 }
 
 static double size_of(const curve *c, size_t i, tl_component_kind kind)
@@ -91,8 +85,8 @@ static double size_of(const curve *c, size_t i, tl_component_kind kind)
 /* HEADS:NEURONS where these are sized apart. */
 static void print_size(const curve *c, size_t i, FILE *out)
 {
-    if (c->kinds[TL_KIND_HEADS] == NULL && c->kinds[TL_KIND_NEURONS] == NULL)
-        fputs(c->texts[i], out);
+    if (c->of.kinds[TL_KIND_HEADS] == NULL && c->of.kinds[TL_KIND_NEURONS] == NULL)
+        fputs(c->of.texts[i], out);
     else
         fprintf(out, "%s:%s", size_text(c, i, TL_KIND_HEADS),
                 size_text(c, i, TL_KIND_NEURONS));
@@ -103,7 +97,7 @@ static tl_status print_json(const tl_model *model, const curve *c, int faith, FI
 {
     json_t *list = json_array();
     bool whole = list != NULL;
-    for (size_t i = 0; i < c->n_fractions && whole; i++) {
+    for (size_t i = 0; i < c->of.n && whole; i++) {
         const tl_faithfulness f = summarise(c, i);
         tl_interval chosen;
         const tl_status status = interval_of(c, i, faith, &chosen, err);
@@ -120,8 +114,8 @@ static tl_status print_json(const tl_model *model, const curve *c, int faith, FI
         json_t *one = json_pack(
             "{s:o, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}",
             "fraction",
-            c->kinds[0] == NULL && c->kinds[1] == NULL
-                ? json_real(strtod(c->texts[i], NULL))
+            c->of.kinds[0] == NULL && c->of.kinds[1] == NULL
+                ? json_real(strtod(c->of.texts[i], NULL))
                 : json_null(),
             "head_fraction", size_of(c, i, TL_KIND_HEADS), "neuron_fraction",
             size_of(c, i, TL_KIND_NEURONS), "heads",
@@ -146,7 +140,7 @@ static tl_status print_table(const curve *c, int faith, FILE *out, tl_error *err
 {
     fprintf(out, "fraction\theads\tneurons\tfaithfulness\tlow\thigh\tmean_of_ratios\t"
                  "ratio_of_means\tmedian\tprompts\texcluded\n");
-    for (size_t i = 0; i < c->n_fractions; i++) {
+    for (size_t i = 0; i < c->of.n; i++) {
         const tl_faithfulness f = summarise(c, i);
         tl_interval chosen;
         const tl_status status = interval_of(c, i, faith, &chosen, err);
@@ -163,103 +157,21 @@ static tl_status print_table(const curve *c, int faith, FILE *out, tl_error *err
     return TL_OK;
 }
 
-/* Sizes by rank; how many circuits there are goes to the curve. */
-static tl_status rank_circuits(tl_session *s, const options *o, size_t n_pos, curve *c,
-                               tl_circuit **out, tl_error *err)
-{
-    tl_arena *arena = s->arena;
-    tl_sizes sizes;
-    tl_scores scores;
-    tl_ranking *ranking = tl_arena_alloc(arena, 1, sizeof *ranking);
-    tl_status status = ranking != NULL
-                           ? tl_settings_sizes(&o->settings, false, arena, &sizes, err)
-                           : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a ranking");
-    if (status == TL_OK && !o->any_scores)
-        status = tl_score_origin_check(
-            s, o->scores, (tl_modality)o->selection.modality,
-            tl_session_part(s, &o->selection),
-            (const char *const[]){"rope", "precision", "metric", NULL}, err);
-    if (status == TL_OK)
-        status = tl_score_file_read(o->scores, tl_model_dims(s->model), n_pos, arena,
-                                    &scores, err);
-    if (status == TL_OK)
-        status = tl_fail_while(
-            err, tl_ranking_from_scores(&scores, arena, ranking, err), "%s", o->scores);
-    if (status == TL_OK && o->random_given) {
-        const tl_ranking shape = *ranking;
-        status = tl_ranking_random(&shape, o->random, arena, ranking, err);
-    }
-    tl_fraction given[TL_KIND_COUNT];
-    const tl_fraction *kinds[TL_KIND_COUNT] = {NULL};
-    for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++) {
-        if (o->kind_fraction[k] == NULL)
-            continue;
-        status = tl_fraction_read(k == TL_KIND_HEADS ? "head" : "neuron",
-                                  o->kind_fraction[k], &given[k], err);
-        kinds[k] = &given[k];
-    }
-    if (status != TL_OK)
-        return status;
-    c->n_fractions = kinds[TL_KIND_HEADS] && kinds[TL_KIND_NEURONS] ? 1 : sizes.n;
-    c->texts = sizes.texts;
-    c->kinds = o->kind_fraction;
-    *out = tl_arena_alloc(arena, c->n_fractions, sizeof **out);
-    if (*out == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu circuits",
-                       c->n_fractions);
-    for (size_t i = 0; i < c->n_fractions; i++)
-        (*out)[i] = tl_circuit_of(
-            ranking, kinds[TL_KIND_HEADS] ? *kinds[TL_KIND_HEADS] : sizes.fractions[i],
-            kinds[TL_KIND_NEURONS] ? *kinds[TL_KIND_NEURONS] : sizes.fractions[i],
-            (tl_fraction_rounding)o->settings.rounding);
-    return TL_OK;
-}
-
-/* The one that --circuit and --without name; its sizes are shares of all components. */
-static tl_status own_circuit(tl_session *s, const options *o, size_t n_pos, curve *c,
-                             tl_circuit **out, tl_error *err)
-{
-    enum { SHARE_BYTES = 32 };
-    tl_component_set *set = tl_arena_alloc(s->arena, 1, sizeof *set);
-    tl_circuit *circuit = tl_arena_alloc_zero(s->arena, 1, sizeof *circuit);
-    char(*text)[SHARE_BYTES] = tl_arena_alloc(s->arena, TL_KIND_COUNT, sizeof *text);
-    const char **kinds = tl_arena_alloc(s->arena, TL_KIND_COUNT, sizeof *kinds);
-    if (set == NULL || circuit == NULL || text == NULL || kinds == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
-    const tl_status status = tl_own_circuit_read(
-        s, (tl_modality)o->selection.modality, n_pos, o->circuit, o->without, set, err);
-    if (status != TL_OK)
-        return status;
-    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
-        const double all = (double)set->n_layers * (double)n_pos *
-                           (double)(k == TL_KIND_HEADS ? set->n_heads : set->d_mlp);
-        snprintf(text[k], SHARE_BYTES, "%.6g",
-                 (double)tl_set_count(set, (tl_component_kind)k) / all);
-        kinds[k] = text[k];
-    }
-    circuit->set = set;
-    c->kinds = kinds;
-    c->n_fractions = 1;
-    *out = circuit;
-    return TL_OK;
-}
-
 static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *err)
 {
     tl_arena *arena = s->arena;
     tl_pair *pairs = NULL;
-    tl_circuit *circuits = NULL;
     curve c = {0};
     tl_status status = tl_options_check_drawing(s, &o->selection, err);
     if (status == TL_OK)
         status =
             tl_session_pairs(s, &o->selection, "evaluate", &pairs, &c.n_prompts, err);
     if (status == TL_OK)
-        status = (o->scores != NULL ? rank_circuits : own_circuit)(
-            s, o, pairs[0].clean.n_pos, &c, &circuits, err);
+        status = tl_chosen_circuits_read(s, &o->chosen, &o->selection,
+                                         pairs[0].clean.n_pos, &c.of, err);
     if (status != TL_OK)
         return status;
-    const size_t n = c.n_fractions, n_prompts = c.n_prompts;
+    const size_t n = c.of.n, n_prompts = c.n_prompts;
     tl_evaluation *results = tl_arena_alloc(arena, n_prompts, sizeof *results);
     double *ld = tl_arena_alloc(arena, n * n_prompts, sizeof *ld);
     c.clean = tl_arena_alloc(arena, n_prompts, sizeof *c.clean);
@@ -275,10 +187,10 @@ static tl_status evaluate(tl_session *s, const options *o, FILE *out, tl_error *
     const tl_evaluate_options how = {.memory_budget = s->settings.memory,
                                      .ablate = (tl_ablate)o->settings.ablate,
                                      .metric = (tl_metric)o->settings.metric};
-    status = tl_evaluate(s->model, pairs, n_prompts, circuits, n, &how, results, err);
+    status =
+        tl_evaluate(s->model, pairs, n_prompts, c.of.circuits, n, &how, results, err);
     if (status != TL_OK)
         return status;
-    c.circuits = circuits;
     c.results = results;
     if (o->json)
         return print_json(s->model, &c, o->settings.faith, out, err);
@@ -299,24 +211,24 @@ static const tl_taken settings[] = {
     {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options, TL_USUAL_EVALUATION),
-    TL_OPTION_TEXT(options, scores, false, "scores", "FILE",
+    TL_OPTION_TEXT(options, chosen.scores, false, "scores", "FILE",
                    "a score file of attribute or study, for circuits of several sizes"),
-    TL_OPTION_TEXT(options, circuit, false, "circuit", "FILE|LIST",
+    TL_OPTION_TEXT(options, chosen.circuit, false, "circuit", "FILE|LIST",
                    "instead, one's own circuit: a file as docs/formats.md has it, or a "
                    "list such as L3H5,L4N120@17,L5H0@data"),
-    TL_OPTION_TEXT(options, without, false, "without", "FILE|LIST",
+    TL_OPTION_TEXT(options, chosen.without, false, "without", "FILE|LIST",
                    "what is taken out of that circuit, or of the whole model"),
-    TL_OPTION_KIND("head", options, kind_fraction[TL_KIND_HEADS]),
-    TL_OPTION_KIND("neuron", options, kind_fraction[TL_KIND_NEURONS]),
+    TL_OPTION_KIND("head", options, chosen.kind_fraction[TL_KIND_HEADS]),
+    TL_OPTION_KIND("neuron", options, chosen.kind_fraction[TL_KIND_NEURONS]),
     {.setting = {.name = "random",
                  .kind = TL_SETTING_SEED,
-                 .offset = offsetof(options, random),
+                 .offset = offsetof(options, chosen.random),
                  .argument = "SEED",
                  .help = "random circuits of the same sizes instead"},
-     .given = offsetof(options, random_given)},
+     .given = offsetof(options, chosen.random_given)},
     {.setting =
          {.name = "any-scores",
-          .offset = offsetof(options, any_scores),
+          .offset = offsetof(options, chosen.any_scores),
           .help = "also scores that were made with another model, dataset, modality or "
                   "setting"},
      .is_flag = true},
@@ -343,13 +255,15 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
     options o;
     tl_status status =
         tl_options_read(&tl_command_evaluate, argc, argv, &o, sizeof o, err);
-    if (status == TL_OK && o.kind_fraction[0] != NULL && o.kind_fraction[1] != NULL &&
+    if (status == TL_OK && o.chosen.kind_fraction[0] != NULL &&
+        o.chosen.kind_fraction[1] != NULL &&
         (o.settings.fractions != NULL || o.grid_given))
         status = tl_cli_misuse(err,
                                "--%s changes nothing beside --head-fraction and "
                                "--neuron-fraction",
                                o.grid_given ? "grid" : "fractions");
-    if (status == TL_OK && o.scores == NULL && o.circuit == NULL && o.without == NULL)
+    if (status == TL_OK && o.chosen.scores == NULL && o.chosen.circuit == NULL &&
+        o.chosen.without == NULL)
         status = tl_cli_misuse(err, "wanted --scores FILE, --circuit FILE or --without "
                                     "LIST; see --help");
     o.selection.usual = TL_EVALUATION;
