@@ -160,6 +160,31 @@ run /dev/null trace --id text-0 --sites resid_pre --grad --out grad
 check "gradients, of which the first is the input's too" test "$(names grad)" = \
     "grad.embed grad.resid_pre.0 grad.resid_pre.1 grad.resid_pre.2 grad.resid_pre.3 input_ids position_ids resid_pre.0 resid_pre.1 resid_pre.2 resid_pre.3 "
 
+run /dev/null trace --ids text-0,image-0 --sites z,logits --grad --out both
+for id in text-0 image-0; do
+    run /dev/null trace --id $id --sites z,logits --grad --out one.$id
+done
+check "of several prompts the same, named after each" python3 - << 'END'
+import json, struct, sys
+
+
+def tensors(path):
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        data = file.read()
+    return {k: (v["dtype"], v["shape"], data[slice(*v["data_offsets"])]) for k, v in header.items() if k != "__metadata__"}
+
+
+both = tensors("both")
+ones = {f"{i}/{k}": v for i in ("text-0", "image-0") for k, v in tensors(f"one.{i}").items()}
+sys.exit(both != ones or "image-0/grad.z.3" not in both or "text-0/logits" not in both)
+END
+if "$bin" trace --model "$golden/checkpoint" --dataset "$golden/goldens" --ids text-0,image-0,text-0 --out both 2> refused; then
+    check "a prompt twice is refused" false
+else
+    check "a prompt twice is refused" grep -q "names 'text-0' twice" refused
+fi
+
 run all.trace trace --id text-0 --sites z,mlp_post --grad --out traced --memory 1M
 check "what is traced fits into --memory" test -s traced
 if "$bin" trace --model "$golden/checkpoint" --dataset "$golden/goldens" --id text-0 --grad --out traced --memory 400K \

@@ -130,7 +130,7 @@ base = {
 # Values of options that have no list of them; ("command", "option") goes first.
 value = {
     "model": [model], "dataset": [other], "out": ["elsewhere"], "modality": ["text"], "ids": ["image-1"], "id": ["image-1"], "show": ["image-1"],
-    ("evaluate", "circuit"): ["L3H1,L3H2"], ("evaluate", "without"): ["L2H1,L2H0"], "scores": [here / "image.other"], "text-scores": [here / "text.other"], "image-scores": [here / "image.other"],
+    ("trace", "ids"): ["image-0,image-1"], ("evaluate", "circuit"): ["L3H1,L3H2"], ("evaluate", "without"): ["L2H1,L2H0"], "scores": [here / "image.other"], "text-scores": [here / "text.other"], "image-scores": [here / "image.other"],
     "text-fraction": [0.2], "image-fraction": [0.2], "fractions": ["0.1"], "fraction": [0.2], "threshold": [0, 0.5], "circuit-tests": [3], "prompts": [2, 3],
     "seed": [0, 1, 42, 7], "ig-steps": [1, 3], "ig-rule": ["midpoint"], "method": ["ig", "relp"], "pictures": [1], "validate": [1],
     "rand-draws": [2], "inter-draws": [2], "random": [0, 1], "sites": ["resid_post", "z,mlp_post"], "src": ["3"], "dst": ["1", "0,1"],
