@@ -36,6 +36,7 @@ extern const tl_command tl_command_pair;
 extern const tl_command tl_command_trace;
 extern const tl_command tl_command_attribute;
 extern const tl_command tl_command_evaluate;
+extern const tl_command tl_command_circuit;
 extern const tl_command tl_command_study;
 extern const tl_command tl_command_summary;
 extern const tl_command tl_command_top;

@@ -72,6 +72,38 @@ static tl_status read_both(const char *path, const char *heads_name,
     return status;
 }
 
+tl_status tl_score_file_shape(const char *path, size_t *n_layers, size_t *n_pos,
+                              size_t *n_heads, size_t *d_mlp, tl_error *err)
+{
+    tl_safetensors *file = NULL;
+    tl_status status = tl_safetensors_open(path, &file, err);
+    if (status != TL_OK)
+        return status;
+    const tl_tensor *heads = tl_safetensors_find(file, "heads"),
+                    *neurons = tl_safetensors_find(file, "neurons");
+    const char *is_signed = tl_safetensors_metadata(file, "signed");
+    if (heads == NULL || neurons == NULL || heads->n_dims != 3 ||
+        neurons->n_dims != 3 || heads->dims[0] != neurons->dims[0] ||
+        heads->dims[1] != neurons->dims[1])
+        status = tl_fail(err, TL_ERR_FORMAT,
+                         "%s: no 'heads' and 'neurons' over the same layers and "
+                         "positions: not a score file",
+                         path);
+    else if (is_signed != NULL && strcmp(is_signed, "true") == 0)
+        status = tl_fail(err, TL_ERR_DATA,
+                         "%s: scores with signs, wanted those of attribute without "
+                         "--signed",
+                         path);
+    if (status == TL_OK) {
+        *n_layers = heads->dims[0];
+        *n_pos = heads->dims[1];
+        *n_heads = heads->dims[2];
+        *d_mlp = neurons->dims[2];
+    }
+    tl_safetensors_close(file);
+    return status;
+}
+
 tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos,
                              tl_arena *arena, tl_scores *out, tl_error *err)
 {

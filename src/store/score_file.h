@@ -18,6 +18,11 @@ tl_status tl_score_file_write(const char *path, const tl_scores *scores,
                               const char *const (*metadata)[2], size_t n_metadata,
                               tl_error *err);
 
+/* Layers, positions, heads and neurons. TL_ERR_FORMAT when the file holds no scores, TL_ERR_DATA
+ * when they have signs, so that the first are not those that matter most. */
+tl_status tl_score_file_shape(const char *path, size_t *n_layers, size_t *n_pos,
+                              size_t *n_heads, size_t *d_mlp, tl_error *err);
+
 /* In `arena`. TL_ERR_FORMAT when the file holds no scores, TL_ERR_DATA when they are
  * of another shape than the model and prompts of n_pos positions want. */
 tl_status tl_score_file_read(const char *path, const tl_dims *dims, size_t n_pos,

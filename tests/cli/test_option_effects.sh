@@ -115,6 +115,7 @@ base = {
     "predict": inputs, "pair": {**inputs, "dataset": bare, "keep": "all", "out": "made"},
     "attribute": {**inputs, "modality": "image", "out": "scores"},
     "evaluate": {**inputs, "modality": "image", "scores": here / "image.scores", "fractions": "0.05,0.35"},
+    "circuit": {"": [here / "run"], "modality": "image", "fraction": 0.35, "out": "cut.json"},
     "trace": {**inputs, "id": "image-0", "out": "trace", "sites": "z"},
     "task": {"": ["counting"], "n": 6, "style": "small", "out": "made"},
     "task import-published": {"csv-text": table / "textual.csv", "csv-image": table / "visual.csv", "model-family": "qwen2_vl",
@@ -130,7 +131,8 @@ base = {
 # Values of options that have no list of them; ("command", "option") goes first.
 value = {
     "model": [model], "dataset": [other], "out": ["elsewhere"], "modality": ["text"], "ids": ["image-1"], "id": ["image-1"], "show": ["image-1"],
-    ("trace", "ids"): ["image-0,image-1"], ("evaluate", "circuit"): ["L3H1,L3H2"], ("evaluate", "without"): ["L2H1,L2H0"], "scores": [here / "image.other"], "text-scores": [here / "text.other"], "image-scores": [here / "image.other"],
+    "heads": [5], "neurons": [5], "and": ["L0H1"], "or": ["L0H1,L0H0,L1H0,L1H1,L2H0,L2H1,L3H0,L3H1"], "minus": ["L0H1,L0H0,L1H0,L1H1,L2H0,L2H1,L3H0,L3H1"],
+    ("trace", "ids"): ["image-0,image-1"], ("circuit", "out"): ["other.json"], ("evaluate", "circuit"): ["L3H1,L3H2"], ("evaluate", "without"): ["L2H1,L2H0"], "scores": [here / "image.other"], "text-scores": [here / "text.other"], "image-scores": [here / "image.other"],
     "text-fraction": [0.2], "image-fraction": [0.2], "fractions": ["0.1"], "fraction": [0.2], "threshold": [0, 0.5], "circuit-tests": [3], "prompts": [2, 3],
     "seed": [0, 1, 42, 7], "ig-steps": [1, 3], "ig-rule": ["midpoint"], "method": ["ig", "relp"], "pictures": [1], "validate": [1],
     "rand-draws": [2], "inter-draws": [2], "random": [0, 1], "sites": ["resid_post", "z,mlp_post"], "src": ["3"], "dst": ["1", "0,1"],
