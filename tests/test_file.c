@@ -355,12 +355,15 @@ static void a_folder_is_empty_or_not_there(void **unused)
     (void)unused;
     const char *path = in_folder("new");
     tl_error err = {0};
-    assert_int_equal(tl_file_check_empty(path, &err), TL_OK);
+    assert_int_equal(tl_file_check_empty(path, false, &err), TL_OK);
     assert_int_equal(tl_file_make_folder(path, &err), TL_OK);
-    assert_int_equal(tl_file_check_empty(path, &err), TL_OK);
+    assert_int_equal(tl_file_check_empty(path, false, &err), TL_OK);
     test_file(&folder, "new/.hidden", "", 0);
-    assert_int_equal(tl_file_check_empty(path, &err), TL_ERR_ARGUMENT);
+    assert_int_equal(tl_file_check_empty(path, false, &err), TL_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "new: is not empty; wanted a new folder"));
+    assert_null(strstr(err.text, "--force"));
+    assert_int_equal(tl_file_check_empty(path, true, &err), TL_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "wanted a new folder, or --force to replace"));
 }
 
 static void a_link_is_the_file_and_not_the_link_to_it(void **unused)

@@ -103,7 +103,8 @@ static tl_manifest make(fixture *f, const bool modalities[TL_MODALITY_COUNT])
 static tl_status adopt(fixture *f, const tl_manifest *m)
 {
     f->err = (tl_error){0};
-    return tl_study_db_adopt(f->db, m->keys, m->n_keys, m->files, m->n_files, &f->err);
+    return tl_study_db_adopt(f->db, m->keys, m->n_keys, m->files, m->n_files, NULL,
+                             &f->err);
 }
 
 static const char *value_of(const tl_manifest *manifest, const char *key)
@@ -255,7 +256,7 @@ static void expect(fixture *f, const char *named)
     assert_int_equal(status, named[0] == '\0' ? TL_OK : TL_ERR_DATA);
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
         char said[40];
-        snprintf(said, sizeof said, "%s is '", inputs[i]);
+        snprintf(said, sizeof said, "%s '", inputs[i]);
         if ((strstr(f->err.text, said) != NULL) != (strstr(named, inputs[i]) != NULL))
             fail_msg("'%s' differ and '%s' is said", named, f->err.text);
     }

@@ -342,10 +342,9 @@ static void score_files_say_what_scores_depend_on(void **state)
     const tl_study_key *keys = NULL;
     size_t n = 0;
     static const tl_study_key wanted[] = {
-        {"precision", "f32"},    {"rope", "mrope"},
-        {"method", "relp"},      {"ig_steps", "5"},
-        {"ig_rule", "midpoint"}, {"ig_path", "textonly"}, {"head_reduce", "absdim"},
-        {"prompt_reduce", "abs"}};
+        {"precision", "f32"},      {"rope", "mrope"},       {"method", "relp"},
+        {"ig_steps", "5"},         {"ig_rule", "midpoint"}, {"ig_path", "textonly"},
+        {"head_reduce", "absdim"}, {"prompt_reduce", "abs"}};
     tl_settings_init(&settings);
     settings.ig_path = TL_IG_TEXT_ONLY;
     settings.method = TL_METHOD_RELP;
@@ -360,9 +359,34 @@ static void score_files_say_what_scores_depend_on(void **state)
     tl_arena_destroy(arena);
 }
 
+/* What differs between two studies is said in the words of the command line. */
+static void keys_of_a_manifest_are_said_as_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value, *said;
+    } cases[] = {
+        {"ig-steps", "5", "--ig-steps 5"},
+        {"keep", "limited", "--keep correct --acc limited"},
+        {"keep", "full", "--keep correct --acc full"},
+        {"keep", "all", "--keep all"},
+        {"modality", "text,image", "--modality both"},
+        {"prompts", "default", "no --prompts"},
+        {"rope", NULL, "no --rope"},
+        {"model", "abc", "?"},
+        {"threads", "2", "?"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[64] = "?";
+        tl_setting_say_key(cases[i].key, cases[i].value, text, sizeof text);
+        assert_string_equal(text, cases[i].said);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_of_a_manifest_are_said_as_options),
         cmocka_unit_test(every_default_is_a_value_that_can_be_given),
         cmocka_unit_test(the_table_is_complete),
         cmocka_unit_test(what_is_out_of_range_is_named_with_value_and_range),

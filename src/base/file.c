@@ -224,7 +224,7 @@ tl_status tl_file_make_folder(const char *path, tl_error *err)
     return fail_errno(err, "make the folder", path);
 }
 
-tl_status tl_file_check_empty(const char *folder, tl_error *err)
+tl_status tl_file_check_empty(const char *folder, bool can_replace, tl_error *err)
 {
     DIR *directory = opendir(folder);
     if (directory == NULL)
@@ -235,9 +235,9 @@ tl_status tl_file_check_empty(const char *folder, tl_error *err)
     closedir(directory);
     return empty ? TL_OK
                  : tl_fail(err, TL_ERR_ARGUMENT,
-                           "%s: is not empty; wanted a new folder, or --force where the "
-                           "command has it",
-                           folder);
+                           "%s: is not empty; wanted a new folder%s", folder,
+                           can_replace ? ", or --force to replace the dataset in it"
+                                       : "");
 }
 
 static tl_status copy_file(const char *path, const char *name, tl_error *err)

@@ -58,8 +58,9 @@ bool tl_file_is_dangling(const char *path); /* a link to what is not there */
 /* Makes the folder unless it is there; its parent must exist. */
 tl_status tl_file_make_folder(const char *path, tl_error *err);
 
-/* TL_ERR_ARGUMENT when there is a folder of that name with something in it. */
-tl_status tl_file_check_empty(const char *folder, tl_error *err);
+/* TL_ERR_ARGUMENT when there is a folder of that name with something in it. can_replace: the
+ * text names --force, which replaces a dataset. */
+tl_status tl_file_check_empty(const char *folder, bool can_replace, tl_error *err);
 
 /* It need not be there. */
 tl_status tl_file_remove(const char *path, tl_error *err);

@@ -95,7 +95,7 @@ static tl_status pair(tl_session *s, const void *options_given, FILE *out,
     drawn all[TL_MODALITY_COUNT] = {{false, {0}}};
     tl_row_use *uses = tl_arena_alloc_zero(s->arena, s->dataset->n_rows, sizeof *uses);
     tl_status status = uses != NULL
-                           ? tl_file_check_empty(o->out, err)
+                           ? tl_file_check_empty(o->out, false, err)
                            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu rows",
                                      s->dataset->n_rows);
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)

@@ -203,7 +203,7 @@ static tl_status make_folders(const tl_scene_options *o, tl_arena *arena,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     tl_status status = TL_OK;
     if (!o->replace)
-        status = tl_file_check_empty(folder, err);
+        status = tl_file_check_empty(folder, true, err);
     else if ((status = remove_files(folder, is_dataset_file, arena, err)) == TL_OK)
         status = remove_files(images, is_picture, arena, err);
     if (status == TL_OK)

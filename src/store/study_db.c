@@ -329,15 +329,25 @@ static const char *shown(const char *value, char text[SHOWN + 4])
     return text;
 }
 
-/* Appends "key is 'there' there and 'here' here" to `text`. */
+/* Appends "key 'there' there and key 'here' here" to `text`. */
 static void add_difference(char *text, size_t bytes, const char *key, const char *there,
-                           const char *here)
+                           const char *here, tl_study_key_say *say)
 {
-    char a[SHOWN + 4], b[SHOWN + 4];
+    enum { SAID = 3 * SHOWN };
+    const char *values[] = {there, here};
+    char said[2][SAID] = {"", ""}, cut[SHOWN + 4];
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = values[i] != NULL ? shown(values[i], cut) : NULL;
+        if (say != NULL)
+            say(key, value, said[i], SAID);
+        if (said[i][0] == '\0' && value != NULL)
+            snprintf(said[i], SAID, "%s '%s'", key, value);
+        else if (said[i][0] == '\0')
+            snprintf(said[i], SAID, "no %s", key);
+    }
     const size_t used = strlen(text);
-    snprintf(text + used, bytes - used, "%s%s is '%s' there and '%s' here",
-             used > 0 ? "; " : "", key, there != NULL ? shown(there, a) : "(not said)",
-             here != NULL ? shown(here, b) : "(not said)");
+    snprintf(text + used, bytes - used, "%s%s there and %s here", used > 0 ? "; " : "",
+             said[0], said[1]);
 }
 
 static const tl_study_key *find_key(const tl_study_key *keys, size_t n, const char *key)
@@ -382,31 +392,31 @@ static const tl_study_key *find_there(const tl_study_key *there, size_t n,
 /* Compares in both directions; `text` receives the differences. */
 static void compare_keys(const tl_study_key *there, size_t n_there,
                          const tl_study_key *here, size_t n_here, char *text,
-                         size_t bytes)
+                         size_t bytes, tl_study_key_say *say)
 {
     for (size_t i = 0; i < n_here; i++) {
         const tl_study_key *k = find_there(there, n_there, here[i].key);
         if (!is_name(here[i].key) && !is_known_by_files(here, n_here, here[i].key) &&
             (k == NULL || strcmp(k->value, here[i].value) != 0))
             add_difference(text, bytes, here[i].key, k != NULL ? k->value : NULL,
-                           here[i].value);
+                           here[i].value, say);
     }
     for (size_t i = 0; i < n_there; i++)
         if (!is_name(there[i].key) && find_key(here, n_here, there[i].key) == NULL)
-            add_difference(text, bytes, there[i].key, there[i].value, NULL);
+            add_difference(text, bytes, there[i].key, there[i].value, NULL, say);
 }
 
 static tl_status adopt(tl_study_db *db, const tl_rows *keys, const tl_rows *files,
-                       tl_arena *arena, tl_error *err)
+                       tl_study_key_say *say, tl_arena *arena, tl_error *err)
 {
-    char differences[600] = "";
+    char differences[640] = "";
     tl_rows there = {0};
     tl_status status = tl_study_db_get(db, TL_ROW_KEY, NULL, 0, arena, &there, err);
     if (status != TL_OK)
         return status;
     if (there.n > 0)
         compare_keys(there.rows, there.n, keys->rows, keys->n, differences,
-                     sizeof differences);
+                     sizeof differences, say);
     if (differences[0] != '\0')
         return tl_fail(err, TL_ERR_DATA, "%s: holds another study: %s", db->sql.path,
                        differences);
@@ -427,13 +437,15 @@ static tl_status adopt(tl_study_db *db, const tl_rows *keys, const tl_rows *file
 }
 
 tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_keys,
-                            const tl_study_file *files, size_t n_files, tl_error *err)
+                            const tl_study_file *files, size_t n_files,
+                            tl_study_key_say *say, tl_error *err)
 {
     tl_arena *arena = tl_arena_create();
     if (arena == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", db->sql.path);
-    const tl_status status = adopt(db, &(tl_rows){TL_ROW_KEY, keys, n_keys},
-                                   &(tl_rows){TL_ROW_FILE, files, n_files}, arena, err);
+    const tl_status status =
+        adopt(db, &(tl_rows){TL_ROW_KEY, keys, n_keys},
+              &(tl_rows){TL_ROW_FILE, files, n_files}, say, arena, err);
     tl_arena_destroy(arena);
     return status;
 }

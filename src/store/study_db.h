@@ -5,7 +5,7 @@
  *
  *     tl_study_db *db = NULL;
  *     status = tl_study_db_open("runs/my-task", TL_STUDY_WRITE, &db, &err);
- *     status = tl_study_db_adopt(db, keys, n_keys, files, n_files, &err);
+ *     status = tl_study_db_adopt(db, keys, n_keys, files, n_files, NULL, &err);
  *     status = tl_study_db_put(db, &(tl_rows){TL_ROW_PROMPT, prompts, n}, 1, &err);
  *     tl_study_db_close(db);
  *
@@ -71,13 +71,20 @@ tl_status tl_study_db_find(const tl_study_db *db, tl_row_kind kind, void *row,
 
 /* ---- what made the study ----------------------------------------------------- */
 
+/* Writes a key with its value as the user would; leaves `text` alone where it does not know
+ * the key. `value` NULL: it has none. */
+typedef void tl_study_key_say(const char *key, const char *value, char *text,
+                              size_t bytes);
+
 /*
  * Makes the study that of these keys. A study that has none yet takes them; one that
- * has others is refused, TL_ERR_DATA with each difference, and left as it was. The
- * files are remembered in the same transaction, but for a reader, who only compares.
+ * has others is refused, TL_ERR_DATA with each difference as `say` writes it, and left as
+ * it was. The files are remembered in the same transaction, but for a reader, who only
+ * compares. `say` may be NULL.
  */
 tl_status tl_study_db_adopt(tl_study_db *db, const tl_study_key *keys, size_t n_keys,
-                            const tl_study_file *files, size_t n_files, tl_error *err);
+                            const tl_study_file *files, size_t n_files,
+                            tl_study_key_say *say, tl_error *err);
 
 /* The hash remembered for a file, if it still looks the same; NULL if not. */
 tl_status tl_study_db_get_hash(const tl_study_db *db, const char *path, int64_t bytes,

@@ -312,6 +312,21 @@ tl_status tl_settings_write(const tl_settings *settings, tl_arena *arena,
     return TL_OK;
 }
 
+void tl_setting_say_key(const char *key, const char *value, char *text, size_t bytes)
+{
+    const tl_setting *s = tl_settings_find(key);
+    if (s == NULL || !s->in_manifest)
+        return;
+    if (value == NULL || strcmp(value, "default") == 0)
+        snprintf(text, bytes, "no --%s", key);
+    else if (strcmp(key, "keep") == 0 &&
+             (strcmp(value, "limited") == 0 || strcmp(value, "full") == 0))
+        snprintf(text, bytes, "--keep correct --acc %s", value);
+    else
+        snprintf(text, bytes, "--%s %s", key,
+                 strcmp(value, "text,image") == 0 ? "both" : value);
+}
+
 void tl_setting_key(const char *name, char *key, size_t bytes)
 {
     snprintf(key, bytes, "%s", name);

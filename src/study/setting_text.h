@@ -20,6 +20,10 @@ tl_status tl_setting_read(const tl_setting *setting, const char *text, void *fie
 const char *tl_setting_write(const tl_setting *setting, const void *fields,
                              char number[TL_SETTING_NUMBER]);
 
+/* A key of a manifest as options of the command line, if it is a setting: a
+ * tl_study_key_say. */
+void tl_setting_say_key(const char *key, const char *value, char *text, size_t bytes);
+
 /* A setting's key in a score file: its name with '_' for '-', as docs/formats.md has it. */
 void tl_setting_key(const char *name, char *key, size_t bytes);
 

@@ -13,6 +13,7 @@
 #include "base/alloc_test.h"
 #include "base/file.h"
 #include "study/manifest.h"
+#include "study/setting_text.h"
 #include "model/memory_plan.h"
 #include "model/model_parts.h"
 #include "twinlens/log.h"
@@ -334,8 +335,9 @@ static tl_status open_store(tl_study *study, bool *finished, tl_error *err)
                                   study->db, study->progress, study->session.arena,
                                   &manifest, err);
     if (status == TL_OK)
-        status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
-                                   manifest.files, manifest.n_files, err);
+        status =
+            tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys, manifest.files,
+                              manifest.n_files, tl_setting_say_key, err);
     if (status == TL_OK)
         status = tl_study_db_has_stage(study->db, "all", finished, err);
     if (status == TL_OK && !is_new && !*finished)
@@ -387,8 +389,9 @@ static tl_status check_copy(tl_study *study, bool *finished, tl_error *err)
                                         study->modalities, study->db, study->progress,
                                         study->session.arena, &manifest, err);
     if (status == TL_OK)
-        status = tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys,
-                                   manifest.files, manifest.n_files, err);
+        status =
+            tl_study_db_adopt(study->db, manifest.keys, manifest.n_keys, manifest.files,
+                              manifest.n_files, tl_setting_say_key, err);
     if (status == TL_OK)
         status = tl_study_db_has_stage(study->db, "all", finished, err);
     return status == TL_OK && !*finished ? check_all_prompts(study, err) : status;

@@ -19,7 +19,7 @@ static tl_status remove_rows(const char *folder, tl_arena *arena, tl_error *err)
 tl_status tl_dataset_folder_make(const char *folder, bool replace, tl_arena *arena,
                                  tl_error *err)
 {
-    const tl_status status =
-        replace ? remove_rows(folder, arena, err) : tl_file_check_empty(folder, err);
+    const tl_status status = replace ? remove_rows(folder, arena, err)
+                                     : tl_file_check_empty(folder, true, err);
     return status == TL_OK ? tl_file_make_folder(folder, err) : status;
 }

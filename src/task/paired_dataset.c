@@ -122,7 +122,7 @@ tl_status tl_paired_dataset_write(const tl_dataset *dataset, const tl_row_use *u
 {
     const writer w = {dataset, uses, folder, tl_arena_create()};
     tl_status status =
-        w.arena != NULL ? tl_file_check_empty(folder, err) : fail_memory(err);
+        w.arena != NULL ? tl_file_check_empty(folder, false, err) : fail_memory(err);
     if (status == TL_OK)
         status = tl_file_make_folder(folder, err);
     if (status == TL_OK)

@@ -108,7 +108,7 @@ fails 2 "--content is 'test'" "held-out" -- task counting --out made --content t
 fails 2 "64x64 is too small for counting" "84x84" -- task counting --out made --size 64x64
 fails 2 "1025x252 is too large" "1024x1024" -- task counting --out made --size 1025x252
 fails 1 "factual_recall: there are only" -- task factual_recall --out made --n 9999
-fails 2 "kept: is not empty" -- task counting --out kept
+fails 2 "kept: is not empty" "--force" -- task counting --out kept
 import=(task import-published --csv-text "$published/textual.csv"
         --csv-image "$published/visual.csv")
 fails 2 "unknown" -- "${import[@]}" --family qwen2_vl

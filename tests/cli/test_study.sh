@@ -106,22 +106,22 @@ refused() { # TEXT OPTIONS...
     study "${small[@]}" --dataset "$tiny/goldens" --out "$run" "$@"
     expect_refusal "$*" 1 "$text"
 }
-refused "ig-steps is '5' there and '3' here" --ig-steps 3
-refused "seed is '42' there and '7' here" --seed 7
-refused "rope is 'mrope' there and 'sequential' here; ig-path is 'full' there and 'textonly' here; pct is 'exact' there and 'f32' here; rand-draws is '20' there and '1' here; niou is 'correct' there and 'ref' here; inter-rand is 'valid' there and 'ref' here; inter-draws is '5' there and '1' here; bp-filter is 'none' there and 'modal' here; iter-labels is 'question' there and 'union' here" \
+refused "--ig-steps 5 there and --ig-steps 3 here" --ig-steps 3
+refused "--seed 42 there and --seed 7 here" --seed 7
+refused "--rope mrope there and --rope sequential here; --ig-path full there and --ig-path textonly here; --pct exact there and --pct f32 here; --rand-draws 20 there and --rand-draws 1 here; --niou correct there and --niou ref here; --inter-rand valid there and --inter-rand ref here; --inter-draws 5 there and --inter-draws 1 here; --bp-filter none there and --bp-filter modal here; --iter-labels question there and --iter-labels union here" \
     --compat published
-refused "rand-match is 'whole' there and 'unique' here; niou is 'correct' there and 'ref' here" \
+refused "--rand-match whole there and --rand-match unique here; --niou correct there and --niou ref here" \
     --rand-match unique --niou ref
-refused "bp-filter is 'none' there and 'modal' here" --bp-filter modal
-refused "iter-labels is 'question' there and 'union' here" --iter-labels union
-refused "bp-repeat is 'on' there and 'off' here" --bp-repeat off
-refused "align is 'act' there and 'unembed' here" --align unembed
-refused "inter-draws is '5' there and '6' here" --inter-draws 6
-refused "modality is 'text,image' there and 'text' here" --modality text
-refused "head-reduce is 'absdim' there and 'dot' here; prompt-reduce is 'abs' there and 'signed' here" \
+refused "--bp-filter none there and --bp-filter modal here" --bp-filter modal
+refused "--iter-labels question there and --iter-labels union here" --iter-labels union
+refused "--bp-repeat on there and --bp-repeat off here" --bp-repeat off
+refused "--align act there and --align unembed here" --align unembed
+refused "--inter-draws 5 there and --inter-draws 6 here" --inter-draws 6
+refused "--modality both there and --modality text here" --modality text
+refused "--head-reduce absdim there and --head-reduce dot here; --prompt-reduce abs there and --prompt-reduce signed here" \
     --head-reduce dot --prompt-reduce signed
-refused "threshold is '0.8' there and '0.9' here" --threshold 0.9
-refused "faith is 'mean_ratio' there and 'ratio_mean' here" --faith ratio_mean
+refused "--threshold 0.8 there and --threshold 0.9 here" --threshold 0.9
+refused "--faith mean_ratio there and --faith ratio_mean here" --faith ratio_mean
 study "${small[@]}" --dataset "$tmp/color-data" --out "$run"
 expect_refusal "other dataset" 1 "dataset-files is '"
 study --model "$organism" --keep all --fractions 0.05,0.5,1 --dataset "$tiny/goldens" --out "$run"
