@@ -91,13 +91,13 @@ static tl_status print_json(const tl_forecast *f, FILE *out, tl_error *err)
 static void print_table(const tl_forecast *f, FILE *out)
 {
     site_shape sites[SITES];
+    char text[96];
     list_sites(&f->dims, sites);
     fprintf(out, "property\tvalue\n");
-    for (size_t i = 0; i < f->n_facts; i++)
-        if (f->facts[i].text[0] != '\0')
-            fprintf(out, "%s\t%s\n", f->facts[i].key, f->facts[i].text);
-        else
-            fprintf(out, "%s\t%zu\n", f->facts[i].key, f->facts[i].value);
+    for (size_t i = 0; i < f->n_facts; i++) {
+        tl_fact_say(&f->facts[i], text);
+        fprintf(out, "%s\t%s\n", f->facts[i].key, text);
+    }
     for (size_t i = 0; i < f->n_costs; i++)
         fprintf(out, "stage %s\t%.0f forward passes, %.4g FLOP\n", f->costs[i].name,
                 f->costs[i].forwards, f->costs[i].flops);
@@ -123,7 +123,7 @@ static const tl_option own[] = {
                    "and with a picture of so many pixels in each"),
     TL_OPTION_COUNT(options, prompts.batch, MOST_TOKENS, "1", "batch", "N",
                     "and this many of them in a pass"),
-    TL_OPTION_JSON(options, "as JSON"), TL_OPTIONS_END};
+    TL_OPTION_JSON(options, "as JSON, with exact numbers"), TL_OPTIONS_END};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
 {

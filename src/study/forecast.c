@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -241,10 +242,10 @@ static tl_status add_hours(maker *m, double tower_flops, tl_error *err)
         seconds += cost->flops / (bf16 && !is_by_parts(cost) ? low_rate : rate);
     }
     seconds += tower_flops / rate;
-    add_text(m, "product_flops_per_second_here", "%.3g", rate);
+    add_text(m, "product_flops_per_second_here", "%.0f", rate);
     if (bf16)
-        add_text(m, "bf16_product_flops_per_second_here", "%.3g", low_rate);
-    add_text(m, "study_hours_here", "%.2g", seconds / 3600.0);
+        add_text(m, "bf16_product_flops_per_second_here", "%.0f", low_rate);
+    add_text(m, "study_hours_here", "%.4g", seconds / 3600.0);
     return status;
 }
 
@@ -315,8 +316,8 @@ static tl_status add_study(maker *m, tl_error *err)
     const double tower_flops = (double)tower * (double)shape.n_rows[TL_IMAGE];
     add_number(m, "study_prompts", shape.n_rows[TL_TEXT]);
     add_text(m, "study_forward_passes", "%.0f", passes);
-    add_text(m, "study_flops", "%.4g", flops);
-    add_text(m, "study_tower_flops", "%.4g", tower_flops);
+    add_text(m, "study_flops", "%.0f", flops);
+    add_text(m, "study_tower_flops", "%.0f", tower_flops);
     status = add_hours(m, tower_flops, err);
     if (status == TL_OK)
         status = add_searches(m, &sizes, &shape, err);
@@ -436,4 +437,49 @@ tl_status tl_forecast_make(const char *folder, const tl_settings *settings,
     tl_model_close(opened);
     tl_model_close(bare);
     return status;
+}
+
+/* ---- for people -------------------------------------------------------------------- */
+
+static bool ends(const char *key, const char *with)
+{
+    const size_t n = strlen(key), m = strlen(with);
+    return n >= m && strcmp(key + n - m, with) == 0;
+}
+
+/* 1.5e9 as "1.5 G"; steps of `base`. */
+static void say_unit(double value, double base, const char *const *units, char *text,
+                     size_t bytes)
+{
+    size_t u = 0;
+    for (; value >= 999.5 && units[u + 1] != NULL; u++)
+        value /= base;
+    snprintf(text, bytes, "%.3g %s", value, units[u]);
+}
+
+void tl_fact_say(const tl_fact *f, char text[96])
+{
+    enum { TEXT = 96 };
+    static const char *const bytes[] = {"bytes", "KiB", "MiB", "GiB", "TiB", NULL},
+                             *const work[] = {"FLOP",  "kFLOP", "MFLOP", "GFLOP",
+                                              "TFLOP", "PFLOP", "EFLOP", NULL},
+                             *const rate[] = {"FLOP/s",  "kFLOP/s", "MFLOP/s",
+                                              "GFLOP/s", "TFLOP/s", NULL};
+    const double value = f->text[0] != '\0' ? strtod(f->text, NULL) : (double)f->value;
+    if (ends(f->key, "_bytes"))
+        say_unit(value, 1024.0, bytes, text, TEXT);
+    else if (ends(f->key, "_flops"))
+        say_unit(value, 1000.0, work, text, TEXT);
+    else if (ends(f->key, "_per_second_here"))
+        say_unit(value, 1000.0, rate, text, TEXT);
+    else if (!ends(f->key, "_hours_here") && f->text[0] != '\0')
+        snprintf(text, TEXT, "%s", f->text);
+    else if (!ends(f->key, "_hours_here"))
+        snprintf(text, TEXT, "%zu", f->value);
+    else if (value < 1.0)
+        snprintf(text, TEXT, value < 1.0 / 30.0 ? "%.0f seconds" : "%.0f minutes",
+                 value * (value < 1.0 / 30.0 ? 3600.0 : 60.0));
+    else
+        snprintf(text, TEXT, value < 72.0 ? "%.3g hours" : "%.3g days",
+                 value / (value < 72.0 ? 1.0 : 24.0));
 }

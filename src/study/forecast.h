@@ -41,4 +41,7 @@ tl_status tl_forecast_make(const char *folder, const tl_settings *settings,
                            const tl_forecast_prompts *prompts, tl_arena *arena,
                            tl_forecast *out, tl_error *err);
 
+/* The value for people: bytes, products and times in units that are read at a glance. */
+void tl_fact_say(const tl_fact *fact, char text[96]);
+
 #endif

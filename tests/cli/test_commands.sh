@@ -497,12 +497,29 @@ data=two run same backpatch --modality image --src 3 --dst 0,1 --compat publishe
 check "once is not again" cmp once same
 
 # ---- inspect -------------------------------------------------------------------------
-"$bin" inspect --model "$golden/checkpoint" > inspect
+# exact OPTIONS...: the table, with the exact numbers of --json.
+exact()
+{
+    "$bin" inspect "$@" --json > exact.json && "$bin" inspect "$@" > exact.table &&
+        python3 -c '
+import json
+facts = json.load(open("exact.json"))
+for line in open("exact.table"):
+    key, _, value = line.rstrip("\n").partition("\t")
+    print(key, facts.get(key, value), sep="\t")'
+}
+"$bin" inspect --model "$golden/checkpoint" --image-size 150x61 > people
+check "bytes for people" grep -qE '^weight_bytes	[0-9.]+ (KiB|MiB)$' people
+check "products for people" grep -qE '^study_flops	[0-9.]+ [MGT]FLOP$' people
+check "a rate for people" grep -qE '^product_flops_per_second_here	[0-9.]+ [MGT]FLOP/s$' people
+check "hours for people" grep -qE '^study_hours_here	[0-9.]+ (seconds|minutes|hours)$' people
+check "and none of them with an exponent" test -z "$(grep -E '^[a-z_]*(bytes|flops|here)	[0-9.]+e[+-]' people)"
+exact --model "$golden/checkpoint" > inspect
 check "parameters" grep -q '^parameters	210336$' inspect
 check "sites" grep -q '^site z	\[T,6,8\]$' inspect
 mkdir bare
 cp "$golden/checkpoint/config.json" bare/
-"$bin" inspect --model bare > bare.inspect
+exact --model bare > bare.inspect
 plan='^(parameters|weight|study_hours_here|product_flops_per_second_here|process_bytes|predict_peak_bytes)'
 check "no weights needed" cmp <(grep -vE "$plan" bare.inspect) <(grep -vE "$plan" inspect)
 # Circuits are evaluated by parts of layers, which stay in f32.
@@ -518,14 +535,14 @@ seconds = float(x["study_tower_flops"]) / rates[0] + sum(s["product_flops"] / ra
 assert abs(seconds / 3600 / float(x["study_hours_here"]) - 1) < .06, (seconds / 3600, x["study_hours_here"])'
 check "time" grep -qE '^study_hours_here	[0-9.e+-]+$' bare.inspect
 echo '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}' > bare/model.safetensors.index.json
-"$bin" inspect --model bare > bare.inspect
+exact --model bare > bare.inspect
 check "weights that are not there" grep -q '^weights	2 of 2 files are not there$' bare.inspect
 
 check "a tower's parameters" grep -q '^vision_parameters	' bare.inspect
 value() { awk -v key="$1" '$1 == key { print $2 }' "$2"; }
 check "what is found is what a configuration wants" \
     [ "$(($(value decoder_parameters inspect) + $(value vision_parameters inspect)))" = 210336 ]
-"$bin" inspect --model "$golden/checkpoint" --image-size 150x61 --prompt-tokens 30 > with.image
+exact --model "$golden/checkpoint" --image-size 150x61 --prompt-tokens 30 > with.image
 check "tokens of an image" [ "$(value prompt_tokens with.image)" = \
     $((30 + $(value image_tokens with.image))) ]
 check "and what they take" [ "$(value vision_bytes with.image)" -gt 1000 ]
@@ -533,7 +550,7 @@ check "parts make the whole" [ "$(value predict_peak_bytes with.image)" -gt \
     $(($(value vision_bytes with.image) + $(value read_weight_bytes with.image))) ]
 
 # Of the last layer at the last position: queries, the output of attention, the MLP.
-"$bin" inspect --model "$golden/checkpoint" > inspect
+exact --model "$golden/checkpoint" > inspect
 n() { value "$1" inspect; }
 q=$(($(n d_model) * $(n heads) * $(n d_head))) kv=$(($(n d_model) * $(n kv_heads) * $(n d_head)))
 mlp=$(($(n d_model) * $(n d_mlp))) T=$(n prompt_tokens)
@@ -551,7 +568,7 @@ check "back-patching" awk -v n="$(n backpatch_full_forward_passes)" -v wanted=$p
 check "a search takes a quarter" awk -v n="$(n backpatch_halving_forward_passes)" -v all=$patched \
     'BEGIN { exit !(n > .18 * all && n < .27 * all) }'
 # Sums over prompts of scores and magnitudes, f64, of all components of a model of real size.
-"$bin" inspect --model "$real" --prompt-tokens 38 --image-size 252x252 > inspect.7b
+exact --model "$real" --prompt-tokens 38 --image-size 252x252 > inspect.7b
 check "a study has to hold its scores" [ "$(value study_memory_without_disk inspect.7b | tr -d M)" -gt $((2 * 8 * 28 * 119 * (18944 + 28) >> 20)) ]
 check "or have them on the disk" [ "$(value study_least_memory inspect.7b | tr -d M)" -lt 1024 ]
 check "stages make the whole" awk -v all="$(n study_forward_passes)" \
@@ -559,7 +576,7 @@ check "stages make the whole" awk -v all="$(n study_forward_passes)" \
 for option in "--method relp" "--ig-rule midpoint" "--bp-search halving" "--bp-grid none" "--prompts 100" "--validate 0" \
     "--inter-draws 1" "--fractions 0.05"; do
     # shellcheck disable=SC2086
-    "$bin" inspect --model "$golden/checkpoint" $option > other
+    exact --model "$golden/checkpoint" $option > other
     check "inspect knows $option" [ "$(value study_flops other)" != "$(n study_flops)" ]
 done
 check "of five steps" [ "$(n ig_flops)" = $((11 * forward)) ]
@@ -568,13 +585,13 @@ check "of relevance, where nothing goes back to queries and keys" \
 
 sum_of() { for key in "${@:2}"; do value "$key" "$1"; done | awk '{ n += $1 } END { print n }'; }
 others="read_weight_bytes cache_bytes product_bytes input_bytes process_bytes"
-"$bin" inspect --model "$golden/checkpoint" --backend ref --image-size 150x61 > of.ref
+exact --model "$golden/checkpoint" --backend ref --image-size 150x61 > of.ref
 vision=$(value vision_bytes of.ref) forward=$(value forward_bytes of.ref)
 check "and no cache" [ "$(value cache_bytes of.ref)" = 0 ]
 check "ref has no scratch: the larger of tower and pass is on top" [ "$(value predict_peak_bytes of.ref)" = \
     $(($(sum_of of.ref $others) + (vision > forward ? vision : forward))) ]
-if "$bin" inspect --model "$golden/checkpoint" --backend cpu --threads 1 --image-size 150x61 > of.cpu; then
-    "$bin" inspect --model "$golden/checkpoint" --backend cpu --threads 4 --image-size 150x61 > of.four
+if exact --model "$golden/checkpoint" --backend cpu --threads 1 --image-size 150x61 > of.cpu; then
+    exact --model "$golden/checkpoint" --backend cpu --threads 4 --image-size 150x61 > of.four
     check "scratch of the backend that is named" \
         [ "$(value forward_bytes of.cpu)" -gt "$(value forward_bytes of.ref)" ]
     check "and of its threads" [ "$(value vision_bytes of.four)" -gt "$(value vision_bytes of.cpu)" ]
