@@ -33,8 +33,9 @@ static void chats_are_written_as_the_templates_do(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         tl_chat chat;
-        assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
-                                       cases[i].query,
+        assert_int_equal(tl_chat_build(format,
+                                       &(tl_chat_words){cases[i].before, cases[i].data,
+                                                        cases[i].query, NULL, false},
                                        cases[i].has_image ? format->placeholder : NULL,
                                        arena, &chat, NULL),
                          TL_OK);
@@ -77,8 +78,9 @@ static void gemma3_trims_the_words_as_a_whole(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tl_arena *arena = tl_arena_create();
         tl_chat chat;
-        assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
-                                       cases[i].query,
+        assert_int_equal(tl_chat_build(format,
+                                       &(tl_chat_words){cases[i].before, cases[i].data,
+                                                        cases[i].query, NULL, false},
                                        cases[i].has_image ? format->placeholder : NULL,
                                        arena, &chat, NULL),
                          TL_OK);
@@ -118,8 +120,9 @@ static void words_that_mean_a_picture_are_refused(void **state)
         tl_error err = {0};
         tl_chat chat = {.bytes = 77};
         const tl_chat_format *format = tl_chat_find(cases[i].family, NULL);
-        assert_int_equal(tl_chat_build(format, cases[i].before, cases[i].data,
-                                       cases[i].query,
+        assert_int_equal(tl_chat_build(format,
+                                       &(tl_chat_words){cases[i].before, cases[i].data,
+                                                        cases[i].query, NULL, false},
                                        cases[i].has_image ? format->placeholder : NULL,
                                        arena, &chat, &err),
                          TL_ERR_DATA);
@@ -199,11 +202,13 @@ static void formats_differ_in_where_the_picture_is(void **state)
         tl_chat chat;
         const char *data = cases[i].has_image ? NULL : "b";
         const tl_chat_format *format = tl_chat_find(cases[i].family, cases[i].tower);
-        assert_int_equal(tl_chat_build(format, "A: ", data,
-                                       cases[i].has_image ? "c" : " c",
-                                       cases[i].has_image ? format->placeholder : NULL,
-                                       arena, &chat, NULL),
-                         TL_OK);
+        assert_int_equal(
+            tl_chat_build(format,
+                          &(tl_chat_words){"A: ", data, cases[i].has_image ? "c" : " c",
+                                           NULL, false},
+                          cases[i].has_image ? format->placeholder : NULL, arena, &chat,
+                          NULL),
+            TL_OK);
         assert_string_equal(chat.text, cases[i].want);
         if (data != NULL)
             assert_memory_equal(chat.text + chat.data_begin, "b", 1);
@@ -254,7 +259,9 @@ static void pictures_are_written_token_by_token(void **state)
             TL_OK);
         assert_string_equal(text, cases[i].want);
         assert_int_equal(n_tokens, cases[i].n_tokens);
-        assert_int_equal(tl_chat_build(format, "", NULL, "c", text, arena, &chat, NULL),
+        assert_int_equal(tl_chat_build(format,
+                                       &(tl_chat_words){"", NULL, "c", NULL, false},
+                                       text, arena, &chat, NULL),
                          TL_OK);
         assert_non_null(strstr(chat.text, cases[i].want));
         tl_arena_destroy(arena);
@@ -269,7 +276,8 @@ static void lack_of_memory_is_a_status(void **state)
     static char long_text[300000]; /* more than an arena has at hand */
     memset(long_text, 'a', sizeof long_text - 1);
     tl_alloc_fail_at(0);
-    assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl", NULL), "", long_text, "",
+    assert_int_equal(tl_chat_build(tl_chat_find("qwen2_vl", NULL),
+                                   &(tl_chat_words){"", long_text, "", NULL, false},
                                    NULL, arena, &chat, NULL),
                      TL_ERR_NO_MEMORY);
     tl_alloc_fail_at(-1);
@@ -327,11 +335,15 @@ static void a_decoder_has_a_chat_of_its_own(void **state)
         const tl_chat_format *format =
             tl_chat_of_decoder(first, cases[i].text_type, tokenizer);
         assert_non_null(format);
-        assert_int_equal(tl_chat_build(format, "", "c", NULL, NULL, arena, &chat, NULL),
+        assert_int_equal(tl_chat_build(format,
+                                       &(tl_chat_words){"", "c", NULL, NULL, false},
+                                       NULL, arena, &chat, NULL),
                          TL_OK);
         assert_string_equal(chat.text, cases[i].words);
-        assert_int_equal(
-            tl_chat_build(format, "", NULL, "c", "<image>", arena, &chat, NULL), TL_OK);
+        assert_int_equal(tl_chat_build(format,
+                                       &(tl_chat_words){"", NULL, "c", NULL, false},
+                                       "<image>", arena, &chat, NULL),
+                         TL_OK);
         assert_string_equal(chat.text, cases[i].picture);
         tl_tokenizer_close(tokenizer);
         tl_arena_destroy(arena);

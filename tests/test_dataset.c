@@ -210,6 +210,8 @@ static void bad_datasets_are_explained(void **state)
         {ROW_A, "{\"name\": 1}", "/task.json: 'name' is 1, wanted a string"},
         {ROW_A, "{\"labels\": {}}", "/task.json: 'labels' is not a list of answers"},
         {ROW_A, "{\"answers\": 7}", "/task.json: 'answers' is not a list of answers"},
+        {ROW_A, "{\"system\": [\"a\"]}",
+         "/task.json: 'system' is an array, wanted a string"},
         {ROW_A, "{\"image_size\": [252]}",
          "/task.json: 'image_size' is not [width, height], each in 1..16384"},
         {ROW_A, "{\"image_size\": [252, 0]}",
@@ -455,6 +457,60 @@ static void rows_that_cannot_be_used_are_named(void **state)
     tl_processor_close(processor);
 }
 
+/* In the prompt of a row stands its own system, else the task's, else the family's. */
+static void a_system_is_the_rows_or_the_tasks(void **state)
+{
+    (void)state;
+    static const char rows[] = "{\"id\": \"a\", \"modality\": \"text\", \"data\": "
+                               "\"x\", \"query\": \"?\", \"answer\": \"1\"}\n"
+                               "{\"id\": \"b\", \"modality\": \"text\", \"data\": "
+                               "\"x\", \"query\": \"?\", \"answer\": \"1\", "
+                               "\"system\": \"Mine.\"}\n"
+                               "{\"id\": \"c\", \"modality\": \"text\", \"data\": "
+                               "\"x\", \"query\": \"?\", \"answer\": \"1\", "
+                               "\"system\": \"\"}\n";
+    static const struct {
+        const char *task, *system[3];
+    } cases[] = {
+        {"{\"system\": \"The task's.\"}", {"The task's.", "Mine.", ""}},
+        {"{}", {"You are a helpful assistant.", "Mine.", ""}},
+    };
+    tl_processor *processor = NULL;
+    tl_error err = {0};
+    assert_int_equal(tl_processor_open(TINY "/checkpoint", 0, &processor, &err), TL_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tl_dataset *d = open_text(rows, cases[i].task);
+        tl_arena *arena = tl_arena_create();
+        for (size_t row = 0; row < d->n_rows; row++) {
+            char want[256];
+            const char *chat = NULL;
+            const tl_prompt_text prompt = tl_dataset_prompt(d, row);
+            snprintf(
+                want, sizeof want,
+                "<|im_start|>system\n%s<|im_end|>\n<|im_start|>user\nx?<|im_end|>\n"
+                "<|im_start|>assistant\n",
+                cases[i].system[row]);
+            assert_int_equal(tl_processor_chat(processor, &prompt, arena, &chat, &err),
+                             TL_OK);
+            assert_string_equal(chat, want);
+        }
+        tl_arena_destroy(arena);
+        tl_dataset_close(d);
+    }
+    tl_processor_set_chat(processor, TL_CHAT_RAW);
+    tl_dataset *d = open_text(rows, NULL);
+    tl_arena *arena = tl_arena_create();
+    tl_encoding encoding;
+    assert_int_equal(tl_dataset_encode(d, 0, processor, arena, &encoding, &err), TL_OK);
+    assert_int_equal(encoding.data_begin, 0);
+    assert_int_equal(tl_dataset_encode(d, 1, processor, arena, &encoding, &err),
+                     TL_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "/dataset.jsonl:2: row 'b': "));
+    tl_arena_destroy(arena);
+    tl_dataset_close(d);
+    tl_processor_close(processor);
+}
+
 static void keep_text(void *user, tl_log_level level, const char *text)
 {
     tl_error *kept = user;
@@ -562,6 +618,7 @@ int main(void)
         cmocka_unit_test(labels_are_first_tokens_each_once),
         cmocka_unit_test(an_answer_is_alone_among_its_labels),
         cmocka_unit_test(rows_that_cannot_be_used_are_named),
+        cmocka_unit_test(a_system_is_the_rows_or_the_tasks),
         cmocka_unit_test(dropped_alpha_is_warned_of_once_for_a_dataset),
         cmocka_unit_test(trained_models_datasets_encode),
     };

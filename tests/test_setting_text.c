@@ -296,6 +296,7 @@ static void the_manifest_says_what_it_always_said(void **state)
                                           {"precision", "f32"},
                                           {"modality", "text,image"},
                                           {"rope", "mrope"},
+                                          {"chat", "instruct"},
                                           {"keep", "limited"},
                                           {"prompts", "default"},
                                           {"seed", "42"},
@@ -342,9 +343,9 @@ static void score_files_say_what_scores_depend_on(void **state)
     const tl_study_key *keys = NULL;
     size_t n = 0;
     static const tl_study_key wanted[] = {
-        {"precision", "f32"},      {"rope", "mrope"},       {"method", "relp"},
-        {"ig_steps", "5"},         {"ig_rule", "midpoint"}, {"ig_path", "textonly"},
-        {"head_reduce", "absdim"}, {"prompt_reduce", "abs"}};
+        {"precision", "f32"},    {"rope", "mrope"},         {"chat", "instruct"},
+        {"method", "relp"},      {"ig_steps", "5"},         {"ig_rule", "midpoint"},
+        {"ig_path", "textonly"}, {"head_reduce", "absdim"}, {"prompt_reduce", "abs"}};
     tl_settings_init(&settings);
     settings.ig_path = TL_IG_TEXT_ONLY;
     settings.method = TL_METHOD_RELP;
@@ -372,7 +373,7 @@ static void keys_of_a_manifest_are_said_as_options(void **state)
         {"keep", "all", "--keep all"},
         {"modality", "text,image", "--modality both"},
         {"prompts", "default", "no --prompts"},
-        {"rope", NULL, "no --rope"},
+        {"chat", NULL, "no --chat"},
         {"model", "abc", "?"},
         {"threads", "2", "?"},
     };

@@ -238,6 +238,15 @@ static tl_status write_chat(void *state, tl_error *err)
     return tl_processor_chat(processor, &prompt, m->arena, &m->out.text, err);
 }
 
+static tl_status render_template(void *state, tl_error *err)
+{
+    made *m = state;
+    bool agrees = false;
+    const tl_prompt_text prompt = prompt_of(m->row);
+    return tl_processor_template(processor, &prompt, m->arena, &m->out.text, &agrees,
+                                 err);
+}
+
 static tl_status find_answer(void *state, tl_error *err)
 {
     made *m = state;
@@ -273,6 +282,7 @@ static void processors(void **unused)
     for (size_t row = 0; row < 2; row++) {
         torture_input("tl_processor_encode", encode_prompt, NULL, row);
         torture_input("tl_processor_chat", write_chat, NULL, row);
+        torture_input("tl_processor_template", render_template, NULL, row);
     }
     torture_input("tl_processor_answer_id", find_answer, NULL, 0);
     torture_input("tl_processor_pixels", make_pixels, NULL, 1);

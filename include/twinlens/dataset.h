@@ -39,6 +39,7 @@ typedef struct tl_dataset_row {
     const char *before; /* "" when the row does not say */
     const char *data;   /* NULL when the data is the image */
     const char *query;
+    const char *system;        /* the row's, else the task's; NULL: the family's own */
     const char *answer;        /* not "" */
     const char *image_path;    /* joined to the dataset's folder; NULL for text */
     size_t counterfactual;     /* the row that `cf` names, or TL_NO_ROW */
@@ -52,10 +53,11 @@ typedef struct tl_dataset_row {
 } tl_dataset_row;
 
 typedef struct tl_dataset {
-    const char *path;   /* of dataset.jsonl */
-    const char *folder; /* that it lies in */
-    const char *name;   /* of the task; "" without task.json */
-    const char *prompts;              /* whose: "published qwen2_vl"; NULL: nobody says */
+    const char *path;    /* of dataset.jsonl */
+    const char *folder;  /* that it lies in */
+    const char *name;    /* of the task; "" without task.json */
+    const char *prompts; /* whose: "published qwen2_vl"; NULL: nobody says */
+    const char *system;  /* of rows without one of their own; optional */
     const char *const *labels;
     size_t n_labels;                  /* 0: the whole vocabulary */
     const char *const *answers;       /* those of the labels that occur */
@@ -63,7 +65,7 @@ typedef struct tl_dataset {
     size_t image_width, image_height; /* images are first resized to it; 0: not */
     const tl_dataset_row *rows;
     size_t n_rows;
-    const size_t *by_id; /* [n_rows] in order of id, for tl_dataset_find */
+    const size_t *by_id;          /* [n_rows] in order of id, for tl_dataset_find */
     struct tl_dataset_told *told; /* what is warned of once; NULL: of nothing */
     tl_arena *arena;              /* holds all of the above */
 } tl_dataset;
@@ -75,7 +77,8 @@ typedef struct tl_dataset {
  *
  * task.json   {"name": "counting", "labels": ["1", "2"], "image_size": [252, 252]}
  *             image_size is [width, height], or one number for a square; "answers"
- *             as labels, when some labels are no row's answer
+ *             as labels, when some labels are no row's answer; "system", the words of
+ *             the system in rows without "system"
  */
 tl_status tl_dataset_open(const char *path, tl_dataset **out, tl_error *err);
 /* With everything that `dataset` points to; NULL does nothing. */

@@ -14,6 +14,8 @@
 #ifndef TWINLENS_PROCESSOR_H
 #define TWINLENS_PROCESSOR_H
 
+#include <stdbool.h>
+
 #include "twinlens/api.h"
 #include "twinlens/arena.h"
 #include "twinlens/encoding.h"
@@ -35,6 +37,15 @@ tl_status tl_processor_open(const char *model_dir, size_t n_vocab, tl_processor 
                             tl_error *err);
 void tl_processor_close(tl_processor *processor);
 
+/* How words become a prompt. */
+typedef enum tl_chat_form {
+    TL_CHAT_INSTRUCT, /* as a turn of the family's chat */
+    TL_CHAT_RAW,      /* as they are, behind the picture: for models that only go on */
+} tl_chat_form;
+
+/* Once, before the processor is used; TL_CHAT_INSTRUCT unless it is. */
+void tl_processor_set_chat(tl_processor *processor, tl_chat_form form);
+
 /* Valid until the processor is closed. */
 const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor);
 
@@ -44,6 +55,8 @@ typedef struct tl_prompt_text {
     const char *query;      /* user text after the data */
     const char *image_path; /* NULL without an image */
     size_t resize_width, resize_height; /* first resize to this (bicubic); 0: not */
+    const char
+        *system; /* the system's words; NULL: those that the family has, if any */
 } tl_prompt_text;
 
 /*
@@ -59,6 +72,17 @@ tl_status tl_processor_encode(const tl_processor *processor,
  * expanded), in `arena`. */
 tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text *prompt,
                             tl_arena *arena, const char **out, tl_error *err);
+
+/*
+ * What the chat template in the model's folder makes of the prompt, in the form of
+ * tl_processor_chat, in `arena`; NULL when the folder brings none. *agrees: it is the same
+ * prompt, but for a first token that tokenizers put there. The template is never used; this
+ * is to compare. Errors: TL_ERR_UNSUPPORTED (what of the template cannot be read),
+ * TL_ERR_FORMAT, TL_ERR_DATA (the template refuses the prompt).
+ */
+tl_status tl_processor_template(const tl_processor *processor,
+                                const tl_prompt_text *prompt, tl_arena *arena,
+                                const char **out, bool *agrees, tl_error *err);
 
 /* First token id of an answer as it follows the prompt (no blank added). */
 tl_status tl_processor_answer_id(const tl_processor *processor, const char *answer,

@@ -12,7 +12,7 @@
  *     status = tl_study_run(&settings, NULL, NULL, &err);
  *
  * Every unit of work is on the disk before the next begins, so a study that was killed
- * goes on where it was, and ends with the same bytes as one left alone. What it found is
+ * goes on where it was, and ends with the same rows and files as one left alone. What it found is
  * read with finding.h and drawn with report.h.
  */
 #ifndef TWINLENS_STUDY_H
@@ -147,6 +147,9 @@ typedef struct tl_settings {
     int iter_labels; /* tl_iter_labels */
     int bp_grid;     /* tl_bp_grid */
     int bp_search;   /* tl_bp_search */
+
+    /* How words become prompts. */
+    int chat; /* tl_chat_form */
 } tl_settings;
 
 /* The default of every setting. */
@@ -190,7 +193,7 @@ tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void
 /*
  * The same by several processes, each of which makes this call with settings that differ in
  * `threads`, `memory` and `cache` at most (both of these are of one rank). All read the model,
- * the dataset and the study folder; rank 0 alone writes there. The bytes are those of one
+ * the dataset and the study folder; rank 0 alone writes there. Rows and files are those of one
  * process, whatever the number of ranks, also when a study goes on with another number.
  * Processors must be of one kind: another kind may round otherwise.
  *

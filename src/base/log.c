@@ -18,7 +18,7 @@ void tl_log(tl_log_level level, const char *format, ...)
 {
     if (current_sink == NULL)
         return;
-    char text[1024];
+    char text[4096];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);

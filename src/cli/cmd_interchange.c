@@ -139,7 +139,8 @@ static tl_status interchange(tl_session *s, const void *options_given, FILE *out
     tl_swap_rows hosts[TL_MODALITY_COUNT];
     comparison c;
     selection.usual = TL_EVALUATION;
-    scores.settings = (const char *const[]){"rope", "precision", "metric", NULL};
+    scores.settings =
+        (const char *const[]){"rope", "chat", "precision", "metric", NULL};
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
         selection.modality = (int)m;
         status = tl_session_draw_missing(s, &selection, err);

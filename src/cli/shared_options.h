@@ -30,6 +30,9 @@
 #define TL_TAKEN_DATASET                                                               \
     {                                                                                  \
         .name = "dataset", .required = true                                            \
+    }                                                                                  \
+    , {                                                                                \
+        .name = "chat"                                                                 \
     }
 
 /* How pairs are drawn, where rows do not name them. */

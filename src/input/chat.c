@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "input/white_space.h"
+
 static const char *const qwen2_vl_tokens[] = {
     "<|im_start|>",   "<|im_end|>",    "<|vision_start|>",
     "<|vision_end|>", "<|image_pad|>", NULL,
@@ -57,11 +59,15 @@ static const char *const smolvlm_tokens[] = {
 static const char *const idefics3_reserved[] = {"<image>", "<fake_token_around_image>",
                                                 NULL};
 
+#define IM_SYSTEM "<|im_start|>system\n"
+#define IM_USER "<|im_end|>\n<|im_start|>user\n"
+
 /* Qwen2-VL's and Qwen2.5-VL's. */
 #define QWEN_CHAT                                                                      \
     .before = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"           \
               "<|im_start|>user\n",                                                    \
     .image = "<|vision_start|><|image_pad|><|vision_end|>",                            \
+    .before_system = IM_SYSTEM, .after_system = IM_USER,                               \
     .after = "<|im_end|>\n<|im_start|>assistant\n", .placeholder = "<|image_pad|>",    \
     .images = &tl_image_kind_qwen2_vl, .tokens = qwen2_vl_tokens,                      \
     .reserved = qwen2_vl_reserved
@@ -70,6 +76,7 @@ static const char *const idefics3_reserved[] = {"<image>", "<fake_token_around_i
  * are Idefics3s, and their vocabulary tells them apart. */
 #define IDEFICS3_CHAT                                                                  \
     .text_type = "llama", .image = "<image>", .no_image = " ",                         \
+    .after_system = "<end_of_utterance>\nUser:",                                       \
     .after = "<end_of_utterance>\nAssistant:", .placeholder = "<image>",               \
     .put_picture = tl_picture_put_idefics3, .images = &tl_image_kind_idefics3,         \
     .reserved = idefics3_reserved
@@ -83,6 +90,8 @@ static const tl_chat_format formats[] = {
         .before = "<|im_start|>user\n",
         .image = "<|vision_start|><|image_pad|><|vision_end|>",
         .after = "<|im_end|>\n<|im_start|>assistant\n",
+        .before_system = IM_SYSTEM,
+        .after_system = IM_USER,
         .placeholder = "<|image_pad|>",
         .images = &tl_image_kind_qwen2_vl,
         .tokens = qwen2_vl_tokens,
@@ -95,6 +104,12 @@ static const tl_chat_format formats[] = {
         .after = "<end_of_turn>\n<start_of_turn>model\n",
         .trims = true,
         .n_before = 1,
+        .before_system = "<bos><start_of_turn>user\n",
+        .after_system = "\n\n",
+        .raw = "<bos>",
+        .raw_picture = "<bos>",
+        .template_image = "<start_of_image>",
+        .image_of_template = "\n\n<start_of_image><image_soft_token><end_of_image>\n\n",
         .placeholder = "<image_soft_token>",
         .images = &tl_image_kind_gemma3,
         .tokens = gemma3_tokens,
@@ -106,6 +121,7 @@ static const tl_chat_format formats[] = {
         .image = "<image><bos>",
         .no_image = "<bos>",
         .after = "\n",
+        .raw = "<bos>",
         .placeholder = "<image>",
         .images = &tl_image_kind_paligemma,
         .tokens = paligemma_tokens,
@@ -117,6 +133,10 @@ static const tl_chat_format formats[] = {
         .before = "<s>USER: ",
         .image = "<image>\n",
         .after = " ASSISTANT:",
+        .before_system = "<s>",
+        .after_system = " USER: ",
+        .raw = "<s>",
+        .raw_picture = "<s>",
         .placeholder = "<image>",
         .images = &tl_image_kind_clip,
         .tokens = llava_tokens,
@@ -128,6 +148,10 @@ static const tl_chat_format formats[] = {
         .before = "<s>[INST]",
         .image = "[IMG]",
         .after = "[/INST]",
+        .before_system = "<s>[INST]",
+        .after_system = "\n\n",
+        .raw = "<s>",
+        .raw_picture = "<s>",
         .placeholder = "[IMG]",
         .put_picture = tl_picture_put_pixtral,
         .images = &tl_image_kind_pixtral,
@@ -139,6 +163,11 @@ static const tl_chat_format formats[] = {
         .before = "<s>[INST]",
         .image = "[IMG]",
         .after = "[/INST]",
+        .before_system = "<s>[SYSTEM_PROMPT]",
+        .after_system = "[/SYSTEM_PROMPT][INST]",
+        .system_token = "[SYSTEM_PROMPT]",
+        .raw = "<s>",
+        .raw_picture = "<s>",
         .placeholder = "[IMG]",
         .put_picture = tl_picture_put_pixtral,
         .images = &tl_image_kind_mistral3,
@@ -152,6 +181,11 @@ static const tl_chat_format formats[] = {
         .image = "<image>\n",
         .no_image = "\n",
         .after = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        .before_system =
+            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n\n",
+        .after_system = "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n",
+        .raw = "<|begin_of_text|>",
+        .raw_picture = "<|begin_of_text|>",
         .placeholder = "<image>",
         .images = &tl_image_kind_llava_next,
         .tokens = llama3_tokens,
@@ -163,6 +197,10 @@ static const tl_chat_format formats[] = {
         .before = "<s>USER: ",
         .image = "<image>\n",
         .after = " ASSISTANT:",
+        .before_system = "<s>",
+        .after_system = " USER: ",
+        .raw = "<s>",
+        .raw_picture = "<s>",
         .placeholder = "<image>",
         .images = &tl_image_kind_llava_next,
         .tokens = llava_tokens,
@@ -174,6 +212,10 @@ static const tl_chat_format formats[] = {
         .before = "<s>[INST] ",
         .image = "<image>\n",
         .after = " [/INST]",
+        .before_system = "<s><<SYS>>\n",
+        .after_system = "\n<</SYS>>\n\n[INST] ",
+        .raw = "<s>",
+        .raw_picture = "<s>",
         .placeholder = "<image>",
         .images = &tl_image_kind_llava_next,
         .tokens = llava_tokens,
@@ -185,6 +227,8 @@ static const tl_chat_format formats[] = {
         .image = "<image>\n",
         .no_image = "\n",
         .after = "<|im_end|><|im_start|>assistant\n",
+        .before_system = "<|im_start|>system \n",
+        .after_system = "<|im_end|><|im_start|>user ",
         .placeholder = "<image>",
         .images = &tl_image_kind_llava_onevision,
         .tokens = onevision_tokens,
@@ -195,6 +239,10 @@ static const tl_chat_format formats[] = {
         .before = "<|im_start|>user\n",
         .image = "<img><IMG_CONTEXT></img>\n",
         .after = "<|im_end|>\n<|im_start|>assistant\n",
+        .before_system = IM_SYSTEM,
+        .after_system = IM_USER,
+        .template_image = "<IMG_CONTEXT>",
+        .image_of_template = "<img><IMG_CONTEXT></img>",
         .placeholder = "<IMG_CONTEXT>",
         .images = &tl_image_kind_internvl,
         .tokens = internvl_tokens,
@@ -203,18 +251,23 @@ static const tl_chat_format formats[] = {
     {
         .model_type = "idefics3",
         .before = "<|begin_of_text|>User:",
+        .before_system = "<|begin_of_text|>System: ",
+        .raw = "<|begin_of_text|>",
+        .raw_picture = "<|begin_of_text|>",
         .tokens = idefics3_tokens,
         IDEFICS3_CHAT,
     },
     {
         .model_type = "idefics3",
         .before = "<|im_start|>User:",
+        .before_system = "<|im_start|>System: ",
         .tokens = smolvlm_tokens,
         IDEFICS3_CHAT,
     },
     {
         .model_type = "smolvlm",
         .before = "<|im_start|>User:",
+        .before_system = "<|im_start|>System: ",
         .tokens = smolvlm_tokens,
         IDEFICS3_CHAT,
     },
@@ -274,37 +327,6 @@ static char *put(char *at, const char *text)
     return at + bytes;
 }
 
-/* White space beyond ASCII, for the templates' trim filter: Python's str.strip(). */
-static const char *const wide_spaces[] = {
-    "\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
-    "\u2004",   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
-    "\u2028",   "\u2029", "\u202f", "\u205f", "\u3000",
-};
-
-/* Bytes of the white space that [begin, end) starts with, or ends with; 0: none. */
-static size_t space_bytes(const char *begin, const char *end, bool at_end)
-{
-    const size_t bytes = (size_t)(end - begin);
-    const char first = bytes == 0 ? 'a' : at_end ? end[-1] : *begin;
-    if (first == ' ' || (first >= '\t' && first <= '\r') ||
-        (first >= '\x1c' && first <= '\x1f'))
-        return 1;
-    for (size_t i = 0; i < sizeof wide_spaces / sizeof *wide_spaces; i++) {
-        const size_t n = strlen(wide_spaces[i]);
-        if (n <= bytes && memcmp(at_end ? end - n : begin, wide_spaces[i], n) == 0)
-            return n;
-    }
-    return 0;
-}
-
-static void trim(const char **begin, const char **end)
-{
-    for (size_t n; (n = space_bytes(*begin, *end, false)) > 0;)
-        *begin += n;
-    for (size_t n; (n = space_bytes(*begin, *end, true)) > 0;)
-        *end -= n;
-}
-
 /* What of [begin, end) lies before `at`. */
 static size_t bytes_before(const char *at, const char *begin, const char *end)
 {
@@ -342,44 +364,102 @@ static char *put_image(char *at, const tl_chat_format *format, const char *pictu
     return put(put(at + bytes, picture), placeholder + strlen(format->placeholder));
 }
 
-tl_status tl_chat_build(const tl_chat_format *format, const char *before,
-                        const char *data, const char *query, const char *picture,
-                        tl_arena *arena, tl_chat *out, tl_error *err)
+/* The longest of the fronts that a family has. */
+static size_t front_bytes(const tl_chat_format *f, const char *system)
 {
-    before = before != NULL ? before : "";
-    data = data != NULL ? data : "";
-    query = query != NULL ? query : "";
-    const char *no_image = format->no_image != NULL ? format->no_image : "";
-    const size_t most =
-        strlen(format->before) + strlen(before) + strlen(data) + strlen(query) +
-        strlen(format->after) +
-        (picture != NULL ? strlen(format->image) + strlen(picture) : strlen(no_image));
-    char *text = tl_arena_alloc(arena, most + 1, 1);
-    if (text == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt of %zu bytes",
-                       most);
+    const char *const parts[] = {
+        f->before,      f->before_system, f->after_system, f->raw,
+        f->raw_picture, f->no_image,      f->image,        system};
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        bytes += parts[i] != NULL ? strlen(parts[i]) : 0;
+    return bytes;
+}
 
-    char *const front = put(text, format->before);
-    char *const words =
-        picture != NULL ? put_image(front, format, picture) : put(front, no_image);
-    char *const data_begin = put(words, before);
-    char *const data_end = put(data_begin, data);
-    char *const words_end = put(data_end, query);
-    /* Of the whole, since a token may be put together from two pieces. */
-    *words_end = '\0';
+static const char *or_nothing(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+/* All in front of the words. */
+static char *put_front(char *at, const tl_chat_format *f, const tl_chat_words *w,
+                       const char *picture)
+{
+    if (w->raw && picture == NULL)
+        return put(at, or_nothing(f->raw));
+    if (w->raw)
+        at = put(at, or_nothing(f->raw_picture));
+    else if (w->system != NULL)
+        at = put(put(put(at, f->before_system), w->system), f->after_system);
+    else
+        at = put(at, f->before);
+    return picture != NULL ? put_image(at, f, picture)
+                           : put(at, or_nothing(f->no_image));
+}
+
+/* A picture's token would be taken for one. */
+static tl_status check_words(const tl_chat_format *format, const char *words,
+                             tl_error *err)
+{
     for (const char *const *token = format->reserved; *token != NULL; token++)
         if (strstr(words, *token) != NULL)
             return tl_fail(err, TL_ERR_DATA,
                            "the words contain %s, which a %s model takes for a picture",
                            *token, format->model_type);
+    return TL_OK;
+}
+
+static tl_status check_system(const tl_chat_format *format, const tl_chat_words *w,
+                              tl_error *err)
+{
+    if (w->system == NULL)
+        return TL_OK;
+    if (w->raw)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "a prompt without chat (--chat raw) has no place for 'system'");
+    if (format->before_system == NULL)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "a %s model's prompts have no place for 'system'",
+                       format->model_type);
+    return check_words(format, w->system, err);
+}
+
+tl_status tl_chat_build(const tl_chat_format *format, const tl_chat_words *w,
+                        const char *picture, tl_arena *arena, tl_chat *out,
+                        tl_error *err)
+{
+    const char *before = or_nothing(w->before), *data = or_nothing(w->data),
+               *query = or_nothing(w->query);
+    const size_t most = front_bytes(format, w->system) + strlen(or_nothing(picture)) +
+                        strlen(before) + strlen(data) + strlen(query) +
+                        strlen(format->after);
+    tl_status status = check_system(format, w, err);
+    if (status != TL_OK)
+        return status;
+    char *text = tl_arena_alloc(arena, most + 1, 1);
+    if (text == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a prompt of %zu bytes",
+                       most);
+
+    char *const words = put_front(text, format, w, picture);
+    char *const data_begin = put(words, before);
+    char *const data_end = put(data_begin, data);
+    char *const words_end = put(data_end, query);
+    /* Of the whole, since a token may be put together from two pieces. */
+    *words_end = '\0';
+    status = check_words(format, words, err);
+    if (status != TL_OK)
+        return status;
     const char *begin = words, *end = words_end;
-    if (format->trims)
-        trim(&begin, &end);
+    if (format->trims && !w->raw)
+        tl_trim(&begin, &end);
     const size_t first = (size_t)(words - text),
                  data_first = first + bytes_before(data_begin, begin, end),
                  data_last = first + bytes_before(data_end, begin, end);
     memmove(words, begin, (size_t)(end - begin));
-    char *const text_end = put(words + (end - begin), format->after);
+    char *text_end = words + (end - begin);
+    if (!w->raw)
+        text_end = put(text_end, format->after);
     *text_end = '\0';
     *out = (tl_chat){text, (size_t)(text_end - text), data_first, data_last};
     return TL_OK;

@@ -26,7 +26,17 @@ typedef struct tl_chat_format {
     const char *image;      /* stands for the picture, `placeholder` once in it */
     const char *no_image;   /* stands in its place in a prompt without; NULL: nothing */
     const char *after;
+    /* What precedes and follows the system's words; both stand in the place of `before`.
+     * NULL: the family knows no such words. */
+    const char *before_system, *after_system;
+    const char *system_token; /* that they are made of beside `tokens`; NULL: none */
+    /* Of a prompt without chat: what the tokenizer puts in front of words, and of a
+     * picture; NULL: nothing. */
+    const char *raw, *raw_picture;
     const char *placeholder; /* the token that becomes one per image feature */
+    /* What a chat template writes for a picture, and what the family's processor makes of
+     * it; NULL: the same as `image` has. */
+    const char *template_image, *image_of_template;
     /* What stands for the placeholder in a prompt; NULL: one for each feature. */
     void (*put_picture)(const tl_pixels *pixels, tl_picture_text *out);
     bool trims;                  /* drops white space around the user's words */
@@ -65,13 +75,19 @@ tl_status tl_chat_picture(const tl_chat_format *format, const tl_pixels *pixels,
                           tl_arena *arena, const char **out, size_t *n_tokens,
                           tl_error *err);
 
+typedef struct tl_chat_words {
+    const char *before, *data, *query; /* the user's; NULL is "" */
+    const char *system;                /* NULL: what the family has */
+    bool raw; /* no chat: what follows goes on from the words */
+} tl_chat_words;
+
 /*
  * before + data + query as the user's turn, behind the picture if there is one: `picture`
- * takes the placeholder's place. NULL is "". TL_ERR_DATA if the words contain a reserved
- * token.
+ * takes the placeholder's place. TL_ERR_DATA if words contain a reserved token,
+ * TL_ERR_UNSUPPORTED if the family, or a prompt without chat, has no place for a system's.
  */
-tl_status tl_chat_build(const tl_chat_format *format, const char *before,
-                        const char *data, const char *query, const char *picture,
-                        tl_arena *arena, tl_chat *out, tl_error *err);
+tl_status tl_chat_build(const tl_chat_format *format, const tl_chat_words *words,
+                        const char *picture, tl_arena *arena, tl_chat *out,
+                        tl_error *err);
 
 #endif

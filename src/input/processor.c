@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "input/chat.h"
+#include "input/chat_template.h"
 #include "input/first_token.h"
 #include "twinlens/alloc.h"
 #include "twinlens/log.h"
@@ -26,6 +27,8 @@ struct tl_processor {
                            preprocessor_config.json nor processor_config.json has them */
     tl_arena *arena;          /* for these and image_config */
     const char *image_config; /* path of preprocessor_config.json */
+    const char *folder;
+    tl_chat_form form;
 };
 
 static tl_status fail_memory(tl_error *err)
@@ -167,11 +170,13 @@ static tl_status open_without_tokenizer(tl_processor *p, const char *model_dir,
     const char *config = NULL;
     p->arena = tl_arena_create();
     if (p->arena != NULL) {
+        p->folder = tl_arena_strdup(p->arena, model_dir);
         config = tl_path_join(p->arena, model_dir, "config.json");
         *tokenizer = tl_path_join(p->arena, model_dir, "tokenizer.json");
         p->image_config = tl_path_join(p->arena, model_dir, "preprocessor_config.json");
     }
-    if (config == NULL || *tokenizer == NULL || p->image_config == NULL)
+    if (p->folder == NULL || config == NULL || *tokenizer == NULL ||
+        p->image_config == NULL)
         return fail_memory(err);
     tl_status status = tl_json_read(config, &model, err);
     if (status == TL_OK)
@@ -213,6 +218,11 @@ void tl_processor_close(tl_processor *processor)
     tl_free(processor);
 }
 
+void tl_processor_set_chat(tl_processor *processor, tl_chat_form form)
+{
+    processor->form = form;
+}
+
 const tl_tokenizer *tl_processor_tokenizer(const tl_processor *processor)
 {
     return processor->tokenizer;
@@ -244,18 +254,58 @@ static tl_status check_prompt(const tl_prompt_text *prompt, tl_error *err)
     return TL_OK;
 }
 
+static tl_chat_words words_of(const tl_processor *p, const tl_prompt_text *prompt)
+{
+    return (tl_chat_words){prompt->before, prompt->data, prompt->query, prompt->system,
+                           p->form == TL_CHAT_RAW};
+}
+
+/* The prompt in the family's form, `picture` standing for its picture. */
+static tl_status build_chat(const tl_processor *p, const tl_prompt_text *prompt,
+                            const char *picture, tl_arena *arena, tl_chat *out,
+                            tl_error *err)
+{
+    const tl_chat_words words = words_of(p, prompt);
+    const char *token = prompt->system != NULL ? p->format->system_token : NULL;
+    if (token != NULL && tl_tokenizer_id(p->tokenizer, token) < 0)
+        return tl_fail(err, TL_ERR_UNSUPPORTED,
+                       "'system' needs the token %s, which the tokenizer has not",
+                       token);
+    return tl_chat_build(p->format, &words, picture, arena, out, err);
+}
+
 tl_status tl_processor_chat(const tl_processor *processor, const tl_prompt_text *prompt,
                             tl_arena *arena, const char **out, tl_error *err)
 {
     tl_chat chat;
-    const tl_chat_format *format = processor->format;
+    const char *picture =
+        prompt->image_path != NULL ? processor->format->placeholder : NULL;
     tl_status status = check_prompt(prompt, err);
     if (status == TL_OK)
-        status = tl_chat_build(format, prompt->before, prompt->data, prompt->query,
-                               prompt->image_path != NULL ? format->placeholder : NULL,
-                               arena, &chat, err);
+        status = build_chat(processor, prompt, picture, arena, &chat, err);
     if (status == TL_OK)
         *out = chat.text;
+    return status;
+}
+
+tl_status tl_processor_template(const tl_processor *processor,
+                                const tl_prompt_text *prompt, tl_arena *arena,
+                                const char **out, bool *agrees, tl_error *err)
+{
+    const char *chat = NULL, *made = NULL;
+    tl_chat_template brought = {.source = NULL};
+    tl_status status = tl_processor_chat(processor, prompt, arena, &chat, err);
+    if (status == TL_OK)
+        status = tl_chat_template_read(processor->folder, arena, &brought, err);
+    const tl_chat_words words = words_of(processor, prompt);
+    if (status == TL_OK && brought.source != NULL)
+        status = tl_chat_template_make(&brought, processor->format, &words,
+                                       prompt->image_path != NULL, arena, &made, err);
+    if (status == TL_OK) {
+        *out = made;
+        *agrees = made != NULL && tl_chat_template_agrees(&brought, chat, made);
+    }
+    tl_chat_template_release(&brought);
     return status;
 }
 
@@ -334,8 +384,7 @@ static tl_status write_chat(const tl_processor *p, const tl_prompt_text *prompt,
                                      prompt->resize_height, arena, pixels, err);
     if (status == TL_OK && prompt->image_path != NULL)
         status = tl_chat_picture(p->format, pixels, scratch, &picture, &n_tokens, err);
-    return status == TL_OK ? tl_chat_build(p->format, prompt->before, prompt->data,
-                                           prompt->query, picture, scratch, chat, err)
+    return status == TL_OK ? build_chat(p, prompt, picture, scratch, chat, err)
                            : status;
 }
 

@@ -82,7 +82,7 @@ static tl_status rank_circuits(tl_session *s, const tl_chosen_options *o,
         status = tl_score_origin_check(
             s, o->scores, (tl_modality)selection->modality,
             tl_session_part(s, selection),
-            (const char *const[]){"rope", "precision", "metric", NULL}, err);
+            (const char *const[]){"rope", "chat", "precision", "metric", NULL}, err);
     if (status == TL_OK)
         status = tl_score_file_read(o->scores, tl_model_dims(s->model), n_pos, arena,
                                     &scores, err);

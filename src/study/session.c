@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/word_list.h"
 #include "model/memory_plan.h"
+#include "study/chat_warning.h"
 #include "task/folded_labels.h"
 
 const char *tl_session_model_name(const tl_settings *o)
@@ -48,7 +49,11 @@ tl_status tl_session_open(const tl_settings *given, tl_session *out, tl_error *e
         status = tl_processor_open(folder, tl_model_dims(s.model)->n_vocab,
                                    &s.processor, err);
     if (status == TL_OK && o->dataset != NULL)
+        tl_processor_set_chat(s.processor, (tl_chat_form)o->chat);
+    if (status == TL_OK && o->dataset != NULL)
         status = tl_folded_labels_warn(s.dataset, s.processor, err);
+    if (status == TL_OK && o->dataset != NULL)
+        status = tl_chat_warn(s.dataset, s.processor, (tl_chat_form)o->chat, err);
     if (status != TL_OK) {
         tl_session_close(&s);
         return status;

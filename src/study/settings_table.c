@@ -10,6 +10,7 @@
 #include "twinlens/interchange.h"
 #include "twinlens/overlap.h"
 #include "twinlens/probe.h"
+#include "twinlens/processor.h"
 #include "twinlens/setting.h"
 #include "twinlens/statistics.h"
 
@@ -29,6 +30,8 @@ static const tl_choice ropes[] = {{"mrope", TL_ROPE_TRUE},
                                   {"sequential", TL_ROPE_SEQUENTIAL},
                                   {"seq", TL_ROPE_SEQUENTIAL},
                                   {0}};
+static const tl_choice chats[] = {
+    {"instruct", TL_CHAT_INSTRUCT}, {"raw", TL_CHAT_RAW}, {0}};
 static const tl_choice methods[] = {
     {"ig", TL_METHOD_IG}, {"relp", TL_METHOD_RELP}, {0}};
 static const tl_choice ig_rules[] = {
@@ -161,6 +164,17 @@ static const tl_setting table[] = {
      .in_scores = true,
      .argument = "mrope|sequential",
      .help = "positions of image tokens"},
+    {.name = "chat",
+     .group = "prompts",
+     .kind = TL_SETTING_CHOICE,
+     AT(chat),
+     .choices = chats,
+     .value = "instruct",
+     .in_manifest = true,
+     .in_scores = true,
+     .argument = "instruct|raw",
+     .help = "words as a turn of the model family's chat, or as they are, for base "
+             "models"},
     {.name = "acc",
      .group = "prompts",
      .kind = TL_SETTING_CHOICE,

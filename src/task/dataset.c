@@ -129,8 +129,8 @@ static tl_status read_image_size(const json_t *task, const char *where, size_t *
 
 static tl_status read_task(reader *r, tl_error *err)
 {
-    static const char *const known[] = {"name",    "prompts",    "labels",
-                                        "answers", "image_size", NULL};
+    static const char *const known[] = {"name",       "prompts", "labels", "answers",
+                                        "image_size", "system",  NULL};
     tl_dataset *d = r->dataset;
     d->name = "";
     const char *path = tl_path_join(r->scratch, d->folder, "task.json");
@@ -146,6 +146,8 @@ static tl_status read_task(reader *r, tl_error *err)
         status = copy_string(r, task, "name", path, &d->name, err);
     if (status == TL_OK)
         status = copy_string(r, task, "prompts", path, &d->prompts, err);
+    if (status == TL_OK)
+        status = copy_string(r, task, "system", path, &d->system, err);
     if (status == TL_OK)
         status = copy_labels(r, task, "labels", path, &d->labels, &d->n_labels, err);
     if (status == TL_OK)
@@ -220,10 +222,11 @@ static tl_status read_row(reader *r, json_t *object, tl_dataset_row *out,
                           const char **counterfactual, tl_error *err)
 {
     static const char *const known[] = {
-        "id",    "pair", "modality", "before", "data",  "query",     "answer",
-        "image", "cf",   "split",    "labels", "group", "predicted", NULL};
+        "id", "pair",  "modality", "before", "data",      "query",  "answer", "image",
+        "cf", "split", "labels",   "group",  "predicted", "system", NULL};
     const tl_dataset *d = r->dataset;
     tl_dataset_row row = {.before = "",
+                          .system = d->system,
                           .counterfactual = TL_NO_ROW,
                           .labels = d->labels,
                           .n_labels = d->n_labels};
@@ -234,7 +237,8 @@ static tl_status read_row(reader *r, json_t *object, tl_dataset_row *out,
                    {"before", &row.before}, {"data", &row.data},
                    {"query", &row.query},   {"answer", &row.answer},
                    {"group", &row.group},   {"image", &row.image_path},
-                   {"cf", counterfactual},  {"predicted", &row.predicted}};
+                   {"cf", counterfactual},  {"predicted", &row.predicted},
+                   {"system", &row.system}};
     if (!json_is_object(object))
         return tl_fail(err, TL_ERR_FORMAT, "%s: not an object", r->where);
     tl_status status = TL_OK;

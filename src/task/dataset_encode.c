@@ -24,6 +24,7 @@ tl_prompt_text tl_dataset_prompt(const tl_dataset *dataset, size_t row)
     return (tl_prompt_text){.before = r->before,
                             .data = r->data,
                             .query = r->query,
+                            .system = r->system,
                             .image_path = r->image_path,
                             .resize_width = dataset->image_width,
                             .resize_height = dataset->image_height};

@@ -155,7 +155,7 @@ again = [
     ("backpatch", "seed", {"bp-search": "halving", "dst": None, "json": True}), ("backpatch", "iter-labels", {"dataset": two, "times": 3, "modality": "image"}),
     ("backpatch", "precision", {"json": True}), ("backpatch", "bp-repeat", {"json": True}), ("backpatch", "model", {"json": True}), ("backpatch", "dataset", {"json": True}),
     ("backpatch", "rope", {"json": True}), ("task import-vqa", "seed", {"sample": "random"}),
-    ("validate", "split", {"prompts": 3}),
+    ("validate", "split", {"prompts": 3}), ("pair", "chat", {"model": root / "models/organism", "keep": None}),
     ("validate", "fraction", {"precision": "bf16", "precision-check": True, "ig-steps": None, "sample": None}),
     *[("evaluate", o, {"scores": None, "fractions": None, b: "L2H1"}) for o, b in (("circuit", "without"), ("without", "circuit"))],
     ("evaluate", "rope", {"any-scores": True}), ("evaluate", "precision", {"any-scores": True}),

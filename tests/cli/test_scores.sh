@@ -45,7 +45,7 @@ def refused(result, *patterns):
 
 
 # Another value than the default of every setting that a score file names.
-other = {"precision": "bf16-emulated", "rope": "sequential", "method": "relp", "ig_steps": "3", "ig_rule": "midpoint",
+other = {"precision": "bf16-emulated", "rope": "sequential", "chat": "raw", "method": "relp", "ig_steps": "3", "ig_rule": "midpoint",
          "ig_path": "textonly", "head_reduce": "dot", "prompt_reduce": "signed", "metric": "prob"}
 source = {"twinlens", "model_fingerprint", "model_name", "dataset_fingerprint", "dataset_name", "modality", "split", "pairs", "signed"}
 first = {m: attribute(f"{m}.scores", m) for m in ("text", "image")}
@@ -62,7 +62,7 @@ for command in scores:
 
 # What a command computes with itself, it compares with the scores; two files are compared
 # with each other.
-uses = {"evaluate": {"rope", "precision", "metric"}, "overlap": set(other), "interchange": set(other)}
+uses = {"evaluate": {"rope", "chat", "precision", "metric"}, "overlap": set(other), "interchange": set(other)}
 for key, value in other.items():
     name = key.replace("_", "-")
     made = attribute(f"{key}.scores", "image", f"--{name}", value)
@@ -73,6 +73,8 @@ for key, value in other.items():
         if key in uses[command]:
             check(f"{command} refuses {key}: {result}",
                   refused(result, f"{key}.scores: ", f" {name} {value}, wanted {found[key]}", "--any-scores"))
+            if key == "chat":  # other positions: nothing takes them
+                continue
             result = twinlens(command, *small[command], *scores[command](made), "--any-scores")
         check(f"{command} takes {key}: {result}", result[0] == 0)
 status, error = twinlens("evaluate", *small["evaluate"], "--scores", "rope.scores", "--rope", "sequential")
