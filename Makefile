@@ -23,6 +23,12 @@ races:
 	scripts/setup.sh races
 	cmake --workflow --preset races
 
+# Builds what is not built, and copies it below PREFIX.
+PREFIX ?= /usr/local
+.PHONY: install
+install: build
+	cmake --install build/release --prefix $(PREFIX)
+
 # Inputs that nobody thought of, for so many seconds a target; needs clang.
 SECONDS ?= 60
 .PHONY: fuzz
