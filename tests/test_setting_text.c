@@ -7,6 +7,7 @@
 #include "study/setting_text.h"
 #include "twinlens/overlap.h"
 #include "twinlens/probe.h"
+#include "twinlens/processor.h"
 
 static void every_default_is_a_value_that_can_be_given(void **state)
 {
@@ -296,7 +297,6 @@ static void the_manifest_says_what_it_always_said(void **state)
                                           {"precision", "f32"},
                                           {"modality", "text,image"},
                                           {"rope", "mrope"},
-                                          {"chat", "instruct"},
                                           {"keep", "limited"},
                                           {"prompts", "default"},
                                           {"seed", "42"},
@@ -325,6 +325,12 @@ static void the_manifest_says_what_it_always_said(void **state)
                                           {"iter-labels", "question"},
                                           {"bp-grid", "triangle"},
                                           {"bp-search", "full"}};
+    settings.chat = TL_CHAT_RAW; /* which older studies do not have */
+    assert_int_equal(tl_settings_write(&settings, arena, &keys, &n, NULL), TL_OK);
+    assert_int_equal(n, sizeof wanted / sizeof *wanted + 1);
+    assert_string_equal(keys[4].key, "chat");
+    assert_string_equal(keys[4].value, "raw");
+    settings.chat = TL_CHAT_INSTRUCT;
     assert_int_equal(tl_settings_write(&settings, arena, &keys, &n, NULL), TL_OK);
     assert_int_equal(n, sizeof wanted / sizeof *wanted);
     for (size_t i = 0; i < n; i++) {
