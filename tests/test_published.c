@@ -114,11 +114,35 @@ static void what_is_not_the_papers_is_said(void **state)
     }
 }
 
+/* The places of the paper's models and tasks, and the readings of figure 7. */
+static void models_and_tasks_have_the_paper_s_places(void **state)
+{
+    (void)state;
+    assert_int_equal(tl_published_model_place("qwen/qwen2-vl-7b-instruct"), 0);
+    assert_int_equal(tl_published_model_place("gemma-3-12b-it"), 2);
+    assert_int_equal(tl_published_model_place("gemma-3-12b"), 3);
+    assert_int_equal(tl_published_model_place(""), 3);
+    assert_int_equal(tl_published_task_place("counting"), 0);
+    assert_int_equal(tl_published_task_place("sentiment"), 4);
+    assert_int_equal(tl_published_task_place("counting (2)"), 5);
+    assert_null(tl_published_alignment(3));
+    static const size_t n_layers[] = {28, 40, 48};
+    for (size_t m = 0; m < 3; m++) {
+        const tl_published_layer *l = tl_published_alignment(m);
+        for (size_t i = 0; i < TL_PUBLISHED_LAYERS; i++) {
+            assert_true(l[i].low < l[i].high && l[i].high <= 1.0);
+            assert_true(i == 0 || l[i].layer > l[i - 1].layer);
+        }
+        assert_int_equal(l[TL_PUBLISHED_LAYERS - 1].layer, n_layers[m] - 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_tables_add_up_to_what_the_paper_says),
         cmocka_unit_test(what_is_not_the_papers_is_said),
+        cmocka_unit_test(models_and_tasks_have_the_paper_s_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@ static const shape shapes[] = {
      18944},
     {"Pixtral-12B", "pixtral-12b", "llava", "published llava", 40, 32, 14336},
     {"Gemma-3-12B", "gemma-3-12b-it", "gemma3", "published gemma3", 48, 16, 15360}};
+enum { MODELS = sizeof shapes / sizeof *shapes, TASKS = 5 }; /* tasks of each model */
 
 /* Task; model; accuracy of text and image (table 4), circuit size (table 5), faithfulness
  * (table 6), accuracy of image prompts back-patched (table 1), by window, source and
@@ -67,15 +68,56 @@ const tl_published *tl_published_find(const tl_findings *f)
     return NULL;
 }
 
+/* The name behind the one who offers it. */
+static const char *own_name(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash != NULL ? slash + 1 : name;
+}
+
 const char *tl_published_differs(const tl_findings *f)
 {
     static const char *const words[2][2] = {{"", "other prompts"},
                                             {"other model", "other model and prompts"}};
     const shape *model = shape_of(f);
-    const char *name = tl_findings_key(f, "model-name"), *slash = strrchr(name, '/');
     const bool same_model =
-        model != NULL && strcasecmp(slash != NULL ? slash + 1 : name, model->name) == 0;
+        model != NULL &&
+        strcasecmp(own_name(tl_findings_key(f, "model-name")), model->name) == 0;
     const bool same_prompts =
         model != NULL && strcmp(tl_findings_key(f, "prompts-of"), model->prompts) == 0;
     return words[!same_model][!same_prompts];
 }
+
+const tl_published *tl_published_same(const tl_findings *f)
+{
+    return tl_published_differs(f)[0] == '\0' ? tl_published_find(f) : NULL;
+}
+
+size_t tl_published_model_place(const char *name)
+{
+    size_t i = 0;
+    while (i < MODELS && strcasecmp(own_name(name), shapes[i].name) != 0)
+        i++;
+    return i;
+}
+
+size_t tl_published_task_place(const char *task)
+{
+    size_t i = 0;
+    while (i < TASKS && strcmp(task, published[i].task) != 0)
+        i++;
+    return i;
+}
+
+/* First layer, middle or dip, peak, last layer. */
+static const tl_published_layer alignment[MODELS][TL_PUBLISHED_LAYERS] = {
+    {{0, 0.20, 0.30}, {10, 0.33, 0.49}, {26, 0.61, 0.69}, {27, 0.19, 0.55}},
+    {{0, 0.20, 0.32}, {20, 0.28, 0.45}, {38, 0.45, 0.57}, {39, 0.21, 0.35}},
+    {{0, 0.66, 0.93}, {3, 0.57, 0.84}, {8, 0.96, 1.0}, {47, 0.90, 0.94}}};
+
+const tl_published_layer *tl_published_alignment(size_t place)
+{
+    return place < MODELS ? alignment[place] : NULL;
+}
+
+const double tl_published_control = 0.79;

@@ -29,4 +29,24 @@ const tl_published *tl_published_find(const tl_findings *findings);
  * makes them; else "other prompts", "other model", or "other model and prompts". */
 const char *tl_published_differs(const tl_findings *findings);
 
+/* The numbers to stand beside a study without a word: NULL where anything differs. */
+const tl_published *tl_published_same(const tl_findings *findings);
+
+/* The place among the paper's models of one of that name; how many these are when it is none. The
+ * same of tasks. */
+size_t tl_published_model_place(const char *name);
+size_t tl_published_task_place(const char *task);
+
+/* Figure 7, read off: between which values the curves of the five tasks lie at a layer. */
+typedef struct tl_published_layer {
+    size_t layer;
+    double low, high;
+} tl_published_layer;
+enum { TL_PUBLISHED_LAYERS = 4 };
+/* [TL_PUBLISHED_LAYERS] of a model's place; NULL when it is none of the paper's. */
+const tl_published_layer *tl_published_alignment(size_t model_place);
+
+/* Figure 9: the mean of its 45 points, as the text has it. */
+extern const double tl_published_control;
+
 #endif
