@@ -103,6 +103,22 @@ static tl_status print_table(void *state, tl_error *err)
     return tl_summary_table(folders, 2, m->text, err);
 }
 
+static tl_status print_models(void *state, tl_error *err)
+{
+    made *m = state;
+    const char *const folders[] = {folder.path, folder.path};
+    return tl_summary_models_json(folders, 2, m->text, err);
+}
+
+static tl_status write_models(void *state, tl_error *err)
+{
+    (void)state;
+    char copy[300];
+    const char *const folders[] = {folder.path, folder.path};
+    snprintf(copy, sizeof copy, "%s/models", folder.path);
+    return tl_export_models(folders, 2, copy, err);
+}
+
 static tl_status write_report(void *state, tl_error *err)
 {
     (void)state;
@@ -166,6 +182,8 @@ static void reports(void **unused)
     torture_report("tl_export_write", write_export, 709);
     torture_report("tl_top_write", write_top, 1249);
     torture_report("tl_findings_leading tl_score_file_leading", list_leading, 607);
+    torture_report("tl_summary_models_json", print_models, 1301);
+    torture_report("tl_export_models", write_models, 1303);
 }
 
 /* ---- settings --------------------------------------------------------------------- */

@@ -53,9 +53,19 @@ typedef struct tl_top_options {
 tl_status tl_top_write(const char *path, const tl_top_options *options, FILE *out,
                        tl_error *err);
 
+/* Several studies, of several models and tasks, as one JSON object (docs/formats.md): the paper's
+ * figures 4 to 9 and tables 1 and 4 to 7, with its own numbers where the study is the paper's. */
+tl_status tl_summary_models_json(const char *const *folders, size_t n_folders, FILE *out,
+                                 tl_error *err);
+
 /* One study as files: summary.json, a CSV file of each table of its database,
  * importance.csv and top.csv. Makes the folder `out` when it is not there. */
 tl_status tl_export_write(const char *folder, const char *out, tl_error *err);
+
+/* Several studies as files: models.json, studies.csv, settings.csv, and of each of those figures
+ * and tables a CSV file and the SVG drawings of its panels. */
+tl_status tl_export_models(const char *const *folders, size_t n_folders, const char *out,
+                           tl_error *err);
 
 TL_END_DECLS
 

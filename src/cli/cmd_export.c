@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * cmd_export.c - `twinlens export RUN --out DIR`: a study as JSON and CSV files. */
+ * cmd_export.c - `twinlens export RUN... --out DIR`: studies as files. */
 #include "cli/options.h"
 #include "twinlens/report.h"
 
@@ -10,7 +10,7 @@ typedef struct options {
 
 static const tl_option own[] = {
     TL_OPTION_TEXT(options, folder, true, "out", "DIR",
-                   "folder for summary.json and a CSV file for each table"),
+                   "folder for JSON and CSV files; of several studies also SVG"),
     TL_OPTIONS_END};
 
 static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
@@ -21,16 +21,17 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         tl_options_read(&tl_command_export, argc, argv, &o, sizeof o, err);
     if (status != TL_OK)
         return status;
-    if (o.runs.n != 1)
+    if (o.runs.n == 0)
         return tl_cli_misuse(err, "wanted the folder of a study first; see --help");
-    return tl_export_write(o.runs.texts[0], o.folder, err);
+    return o.runs.n == 1 ? tl_export_write(o.runs.texts[0], o.folder, err)
+                         : tl_export_models(o.runs.texts, o.runs.n, o.folder, err);
 }
 
 const tl_command tl_command_export = {
     .name = "export",
-    .summary = "a study as JSON and CSV files",
-    .operands = "RUN",
-    .operand_help = "folder of a study",
+    .summary = "studies as JSON, CSV and SVG files",
+    .operands = "RUN...",
+    .operand_help = "folder of a study; several make the paper's figures and tables",
     .operands_at = offsetof(options, runs),
     .options = own,
     .run = run,

@@ -13,7 +13,8 @@ typedef struct options {
 
 static const tl_option own[] = {{.setting = {.name = "json",
                                              .offset = offsetof(options, json),
-                                             .help = "everything about one study"},
+                                             .help = "all of one; of several the paper's "
+                                                     "figures and tables"},
                                  .is_flag = true},
                                 {.setting = {.name = "table",
                                              .offset = offsetof(options, table),
@@ -30,10 +31,11 @@ static tl_status run(int argc, char **argv, FILE *out, tl_error *err)
         return status;
     if (o.runs.n == 0)
         return tl_cli_misuse(err, "wanted the folder of a study; see --help");
-    if (o.json && (o.table || o.runs.n > 1))
-        return tl_cli_misuse(err, "--json is for one study at a time, without --table");
+    if (o.json && o.table)
+        return tl_cli_misuse(err, "--table is text: wanted --json without it");
     if (o.json)
-        return tl_summary_json(o.runs.texts[0], out, err);
+        return o.runs.n == 1 ? tl_summary_json(o.runs.texts[0], out, err)
+                             : tl_summary_models_json(o.runs.texts, o.runs.n, out, err);
     return o.table || o.runs.n > 1 ? tl_summary_table(o.runs.texts, o.runs.n, out, err)
                                    : tl_summary_print(o.runs.texts[0], out, err);
 }

@@ -112,7 +112,7 @@ void tl_plot_begin(tl_plot *p, FILE *out)
     const tl_ink line = {.stroke = TL_COLOR_LINE};
     p->out = out;
     p->x0 = p->left > 0.0 ? p->left : 48;
-    p->x1 = p->width - 12;
+    p->x1 = p->width - (p->right > 0.0 ? p->right : 12);
     p->y0 = p->height - (p->bottom > 0.0 ? p->bottom : 36);
     p->y1 = TITLE + LEGEND + 4;
     tl_svg_begin(out, p->name, p->width, p->height, p->title, p->description);

@@ -41,7 +41,7 @@ typedef struct tl_plot {
     double width, height;
     tl_scale x, y;
     bool has_no_x_ticks; /* the caller writes them */
-    double left, bottom; /* margins; 0: as ticks need */
+    double left, bottom, right; /* margins; 0: as ticks need */
     /* Set by begin: of the area between the axes. */
     FILE *out;
     double x0, y0, x1, y1; /* y0 is the bottom */

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "report/draw.h"
 #include "report/input_text.h"
+#include "report/models_page.h"
 #include "report/overview.h"
 #include "finding/published.h"
 #include "report/svg.h"
@@ -362,6 +363,11 @@ static bool has_overview(const tl_findings *all, size_t n)
     return n > 1 || tl_published_find(&all[0]) != NULL;
 }
 
+static const char *overview_title(size_t n)
+{
+    return n > 1 ? "Models and tasks" : "Beside the paper";
+}
+
 static void write_head(const tl_findings *all, size_t n, FILE *page)
 {
     fprintf(page,
@@ -384,7 +390,7 @@ static void write_head(const tl_findings *all, size_t n, FILE *page)
         tl_findings_key(&all[0], "program"), n, n == 1 ? "y" : "ies");
     if (!has_overview(all, n))
         return;
-    fputs("<nav><ul>\n<li><a href=\"#all\">All tasks</a></li>\n", page);
+    fprintf(page, "<nav><ul>\n<li><a href=\"#all\">%s</a></li>\n", overview_title(n));
     for (size_t i = 0; i < n; i++) {
         fprintf(page, "<li><a href=\"#s%zu\">", i + 1);
         write_title(&all[i], page);
@@ -398,18 +404,25 @@ static tl_status write_overview(const tl_findings *all, size_t n, tl_arena *aren
                                 FILE *page, tl_error *err)
 {
     tl_overview overview;
-    const tl_status status = tl_overview_make(all, n, arena, &overview, err);
+    tl_models models;
+    tl_status status = tl_overview_make(all, n, arena, &overview, err);
+    if (status == TL_OK && n > 1)
+        status = tl_models_make(all, n, arena, &models, err);
     if (status != TL_OK)
         return status;
-    fputs(
-        "<section>\n<h2 id=\"all\">All tasks</h2>\n<p>In brackets: 95 % "
-        "intervals. Intervals of means take the studies' own as independent: they say "
-        "how sure the mean over these tasks is, not what other tasks would give.</p>\n",
-        page);
-    for (size_t i = 0; i < overview.n_tables; i++)
+    fprintf(page, "<section>\n<h2 id=\"all\">%s</h2>\n", overview_title(n));
+    if (n > 1)
+        status = tl_models_write_page(&models, arena, page, err);
+    fputs(n > 1 ? "<details><summary>More numbers, a line for each study</summary>\n" : "",
+          page);
+    fputs("<p>In brackets: 95 % intervals. Intervals of means take the studies' own as "
+          "independent: they say how sure the mean over these tasks is, not what other "
+          "tasks would give.</p>\n",
+          page);
+    for (size_t i = n > 1; i < overview.n_tables; i++) /* the first is of the studies */
         tl_table_html(&overview.tables[i], page);
-    fputs("</section>\n", page);
-    return TL_OK;
+    fputs(n > 1 ? "</details>\n</section>\n" : "</section>\n", page);
+    return status;
 }
 
 static tl_status write_page(const char *const *folders, size_t n, tl_arena *arena,

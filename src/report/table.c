@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/csv_write.h"
 #include "report/svg.h"
 
 tl_status tl_table_add(tl_table *table, tl_arena *arena, const char *const *cells,
@@ -133,4 +134,15 @@ void tl_table_html(const tl_table *table, FILE *page)
         tl_xml_text(page, table->note);
         fputs("</p>\n", page);
     }
+}
+
+void tl_table_csv(const tl_table *table, FILE *out)
+{
+    const size_t n = table->n_columns;
+    for (size_t r = 0; r <= table->n_rows; r++)
+        for (size_t c = 0; c < n; c++) {
+            tl_csv_write_text(out,
+                              r == 0 ? table->heads[c] : table->cells[(r - 1) * n + c]);
+            fputs(c + 1 < n ? "," : "\r\n", out);
+        }
 }

@@ -38,5 +38,6 @@ const char *tl_table_number(tl_arena *arena, const char *format, double value);
 
 void tl_table_print(const tl_table *table, FILE *out);
 void tl_table_html(const tl_table *table, FILE *page);
+void tl_table_csv(const tl_table *table, FILE *out);
 
 #endif

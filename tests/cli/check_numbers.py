@@ -1034,7 +1034,7 @@ def overview_of(studies):
         alike = [t for t in studies if all(t[k] == s[k] for k in ("task", "model", "dataset"))]
         return ", ".join([s["task"], *[called(s, "model")] * (len(models) > 1), *[called(s, "dataset")] * (len(like) > 1),
                           *[s["folder"]] * (len(alike) > 1)])
-    tables = {"Studies": [[name(s), called(s, "model"), called(s, "dataset")] for s in studies], "Accuracy": [[name(s), f"{s['modalities']['text']['prompts']} + "
+    tables = {"Accuracy": [[name(s), f"{s['modalities']['text']['prompts']} + "
                             f"{s['modalities']['image']['prompts']}",
                             *[s["modalities"][m][a] for a in ("accuracy_limited", "accuracy_full")
                               for m in MODALITIES]] for s in studies]}
@@ -1214,6 +1214,118 @@ def figures_of(study, db, folder):
     return out
 
 
+def models_of(studies, folders):
+    """The numbers of the paper's figures and tables over models and tasks:
+    {name: {(folder, part[, at]): interval}}; None: the study lacks it."""
+    lists = {f"{kind}-{i}": {} for kind, of in (("table", (1, 4, 5, 6, 7)), ("figure", range(4, 10))) for i in of}
+    plain = lambda x: interval(x, UNDEFINED, UNDEFINED, UNDEFINED, 0)
+    for s, folder in zip(studies, folders):
+        def add(name, i, *key):
+            lists[name][(folder, *key)] = i
+        b = s["backpatch"]
+        of = {(o["segment"], o["kind"]): o["normalised"] for o in s["overlap"]}
+        swaps = {x["swapped"]: x["normalised"] for x in s["interchange"] if x["host"] == "both"}
+        for m in MODALITIES:
+            p = s["modalities"][m]
+            add("table-4", p["accuracy_limited"], m)
+            smallest_ = p["minimal"] and p["minimal"]["circuit"]
+            add("table-5", smallest_ and plain(float(smallest_["fraction"])), m)
+            add("table-6", smallest_ and chosen(s, smallest_), m)
+            for point in p["curves"]["circuit"]:
+                add("figure-4", chosen(s, point), m, f"{float(point['fraction']):.9g}")
+        for g in SEGMENTS:
+            add("figure-5", of.get((g, "both")), g)
+            add("figure-6", swaps.get(g), g)
+        for l in s["alignment"]:
+            add("figure-7", l["matched"], "as they are", str(l["layer"]))
+            add("figure-7", l["centred_matched"], "centred", str(l["layer"]))
+        add("table-1", b["chosen_here"]["accuracy"], "accuracy")
+        add("table-1", b["chosen_here"]["gain"], "gain")
+        add("table-1", b["chosen_elsewhere"]["gain"], "gain, crossed")
+        best = b["cells"][b["best"]]
+        for part, key in (("from layer", "source"), ("into layer", "destination"), ("window", "window")):
+            add("table-7", plain(best[key]), part)
+        for k, i in enumerate(b["iterations"]):
+            add("figure-8", i, "best here", str(k))
+        for k, t in enumerate(b["times"]):
+            add("figure-8", t["accuracy"], "chosen elsewhere", str(k))
+        for w in b["windows"]:
+            add("figure-9", w["no_worse_than_on_text"], f"window {w['window']}")
+    return lists
+
+
+def same_models(page, studies, folders):
+    """Figures and tables over models and tasks, and the tables beside them; the means that are
+    told in words."""
+    count, told = 0, []
+    where = {}
+    studied = page.tables.pop(("all", "Studies"))
+    for row, s, folder in zip(studied, studies, folders, strict=True):
+        called = [f"{s[key + '-name']} ({s[key][:12]})" for key in ("model", "dataset")]
+        assert row[1:7] == [*called, folder, " + ".join(
+            str(s["modalities"][m]["prompts"]) for m in MODALITIES), "-", "finished"], row
+        assert row[0].startswith(s["task"])
+    for name, wanted in models_of(studies, folders).items():
+        head, *lines = page.csv.pop(f"all-{name}.csv")
+        keys = head.index("low") - 1
+        found = {(line[-1], *line[2:keys]): line for line in lines}
+        assert found.keys() == wanted.keys() and len(found) == len(lines), \
+            f"{name}: {set(found) ^ set(wanted)}"
+        for key, line in found.items():
+            where[key[0]] = tuple(line[:2])
+            printed, published, missing = line[keys:keys + 5], line[-3], line[-2]
+            numbers = flat(wanted[key]) if wanted[key] else [UNDEFINED] * 3 + [0, 0]
+            assert not published and bool(missing) == (not math.isfinite(numbers[0])), f"{name} {key}: {line}"
+            for x, text in zip(numbers, printed):
+                assert text == "" if not math.isfinite(x) else \
+                    abs(float(text) - x) <= 1e-6 * max(1e-3, abs(x)), f"{name} {key}: {x}, but {text}"
+                count += 1
+        if keys == 3:
+            count += same_models_table(page, name, wanted, where, [where[f] for f in folders], told)
+    assert len(set(where.values())) == len(studies), f"two studies have one name: {where}"
+    return count, told
+
+
+def same_models_table(page, name, wanted, where, pairs, told):
+    """Tasks in rows, models in columns, for each a column of each part; a last row of means."""
+    at = next((k for k in page.tables if k[1].startswith(name.replace("-", " ").capitalize() + ":")), None)
+    any_value = any(v and math.isfinite(v["value"]) for v in wanted.values())
+    assert (at is not None) == any_value, f"{name}: {page.tables.keys()}"
+    if at is None:
+        return 0
+    models, tasks = dict.fromkeys(m for m, _ in pairs), sorted({t for _, t in pairs})
+    parts = sorted({key[1] for key in wanted}, key=[key[1] for key in wanted].index)
+    if name == "figure-9":
+        parts.sort(key=lambda part: int(part.split()[1]))
+    number = {(*where[key[0]], key[1]): v for key, v in wanted.items()}
+
+    def shown(v):
+        if v is None or not math.isfinite(v["value"]):
+            return ("missing", [])
+        return percent(v["value"]) if name == "table-5" else ("{}", [v["value"]]) if name == "table-7" else cell(v)
+    table = [[("{}".join(re.split(NUMBER, t)), [float(x) for x in NUMBER.findall(t)]),
+              *[shown(number.get((m, t, p))) if (m, t) in pairs else ("no study", [])
+                for m in models for p in parts]] for t in tasks]
+    found = page.tables.pop(at)
+    has_means = name != "table-7" and len(tasks) > 1
+    assert [row[0] for row in found] == tasks + ["mean"] * has_means, f"{name}: {found}"
+    count = sum(same_cell(x, y, f"{name}, {row[0]}") for w, row in zip(table, found)
+                for x, y in zip(w, row, strict=True))
+    if name == "table-7":
+        return count
+    told.extend(mean_interval([number[m, t, p] for m, t in pairs if (m, t, p) in number]) for p in parts)
+    columns = [(m, p) for m in models for p in parts]
+    for (m, p), text in zip(columns, found[-1][1:] if has_means else []):
+        of = [number[x, t, p] for x, t in pairs if x == m and (x, t, p) in number]
+        mean_ = mean_interval(of)
+        if mean_ is not None and mean_["n"] < 2:
+            mean_ = None
+        if name == "table-5":
+            mean_ = percent(mean_["value"]) if mean_ else None
+        count += same_cell(mean_ if isinstance(mean_, tuple) else cell(mean_), text, f"{name}, mean")
+    return count
+
+
 def same_figure(wanted, printed, where):
     n_keys = sum(isinstance(x, str) for x in wanted[0])
     key = lambda row: row[:n_keys]
@@ -1284,7 +1396,10 @@ def check_page(twinlens, folders, studies, databases):
         subprocess.run([twinlens, "report", *folders, "--out", file.name], check=True, capture_output=True)
         page = Page(open(file.name, encoding="utf-8").read())
     count, incomplete = 0, incomplete_of(page)
+    told = []
     if len(studies) > 1:
+        n, told = same_models(page, studies, folders)
+        count += n
         for heading, table in overview_of(studies).items():
             count += same_table(page, ("all", heading), table)
     for i, (study, db, folder) in enumerate(zip(studies, databases, folders), 1):
@@ -1301,7 +1416,7 @@ def check_page(twinlens, folders, studies, databases):
         count += known([t for s, t in page.texts if s == f"s{i}"], study, f"the page, s{i}")
     assert not page.tables and not page.csv, f"not checked: {[*page.tables, *page.csv]}"
     count += known([t for s, t in page.texts if s == "all"],
-                   [gap_of(studies, True), gap_of(studies, False)], "the page, all")
+                   [gap_of(studies, True), gap_of(studies, False), told], "the page, all")
     left_out = sum(bool(m[4]) for _, text in page.texts for m in INTERVAL.finditer(text))
     print(f"the page: {count} numbers, {incomplete} intervals in figures and {left_out} in words leave resamples out")
 

@@ -102,4 +102,5 @@ def main():
             assert link.startswith("data:"), link[:80]
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -43,9 +43,27 @@ grep -q "Only text prompts were studied" "$tmp/text/report.html" || fail "it doe
 
 # Two in one page.
 "$bin" report "$tmp/run" "$tmp/text" --out "$tmp/both.html" > /dev/null || fail "report of two"
-check "$tmp/both.html" s1-accuracy s1-importance s1-pictures s1-faithfulness s1-validation \
+paper="all-table-4 all-figure-4 all-table-5 all-table-6 all-figure-5 all-figure-6 all-figure-7 all-table-1
+    all-table-7 all-figure-8 all-figure-9"
+check "$tmp/both.html" $paper s1-accuracy s1-importance s1-pictures s1-faithfulness s1-validation \
     s1-overlap s1-interchange s1-alignment s1-gap s1-backpatch s1-iterations \
     s2-accuracy s2-importance s2-faithfulness s2-validation
+"$bin" export "$tmp/run" "$tmp/text" --out "$tmp/files" || fail "export of two"
+"$bin" summary "$tmp/run" "$tmp/text" --json > "$tmp/both.json" || fail "JSON of two"
+python3 tests/cli/check_models.py "$tmp/files" "$tmp/both.json" || fail "the files of two"
+
+# The same model and task twice, with another option; and the same study again.
+study --dataset $tiny/goldens --modality text --ig-steps 2 --out "$tmp/steps" || fail "a study with other steps"
+"$bin" report "$tmp/run" "$tmp/steps" "$tmp/run" --out "$tmp/three.html" > /dev/null || fail "report of three"
+for words in "<td>counting (1)</td>" "<td>counting (3)</td>" "<dt>ig-steps</dt><dd><strong>5</strong>" \
+    "ig-steps&nbsp;2" "time&nbsp;2"; do
+    grep -qF "$words" "$tmp/three.html" || fail "three studies: no '$words'"
+done
+"$bin" export "$tmp/run" "$tmp/steps" "$tmp/run" --out "$tmp/files3" || fail "export of three"
+"$bin" summary "$tmp/run" "$tmp/steps" "$tmp/run" --json > "$tmp/three.json" || fail "JSON of three"
+python3 tests/cli/check_models.py "$tmp/files3" "$tmp/three.json" || fail "the files of three"
+"$bin" summary "$tmp/run" "$tmp/text" --json --table > /dev/null 2> "$tmp/err"
+[ $? -eq 2 ] && grep -q "without it" "$tmp/err" || fail "JSON and a table"
 
 # The scores are lost, or others.
 cp -r "$tmp/run" "$tmp/lost"
