@@ -113,6 +113,33 @@ static void studies_of_one_model_and_task_are_told_apart(void **state)
     tl_arena_destroy(arena);
 }
 
+/* Datasets of one name; and windows in order over studies that have not the same. */
+static void hashes_tell_datasets_of_one_name_apart(void **state)
+{
+    (void)state;
+    made m[2];
+    tl_findings all[] = {make(&m[0], "tiny", "aa", "counting", "x", "5", "a"),
+                         make(&m[1], "tiny", "aa", "counting", "x", "5", "b")};
+    m[0].keys[7] = (tl_study_key){"dataset", "0123456789abcdef"};
+    m[1].keys[7] = (tl_study_key){"dataset", "fedcba9876543210"};
+    for (size_t i = 0; i < 2; i++) {
+        fill(&all[i], &m[i]);
+        all[i].backpatch.n_windows = 1;
+    }
+    m[1].windows[0].window = 3; /* the other has 5 */
+    tl_arena *arena = tl_arena_create();
+    tl_models models;
+    assert_int_equal(tl_models_make(all, 2, arena, &models, NULL), TL_OK);
+    assert_string_equal(models.studies[0].variant, "dataset 0123456789ab");
+    assert_string_equal(models.studies[1].variant, "dataset fedcba987654");
+    assert_int_equal(models.n_settings, 0); /* what was studied is no setting */
+    const tl_models_list *control = &models.lists[TL_MODELS_CONTROL];
+    assert_int_equal(control->n_parts, 2);
+    assert_string_equal(control->parts[0], "window 3");
+    assert_string_equal(control->parts[1], "window 5");
+    tl_arena_destroy(arena);
+}
+
 static void published_numbers_stand_beside_the_paper_s_studies_alone(void **state)
 {
     (void)state;
@@ -244,6 +271,7 @@ int main(void)
         cmocka_unit_test(the_paper_s_models_and_tasks_come_first_in_its_order),
         cmocka_unit_test(models_of_one_name_are_told_apart),
         cmocka_unit_test(studies_of_one_model_and_task_are_told_apart),
+        cmocka_unit_test(hashes_tell_datasets_of_one_name_apart),
         cmocka_unit_test(published_numbers_stand_beside_the_paper_s_studies_alone),
         cmocka_unit_test(what_a_study_lacks_is_said),
     };

@@ -159,6 +159,31 @@ static void drawings_mark_what_is_published_and_what_is_beyond_the_axis(void **s
     tl_arena_destroy(arena);
 }
 
+/* The axis ends at -1 either way: what differs is the bar at the whisker's end. */
+static void a_whisker_beyond_the_axis_has_an_open_end(void **state)
+{
+    (void)state;
+    made m[3];
+    tl_findings all[3];
+    tl_models models;
+    tl_arena *arena = tl_arena_create();
+    const size_t n = make_three(all, m);
+    size_t lines[3];
+    static const double lows[] = {-1.0, -5.0, -5.0}, highs[] = {1.5, 1.5, -4.0};
+    for (size_t i = 0; i < 3; i++) {
+        all[1].swapped[TL_SEGMENT_DATA].value = i < 2 ? 0.5 : -4.5;
+        all[1].swapped[TL_SEGMENT_DATA].low = lows[i];
+        all[1].swapped[TL_SEGMENT_DATA].high = highs[i];
+        assert_int_equal(tl_models_make(all, n, arena, &models, NULL), TL_OK);
+        const text t = drawing_of(&models, TL_MODELS_INTERCHANGE, 1, 0);
+        lines[i] = count(t.all, "<line");
+        free(t.all);
+    }
+    assert_int_equal(lines[1], lines[0] - 1);
+    assert_int_equal(lines[2], lines[0] - 2);
+    tl_arena_destroy(arena);
+}
+
 /* Few of many pairs of model and task: no holes are drawn. */
 static void models_of_other_tasks_are_not_full_of_holes(void **state)
 {
@@ -176,6 +201,27 @@ static void models_of_other_tasks_are_not_full_of_holes(void **state)
     const text page = page_of(&models, arena);
     assert_int_equal(count(page.all, ">no study</text>"), 0);
     assert_int_equal(count(page.all, "No study of"), 0);
+    free(page.all);
+    tl_arena_destroy(arena);
+}
+
+/* What most studies have is said in short; a mean of one is none. */
+static void settings_of_many_studies_are_said_in_short(void **state)
+{
+    (void)state;
+    made m[5];
+    static const char *const tasks[] = {"1", "2", "3", "4", "5"};
+    tl_findings all[5];
+    for (size_t i = 0; i < 5; i++)
+        all[i] = make(&m[i], i < 4 ? "a" : "b", i < 4 ? "aa" : "bb", tasks[i], "x",
+                      i < 4 ? "5" : "20", "runs/a");
+    tl_models models;
+    tl_arena *arena = tl_arena_create();
+    assert_int_equal(tl_models_make(all, 5, arena, &models, NULL), TL_OK);
+    const text page = page_of(&models, arena);
+    expect(&page, "<strong>5</strong>: the other 4<br><strong>20</strong>: 5, b</dd>");
+    expect(&page, "<tr><td>mean</td><td>0.900 (0.851&nbsp;to&nbsp;0.949)</td>"
+                  "<td>0.700 (0.651&nbsp;to&nbsp;0.749)</td><td>-</td><td>-</td></tr>");
     free(page.all);
     tl_arena_destroy(arena);
 }
@@ -236,7 +282,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_and_tables_of_the_paper_are_there_in_order),
         cmocka_unit_test(drawings_mark_what_is_published_and_what_is_beyond_the_axis),
+        cmocka_unit_test(a_whisker_beyond_the_axis_has_an_open_end),
         cmocka_unit_test(models_of_other_tasks_are_not_full_of_holes),
+        cmocka_unit_test(settings_of_many_studies_are_said_in_short),
         cmocka_unit_test(csv_and_json_have_the_same_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,11 +133,16 @@ static void widen(tl_scale *y, double value, double low, double high)
     y->high = fmax(y->high, fmin(value, high));
 }
 
+static bool is_within(const tl_plot *plot, double value)
+{
+    return value >= plot->y.low - 1e-9 && value <= plot->y.high + 1e-9;
+}
+
 /* A value that the axis does not reach is written at its end. */
 static void write_beyond(const tl_plot *plot, double x, double value)
 {
     char text[32];
-    if (isnan(value) || (value >= plot->y.low - 1e-9 && value <= plot->y.high + 1e-9))
+    if (isnan(value) || is_within(plot, value))
         return;
     snprintf(text, sizeof text, "%.3g", value);
     const double y = value > plot->y.high ? plot->y1 + 9 : plot->y0 - 4,
@@ -156,9 +161,9 @@ static void draw_whisker(const tl_plot *plot, double x, const tl_interval *v,
         return;
     const double low = tl_plot_y(plot, v->low), high = tl_plot_y(plot, v->high);
     tl_svg_line(plot->out, x, low, x, high, ink);
-    if (v->low >= plot->y.low)
+    if (is_within(plot, v->low))
         tl_svg_line(plot->out, x - 4, low, x + 4, low, ink);
-    if (v->high <= plot->y.high)
+    if (is_within(plot, v->high))
         tl_svg_line(plot->out, x - 4, high, x + 4, high, ink);
 }
 
