@@ -53,6 +53,14 @@ typedef struct tl_pass_prompt {
     tl_prefix *collect;
 } tl_pass_prompt;
 
+/* Attention after its softmax, of all layers that are run, in memory of the host. Row i of a
+ * head is what position i takes from each position: it sums to 1, and is 0 where i does not
+ * see. */
+typedef struct tl_pattern_reading {
+    size_t prompt; /* index in the batch */
+    float *to;     /* [n_layers, n_heads, n_pos, n_pos] */
+} tl_pattern_reading;
+
 typedef struct tl_pass_options {
     size_t size; /* sizeof(tl_pass_options); 0: that of today */
     const tl_reading *readings;
@@ -72,6 +80,10 @@ typedef struct tl_pass_options {
     bool
         keys_only; /* of first_layer compute keys and values, for `collect`, and nothing
                        behind them: there are no logits, and no way back */
+    const tl_pattern_reading
+        *patterns; /* of a pass without prefixes, last_only and keys_only: attention is
+                      computed once more for each d_head positions */
+    size_t n_patterns;
 } tl_pass_options;
 
 tl_status tl_pass_create(tl_model *model, tl_pass **out, tl_error *err);

@@ -24,12 +24,14 @@ static const tl_option own[] = {
                  .offset = offsetof(options, gradient),
                  .help = "also the gradient of the logit difference"},
      .is_flag = true},
-    {.setting = {.name = "sites",
-                 .kind = TL_SETTING_TEXT,
-                 .offset = offsetof(options, sites),
-                 .value = "resid_pre,z,mlp_post,resid_post,logits",
-                 .argument = "A,B",
-                 .help = "which sites"}},
+    {.setting =
+         {.name = "sites",
+          .kind = TL_SETTING_TEXT,
+          .offset = offsetof(options, sites),
+          .value = "resid_pre,z,mlp_post,resid_post,logits",
+          .argument = "A,B",
+          .help = "which of embed, resid_pre, pattern, z, attn_out, mlp_post, mlp_out, "
+                  "resid_post, logits"}},
     TL_OPTIONS_END};
 
 static const tl_idle idle[] = {{.name = "id", .beside = "ids"}, {0}};

@@ -139,7 +139,8 @@ tl_status tl_batch_check(const tl_pass_prompt *prompts, size_t n_prompts,
     return TL_OK;
 }
 
-/* What is uploaded at a time, the rotary tables of a prompt; and what taps are shown. */
+/* What is uploaded at a time, the rotary tables of a prompt; what taps are shown, and what
+ * patterns are made of. */
 static size_t staging_count(const tl_pass *pass, size_t n_rows)
 {
     const tl_dims *d = &pass->model->spec.dims;
@@ -148,6 +149,8 @@ static size_t staging_count(const tl_pass *pass, size_t n_rows)
         if (pass->options.n_taps > 0 && !pass->model->backend->host_memory &&
             tl_site_width(d, (tl_site)s) > width)
             width = tl_site_width(d, (tl_site)s);
+    if (pass->options.n_patterns > 0 && tl_site_width(d, TL_SITE_Z) > width)
+        width = tl_site_width(d, TL_SITE_Z);
     return n_rows * width;
 }
 

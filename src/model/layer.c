@@ -94,7 +94,8 @@ static tl_status forward_attention(tl_pass *pass, size_t l, tl_error *err)
     if (pass->options.keys_only)
         return TL_OK;
     const tl_attention shape = tl_batch_attention(pass, l);
-    if ((status = b->attention(b, &shape, pass->n_prompts, pass->attention, y->q, y->k,
+    if ((status = tl_patterns_at(pass, l, &shape, y, err)) != TL_OK ||
+        (status = b->attention(b, &shape, pass->n_prompts, pass->attention, y->q, y->k,
                                y->v, y->z, y->lse, err)) != TL_OK ||
         (status = tl_readings_at(pass, TL_SITE_Z, l, false, last, y->z, err)) !=
             TL_OK ||

@@ -122,6 +122,9 @@ static bool lay_out(tl_pass *pass, tl_arena *arena)
     pass->norm_last = Q != R ? take_floats(&t, Q, d->d_model) : NULL;
     pass->out = take_floats(&t, R, d->d_model);
     pass->mlp_post = take_floats(&t, R, d->d_mlp);
+    pass->pattern_values = pass->options.n_patterns > 0
+                               ? take_floats(&t, R, d->n_kv_heads * d->d_head)
+                               : NULL;
     pass->final = take_floats(&t, Q, d->d_model);
     pass->final_inv_rms = take_floats(&t, Q, 1);
     if (back) {
@@ -434,6 +437,8 @@ static tl_status run_forward(tl_pass *pass, const tl_pass_prompt *prompts,
     pass_plan plan;
     if ((status = tl_readings_check(pass->model, prompts, n_prompts, &pass->options,
                                     err)) != TL_OK ||
+        (status = tl_patterns_check(prompts, n_prompts, &pass->options, err)) !=
+            TL_OK ||
         (status = tl_batch_begin(pass, false, err)) != TL_OK ||
         (status = make_plan(pass, pass->model->spec.dims.n_layers, &plan, err)) !=
             TL_OK ||

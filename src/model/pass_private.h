@@ -5,6 +5,7 @@
  *     pass.c    plan, memory, the order of the layers
  *     batch.c   where the prompts of the batch are
  *     readings.c  what happens at a site: edits, readings, taps
+ *     attention_pattern.c  what attention weighs keys by
  *     layer.c   one layer, forward and backward
  *     head.c    logits, and the gradient of a difference of two
  *     finite.c  whether activations and gradients are numbers
@@ -70,6 +71,7 @@ struct tl_pass {
     float *cosine_sliding, *sine_sliding;     /* of sliding layers, if they differ */
     float *cosine_last, *sine_last;           /* [prompts, d_head / 2], last_only */
     float *norm, *norm_last, *out, *mlp_post; /* scratch of a layer */
+    float *pattern_values;                    /* [R, kv_heads * d_head], for patterns */
     float *final;                             /* [Q, d_model] after the final norm */
     float *final_inv_rms;
 
@@ -102,6 +104,16 @@ tl_status tl_readings_at(tl_pass *pass, tl_site site, size_t l, bool backward,
 
 /* Elements of a row of a site. */
 size_t tl_site_width(const tl_dims *dims, tl_site site);
+
+/* ---- attention_pattern.c ------------------------------------------------------------ */
+
+/* TL_ERR_ARGUMENT for patterns of a pass that has none. */
+tl_status tl_patterns_check(const tl_pass_prompt *prompts, size_t n_prompts,
+                            const tl_pass_options *options, tl_error *err);
+
+/* Reads those of the options, before attention: z is overwritten. */
+tl_status tl_patterns_at(tl_pass *pass, size_t l, const tl_attention *shape,
+                         const tl_layer *y, tl_error *err);
 
 /* ---- batch.c --------------------------------------------------------------------- */
 

@@ -19,7 +19,7 @@ typedef struct traced_row {
     tl_encoding encoding;
     tl_input input;
     tl_capture capture;
-    float *logits;
+    float *logits, *patterns;
 } traced_row;
 
 /* Tensors of the file so far. */
@@ -46,10 +46,12 @@ tl_status tl_traced_parse(const char *sites, tl_arena *arena, tl_traced *out,
             out->logits = true;
         else if (strcmp(words[i], "embed") == 0)
             out->embed = true;
+        else if (strcmp(words[i], "pattern") == 0)
+            out->pattern = true;
         else
             return tl_fail(err, TL_ERR_ARGUMENT,
-                           "--sites has '%s', known are embed, resid_pre, z, attn_out, "
-                           "mlp_post, mlp_out, resid_post, logits",
+                           "--sites has '%s', known are embed, resid_pre, pattern, z, "
+                           "attn_out, mlp_post, mlp_out, resid_post, logits",
                            words[i]);
     }
     return TL_OK;
@@ -95,6 +97,32 @@ static tl_status add_inputs(tl_arena *arena, const tl_encoding *e,
     return TL_OK;
 }
 
+static size_t pattern_count(const tl_session *s, size_t n_pos)
+{
+    const tl_dims *d = tl_model_dims(s->model);
+    return d->n_layers * d->n_heads * n_pos * n_pos;
+}
+
+/* They grow with the square of a prompt's length: what they take is said first. */
+static tl_status make_room_for_patterns(tl_session *s, traced_row *row, tl_error *err)
+{
+    const tl_dims *d = tl_model_dims(s->model);
+    const size_t n_pos = row->input.n_pos, count = pattern_count(s, n_pos);
+    tl_log(TL_LOG_INFO,
+           "patterns of '%s': %zu layers of %zu heads, %zu x %zu: %.1f MiB", row->id,
+           d->n_layers, d->n_heads, n_pos, n_pos,
+           (double)count * sizeof(float) / (1 << 20));
+    const tl_status status = tl_budget_check(s->settings.memory, count * sizeof(float),
+                                             "keeping patterns", n_pos, err);
+    if (status != TL_OK)
+        return status;
+    row->patterns = tl_arena_alloc(s->arena, count, sizeof(float));
+    return row->patterns != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY,
+                         "no memory for the patterns of %zu positions", n_pos);
+}
+
 /* What a run needs, and the memory for what it leaves. */
 static tl_status open_row(tl_session *s, const char *id, const tl_traced *wanted,
                           traced_row *out, tl_error *err)
@@ -116,6 +144,8 @@ static tl_status open_row(tl_session *s, const char *id, const tl_traced *wanted
                                      &out->answer, &out->other, err);
     if (status == TL_OK)
         status = tl_session_input(s, row, s->arena, &out->encoding, &out->input, err);
+    if (status == TL_OK && wanted->pattern)
+        status = make_room_for_patterns(s, out, err);
     if (status == TL_OK)
         status = tl_capture_init(&out->capture, s->model, s->arena, wanted->sites,
                                  out->input.n_pos, wanted->gradients, err);
@@ -131,9 +161,10 @@ static tl_status open_row(tl_session *s, const char *id, const tl_traced *wanted
 static size_t held_bytes(const tl_session *s, const traced_row *row)
 {
     size_t bytes =
-        row->logits != NULL
-            ? row->input.n_pos * tl_model_dims(s->model)->n_vocab * sizeof(float)
-            : 0;
+        row->patterns != NULL ? pattern_count(s, row->input.n_pos) * sizeof(float) : 0;
+    bytes += row->logits != NULL
+                 ? row->input.n_pos * tl_model_dims(s->model)->n_vocab * sizeof(float)
+                 : 0;
     for (size_t i = 0; i < row->capture.n_readings; i++)
         bytes += row->capture.arrays[i].capacity;
     return bytes;
@@ -148,7 +179,10 @@ static tl_status run_row(tl_session *s, tl_pass *pass, size_t held,
     tl_status status = TL_OK;
     if (s->settings.memory > 0)
         status = tl_pass_room(pass, s->settings.memory, held, &room, err);
-    const tl_pass_options options = {.readings = row->capture.readings,
+    const tl_pattern_reading pattern = {.to = row->patterns};
+    const tl_pass_options options = {.patterns = &pattern,
+                                     .n_patterns = wanted->pattern ? 1 : 0,
+                                     .readings = row->capture.readings,
                                      .n_readings = row->capture.n_readings,
                                      .for_backward = wanted->gradients,
                                      .memory_budget = room};
@@ -177,6 +211,20 @@ static tl_status name_after(const char *id, tl_arena *arena, tl_named_tensor *te
     return TL_OK;
 }
 
+static tl_status add_pattern(tl_session *s, const traced_row *row, size_t l,
+                             tensor_list *list, tl_error *err)
+{
+    enum { NAME_BYTES = 32 };
+    const size_t H = tl_model_dims(s->model)->n_heads, T = row->input.n_pos;
+    char *name = tl_arena_alloc(s->arena, NAME_BYTES, 1);
+    if (name == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a name");
+    snprintf(name, NAME_BYTES, "pattern.%zu", l);
+    list->items[list->n++] =
+        (tl_named_tensor){name, tl_tensor_f32(row->patterns + l * H * T * T, H, T, T)};
+    return TL_OK;
+}
+
 enum { INPUTS = 7 }; /* ids, positions, grid, pixels, embed, deep, logits */
 
 static tl_status list_row(tl_session *s, const tl_traced *wanted, const traced_row *row,
@@ -189,11 +237,17 @@ static tl_status list_row(tl_session *s, const tl_traced *wanted, const traced_r
     tl_status status = tl_capture_tensors(&row->capture, &kept, &n, err);
     if (status != TL_OK)
         return status;
-    tensor_list own = {.items = tl_arena_alloc(s->arena, n + INPUTS, sizeof *own.items),
-                       .n = n};
+    const size_t n_patterns = wanted->pattern ? d->n_layers : 0;
+    tensor_list own = {
+        .items = tl_arena_alloc(s->arena, n + n_patterns + INPUTS, sizeof *own.items),
+        .n = n};
     if (own.items == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the trace");
     memcpy(own.items, kept, n * sizeof *kept);
+    for (size_t l = 0; l < n_patterns && status == TL_OK; l++)
+        status = add_pattern(s, row, l, &own, err);
+    if (status != TL_OK)
+        return status;
     if (wanted->logits)
         own.items[own.n++] = (tl_named_tensor){
             "logits", tl_tensor_f32(row->logits, input->n_pos, d->n_vocab, 0)};

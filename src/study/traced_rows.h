@@ -10,7 +10,7 @@
 /* What goes into the file beside what the model reads. */
 typedef struct tl_traced {
     uint32_t sites; /* TL_SITE_BIT() of each */
-    bool logits, embed, gradients;
+    bool logits, embed, pattern, gradients;
 } tl_traced;
 
 /* Sets what a list of names says: "z,resid_post,logits". TL_ERR_ARGUMENT naming those that

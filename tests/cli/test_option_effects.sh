@@ -135,7 +135,7 @@ value = {
     ("trace", "ids"): ["image-0,image-1"], ("circuit", "out"): ["other.json"], ("evaluate", "circuit"): ["L3H1,L3H2"], ("evaluate", "without"): ["L2H1,L2H0"], "scores": [here / "image.other"], "text-scores": [here / "text.other"], "image-scores": [here / "image.other"],
     "text-fraction": [0.2], "image-fraction": [0.2], "fractions": ["0.1"], "fraction": [0.2], "threshold": [0, 0.5], "circuit-tests": [3], "prompts": [2, 3],
     "seed": [0, 1, 42, 7], "ig-steps": [1, 3], "ig-rule": ["midpoint"], "method": ["ig", "relp"], "pictures": [1], "validate": [1],
-    "rand-draws": [2], "inter-draws": [2], "random": [0, 1], "sites": ["resid_post", "z,mlp_post"], "src": ["3"], "dst": ["1", "0,1"],
+    "rand-draws": [2], "inter-draws": [2], "random": [0, 1], "sites": ["resid_post", "z,mlp_post", "pattern"], "src": ["3"], "dst": ["1", "0,1"],
     "window": ["3"], "times": [2], "sample": [3], "n": [5], "size": ["120x120"], "style": ["published"], "content": ["train", "held-out"],
     "sheet": ["sheet.png"], "prompt-tokens": [100], "head-fraction": [0.2], "neuron-fraction": [0.2], "image-size": ["56x56"], "batch": [3], "csv-text": [table / "visual.csv"],
     "csv-image": [table / "textual.csv"], "images": [root / "tests/data/images"], "scenes": [table / "scenes.json"],
