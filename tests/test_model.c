@@ -100,24 +100,32 @@ static void assert_does_not_open(const char *path, tl_status want, const char *s
         fail_msg("%s: '%s', wanted '%s'", tl_status_name(got), err.text, says);
 }
 
-/* A LoRA beside the weights, and one alone. */
+/* A LoRA beside the weights, and one alone; of a model that it names, or of one that it does
+ * not. */
 static void an_adapter_that_is_not_applied_is_said(void **unused)
 {
     (void)unused;
-    char warning[256] = "", path[1200];
-    tl_model *model = NULL;
-    tl_error err = {0};
-    tl_log_set(keep_warning, warning);
-    const double ld =
-        signature(with_file("adapted", NULL, 0, "adapter_config.json", "{}"));
-    tl_log_set(NULL, NULL);
-    assert_true(ld == signature(tiny_checkpoint));
-    assert_non_null(strstr(warning, "adapter_config.json: the adapter is not applied"));
-    snprintf(path, sizeof path, "%.600s/config.json", path_of("adapted"));
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(tl_model_open(path_of("adapted"), NULL, &model, &err),
-                     TL_ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "holds an adapter and no model"));
+    static const char *const configs[] = {
+        "{}", "{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"Org/Base\"}"};
+    static const char *const names[] = {"", " (LORA of 'Org/Base')"};
+    for (size_t i = 0; i < 2; i++) {
+        char warning[256] = "", path[1200], says[128], name[16];
+        snprintf(name, sizeof name, "adapted%zu", i);
+        tl_log_set(keep_warning, warning);
+        const double ld =
+            signature(with_file(name, NULL, 0, "adapter_config.json", configs[i]));
+        tl_log_set(NULL, NULL);
+        assert_true(ld == signature(tiny_checkpoint));
+        snprintf(says, sizeof says, ": the adapter%s beside the model is not applied",
+                 names[i]);
+        if (strstr(warning, says) == NULL)
+            fail_msg("'%s', wanted '%s'", warning, says);
+        snprintf(path, sizeof path, "%.600s/config.json", path_of(name));
+        assert_int_equal(unlink(path), 0);
+        snprintf(says, sizeof says, ": holds an adapter%s and no model; wanted",
+                 names[i]);
+        assert_does_not_open(path_of(name), TL_ERR_UNSUPPORTED, says);
+    }
 }
 
 /* LoRA as peft names it in a model that is saved unmerged: by itself, with all of peft's own

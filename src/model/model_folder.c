@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "model/model_private.h"
 #include "twinlens/log.h"
 
@@ -115,24 +116,51 @@ static tl_status find_in_hub(const char *path, tl_arena *arena, const char **out
 
 /* ---- folders ----------------------------------------------------------------------- */
 
-static tl_status check_adapter(const char *path, bool has_model, tl_arena *arena,
+/* What peft says of an adapter, " (LORA of 'ORG/NAME')"; "" of one whose file does not say
+ * it, which is no reason to fail. */
+static const char *describe_adapter(const char *path, tl_arena *arena)
+{
+    json_t *config = NULL;
+    const char *type = NULL, *base = NULL;
+    if (tl_json_read(path, &config, NULL) == TL_OK) {
+        (void)tl_json_get_string(config, "peft_type", path, &type, NULL);
+        (void)tl_json_get_string(config, "base_model_name_or_path", path, &base, NULL);
+    }
+    const size_t bytes =
+        32 + (type != NULL ? strlen(type) : 0) + (base != NULL ? strlen(base) : 0);
+    char *text = tl_arena_alloc(arena, bytes, 1);
+    if (text != NULL && type == NULL && base == NULL)
+        text[0] = '\0';
+    else if (text != NULL)
+        snprintf(text, bytes, " (%s%s%s%s)", type != NULL ? type : "",
+                 type != NULL && base != NULL ? " of '"
+                 : base != NULL               ? "of '"
+                                              : "",
+                 base != NULL ? base : "", base != NULL ? "'" : "");
+    json_decref(config);
+    return text;
+}
+
+/* An adapter beside a model is not applied, one alone is no model. */
+static tl_status check_adapter(const char *folder, bool has_model, tl_arena *arena,
                                tl_error *err)
 {
-    const char *adapter = tl_path_join(arena, path, "adapter_config.json");
-    if (adapter == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
-    if (!tl_file_exists(adapter))
+    const char *path = tl_path_join(arena, folder, "adapter_config.json");
+    if (path != NULL && !tl_file_exists(path))
         return TL_OK;
+    const char *adapter = path != NULL ? describe_adapter(path, arena) : NULL;
+    if (adapter == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", folder);
     if (!has_model)
         return tl_fail(err, TL_ERR_UNSUPPORTED,
-                       "%s: the folder holds an adapter and no model, wanted the model "
-                       "with the adapter merged into it",
-                       adapter);
-    tl_log(
-        TL_LOG_WARNING,
-        "%s: the adapter is not applied; merge it into the weights to have it in the "
-        "model",
-        adapter);
+                       "%s: holds an adapter%s and no model; wanted its model, or a "
+                       "folder with the adapter merged into it (merge_and_unload() of "
+                       "peft)",
+                       folder, adapter);
+    tl_log(TL_LOG_WARNING,
+           "%s: the adapter%s beside the model is not applied, the model's own weights "
+           "are taken; merge_and_unload() of peft merges it into them",
+           folder, adapter);
     return TL_OK;
 }
 
@@ -155,10 +183,14 @@ tl_status tl_model_folder(const char *path, tl_arena *arena, const char **out,
     if (config == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
     const bool has_model = tl_file_exists(config);
-    const tl_status status = check_adapter(path, has_model, arena, err);
+    const char *snapshot = has_model ? path : find_snapshot(path, arena),
+               *folder = snapshot != NULL ? snapshot : path;
+    config = tl_path_join(arena, folder, "config.json");
+    if (config == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", path);
+    const tl_status status = check_adapter(folder, tl_file_exists(config), arena, err);
     if (status != TL_OK)
         return status;
-    const char *snapshot = has_model ? path : find_snapshot(path, arena);
     if (snapshot == NULL)
         return tl_fail(
             err, TL_ERR_NOT_FOUND,
