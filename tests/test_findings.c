@@ -187,6 +187,101 @@ static void curves_follow_from_the_evaluations(void **state)
     }
 }
 
+static bool has_caveat(const tl_findings *f, tl_modality modality, const char *words)
+{
+    for (size_t i = 0; i < f->n_caveats; i++)
+        if (f->caveats[i].modality == modality &&
+            strstr(f->caveats[i].text, words) != NULL)
+            return true;
+    return false;
+}
+
+/* Each evaluation pair four times: eight of them. */
+static void repeat_pairs(void)
+{
+    for (size_t k = 2; k < 8; k += 2) {
+        char sql[600];
+        snprintf(sql, sizeof sql,
+                 "insert into baseline select modality, pair + %zu, clean, none from "
+                 "baseline where pair < 2; insert into evaluation select modality, "
+                 "kind, pair + %zu, point, logit_diff from evaluation where pair < 2; "
+                 "insert into pair select modality, part, pair + %zu, row, "
+                 "counterfactual, answer_id, counterfactual_answer_id from pair "
+                 "where part = 'evaluation' and pair < 2",
+                 k, k, k);
+        run_sql(sql);
+    }
+    run_sql("update curve set n = 8");
+}
+
+/* Three quarters in half of the pairs are above .8 on average, and not for sure; of two pairs
+ * nothing is for sure. */
+static void a_circuit_is_shown_by_its_whole_interval(void **state)
+{
+    (void)state;
+    tl_findings f = read_findings();
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        assert_false(f.parts[m].is_shown);
+        assert_null(f.parts[m].shown);
+        assert_true(has_caveat(&f, (tl_modality)m, "2 evaluation prompts: few"));
+        assert_true(has_caveat(&f, (tl_modality)m,
+                               "the smallest circuit with faithfulness above 0.8 (50 % "
+                               "of the components) is not shown to have it: it is of "
+                               "too few prompts, 2; no size is"));
+    }
+    assert_string_equal(f.not_shown,
+                        "not shown: the faithfulness of the text and image circuits "
+                        "that this is of may be 0.8 or less");
+    repeat_pairs();
+    f = read_findings();
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_finding_part *p = &f.parts[m];
+        assert_true(p->is_shown);
+        assert_ptr_equal(p->shown, tl_findings_smallest(p, TL_STUDY_CIRCUIT));
+    }
+    assert_null(f.not_shown);
+    assert_int_equal(f.n_caveats, 2); /* few prompts */
+    run_sql("update evaluation set logit_diff = (select none + 0.75 * (clean - none) "
+            "from baseline b where b.modality = 'image' and b.pair = evaluation.pair) "
+            "where modality = 'image' and kind = 'circuit' and point = 1 and "
+            "pair % 2 = 1");
+    f = read_findings();
+    const tl_finding_part *p = &f.parts[TL_IMAGE];
+    const double low =
+        tl_findings_chosen(&f, tl_findings_smallest(p, TL_STUDY_CIRCUIT))->low;
+    char text[64];
+    assert_true(low > 0.7 && low < 0.8);
+    assert_true(f.parts[TL_TEXT].is_shown && !p->is_shown);
+    assert_string_equal(p->shown->point->fraction, "1");
+    assert_string_equal(f.not_shown, "not shown: the faithfulness of the image circuit "
+                                     "that this is of may be 0.8 or less");
+    snprintf(text, sizeof text,
+             "its interval begins at %.3f; the smallest that is has 100 %%", low);
+    assert_true(has_caveat(&f, TL_IMAGE, text));
+    assert_false(has_caveat(&f, TL_TEXT, "not shown"));
+}
+
+/* Twice as much in a pair of small differences, half in one of large ones. */
+static void means_that_disagree_and_mirrored_pairs_are_said(void **state)
+{
+    (void)state;
+    run_sql("update baseline set none = 0, clean = 1 + 99 * pair "
+            "where modality = 'image'");
+    run_sql("update evaluation set logit_diff = 2 + 48 * pair "
+            "where modality = 'image' and kind = 'circuit' and point = 1");
+    run_sql("update pair set row = 11, counterfactual = 1 "
+            "where modality = 'image' and part = 'evaluation' and pair = 1");
+    const tl_findings f = read_findings();
+    assert_true(has_caveat(&f, TL_IMAGE,
+                           "the mean of ratios of the smallest circuit (1.250) and its "
+                           "ratio of means (0.515) disagree"));
+    assert_true(has_caveat(&f, TL_IMAGE, "2 of 2 evaluation pairs are mirrored"));
+    assert_int_equal(f.parts[TL_IMAGE].n_mirrored, 2);
+    assert_int_equal(f.parts[TL_TEXT].n_mirrored, 0);
+    assert_false(has_caveat(&f, TL_TEXT, "disagree") ||
+                 has_caveat(&f, TL_TEXT, "mirrored"));
+}
+
 /* A pair whose clean run is that of nothing has no faithfulness, anywhere. */
 static void excluded_pairs_count_nowhere(void **state)
 {
@@ -674,6 +769,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(accuracies_are_shares_of_right_prompts, begin,
                                         end),
         cmocka_unit_test_setup_teardown(curves_follow_from_the_evaluations, begin, end),
+        cmocka_unit_test_setup_teardown(a_circuit_is_shown_by_its_whole_interval, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(means_that_disagree_and_mirrored_pairs_are_said,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(excluded_pairs_count_nowhere, begin, end),
         cmocka_unit_test_setup_teardown(swaps_follow_from_the_interchanges, begin, end),
         cmocka_unit_test_setup_teardown(overlaps_are_normalised_as_the_study_says,

@@ -374,7 +374,7 @@ static void rows_keep_their_own_part(void **state)
     const tl_split_options four = {.n_prompts = 4};
     tl_error err = {0};
     assert_int_equal(tl_split_draw(rows, N_SMALL, &four, arena, &split, &err),
-                     TL_ERR_DATA);
+                     TL_ERR_TOO_FEW);
     assert_string_equal(
         err.text, "row 'r0' has no possible counterfactual: every row for evaluation "
                   "(1) has its answer, 'no'");
@@ -438,7 +438,9 @@ static void impossible_wishes_are_explained(void **state)
         const tl_status status =
             tl_split_draw(rows, N_SMALL, &options, arena, &split, &err);
         assert_string_equal(err.text, cases[i].message);
-        assert_int_equal(status, cases[i].kind == FAR ? TL_ERR_ARGUMENT : TL_ERR_DATA);
+        assert_int_equal(status, cases[i].kind == FAR    ? TL_ERR_ARGUMENT
+                                 : cases[i].kind == SAME ? TL_ERR_DATA
+                                                         : TL_ERR_TOO_FEW);
         assert_int_equal(split.n_rows, 77);
     }
     tl_arena_destroy(arena);

@@ -214,11 +214,11 @@ static void expect_same_end(const char *folder)
 {
     static const char *const names[] = {"report.html", "scores.text.safetensors",
                                         "scores.image.safetensors"};
-    const bool has_circuits = strstr(wanted, "scores.image.safetensors") != NULL;
     assert_false(is_killed(folder, (moment){0}));
     expect_same_rows(wanted, folder);
-    for (size_t i = 0; i < (has_circuits ? sizeof names / sizeof *names : 1); i++)
-        expect_same_file(alone, folder, names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (i == 0 || strstr(wanted, names[i]) != NULL) /* scores of both, one, none */
+            expect_same_file(alone, folder, names[i]);
     assert_int_equal(count_files(folder), count_files(alone));
 }
 
@@ -301,6 +301,8 @@ static void a_study_killed_again_and_again_ends_the_same(void **unused)
     expect_same_end(folder);
 }
 
+enum { OF_ONE = 3 }; /* reports of a stage of one step: begin, step, end */
+
 static void die_when(const char *folder, const char *stage, deed what)
 {
     if (!is_killed(folder, (moment){.stage = stage, .deed = what}))
@@ -312,7 +314,6 @@ static void die_when(const char *folder, const char *stage, deed what)
 static void a_study_killed_in_and_after_every_stage_ends_the_same(void **unused)
 {
     (void)unused;
-    enum { OF_ONE = 3 }; /* reports of a stage of one step: begin, step, end */
     const char *folder = folder_of("stages");
     size_t n_sums = 0;
     for (size_t i = 0; i < whole.n_stages; i++) {
@@ -354,9 +355,13 @@ static void a_search_killed_after_every_prompt_ends_the_same(void **unused)
 }
 
 /* Prompts of several lengths: no circuits. Images alone, of no part; or as long as the
- * rows say, beside texts. */
-static void make_free_lengths(const char *folder, bool with_text)
+ * rows say, beside texts. And prompts that are alike, whose texts have all one answer: no
+ * circuits of text. */
+typedef enum lacking { ALONE, LENGTHS, ANSWERS } lacking;
+
+static void make_lacking(const char *folder, lacking what)
 {
+    const bool with_text = what != ALONE;
     char path[400];
     assert_int_equal(mkdir(folder, 0755), 0);
     snprintf(path, sizeof path, "%s/task.json", folder);
@@ -372,13 +377,15 @@ static void make_free_lengths(const char *folder, bool with_text)
                 "{\"id\": \"%zu\", \"modality\": \"image\", \"image\": \"%s/tests/data/"
                 "qwen2vl-tiny/goldens/images/%zu.png\", \"query\": \"How many%s?\", "
                 "\"answer\": \"%zu\", %s, \"pair\": \"%zu\"}\n",
-                i, TWINLENS_SOURCE_DIR, i, i % 2 ? " dogs are there" : " there are",
-                1 + i % 4, with_text ? "\"x_note\": 1" : "\"split\": \"none\"", i);
+                i, TWINLENS_SOURCE_DIR, i,
+                i % 2 && what != ANSWERS ? " dogs are there" : " there are", 1 + i % 4,
+                with_text ? "\"x_note\": 1" : "\"split\": \"none\"", i);
     for (size_t i = 0; i < (with_text ? 6 : 0); i++)
         fprintf(file,
                 "{\"id\": \"t%zu\", \"modality\": \"text\", \"data\": \" dog%s\", "
                 "\"query\": \" How many?\", \"answer\": \"%zu\", \"pair\": \"%zu\"}\n",
-                i, i % 3 ? " car" : "", 1 + i % 4, i);
+                i, i % 3 && what != ANSWERS ? " car" : "",
+                what == ANSWERS ? 1 : 1 + i % 4, i);
     fclose(file);
 }
 
@@ -389,29 +396,37 @@ static bool has_rows(const char *rows, const char *table)
            strchr(found, '\n')[1] != '\0';
 }
 
-/* Without circuits; killed in and after each of `stages`. */
-static void expect_same_when_killed(bool with_text, const char *const *stages,
+/* Without circuits, of both or of text; killed in and after each of `stages`. */
+static void expect_same_when_killed(lacking what, const char *const *stages,
                                     size_t n_stages)
 {
-    char folder[300], data[300];
+    static const char *const names[] = {"images", "lengths", "answers"};
+    static const char *const reasons[] = {NULL, TL_SEVERAL_LENGTHS, TL_TOO_FEW};
+    char folder[300], data[300], name[32];
     search = TL_BP_FULL;
-    snprintf(data, sizeof data, "%s", folder_of(with_text ? "lengths" : "images"));
-    make_free_lengths(data, with_text);
+    snprintf(name, sizeof name, "%s-data", names[what]);
+    snprintf(data, sizeof data, "%s", folder_of(name));
+    make_lacking(data, what);
     dataset = data;
-    snprintf(folder, sizeof folder, "%s", folder_of(with_text ? "both" : "free"));
-    snprintf(alone, sizeof alone, "%s",
-             folder_of(with_text ? "both-alone" : "free-alone"));
+    snprintf(folder, sizeof folder, "%s", folder_of(names[what]));
+    snprintf(name, sizeof name, "%s-alone", names[what]);
+    snprintf(alone, sizeof alone, "%s", folder_of(name));
     assert_false(is_killed(alone, (moment){0}));
-    assert_int_equal(heard->n_stages, n_stages);
+    const told all = *heard;
+    assert_int_equal(all.n_stages, n_stages);
     free(wanted);
     wanted = rows_of(alone);
     assert_true(has_rows(wanted, "[backpatch]"));
     assert_true(has_rows(wanted, "[crossed_iteration]"));
-    assert_false(has_rows(wanted, "[pair]"));
-    assert_int_equal(has_rows(wanted, "[alignment]"), with_text);
-    assert_int_equal(strstr(wanted, TL_SEVERAL_LENGTHS) != NULL, with_text);
+    assert_int_equal(has_rows(wanted, "[pair]"), what == ANSWERS);
+    assert_int_equal(has_rows(wanted, "[minimal]"), what == ANSWERS);
+    assert_false(has_rows(wanted, "[overlap]"));
+    assert_int_equal(has_rows(wanted, "[alignment]"), what != ALONE);
+    for (size_t i = LENGTHS; i <= ANSWERS; i++)
+        assert_int_equal(strstr(wanted, reasons[i]) != NULL, (size_t)what == i);
     for (size_t i = 0; i < n_stages; i++) {
-        if (strncmp(stages[i], "predict", 7) != 0) /* which is one step */
+        assert_string_equal(all.stages[i], stages[i]);
+        if (all.n_reports[i] > OF_ONE)
             die_when(folder, stages[i], FIRST_UNIT);
         die_when(folder, stages[i], LAST_UNIT);
         die_when(folder, stages[i], END);
@@ -424,7 +439,7 @@ static void images_alone_killed_in_every_stage_end_the_same(void **unused)
     (void)unused;
     static const char *const stages[] = {"predict image", "back-patch image",
                                          "iterate"};
-    expect_same_when_killed(false, stages, sizeof stages / sizeof *stages);
+    expect_same_when_killed(ALONE, stages, sizeof stages / sizeof *stages);
 }
 
 static void free_lengths_killed_in_every_stage_end_the_same(void **unused)
@@ -433,7 +448,18 @@ static void free_lengths_killed_in_every_stage_end_the_same(void **unused)
     static const char *const stages[] = {
         "predict text",    "predict image",    "align",
         "back-patch text", "back-patch image", "iterate"};
-    expect_same_when_killed(true, stages, sizeof stages / sizeof *stages);
+    expect_same_when_killed(LENGTHS, stages, sizeof stages / sizeof *stages);
+}
+
+static void a_weak_modality_killed_in_every_stage_ends_the_same(void **unused)
+{
+    (void)unused;
+    static const char *const stages[] = {
+        "predict text",    "predict image",       "attribute image",
+        "evaluate image",  "circuit tests image", "validate image",
+        "precision image", "pictures image",      "align",
+        "back-patch text", "back-patch image",    "iterate"};
+    expect_same_when_killed(ANSWERS, stages, sizeof stages / sizeof *stages);
 }
 
 int main(void)
@@ -446,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_search_killed_after_every_prompt_ends_the_same),
         cmocka_unit_test(images_alone_killed_in_every_stage_end_the_same),
         cmocka_unit_test(free_lengths_killed_in_every_stage_end_the_same),
+        cmocka_unit_test(a_weak_modality_killed_in_every_stage_ends_the_same),
     };
     return cmocka_run_group_tests(tests, leave_one_alone, remove_all);
 }

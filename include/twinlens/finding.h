@@ -46,11 +46,23 @@ typedef struct tl_finding_part {
     tl_interval limited, full; /* accuracy among the labels, in the vocabulary */
     size_t n_pos, data_begin, data_end;
     size_t n_discovery, n_evaluation; /* pairs */
+    /* Why it has no circuits at all, and what would help; NULL: it has, or may get some, or
+     * its rows say that it is to have none. */
+    const char *no_circuits, *remedy;
 
     const tl_finding_point *curves[TL_STUDY_KIND_COUNT]; /* [n_points] each */
     size_t n_points;
     tl_finding_area areas[TL_STUDY_KIND_COUNT][TL_FAITH_COUNT];
-    tl_study_minimal minimal;
+    tl_study_minimal
+        minimal; /* by its value alone, as published (docs/math.md eq. 8) */
+    /* Whether the minimal circuit is shown to be faithful: its interval begins above the
+     * threshold, and is of five prompts or more. And the smallest circuit that is; NULL: no
+     * size is. */
+    bool is_shown;
+    const tl_finding_point *shown;
+    /* Evaluation pairs of which another is the mirror: with clean prompt and counterfactual
+     * exchanged. */
+    size_t n_mirrored;
 
     tl_study_scores scores;
     /* Scores of each layer and position [n_layers, n_pos], summed over heads and over
@@ -265,6 +277,12 @@ bool tl_finding_text_at_ceiling(const tl_finding_backpatch *backpatch);
 
 /* ---- a study ----------------------------------------------------------------------- */
 
+/* What a reader has to know before the numbers, as a sentence without its full stop. */
+typedef struct tl_finding_caveat {
+    tl_modality modality;
+    const char *text;
+} tl_finding_caveat;
+
 typedef struct tl_findings {
     const char *folder;       /* as it was given to tl_findings_read */
     const tl_study_key *keys; /* the manifest */
@@ -300,6 +318,11 @@ typedef struct tl_findings {
     /* Of the pairs whose text has the most frequent length (--bp-filter modal) among those;
      * without iterations. n_cells 0: these are all, or cells were searched. */
     tl_finding_backpatch modal_backpatch;
+    const tl_finding_caveat *caveats;
+    size_t n_caveats;
+    /* Of overlap and interchange, when a circuit that they are of is not shown to be
+     * faithful: in words; NULL: both are, or there is no overlap. */
+    const char *not_shown;
     const char *absent; /* what it lacks, and why, as far as its prompts are to blame;
                            NULL: nothing, but what a study of text alone lacks */
 } tl_findings;

@@ -109,8 +109,11 @@ typedef struct tl_study_pair {
     int32_t answer_id, counterfactual_answer_id;
 } tl_study_pair;
 
-/* Why a modality has no circuits at all. */
+/* Why a modality has no circuits at all: such a reason, or one with these words in it, as
+ * "1 of 12 right, too few for two parts with two answers". */
 #define TL_SEVERAL_LENGTHS "prompts have several lengths"
+#define TL_SEVERAL_PLACES "prompts have their data at several places"
+#define TL_TOO_FEW "too few for"
 
 /* Prompts of a modality that a use has left out, and why. */
 typedef struct tl_study_left_out {

@@ -64,6 +64,7 @@ typedef struct tl_setting {
         *published;       /* the published program's value; NULL: nothing of the kind */
     bool in_manifest;     /* studies that differ in it are different studies */
     bool in_scores;       /* scores that differ in it are different scores */
+    bool is_newer; /* in a manifest only where it is no default: older ones lack it */
     const char *argument; /* what stands for the value in help: "N" */
     const char *help;
 } tl_setting;

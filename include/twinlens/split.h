@@ -34,7 +34,7 @@ enum { TL_SPLIT_PROMPTS = 250, TL_SPLIT_SEED = 42 }; /* the defaults */
 typedef struct tl_split_options {
     size_t size;      /* sizeof(tl_split_options); 0: that of today */
     size_t n_prompts; /* 0: 250, or all correct ones if they are fewer; a number
-                         that is given must be there: TL_ERR_DATA */
+                         that is given must be there: TL_ERR_TOO_FEW */
     size_t n_answers; /* possible answers, for the share of each; 0: those of the
                          correct rows */
     uint64_t seed;    /* any: 0 is a seed as well; published: TL_SPLIT_SEED */
@@ -48,6 +48,9 @@ typedef struct tl_split {
     const tl_split_pair *discovery, *evaluation;
     size_t n_discovery, n_evaluation;
     size_t n_rows, n_correct; /* what there was to choose from */
+    /* Of the correct ones that are in no part, those with the content of another that is in
+     * one, or came before; and those without a split where others have one. */
+    size_t n_same, n_unsplit;
 } tl_split;
 
 /*
@@ -55,8 +58,9 @@ typedef struct tl_split {
  * hold row indices of the dataset and live in `arena`. `options` may be NULL:
  * all defaults, and the published seed.
  *
- * Errors: TL_ERR_DATA when no row is correct, when fewer than n_prompts are, when
- * a row has no possible counterfactual; and what reading an image can end in.
+ * Errors: TL_ERR_TOO_FEW when no row is correct, when fewer than n_prompts are, when
+ * a row has no possible counterfactual; TL_ERR_DATA when a row has the answer of the
+ * counterfactual that it names; and what reading an image can end in.
  */
 tl_status tl_dataset_split(const tl_dataset *dataset, tl_modality modality,
                            const bool *correct, const tl_split_options *options,

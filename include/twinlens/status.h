@@ -30,6 +30,7 @@ typedef enum tl_status {
     TL_ERR_NOT_FOUND,   /* no file, tensor, token, prompt or row has that name */
     TL_ERR_BACKEND,     /* oneDNN or another compute library reported a failure */
     TL_ERR_DATA,        /* the input is readable but the experiment cannot use it */
+    TL_ERR_TOO_FEW,     /* it could, but there is less of it than it needs */
 } tl_status;
 
 /* The story of one failure. `tl_error err = {0};` is a valid, empty one. */

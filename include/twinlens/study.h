@@ -43,6 +43,12 @@ typedef enum tl_keep {
     TL_KEEP_STORED,  /* those whose answer is the 'predicted' of the dataset */
 } tl_keep;
 
+/* The rows that are studied where one length is needed, with the data at one place. */
+typedef enum tl_length {
+    TL_LENGTH_ALL,       /* all, which must then be alike */
+    TL_LENGTH_COMMONEST, /* those that are like most */
+} tl_length;
+
 /* The sizes of circuits on a faithfulness curve. */
 typedef enum tl_grid {
     TL_GRID_REF,   /* the published program's 27 */
@@ -148,6 +154,8 @@ typedef struct tl_settings {
     int bp_grid;     /* tl_bp_grid */
     int bp_search;   /* tl_bp_search */
 
+    int length; /* tl_length; of what circuits may be of */
+
     /* How words become prompts. */
     int chat; /* tl_chat_form */
 } tl_settings;
@@ -185,7 +193,9 @@ typedef void tl_progress_fn(void *user, const tl_progress_report *report);
  * Errors: TL_ERR_ARGUMENT (a setting is not one that there is, or out of range: the text
  * names it, its value and the range), TL_ERR_NO_MEMORY (the plan does not fit; the text
  * says what would), TL_ERR_DATA (the folder holds a study made otherwise: the text names
- * the differences), and those of opening model, dataset and folder.
+ * the differences), TL_ERR_TOO_FEW (too few prompts are answered rightly, and nothing else
+ * would be left to study: a modality that is too weak beside another is no error, but has no
+ * circuits, which the findings say), and those of opening model, dataset and folder.
  */
 tl_status tl_study_run(const tl_settings *settings, tl_progress_fn *report, void *user,
                        tl_error *err);

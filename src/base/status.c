@@ -19,6 +19,7 @@ const char *tl_status_name(tl_status status)
     case TL_ERR_NOT_FOUND: return "not found";
     case TL_ERR_BACKEND: return "backend failure";
     case TL_ERR_DATA: return "unusable data";
+    case TL_ERR_TOO_FEW: return "too few";
     }
     return "unknown status";
 }

@@ -91,8 +91,9 @@ static tl_status overlap(tl_session *s, const void *options_given, FILE *out,
 }
 
 static const tl_taken settings[] = {
-    TL_TAKEN_MACHINE,       TL_TAKEN_DATASET, {.name = "pct"},  {.name = "rand-match"},
-    {.name = "rand-draws"}, {.name = "niou"}, {.name = "seed"}, {0}};
+    TL_TAKEN_MACHINE,       TL_TAKEN_DATASET,       {.name = "pct"},
+    {.name = "rand-match"}, {.name = "rand-draws"}, {.name = "niou"},
+    {.name = "seed"},       {.name = "length"},     {0}};
 static const tl_option own[] = {TL_OPTIONS_BOTH(options),
                                 TL_OPTION_JSON(options, "as JSON"), TL_OPTIONS_END};
 

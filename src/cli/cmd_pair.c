@@ -10,6 +10,7 @@
 #include "cli/shared_options.h"
 #include "result/json_result.h"
 #include "study/drawn_pairs.h"
+#include "study/row_lengths.h"
 #include "task/paired_dataset.h"
 
 typedef struct options {
@@ -48,11 +49,12 @@ static tl_status draw(tl_session *s, tl_modality modality, tl_row_use *uses, dra
     out->is_there = true;
     for (size_t i = 0; i < d->n_rows; i++)
         if (d->rows[i].modality == modality && d->rows[i].part != TL_NO_PART)
-            uses[i] = (tl_row_use){true, TL_PART_NONE, TL_NO_ROW,
-                                   kept[i] ? "not drawn"
-                                   : s->settings.keep == TL_KEEP_CORRECT
-                                       ? "answered wrong"
-                                       : "stored answer wrong"};
+            uses[i] = (tl_row_use){
+                true, TL_PART_NONE, TL_NO_ROW,
+                kept[i]                               ? "not drawn"
+                : tl_session_leaves_out(s, i)         ? "another length than most"
+                : s->settings.keep == TL_KEEP_CORRECT ? "answered wrong"
+                                                      : "stored answer wrong"};
     set_uses(uses, out->split.discovery, out->split.n_discovery, TL_DISCOVERY);
     set_uses(uses, out->split.evaluation, out->split.n_evaluation, TL_EVALUATION);
     return TL_OK;

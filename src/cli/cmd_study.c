@@ -21,20 +21,21 @@ typedef struct options {
     bool json;
 } options;
 
+/* clang-format off */
 static const tl_taken settings[] = {TL_TAKEN_MODEL,          {.name = "modality"},
-                                    {.name = "acc"},         {.name = "keep"},
-                                    {.name = "prompts"},     {.name = "seed"},
-                                    TL_TAKEN_ATTRIBUTION,    {.name = "grid"},
-                                    {.name = "fractions"},   {.name = "pct"},
-                                    {.name = "faith"},       {.name = "ablate"},
-                                    {.name = "threshold"},   {.name = "circuit-tests"},
-                                    {.name = "pictures"},    {.name = "validate"},
-                                    {.name = "rand-match"},  {.name = "rand-draws"},
-                                    {.name = "niou"},        {.name = "inter-rand"},
-                                    {.name = "inter-draws"}, {.name = "align"},
-                                    {.name = "bp-filter"},   {.name = "bp-repeat"},
-                                    {.name = "iter-labels"}, {.name = "bp-grid"},
-                                    {.name = "bp-search"},   {0}};
+                                    TL_TAKEN_DRAWING(0),     TL_TAKEN_ATTRIBUTION,
+                                    {.name = "grid"},        {.name = "fractions"},
+                                    {.name = "pct"},         {.name = "faith"},
+                                    {.name = "ablate"},      {.name = "threshold"},
+                                    {.name = "pictures"},    {.name = "circuit-tests"},
+                                    {.name = "validate"},    {.name = "rand-match"},
+                                    {.name = "rand-draws"},  {.name = "niou"},
+                                    {.name = "inter-rand"},  {.name = "inter-draws"},
+                                    {.name = "align"},       {.name = "bp-filter"},
+                                    {.name = "bp-repeat"},   {.name = "iter-labels"},
+                                    {.name = "bp-grid"},     {.name = "bp-search"},
+                                    {0}};
+/* clang-format on */
 static const tl_option own[] = {
     {.setting =
          {.name = "dataset",
@@ -104,13 +105,24 @@ static tl_status name_runs(const options *o, tl_arena *arena, const char **runs,
 
 /* ---- the command ------------------------------------------------------------------- */
 
-/* Rank 0 speaks for all. */
-static tl_status study_all(const options *o, const char *const *runs,
+/* One of several datasets may fail for itself: the others are studied, and it is said. The
+ * same failure twice is not of the dataset. Ranks that failed do not know of each other. */
+static bool goes_on(const options *o, const tl_team *team, const tl_error *failed,
+                    const tl_error *before)
+{
+    return o->datasets.n > 1 && team->n_ranks <= 1 &&
+           failed->status != TL_ERR_ARGUMENT && strcmp(failed->text, before->text) != 0;
+}
+
+/* Rank 0 speaks for all. runs[*n] receives those that are finished. */
+static tl_status study_all(const options *o, const char **runs, size_t *n,
                            const tl_team *team, tl_error *err)
 {
     const bool is_terminal = isatty(STDERR_FILENO) == 1, speaks = team->rank == 0;
     tl_settings one = o->settings;
-    tl_status status = TL_OK;
+    tl_error before = {0};
+    tl_status status = TL_OK, first = TL_OK;
+    *n = 0;
     if (!speaks)
         tl_log_set(NULL, NULL);
     if (team->n_here > 1 && one.threads == 0)
@@ -126,12 +138,23 @@ static tl_status study_all(const options *o, const char *const *runs,
                                    &line, err);
         if (speaks)
             tl_progress_line_clear(&line);
+        if (status == TL_OK) {
+            runs[(*n)++] = runs[i];
+        } else if (goes_on(o, team, err, &before)) {
+            fprintf(stderr, "twinlens: not studied: %s\n", err->text);
+            first = first == TL_OK ? status : first;
+            before = *err;
+            status = TL_OK;
+        }
     }
-    return status;
+    return status != TL_OK || first == TL_OK
+               ? status
+               : tl_fail(err, first, "%zu of %zu datasets were not studied, see above",
+                         o->datasets.n - *n, o->datasets.n);
 }
 
 /* A finished study keeps its page until a stage is run again. */
-static tl_status write_report(const options *o, const char *const *runs,
+static tl_status write_report(const options *o, const char *const *runs, size_t n,
                               tl_arena *arena, tl_error *err)
 {
     const char *page = tl_path_join(arena, o->out, "report.html");
@@ -139,14 +162,14 @@ static tl_status write_report(const options *o, const char *const *runs,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
     return o->datasets.n == 1 && tl_file_exists(page)
                ? TL_OK
-               : tl_report_write(runs, o->datasets.n, page, err);
+               : tl_report_write(runs, n, page, err);
 }
 
-static tl_status print(const options *o, const char *const *runs, FILE *out,
+static tl_status print(const options *o, const char *const *runs, size_t n, FILE *out,
                        tl_error *err)
 {
     if (o->datasets.n > 1)
-        return tl_summary_table(runs, o->datasets.n, out, err);
+        return tl_summary_table(runs, n, out, err);
     return o->json ? tl_summary_json(runs[0], out, err)
                    : tl_summary_print(runs[0], out, err);
 }
@@ -156,6 +179,7 @@ static tl_status run_as(const tl_team *team, int argc, char **argv, FILE *out,
 {
     options o;
     const char *runs[TL_STRINGS];
+    size_t n = 0;
     tl_status status =
         tl_options_read(&tl_command_study, argc, argv, &o, sizeof o, err);
     if (status != TL_OK)
@@ -167,11 +191,15 @@ static tl_status run_as(const tl_team *team, int argc, char **argv, FILE *out,
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the options");
     status = name_runs(&o, arena, runs, err);
     if (status == TL_OK)
-        status = study_all(&o, runs, team, err);
-    if (status == TL_OK && team->rank == 0)
-        status = write_report(&o, runs, arena, err);
-    if (status == TL_OK && team->rank == 0)
-        status = print(&o, runs, out, err);
+        status = study_all(&o, runs, &n, team, err);
+    if (n > 0 && (status == TL_OK || o.datasets.n > 1) && team->rank == 0) {
+        tl_error told = {0};
+        tl_status said = write_report(&o, runs, n, arena, &told);
+        if (said == TL_OK)
+            said = print(&o, runs, n, out, &told);
+        if (status == TL_OK && said != TL_OK)
+            status = tl_fail(err, said, "%s", told.text);
+    }
     tl_arena_destroy(arena);
     return status;
 }

@@ -179,8 +179,9 @@ static tl_status validate(tl_session *s, const void *options_given, FILE *out,
                : status;
 }
 
-static const tl_taken settings[] = {
-    TL_TAKEN_MODEL, TL_TAKEN_DATASET, {.name = "rope"}, {.name = "ig-path"}, {0}};
+static const tl_taken settings[] = {TL_TAKEN_MODEL,     TL_TAKEN_DATASET,
+                                    {.name = "rope"},   {.name = "ig-path"},
+                                    {.name = "length"}, {0}};
 static const tl_option own[] = {
     TL_OPTIONS_SELECTION(options, TL_USUAL_DISCOVERY),
     {.setting = {.name = "ig-steps",

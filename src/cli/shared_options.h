@@ -38,8 +38,9 @@
 /* How pairs are drawn, where rows do not name them. */
 #define TL_TAKEN_DRAWING(at_given)                                                     \
     {.name = "seed", .given = at_given}, {.name = "keep"}, {.name = "acc"},            \
+        {.name = "prompts"},                                                           \
     {                                                                                  \
-        .name = "prompts"                                                              \
+        .name = "length"                                                               \
     }
 #define TL_IDLE_DRAWING                                                                \
     {.name = "keep", .beside = "seed", .unless = true},                                \

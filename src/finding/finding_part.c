@@ -25,6 +25,19 @@ static void read_accuracies(tl_finding_part *p)
     p->full = tl_interval_share(full, p->n_prompts);
 }
 
+static size_t count_mirrored(const tl_study_pair *pairs, size_t n)
+{
+    size_t n_mirrored = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (k < n && (pairs[k].row != pairs[i].counterfactual ||
+                         pairs[k].counterfactual != pairs[i].row))
+            k++;
+        n_mirrored += k < n;
+    }
+    return n_mirrored;
+}
+
 static tl_status read_prompts(const tl_study_db *db, tl_modality modality,
                               tl_arena *arena, tl_finding_part *p, tl_error *err)
 {
@@ -37,6 +50,7 @@ static tl_status read_prompts(const tl_study_db *db, tl_modality modality,
     if (status == TL_OK)
         status = tl_study_db_get_pairs(db, modality, TL_STUDY_EVALUATION, arena, &pairs,
                                        &p->n_evaluation, err);
+    p->n_mirrored = status == TL_OK ? count_mirrored(pairs, p->n_evaluation) : 0;
     if (status == TL_OK)
         status = tl_study_db_get_pairs(db, modality, TL_STUDY_DISCOVERY, arena, &pairs,
                                        &p->n_discovery, err);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "store/left_out.h"
 #include "store/score_file.h"
 #include "twinlens/safetensors.h"
 
@@ -115,32 +116,35 @@ static tl_status read_cost(const tl_study_db *db, tl_arena *arena, tl_findings *
     return status;
 }
 
-static bool has_several_lengths(const tl_findings *f, tl_modality modality)
+static void find_reasons(tl_findings *f)
 {
     for (size_t i = 0; i < f->n_left_out; i++)
-        if (f->left_out[i].modality == modality &&
-            strcmp(f->left_out[i].reason, TL_SEVERAL_LENGTHS) == 0)
-            return true;
-    return false;
+        if (tl_left_out_is_all(&f->left_out[i])) {
+            tl_finding_part *part = &f->parts[f->left_out[i].modality];
+            part->no_circuits = f->left_out[i].reason;
+            part->remedy =
+                tl_left_out_remedy(f->left_out[i].modality, part->no_circuits);
+        }
 }
 
 /* What the study lacks for what its prompts are. */
 static tl_status say_absent(tl_arena *arena, tl_findings *f, tl_error *err)
 {
     const bool alone = f->parts[TL_IMAGE].present && !f->parts[TL_TEXT].present;
-    char text[256];
+    char text[768];
     int used = snprintf(text, sizeof text, "%s",
                         alone ? "no text rows: no comparison, no control" : "");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-        const bool differ = has_several_lengths(f, (tl_modality)m);
+        const char *reason = f->parts[m].no_circuits;
         if (!f->parts[m].present || f->parts[m].n_discovery > 0 ||
-            !(differ || f->finished))
+            !(reason != NULL || f->finished))
             continue;
         const char *name = tl_modality_name((tl_modality)m),
                    *before = used > 0 ? "; " : "";
-        if (differ)
+        if (reason != NULL) /* "text prompts have ...", "text: 1 of 12 right, ..." */
             used += snprintf(text + used, sizeof text - (size_t)used,
-                             "%s%s " TL_SEVERAL_LENGTHS ": no circuits", before, name);
+                             "%s%s%s%.250s: no circuits", before, name,
+                             strncmp(reason, "prompts", 7) == 0 ? " " : ": ", reason);
         else
             used += snprintf(text + used, sizeof text - (size_t)used,
                              "%sthe split of all %s%srows is 'none': no circuits",
@@ -239,6 +243,9 @@ static tl_status read_all(const tl_study_db *db, tl_arena *arena, tl_findings *f
         status = tl_findings_backpatch(db, false, arena, &f->backpatch, err);
     if (status == TL_OK)
         status = tl_findings_backpatch(db, true, arena, &f->modal_backpatch, err);
+    find_reasons(f);
+    if (status == TL_OK)
+        status = tl_findings_caveats(f, arena, err);
     return status == TL_OK ? say_absent(arena, f, err) : status;
 }
 

@@ -29,6 +29,11 @@ tl_status tl_findings_tests(const tl_study_db *db, const tl_findings *findings,
 tl_status tl_findings_validation(const tl_study_db *db, tl_findings *findings,
                                  tl_modality modality, tl_arena *arena, tl_error *err);
 
+/* ---- finding_caveats.c ------------------------------------------------------------- */
+
+/* Of findings that are read but for these: which circuits are shown, and caveats. */
+tl_status tl_findings_caveats(tl_findings *findings, tl_arena *arena, tl_error *err);
+
 /* ---- finding_picture.c ------------------------------------------------------------- */
 
 tl_status tl_findings_pictures(const tl_study_db *db, tl_arena *arena, tl_findings *out,

@@ -192,6 +192,15 @@ static void write_whole(const tl_findings *f, const char *const kinds[SERIES],
     }
 }
 
+static void write_not_shown(const tl_findings *f, FILE *caption)
+{
+    if (f->not_shown == NULL)
+        return;
+    fputs(" <strong>N", caption);
+    tl_xml_text(caption, f->not_shown + 1); /* "not shown: ..." */
+    fputs(".</strong>", caption);
+}
+
 tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
                           tl_error *err)
 {
@@ -248,6 +257,7 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
         tl_draw_interval(figure.caption, &whole->normalised);
     }
     fputs(".", figure.caption);
+    write_not_shown(f, figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 
@@ -311,6 +321,7 @@ tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *pa
                     f->swaps[m][TL_SEGMENT_DATA].spread,
                     f->swaps[m][TL_SEGMENT_QUERY].spread,
                     f->swaps[m][TL_SEGMENT_GENERATION].spread);
+    write_not_shown(f, figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 

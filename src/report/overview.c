@@ -221,6 +221,46 @@ static tl_status accuracies(const maker *m, tl_table *t)
     return status == TL_OK ? add_means(m, t, all) : status;
 }
 
+/* Adds what is to be known of a study to the table's note. */
+static tl_status note_study(const maker *m, tl_table *table, size_t i, const char *what)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s %.100s%.300s.",
+             table->note != NULL ? table->note : "", name_of(m, i), what);
+    table->note = tl_arena_strdup(m->arena, text);
+    return table->note != NULL
+               ? TL_OK
+               : tl_fail(m->err, TL_ERR_NO_MEMORY, "no memory for an overview");
+}
+
+/* Why modalities have no circuits. */
+static tl_status note_no_circuits(const maker *m, tl_table *table)
+{
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < m->n; i++)
+        for (size_t k = 0; k < TL_MODALITY_COUNT && status == TL_OK; k++) {
+            char text[320];
+            const char *reason = m->studies[i].parts[k].no_circuits;
+            if (reason == NULL)
+                continue;
+            snprintf(text, sizeof text, ", %s: no circuits: %.250s",
+                     k == TL_TEXT ? "text" : "image", reason);
+            status = note_study(m, table, i, text);
+        }
+    return status;
+}
+
+/* "3 %", or "3 %, not shown" */
+static const char *size_of(const maker *m, const tl_finding_part *part, double fraction)
+{
+    char text[64];
+    const char *size = share(m, fraction);
+    if (part->is_shown || size == NULL)
+        return size;
+    snprintf(text, sizeof text, "%.32s, not shown", size);
+    return tl_arena_strdup(m->arena, text);
+}
+
 static tl_status circuits(const maker *m, tl_table *t)
 {
     static const char *const heads[] = {"task",
@@ -239,7 +279,8 @@ static tl_status circuits(const maker *m, tl_table *t)
         .title = "Smallest faithful circuits",
         .heads = heads,
         .n_columns = m->any_published ? 11 : 9,
-        .note = "CPR: area under the faithfulness curve; CMD: between it and 1."};
+        .note = "Not shown: the interval begins at the threshold or below. CPR: area "
+                "under the faithfulness curve; CMD: between it and 1."};
     tl_status status = TL_OK;
     double sizes[TL_MODALITY_COUNT] = {0.0, 0.0};
     size_t found[TL_MODALITY_COUNT] = {0, 0};
@@ -264,9 +305,10 @@ static tl_status circuits(const maker *m, tl_table *t)
             const char *const cells[] = {
                 name_of(m, i),
                 k == TL_TEXT ? "text" : "image",
-                points[0]    ? share(m, points[0]->fraction)
-                : part->done ? "none"
-                             : "-",
+                points[0]           ? size_of(m, part, points[0]->fraction)
+                : part->done        ? "none"
+                : part->no_circuits ? "no circuits"
+                                    : "-",
                 interval(m, points[0] ? tl_findings_chosen(f, points[0]) : &missing),
                 interval(m, points[1] ? tl_findings_chosen(f, points[1]) : &missing),
                 interval(m, points[2] ? tl_findings_chosen(f, points[2]) : &missing),
@@ -277,6 +319,8 @@ static tl_status circuits(const maker *m, tl_table *t)
                 published(m, i, p ? p->faithfulness[k] : NAN)};
             status = add(m, t, cells);
         }
+    if (status == TL_OK)
+        status = note_no_circuits(m, t);
     for (size_t k = 0; k < TL_MODALITY_COUNT && status == TL_OK && m->n > 1; k++) {
         const char *const cells[TL_TABLE_COLUMNS] = {
             "mean", k == TL_TEXT ? "text" : "image",
@@ -290,6 +334,20 @@ static tl_status circuits(const maker *m, tl_table *t)
             note_left_out(m, t, k == TL_TEXT ? "text sizes" : "image sizes", values);
         if (found[k] > 0 && status == TL_OK)
             status = add(m, t, cells);
+    }
+    return status;
+}
+
+/* Which rows are of circuits that are not shown to be faithful. */
+static tl_status note_not_shown(const maker *m, tl_table *table)
+{
+    tl_status status = TL_OK;
+    for (size_t i = 0; i < m->n && status == TL_OK; i++) {
+        char text[320];
+        if (m->studies[i].not_shown == NULL)
+            continue;
+        snprintf(text, sizeof text, ": %.300s", m->studies[i].not_shown);
+        status = note_study(m, table, i, text);
     }
     return status;
 }
@@ -355,6 +413,8 @@ static tl_status overlaps(const maker *m, tl_table *t)
     const tl_interval *const all[TL_TABLE_COLUMNS] = {
         NULL, NULL,       columns[0],    NULL, columns[1],
         NULL, columns[2], columns[MEAN], NULL, columns[WHOLE]};
+    if (status == TL_OK)
+        status = note_not_shown(m, t);
     return status == TL_OK && rows > 1 ? add_means(m, t, all) : status;
 }
 
@@ -393,6 +453,8 @@ static tl_status interchanges(const maker *m, tl_table *t)
     }
     const tl_interval *const all[TL_TABLE_COLUMNS] = {NULL, columns[0], columns[1],
                                                       columns[2]};
+    if (status == TL_OK)
+        status = note_not_shown(m, t);
     return status == TL_OK && rows > 1 ? add_means(m, t, all) : status;
 }
 

@@ -102,7 +102,14 @@ static void write_sizes(const tl_findings *f, FILE *page)
         if (smallest[m] != NULL) {
             heads[m] = smallest[m]->point->n_heads;
             neurons[m] = smallest[m]->point->n_neurons;
-            fprintf(page, "<td>%.4g %%</td>", 100 * smallest[m]->fraction);
+            fprintf(page, "<td>%.4g %%", 100 * smallest[m]->fraction);
+            if (f->parts[m].is_shown)
+                fputs("</td>", page);
+            else if (f->parts[m].shown != NULL)
+                fprintf(page, " (not shown; %.4g %% is)</td>",
+                        100 * f->parts[m].shown->fraction);
+            else
+                fputs(" (not shown)</td>", page);
         } else {
             fprintf(page, "<td>%s</td>", f->parts[m].done ? "none" : "-");
         }
@@ -253,9 +260,10 @@ static void write_tests(const tl_findings *f, FILE *page)
         if (t->n_pairs == 0)
             continue;
         fprintf(page,
-                "<p>The smallest circuit of %s prompts, tested on %zu evaluation "
+                "<p>The smallest circuit of %s prompts%s, tested on %zu evaluation "
                 "pairs: ",
-                tl_modality_name((tl_modality)m), t->n_pairs);
+                tl_modality_name((tl_modality)m),
+                f->parts[m].is_shown ? "" : ", not shown to be faithful", t->n_pairs);
         write_interval(page, "its faithfulness is ", &t->faithfulness);
         fprintf(page,
                 ", that of %zu random circuits with as many parts in each segment ",
@@ -307,11 +315,26 @@ static void write_missing(const tl_findings *f, FILE *page)
         fputs("<p><strong>The study is not finished:</strong> what it has got to is "
               "here.</p>\n",
               page);
-    if (f->absent != NULL)
-        fprintf(page, "<p>%s%s.</p>\n",
-                f->parts[TL_TEXT].present ? "Missing here: "
-                                          : "Only image prompts were studied; ",
-                f->absent);
+    if (f->absent != NULL) {
+        fputs(f->parts[TL_TEXT].present ? "<p><strong>Missing here:</strong> "
+                                        : "<p>Only image prompts were studied; ",
+              page);
+        tl_xml_text(page, f->absent);
+        fputs(".</p>\n", page);
+    }
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (f->parts[m].remedy != NULL) {
+            fprintf(page, "<p>What would help with %s prompts: ",
+                    tl_modality_name((tl_modality)m));
+            tl_xml_text(page, f->parts[m].remedy);
+            fputs(".</p>\n", page);
+        }
+    for (size_t i = 0; i < f->n_caveats; i++) {
+        fprintf(page, "<p><strong>Caveat, %s:</strong> ",
+                tl_modality_name(f->caveats[i].modality));
+        tl_xml_text(page, f->caveats[i].text);
+        fputs(".</p>\n", page);
+    }
     if (!both && f->parts[TL_TEXT].present)
         fputs(
             "<p>Only text prompts were studied: no overlap, interchange, alignment or "

@@ -118,6 +118,17 @@ static void say_size(const tl_findings *f, const part *p, char text[64])
         snprintf(text, 64, "none");
 }
 
+static void say_shown(const tl_findings *f, const part *p, char text[64])
+{
+    (void)f;
+    if (p->is_shown)
+        snprintf(text, 64, "yes");
+    else if (p->shown != NULL)
+        snprintf(text, 64, "not shown; %.4g %% is", 100.0 * p->shown->fraction);
+    else if (p->minimal.found)
+        snprintf(text, 64, "not shown; no size is");
+}
+
 static void say_heads(const tl_findings *f, const part *p, char text[64])
 {
     (void)f;
@@ -418,8 +429,10 @@ static void print_comparison(const tl_findings *f, FILE *out)
 {
     char a[64], b[64], c[64], d[64];
     if (f->n_overlaps > 0)
-        fprintf(out, "\noverlap of the two circuits\n%-22s %25s %25s %25s\n", "segment",
-                "IoU", "random", "normalised");
+        fprintf(out, "\noverlap of the two circuits%s%s\n%-22s %25s %25s %25s\n",
+                f->not_shown != NULL ? "\n" : "",
+                f->not_shown != NULL ? f->not_shown : "", "segment", "IoU", "random",
+                "normalised");
     for (size_t i = 0; i < f->n_overlaps; i++) {
         const tl_finding_overlap *o = &f->overlaps[i];
         char label[32];
@@ -434,9 +447,10 @@ static void print_comparison(const tl_findings *f, FILE *out)
         return;
     fprintf(out,
             "\ninterchange: a circuit with a segment of the other's (faithfulness, "
-            "%s)\n%-22s %25s %25s %25s %25s%14s\n",
-            tl_draw_faith(f), "segment, on", "swapped", "random", "own", "normalised",
-            "sd over draws");
+            "%s)%s%s\n%-22s %25s %25s %25s %25s%14s\n",
+            tl_draw_faith(f), f->not_shown != NULL ? "\n" : "",
+            f->not_shown != NULL ? f->not_shown : "", "segment, on", "swapped",
+            "random", "own", "normalised", "sd over draws");
     for (size_t seg = 0; seg < TL_SEGMENT_COUNT; seg++) {
         const char *segment = tl_segment_name((tl_segment)seg);
         char label[32], spread[32];
@@ -628,15 +642,33 @@ static void print_modal(const tl_findings *f, FILE *out)
             interval_text(&b->no_worse, text));
 }
 
-/* Prompts that uses have left out, a line for each use and reason. */
+static bool is_same_reason(const tl_study_left_out *a, const tl_study_left_out *b)
+{
+    return strcmp(a->use, b->use) == 0 && strcmp(a->reason, b->reason) == 0;
+}
+
+/* Prompts that uses have left out, a row for each use and reason, whose modalities follow
+ * each other. */
 static void print_left_out(const tl_findings *f, FILE *out)
 {
+    enum { NUMBER = 8 };
+    const tl_study_left_out *l = f->left_out;
+    int width = 0;
     for (size_t i = 0; i < f->n_left_out; i++) {
-        const tl_study_left_out *l = &f->left_out[i];
-        if (i == 0 || strcmp(l[-1].use, l->use) != 0 ||
-            strcmp(l[-1].reason, l->reason) != 0)
-            fprintf(out, "%sleft out of %s: %s:", i > 0 ? "\n" : "", l->use, l->reason);
-        fprintf(out, " %s %zu", modality_names[l->modality], l->n);
+        const int own = (int)(strlen(l[i].use) + strlen(l[i].reason)) + 2;
+        width = own > width ? own : width;
+    }
+    for (size_t i = 0; i < f->n_left_out; i++) {
+        size_t n[TL_MODALITY_COUNT] = {0};
+        if (i == 0)
+            fprintf(out, "\n%-*s%*s%*s\n", width, "prompts left out of", NUMBER, "text",
+                    NUMBER, "image");
+        if (i > 0 && is_same_reason(&l[i - 1], &l[i]))
+            continue;
+        for (size_t k = i; k < f->n_left_out && is_same_reason(&l[i], &l[k]); k++)
+            n[l[k].modality] = l[k].n;
+        fprintf(out, "%s: %-*s%*zu%*zu\n", l[i].use, width - (int)strlen(l[i].use) - 2,
+                l[i].reason, NUMBER, n[TL_TEXT], NUMBER, n[TL_IMAGE]);
     }
     if (f->n_left_out > 0)
         fputc('\n', out);
@@ -654,6 +686,7 @@ static void print_circuits(const tl_findings *f, FILE *out)
     fprintf(out, "\nsmallest circuit with faithfulness above %s\n",
             tl_findings_key(f, "threshold"));
     print_row(f, out, "size", say_size);
+    print_row(f, out, "shown: the interval is above it", say_shown);
     print_row(f, out, "heads", say_heads);
     print_row(f, out, "neurons", say_neurons);
     print_row(f, out, "faithfulness, mean of ratios", say_mean_of_ratios);
@@ -693,6 +726,13 @@ static tl_status print_study(const tl_findings *f, FILE *out, tl_error *err)
     print_row(f, out, "accuracy in the vocabulary", say_full);
     if (f->absent != NULL)
         fprintf(out, "%s\n", f->absent);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (f->parts[m].remedy != NULL)
+            fprintf(out, "%s: what would help: %s\n", modality_names[m],
+                    f->parts[m].remedy);
+    for (size_t i = 0; i < f->n_caveats; i++)
+        fprintf(out, "caveat: %s: %s\n", modality_names[f->caveats[i].modality],
+                f->caveats[i].text);
     print_row(f, out, "discovery / evaluation", say_parts);
     print_left_out(f, out);
     if (tl_findings_have_circuits(f)) {

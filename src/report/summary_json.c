@@ -118,7 +118,7 @@ static json_t *part_json(const tl_findings *f, tl_modality modality)
     }
     return json_pack(
         "{s:I, s:o, s:o, s:I, s:I, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
-        "s:s?}",
+        "s:s?, s:s?, s:s?, s:b, s:o, s:I}",
         "prompts", (json_int_t)p->n_prompts, "accuracy_limited",
         tl_json_interval(&p->limited), "accuracy_full", tl_json_interval(&p->full),
         "discovery", (json_int_t)p->n_discovery, "evaluation",
@@ -129,7 +129,10 @@ static json_t *part_json(const tl_findings *f, tl_modality modality)
         "circuit_tests", tests_json(&f->tests[modality]), "validation",
         v->n_effects > 0 ? validation_json(v) : json_null(), "precision_check",
         precision_json(&f->precisions[modality]), "finished", (int)p->done, "scores",
-        p->scores.file);
+        p->scores.file, "no_circuits", p->no_circuits, "remedy", p->remedy,
+        "minimal_is_shown", (int)p->is_shown, "smallest_shown",
+        p->shown != NULL ? json_string(p->shown->point->fraction) : json_null(),
+        "mirrored_pairs", (json_int_t)p->n_mirrored);
 }
 
 /* ---- both ------------------------------------------------------------------------ */
@@ -248,6 +251,16 @@ static json_t *left_out_json(const tl_findings *f)
     return list;
 }
 
+static json_t *caveats_json(const tl_findings *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n_caveats; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "modality",
+                                              modality_names[f->caveats[i].modality],
+                                              "text", f->caveats[i].text));
+    return list;
+}
+
 static json_t *times_json(const tl_finding_backpatch *b)
 {
     json_t *list = json_array();
@@ -346,6 +359,10 @@ static json_t *study_json(const tl_findings *f)
                                       "normalised", tl_json_interval(&f->mean_overlap))
                           : json_null());
     json_object_set_new(root, "interchange", swaps_json(f));
+    json_object_set_new(root, "circuits_shown",
+                        f->n_overlaps > 0 ? json_boolean(f->not_shown == NULL)
+                                          : json_null());
+    json_object_set_new(root, "caveats", caveats_json(f));
     json_object_set_new(root, "left_out", left_out_json(f));
     json_object_set_new(root, "absent",
                         f->absent != NULL ? json_string(f->absent) : json_null());

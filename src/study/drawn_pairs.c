@@ -2,9 +2,12 @@
  * drawn_pairs.c - see drawn_pairs.h. */
 #include "study/drawn_pairs.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "store/left_out.h"
 #include "study/answers.h"
+#include "study/row_lengths.h"
 #include "trace/experiment.h"
 
 /* Prompts of one pass: enough rows to keep a matrix product busy. */
@@ -25,25 +28,101 @@ bool tl_row_is_kept(const tl_settings *settings, const tl_dataset *dataset, size
     return true;
 }
 
-tl_status tl_session_split(const tl_session *s, tl_modality modality, const bool *kept,
-                           tl_arena *arena, tl_split *out, tl_error *err)
+static tl_status split_rows(const tl_session *s, tl_modality modality, const bool *kept,
+                            size_t n_prompts, tl_arena *arena, tl_split *out,
+                            tl_error *err)
 {
-    const tl_split_options options = {.n_prompts = s->settings.prompts,
+    const tl_split_options options = {.n_prompts = n_prompts,
                                       .n_answers = tl_split_answers(s->dataset),
                                       .seed = s->settings.seed};
     tl_split split;
-    const tl_status status = tl_dataset_split(s->dataset, modality, kept, &options,
-                                              s->processor, arena, &split, err);
+    tl_status status = tl_dataset_split(s->dataset, modality, kept, &options,
+                                        s->processor, arena, &split, err);
+    if (status == TL_OK && (split.n_discovery == 0 || split.n_evaluation == 0))
+        status = tl_fail(err, TL_ERR_TOO_FEW, "no prompt for discovery or evaluation");
+    if (status == TL_OK)
+        *out = split;
+    return status;
+}
+
+/* The answer that all kept rows have; NULL: they have several, or are fewer than two. */
+static tl_status find_only_answer(const tl_session *s, tl_modality modality,
+                                  const bool *kept, const char **out, tl_error *err)
+{
+    const tl_dataset *d = s->dataset;
+    size_t n = 0;
+    int32_t first = -1, id = -1;
+    tl_status status = TL_OK;
+    *out = NULL;
+    for (size_t i = 0; i < d->n_rows && status == TL_OK; i++) {
+        if (d->rows[i].modality != modality || !kept[i])
+            continue;
+        status = tl_dataset_answer_id(d, i, s->processor, &id, err);
+        if (n++ == 0)
+            first = id;
+        *out = n > 1 && id == first ? d->rows[i].answer : NULL;
+        if (id != first)
+            break;
+    }
+    return status;
+}
+
+tl_status tl_session_shortage(const tl_session *s, tl_modality modality,
+                              const bool *kept, tl_arena *arena, tl_shortage *out,
+                              tl_error *err)
+{
+    enum { LONGEST = 60 }; /* of an answer, in bytes */
+    const tl_dataset *d = s->dataset;
+    const char *answer = NULL;
+    char reason[256];
+    size_t n_rows = 0, n_kept = 0;
+    tl_split split;
+    for (size_t i = 0; i < d->n_rows; i++)
+        if (d->rows[i].modality == modality && d->rows[i].part != TL_NO_PART) {
+            n_rows++;
+            n_kept += kept[i];
+        }
+    tl_status status = find_only_answer(s, modality, kept, &answer, err);
     if (status != TL_OK)
         return status;
-    if (split.n_discovery == 0 || split.n_evaluation == 0)
-        return tl_fail(err, TL_ERR_DATA,
-                       "%s: %s prompts: %zu of %zu are usable, which leaves %zu for "
-                       "discovery and %zu for evaluation; wanted at least one of each",
-                       s->dataset->path, tl_modality_name(modality), split.n_correct,
-                       split.n_rows, split.n_discovery, split.n_evaluation);
-    *out = split;
-    return TL_OK;
+    status = s->settings.prompts > 0
+                 ? split_rows(s, modality, kept, 0, arena, &split, err)
+                 : TL_ERR_TOO_FEW;
+    if (status != TL_OK && status != TL_ERR_TOO_FEW)
+        return status;
+    int length = answer != NULL ? (int)strnlen(answer, LONGEST) : 0;
+    while (length > 0 && ((unsigned char)answer[length] & 0xC0) == 0x80)
+        length--; /* a letter of UTF-8 is not cut in two */
+    int used = snprintf(reason, sizeof reason, "%zu of %zu %s%s", n_kept, n_rows,
+                        s->settings.keep == TL_KEEP_ALL ? "kept" : "right",
+                        s->settings.length == TL_LENGTH_COMMONEST ? " and alike" : "");
+    if (answer != NULL)
+        used += snprintf(reason + used, sizeof reason - (size_t)used,
+                         ", all with the answer '%.*s'", length, answer);
+    if (status == TL_OK)
+        snprintf(reason + used, sizeof reason - (size_t)used,
+                 ", " TL_TOO_FEW " --prompts %zu", s->settings.prompts);
+    else
+        snprintf(reason + used, sizeof reason - (size_t)used,
+                 ", " TL_TOO_FEW " two parts with two answers");
+    *out = (tl_shortage){tl_arena_strdup(arena, reason), status == TL_OK};
+    return out->reason != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+}
+
+tl_status tl_session_split(const tl_session *s, tl_modality modality, const bool *kept,
+                           tl_arena *arena, tl_split *out, tl_error *err)
+{
+    tl_shortage why;
+    const tl_status status =
+        split_rows(s, modality, kept, s->settings.prompts, arena, out, err);
+    if (status != TL_ERR_TOO_FEW)
+        return status;
+    const tl_status told = tl_session_shortage(s, modality, kept, arena, &why, err);
+    return told != TL_OK
+               ? told
+               : tl_fail(err, TL_ERR_TOO_FEW, "%s: %s: %s; what would help: %s",
+                         s->dataset->path, tl_modality_name(modality), why.reason,
+                         tl_left_out_remedy(modality, why.reason));
 }
 
 /* ---- what the model gets right --------------------------------------------------- */
@@ -175,6 +254,11 @@ tl_status tl_session_draw(tl_session *s, tl_modality modality, tl_split *out,
         for (size_t i = 0; i < n; i++)
             kept[rows[i]] =
                 tl_row_is_kept(&s->settings, s->dataset, rows[i], true, true);
+    const tl_row_lengths *lengths = NULL;
+    if (status == TL_OK && s->settings.length == TL_LENGTH_COMMONEST)
+        status = tl_session_lengths(s, modality, &lengths, err);
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        kept[rows[i]] = kept[rows[i]] && !tl_session_leaves_out(s, rows[i]);
     if (status == TL_OK)
         status = tl_session_split(s, modality, kept, s->arena, out, err);
     if (status == TL_OK && kept_out != NULL)

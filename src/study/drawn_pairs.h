@@ -14,10 +14,21 @@ bool tl_row_is_kept(const tl_settings *settings, const tl_dataset *dataset, size
                     bool correct_limited, bool correct_full);
 
 /* Splits the rows that are kept[n_rows], by `prompts` and `seed`, and pairs them; in
- * `arena`. TL_ERR_DATA when a part would be empty. */
+ * `arena`. TL_ERR_TOO_FEW, with the words of tl_session_shortage(), when there is not a
+ * pair for either part, or not as many as `prompts`. */
 tl_status tl_session_split(const tl_session *session, tl_modality modality,
                            const bool *kept, tl_arena *arena, tl_split *out,
                            tl_error *err);
+
+/* Why rows that are kept cannot be split: "1 of 12 right, too few for two parts with two
+ * answers", in `arena`. */
+typedef struct tl_shortage {
+    const char *reason;
+    bool is_wish; /* with fewer `prompts` they could */
+} tl_shortage;
+tl_status tl_session_shortage(const tl_session *session, tl_modality modality,
+                              const bool *kept, tl_arena *arena, tl_shortage *out,
+                              tl_error *err);
 
 /* Both, in the session's arena: `keep` correct asks the model first, about every row of the
  * modality. *kept receives [n_rows]; NULL: not wanted. */

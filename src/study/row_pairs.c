@@ -27,15 +27,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const named_row *)a)->pair, ((const named_row *)b)->pair);
 }
 
-bool tl_row_pairs_named(const tl_dataset *dataset)
+static bool has_partner(const tl_dataset *d, const char *pair)
 {
-    bool text = false, image = false;
-    for (size_t i = 0; i < dataset->n_rows; i++) {
-        text = text || (dataset->rows[i].modality == TL_TEXT && dataset->rows[i].pair);
-        image =
-            image || (dataset->rows[i].modality == TL_IMAGE && dataset->rows[i].pair);
-    }
-    return text && image;
+    for (size_t i = 0; i < d->n_rows; i++)
+        if (d->rows[i].modality == TL_TEXT && d->rows[i].pair != NULL &&
+            strcmp(d->rows[i].pair, pair) == 0)
+            return true;
+    return false;
+}
+
+bool tl_row_pairs_named(const tl_dataset *d)
+{
+    for (size_t i = 0; i < d->n_rows; i++)
+        if (d->rows[i].modality == TL_IMAGE && d->rows[i].pair != NULL &&
+            has_partner(d, d->rows[i].pair))
+            return true;
+    return false;
 }
 
 /* ---- length ------------------------------------------------------------------------ */

@@ -28,7 +28,7 @@ typedef struct tl_row_pairs {
     size_t counts[TL_PAIRING_COUNT]; /* of the image rows */
 } tl_row_pairs;
 
-/* Whether rows of both modalities name a `pair`. */
+/* Whether a text row and an image row have the same `pair`. */
 bool tl_row_pairs_named(const tl_dataset *dataset);
 
 /*

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * session.c - see session.h. */
+#include "study/row_lengths.h"
 #include "study/session.h"
 
 #include <stdlib.h>
@@ -238,6 +239,14 @@ tl_status tl_session_rows(tl_session *s, const tl_selection *selection, size_t *
 tl_status tl_session_span(tl_session *s, tl_modality modality, size_t n_pos,
                           tl_span *out, tl_error *err)
 {
+    const tl_row_lengths *lengths = NULL;
+    if (n_pos == 0 && s->settings.length == TL_LENGTH_COMMONEST) {
+        const tl_status status = tl_session_lengths(s, modality, &lengths, err);
+        if (status == TL_OK)
+            *out = lengths->most;
+        if (status != TL_OK || lengths->n_rows > 0)
+            return status;
+    }
     for (size_t i = 0; i < s->dataset->n_rows; i++) {
         const tl_arena_mark mark = tl_arena_get_mark(s->arena);
         tl_encoding e;

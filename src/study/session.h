@@ -38,6 +38,7 @@ typedef struct tl_session {
     tl_settings settings;
     bool is_drawn[TL_MODALITY_COUNT]; /* pairs, as tl_session_take() was told */
     tl_split drawn[TL_MODALITY_COUNT];
+    const struct tl_row_lengths *lengths[TL_MODALITY_COUNT]; /* NULL: not read yet */
 } tl_session;
 
 tl_status tl_session_open(const tl_settings *settings, tl_session *out, tl_error *err);
@@ -67,8 +68,8 @@ bool tl_session_is_paired(const tl_session *session, tl_modality modality);
 tl_status tl_session_rows(tl_session *session, const tl_selection *selection,
                           size_t **rows, size_t *count, tl_error *err);
 
-/* Where the parts of prompts of a modality are, by the first of n_pos positions (0: of any);
- * TL_ERR_DATA when there is none. */
+/* Where the parts of prompts of a modality are, by the first of n_pos positions (0: of any; with
+ * --length commonest by most); TL_ERR_DATA when there is none. */
 tl_status tl_session_span(tl_session *session, tl_modality modality, size_t n_pos,
                           tl_span *out, tl_error *err);
 

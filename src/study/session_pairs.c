@@ -3,6 +3,7 @@
 #include "study/session_pairs.h"
 
 #include "study/drawn_pairs.h"
+#include "study/row_lengths.h"
 
 /* An input of each wanted row and of its counterfactual, made once. */
 typedef struct prompts {
@@ -13,6 +14,19 @@ typedef struct prompts {
     size_t first_row;
     const char *needed_by;
 } prompts;
+
+/* Behind what was said of two rows, how many are alike. */
+static void offer_commonest(tl_session *s, tl_modality modality, tl_status status,
+                            tl_error *err)
+{
+    const tl_row_lengths *lengths = NULL;
+    char offer[256];
+    if (err == NULL || s->settings.length == TL_LENGTH_COMMONEST ||
+        tl_session_lengths(s, modality, &lengths, NULL) != TL_OK)
+        return;
+    tl_row_lengths_offer(s, modality, lengths, offer);
+    tl_fail(err, status, "%.480s; %s", err->text, offer);
+}
 
 static tl_status make_prompt(tl_session *s, prompts *p, size_t row, tl_error *err)
 {
@@ -30,9 +44,12 @@ static tl_status make_prompt(tl_session *s, prompts *p, size_t row, tl_error *er
     }
     const size_t rows[] = {p->first_row, row};
     const tl_encoding encodings[] = {p->first, e};
-    if (status == TL_OK)
+    if (status == TL_OK) {
         status =
             tl_dataset_check_lengths(s->dataset, rows, encodings, 2, p->needed_by, err);
+        if (status != TL_OK)
+            offer_commonest(s, s->dataset->rows[row].modality, status, err);
+    }
     if (status == TL_OK)
         status = tl_fail_while(err,
                                tl_model_input(s->model, &e, (tl_rope)s->settings.rope,
@@ -66,8 +83,11 @@ tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
         .needed_by = needed_by,
     };
     size_t *chosen = NULL, n_chosen = 0, n = 0;
+    const tl_row_lengths *lengths = NULL;
     tl_pair *made = tl_arena_alloc(s->arena, n_rows, sizeof *made);
     tl_status status = tl_session_draw_missing(s, selection, err);
+    if (status == TL_OK && s->settings.length == TL_LENGTH_COMMONEST)
+        status = tl_session_lengths(s, (tl_modality)selection->modality, &lengths, err);
     if (status == TL_OK &&
         (p.inputs == NULL || p.made == NULL || p.scratch == NULL || made == NULL))
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu prompts", n_rows);
@@ -75,7 +95,8 @@ tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
         status = tl_session_rows(s, selection, &chosen, &n_chosen, err);
     for (size_t i = 0; i < n_chosen && status == TL_OK; i++) {
         const tl_dataset_row *row = &s->dataset->rows[chosen[i]];
-        if (row->part == TL_NO_PART && selection->ids == NULL)
+        if ((row->part == TL_NO_PART && selection->ids == NULL) ||
+            tl_session_leaves_out(s, chosen[i]))
             continue;
         if (row->counterfactual == TL_NO_ROW) {
             status = tl_fail(
@@ -99,9 +120,10 @@ tl_status tl_session_pairs(tl_session *s, const tl_selection *selection,
         made[n++].counterfactual = p.inputs[row->counterfactual];
     }
     if (status == TL_OK && n == 0)
-        status = tl_fail(err, TL_ERR_DATA,
-                         "%s: %s needs pairs, and the split of all chosen rows is 'none'",
-                         s->dataset->path, needed_by);
+        status = tl_fail(
+            err, TL_ERR_DATA, "%s: %s needs pairs, and %s", s->dataset->path, needed_by,
+            lengths != NULL ? "none of the chosen rows has the commonest length"
+                            : "the split of all chosen rows is 'none'");
     tl_arena_destroy(p.scratch);
     if (status != TL_OK)
         return status;

@@ -309,6 +309,8 @@ tl_status tl_settings_write(const tl_settings *settings, tl_arena *arena,
         const char *text = manifest_text(&table[i], settings, &sizes, arena);
         if (text == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the manifest");
+        if (table[i].is_newer && strcmp(text, table[i].value) == 0)
+            continue;
         list[n_written++] = (tl_study_key){table[i].name, text};
     }
     *keys = list;

@@ -26,6 +26,8 @@ static const tl_choice keeps[] = {{"correct", TL_KEEP_CORRECT},
                                   {"all", TL_KEEP_ALL},
                                   {"stored", TL_KEEP_STORED},
                                   {0}};
+static const tl_choice lengths[] = {
+    {"all", TL_LENGTH_ALL}, {"commonest", TL_LENGTH_COMMONEST}, {0}};
 static const tl_choice ropes[] = {{"mrope", TL_ROPE_TRUE},
                                   {"sequential", TL_ROPE_SEQUENTIAL},
                                   {"seq", TL_ROPE_SEQUENTIAL},
@@ -203,6 +205,17 @@ static const tl_setting table[] = {
      .in_manifest = true,
      .argument = "N",
      .help = "rows to study of each modality"},
+    {.name = "length",
+     .group = "prompts",
+     .kind = TL_SETTING_CHOICE,
+     AT(length),
+     .choices = lengths,
+     .value = "all",
+     .in_manifest = true,
+     .is_newer = true,
+     .argument = "all|commonest",
+     .help = "rows to study where prompts must have one length and their data at one "
+             "place: all, or those that are like most"},
     {.name = "seed",
      .group = "prompts",
      .kind = TL_SETTING_SEED,

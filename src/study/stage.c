@@ -3,7 +3,8 @@
  * stage.c - the stages of a study, and the loop that runs them. See stage.h.
  *
  * A stage runs for both modalities before the next one begins, so that what cannot work is
- * found before the long stages.
+ * found before the long stages. A modality that the model gets right too rarely has none of
+ * the stages that are of circuits; the others go on.
  */
 #include "study/stage.h"
 
@@ -65,7 +66,8 @@ void tl_study_shape_of(const tl_study *study, tl_study_shape *out)
         if (!study->modalities[m])
             continue;
         out->n_rows[m] = study->n_rows[m];
-        out->n_no_part[m] = study->n_rows[m] - study->n_circuit_rows[m];
+        out->n_no_part[m] =
+            study->n_rows[m] - (study->too_few[m] ? 0 : study->n_circuit_rows[m]);
     }
 }
 
@@ -185,6 +187,20 @@ void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modalit
     if (stage->guess != NULL && tl_stage_is_of(stage, &shape, modality))
         tl_progress_resize(study->progress,
                            study->progress_of[place_of(stage)][modality], n_units);
+}
+
+void tl_stages_drop_circuits(tl_study *study, tl_modality modality)
+{
+    tl_study_shape before, after;
+    tl_study_shape_of(study, &before);
+    study->too_few[modality] = true;
+    tl_study_shape_of(study, &after);
+    for (size_t s = 0; s < TL_STAGE_COUNT; s++)
+        for (int m = 0; m < TL_MODALITY_COUNT; m++)
+            if (tl_stages[s]->guess != NULL &&
+                tl_stage_is_of(tl_stages[s], &before, (tl_modality)m) &&
+                !tl_stage_is_of(tl_stages[s], &after, (tl_modality)m))
+                tl_progress_resize(study->progress, study->progress_of[s][m], 0);
 }
 
 /* ---- evaluators -------------------------------------------------------------- */
@@ -474,12 +490,15 @@ tl_status tl_stages_run(tl_study *study, tl_error *err)
                             "control of back-patching");
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (shape.n_rows[m] > 0 && shape.n_rows[m] == shape.n_no_part[m] &&
-            !study->lengths_differ[m])
+            study->lengths_differ[m] == NULL)
             tl_log(TL_LOG_INFO, "the split of all %s rows is 'none': no circuits",
                    tl_modality_name((tl_modality)m));
     for (size_t s = 0; s < TL_STAGE_COUNT; s++)
-        for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++)
+        for (int m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
+            tl_study_shape_of(study,
+                              &shape); /* a stage may have found a modality weak */
             if (tl_stage_is_of(tl_stages[s], &shape, (tl_modality)m))
                 status = finish_stage(study, tl_stages[s], (tl_modality)m, err);
+        }
     return status;
 }

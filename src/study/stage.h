@@ -192,6 +192,9 @@ void tl_stage_resize(tl_study *study, const tl_stage *stage, tl_modality modalit
  * and for these, which are to be put next. */
 int64_t tl_stage_work(const tl_study *study, const tl_rows *rows, size_t n);
 
+/* The study does without circuits of a modality, whose rows are too few. */
+void tl_stages_drop_circuits(tl_study *study, tl_modality modality);
+
 /* Leaves out what the stage has taken since its last rows. */
 void tl_stage_skip_work(tl_study *study);
 

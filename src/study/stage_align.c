@@ -48,7 +48,8 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
     tl_session *s = &study->session;
     tl_rows known = {0};
     if (!tl_row_pairs_named(s->dataset)) {
-        tl_log(TL_LOG_INFO, "%s: rows name no 'pair' in both modalities: no alignment",
+        tl_log(TL_LOG_INFO,
+               "%s: no text and image rows have the same 'pair': no alignment",
                s->dataset->path);
         return TL_OK;
     }

@@ -18,23 +18,6 @@ typedef struct predict_stage {
     size_t one_input; /* bytes */
 } predict_stage;
 
-static bool is_given(tl_part part)
-{
-    return part == TL_DISCOVERY || part == TL_EVALUATION;
-}
-
-/* As soon as one row of a modality has a part, no circuit is of the others. */
-bool tl_study_is_of_circuits(const tl_study *study, size_t row)
-{
-    const tl_dataset *dataset = study->session.dataset;
-    const tl_dataset_row *r = &dataset->rows[row];
-    bool given = false;
-    for (size_t i = 0; i < dataset->n_rows && !given; i++)
-        given =
-            dataset->rows[i].modality == r->modality && is_given(dataset->rows[i].part);
-    return given ? is_given(r->part) : r->part != TL_NO_PART;
-}
-
 bool tl_study_predicts(const tl_study *study, size_t row, tl_modality modality)
 {
     const tl_dataset_row *r = &study->session.dataset->rows[row];
@@ -188,13 +171,13 @@ static tl_status begin(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
 static tl_status end(tl_stage_run *run, tl_stage_rows *rows, tl_error *err)
 {
     const tl_study *study = run->study;
-    if (!study->lengths_differ[run->modality])
+    if (study->lengths_differ[run->modality] == NULL)
         return TL_OK;
     tl_study_left_out *out = tl_arena_alloc(run->arena, 1, sizeof *out);
     if (out == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
-    *out = (tl_study_left_out){"circuits", TL_SEVERAL_LENGTHS, run->modality,
-                               study->n_rows[run->modality]};
+    *out = (tl_study_left_out){"circuits", study->lengths_differ[run->modality],
+                               run->modality, study->n_rows[run->modality]};
     tl_stage_put(rows, TL_ROW_LEFT_OUT, out, 1);
     return TL_OK;
 }

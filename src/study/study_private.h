@@ -25,7 +25,9 @@ typedef struct tl_study {
     bool modalities[TL_MODALITY_COUNT];
     size_t n_rows[TL_MODALITY_COUNT]; /* of the dataset */
     size_t n_circuit_rows[TL_MODALITY_COUNT]; /* those whose split is not 'none' */
-    bool lengths_differ[TL_MODALITY_COUNT];   /* of these: then they are counted as 0 */
+    /* Why these have no circuits, and are counted as 0: they are not alike. NULL: they are. */
+    const char *lengths_differ[TL_MODALITY_COUNT];
+    bool too_few[TL_MODALITY_COUNT]; /* of these to split them: no circuits */
     tl_span
         spans[TL_MODALITY_COUNT]; /* of the longest prompts, with the widest data */
     tl_sizes sizes;               /* of the circuits on a curve */
@@ -60,9 +62,6 @@ tl_status tl_study_check(const tl_study *study, tl_error *err);
 /* Whether it is a row of the modality that is predicted: one that circuits may be of, or
  * any where there are none such. */
 bool tl_study_predicts(const tl_study *study, size_t row, tl_modality modality);
-
-/* Whether circuits may be of the row, as far as the rows themselves say it. */
-bool tl_study_is_of_circuits(const tl_study *study, size_t row);
 
 /* ---- study_pairs.c ----------------------------------------------------------- */
 

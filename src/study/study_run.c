@@ -13,11 +13,15 @@
 #include "base/alloc_test.h"
 #include "base/file.h"
 #include "study/manifest.h"
+#include "study/row_lengths.h"
 #include "study/setting_text.h"
 #include "model/memory_plan.h"
 #include "model/model_parts.h"
 #include "twinlens/log.h"
 #include "twinlens/setting.h"
+
+/* Fewer are read before a person could read about it. */
+enum { SHOWN_IMAGES = 64 };
 
 /* ---- what there is to work with ---------------------------------------------- */
 
@@ -105,60 +109,78 @@ static tl_status open_inputs(tl_study *study, tl_error *err)
     return choose_modalities(study, err);
 }
 
-/* With the first row that circuits may be of; how they differ is said once. */
-static tl_status compare_length(tl_study *study, size_t row,
-                                const tl_encoding *encoding, tl_encoding *first,
-                                size_t *first_row, tl_error *err)
+/* Rows that circuits may be of must be alike, or --length commonest makes them so by leaving
+ * the others out. Else there are no circuits, which is said once. */
+static tl_status settle_lengths(tl_study *study, tl_modality modality,
+                                const tl_span *spans, tl_error *err)
 {
-    const tl_dataset *d = study->session.dataset;
-    const tl_modality modality = d->rows[row].modality;
-    if (study->lengths_differ[modality] || !tl_study_is_of_circuits(study, row))
-        return TL_OK;
-    if (first->n_pos == 0) {
-        *first = (tl_encoding){.n_pos = encoding->n_pos,
-                               .data_begin = encoding->data_begin,
-                               .data_end = encoding->data_end};
-        *first_row = row;
-    }
+    tl_session *s = &study->session;
     const bool is_all = !study->modalities[TL_IMAGE]; /* nothing else would be left */
+    tl_row_lengths *l = tl_arena_alloc(s->arena, 1, sizeof *l);
     tl_error why = {0};
-    const tl_encoding both[] = {*first, *encoding};
-    const tl_status status = tl_dataset_check_lengths(
-        d, (size_t[]){*first_row, row}, both, 2,
-        is_all ? "a study of text alone" : "a circuit", is_all ? err : &why);
-    study->lengths_differ[modality] = status != TL_OK;
-    if (status == TL_OK || is_all)
+    char reason[128];
+    if (l == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for lengths");
+    const tl_status status =
+        tl_row_lengths_count(s->dataset, modality, spans, s->arena, l, err);
+    if (status != TL_OK)
         return status;
-    tl_log(TL_LOG_WARNING, "%s: no circuits of %s prompts: %s", d->path,
+    s->lengths[modality] = l;
+    tl_row_lengths_log(s, modality, l);
+    if (l->n_alike == l->n_rows || s->settings.length == TL_LENGTH_COMMONEST)
+        return TL_OK;
+    const tl_status differ = tl_row_lengths_refuse(
+        s, modality, spans, l, is_all ? "a study of text alone" : "a circuit", &why);
+    if (is_all)
+        return tl_fail(err, differ, "%s", why.text);
+    tl_log(TL_LOG_WARNING, "%s: no circuits of %s prompts: %s", s->dataset->path,
            tl_modality_name(modality), why.text);
-    return TL_OK;
+    snprintf(reason, sizeof reason, "%s: %zu of %zu are alike",
+             l->one_length ? TL_SEVERAL_PLACES : TL_SEVERAL_LENGTHS, l->n_alike,
+             l->n_rows);
+    study->lengths_differ[modality] = tl_arena_strdup(s->arena, reason);
+    study->n_circuit_rows[modality] = 0;
+    return study->lengths_differ[modality] != NULL
+               ? TL_OK
+               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for lengths");
 }
 
 /*
  * What can be known before anything is computed: a missing image, how long the longest
- * prompt is, and whether all that circuits may be of are alike. Else there are none.
+ * prompt is, and whether all that circuits may be of are alike. Every image is read, also
+ * those that no stage may come to.
  */
 static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *err)
 {
     tl_span *longest = &study->spans[modality];
-    tl_encoding first = {0}, encoding;
+    const tl_dataset *dataset = study->session.dataset;
+    tl_encoding encoding;
     tl_pixels largest = {0};
-    size_t first_row = 0, largest_row = 0, data_begin = SIZE_MAX, width = 0;
+    size_t largest_row = 0, data_begin = SIZE_MAX, width = 0, n_read = 0;
+    tl_span *spans =
+        tl_arena_alloc_zero(study->session.arena, dataset->n_rows, sizeof *spans);
     tl_arena *arena = tl_arena_create();
-    if (arena == NULL)
+    if (spans == NULL || arena == NULL) {
+        tl_arena_destroy(arena);
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    }
     tl_status status = TL_OK;
-    for (size_t row = 0; row < study->session.dataset->n_rows && status == TL_OK;
-         row++) {
-        if (study->session.dataset->rows[row].modality != modality)
+    const bool is_shown =
+        modality == TL_IMAGE && study->n_rows[modality] >= SHOWN_IMAGES;
+    const size_t shown = is_shown ? tl_progress_add(study->progress, "read images",
+                                                    study->n_rows[modality], 0.0)
+                                  : 0;
+    if (is_shown)
+        tl_progress_begin(study->progress, shown, 0);
+    for (size_t row = 0; row < dataset->n_rows && status == TL_OK; row++) {
+        if (dataset->rows[row].modality != modality)
             continue;
         const tl_arena_mark mark = tl_arena_get_mark(arena);
-        status = tl_dataset_encode(study->session.dataset, row,
-                                   study->session.processor, arena, &encoding, err);
-        if (status == TL_OK)
-            status = compare_length(study, row, &encoding, &first, &first_row, err);
+        status = tl_dataset_encode(dataset, row, study->session.processor, arena,
+                                   &encoding, err);
         if (status != TL_OK)
             break;
+        spans[row] = (tl_span){encoding.n_pos, encoding.data_begin, encoding.data_end};
         const size_t n_data = encoding.data_end - encoding.data_begin;
         if (encoding.n_pos > longest->n_pos)
             longest->n_pos = encoding.n_pos;
@@ -175,7 +197,13 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
             largest_row = row;
         }
         tl_arena_rewind(arena, mark);
+        if (is_shown)
+            tl_progress_step(study->progress, shown, ++n_read);
     }
+    if (is_shown && status == TL_OK)
+        tl_progress_end(study->progress, shown);
+    if (status == TL_OK)
+        status = settle_lengths(study, modality, spans, err);
     if (longest->n_pos > 0) { /* the widest data of any prompt, from the first that begin */
         longest->data_begin = data_begin;
         longest->data_end = data_begin + width;
@@ -184,10 +212,8 @@ static tl_status check_prompts(tl_study *study, tl_modality modality, tl_error *
         study->pixel_bytes = tl_pixels_count(&largest) * sizeof(float);
         status =
             tl_fail_while(err, reserve_vision(study, longest->n_pos, &largest, err),
-                          "prompt '%s'", study->session.dataset->rows[largest_row].id);
+                          "prompt '%s'", dataset->rows[largest_row].id);
     }
-    if (study->lengths_differ[modality])
-        study->n_circuit_rows[modality] = 0;
     tl_arena_destroy(arena);
     return status;
 }

@@ -27,6 +27,23 @@ static bool is_alike(const tl_length_count *a, const tl_length_count *b)
            a->data_end == b->data_end;
 }
 
+void tl_length_count_add(tl_length_count *counts, size_t *n,
+                         const tl_length_count *like)
+{
+    size_t i = 0;
+    while (i < *n && !is_alike(&counts[i], like))
+        i++;
+    if (i < *n)
+        counts[i].n++;
+    else
+        counts[(*n)++] = *like;
+}
+
+void tl_length_count_sort(tl_length_count *counts, size_t n)
+{
+    qsort(counts, n, sizeof *counts, by_kind);
+}
+
 tl_status tl_length_count_all(const tl_dataset *dataset, const tl_processor *processor,
                               tl_arena *arena, tl_length_count **counts, size_t *n,
                               tl_error *err)
@@ -46,16 +63,10 @@ tl_status tl_length_count_all(const tl_dataset *dataset, const tl_processor *pro
         const tl_dataset_row *r = &dataset->rows[row];
         const tl_length_count like = {
             r->modality, r->part == TL_NO_PART, e.n_pos, e.data_begin, e.data_end, 1};
-        size_t i = 0;
-        while (i < *n && !is_alike(&made[i], &like))
-            i++;
-        if (i < *n)
-            made[i].n++;
-        else
-            made[(*n)++] = like;
+        tl_length_count_add(made, n, &like);
         tl_arena_rewind(arena, mark);
     }
-    qsort(made, *n, sizeof *made, by_kind);
+    tl_length_count_sort(made, *n);
     *counts = made;
     return TL_OK;
 }

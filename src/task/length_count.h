@@ -15,6 +15,12 @@ typedef struct tl_length_count {
     size_t n; /* prompts */
 } tl_length_count;
 
+/* One more like that; `counts` has room for another kind. Then the order that
+ * tl_length_count_all() has. */
+void tl_length_count_add(tl_length_count *counts, size_t *n,
+                         const tl_length_count *like);
+void tl_length_count_sort(tl_length_count *counts, size_t n);
+
 /* (*counts)[*n] in `arena`: text, image, and of no part behind the others; the most
  * frequent first, of the equally frequent the shorter. Every prompt is encoded. */
 tl_status tl_length_count_all(const tl_dataset *dataset, const tl_processor *processor,

@@ -36,6 +36,7 @@ typedef struct draw {
     tl_pyrandom random;
     uint64_t seed;
     list correct;
+    size_t n_same, n_unsplit; /* not drawn: see split.h */
     int32_t *answers; /* of the correct rows, by first appearance */
     size_t n_answers;
 } draw;
@@ -106,8 +107,9 @@ static int by_content(const void *left, const void *right)
     return order != 0 ? order : (a > b) - (a < b);
 }
 
-/* The correct rows whose content no chosen row has, each content once, sorted. */
-static tl_status list_rest(const draw *d, const list *chosen, list *rest, tl_error *err)
+/* The correct rows whose content no chosen row has, each content once, sorted. Counts those
+ * that are the same as one which is chosen or listed. */
+static tl_status list_rest(draw *d, const list *chosen, list *rest, tl_error *err)
 {
     const tl_split_row **sorted =
         tl_arena_alloc(d->arena, d->correct.n, sizeof *sorted);
@@ -122,14 +124,16 @@ static tl_status list_rest(const draw *d, const list *chosen, list *rest, tl_err
     for (size_t i = 0; i < chosen->n; i++)
         taken[chosen->items[i]] = true;
     qsort(sorted, d->correct.n, sizeof *sorted, by_content);
+    d->n_same = 0;
     for (size_t first = 0, end; first < d->correct.n; first = end) {
-        bool any_taken = false;
+        size_t n_taken = 0;
         for (end = first; end < d->correct.n; end++) {
             if (compare_content(sorted[first], sorted[end]) != 0)
                 break;
-            any_taken = any_taken || taken[sorted[end] - d->rows];
+            n_taken += taken[sorted[end] - d->rows];
         }
-        if (!any_taken)
+        d->n_same += end - first - (n_taken > 0 ? n_taken : 1);
+        if (n_taken == 0)
             append(rest, (size_t)(sorted[first] - d->rows));
     }
     return TL_OK;
@@ -158,10 +162,11 @@ static tl_status choose(draw *d, size_t n_prompts, size_t n_answers, list *chose
     if (chosen->n > n_prompts) {
         tl_pyrandom_shuffle(&d->random, chosen->items, chosen->n);
         chosen->n = n_prompts;
-    } else if (chosen->n < n_prompts) {
-        status = list_rest(d, chosen, &rest, err);
-        if (status != TL_OK)
-            return status;
+    }
+    status = list_rest(d, chosen, &rest, err);
+    if (status != TL_OK)
+        return status;
+    if (chosen->n < n_prompts) {
         tl_pyrandom_shuffle(&d->random, rest.items, rest.n);
         for (size_t i = 0; i < rest.n && chosen->n < n_prompts; i++)
             append(chosen, rest.items[i]);
@@ -199,7 +204,7 @@ static tl_status draw_parts(draw *d, const tl_split_options *options, list *disc
     if (n_prompts == 0)
         n_prompts = d->correct.n < TL_SPLIT_PROMPTS ? d->correct.n : TL_SPLIT_PROMPTS;
     if (d->correct.n < n_prompts)
-        return tl_fail(err, TL_ERR_DATA,
+        return tl_fail(err, TL_ERR_TOO_FEW,
                        "%zu prompts are wanted, but only %zu of %zu rows are answered "
                        "correctly",
                        n_prompts, d->correct.n, d->n_rows);
@@ -208,7 +213,7 @@ static tl_status draw_parts(draw *d, const tl_split_options *options, list *disc
         d, n_prompts, options->n_answers != 0 ? options->n_answers : d->n_answers,
         &chosen, err);
     if (status == TL_OK && options->n_prompts != 0 && chosen.n < n_prompts)
-        status = tl_fail(err, TL_ERR_DATA,
+        status = tl_fail(err, TL_ERR_TOO_FEW,
                          "%zu prompts are wanted, but of the %zu correct rows only %zu "
                          "are different",
                          n_prompts, d->correct.n, chosen.n);
@@ -217,8 +222,8 @@ static tl_status draw_parts(draw *d, const tl_split_options *options, list *disc
 
 /* The parts that the rows name. A wanted number of prompts cuts them to 3/4 and the
  * rest of that number. */
-static tl_status given_parts(const draw *d, const tl_split_options *options,
-                             list *discovery, list *evaluation, tl_error *err)
+static tl_status given_parts(draw *d, const tl_split_options *options, list *discovery,
+                             list *evaluation, tl_error *err)
 {
     size_t n_without = 0;
     for (size_t i = 0; i < d->correct.n; i++) {
@@ -233,13 +238,14 @@ static tl_status given_parts(const draw *d, const tl_split_options *options,
     if (n_without > 0)
         tl_log(TL_LOG_WARNING,
                "%zu rows without a split are left out: other rows have one", n_without);
+    d->n_unsplit = n_without;
     if (options->n_prompts == 0)
         return TL_OK;
     const size_t n_discovery = three_quarters(options->n_prompts);
     const size_t n_evaluation = options->n_prompts - n_discovery;
     if (discovery->n < n_discovery || evaluation->n < n_evaluation)
         return tl_fail(
-            err, TL_ERR_DATA,
+            err, TL_ERR_TOO_FEW,
             "%zu prompts are wanted, %zu for discovery and %zu for evaluation, "
             "but the rows' own split has only %zu and %zu correct ones",
             options->n_prompts, n_discovery, n_evaluation, discovery->n, evaluation->n);
@@ -290,7 +296,7 @@ static tl_status pair_up(draw *d, const list *part, const char *part_name,
         if (candidates.n == 0 && row->group != NULL)
             list_candidates(d, part, row, NULL, &candidates);
         if (candidates.n == 0)
-            return tl_fail(err, TL_ERR_DATA,
+            return tl_fail(err, TL_ERR_TOO_FEW,
                            "row '%s' has no possible counterfactual: every row for %s "
                            "(%zu) has its answer, '%s'",
                            row->id, part_name, part->n, row->answer);
@@ -332,7 +338,7 @@ tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
         status = list_correct(&d, err);
     if (status == TL_OK && d.correct.n == 0)
         status =
-            tl_fail(err, TL_ERR_DATA,
+            tl_fail(err, TL_ERR_TOO_FEW,
                     "none of the %zu rows is answered correctly, so there is nothing "
                     "to study",
                     n_rows);
@@ -349,7 +355,10 @@ tl_status tl_split_draw(const tl_split_row *rows, size_t n_rows,
     status = given ? given_parts(&d, &o, &discovery, &evaluation, err)
                    : draw_parts(&d, &o, &discovery, &evaluation, err);
 
-    tl_split split = {.n_rows = n_rows, .n_correct = d.correct.n};
+    tl_split split = {.n_rows = n_rows,
+                      .n_correct = d.correct.n,
+                      .n_same = d.n_same,
+                      .n_unsplit = d.n_unsplit};
     split.n_discovery = discovery.n;
     split.n_evaluation = evaluation.n;
     if (status == TL_OK)

@@ -297,8 +297,11 @@ def part_of(db, modality, keys):
                         modality, part) for part in ("discovery", "evaluation")}
     accuracies = {"prompts": n, "accuracy_limited": share(sum(p["correct_limited"] for p in prompts), n),
                   "accuracy_full": share(sum(p["correct_full"] for p in prompts), n)}
+    accuracies |= no_circuits_of(db, modality)
+    among = [(p["row"], p["counterfactual"]) for p in pairs["evaluation"]]
+    accuracies["mirrored_pairs"] = sum(pair[::-1] in among for pair in among)
     if not pairs["discovery"]:
-        return {**accuracies, "discovery": 0, "evaluation": 0, "positions": 0, "data": [0, 0],
+        return {**accuracies, "minimal_is_shown": False, "smallest_shown": None, "discovery": 0, "evaluation": 0, "positions": 0, "data": [0, 0],
                 "curves": {kind: [] for kind in KINDS}, "areas": None, "minimal": None, "circuit_tests": None,
                 "validation": None, "precision_check": None, "finished": False, "scores": None}
     first = next(p for p in prompts if p["row"] == pairs["discovery"][0]["row"])
@@ -307,8 +310,11 @@ def part_of(db, modality, keys):
     stored = rows(db, "select point from minimal where modality = ?", modality)[0]["point"]
     assert at == stored, f"{modality}: the smallest faithful circuit is point {at}, not {stored}"
     scores = rows(db, "select * from scores where modality = ?", modality)[0]
+    shown = [p["fraction"] for p in curves["circuit"]
+             if p["n"] >= 5 and p[measure]["interval"][0] > float(keys["threshold"])]
     return {
-        **accuracies,
+        **accuracies, "smallest_shown": min(shown, key=float, default=None),
+        "minimal_is_shown": at is not None and curves["circuit"][at]["fraction"] in shown,
         "discovery": len(pairs["discovery"]), "evaluation": len(pairs["evaluation"]),
         "positions": first["n_pos"], "data": [first["data_begin"], first["data_end"]],
         "curves": curves, "areas": areas,
@@ -317,6 +323,43 @@ def part_of(db, modality, keys):
         "validation": validation_of(db, modality, scores["n_layers"], int(keys["ig-steps"])),
         "precision_check": precision_of(db, modality), "finished": True, "scores": scores["file"],
     }
+
+
+def no_circuits_of(db, modality):
+    """Why a modality was given up, in the table's words; what would help is said beside it."""
+    reason = next((r["reason"] for r in rows(db, "select reason from left_out where use = 'circuits' and modality = ?",
+                                             modality) if r["reason"].startswith((SEVERAL_LENGTHS, SEVERAL_PLACES)) or TOO_FEW in r["reason"]), None)
+    remedy = reason and next(words for part, words in REMEDIES.items() if part in reason)
+    if reason and reason.startswith(SEVERAL_LENGTHS) and modality == "image":
+        remedy = SHAPES
+    return {"no_circuits": reason, "remedy": remedy}
+
+
+def caveats_of(parts, keys):
+    """What a reader has to know before the numbers."""
+    said, threshold, measure = [], float(keys["threshold"]), measure_of(keys)
+    for m, p in parts.items():
+        n, small = p["evaluation"], p["minimal"] and p["minimal"]["circuit"]
+        if p["curves"]["circuit"] and n < 10:
+            said.append((m, f"{n} evaluation prompt{'s' * (n != 1)}: few, so that intervals are uncertain themselves"))
+        if p["mirrored_pairs"]:
+            said.append((m, f"{p['mirrored_pairs']} of {n} evaluation pairs are mirrored, each the counterfactual of the other: "
+                            "intervals take them for independent"))
+        if not small:
+            continue
+        a, b = small["mean_of_ratios"], small["ratio_of_means"]
+        if not p["minimal_is_shown"]:
+            low = small[measure]["interval"][0]
+            where = f"its interval begins at {low:.3f}" if small["n"] >= 5 else f"it is of too few prompts, {small['n']}"
+            following = f"the smallest that is has {100 * float(p['smallest_shown']):.4g} %" if p["smallest_shown"] else "no size is"
+            said.append((m, f"the smallest circuit with faithfulness above {keys['threshold']} ({100 * float(small['fraction']):.4g} % "
+                            f"of the components) is not shown to have it: {where}; {following}"))
+        apart = all(not x["interval"][0] <= y["value"] <= x["interval"][1] and math.isfinite(x["interval"][0])
+                    for x, y in ((a, b), (b, a)))
+        if apart or (a["value"] > threshold) != (b["value"] > threshold):
+            said.append((m, f"the mean of ratios of the smallest circuit ({a['value']:.3f}) and its ratio of means ({b['value']:.3f}) "
+                            "disagree: prompts whose two answers are nearly as likely weigh much in the first"))
+    return [{"modality": m, "text": text} for m, text in said]
 
 
 def tests_of(db, modality, measure):
@@ -690,7 +733,16 @@ def search_of(runs, judged, control):
             "runs": int(sum(np.isfinite(r).sum() for r in runs.values())), "all_runs": 2 * runs["image"].size}
 
 
-SEVERAL_LENGTHS = "prompts have several lengths"
+SEVERAL_LENGTHS, TOO_FEW = "prompts have several lengths", "too few for"
+SEVERAL_PLACES = "prompts have their data at several places"
+SHAPES = "--length commonest, or 'image_size' in task.json, which gives all images one shape"
+REMEDIES = {SEVERAL_LENGTHS: "--length commonest, or prompts that differ in nothing but their words",
+            SEVERAL_PLACES: "--length commonest, or prompts that differ in nothing but their words",
+            TOO_FEW + " --prompts": "fewer --prompts, or more rows",
+            "all with the answer": "rows with other answers, more rows, or another model",
+            " kept": "more rows, or rows with other answers",
+            TOO_FEW: "more rows, a model that gets more of them right, other words or pictures, or "
+                     "--keep all, which studies wrong answers too"}
 
 
 def left_out_of(db):
@@ -701,7 +753,8 @@ def left_out_of(db):
         prompts, pairs = (rows(db, f"select count(*) as n from {t} where modality = ?", m)[0]["n"]
                           for t in ("prompt", "pair"))
         differ = len(rows(db, "select distinct n_pos, data_begin, data_end from prompt where modality = ?", m)) > 1
-        free = differ and any(r["reason"] == SEVERAL_LENGTHS and r["modality"] == m for r in found)
+        reason = no_circuits_of(db, m)["no_circuits"]
+        free = reason and (differ or not reason.startswith("prompts"))
         assert n == (prompts - pairs if pairs or free else 0), f"{m}: {n} left out, {prompts} prompts and {pairs} pairs"
         n = sum(r["n"] for r in found if r["use"] == "back-patching" and r["modality"] == m)
         missing, partners = (len(rows(db, f"select distinct row from {a} where modality = ? and row not in "
@@ -786,8 +839,9 @@ def absent_of(db, parts):
     alone = "text" not in parts
     said = ["no text rows: no comparison, no control"] if alone else []
     for m in parts:
-        if rows(db, "select n from left_out where reason = ? and modality = ?", SEVERAL_LENGTHS, m):
-            said.append(f"{m} {SEVERAL_LENGTHS}: no circuits")
+        if parts[m]["no_circuits"]:
+            reason = parts[m]["no_circuits"]
+            said.append(f"{m}{' ' if reason.startswith('prompts') else ': '}{reason}: no circuits")
         elif not parts[m]["discovery"]:
             said.append(f"the split of all {'' if alone else m + ' '}rows is 'none': no circuits")
     return "; ".join(said) or None
@@ -853,8 +907,10 @@ def study_of(db, folder):
     parts = {m: part_of(db, m, keys) for m in MODALITIES
              if rows(db, "select row from prompt where modality = ?", m)}
     leading_of(db, folder, parts)
+    overlaps = overlap_of(db, keys)
     return {**keys, "modalities": parts, "absent": absent_of(db, parts),
-            "overlap": overlap_of(db, keys),
+            "overlap": overlaps, "caveats": caveats_of(parts, keys),
+            "circuits_shown": all(p["minimal_is_shown"] for p in parts.values()) if overlaps else None,
             "overlap_mean_of_segments": mean_overlap_of(db, keys),
             "interchange": interchange_of(db, measure_of(keys)) if len(parts) == 2 and all(p["discovery"] for p in parts.values()) else [],
             "left_out": left_out_of(db), "alignment": alignment_of(db), "backpatch": backpatch_of(db),
@@ -1000,6 +1056,17 @@ def percent(fraction):
     return "{} %", [100 * fraction]
 
 
+def size_of(part, fraction, following):
+    """Of the smallest circuit, and whether it is shown to be faithful."""
+    words, numbers = percent(fraction)
+    if part["minimal_is_shown"]:
+        return words, numbers
+    if not following:
+        return words + ", not shown", numbers
+    return (words + " (not shown; {} % is)", numbers + [100 * float(part["smallest_shown"])]) if part["smallest_shown"] else (
+        words + " (not shown)", numbers)
+
+
 def mean_interval(values):
     """Of numbers whose own errors are independent."""
     values = [v for v in values if v is not None and math.isfinite(v["value"])]
@@ -1046,7 +1113,7 @@ def overview_of(studies):
             found = p["minimal"]
             if found:
                 sizes[m].append(float(found["circuit"]["fraction"]))
-            circuits.append([name(s), m, percent(sizes[m][-1]) if found else "none",
+            circuits.append([name(s), m, size_of(p, sizes[m][-1], "") if found else "none",
                              *[chosen(s, found[k]) if found else None for k in KINDS],
                              *[p["areas"]["circuit"][measure_of(s)][a] for a in ("cpr", "cmd")],
                              str(p["evaluation"])])
@@ -1114,7 +1181,7 @@ def numbers_of(study):
                  for m in MODALITIES]]
                for use, reason in dict.fromkeys((r["use"], r["reason"]) for r in study["left_out"])],
              ["smallest faithful circuit",
-              *[percent(float(m["circuit"]["fraction"])) if m else "none" if p and p["finished"] else "-"
+              *[size_of(p, float(m["circuit"]["fraction"]), "is") if m else "none" if p and p["finished"] else "-"
                 for p, m in zip(parts, minimal)]]]
     for k, key in enumerate(("n_heads", "n_neurons")):
         table.append([("its heads", "its neurons")[k], *[

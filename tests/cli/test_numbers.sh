@@ -69,8 +69,8 @@ END
     case $name in
     images) said="no text rows: no comparison, no control" ;;
     free) said="no text rows: no comparison, no control; the split of all rows is 'none': no circuits" ;;
-    lengths) said="no text rows: no comparison, no control; image prompts have several lengths: no circuits" ;;
-    texts) said="text prompts have several lengths: no circuits" ;;
+    lengths) said="no text rows: no comparison, no control; image prompts have several lengths: 2 of 6 are alike: no circuits" ;;
+    texts) said="text prompts have several lengths: 2 of 6 are alike: no circuits" ;;
     esac
     grep -q "^$said$" "$tmp/summary" || fail "what is absent: $name"
 done
@@ -79,7 +79,7 @@ grep -q "no circuits of text prompts: a circuit needs prompts of one length with
 grep -q "^2 of these pairs, whose text has the most frequent length (--bp-filter modal)$" "$tmp/summary" ||
     fail "back-patching is not told of the pairs of the most frequent length"
 "$bin" report "$tmp/only-texts" --out "$tmp/texts.html" > /dev/null 2> "$tmp/log"
-grep -q "<p>Missing here: text prompts have several lengths: no circuits.</p>" "$tmp/texts.html" || fail "the page says nothing"
+grep -q "<p><strong>Missing here:</strong> text prompts have several lengths: 2 of 6 are alike: no circuits.</p>" "$tmp/texts.html" || fail "the page says nothing"
 grep -q "Of the 2 pairs whose text has the most frequent length" "$tmp/texts.html" || fail "the page does not tell of those pairs"
 grep -q "<p>A modality has no circuits: no overlap and no interchange.</p>" "$tmp/texts.html" || fail "why there is no overlap"
 "$bin" study --model $tiny/checkpoint --dataset "$tmp/texts" --keep all --modality text --out "$tmp/words" > /dev/null 2> "$tmp/log" &&

@@ -76,6 +76,8 @@ def longer(i, row):
 plain = dataset("plain", lambda i, row: {**row, "split": "discovery" if i in (0, 2) else "evaluation"})
 mixed = dataset("mixed", longer)
 bare = dataset("bare", lambda i, row: {k: v for k, v in row.items() if k != "cf"} | {"predicted": row["answer"] if i else "no"})
+uneven = dataset("uneven", lambda i, row: {**row, "query": row["query"] + " dog" * (i in (0, 5) and row["modality"] == "text")})
+free = dataset("free", lambda i, row: {k: v for k, v in longer(i, row).items() if k != "cf"})
 two = dataset("two", lambda i, row: {**row, "labels": ["1", "3"] if row["answer"] in "13" else ["4", "2"]})
 other = dataset("other", lambda i, row: {**row, "query": row["query"].replace("Answer", "Say")})
 model = here / "other-model"
@@ -142,7 +144,7 @@ value = {
     "descriptions": [table / "scenes.json"], "entities": [table / "scenes.json"], "model-family": ["gemma3"], "task": ["counting"],
     ("attribute", "split"): ["evaluation", "all"], ("validate", "split"): ["evaluation", "all"],
     ("evaluate", "split"): ["discovery", "all"], ("interchange", "split"): ["discovery", "all"],
-    "compat": ["published"], "questions": [vqa / "others.json"], "annotations": [vqa / "others.answers.json"],
+    "length": ["commonest"], "compat": ["published"], "questions": [vqa / "others.json"], "annotations": [vqa / "others.answers.json"],
     "table": [vqa / "questions.json"], ("task import-vqa", "model"): [here / "no-model"], ("task import-vqa", "n"): [2],
     ("study", "prompts"): [4], ("study", "seed"): [0, 1],
     ("task", "modality"): ["text", "image"], ("inspect", "prompts"): [300], ("overlap", "seed"): [1, 42],
@@ -156,6 +158,10 @@ again = [
     ("backpatch", "precision", {"json": True}), ("backpatch", "bp-repeat", {"json": True}), ("backpatch", "model", {"json": True}), ("backpatch", "dataset", {"json": True}),
     ("backpatch", "rope", {"json": True}), ("task import-vqa", "seed", {"sample": "random"}),
     ("validate", "split", {"prompts": 3}), ("pair", "chat", {"model": root / "models/organism", "keep": None}),
+    ("pair", "length", {"dataset": free}),
+    *[(c, "length", {"dataset": uneven, "modality": "text"}) for c in ("attribute", "validate")],
+    ("evaluate", "length", {"dataset": uneven, "modality": "text", "scores": here / "text.scores", "any-scores": True}),
+    *[(c, "length", {"dataset": uneven, "any-scores": True}) for c in ("overlap", "interchange")],
     ("validate", "fraction", {"precision": "bf16", "precision-check": True, "ig-steps": None, "sample": None}),
     *[("evaluate", o, {"scores": None, "fractions": None, b: "L2H1"}) for o, b in (("circuit", "without"), ("without", "circuit"))],
     ("evaluate", "rope", {"any-scores": True}), ("evaluate", "precision", {"any-scores": True}),

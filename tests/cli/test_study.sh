@@ -99,6 +99,22 @@ cmp -s "$run/scores.text.safetensors" "$tmp/runs/two/scores.text.safetensors" ||
 study "${small[@]}" --dataset "$tiny/goldens" --dataset "$tiny/goldens/" --out "$tmp/runs2"
 expect_refusal "twice the same name" 2 "two datasets are called 'goldens'"
 
+# A dataset that cannot be studied does not keep the others from it.
+cp -r "$tiny/goldens" "$tmp/several/broken"
+printf 'not an image' > "$tmp/several/broken/images/5.png"
+study "${small[@]}" --dataset "$tmp/several/broken" --dataset "$tmp/several/gone" --dataset "$tmp/several/two" --out "$tmp/runs3"
+[ $code -eq 1 ] || fail "datasets that are not studied: exit $code, wanted 1"
+grep -q "^twinlens: not studied: $tmp/several/broken/dataset.jsonl:12: row 'image-5': $tmp/several/broken/images/5.png: " "$tmp/err" ||
+    fail "a broken dataset among several"
+grep -q "^twinlens: not studied: $tmp/several/gone" "$tmp/err" || fail "a dataset among several that is not there"
+[ "$(tail -n 1 "$tmp/err")" = "twinlens study: 2 of 3 datasets were not studied, see above" ] || fail "the end of several"
+[ "$(cd "$tmp/runs3" && echo *)" = "report.html two" ] || fail "several datasets make $(ls "$tmp/runs3")"
+grep -q '^Accuracy$' "$tmp/out" || fail "the tables of the datasets that were studied"
+cmp -s "$run/scores.text.safetensors" "$tmp/runs3/two/scores.text.safetensors" || fail "a study behind a failure is another"
+study --model "$tmp/nowhere" --dataset "$tmp/several/one" --dataset "$tmp/several/two" --out "$tmp/runs4"
+[ "$(grep -c nowhere "$tmp/err")" -eq 2 ] || fail "what fails for every dataset is tried again and again"
+[ -e "$tmp/runs4" ] && fail "nothing was studied, and yet there is $(ls "$tmp/runs4")"
+
 # ---- another study in the same folder ---------------------------------------------------
 refused() { # TEXT OPTIONS...
     local text=$1
@@ -201,6 +217,36 @@ for folder, n in zip(sys.argv[1:], (6, 5)):
         pairs = {r["pair"] for r in csv.DictReader(open(f"{folder}/{name}.csv"))}
         assert len(pairs) == n, (name, pairs)
 END
+
+# ---- prompts of both modalities and no pair ------------------------------------------------------
+cp -r "$tiny/goldens" "$tmp/no-pairs"
+sed -i '/"modality": "image"/s/"pair": "/&of images /' "$tmp/no-pairs/dataset.jsonl"
+study "${small[@]}" --dataset "$tmp/no-pairs" --out "$tmp/no-pairs-run" --bp-grid paper
+expect_done "rows without a partner"
+expect_in "$tmp/err" "no text and image rows have the same 'pair': no alignment" "rows without a partner"
+
+# ---- where one length is needed ------------------------------------------------------------------
+cp -r "$tiny/goldens" "$tmp/several-lengths"
+sed -i -e '/"text-5", "pair"/s/"data": "/& dog dog/' -e 's/, "cf": "[^"]*"//' "$tmp/several-lengths/dataset.jsonl"
+study "${small[@]}" --dataset "$tmp/several-lengths" --out "$tmp/length.all" --bp-grid none
+expect_done "texts of several lengths"
+expect_in "$tmp/err" "5 of 6 text prompts have 45 tokens, data [" "how many are alike"
+expect_in "$tmp/err" "): --length commonest leaves the others out" "what would help"
+expect_in "$tmp/out" "text prompts have several lengths: 5 of 6 are alike: no circuits" "several lengths"
+expect_in "$tmp/out" "text: what would help: --length commonest" "several lengths"
+study "${small[@]}" --dataset "$tmp/several-lengths" --out "$tmp/length.all" --bp-grid none --length commonest
+expect_refusal "another study" 1 "length is '(not said)' there and 'commonest' here"
+study "${small[@]}" --dataset "$tmp/several-lengths" --out "$tmp/length.most" --bp-grid none --length commonest
+expect_done "--length commonest"
+expect_in "$tmp/err" "1 of 6 text prompts are left out of circuits: they, or their counterfactuals, have not the commonest length, 45 tokens" "--length commonest"
+expect_in "$tmp/out" "discovery / evaluation                                   3 / 2                     4 / 2" "--length commonest"
+grep -q "^circuits: not of the commonest length, or their data elsewhere *1 *0$" "$tmp/out" || fail "how many are left out"
+# Data at another place are no other length.
+cp -r "$tiny/goldens" "$tmp/several-places"
+sed -i -e '/"text-5", "pair"/s/"Sequence:"/"Sequence: are"/' -e '/"text-5", "pair"/s/ are there/ there/' -e 's/, "cf": "[^"]*"//' \
+    "$tmp/several-places/dataset.jsonl"
+study "${small[@]}" --dataset "$tmp/several-places" --out "$tmp/places" --bp-grid none
+expect_in "$tmp/out" "text prompts have their data at several places: 5 of 6 are alike: no circuits" "several places"
 
 # ---- again and again, among the labels of all prompts ---------------------------------------------
 cp -r "$tiny/goldens" "$tmp/two"
@@ -305,6 +351,7 @@ trained=(--model "$organism" --dataset "$tmp/color-data" --prompts 24
 study "${trained[@]}" --out "$tmp/color"
 expect_done "trained model"
 expect_in "$tmp/out" "discovery / evaluation                                  18 / 6                    18 / 6" "trained model"
+grep -q '^read images  120/120  100 %, took ' "$tmp/err" || fail "reading the images is not shown"
 "$bin" summary "$tmp/color" --json > "$tmp/out"
 python3 - "$tmp/out" << 'END' || fail "trained model: text is not answered better than images, or not well"
 import json, sys
@@ -330,6 +377,63 @@ done
 diff -r "$tmp/color.csv" "$tmp/tight.csv" > /dev/null || fail "rows depend on where the scores are"
 study "${trained[@]}" --out "$tmp/color" --json
 expect_in "$tmp/out" '"fraction": "0.05"' "json"
+
+# ---- a modality that is too weak --------------------------------------------------------------
+"$bin" predict --model "$organism" --dataset "$tmp/color-data" --modality image --json > "$tmp/predicted" 2> "$tmp/err" || fail predict
+weak() { # FOLDER RIGHT: twelve pairs, of whose images so many have their answer, the others another
+    mkdir "$1"
+    cp "$tmp/color-data/task.json" "$1"
+    ln -s "$tmp/color-data/images" "$1/images"
+    python3 - "$tmp/color-data" "$tmp/predicted" "$2" > "$1/dataset.jsonl" << 'END'
+import json, sys
+folder, predicted, right = sys.argv[1:]
+task = json.load(open(f"{folder}/task.json"))
+rows = [json.loads(line) for line in open(f"{folder}/dataset.jsonl")]
+good = {r["id"] for r in map(json.loads, open(predicted)) if r["correct"]}
+images = [r for r in rows if r["modality"] == "image" and r["id"] in good][:12]
+pairs = {r["pair"] for r in images}
+labels = task["labels"]
+for i, r in enumerate(images[int(right):]):
+    r["answer"] = labels[(labels.index(r["answer"]) + 1) % len(labels)]
+for r in rows:
+    if r["pair"] in pairs:
+        print(json.dumps(r))
+END
+}
+weak "$tmp/weak" 1
+quick=(--fractions 0.05,0.3 --bp-grid paper --validate 0 --circuit-tests 2 --pictures 0)
+study --model "$organism" --dataset "$tmp/weak" "${quick[@]}" --out "$tmp/weak-run"
+expect_done "a weak modality"
+said="image: 1 of 12 right, too few for two parts with two answers: no circuits"
+grep -q "^twinlens: warning: $tmp/weak/dataset.jsonl: $said of it, all else goes on; what would help: more rows, a model that" "$tmp/err" ||
+    fail "the log does not tell of a weak modality"
+expect_in "$tmp/out" "$said" "a weak modality"
+expect_in "$tmp/out" "image: what would help: more rows" "a weak modality"
+grep -q "^circuits: $(echo "$said" | sed 's/image: //; s/: no circuits//') *0 *1$" "$tmp/out" || fail "the table of what is left out"
+grep -q "^circuits: the answer is wrong *0 *11$" "$tmp/out" || fail "how many answers are wrong"
+"$bin" summary --json "$tmp/weak-run" > "$tmp/weak.json" || fail "summary of a weak modality"
+python3 - "$tmp/weak.json" "$said" << 'END' || fail "what a study with a weak modality has"
+import json, sys
+study, said = json.load(open(sys.argv[1])), sys.argv[2]
+text, image = study["modalities"]["text"], study["modalities"]["image"]
+assert study["finished"] and study["absent"] == said, study["absent"]
+assert image["no_circuits"] in said and image["remedy"] and image["accuracy_limited"]["n"] == 12 and not image["finished"]
+assert text["finished"] and text["no_circuits"] is None and text["discovery"] == 9 and text["curves"]["circuit"] and text["circuit_tests"]
+assert study["alignment"] and study["backpatch"]["n"] == 12 and study["backpatch"]["cells"] and study["overlap"] == []
+END
+grep -q "<p><strong>Missing here:</strong> $said.</p>" "$tmp/weak-run/report.html" || fail "the page is not marked"
+study --model "$organism" --dataset "$tmp/weak" "${quick[@]}" --out "$tmp/weak-run"
+expect_done "a weak modality once more"
+[ -s "$tmp/err" ] && fail "a finished study with a weak modality does something"
+# Too few for --prompts is the option's fault where no modality has them, else the modality's.
+weak "$tmp/some" 8
+study --model "$organism" --dataset "$tmp/some" "${quick[@]}" --prompts 10 --out "$tmp/some-run"
+expect_done "a modality with fewer than --prompts"
+expect_in "$tmp/out" "image: 8 of 12 right, too few for --prompts 10: no circuits" "fewer than --prompts"
+study --model "$organism" --dataset "$tmp/some" "${quick[@]}" --prompts 13 --out "$tmp/some-none"
+expect_refusal "fewer than --prompts in both" 1 "too few for --prompts 13; what would help: fewer --prompts"
+study --model "$organism" --dataset "$tmp/some" --modality image "${quick[@]}" --prompts 10 --out "$tmp/some-image"
+expect_refusal "fewer than --prompts alone" 1 "image: 8 of 12 right, too few for --prompts 10; what would help: fewer --prompts"
 
 # ---- a disk that is full, and then is not ---------------------------------------------------
 (
@@ -443,12 +547,12 @@ edit '2,$d'
 echo '{"id": ' >> "$tmp/edited/dataset.jsonl"
 bad "broken row" 1 "dataset.jsonl" "${model[@]}" "${edited[@]}" "${out[@]}"
 
-# These are found only by asking the model.
-study "${model[@]}" "${data[@]}" --modality image "${out[@]}"
-expect_refusal "nothing right" 1 "none of the 6 rows is answered correctly"
+# These are found only by asking the model. Texts alone leave nothing else to study.
+study "${model[@]}" "${data[@]}" --modality text "${out[@]}"
+expect_refusal "nothing right" 1 "text: 1 of 6 right, too few for two parts with two answers; what would help: "
 rm -rf "$tmp/bad"
 study "${model[@]}" --keep all "${data[@]}" --prompts 7 "${out[@]}"
-expect_refusal "too few" 1 "7"
+expect_refusal "too few" 1 "6 of 6 kept, too few for --prompts 7"
 rm -rf "$tmp/bad"
 
 # ---- bad folders ------------------------------------------------------------------------------------
