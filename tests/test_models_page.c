@@ -84,7 +84,7 @@ static void figures_and_tables_of_the_paper_are_there_in_order(void **state)
     const char *last = page.all;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         char id[64];
-        snprintf(id, sizeof id, "<figure id=\"all-%s\">", ids[i]);
+        snprintf(id, sizeof id, "<figure id=\"all-%s\" ", ids[i]);
         const char *at = strstr(page.all, id);
         if (at == NULL || at < last)
             fail_msg("%s is not there, or not in its place", ids[i]);

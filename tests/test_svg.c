@@ -8,6 +8,7 @@
 
 #include "report/plot.h"
 #include "report/svg.h"
+#include "report/table.h"
 
 static void expect_text(const char *text, const char *wanted)
 {
@@ -99,12 +100,72 @@ static void a_logarithm_has_equal_factors_equally_far(void **state)
     assert_close("high", 0, tl_scale_share(&s, 1), 1, 1e-12);
 }
 
+/* Ends of intervals and values within and beyond the axis: those within end in a bar across, the
+ * others in an arrow with their number, and are counted. */
+static void what_lies_beyond_the_axis_has_an_arrow_and_its_number(void **state)
+{
+    (void)state;
+    char *written = NULL;
+    size_t bytes = 0, n_open = 0;
+    FILE *out = open_memstream(&written, &bytes);
+    tl_plot plot = {.name = "p",
+                    .title = "t",
+                    .description = "d",
+                    .x_label = "size",
+                    .over = "over prompts",
+                    .n_open = &n_open,
+                    .width = 300,
+                    .height = 200,
+                    .x = {0, 3, TL_SCALE_LINEAR},
+                    .y = {0, 2, TL_SCALE_LINEAR}};
+    const tl_style style = {.name = "a", .color = "#0072b2", .radius = 3};
+    tl_plot_begin(&plot, out);
+    tl_plot_point(&plot, 1, &(tl_interval){1, 0.5, 1.5, 0, 9, 0}, &style);
+    assert_int_equal(n_open, 0);
+    tl_plot_point(&plot, 1, &(tl_interval){3.3, 0.2, 9.1, 0, 9, 0}, &style);
+    assert_int_equal(n_open, 2); /* the value, and the upper end */
+    const double x[] = {1, 2};
+    const tl_interval y[] = {{-0.5, NAN, NAN, NAN, 9, 0}, {1, NAN, NAN, NAN, 9, 0}};
+    tl_plot_curve(&plot, x, y, 2, &style);
+    assert_int_equal(n_open, 3);
+    tl_plot_level(&plot, &(tl_interval){2.5, -4, 2.9, 0, 9, 0}, 1, &style);
+    assert_int_equal(n_open, 4);
+    tl_plot_end(&plot);
+    fclose(out);
+    assert_non_null(strstr(written, ">3.3</text>"));
+    assert_null(strstr(written, ">9.1</text>")); /* one number for one mark */
+    assert_non_null(strstr(written, ">-0.5</text>"));
+    assert_non_null(strstr(written, ">-4</text>"));
+    assert_non_null(
+        strstr(written, "<title>a: 3.300 (0.200 to 9.100, over prompts)</title>"));
+    assert_non_null(strstr(written, "<title>a, size 2: 1.000</title>"));
+    free(written);
+}
+
+/* Three decimals that would be -0.000 are 0.000; what has no value is a dash. */
+static void intervals_in_words_say_what_they_are_over(void **state)
+{
+    (void)state;
+    char text[TL_INTERVAL_WORDS];
+    const tl_interval whole = {-0.0001, -0.25, 0.0004, 0.1, 20, 12};
+    assert_string_equal(tl_interval_words(&whole, "over draws", text),
+                        "0.000 (-0.250 to 0.000, over draws) -12");
+    assert_string_equal(tl_interval_words(&whole, NULL, text),
+                        "0.000 (-0.250 to 0.000) -12");
+    const tl_interval alone = {0.5, NAN, NAN, NAN, 1, 0};
+    assert_string_equal(tl_interval_words(&alone, "over draws", text), "0.500");
+    const tl_interval none = {NAN, NAN, NAN, NAN, 0, 3};
+    assert_string_equal(tl_interval_words(&none, "over draws", text), "-");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_what_xml_can_hold),
         cmocka_unit_test(base64_is_the_standard_s),
         cmocka_unit_test(ticks_are_few_round_and_inside),
+        cmocka_unit_test(what_lies_beyond_the_axis_has_an_arrow_and_its_number),
+        cmocka_unit_test(intervals_in_words_say_what_they_are_over),
         cmocka_unit_test(a_logarithm_has_equal_factors_equally_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,9 @@ typedef struct tl_finding_part {
      * neurons. NULL when the score file is not in the folder. */
     const double *importance[TL_KIND_COUNT];
     const double *importance_of_both; /* the two together */
+    /* How many heads, and neurons, of the smallest faithful circuit are in each layer and at
+     * each position [n_layers, n_pos]; NULL without one, or without the score file. */
+    const size_t *circuit[TL_KIND_COUNT];
     const tl_study_token *tokens;
     size_t n_tokens;
     const tl_study_effect *patched; /* the leading components, prompt by prompt */
@@ -145,6 +148,9 @@ typedef struct tl_finding_picture {
      * [n_rows * n_columns] each; `most` is the largest of all. */
     const double *bands[TL_FINDING_BANDS];
     double most;
+    /* Heads and neurons of the smallest faithful circuit there, of all image prompts together;
+     * NULL where it is not known: without such a circuit, and of pictures in several views. */
+    const size_t *circuit[TL_FINDING_BANDS][TL_KIND_COUNT];
 } tl_finding_picture;
 
 /* ---- the two circuits -------------------------------------------------------------- */

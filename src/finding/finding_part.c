@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "store/leading.h"
 #include "store/score_file.h"
 
 /* ---- prompts --------------------------------------------------------------------- */
@@ -229,6 +230,44 @@ static tl_status sum_kinds(tl_finding_part *p, size_t places, tl_arena *arena,
     return TL_OK;
 }
 
+/* How many of the n components with the largest scores are in each layer and at each position:
+ * in `scores`, [places, width]. */
+static tl_status count_circuit(const float *scores, size_t places, size_t width,
+                               size_t n, tl_arena *arena, const size_t **out,
+                               tl_error *err)
+{
+    const tl_tensor values = tl_tensor_f32(scores, places, width, 0);
+    size_t *counts = tl_arena_alloc_zero(arena, places, sizeof *counts);
+    tl_leading_cut cut;
+    if (counts == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a circuit");
+    if (n > places * width)
+        return tl_fail(err, TL_ERR_FORMAT, "a circuit of %zu components, of %zu", n,
+                       places * width);
+    const tl_status status = tl_leading_cut_at(&values, n, &cut, err);
+    for (size_t i = 0; i < places * width && status == TL_OK; i++)
+        counts[i / width] += tl_leading_is_within(&cut, (double)scores[i], i);
+    if (status == TL_OK)
+        *out = counts;
+    return status;
+}
+
+static tl_status read_circuit(const tl_scores *s, tl_arena *arena, tl_finding_part *p,
+                              tl_error *err)
+{
+    const tl_finding_point *smallest = tl_findings_smallest(p, TL_STUDY_CIRCUIT);
+    const size_t places = s->n_layers * s->n_pos;
+    if (smallest == NULL)
+        return TL_OK;
+    const tl_status status =
+        count_circuit(s->heads, places, s->n_heads, smallest->point->n_heads, arena,
+                      &p->circuit[TL_KIND_HEADS], err);
+    return status == TL_OK
+               ? count_circuit(s->neurons, places, s->d_mlp, smallest->point->n_neurons,
+                               arena, &p->circuit[TL_KIND_NEURONS], err)
+               : status;
+}
+
 /* Without the file there are no maps; another file in its place is refused. */
 static tl_status read_importance(const char *folder, tl_arena *arena,
                                  tl_finding_part *p, tl_error *err)
@@ -256,6 +295,8 @@ static tl_status read_importance(const char *folder, tl_arena *arena,
             status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for maps");
         if (status == TL_OK)
             status = sum_kinds(p, places, arena, err);
+        if (status == TL_OK)
+            status = read_circuit(&s, arena, p, err);
     }
     tl_arena_destroy(own);
     return status;
@@ -288,8 +329,8 @@ tl_status tl_findings_part(const tl_study_db *db, const char *folder,
     p.tokens = tokens.rows;
     p.n_tokens = tokens.n;
     if (status == TL_OK)
-        status = tl_study_db_get(db, TL_ROW_LEADING, &like_effect, 1, arena, &patched,
-                                 err);
+        status =
+            tl_study_db_get(db, TL_ROW_LEADING, &like_effect, 1, arena, &patched, err);
     p.patched = patched.rows;
     p.n_patched = patched.n;
     if (status == TL_OK)

@@ -6,6 +6,7 @@
 #include "finding/findings_private.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "twinlens/alloc.h"
 
@@ -60,6 +61,61 @@ static tl_status add_up(const picture_scores *scores, size_t first, tl_arena *ar
     return TL_OK;
 }
 
+/* ---- the circuit ------------------------------------------------------------------ */
+
+/* How many tokens of the data are what stands at `pos`. */
+static size_t count_like(const tl_finding_part *p, size_t pos)
+{
+    size_t n = 0;
+    for (size_t t = p->data_begin; t < p->data_end; t++)
+        n += strcmp(p->tokens[t].text, p->tokens[pos].text) == 0;
+    return n;
+}
+
+/* Where the n image tokens stand, in their order: they are the one token that the data has n
+ * times, and others between them are not. False when that cannot be told. */
+static bool find_places(const tl_finding_part *p, size_t n, size_t *places)
+{
+    size_t found = 0;
+    const bool all = p->data_end - p->data_begin == n;
+    if (p->n_tokens != p->n_pos || p->data_end > p->n_pos)
+        return false;
+    for (size_t t = p->data_begin; t < p->data_end; t++) {
+        if (!all && count_like(p, t) != n)
+            continue;
+        if (found == n || (!all && found > 0 &&
+                           strcmp(p->tokens[places[0]].text, p->tokens[t].text) != 0))
+            return false;
+        places[found++] = t;
+    }
+    return found == n;
+}
+
+/* Of a picture in one view, whose tokens come row by row. */
+static tl_status add_circuit(const tl_finding_part *p, tl_arena *arena,
+                             tl_finding_picture *f, tl_error *err)
+{
+    const size_t n = f->n_rows * f->n_columns, n_pos = p->scores.n_pos;
+    size_t *places = tl_arena_alloc(arena, n, sizeof *places);
+    if (places == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a picture");
+    if (p->circuit[TL_KIND_HEADS] == NULL || p->circuit[TL_KIND_NEURONS] == NULL ||
+        f->first_layer[TL_FINDING_BANDS] != p->scores.n_layers || p->n_pos != n_pos ||
+        !find_places(p, n, places))
+        return TL_OK;
+    for (size_t b = 0; b < TL_FINDING_BANDS; b++)
+        for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+            size_t *counts = tl_arena_alloc_zero(arena, n, sizeof *counts);
+            if (counts == NULL)
+                return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a picture");
+            for (size_t l = f->first_layer[b]; l < f->first_layer[b + 1]; l++)
+                for (size_t i = 0; i < n; i++)
+                    counts[i] += p->circuit[k][l * n_pos + places[i]];
+            f->circuit[b][k] = counts;
+        }
+    return TL_OK;
+}
+
 /* The findings of one picture behind the *n that there are, one for each view. */
 static tl_status add_picture(const tl_study_db *db, const tl_study_picture *row,
                              const tl_rows *views, tl_arena *arena,
@@ -105,8 +161,12 @@ tl_status tl_findings_pictures(const tl_study_db *db, tl_arena *arena, tl_findin
         tl_arena_alloc(arena, got.n + views.n, sizeof *pictures);
     if (pictures == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu pictures", got.n);
-    for (size_t i = 0; i < got.n && status == TL_OK; i++)
+    for (size_t i = 0; i < got.n && status == TL_OK; i++) {
+        const size_t first = n;
         status = add_picture(db, &rows[i], &views, arena, pictures, &n, err);
+        if (status == TL_OK && n == first + 1)
+            status = add_circuit(&out->parts[TL_IMAGE], arena, &pictures[first], err);
+    }
     if (status == TL_OK) {
         out->pictures = pictures;
         out->n_pictures = n;

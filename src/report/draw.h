@@ -29,8 +29,9 @@ tl_draw tl_draw_iterations;   /* draw_curves.c */
 
 /* "text", "image" */
 extern const char *const tl_draw_modalities[TL_MODALITY_COUNT];
-/* "0.873 (0.811 to 0.912)", not to be broken inside the brackets; "-" without a number. */
-void tl_draw_interval(FILE *out, const tl_interval *interval);
+/* "0.873 (0.811 to 0.912, over prompts)", not to be broken between the ends; "-" without a
+ * number. */
+void tl_draw_interval(FILE *out, const tl_interval *interval, const char *over);
 /* Which faithfulness the study goes by, in words. */
 const char *tl_draw_faith(const tl_findings *findings);
 /* How the study's overlap is normalised, as a formula. */

@@ -12,17 +12,16 @@
 
 const char *const tl_draw_modalities[TL_MODALITY_COUNT] = {"text", "image"};
 
-void tl_draw_interval(FILE *out, const tl_interval *i)
+void tl_draw_interval(FILE *out, const tl_interval *i, const char *over)
 {
-    if (isnan(i->value))
-        fputs("-", out);
-    else if (isnan(i->low) || isnan(i->high))
-        fprintf(out, "%.3f", tl_table_value(i->value));
+    char words[TL_INTERVAL_WORDS];
+    tl_interval_words(i, over, words);
+    const char *to = strstr(words, " to ");
+    if (to == NULL)
+        fputs(words, out);
     else
-        fprintf(out, "%.3f (%.3f&nbsp;to&nbsp;%.3f)", tl_table_value(i->value),
-                tl_table_value(i->low), tl_table_value(i->high));
-    if (i->n_undefined > 0)
-        fprintf(out, "&nbsp;-%zu", i->n_undefined);
+        fprintf(out, "%.*s&nbsp;to&nbsp;%s", (int)(to - words), words,
+                to + strlen(" to "));
 }
 
 const char *tl_draw_niou(const tl_findings *findings)
@@ -58,6 +57,8 @@ tl_status tl_draw_accuracy(const tl_findings *f, const char *prefix, FILE *page,
                     .title = "accuracy",
                     .description = "Accuracies of text and image prompts",
                     .x_label = "share of prompts",
+                    .over = "over prompts",
+                    .n_open = &figure.n_open,
                     .width = 352,
                     .height = 176,
                     .left = 130,
@@ -69,15 +70,16 @@ tl_status tl_draw_accuracy(const tl_findings *f, const char *prefix, FILE *page,
         const tl_finding_part *p = &f->parts[i / 2];
         const tl_interval *value = i % 2 == 0 ? &p->limited : &p->full;
         const char *among = i % 2 == 0 ? "labels" : "vocabulary";
+        char label[48];
+        snprintf(label, sizeof label, "%s, %s", tl_draw_modalities[i / 2], among);
         const tl_style style = {
+            .name = label,
             .color = i / 2 == TL_TEXT ? TL_COLOR_TEXT : TL_COLOR_IMAGE,
             .mark = i / 2 == TL_TEXT ? TL_MARK_CIRCLE : TL_MARK_SQUARE,
             .radius = 4,
             .is_hollow = i % 2 == 1};
-        char label[48];
         if (!p->present)
             continue;
-        snprintf(label, sizeof label, "%s, %s", tl_draw_modalities[i / 2], among);
         tl_svg_text(plot.out, plot.x0 - 8, tl_plot_y(&plot, (double)i + 0.5) + 4, label,
                     &(tl_font){.anchor = TL_ANCHOR_END});
         tl_plot_level(&plot, value, (double)i + 0.5, &style);
@@ -85,10 +87,10 @@ tl_status tl_draw_accuracy(const tl_findings *f, const char *prefix, FILE *page,
         tl_figure_interval(&figure, value);
     }
     tl_plot_end(&plot);
-    fputs(
-        "The first token of the answer, against the other labels of the question, and "
-        "against the whole vocabulary. Bars: 95 % intervals over prompts.",
-        figure.caption);
+    fputs("Shares of prompts whose answer's first token is the model's first choice: "
+          "filled, among the labels of the question; hollow, in the whole vocabulary. "
+          "Whiskers: 95 % intervals over prompts.",
+          figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
 
@@ -99,11 +101,13 @@ enum { SERIES = 3 };
 typedef struct bars {
     const char *names[SERIES];
     tl_interval values[TL_SEGMENT_COUNT][SERIES];
+    const char *over[SERIES]; /* what its intervals are over */
 } bars;
 
 /* Dark, middle, light: to be told apart without colour. */
 static const char *const fills[SERIES] = {"#3b3b3b", "#8f8f8f", "#e3e3e3"};
 
+/* With all intervals, and some room beyond them, unless they are many times the whole. */
 static void fit(const bars *b, tl_scale *y)
 {
     for (size_t g = 0; g < TL_SEGMENT_COUNT; g++)
@@ -112,9 +116,9 @@ static void fit(const bars *b, tl_scale *y)
             const double ends[] = {v->value, v->low, v->high};
             for (size_t i = 0; i < 3; i++) {
                 if (ends[i] > y->high)
-                    y->high = fmin(ends[i], 2.0);
+                    y->high = fmin(ends[i] + 0.03, 2.0);
                 if (ends[i] < y->low)
-                    y->low = fmax(ends[i], -1.0);
+                    y->low = fmax(ends[i] - 0.03, -1.0);
             }
         }
 }
@@ -130,39 +134,64 @@ static void draw_legend(const tl_plot *p, const bars *b)
     }
 }
 
+/* One bar from zero, open at the end that lies beyond the axis, with its interval. */
+static void draw_bar(const tl_plot *p, const tl_interval *v, double x, double width,
+                     const char *fill, const char *line_color, const char *title)
+{
+    const double zero = tl_plot_y(p, 0.0), top = tl_plot_y(p, v->value),
+                 left = x - width / 2, right = x + width / 2;
+    const bool is_open = v->value > p->y.high || v->value < p->y.low;
+    const tl_ink line = {.stroke = line_color, .width = 1.5};
+    tl_svg_rect(p->out, left, fmin(top, zero), width, fabs(top - zero),
+                &(tl_ink){.stroke = is_open ? NULL : "#000000",
+                          .fill = fill,
+                          .width = 0.8,
+                          .title = title});
+    if (is_open) {
+        const double px[] = {left, left, NAN, right, right},
+                     py[] = {top, zero, NAN, zero, top};
+        tl_svg_path(p->out, px, py, 5, &(tl_ink){.stroke = "#000000", .width = 0.8});
+    }
+    if (!isnan(v->low) && !isnan(v->high)) {
+        const double ends[] = {v->low, v->high};
+        tl_svg_line(p->out, x, tl_plot_y(p, v->low), x, tl_plot_y(p, v->high), &line);
+        for (size_t i = 0; i < 2; i++) {
+            const double y = tl_plot_y(p, ends[i]);
+            if (ends[i] <= p->y.high && ends[i] >= p->y.low)
+                tl_svg_line(p->out, x - 4, y, x + 4, y, &line);
+            else
+                tl_plot_open(p, x, ends[i], line_color, !is_open);
+        }
+    }
+    tl_plot_open(p, x, v->value, line_color, true);
+}
+
 static void draw_bars(const bars *b, const char *measure, tl_plot *p, tl_figure *figure)
 {
     fit(b, &p->y);
     p->has_no_x_ticks = true;
     p->x = (tl_scale){0, TL_SEGMENT_COUNT, TL_SCALE_LINEAR};
     p->width = 352;
-    p->height = 250;
+    p->height = 258;
+    p->n_open = &figure->n_open;
     tl_plot_begin(p, figure->panels);
     const double zero = tl_plot_y(p, 0.0), step = (p->x1 - p->x0) / TL_SEGMENT_COUNT;
     for (size_t g = 0; g < TL_SEGMENT_COUNT; g++) {
         const char *segment = tl_segment_name((tl_segment)g);
-        tl_svg_text(p->out, p->x0 + ((double)g + 0.5) * step, p->y0 + 16, segment,
+        tl_svg_text(p->out, p->x0 + ((double)g + 0.5) * step, p->y0 + 20, segment,
                     &(tl_font){.anchor = TL_ANCHOR_MIDDLE});
         for (size_t s = 0; s < SERIES; s++) {
             const tl_interval *v = &b->values[g][s];
+            char words[TL_INTERVAL_WORDS], title[TL_INTERVAL_WORDS + 80];
             fprintf(figure->csv, "%s,%s,%s,", measure, segment, b->names[s]);
             tl_figure_interval(figure, v);
             if (isnan(v->value))
                 continue;
-            const double width = 0.24 * step,
-                         x = p->x0 + ((double)g + 0.5) * step +
-                             ((double)s - 1) * (width + 3),
-                         top = tl_plot_y(p, v->value);
-            tl_svg_rect(p->out, x - width / 2, fmin(top, zero), width, fabs(top - zero),
-                        &(tl_ink){.stroke = "#000000", .fill = fills[s], .width = 0.8});
-            if (isnan(v->low) || isnan(v->high))
-                continue;
-            const tl_ink line = {.stroke = s == 0 ? "#a03000" : "#000000",
-                                 .width = 1.5};
-            const double low = tl_plot_y(p, v->low), high = tl_plot_y(p, v->high);
-            tl_svg_line(p->out, x, low, x, high, &line);
-            tl_svg_line(p->out, x - 4, low, x + 4, low, &line);
-            tl_svg_line(p->out, x - 4, high, x + 4, high, &line);
+            const double width = 0.24 * step, x = p->x0 + ((double)g + 0.5) * step +
+                                                  ((double)s - 1) * (width + 3);
+            snprintf(title, sizeof title, "%s, %s: %s", segment, b->names[s],
+                     tl_interval_words(v, b->over[s], words));
+            draw_bar(p, v, x, width, fills[s], s == 0 ? "#f06010" : "#000000", title);
         }
     }
     tl_svg_line(p->out, p->x0, zero, p->x1, zero, &(tl_ink){.stroke = TL_COLOR_LINE});
@@ -214,7 +243,13 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
-    bars iou = {.names = {"heads", "neurons", "both"}}, random = iou, normalised = iou;
+    bars iou = {.names = {"heads", "neurons", "both"},
+                .over = {"over prompts", "over prompts", "over prompts"}},
+         random = iou, normalised = iou;
+    for (size_t s = 0; s < SERIES; s++) {
+        random.over[s] = "95 % of draws";
+        normalised.over[s] = "over prompts and draws";
+    }
     for (size_t g = 0; g < TL_SEGMENT_COUNT; g++)
         for (size_t s = 0; s < SERIES; s++) {
             const tl_finding_overlap *o =
@@ -239,24 +274,24 @@ tl_status tl_draw_overlap(const tl_findings *f, const char *prefix, FILE *page,
         draw_bars(all[i], names[i], &plots[i], &figure);
     }
     write_whole(f, kinds, &figure);
-    fprintf(
-        figure.caption,
-        "Intersection over union of the two minimal circuits, per segment, with 95 %% "
-        "intervals over the prompts that they were found on; of %zu random circuits of "
-        "the same sizes (95 %% of draws); and what is left above chance, %s, over "
-        "prompts "
-        "and draws. In the data segment positions are dropped, which makes chance "
-        "large. Mean of the three segments: ",
-        f->overlaps[0].random.n, tl_draw_niou(f));
-    tl_draw_interval(figure.caption, &f->mean_overlap);
+    fprintf(figure.caption,
+            "Of the heads and neurons that are in either modality's smallest faithful "
+            "circuit, the share that is in both (IoU, intersection over union), by "
+            "segment of the prompt. First: of the two circuits; whiskers: 95 %% "
+            "intervals over the prompts that they were found on. Second: of %zu pairs "
+            "of random circuits of the same sizes; whiskers: where 95 %% of the draws "
+            "are. Third: what is left above chance, %s; whiskers: 95 %% intervals over "
+            "prompts and draws. In the data segment positions are dropped, because "
+            "text and image have other ones there, which makes chance large.",
+            f->overlaps[0].random.n, tl_draw_niou(f));
     const tl_finding_overlap *whole = tl_findings_whole_overlap(f, "both");
     if (whole != NULL) {
-        fputs("; of the whole circuits: IoU ", figure.caption);
-        tl_draw_interval(figure.caption, &whole->iou);
+        fputs(" Of the whole circuits: IoU ", figure.caption);
+        tl_draw_interval(figure.caption, &whole->iou, "over prompts");
         fputs(", above chance ", figure.caption);
-        tl_draw_interval(figure.caption, &whole->normalised);
+        tl_draw_interval(figure.caption, &whole->normalised, "over prompts and draws");
+        fputs(".", figure.caption);
     }
-    fputs(".", figure.caption);
     write_not_shown(f, figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
@@ -275,16 +310,19 @@ tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *pa
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
-    bars normalised = {.names = {"on text", "on images", "both"}};
+    bars normalised = {.names = {"on text", "on images", "both"},
+                       .over = {"over prompts and draws", "over prompts and draws",
+                                "over prompts and draws"}};
     bars raw[TL_MODALITY_COUNT];
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        raw[m] =
+            (bars){.names = {"the other's", "random", "its own"},
+                   .over = {"over prompts", "over prompts and draws", "over prompts"}};
     for (size_t g = 0; g < TL_SEGMENT_COUNT; g++) {
         for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
             const tl_finding_swap *w = &f->swaps[m][g];
             const bool there = f->has_swaps[m];
             normalised.values[g][m] = there ? w->normalised : nothing;
-            raw[m].names[0] = "the other's";
-            raw[m].names[1] = "random";
-            raw[m].names[2] = "its own";
             raw[m].values[g][0] = there ? w->value : nothing;
             raw[m].values[g][1] = there ? w->random : nothing;
             raw[m].values[g][2] = there ? w->own : nothing;
@@ -305,20 +343,20 @@ tl_status tl_draw_interchange(const tl_findings *f, const char *prefix, FILE *pa
         plots[i].y = (tl_scale){0, 1, TL_SCALE_LINEAR};
         draw_bars(all[i], names[i], &plots[i], &figure);
     }
-    fprintf(
-        figure.caption,
-        "Faithfulness (%s) of a circuit with one segment taken from the other "
-        "modality's, beside a random part in its place and its own; normalised: 0 "
-        "as random, 1 as its own. Bars: 95 %% intervals over evaluation prompts, and "
-        "over draws where a random part is in it.",
-        tl_draw_faith(f));
+    fprintf(figure.caption,
+            "One segment of a circuit is taken from the other modality's circuit, and "
+            "the prompts are run with that. Second and third: its faithfulness (%s), "
+            "beside that with a random part in its place and with its own. First: the "
+            "same on a scale where 0 is the random part and 1 its own. Whiskers: 95 %% "
+            "intervals over evaluation prompts, and over draws too where a random part "
+            "is in it.",
+            tl_draw_faith(f));
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->has_swaps[m] && !isnan(f->swaps[m][0].spread))
             fprintf(figure.caption,
-                    " Random parts on %s, standard deviation over draws: data %.3f, "
-                    "query %.3f, generation %.3f.",
-                    m == TL_TEXT ? "text" : "images",
-                    f->swaps[m][TL_SEGMENT_DATA].spread,
+                    " Faithfulness with a random part, %s prompts, standard deviation "
+                    "over draws: data %.3f, query %.3f, generation %.3f.",
+                    tl_draw_modalities[m], f->swaps[m][TL_SEGMENT_DATA].spread,
                     f->swaps[m][TL_SEGMENT_QUERY].spread,
                     f->swaps[m][TL_SEGMENT_GENERATION].spread);
     write_not_shown(f, figure.caption);
@@ -366,6 +404,8 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
                     .title = "text, image, and images back-patched",
                     .description = "Accuracies of text, image and back-patched prompts",
                     .x_label = "accuracy among the labels",
+                    .over = "over prompts",
+                    .n_open = &figure.n_open,
                     .width = 352,
                     .height = 176,
                     .left = 140,
@@ -381,23 +421,30 @@ tl_status tl_draw_gap(const tl_findings *f, const char *prefix, FILE *page,
     for (size_t i = 0; i < n_rows; i++) {
         tl_svg_text(plot.out, plot.x0 - 8, tl_plot_y(&plot, (double)i + 0.5) + 4,
                     rows[i].label, &(tl_font){.anchor = TL_ANCHOR_END});
-        tl_plot_level(&plot, rows[i].value, (double)i + 0.5, &rows[i].style);
+        tl_style style = rows[i].style;
+        style.name = rows[i].label;
+        tl_plot_level(&plot, rows[i].value, (double)i + 0.5, &style);
         fprintf(figure.csv, "%s,", rows[i].label);
         tl_figure_interval(&figure, rows[i].value);
     }
     tl_plot_end(&plot);
+    fputs("Back-patching writes the states of image tokens after one layer into "
+          "another; a cell is the two layers and how many beside them. ",
+          figure.caption);
     if (is_search)
-        fprintf(figure.caption,
-                "Accuracies with 95 %% intervals, of text and image over %zu pairs of "
-                "prompts. The cell that the search found: over those %zu that no round "
-                "of it saw. Share of the gap on these that it closes: ",
-                b->n, b->chosen_here.accuracy.n);
+        fprintf(
+            figure.caption,
+            "Accuracies of text and image are over %zu pairs of prompts, that with "
+            "the cell that the search found over those %zu that no round of it saw. "
+            "Share of the gap to text on these that it closes: ",
+            b->n, b->chosen_here.accuracy.n);
     else
-        fputs("Accuracies of the same pairs of prompts, with 95 % intervals. Best "
-              "cell: chosen on these prompts; chosen elsewhere: on one half of them, "
-              "judged on the other. Share of the gap that it closes then: ",
-              figure.caption);
-    tl_draw_interval(figure.caption, &b->chosen_elsewhere.closed);
-    fputs(".", figure.caption);
+        fputs(
+            "All accuracies are of the same pairs of prompts. Best cell: chosen on "
+            "these prompts, and so too good; cell chosen elsewhere: on one half of "
+            "them, judged on the other. Share of the gap to text that it closes then: ",
+            figure.caption);
+    tl_draw_interval(figure.caption, &b->chosen_elsewhere.closed, "over prompts");
+    fputs(". Whiskers: 95 % intervals over prompts.", figure.caption);
     return tl_figure_end(&figure, page, TL_OK, err);
 }

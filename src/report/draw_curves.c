@@ -72,15 +72,17 @@ static void draw_faithfulness(const tl_findings *f, tl_modality modality,
     tl_plot plot = {.name = tl_figure_panel(figure, tl_draw_modalities[modality]),
                     .title = title,
                     .description = "Faithfulness by circuit size",
-                    .x_label = "share of components",
+                    .x_label = "share of components (logarithmic)",
                     .y_label = "faithfulness",
+                    .over = "over prompts",
+                    .n_open = &figure->n_open,
                     .width = 352,
-                    .height = 270,
+                    .height = 278,
                     .x = {x[0], x[n - 1] > x[0] ? x[n - 1] : x[0] * 2, TL_SCALE_LOG},
                     .y = {-0.1, 1.1, TL_SCALE_LINEAR}};
-    for (size_t i = 0; i < n; i++) {
-        plot.y.low = fmax(-1.0, fmin(plot.y.low, y[i].value));
-        plot.y.high = fmin(2.0, fmax(plot.y.high, y[i].value));
+    for (size_t i = 0; i < n; i++) { /* as far as that is not many times the whole */
+        plot.y.low = fmax(-1.0, fmin(plot.y.low, fmin(y[i].value, y[i].low)));
+        plot.y.high = fmin(2.0, fmax(plot.y.high, fmax(y[i].value, y[i].high)));
     }
     tl_plot_begin(&plot, figure->panels);
     snprintf(line, sizeof line, "threshold %s", tl_findings_key(f, "threshold"));
@@ -90,6 +92,7 @@ static void draw_faithfulness(const tl_findings *f, tl_modality modality,
                           &(tl_style){.color = TL_COLOR_LINE, .dash = "1 3"});
     for (size_t k = TL_STUDY_KIND_COUNT; k-- > 0;) {
         styles[k] = kind_style(modality, k);
+        styles[k].name = kind_names[k];
         n = take_curve(f, p, k, x, y);
         tl_plot_curve(&plot, x, y, n, &styles[k]);
         for (size_t i = 0; i < n; i++) {
@@ -114,16 +117,19 @@ tl_status tl_draw_faithfulness(const tl_findings *f, const char *prefix, FILE *p
     const tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
-    fputs("modality,chosen_by,fraction,faithfulness,low,high,n,undefined\r\n", figure.csv);
+    fputs("modality,chosen_by,fraction,faithfulness,low,high,n,undefined\r\n",
+          figure.csv);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         draw_faithfulness(f, (tl_modality)m, &figure);
     fprintf(
         figure.caption,
-        "Faithfulness (%s) of circuits chosen by attribution, beside as many "
-        "components chosen by the size of their activation difference (in the last "
-        "layer that of the last position alone), and at random. "
-        "Band: 95 %% interval over the evaluation prompts. Ring: the smallest circuit "
-        "above the threshold.",
+        "Everything outside of a circuit is set to what it is in the counterfactual "
+        "prompt; faithfulness (%s) is how much of the difference between the two "
+        "answers is left, 1 for the whole model. Solid: circuits of the heads and "
+        "neurons with the largest attribution scores. Dashed: as many with the "
+        "largest activation difference (in the last layer at the last position "
+        "alone). Dotted: as many at random. Band: 95 %% intervals over the "
+        "evaluation prompts. Ring: the smallest circuit above the threshold.",
         tl_draw_faith(f));
     return tl_figure_end(&figure, page, TL_OK, err);
 }
@@ -133,11 +139,13 @@ tl_status tl_draw_faithfulness(const tl_findings *f, const char *prefix, FILE *p
 static void draw_alignment(const tl_findings *f, bool centred, tl_figure *figure)
 {
     static const char *const names[] = {"same content", "other content"};
-    const tl_style styles[] = {{.color = TL_COLOR_IMAGE,
+    const tl_style styles[] = {{.name = names[0],
+                                .color = TL_COLOR_IMAGE,
                                 .mark = TL_MARK_CIRCLE,
                                 .radius = 2.5,
                                 .has_band = true},
-                               {.color = TL_COLOR_RANDOM,
+                               {.name = names[1],
+                                .color = TL_COLOR_RANDOM,
                                 .dash = "5 3",
                                 .mark = TL_MARK_CROSS,
                                 .radius = 2.5,
@@ -151,17 +159,19 @@ static void draw_alignment(const tl_findings *f, bool centred, tl_figure *figure
         y[0][l] = centred ? layer->centred_matched : layer->matched;
         y[1][l] = centred ? layer->centred_other : layer->other;
         for (size_t k = 0; k < 2; k++) {
-            low = fmin(low, y[k][l].value);
-            high = fmax(high, y[k][l].value);
+            low = fmin(low, fmin(y[k][l].value, y[k][l].low));
+            high = fmax(high, fmax(y[k][l].value, y[k][l].high));
         }
     }
     tl_plot plot = {.name = tl_figure_panel(figure, centred ? "centred" : "plain"),
                     .title = centred ? "mean state taken away" : "states as they are",
                     .description = "Alignment of image and text tokens by layer",
-                    .x_label = "layer",
+                    .x_label = "layer (from 0)",
                     .y_label = "mean largest cosine",
+                    .over = "over pairs of prompts",
+                    .n_open = &figure->n_open,
                     .width = 352,
-                    .height = 260,
+                    .height = 268,
                     .x = {0, n > 1 ? (double)(n - 1) : 1, TL_SCALE_LINEAR},
                     .y = {low, high * 1.08, TL_SCALE_LINEAR}};
     tl_plot_begin(&plot, figure->panels);
@@ -193,12 +203,13 @@ tl_status tl_draw_alignment(const tl_findings *f, const char *prefix, FILE *page
     draw_alignment(f, true, &figure);
     fprintf(
         figure.caption,
-        "For each image token the largest cosine with a text token of the data "
-        "segment, "
-        "after the same layer; means over %zu pairs. Same content: the text prompt of "
-        "the pair; other content: that of a pair drawn from those with other words and "
-        "another answer, as %zu pairs have one, which is what any text would "
-        "give. Right: each modality's mean state of the layer taken away first.",
+        "How near the state of an image token comes to that of a text token of the "
+        "data segment, both after the same layer: the largest cosine, averaged over "
+        "image tokens and %zu pairs of prompts. Same content: the text of the same "
+        "pair. Other content: that of a pair with other words and another answer, "
+        "which %zu pairs have; so much any text would give. Right: after taking "
+        "away the mean state of each modality. Bands: 95 %% intervals over pairs. "
+        "Layers are counted from 0.",
         f->layers[0].matched.n, f->layers[0].other.n);
     return tl_figure_end(&figure, page, TL_OK, err);
 }
@@ -208,16 +219,19 @@ tl_status tl_draw_alignment(const tl_findings *f, const char *prefix, FILE *page
 static void write_times(const tl_finding_backpatch *b, FILE *out)
 {
     fputs("Accuracy on image prompts when the states of the run before are patched in "
-          "again. 0 times: without patching. Band: 95 % interval.",
+          "again and again. 0 times: without patching. Band: 95 % intervals over "
+          "prompts. Dashed, level: text prompts.",
           out);
     if (b->n_times < 3)
         return;
     const size_t better = tl_finding_better_time(b), last = b->n_times - 1;
-    fprintf(out, " On %zu prompts that did not choose the cell: twice minus once ",
+    fprintf(out,
+            " On %zu prompts that did not choose the cell, accuracy after patching "
+            "twice minus once ",
             b->times[0].accuracy.n);
-    tl_draw_interval(out, &b->times[2].above_once);
-    fprintf(out, ", %zu times minus once ", last);
-    tl_draw_interval(out, &b->times[last].above_once);
+    tl_draw_interval(out, &b->times[2].above_once, "over prompts");
+    fprintf(out, ", after %zu times minus once ", last);
+    tl_draw_interval(out, &b->times[last].above_once, "over prompts");
     if (better > 0)
         fprintf(out, "; %zu times is better than once by more than chance.", better);
     else
@@ -242,18 +256,24 @@ tl_status tl_draw_iterations(const tl_findings *f, const char *prefix, FILE *pag
                     .description = "Accuracy by how often a cell was patched",
                     .x_label = "times patched",
                     .y_label = "accuracy among the labels",
+                    .over = "over prompts",
+                    .n_open = &figure.n_open,
                     .width = 352,
-                    .height = 260,
+                    .height = 268,
                     .x = {0, n > 1 ? (double)(n - 1) : 1, TL_SCALE_LINEAR},
                     .y = {0, 1, TL_SCALE_LINEAR}};
     static const char *const names[] = {"the best, on these prompts",
                                         "chosen on other prompts"};
-    const tl_style styles[] = {
-        {.color = TL_COLOR_RANDOM, .dash = "5 3", .mark = TL_MARK_CROSS, .radius = 3},
-        {.color = TL_COLOR_IMAGE,
-         .mark = TL_MARK_SQUARE,
-         .radius = 3,
-         .has_band = true}};
+    const tl_style styles[] = {{.name = names[0],
+                                .color = TL_COLOR_RANDOM,
+                                .dash = "5 3",
+                                .mark = TL_MARK_CROSS,
+                                .radius = 3},
+                               {.name = names[1],
+                                .color = TL_COLOR_IMAGE,
+                                .mark = TL_MARK_SQUARE,
+                                .radius = 3,
+                                .has_band = true}};
     const size_t n_times = b->n_times < n ? b->n_times : n;
     tl_interval judged[MOST];
     tl_plot_begin(&plot, figure.panels);

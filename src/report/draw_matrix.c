@@ -7,19 +7,30 @@
 #include "report/draw.h"
 #include "report/figure.h"
 #include "report/plot.h"
+#include "report/table.h"
+
+/* On the cells, which keep their colours in the dark. */
+#define DARK "#000001"
+#define LIGHT "#fffffe"
 
 enum { LEFT = 40, TOP = 24, BOTTOM = 36, SIDE = 270 };
 
-/* Better: green to dark; worse: orange. As light as the change is small. */
-static void color_at(double share, char text[8])
+/* Better: green to dark; worse: orange. As light as the change is small. Returns the colour of
+ * words on it: that of the larger contrast, which is black where its luminance is above .179. */
+static const char *color_at(double share, char text[8])
 {
-    const double better[3] = {0, 90, 70}, worse[3] = {190, 80, 0};
+    static const double better[3] = {0, 90, 70}, worse[3] = {190, 80, 0},
+                        weights[3] = {0.2126, 0.7152, 0.0722};
     const double *end = share < 0.0 ? worse : better;
     const double size = fmin(fabs(share), 1.0);
+    double luminance = 0.0;
     unsigned rgb[3];
-    for (size_t c = 0; c < 3; c++)
+    for (size_t c = 0; c < 3; c++) {
         rgb[c] = (unsigned)lround(255 + size * (end[c] - 255));
+        luminance += weights[c] * pow((rgb[c] / 255.0 + 0.055) / 1.055, 2.4);
+    }
     snprintf(text, 8, "#%02x%02x%02x", rgb[0] & 255, rgb[1] & 255, rgb[2] & 255);
+    return luminance > 0.179 ? DARK : LIGHT;
 }
 
 typedef struct matrix {
@@ -55,24 +66,27 @@ static void draw_cell(const matrix *m, size_t i, FILE *out)
     const double gain = c->gain[m->modality],
                  share = m->most > 0.0 ? gain / m->most : 0.0, x = x_of(m, c->source),
                  y = y_of(m, c->destination);
-    char color[8], text[16];
+    char color[8], text[16], words[TL_INTERVAL_WORDS], title[TL_INTERVAL_WORDS + 80];
     if (c->accuracy[m->modality].n == 0) {
         draw_skipped(m, x, y, out);
         return;
     }
-    color_at(share, color);
-    tl_svg_rect(out, x, y, m->cell, m->cell,
-                &(tl_ink){.stroke = TL_COLOR_GRID, .fill = color, .width = 0.5});
+    const char *on_it = color_at(share, color);
+    snprintf(title, sizeof title, "layer %zu into %zu: accuracy %s", c->source,
+             c->destination,
+             tl_interval_words(&c->accuracy[m->modality], "over prompts", words));
+    tl_svg_rect(
+        out, x, y, m->cell, m->cell,
+        &(tl_ink){
+            .stroke = TL_COLOR_GRID, .fill = color, .width = 0.5, .title = title});
     snprintf(text, sizeof text, "%+.0f", 100 * gain);
     if (m->cell >= 22)
         tl_svg_text(out, x + m->cell / 2, y + m->cell / 2 + 4,
                     fabs(gain) < 0.005 ? "0" : text,
-                    &(tl_font){.size = 10,
-                               .anchor = TL_ANCHOR_MIDDLE,
-                               .color = fabs(share) > 0.55 ? "#ffffff" : NULL});
+                    &(tl_font){.size = 10, .anchor = TL_ANCHOR_MIDDLE, .color = on_it});
     else if (gain < -0.005) /* a stroke says the sign without colour */
         tl_svg_line(out, x + m->cell / 4, y + m->cell / 2, x + 3 * m->cell / 4,
-                    y + m->cell / 2, &(tl_ink){.stroke = "#000000"});
+                    y + m->cell / 2, &(tl_ink){.stroke = DARK});
 }
 
 static void draw_axes(const matrix *m, FILE *out)
@@ -87,9 +101,9 @@ static void draw_axes(const matrix *m, FILE *out)
         tl_svg_text(out, LEFT - 4, y_of(m, l) + m->cell / 2 + 4, text,
                     &(tl_font){.size = 10, .anchor = TL_ANCHOR_END});
     }
-    tl_svg_text(out, LEFT + side / 2, TOP + side + 30, "from layer",
+    tl_svg_text(out, LEFT + side / 2, TOP + side + 30, "from layer (counted from 0)",
                 &(tl_font){.anchor = TL_ANCHOR_MIDDLE});
-    tl_svg_text(out, 12, TOP + side / 2, "into layer",
+    tl_svg_text(out, 12, TOP + side / 2, "into layer (counted from 0)",
                 &(tl_font){.anchor = TL_ANCHOR_MIDDLE, .turn = -90});
     tl_svg_rect(out, LEFT, TOP, side, side, &(tl_ink){.stroke = TL_COLOR_LINE});
 }
@@ -111,9 +125,12 @@ static void draw_matrix(const matrix *m, tl_figure *figure)
             draw_cell(m, i, out);
     draw_axes(m, out);
     const tl_finding_cell *best = &m->b->cells[m->b->best];
-    if (m->modality == TL_IMAGE && best->window == m->window)
+    const tl_ink frames[] = {{.stroke = LIGHT, .width = 5},
+                             {.stroke = DARK, .width = 2.5}};
+    for (size_t i = 0; i < 2 && m->modality == TL_IMAGE && best->window == m->window;
+         i++)
         tl_svg_rect(out, x_of(m, best->source), y_of(m, best->destination), m->cell,
-                    m->cell, &(tl_ink){.stroke = "#000000", .width = 2.5});
+                    m->cell, &frames[i]);
     tl_svg_end(out);
 }
 
@@ -125,36 +142,35 @@ static void write_numbers(const matrix *m, size_t cell, tl_figure *figure)
     fprintf(figure->csv, "%zu,%zu,%zu,%s,", c->window, c->source, c->destination,
             tl_draw_modalities[m->modality]);
     for (size_t i = 0; i < 3; i++) {
-        tl_csv_write_number(figure->csv, 9, numbers[i]);
+        tl_csv_write_number(figure->csv, 7, numbers[i]);
         fputc(',', figure->csv);
     }
     fprintf(figure->csv, "%zu,", accuracy->n);
-    tl_csv_write_number(figure->csv, 9, c->gain[m->modality]);
+    tl_csv_write_number(figure->csv, 7, c->gain[m->modality]);
     fputs("\r\n", figure->csv);
 }
 
 /* How many prompts changed, and whether that is more than chance. */
 static void write_change(const tl_finding_change *c, FILE *out)
 {
-    tl_draw_interval(out, &c->gain);
-    fprintf(out, " (%zu prompts fixed, %zu broken, exact p = %.3f", c->n_fixed,
+    tl_draw_interval(out, &c->gain, "over prompts");
+    fprintf(out, " (%zu prompts become right, %zu wrong, exact p = %.3f)", c->n_fixed,
             c->n_broken, c->p);
-    fputc(')', out);
     if (isnan(c->closed.value) && c->closed.n == 0)
         return;
     fputs(" and closes ", out);
-    tl_draw_interval(out, &c->closed);
+    tl_draw_interval(out, &c->closed, "over prompts");
     fputs(" of the gap to text", out);
 }
 
 /* In how many cells images gain more than text, as much, less. */
 static void write_control(const tl_finding_backpatch *b, FILE *out)
 {
-    tl_draw_interval(out, &b->no_worse);
+    tl_draw_interval(out, &b->no_worse, "over prompts");
     fprintf(out, " (%zu gain more, ", b->n_better);
-    tl_draw_interval(out, &b->better);
+    tl_draw_interval(out, &b->better, "over prompts");
     fprintf(out, "; %zu as much, ", b->n_equal);
-    tl_draw_interval(out, &b->equal);
+    tl_draw_interval(out, &b->equal, "over prompts");
     fprintf(out, "; %zu less%s).", b->n_worse,
             tl_finding_text_at_ceiling(b)
                 ? "; text is at its ceiling, all right, and cannot gain"
@@ -162,7 +178,7 @@ static void write_control(const tl_finding_backpatch *b, FILE *out)
     for (size_t i = 0; i < b->n_windows; i++) {
         const tl_finding_window *w = &b->windows[i];
         fprintf(out, " Of the %zu with window %zu: ", w->n_cells, w->window);
-        tl_draw_interval(out, &w->no_worse);
+        tl_draw_interval(out, &w->no_worse, "over prompts");
         fprintf(out, " (%zu more, %zu as much, %zu less).", w->n_better, w->n_equal,
                 w->n_worse);
     }
@@ -244,12 +260,14 @@ static void write_modal(const tl_finding_backpatch *b, FILE *out)
 static void write_caption(const tl_findings *f, FILE *out)
 {
     const tl_finding_backpatch *b = &f->backpatch;
-    fprintf(out,
-            "Change of accuracy in percentage points when the states of image tokens "
-            "%sof one layer are written back into another; %zu %s, %zu cells",
-            b->has_text ? "(or, as a control, of the text tokens of the same content) "
-                        : "",
-            b->n, b->has_text ? "pairs of prompts" : "image prompts", b->n_cells);
+    fprintf(
+        out,
+        "Change of accuracy in percentage points when the states of image tokens "
+        "%safter one layer are written back into another, with as many layers as the "
+        "window has; %zu %s, %zu cells",
+        b->has_text ? "(or, as a control, of the text tokens of the same content) "
+                    : "",
+        b->n, b->has_text ? "pairs of prompts" : "image prompts", b->n_cells);
     if (!b->has_text)
         fputs("; no text rows, so no control", out);
     if (b->n_rounds > 0)
@@ -284,8 +302,8 @@ tl_status tl_draw_backpatch(const tl_findings *f, const char *prefix, FILE *page
         }
     }
     m.cell = fmax(7.0, fmin(34.0, (double)SIDE / (double)m.n_layers));
-    for (size_t modality = TL_MODALITY_COUNT; modality-- > (b->has_text ? 0 : 1);)
-        for (size_t i = 0; i < b->n_cells; i++) {
+    for (size_t i = 0; i < b->n_cells; i++) /* images, and beside them text */
+        for (size_t modality = TL_MODALITY_COUNT; modality-- > (b->has_text ? 0 : 1);) {
             m.modality = (tl_modality)modality;
             m.window = b->cells[i].window;
             if (i == 0 || m.window != b->cells[i - 1].window)

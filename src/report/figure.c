@@ -6,6 +6,9 @@
 
 #include "base/csv_write.h"
 
+const char *const tl_figure_choices[TL_FIGURE_CHOICES] = {"for-0", "for-1", "for-2",
+                                                          "for-3"};
+
 enum { PANELS, CAPTION, CSV, TEXTS };
 
 static FILE **stream_of(tl_figure *figure, size_t i)
@@ -29,6 +32,7 @@ tl_status tl_figure_begin(tl_figure *figure, tl_error *err)
 
 const char *tl_figure_panel(tl_figure *figure, const char *name)
 {
+    figure->n_panels++;
     snprintf(figure->panel, sizeof figure->panel, "%s%s-%s", figure->page, figure->name,
              name);
     return figure->panel;
@@ -38,18 +42,41 @@ void tl_figure_interval(tl_figure *figure, const tl_interval *i)
 {
     const double numbers[] = {i->value, i->low, i->high};
     for (size_t k = 0; k < 3; k++) {
-        tl_csv_write_number(figure->csv, 9, numbers[k]);
+        tl_csv_write_number(figure->csv, 7, numbers[k]);
         fputc(',', figure->csv);
     }
     fprintf(figure->csv, "%zu,%zu\r\n", i->n, i->n_undefined);
     figure->n_incomplete += i->n_undefined > 0;
 }
 
+/* Buttons of which one is pressed. They stand beside the drawings, not around or within, so that
+ * a style sheet can tell from them what to show (page_style.c). */
+static void write_switch(const tl_figure *f, FILE *page)
+{
+    fprintf(page, "<span class=\"asks\" id=\"%s%s-asks\">%s:</span>\n", f->page,
+            f->name, f->asks);
+    for (size_t i = 0; i < f->n_choices; i++)
+        fprintf(page,
+                "<input type=\"radio\" name=\"%s%s-shown\" id=\"%s%s-pick-%zu\" "
+                "class=\"pick-%zu\" aria-describedby=\"%s%s-asks\"%s>"
+                "<label for=\"%s%s-pick-%zu\">%s</label>\n",
+                f->page, f->name, f->page, f->name, i, i, f->page, f->name,
+                i == 0 ? " checked" : "", f->page, f->name, i, f->choices[i]);
+}
+
 static void write_figure(const tl_figure *f, FILE *page)
 {
-    fprintf(page, "<figure id=\"%s%s\">\n<h3>", f->page, f->name);
+    fprintf(page, "<figure id=\"%s%s\" class=\"%s\">\n<h3>", f->page, f->name,
+            f->is_wide                                  ? "wide"
+            : f->n_panels % 2 == 1 && f->n_choices == 0 ? "odd"
+                                                        : "even");
     tl_xml_text(page, f->title);
-    fprintf(page, "</h3>\n<div class=\"%s\">\n", f->is_wide ? "wide" : "panels");
+    fputs("</h3>\n", page);
+    if (f->n_choices > 0)
+        write_switch(f, page);
+    /* What can be scrolled can be reached by the keyboard. */
+    fprintf(page, "<div class=\"panels\"%s>\n",
+            f->is_wide ? " tabindex=\"0\" role=\"group\" aria-label=\"drawings\"" : "");
     fwrite(f->texts[PANELS], 1, f->bytes[PANELS], page);
     fputs("</div>\n<figcaption>", page);
     fwrite(f->texts[CAPTION], 1, f->bytes[CAPTION], page);
@@ -59,6 +86,13 @@ static void write_figure(const tl_figure *f, FILE *page)
                 "value; how "
                 "many is in the CSV.",
                 f->n_incomplete);
+    if (f->n_open > 0)
+        fprintf(
+            page,
+            " An arrow at the edge of a plot, %zu of them: a value, or the end of an "
+            "interval, lies beyond the axis; the number beside it, or else the "
+            "pointer, says where.",
+            f->n_open);
     fprintf(page, " <a download=\"%s%s.csv\" href=\"data:text/csv;base64,", f->page,
             f->name);
     tl_base64(page, f->texts[CSV], f->bytes[CSV]);

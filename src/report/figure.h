@@ -24,14 +24,24 @@ typedef struct tl_figure {
     const char *page; /* before all names: figures of several studies in one page */
     const char *name, *title;
     bool is_wide; /* panels are as wide as they need to be, and can be scrolled */
+    /* What the reader can choose among, and what about; group i of the drawings' class
+     * tl_figure_choices[i] is shown when choice i is made, first the first. */
+    const char *asks;
+    const char *const *choices; /* [n_choices] */
+    size_t n_choices;
     /* Set by begin. */
     FILE *panels, *caption, *csv;
     char *texts[3];
     size_t bytes[3];
     char panel[80]; /* the name of the last one */
+    size_t n_panels;
     size_t
         n_incomplete; /* intervals in the CSV some of whose resamples have no value */
+    size_t n_open;    /* arrows (plot.h); the caption says what they are */
 } tl_figure;
+
+enum { TL_FIGURE_CHOICES = 4 };
+extern const char *const tl_figure_choices[TL_FIGURE_CHOICES]; /* classes of groups */
 
 tl_status tl_figure_begin(tl_figure *figure, tl_error *err);
 

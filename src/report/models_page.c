@@ -93,7 +93,7 @@ static void write_settings(const tl_models *models, FILE *page)
 static void write_number(FILE *out, tl_models_form form, const tl_interval *v)
 {
     if (form == TL_MODELS_NUMBER || isnan(v->value))
-        tl_draw_interval(out, v);
+        tl_draw_interval(out, v, NULL);
     else if (form == TL_MODELS_PERCENT)
         fprintf(out, "%.3g&nbsp;%%", 100 * v->value);
     else

@@ -36,13 +36,12 @@ static const char *name_of(const maker *m, size_t i)
     bool models = false, datasets = false, studies = false; /* more than one? */
     for (size_t k = 0; k < m->n; k++) {
         models = models || !equal_keys(m, i, k, "model");
-        datasets = datasets || (equal_keys(m, i, k, "task") &&
-                                equal_keys(m, i, k, "model") &&
-                                !equal_keys(m, i, k, "dataset"));
-        studies = studies || (i != k &&
-                              strcmp(task, tl_study_task(&m->studies[k])) == 0 &&
-                              equal_keys(m, i, k, "model") &&
-                              equal_keys(m, i, k, "dataset"));
+        datasets =
+            datasets || (equal_keys(m, i, k, "task") && equal_keys(m, i, k, "model") &&
+                         !equal_keys(m, i, k, "dataset"));
+        studies =
+            studies || (i != k && strcmp(task, tl_study_task(&m->studies[k])) == 0 &&
+                        equal_keys(m, i, k, "model") && equal_keys(m, i, k, "dataset"));
     }
     if (!models && !datasets && !studies)
         return task;
@@ -186,9 +185,13 @@ static tl_status accuracies(const maker *m, tl_table *t)
                                         "image, vocabulary",
                                         "published text",
                                         "published image"};
+    static const char *const over[] = {
+        NULL,           NULL,           "over prompts", "over prompts",
+        "over prompts", "over prompts", NULL,           NULL};
     *t = (tl_table){.name = "accuracy",
                     .title = "Accuracy",
                     .heads = heads,
+                    .over = over,
                     .n_columns = m->any_published ? 8 : 6};
     tl_interval *columns[4];
     tl_status status = take(m, columns, 4);
@@ -274,10 +277,22 @@ static tl_status circuits(const maker *m, tl_table *t)
                                         "n",
                                         "published size",
                                         "published faithfulness"};
+    static const char *const over[] = {NULL,
+                                       NULL,
+                                       NULL,
+                                       "over prompts",
+                                       "over prompts",
+                                       "over prompts",
+                                       "over prompts",
+                                       "over prompts",
+                                       NULL,
+                                       NULL,
+                                       NULL};
     *t = (tl_table){
         .name = "circuits",
         .title = "Smallest faithful circuits",
         .heads = heads,
+        .over = over,
         .n_columns = m->any_published ? 11 : 9,
         .note = "Not shown: the interval begins at the threshold or below. CPR: area "
                 "under the faithfulness curve; CMD: between it and 1."};
@@ -364,20 +379,34 @@ static tl_status overlaps(const maker *m, tl_table *t)
 {
     static const char *const heads[] = {"task",
                                         "data IoU",
-                                        "normalised",
+                                        "data, normalised",
                                         "query IoU",
-                                        "normalised",
+                                        "query, normalised",
                                         "generation IoU",
-                                        "normalised",
-                                        "mean of segments",
+                                        "generation, normalised",
+                                        "mean of segments, normalised",
                                         "whole IoU",
-                                        "normalised",
+                                        "whole, normalised",
                                         "published data",
                                         "published query",
                                         "published generation"};
+    static const char *const over[] = {NULL,
+                                       NULL,
+                                       "over prompts and draws",
+                                       NULL,
+                                       "over prompts and draws",
+                                       NULL,
+                                       "over prompts and draws",
+                                       "over prompts and draws",
+                                       NULL,
+                                       "over prompts and draws",
+                                       NULL,
+                                       NULL,
+                                       NULL};
     *t = (tl_table){.name = "overlap",
                     .title = "Overlap of the two circuits",
                     .heads = heads,
+                    .over = over,
                     .n_columns = m->any_published ? 13 : 10,
                     .note = overlap_note(m)};
     enum { MEAN = TL_SEGMENT_COUNT, WHOLE, COLUMNS };
@@ -427,9 +456,17 @@ static tl_status interchanges(const maker *m, tl_table *t)
                                         "published data",
                                         "published query",
                                         "published generation"};
+    static const char *const over[] = {NULL,
+                                       "over prompts and draws",
+                                       "over prompts and draws",
+                                       "over prompts and draws",
+                                       NULL,
+                                       NULL,
+                                       NULL};
     *t = (tl_table){.name = "interchange",
                     .title = "Interchange: a segment of the other circuit",
                     .heads = heads,
+                    .over = over,
                     .n_columns = m->any_published ? 7 : 4,
                     .note =
                         "Normalised faithfulness over both modalities: 0 as a random "
@@ -466,16 +503,23 @@ static tl_status alignments(const maker *m, tl_table *t)
                                         "peak",
                                         "at layer",
                                         "last layer",
-                                        "minus other content",
-                                        "the same, centred",
+                                        "peak minus other content",
+                                        "peak minus other, centred",
                                         "n"};
-    *t = (tl_table){.name = "alignment",
-                    .title = "Alignment of image tokens with text tokens",
-                    .heads = heads,
-                    .n_columns = 9,
-                    .note =
-                        "Mean largest cosine; minus other content: at the peak, minus "
-                        "the same with a text of other words and another answer."};
+    static const char *const over[] = {
+        NULL, "over pairs of prompts", "over pairs of prompts", "over pairs of prompts",
+        NULL, "over pairs of prompts", "over pairs of prompts", "over pairs of prompts",
+        NULL};
+    *t = (tl_table){
+        .name = "alignment",
+        .title = "Alignment of image tokens with text tokens",
+        .heads = heads,
+        .over = over,
+        .n_columns = 9,
+        .note = "Mean largest cosine, after a layer; layers are counted from 0. "
+                "Minus other content: at the peak, minus the same with a text "
+                "of other words and another answer; centred: each modality's mean "
+                "state taken away."};
     tl_status status = TL_OK;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_findings *f = &m->studies[i];
@@ -512,6 +556,8 @@ static const char *cell_text(const maker *m, size_t source, size_t destination,
     return tl_arena_strdup(m->arena, text);
 }
 
+/* Over all studies as one sum: the share of a single small gap says little, so that their mean
+ * stands only beside the published one, which was made so. */
 static const char *gap_note(const maker *m)
 {
     tl_gap_closed g, here;
@@ -520,23 +566,24 @@ static const char *gap_note(const maker *m)
     for (size_t i = 0; i < m->n; i++)
         any_search = any_search || m->studies[i].backpatch.n_rounds > 0;
     if (m->n >= 2 && tl_findings_gap(m->studies, m->n, true, &g, NULL) == TL_OK &&
-        tl_findings_gap(m->studies, m->n, false, &here, NULL) == TL_OK && here.n > 0)
-        snprintf(
+        tl_findings_gap(m->studies, m->n, false, &here, NULL) == TL_OK && here.n > 0) {
+        const int used = snprintf(
             gaps, sizeof gaps,
-            " Gap closed by cells chosen on other prompts, over %zu of %zu studies, "
-            "those "
-            "with a gap: mean %s, median %s, pooled %s; mean gain of %zu %s. By the "
-            "best "
-            "on the same prompts: mean %s, median %s, pooled %s, as published "
-            "(mean of the %zu in 0 to 1) %s; mean gain %s. Intervals resample studies.",
-            g.n, m->n, interval(m, &g.mean), interval(m, &g.median),
-            interval(m, &g.pooled), g.mean_gain.n, interval(m, &g.mean_gain),
-            interval(m, &here.mean), interval(m, &here.median),
-            interval(m, &here.pooled), here.published_way.n,
-            interval(m, &here.published_way), interval(m, &here.mean_gain));
+            " All gains together as a share of all gaps together, over %zu of %zu "
+            "studies, those with a gap: %s by cells chosen on other prompts, %s by the "
+            "best on the same prompts; mean gain of %zu %s and %s. Intervals resample "
+            "studies.",
+            g.n, m->n, interval(m, &g.pooled), interval(m, &here.pooled), g.mean_gain.n,
+            interval(m, &g.mean_gain), interval(m, &here.mean_gain));
+        if (m->any_published && used > 0 && (size_t)used < sizeof gaps)
+            snprintf(gaps + used, sizeof gaps - (size_t)used,
+                     " The published way, the mean of the %zu shares in 0 to 1: %s.",
+                     here.published_way.n, interval(m, &here.published_way));
+    }
     snprintf(
         text, sizeof text,
-        "Cell: from layer into layer (window). Crossed: chosen on other prompts; so "
+        "Cell: from layer into layer (window), layers counted from 0. Crossed: chosen "
+        "on other prompts; so "
         "are "
         "exact p, of as many prompts fixed and broken, and the gap closed. p: that the "
         "best of all cells is chance.%s%s",
@@ -553,19 +600,24 @@ static tl_status backpatches(const maker *m, tl_table *t)
     static const char *const heads[] = {"task",
                                         "image",
                                         "best cell",
-                                        "accuracy",
-                                        "gain",
-                                        "p",
+                                        "its accuracy",
+                                        "its gain",
+                                        "p of the best",
                                         "gain, crossed",
-                                        "exact p",
+                                        "exact p, crossed",
                                         "gap closed",
                                         "no worse than text",
                                         "n",
                                         "published cell",
                                         "published accuracy"};
+    static const char *const over[] = {
+        NULL, "over prompts", NULL, "over prompts", "over prompts",
+        NULL, "over prompts", NULL, "over prompts", "over prompts",
+        NULL, NULL,           NULL};
     *t = (tl_table){.name = "backpatch",
                     .title = "Back-patching of image states",
                     .heads = heads,
+                    .over = over,
                     .n_columns = m->any_published ? 13 : 11,
                     .note = gap_note(m)};
     tl_status status = TL_OK;
@@ -608,10 +660,14 @@ static tl_status iterations(const maker *m, tl_table *t)
                                         "9",    "2 minus 1", "9 minus 1", "n"};
     static const size_t times[] = {0, 1, 2, 4, 9}, later[] = {2, 9};
     enum { TIMES = sizeof times / sizeof *times };
+    static const char *const over[] = {NULL,           "over prompts", "over prompts",
+                                       "over prompts", "over prompts", "over prompts",
+                                       "over prompts", "over prompts", NULL};
     *t = (tl_table){
         .name = "iterations",
         .title = "Accuracy after patching a cell 0, 1, ... times",
         .heads = heads,
+        .over = over,
         .n_columns = 9,
         .note = "The cell was chosen on other prompts than these; minus 1: the paired "
                 "difference from patching it once."};

@@ -5,7 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { TITLE = 18, LEGEND = 16, TICK = 4 };
+#include "report/table.h"
+
+/* ROOM: for numbers of what lies above the axis. */
+enum { TITLE = 18, LEGEND = 16, ROOM = 12, TICK = 4 };
 
 /* ---- scales ---------------------------------------------------------------------- */
 
@@ -114,7 +117,7 @@ void tl_plot_begin(tl_plot *p, FILE *out)
     p->x0 = p->left > 0.0 ? p->left : 48;
     p->x1 = p->width - (p->right > 0.0 ? p->right : 12);
     p->y0 = p->height - (p->bottom > 0.0 ? p->bottom : 36);
-    p->y1 = TITLE + LEGEND + 4;
+    p->y1 = TITLE + LEGEND + ROOM;
     tl_svg_begin(out, p->name, p->width, p->height, p->title, p->description);
     tl_svg_text(out, 2, 13, p->title, &(tl_font){.size = 12, .bold = 1});
     draw_ticks(p);
@@ -141,6 +144,51 @@ static tl_ink mark_ink(const tl_style *s)
         .stroke = s->color, .fill = s->is_hollow ? "#ffffff" : s->color, .width = 1.5};
 }
 
+enum { HOVER = 256 };
+
+/* "attribution, size 0.05: 0.873 (0.811 to 0.912, over prompts)"; where: "" or ", size 0.05" */
+static const char *hover_text(const tl_plot *p, const tl_style *s, const char *where,
+                              const tl_interval *i, char text[HOVER])
+{
+    char words[TL_INTERVAL_WORDS];
+    snprintf(text, HOVER, "%.60s%.100s: %s", s->name != NULL ? s->name : "value", where,
+             tl_interval_words(i, p->over, words));
+    return text;
+}
+
+/* What is 1 above the scale, -1 below it, 0 within. */
+static int beyond(const tl_scale *scale, double value)
+{
+    const double share = tl_scale_share(scale, value);
+    return share > 1.0 + 1e-9 ? 1 : share < -1e-9 ? -1 : 0;
+}
+
+/* Its tip at x, y; (dx, dy) is where it points to. */
+static void draw_arrow(const tl_plot *p, double x, double y, int dx, int dy,
+                       const char *color)
+{
+    enum { LONG = 7, HALF = 4 };
+    const double px[] = {x, x - dx * LONG - dy * HALF, x - dx * LONG + dy * HALF, x},
+                 py[] = {y, y - dy * LONG - dx * HALF, y - dy * LONG + dx * HALF, y};
+    tl_svg_path(p->out, px, py, 4, &(tl_ink){.stroke = color, .fill = color});
+    if (p->n_open != NULL)
+        ++*p->n_open;
+}
+
+void tl_plot_open(const tl_plot *p, double x, double value, const char *color,
+                  bool has_number)
+{
+    const int side = beyond(&p->y, value);
+    char text[32];
+    if (side == 0)
+        return;
+    draw_arrow(p, x, side > 0 ? p->y1 : p->y0, 0, -side, color);
+    tl_number_text(value, text);
+    if (has_number)
+        tl_svg_text(p->out, x, side > 0 ? p->y1 - 2 : p->y0 + 9, text,
+                    &(tl_font){.size = 9, .anchor = TL_ANCHOR_MIDDLE});
+}
+
 void tl_plot_curve(const tl_plot *p, const double *x, const tl_interval *y, size_t n,
                    const tl_style *s)
 {
@@ -158,24 +206,42 @@ void tl_plot_curve(const tl_plot *p, const double *x, const tl_interval *y, size
                     &(tl_ink){.fill = s->color, .opacity = 0.18});
     tl_svg_path(p->out, px, value, n,
                 &(tl_ink){.stroke = s->color, .width = 2, .dash = s->dash});
-    const tl_ink ink = mark_ink(s);
-    for (size_t i = 0; i < n && s->radius > 0.0; i++)
+    tl_ink ink = mark_ink(s);
+    for (size_t i = 0; i < n && s->radius > 0.0; i++) {
+        char where[HOVER], text[HOVER], number[32];
+        tl_number_text(x[i], number);
+        snprintf(where, sizeof where, ", %.60s %s", p->x_label, number);
+        ink.title = hover_text(p, s, where, &y[i], text);
         tl_svg_mark(p->out, s->mark, px[i], value[i], s->radius, &ink);
+        tl_plot_open(p, px[i], y[i].value, s->color, true);
+        if (s->has_band && beyond(&p->y, y[i].value) == 0) {
+            tl_plot_open(p, px[i], y[i].low, s->color, false);
+            tl_plot_open(p, px[i], y[i].high, s->color, false);
+        }
+    }
 }
 
 void tl_plot_point(const tl_plot *p, double x, const tl_interval *y, const tl_style *s)
 {
     const double at = tl_plot_x(p, x);
-    const tl_ink line = {.stroke = s->color, .width = 1.5}, ink = mark_ink(s);
+    const tl_ink line = {.stroke = s->color, .width = 1.5};
+    const double ends[] = {y->low, y->high};
+    char text[HOVER];
+    tl_ink ink = mark_ink(s);
     if (isnan(y->value))
         return;
-    if (!isnan(y->low) && !isnan(y->high)) {
-        const double low = tl_plot_y(p, y->low), high = tl_plot_y(p, y->high);
-        tl_svg_line(p->out, at, low, at, high, &line);
-        tl_svg_line(p->out, at - 3, low, at + 3, low, &line);
-        tl_svg_line(p->out, at - 3, high, at + 3, high, &line);
+    if (!isnan(y->low) && !isnan(y->high))
+        tl_svg_line(p->out, at, tl_plot_y(p, y->low), at, tl_plot_y(p, y->high), &line);
+    for (size_t i = 0; i < 2; i++) {
+        const double end = tl_plot_y(p, ends[i]);
+        if (!isnan(end) && beyond(&p->y, ends[i]) == 0)
+            tl_svg_line(p->out, at - 3, end, at + 3, end, &line);
+        else if (!isnan(end))
+            tl_plot_open(p, at, ends[i], s->color, beyond(&p->y, y->value) == 0);
     }
+    ink.title = hover_text(p, s, "", y, text);
     tl_svg_mark(p->out, s->mark, at, tl_plot_y(p, y->value), s->radius, &ink);
+    tl_plot_open(p, at, y->value, s->color, true);
 }
 
 static double x_within(const tl_plot *p, double value)
@@ -184,19 +250,40 @@ static double x_within(const tl_plot *p, double value)
     return x < p->x0 ? p->x0 : x > p->x1 ? p->x1 : x;
 }
 
+/* As tl_plot_open(), to the left or to the right, with the number above. */
+static void draw_open_level(const tl_plot *p, double value, double y, const char *color)
+{
+    const int side = beyond(&p->x, value);
+    char text[32];
+    if (side == 0)
+        return;
+    draw_arrow(p, x_within(p, value), y, side, 0, color);
+    tl_number_text(value, text);
+    tl_svg_text(
+        p->out, x_within(p, value), y - 6, text,
+        &(tl_font){.size = 9, .anchor = side > 0 ? TL_ANCHOR_END : TL_ANCHOR_START});
+}
+
 void tl_plot_level(const tl_plot *p, const tl_interval *x, double y, const tl_style *s)
 {
-    const double at = tl_plot_y(p, y);
-    const tl_ink line = {.stroke = s->color, .width = 1.5}, ink = mark_ink(s);
+    const double at = tl_plot_y(p, y), ends[] = {x->low, x->high};
+    const tl_ink line = {.stroke = s->color, .width = 1.5};
+    char text[HOVER];
+    tl_ink ink = mark_ink(s);
     if (isnan(x->value))
         return;
-    if (!isnan(x->low) && !isnan(x->high)) {
-        const double low = x_within(p, x->low), high = x_within(p, x->high);
-        tl_svg_line(p->out, low, at, high, at, &line);
-        tl_svg_line(p->out, low, at - 3, low, at + 3, &line);
-        tl_svg_line(p->out, high, at - 3, high, at + 3, &line);
+    if (!isnan(x->low) && !isnan(x->high))
+        tl_svg_line(p->out, x_within(p, x->low), at, x_within(p, x->high), at, &line);
+    for (size_t i = 0; i < 2; i++) {
+        const double end = x_within(p, ends[i]);
+        if (!isnan(end) && beyond(&p->x, ends[i]) == 0)
+            tl_svg_line(p->out, end, at - 3, end, at + 3, &line);
+        else if (!isnan(end) && beyond(&p->x, x->value) == 0)
+            draw_open_level(p, ends[i], at, s->color);
     }
+    ink.title = hover_text(p, s, "", x, text);
     tl_svg_mark(p->out, s->mark, x_within(p, x->value), at, s->radius, &ink);
+    draw_open_level(p, x->value, at, s->color);
 }
 
 void tl_plot_reference(const tl_plot *p, double y, const char *label, const tl_style *s)

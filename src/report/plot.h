@@ -7,6 +7,9 @@
  *     tl_plot_begin(&plot, out);
  *     tl_plot_curve(&plot, x, intervals, n, &style);
  *     tl_plot_end(&plot);
+ *
+ * What lies outside of the axes is drawn at their edge with an arrow to where it is, and its
+ * number beside it.
  */
 #ifndef TWINLENS_REPORT_PLOT_H
 #define TWINLENS_REPORT_PLOT_H
@@ -42,6 +45,8 @@ typedef struct tl_plot {
     tl_scale x, y;
     bool has_no_x_ticks; /* the caller writes them */
     double left, bottom, right; /* margins; 0: as ticks need */
+    const char *over;           /* what intervals are over: "over prompts"; NULL: not said */
+    size_t *n_open; /* counts what is drawn with an arrow; NULL: nobody asks */
     /* Set by begin: of the area between the axes. */
     FILE *out;
     double x0, y0, x1, y1; /* y0 is the bottom */
@@ -54,6 +59,7 @@ double tl_plot_x(const tl_plot *plot, double value);
 double tl_plot_y(const tl_plot *plot, double value); /* kept within the area */
 
 typedef struct tl_style {
+    const char *name; /* of what is drawn, where the pointer rests; NULL: none */
     const char *color, *dash;
     tl_mark mark;
     double radius; /* of marks; 0: no marks */
@@ -69,6 +75,11 @@ void tl_plot_point(const tl_plot *plot, double x, const tl_interval *y,
                    const tl_style *style);
 void tl_plot_level(const tl_plot *plot, const tl_interval *x, double y,
                    const tl_style *style);
+
+/* An arrow at the edge that `value` lies beyond, upwards or downwards, with the number; nothing
+ * when it lies within. */
+void tl_plot_open(const tl_plot *plot, double x, double value, const char *color,
+                  bool has_number);
 
 /* A level line over the whole width with a word at its beginning. */
 void tl_plot_reference(const tl_plot *plot, double y, const char *label,

@@ -8,41 +8,15 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "finding/published.h"
 #include "report/draw.h"
+#include "report/found.h"
 #include "report/input_text.h"
 #include "report/models_page.h"
 #include "report/overview.h"
-#include "finding/published.h"
+#include "report/page_style.h"
 #include "report/svg.h"
-
-/* clang-format off */
-static const char style[] =
-    "html{color:#1a1a1a;background:#fff;font:16px/1.5 system-ui,Helvetica,Arial,sans-serif}"
-    "body{max-width:72rem;margin:0 auto;padding:1rem}"
-    "h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}"
-    "h2{font-size:1.35rem;margin:2.5rem 0 .5rem;padding-top:.5rem;border-top:2px solid #333}"
-    "h3{font-size:1.1rem;margin:0 0 .5rem}"
-    "figure{margin:1.8rem 0}"
-    "figcaption{max-width:46rem;font-size:.9rem;color:#333;margin-top:.4rem}"
-    ".panels{display:flex;flex-wrap:wrap;align-items:flex-start;gap:.8rem 1.2rem}"
-    ".wide,.table{overflow-x:auto}"
-    "svg{display:block;flex:none;max-width:none;margin-bottom:.5rem}"
-    ".panels svg{max-width:100%;height:auto}"
-    "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}"
-    "th,td{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}"
-    ".table{margin-bottom:1.2rem}td:first-child{white-space:nowrap}"
-    "th:first-child,td:first-child{text-align:left;padding-left:0}"
-    "thead th{border-bottom:1.5px solid #333}"
-    ".note{max-width:46rem;font-size:.9rem;color:#333;margin:.3rem 0 1.6rem}"
-    "caption{text-align:left;font-size:.9rem;color:#333;padding-bottom:.3rem}"
-    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}"
-    "dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}"
-    "nav ul{padding:0;list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem}"
-    "a{color:#004f7c}"
-    "@media(max-width:600px){th,td{padding:.2rem .35rem}td:first-child{white-space:normal}"
-    "table{font-size:.8rem}}"
-    "@media print{nav{display:none}figure{break-inside:avoid}}";
-/* clang-format on */
+#include "report/table.h"
 
 /* ---- a study --------------------------------------------------------------------- */
 
@@ -57,74 +31,105 @@ static void write_title(const tl_findings *f, FILE *page)
     tl_xml_text(page, tl_input_text(f, "model", text));
 }
 
-typedef struct number_row {
-    const char *label;
-    const tl_interval *values[TL_MODALITY_COUNT]; /* NULL: - */
-} number_row;
+/* ---- its numbers ------------------------------------------------------------------ */
 
-static void write_row(const number_row *row, FILE *page)
+enum { WORDS = TL_INTERVAL_WORDS };
+
+/* A table of a study: a row for each number, a column for each modality and one that says
+ * what the row's intervals are over. */
+typedef struct numbers {
+    tl_table table;
+    tl_arena *arena;
+    tl_error *err;
+    tl_status status;
+} numbers;
+
+static numbers begin_numbers(const char *title, tl_arena *arena, tl_error *err)
 {
-    fprintf(page, "<tr><td>%s</td>", row->label);
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-        fputs("<td>", page);
-        if (row->values[m] != NULL)
-            tl_draw_interval(page, row->values[m]);
-        else
-            fputs("-", page);
-        fputs("</td>", page);
-    }
-    fputs("</tr>\n", page);
+    static const char *const heads[] = {"", "text", "image", "95 % interval over"};
+    return (numbers){.table = {.title = title,
+                               .style = "study",
+                               .heads = heads,
+                               .n_columns = sizeof heads / sizeof *heads},
+                     .arena = arena,
+                     .err = err};
 }
 
-static void write_count(const char *label, const size_t n[TL_MODALITY_COUNT],
-                        const size_t of[TL_MODALITY_COUNT], FILE *page)
+static void add_row(numbers *t, const char *label, const char *text, const char *image,
+                    const char *over)
 {
-    fprintf(page, "<tr><td>%s</td>", label);
+    const char *const cells[] = {label, text, image, over};
+    if (t->status == TL_OK)
+        t->status = tl_table_add(&t->table, t->arena, cells, t->err);
+}
+
+static void add_count(numbers *t, const char *label, size_t text, size_t image)
+{
+    char cells[TL_MODALITY_COUNT][WORDS];
+    snprintf(cells[TL_TEXT], WORDS, "%zu", text);
+    snprintf(cells[TL_IMAGE], WORDS, "%zu", image);
+    add_row(t, label, cells[TL_TEXT], cells[TL_IMAGE], "");
+}
+
+/* NULL: there is no such number. */
+static void add_interval(numbers *t, const char *label,
+                         const tl_interval *const values[TL_MODALITY_COUNT],
+                         const char *over)
+{
+    char cells[TL_MODALITY_COUNT][WORDS] = {"-", "-"};
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
-        if (of == NULL)
-            fprintf(page, "<td>%zu</td>", n[m]);
-        else
-            fprintf(page, "<td>%zu of %zu</td>", n[m], of[m]);
-    fputs("</tr>\n", page);
+        if (values[m] != NULL)
+            tl_interval_words(values[m], NULL, cells[m]);
+    add_row(t, label, cells[TL_TEXT], cells[TL_IMAGE], over);
 }
 
-static void write_sizes(const tl_findings *f, FILE *page)
+/* The smallest faithful circuit of a modality: "5 %". */
+static void write_size(const tl_finding_part *p, char text[WORDS])
 {
-    const tl_finding_point *smallest[TL_MODALITY_COUNT];
-    size_t heads[TL_MODALITY_COUNT] = {0}, neurons[TL_MODALITY_COUNT] = {0},
-           all_heads[TL_MODALITY_COUNT], all_neurons[TL_MODALITY_COUNT];
-    fputs("<tr><td>smallest faithful circuit</td>", page);
-    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-        const tl_study_scores *s = &f->parts[m].scores;
-        smallest[m] = tl_findings_smallest(&f->parts[m], TL_STUDY_CIRCUIT);
-        all_heads[m] = s->n_layers * s->n_pos * s->n_heads;
-        all_neurons[m] = s->n_layers * s->n_pos * s->d_mlp;
-        if (smallest[m] != NULL) {
-            heads[m] = smallest[m]->point->n_heads;
-            neurons[m] = smallest[m]->point->n_neurons;
-            fprintf(page, "<td>%.4g %%", 100 * smallest[m]->fraction);
-            if (f->parts[m].is_shown)
-                fputs("</td>", page);
-            else if (f->parts[m].shown != NULL)
-                fprintf(page, " (not shown; %.4g %% is)</td>",
-                        100 * f->parts[m].shown->fraction);
-            else
-                fputs(" (not shown)</td>", page);
-        } else {
-            fprintf(page, "<td>%s</td>", f->parts[m].done ? "none" : "-");
+    const tl_finding_point *smallest = tl_findings_smallest(p, TL_STUDY_CIRCUIT);
+    if (smallest == NULL)
+        snprintf(text, WORDS, "%s", p->done ? "none" : "-");
+    else if (p->is_shown)
+        snprintf(text, WORDS, "%.4g %%", 100 * smallest->fraction);
+    else if (p->shown != NULL)
+        snprintf(text, WORDS, "%.4g %% (not shown; %.4g %% is)",
+                 100 * smallest->fraction, 100 * p->shown->fraction);
+    else
+        snprintf(text, WORDS, "%.4g %% (not shown)", 100 * smallest->fraction);
+}
+
+static void add_sizes(numbers *t, const tl_findings *f)
+{
+    static const char *const labels[TL_KIND_COUNT] = {"heads in the circuit",
+                                                      "neurons in the circuit"};
+    char cells[TL_MODALITY_COUNT][WORDS];
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        write_size(&f->parts[m], cells[m]);
+    add_row(t, "smallest faithful circuit: share of all heads and neurons",
+            cells[TL_TEXT], cells[TL_IMAGE], "");
+    for (size_t k = 0; k < TL_KIND_COUNT; k++) {
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_study_scores *s = &f->parts[m].scores;
+            const tl_finding_point *smallest =
+                tl_findings_smallest(&f->parts[m], TL_STUDY_CIRCUIT);
+            const bool is_heads = k == TL_KIND_HEADS;
+            const size_t n = smallest == NULL ? 0
+                             : is_heads       ? smallest->point->n_heads
+                                              : smallest->point->n_neurons;
+            snprintf(cells[m], WORDS, "%zu of %zu", n,
+                     s->n_layers * s->n_pos * (is_heads ? s->n_heads : s->d_mlp));
         }
+        add_row(t, labels[k], cells[TL_TEXT], cells[TL_IMAGE], "");
     }
-    fputs("</tr>\n", page);
-    write_count("its heads", heads, all_heads, page);
-    write_count("its neurons", neurons, all_neurons, page);
 }
 
 /* A row for each use and reason, whose modalities follow each other. */
-static void write_left_out(const tl_findings *f, FILE *page)
+static void add_left_out(numbers *t, const tl_findings *f)
 {
     for (size_t i = 0; i < f->n_left_out; i++) {
         const tl_study_left_out *l = &f->left_out[i];
         size_t n[TL_MODALITY_COUNT] = {0};
+        char label[300];
         if (i > 0 && strcmp(l[-1].use, l->use) == 0 &&
             strcmp(l[-1].reason, l->reason) == 0)
             continue;
@@ -133,66 +138,60 @@ static void write_left_out(const tl_findings *f, FILE *page)
              strcmp(f->left_out[k].reason, l->reason) == 0;
              k++)
             n[f->left_out[k].modality] = f->left_out[k].n;
-        fputs("<tr><td>left out of ", page);
-        tl_xml_text(page, l->use);
-        fputs(": ", page);
-        tl_xml_text(page, l->reason);
-        fputs("</td>", page);
-        for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
-            fprintf(page, "<td>%zu</td>", n[m]);
-        fputs("</tr>\n", page);
+        snprintf(label, sizeof label, "left out of %.60s: %.200s", l->use, l->reason);
+        add_count(t, label, n[TL_TEXT], n[TL_IMAGE]);
     }
 }
 
-static void write_numbers(const tl_findings *f, FILE *page)
+/* By attribution, by activation difference, at random: at the size of the smallest circuit, and
+ * over all sizes. */
+static void add_faithfulness(numbers *t, const tl_findings *f)
 {
-    const tl_finding_part *t = &f->parts[TL_TEXT], *v = &f->parts[TL_IMAGE];
-    const tl_finding_part *parts[TL_MODALITY_COUNT] = {t, v};
-    fputs("<div class=\"table\"><table>\n<caption>In brackets: 95 % "
-          "intervals.</caption>\n"
-          "<thead><tr><th scope=\"col\"></th><th scope=\"col\">text</th><th "
-          "scope=\"col\">image</th></tr></thead>\n<tbody>\n",
-          page);
-    write_count("prompts", (size_t[]){t->n_prompts, v->n_prompts}, NULL, page);
-    write_row(&(number_row){"accuracy among the labels", {&t->limited, &v->limited}},
-              page);
-    write_row(&(number_row){"accuracy in the vocabulary", {&t->full, &v->full}}, page);
-    write_count("discovery prompts", (size_t[]){t->n_discovery, v->n_discovery}, NULL,
-                page);
-    write_count("evaluation prompts", (size_t[]){t->n_evaluation, v->n_evaluation},
-                NULL, page);
-    write_left_out(f, page);
-    write_sizes(f, page);
-    static const char *const labels[TL_STUDY_KIND_COUNT] = {
-        "its faithfulness", "of that size by activation difference",
-        "of that size at random"};
-    static const char *const areas[TL_STUDY_KIND_COUNT] = {
-        "area under the curve (CPR)", "the same by activation difference",
-        "the same at random"};
-    static const char *const distances[TL_STUDY_KIND_COUNT] = {
-        "distance of the curve from 1 (CMD)", "the same by activation difference",
-        "the same at random"};
-    number_row rows[3 * TL_STUDY_KIND_COUNT] = {{0}};
-    for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++)
-        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-            const tl_finding_point *p =
-                tl_findings_smallest(parts[m], (tl_study_kind)k);
-            const tl_finding_area *area =
-                tl_findings_area(f, parts[m], (tl_study_kind)k);
-            number_row *const at[] = {&rows[k], &rows[TL_STUDY_KIND_COUNT + k],
-                                      &rows[2 * TL_STUDY_KIND_COUNT + k]};
-            at[0]->label = labels[k];
-            at[1]->label = areas[k];
-            at[2]->label = distances[k];
-            at[0]->values[m] = p != NULL ? tl_findings_chosen(f, p) : NULL;
-            if (parts[m]->n_points > 0) {
-                at[1]->values[m] = &area->performance;
-                at[2]->values[m] = &area->distance;
+    static const char *const labels[][TL_STUDY_KIND_COUNT] = {
+        {"faithfulness of the circuit",
+         "chosen by activation difference: faithfulness at that size",
+         "chosen at random: faithfulness at that size"},
+        {"area under the faithfulness curve (CPR)",
+         "chosen by activation difference: area (CPR)", "chosen at random: area (CPR)"},
+        {"distance of the curve from 1 (CMD)",
+         "chosen by activation difference: distance (CMD)",
+         "chosen at random: distance (CMD)"}};
+    for (size_t row = 0; row < sizeof labels / sizeof *labels; row++)
+        for (size_t k = 0; k < TL_STUDY_KIND_COUNT; k++) {
+            const tl_interval *values[TL_MODALITY_COUNT] = {NULL};
+            for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+                const tl_finding_part *part = &f->parts[m];
+                const tl_finding_point *p =
+                    tl_findings_smallest(part, (tl_study_kind)k);
+                const tl_finding_area *area =
+                    tl_findings_area(f, part, (tl_study_kind)k);
+                if (row == 0)
+                    values[m] = p != NULL ? tl_findings_chosen(f, p) : NULL;
+                else if (part->n_points > 0)
+                    values[m] = row == 1 ? &area->performance : &area->distance;
             }
+            add_interval(t, labels[row][k], values, "prompts");
         }
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        write_row(&rows[i], page);
-    fputs("</tbody></table></div>\n", page);
+}
+
+static tl_status write_numbers(const tl_findings *f, tl_arena *arena, FILE *page,
+                               tl_error *err)
+{
+    const tl_finding_part *text = &f->parts[TL_TEXT], *image = &f->parts[TL_IMAGE];
+    numbers t = begin_numbers("Numbers", arena, err);
+    add_count(&t, "prompts", text->n_prompts, image->n_prompts);
+    add_interval(&t, "accuracy among the labels",
+                 (const tl_interval *[]){&text->limited, &image->limited}, "prompts");
+    add_interval(&t, "accuracy in the vocabulary",
+                 (const tl_interval *[]){&text->full, &image->full}, "prompts");
+    add_count(&t, "prompts for discovery", text->n_discovery, image->n_discovery);
+    add_count(&t, "prompts for evaluation", text->n_evaluation, image->n_evaluation);
+    add_left_out(&t, f);
+    add_sizes(&t, f);
+    add_faithfulness(&t, f);
+    if (t.status == TL_OK)
+        tl_table_html(&t.table, page);
+    return t.status;
 }
 
 /* Every key of the manifest: with these the study can be made again. */
@@ -212,7 +211,8 @@ static void write_manifest(const tl_findings *f, FILE *page)
 
 static void write_number(FILE *page, const char *before, double value)
 {
-    fprintf(page, isnan(value) ? "%s-" : "%s%.4f", before, value);
+    const double shown = fabs(value) < 0.00005 ? 0.0 : value; /* never -0.0000 */
+    fprintf(page, isnan(value) ? "%s-" : "%s%.4f", before, shown);
 }
 
 /* What computing in another precision than f32 does to this study's results. */
@@ -240,51 +240,87 @@ static void write_precision(const tl_findings *f, FILE *page)
     }
 }
 
-static void write_interval(FILE *page, const char *before, const tl_interval *i)
+/* ---- its smallest circuit, tested -------------------------------------------------- */
+
+static void add_number(numbers *t, const char *label, const char *format,
+                       const double values[TL_MODALITY_COUNT])
 {
-    const double numbers[] = {i->value, i->low, i->high};
-    static const char *const between[] = {"", " (", " to "};
-    fputs(before, page);
-    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
-        fprintf(page, isnan(numbers[k]) ? "%s-" : "%s%.3f", between[k], numbers[k]);
-    fputs(")", page);
-    if (i->n_undefined > 0)
-        fprintf(page, " -%zu", i->n_undefined);
+    char cells[TL_MODALITY_COUNT][WORDS];
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (isnan(values[m]))
+            snprintf(cells[m], WORDS, "-");
+        else
+            snprintf(cells[m], WORDS, strcmp(format, "p") == 0 ? "%.4f" : "%.3f",
+                     tl_table_value(values[m]));
+    add_row(t, label, cells[TL_TEXT], cells[TL_IMAGE], "");
+}
+
+/* Whether components of one kind are needed. */
+static void add_needed(numbers *t, const tl_findings *f, tl_component_kind kind)
+{
+    static const char *const labels[TL_KIND_COUNT][3] = {
+        {"heads of the circuit that are needed: share of a sample",
+         "heads in the sample", "a head is needed when LD changes by more than"},
+        {"neurons of the circuit that are needed: share of a sample",
+         "neurons in the sample", "a neuron is needed when LD changes by more than"}};
+    const tl_finding_needed *n[TL_MODALITY_COUNT];
+    const tl_interval *values[TL_MODALITY_COUNT] = {NULL};
+    double thresholds[TL_MODALITY_COUNT];
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const bool there = f->tests[m].n_pairs > 0;
+        n[m] = &f->tests[m].needed[kind];
+        values[m] = there ? &n[m]->needed : NULL;
+        thresholds[m] = there ? n[m]->threshold : NAN;
+    }
+    add_interval(t, labels[kind][0], values, "components of the sample");
+    add_count(t, labels[kind][1], n[TL_TEXT]->needed.n, n[TL_IMAGE]->needed.n);
+    add_number(t, labels[kind][2], "", thresholds);
 }
 
 /* Whether the smallest circuit is better than chance, minimal, complete. */
-static void write_tests(const tl_findings *f, FILE *page)
+static tl_status write_tests(const tl_findings *f, tl_arena *arena, FILE *page,
+                             tl_error *err)
 {
+    const tl_finding_tests *tests = f->tests;
+    const tl_interval *own[TL_MODALITY_COUNT] = {NULL},
+                      *random[TL_MODALITY_COUNT] = {NULL},
+                      *less[TL_MODALITY_COUNT] = {NULL},
+                      *rest[TL_MODALITY_COUNT] = {NULL};
+    double most[TL_MODALITY_COUNT], p[TL_MODALITY_COUNT];
+    numbers t = begin_numbers("The smallest circuit, tested", arena, err);
+    if (tests[TL_TEXT].n_pairs == 0 && tests[TL_IMAGE].n_pairs == 0)
+        return TL_OK;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
-        const tl_finding_tests *t = &f->tests[m];
-        if (t->n_pairs == 0)
-            continue;
-        fprintf(page,
-                "<p>The smallest circuit of %s prompts%s, tested on %zu evaluation "
-                "pairs: ",
-                tl_modality_name((tl_modality)m),
-                f->parts[m].is_shown ? "" : ", not shown to be faithful", t->n_pairs);
-        write_interval(page, "its faithfulness is ", &t->faithfulness);
-        fprintf(page,
-                ", that of %zu random circuits with as many parts in each segment ",
-                t->random.n);
-        write_interval(page, "", &t->random);
-        write_number(page, ", at most ", t->most);
-        write_interval(page, "; of them ", &t->less);
-        write_number(page, " are less faithful, p = ", t->p);
-        for (size_t k = 0; k < TL_KIND_COUNT; k++) {
-            const tl_finding_needed *n = &t->needed[k];
-            fprintf(page, "; of a sample of %zu of its %s ", n->needed.n,
-                    tl_kind_name((tl_component_kind)k));
-            write_interval(page, "", &n->needed);
-            write_number(page, " are needed, that is, change LD by more than ",
-                         n->threshold);
-            fprintf(page, ", as 5 %% of %zu outside the circuit do", n->n_outside);
-        }
-        write_interval(page, "; the faithfulness of all that is not in it is ",
-                       &t->complement);
-        fputs(".</p>\n", page);
+        const bool there = tests[m].n_pairs > 0;
+        own[m] = there ? &tests[m].faithfulness : NULL;
+        random[m] = there ? &tests[m].random : NULL;
+        less[m] = there ? &tests[m].less : NULL;
+        rest[m] = there ? &tests[m].complement : NULL;
+        most[m] = there ? tests[m].most : NAN;
+        p[m] = there ? tests[m].p : NAN;
     }
+    add_count(&t, "evaluation pairs that it is tested on", tests[TL_TEXT].n_pairs,
+              tests[TL_IMAGE].n_pairs);
+    add_interval(&t, "faithfulness of the circuit on these", own, "prompts");
+    add_count(&t, "random circuits, with as many heads and neurons in each segment",
+              tests[TL_TEXT].random.n, tests[TL_IMAGE].random.n);
+    add_interval(&t, "faithfulness of the random circuits: mean", random,
+                 "draws: where 95 % of them are");
+    add_number(&t, "faithfulness of the best random circuit", "", most);
+    add_interval(&t, "share of random circuits less faithful than the circuit", less,
+                 "random circuits");
+    add_number(&t, "p that the circuit is a random one", "p", p);
+    for (size_t k = 0; k < TL_KIND_COUNT; k++)
+        add_needed(&t, f, (tl_component_kind)k);
+    add_interval(&t, "faithfulness of all that is not in the circuit", rest, "prompts");
+    t.table.note =
+        "LD is the logit of the answer minus that of the counterfactual's answer. A "
+        "head "
+        "or neuron is needed when LD changes by more without it than without 95 % of "
+        "those outside of the circuit.";
+    if (t.status == TL_OK)
+        tl_table_html(&t.table, page);
+    return t.status;
 }
 
 /* What each stage took. */
@@ -352,28 +388,45 @@ static void write_missing(const tl_findings *f, FILE *page)
                     f->parts[m].scores.file);
 }
 
-static tl_status write_study(const tl_findings *f, size_t index, FILE *page,
-                             tl_error *err)
+static tl_status write_study(const tl_findings *f, size_t index, tl_arena *arena,
+                             FILE *page, tl_error *err)
 {
     static tl_draw *const figures[] = {
-        tl_draw_accuracy,     tl_draw_importance, tl_draw_pictures,
-        tl_draw_leading,      tl_draw_faithfulness, tl_draw_validation,
-        tl_draw_overlap,      tl_draw_interchange,  tl_draw_alignment,
-        tl_draw_gap,          tl_draw_backpatch,    tl_draw_iterations};
+        tl_draw_accuracy, tl_draw_importance,   tl_draw_pictures,
+        tl_draw_leading,  tl_draw_faithfulness, tl_draw_validation,
+        tl_draw_overlap,  tl_draw_interchange,  tl_draw_alignment,
+        tl_draw_gap,      tl_draw_backpatch,    tl_draw_iterations};
     char prefix[32];
     snprintf(prefix, sizeof prefix, "s%zu-", index + 1);
     fprintf(page, "<section>\n<h2 id=\"s%zu\">", index + 1);
     write_title(f, page);
-    fputs("</h2>\n", page);
+    fprintf(page,
+            "</h2>\n<section id=\"%sfound\">\n<h3>What was found</h3>\n"
+            "<ul class=\"found\">\n",
+            prefix);
+    tl_found_write(f, page);
+    fprintf(page,
+            "</ul>\n</section>\n<section id=\"%sunshown\">\n"
+            "<h3>What is not shown, and why</h3>\n",
+            prefix);
     write_missing(f, page);
-    write_numbers(f, page);
-    write_tests(f, page);
+    fputs("<ul class=\"found\">\n", page);
+    tl_found_write_not_shown(f, page);
+    fprintf(page, "</ul>\n</section>\n<section id=\"%snumbers\">\n", prefix);
+    tl_status status = write_numbers(f, arena, page, err);
+    if (status == TL_OK)
+        status = write_tests(f, arena, page, err);
     write_precision(f, page);
     write_manifest(f, page);
     write_work(f, page);
-    tl_status status = TL_OK;
-    for (size_t i = 0; i < sizeof figures / sizeof *figures && status == TL_OK; i++)
+    fputs("</section>\n", page);
+    for (size_t i = 0; i < sizeof figures / sizeof *figures && status == TL_OK; i++) {
+        const bool is_tables = figures[i] == tl_draw_leading;
+        if (is_tables)
+            fprintf(page, "<section id=\"%sleading\">\n", prefix);
         status = figures[i](f, prefix, page, err);
+        fputs(is_tables ? "</section>\n" : "", page);
+    }
     fputs("</section>\n", page);
     return status;
 }
@@ -396,30 +449,28 @@ static void write_head(const tl_findings *all, size_t n, FILE *page)
     fprintf(page,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            "<title>twinlens: ");
+            "<meta name=\"color-scheme\" content=\"light dark\">\n<title>twinlens: ");
     for (size_t i = 0; i < n; i++) {
         fputs(i > 0 ? "; " : "", page);
         write_title(&all[i], page);
     }
-    fprintf(page, "</title>\n<style>%s</style>\n</head>\n<body>\n<h1>", style);
+    fputs("</title>\n<style>", page);
+    tl_page_style(page);
+    fputs("</style>\n</head>\n<body>\n<header>\n<h1>", page);
     fputs(n == 1 ? "How the model solves a task from text and from images"
                  : "How the model solves tasks from text and from images",
           page);
     fprintf(
         page,
-        "</h1>\n<p>Made by %s out of %zu stud%s. Every plot carries its numbers as "
-        "CSV. -12 behind an interval: 12 of 1000 bootstrap resamples had no value and "
-        "are left out.</p>\n",
+        "</h1>\n<p>Made by %s out of %zu stud%s. In brackets: 95 %% intervals, and "
+        "what "
+        "they are over: with other prompts of the same kind, or other random draws, "
+        "the "
+        "number would lie between. -12 behind an interval: 12 of 1000 bootstrap "
+        "resamples had no value and are left out. Layers are counted from 0. Where the "
+        "pointer rests on a mark, its value is shown; below every figure its numbers "
+        "can be had as CSV.</p>\n</header>\n",
         tl_findings_key(&all[0], "program"), n, n == 1 ? "y" : "ies");
-    if (!has_overview(all, n))
-        return;
-    fprintf(page, "<nav><ul>\n<li><a href=\"#all\">%s</a></li>\n", overview_title(n));
-    for (size_t i = 0; i < n; i++) {
-        fprintf(page, "<li><a href=\"#s%zu\">", i + 1);
-        write_title(&all[i], page);
-        fputs("</a></li>\n", page);
-    }
-    fputs("</ul></nav>\n", page);
 }
 
 /* All studies beside each other. */
@@ -436,11 +487,12 @@ static tl_status write_overview(const tl_findings *all, size_t n, tl_arena *aren
     fprintf(page, "<section>\n<h2 id=\"all\">%s</h2>\n", overview_title(n));
     if (n > 1)
         status = tl_models_write_page(&models, arena, page, err);
-    fputs(n > 1 ? "<details><summary>More numbers, a line for each study</summary>\n" : "",
+    fputs(n > 1 ? "<details><summary>More numbers, a line for each study</summary>\n"
+                : "",
           page);
-    fputs("<p>In brackets: 95 % intervals. Intervals of means take the studies' own as "
-          "independent: they say how sure the mean over these tasks is, not what other "
-          "tasks would give.</p>\n",
+    fputs("<p>Intervals of means take the studies' own as independent: they say how "
+          "sure the "
+          "mean over these tasks is, not what other tasks would give.</p>\n",
           page);
     for (size_t i = n > 1; i < overview.n_tables; i++) /* the first is of the studies */
         tl_table_html(&overview.tables[i], page);
@@ -448,24 +500,97 @@ static tl_status write_overview(const tl_findings *all, size_t n, tl_arena *aren
     return status;
 }
 
+/* ---- its contents ----------------------------------------------------------------- */
+
+/* Links to the parts of the study whose headings stand in `text`: whatever it has, in the words
+ * that are there. Text of studies cannot be mistaken for them, for its < is &lt; there. */
+static void write_links(const char *text, const char *end, FILE *page)
+{
+    static const char *const marks[] = {"\n<section id=\"", "\n<figure id=\""};
+    for (const char *at = text; at != NULL && at < end; at = strchr(at + 1, '\n'))
+        for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+            if (strncmp(at, marks[i], strlen(marks[i])) != 0)
+                continue;
+            const char *id = at + strlen(marks[i]), *title = strstr(id, "<h3>");
+            const char *stop = title != NULL ? strstr(title, "</h3>") : NULL,
+                       *over = strstr(id, "</section>");
+            if (stop != NULL && over != NULL && title < over)
+                fprintf(page, "<li><a href=\"#%.*s\">%.*s</a></li>\n",
+                        (int)strcspn(id, "\""), id, (int)(stop - title) - 4, title + 4);
+        }
+}
+
+/* Links to the part of the page with a heading, and to its own parts, which are folded away where
+ * there are several such parts. */
+static void write_part(const char *id, const char *next_id, const char *title,
+                       bool fold, const char *text, FILE *page)
+{
+    char mark[32], next[32];
+    snprintf(mark, sizeof mark, "<h2 id=\"%s\">", id);
+    snprintf(next, sizeof next, "<h2 id=\"%s\">", next_id);
+    const char *begin = strstr(text, mark), *stop = strstr(text, next),
+               *end = stop != NULL ? stop : text + strlen(text);
+    fprintf(page, "<li><a href=\"#%s\">", id);
+    tl_xml_text(page, title);
+    fputs(fold ? "</a><details><summary>its parts</summary><ul>\n" : "</a></li>\n",
+          page);
+    if (begin != NULL)
+        write_links(strchr(begin, '\n'), end, page);
+    fputs(fold ? "</ul></details></li>\n" : "", page);
+}
+
+static void write_contents(const tl_findings *all, size_t n, const char *text,
+                           FILE *page)
+{
+    fputs("<nav aria-label=\"Contents\"><ul>\n", page);
+    if (has_overview(all, n))
+        write_part("all", "s1", overview_title(n), n > 1, text, page);
+    for (size_t i = 0; i < n; i++) {
+        char id[32], next[32];
+        snprintf(id, sizeof id, "s%zu", i + 1);
+        snprintf(next, sizeof next, "s%zu", i + 2);
+        write_part(id, next, tl_study_task(&all[i]), n > 1, text, page);
+    }
+    fputs("</ul></nav>\n", page);
+}
+
+static tl_status write_studies(const char *const *folders, const tl_findings *all,
+                               size_t n, tl_arena *arena, FILE *page, tl_error *err)
+{
+    tl_status status =
+        has_overview(all, n) ? write_overview(all, n, arena, page, err) : TL_OK;
+    for (size_t i = 0; i < n && status == TL_OK; i++)
+        status = tl_fail_while(err, write_study(&all[i], i, arena, page, err), "%s",
+                               folders[i]);
+    return status;
+}
+
 static tl_status write_page(const char *const *folders, size_t n, tl_arena *arena,
                             FILE *page, tl_error *err)
 {
+    char *text = NULL;
+    size_t bytes = 0;
     tl_findings *all = tl_arena_alloc_zero(arena, n, sizeof *all);
     tl_status status =
         all != NULL ? TL_OK
                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n);
     for (size_t i = 0; i < n && status == TL_OK; i++)
         status = tl_findings_read(folders[i], arena, &all[i], err);
-    if (status != TL_OK)
-        return status;
-    write_head(all, n, page);
-    if (has_overview(all, n))
-        status = write_overview(all, n, arena, page, err);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status =
-            tl_fail_while(err, write_study(&all[i], i, page, err), "%s", folders[i]);
-    fputs("</body>\n</html>\n", page);
+    FILE *body = status == TL_OK ? open_memstream(&text, &bytes) : NULL;
+    if (status == TL_OK && body == NULL)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a report");
+    if (status == TL_OK)
+        status = write_studies(folders, all, n, arena, body, err);
+    if (body != NULL && fclose(body) != 0 && status == TL_OK)
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a report");
+    if (status == TL_OK) {
+        write_head(all, n, page);
+        write_contents(all, n, text, page);
+        fputs("<main>\n", page);
+        fwrite(text, 1, bytes, page);
+        fputs("</main>\n</body>\n</html>\n", page);
+    }
+    free(text);
     return status;
 }
 

@@ -3,7 +3,6 @@
 #include "report/svg.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -109,6 +108,18 @@ static void put_ink(FILE *out, const tl_ink *ink)
         fprintf(out, " stroke-dasharray=\"%s\"", ink->dash);
 }
 
+/* The end of an element, with its title in it. */
+static void close_element(FILE *out, const char *element, const tl_ink *ink)
+{
+    if (ink->title == NULL) {
+        fputs("/>\n", out);
+        return;
+    }
+    fputs("><title>", out);
+    tl_xml_text(out, ink->title);
+    fprintf(out, "</title></%s>\n", element);
+}
+
 /* ---- the drawing ----------------------------------------------------------------- */
 
 void tl_svg_begin(FILE *out, const char *name, double width, double height,
@@ -137,6 +148,31 @@ void tl_svg_end(FILE *out)
     fputs("</svg>\n", out);
 }
 
+void tl_svg_group(FILE *out, const char *class_name, bool is_hidden)
+{
+    fprintf(out, "<g class=\"%s\"%s>\n", class_name,
+            is_hidden ? " display=\"none\"" : "");
+}
+
+void tl_svg_group_scaled(FILE *out, double x, double y, double width, double height)
+{
+    fputs("<g transform=\"translate(", out);
+    put(out, x);
+    fputc(' ', out);
+    put(out, y);
+    fprintf(out, ") scale(%.6g %.6g)\">\n", width, height);
+}
+
+void tl_svg_group_titles(FILE *out)
+{
+    fputs("<g pointer-events=\"all\">\n", out);
+}
+
+void tl_svg_group_end(FILE *out)
+{
+    fputs("</g>\n", out);
+}
+
 /* ---- shapes ---------------------------------------------------------------------- */
 
 void tl_svg_line(FILE *out, double x1, double y1, double x2, double y2,
@@ -148,7 +184,7 @@ void tl_svg_line(FILE *out, double x1, double y1, double x2, double y2,
     attribute(out, "x2", x2);
     attribute(out, "y2", y2);
     put_ink(out, ink);
-    fputs("/>\n", out);
+    close_element(out, "line", ink);
 }
 
 void tl_svg_rect(FILE *out, double x, double y, double width, double height,
@@ -160,7 +196,7 @@ void tl_svg_rect(FILE *out, double x, double y, double width, double height,
     attribute(out, "width", width);
     attribute(out, "height", height);
     put_ink(out, ink);
-    fputs("/>\n", out);
+    close_element(out, "rect", ink);
 }
 
 static void put_point(FILE *out, char command, double x, double y)
@@ -169,6 +205,48 @@ static void put_point(FILE *out, char command, double x, double y)
     put(out, x);
     fputc(' ', out);
     put(out, y);
+}
+
+void tl_svg_rects_begin(FILE *out, const tl_ink *ink)
+{
+    fputs("<path", out);
+    put_ink(out, ink);
+    fputs(" d=\"", out);
+}
+
+void tl_svg_rects_add(FILE *out, double x, double y, double width, double height)
+{
+    const char commands[] = {'h', 'v', 'h'};
+    const double steps[] = {width, height, -width};
+    put_point(out, 'M', x, y);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        fputc(commands[i], out);
+        put(out, steps[i]);
+    }
+    fputc('z', out);
+}
+
+void tl_svg_rects_end(FILE *out)
+{
+    fputs("\"/>\n", out);
+}
+
+void tl_svg_outlines(FILE *out, const char *id, const double *x, const double *y,
+                     const double *side, size_t n, const char *color)
+{
+    const tl_ink lines[] = {{.stroke = "#fffffe", .width = 4.0},
+                            {.stroke = color, .width = 1.8}};
+    if (n == 0)
+        return;
+    fprintf(out, "<defs><path id=\"%s\" d=\"", id);
+    for (size_t i = 0; i < n; i++)
+        tl_svg_rects_add(out, x[i] - side[i] / 2, y[i] - side[i] / 2, side[i], side[i]);
+    fputs("\"/></defs>\n", out);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        fprintf(out, "<use href=\"#%s\"", id);
+        put_ink(out, &lines[i]);
+        fputs("/>\n", out);
+    }
 }
 
 void tl_svg_path(FILE *out, const double *x, const double *y, size_t n,
@@ -188,7 +266,7 @@ void tl_svg_path(FILE *out, const double *x, const double *y, size_t n,
     }
     fputs("\" stroke-linejoin=\"round\"", out);
     put_ink(out, ink);
-    fputs("/>\n", out);
+    close_element(out, "path", ink);
 }
 
 void tl_svg_band(FILE *out, const double *x, const double *low, const double *high,
@@ -207,7 +285,7 @@ void tl_svg_band(FILE *out, const double *x, const double *low, const double *hi
                 put_point(out, 'L', x[i], low[i]);
             fputs("Z\"", out);
             put_ink(out, ink);
-            fputs("/>\n", out);
+            close_element(out, "path", ink);
         }
         first = end + 1;
     }
@@ -216,16 +294,19 @@ void tl_svg_band(FILE *out, const double *x, const double *low, const double *hi
 void tl_svg_mark(FILE *out, tl_mark mark, double x, double y, double r,
                  const tl_ink *ink)
 {
+    const char *element = "path";
     if (isnan(x) || isnan(y))
         return;
     switch (mark) {
     case TL_MARK_CIRCLE:
+        element = "circle";
         fputs("<circle", out);
         attribute(out, "cx", x);
         attribute(out, "cy", y);
         attribute(out, "r", r);
         break;
     case TL_MARK_SQUARE:
+        element = "rect";
         fputs("<rect", out);
         attribute(out, "x", x - r);
         attribute(out, "y", y - r);
@@ -251,7 +332,7 @@ void tl_svg_mark(FILE *out, tl_mark mark, double x, double y, double r,
         break;
     }
     put_ink(out, ink);
-    fputs("/>\n", out);
+    close_element(out, element, ink);
 }
 
 void tl_svg_text(FILE *out, double x, double y, const char *text, const tl_font *font)
@@ -280,15 +361,22 @@ void tl_svg_text(FILE *out, double x, double y, const char *text, const tl_font 
     fputs("</text>\n", out);
 }
 
-void tl_svg_image(FILE *out, double x, double y, double width, double height,
-                  const char *type, const void *bytes, size_t n_bytes)
+void tl_svg_image(FILE *out, const char *name, double x, double y, double width,
+                  double height, const char *type, const void *bytes, size_t n_bytes)
 {
-    fputs("<image", out);
-    attribute(out, "x", x);
-    attribute(out, "y", y);
+    fprintf(out, "<defs><image id=\"%s-i\"", name);
     attribute(out, "width", width);
     attribute(out, "height", height);
     fprintf(out, " preserveAspectRatio=\"none\" href=\"data:%s;base64,", type);
     tl_base64(out, bytes, n_bytes);
-    fputs("\"/>\n", out);
+    fputs("\"/></defs>\n", out);
+    tl_svg_image_again(out, name, x, y);
+}
+
+void tl_svg_image_again(FILE *out, const char *name, double x, double y)
+{
+    fprintf(out, "<use href=\"#%s-i\"", name);
+    attribute(out, "x", x);
+    attribute(out, "y", y);
+    fputs("/>\n", out);
 }

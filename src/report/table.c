@@ -51,19 +51,31 @@ const char *tl_table_number(tl_arena *arena, const char *format, double value)
     return tl_arena_strdup(arena, text);
 }
 
+const char *tl_interval_words(const tl_interval *i, const char *over,
+                              char text[TL_INTERVAL_WORDS])
+{
+    const bool has_ends = isfinite(i->low) && isfinite(i->high);
+    if (!isfinite(i->value) || !has_ends) {
+        snprintf(text, TL_INTERVAL_WORDS, isfinite(i->value) ? "%.3f" : "-",
+                 tl_table_value(i->value));
+        return text;
+    }
+    const int used = snprintf(text, TL_INTERVAL_WORDS, "%.3f (%.3f to %.3f%s%.60s)",
+                              tl_table_value(i->value), tl_table_value(i->low),
+                              tl_table_value(i->high), over != NULL ? ", " : "",
+                              over != NULL ? over : "");
+    if (i->n_undefined > 0)
+        snprintf(text + used, TL_INTERVAL_WORDS - (size_t)used, " -%zu",
+                 i->n_undefined);
+    return text;
+}
+
 const char *tl_table_interval(tl_arena *arena, const tl_interval *i)
 {
-    char text[96];
+    char text[TL_INTERVAL_WORDS];
     if (!isfinite(i->value))
         return "-";
-    if (!isfinite(i->low) || !isfinite(i->high))
-        return tl_table_number(arena, "", i->value);
-    const int used =
-        snprintf(text, sizeof text, "%.3f (%.3f to %.3f)", tl_table_value(i->value),
-                 tl_table_value(i->low), tl_table_value(i->high));
-    if (i->n_undefined > 0)
-        snprintf(text + used, sizeof text - (size_t)used, " -%zu", i->n_undefined);
-    return tl_arena_strdup(arena, text);
+    return tl_arena_strdup(arena, tl_interval_words(i, NULL, text));
 }
 
 void tl_table_print(const tl_table *table, FILE *out)
@@ -112,10 +124,16 @@ void tl_table_html(const tl_table *table, FILE *page)
     const size_t n = table->n_columns;
     fputs("<h3>", page);
     tl_xml_text(page, table->title);
-    fputs("</h3>\n<div class=\"table\"><table>\n<thead><tr>", page);
+    /* What can be scrolled can be reached by the keyboard. */
+    fprintf(page,
+            "</h3>\n<div class=\"table\" tabindex=\"0\"><table%s%s%s>\n<thead><tr>",
+            table->style != NULL ? " class=\"" : "",
+            table->style != NULL ? table->style : "", table->style != NULL ? "\"" : "");
     for (size_t c = 0; c < n; c++) {
         fputs("<th scope=\"col\">", page);
         tl_xml_text(page, table->heads[c]);
+        if (table->over != NULL && table->over[c] != NULL)
+            fprintf(page, "<br><small>%s</small>", table->over[c]);
         fputs("</th>", page);
     }
     fputs("</tr></thead>\n<tbody>\n", page);
@@ -123,7 +141,10 @@ void tl_table_html(const tl_table *table, FILE *page)
         fputs("<tr>", page);
         for (size_t c = 0; c < n; c++) {
             fputs("<td>", page);
-            write_cell(table->cells[r * n + c], page);
+            if (c == 0 || table->style != NULL)
+                tl_xml_text(page, table->cells[r * n + c]);
+            else
+                write_cell(table->cells[r * n + c], page);
             fputs("</td>", page);
         }
         fputs("</tr>\n", page);

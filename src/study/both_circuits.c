@@ -4,6 +4,7 @@
 
 #include "circuit/random_set.h"
 #include "store/score_file.h"
+#include "study/row_lengths.h"
 #include "study/score_origin.h"
 #include "twinlens/log.h"
 

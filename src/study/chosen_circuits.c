@@ -7,6 +7,7 @@
 
 #include "store/score_file.h"
 #include "study/both_circuits.h"
+#include "study/row_lengths.h"
 #include "study/score_origin.h"
 #include "twinlens/log.h"
 

@@ -151,3 +151,34 @@ bool tl_session_leaves_out(const tl_session *s, size_t row)
     const tl_row_lengths *l = s->lengths[s->dataset->rows[row].modality];
     return s->settings.length == TL_LENGTH_COMMONEST && l != NULL && l->is_other[row];
 }
+
+tl_status tl_session_span(tl_session *s, tl_modality modality, size_t n_pos,
+                          tl_span *out, tl_error *err)
+{
+    const tl_row_lengths *lengths = NULL;
+    if (n_pos == 0 && s->settings.length == TL_LENGTH_COMMONEST) {
+        const tl_status status = tl_session_lengths(s, modality, &lengths, err);
+        if (status == TL_OK)
+            *out = lengths->most;
+        if (status != TL_OK || lengths->n_rows > 0)
+            return status;
+    }
+    for (size_t i = 0; i < s->dataset->n_rows; i++) {
+        const tl_arena_mark mark = tl_arena_get_mark(s->arena);
+        tl_encoding e;
+        if (s->dataset->rows[i].modality != modality)
+            continue;
+        const tl_status status =
+            tl_dataset_encode(s->dataset, i, s->processor, s->arena, &e, err);
+        if (status != TL_OK)
+            return status;
+        const tl_span found = {e.n_pos, e.data_begin, e.data_end};
+        tl_arena_rewind(s->arena, mark);
+        if (n_pos > 0 && found.n_pos != n_pos)
+            continue;
+        *out = found;
+        return TL_OK;
+    }
+    return tl_fail(err, TL_ERR_DATA, "%s: no %s prompt among its %zu rows",
+                   s->dataset->path, tl_modality_name(modality), s->dataset->n_rows);
+}

@@ -68,11 +68,6 @@ bool tl_session_is_paired(const tl_session *session, tl_modality modality);
 tl_status tl_session_rows(tl_session *session, const tl_selection *selection,
                           size_t **rows, size_t *count, tl_error *err);
 
-/* Where the parts of prompts of a modality are, by the first of n_pos positions (0: of any; with
- * --length commonest by most); TL_ERR_DATA when there is none. */
-tl_status tl_session_span(tl_session *session, tl_modality modality, size_t n_pos,
-                          tl_span *out, tl_error *err);
-
 /* Index of the row with that id; TL_ERR_NOT_FOUND names the dataset. */
 tl_status tl_session_row(const tl_session *session, const char *id, size_t *row,
                          tl_error *err);

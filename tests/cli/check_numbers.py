@@ -960,7 +960,7 @@ class Page(html.parser.HTMLParser):
             self.skip += 1
         elif tag == "h2":
             self.section, self.heading = attributes["id"], ""
-        elif tag in ("td", "h3", "figcaption", "p"):
+        elif tag in ("td", "h3", "figcaption", "p", "li"):
             self.cell = ""
         elif tag == "tr":
             self.row = []
@@ -979,7 +979,7 @@ class Page(html.parser.HTMLParser):
             self.row.append(self.cell.replace("\xa0", " "))
         elif tag == "h3":
             self.heading = self.cell
-        elif tag in ("figcaption", "p"):
+        elif tag in ("figcaption", "p", "li"):
             self.texts.append((self.section, self.cell.replace("\xa0", " ")))
         elif tag == "tr" and self.row:
             self.tables.setdefault((self.section, self.heading), []).append(self.row)
@@ -1161,40 +1161,64 @@ def overview_of(studies):
 
 def numbers_of(study):
     """The table at the head of a study; of a modality that is not there, or has no circuits, a
-    dash."""
+    dash. The last column says what intervals are over."""
     parts = [study["modalities"].get(m) for m in MODALITIES]
     shapes = study["shapes"]
     minimal = [p and p["minimal"] for p in parts]
 
     def all_of(key):
-        return [p[key] if p else None for p in parts]
+        return [*[p[key] if p else None for p in parts], "prompts"]
 
     def count_of(key):
-        return [str(p[key] if p else 0) for p in parts]
+        return [*[str(p[key] if p else 0) for p in parts], ""]
     table = [["prompts", *count_of("prompts")],
              ["accuracy among the labels", *all_of("accuracy_limited")],
              ["accuracy in the vocabulary", *all_of("accuracy_full")],
-             ["discovery prompts", *count_of("discovery")],
-             ["evaluation prompts", *count_of("evaluation")],
+             ["prompts for discovery", *count_of("discovery")],
+             ["prompts for evaluation", *count_of("evaluation")],
              *[[f"left out of {use}: {reason}", *[str(sum(
                  r["n"] for r in study["left_out"] if (r["use"], r["reason"], r["modality"]) == (use, reason, m)))
-                 for m in MODALITIES]]
+                 for m in MODALITIES], ""]
                for use, reason in dict.fromkeys((r["use"], r["reason"]) for r in study["left_out"])],
-             ["smallest faithful circuit",
+             ["smallest faithful circuit: share of all heads and neurons",
               *[size_of(p, float(m["circuit"]["fraction"]), "is") if m else "none" if p and p["finished"] else "-"
-                for p, m in zip(parts, minimal)]]]
+                for p, m in zip(parts, minimal)], ""]]
     for k, key in enumerate(("n_heads", "n_neurons")):
-        table.append([("its heads", "its neurons")[k], *[
-            f"{m['circuit'][key] if m else 0} of {shape[k]}" for m, shape in zip(minimal, shapes)]])
-    names = ("its faithfulness", "of that size by activation difference", "of that size at random")
-    table += [[name, *[chosen(study, m[k]) if m else None for m in minimal]]
+        table.append([("heads in the circuit", "neurons in the circuit")[k], *[
+            f"{m['circuit'][key] if m else 0} of {shape[k]}" for m, shape in zip(minimal, shapes)], ""])
+    ways = ("chosen by activation difference", "chosen at random")
+    names = ("faithfulness of the circuit", *[f"{way}: faithfulness at that size" for way in ways])
+    table += [[name, *[chosen(study, m[k]) if m else None for m in minimal], "prompts"]
               for name, k in zip(names, KINDS)]
-    for first, measure in (("area under the curve (CPR)", "cpr"),
-                           ("distance of the curve from 1 (CMD)", "cmd")):
-        names = (first, "the same by activation difference", "the same at random")
-        table += [[name, *[p["areas"][k][measure_of(study)][measure] if p and p["areas"] else None for p in parts]]
-                  for name, k in zip(names, KINDS)]
+    for first, what, measure in (("area under the faithfulness curve (CPR)", "area (CPR)", "cpr"),
+                                 ("distance of the curve from 1 (CMD)", "distance (CMD)", "cmd")):
+        names = (first, *[f"{way}: {what}" for way in ways])
+        table += [[name, *[p["areas"][k][measure_of(study)][measure] if p and p["areas"] else None for p in parts],
+                   "prompts"] for name, k in zip(names, KINDS)]
     return table
+
+
+def tested_of(study):
+    """The table of the tests of the smallest circuit; None where there are none."""
+    tests = [(study["modalities"].get(m) or {}).get("circuit_tests") for m in MODALITIES]
+    if not any(tests):
+        return None
+
+    def row(name, find, over="", without=None):
+        return [name, *[find(t) if t else without for t in tests], over]
+    table = [row("evaluation pairs that it is tested on", lambda t: str(t["pairs"]), "", "0"),
+             row("faithfulness of the circuit on these", lambda t: t["faithfulness"], "prompts"),
+             row("random circuits, with as many heads and neurons in each segment", lambda t: str(t["random"]["n"]), "", "0"),
+             row("faithfulness of the random circuits: mean", lambda t: t["random"], "draws: where 95 % of them are"),
+             row("faithfulness of the best random circuit", lambda t: t["most_faithful_random"]),
+             row("share of random circuits less faithful than the circuit", lambda t: t["random_less_faithful"], "random circuits"),
+             row("p that the circuit is a random one", lambda t: t["p"])]
+    for kind, one in (("heads", "a head"), ("neurons", "a neuron")):
+        table += [row(f"{kind} of the circuit that are needed: share of a sample", lambda t: t[kind]["needed"],
+                      "components of the sample"),
+                  row(f"{kind} in the sample", lambda t: str(t[kind]["needed"]["n"]), "", "0"),
+                  row(f"{one} is needed when LD changes by more than", lambda t: t[kind]["threshold"])]
+    return table + [row("faithfulness of all that is not in the circuit", lambda t: t["complement"], "prompts")]
 
 
 # ---- the figures --------------------------------------------------------------------------------
@@ -1206,6 +1230,47 @@ def read_scores(path):
         data = file.read()
     return {k: np.frombuffer(data[v["data_offsets"][0]:v["data_offsets"][1]], "<f4").reshape(v["shape"])
             for k, v in head.items() if k != "__metadata__"}
+
+
+def circuit_of(db, part, folder, views):
+    """How many heads and neurons [2, layer, image token] the smallest faithful circuit has: those of
+    the largest scores, of equal ones the first. None where it cannot be told where image tokens stand."""
+    path = os.path.join(folder, part["scores"])
+    if part["minimal"] is None or len(views) > 1 or not os.path.exists(path):
+        return None
+    n, (begin, end) = views[0][0] * views[0][1], part["data"]
+    texts = [r["text"] for r in rows(db, "select text from token where modality = 'image' order by pos")][begin:end]
+    image = {t for t in texts if texts.count(t) == n}
+    places = list(range(n)) if len(texts) == n else [i for i, t in enumerate(texts) if t in image]
+    if len(places) != n:
+        return None
+    scores, point, out = read_scores(path), part["minimal"]["circuit"], []
+    for kind in ("heads", "neurons"):
+        member = np.zeros(scores[kind].size)
+        member[np.argsort(-scores[kind].ravel(), kind="stable")[:point[f"n_{kind}"]]] = 1
+        out.append(member.reshape(scores[kind].shape).sum(-1)[:, begin:end][:, places])
+    return np.array(out)
+
+
+def same_places(page, section, study, folder):
+    """Where the scores are, in whole per cent by segment, and in which layers the middle half."""
+    count = 0
+    for m, part in study["modalities"].items():
+        if not part["discovery"] or not os.path.exists(os.path.join(folder, part["scores"])):
+            continue
+        scores = read_scores(os.path.join(folder, part["scores"]))
+        both = sum(scores[kind].astype(float).sum(-1) for kind in ("heads", "neurons"))
+        begin, end = part["data"]
+        shares = [both[:, a:b].sum() / both.sum() for a, b in ((begin, end), (end, -1), (-1, None))]
+        layers = np.cumsum(both.sum(-1)) / both.sum()
+        found = [re.search(m + r" prompts (\d+) % at the data, (\d+) % at the question, (\d+) % at the last position, "
+                           r"and half of it in layers (\d+) to (\d+), the layers being 0 to (\d+)", text)
+                 for s, text in page.texts if s == section]
+        numbers = [int(x) for x in next(f for f in found if f).groups()]
+        assert all(abs(n - 100 * x) <= 0.5001 for n, x in zip(numbers, shares)), (section, m, numbers, shares)
+        assert numbers[3:] == [int(np.argmax(layers >= q)) for q in (0.25, 0.75)] + [len(layers) - 1], (numbers, layers)
+        count += len(numbers)
+    return count
 
 
 def flat(i):
@@ -1221,13 +1286,10 @@ def figures_of(study, db, folder):
     out["importance"] = []
     for m in circuits:
         scores = read_scores(os.path.join(folder, parts[m]["scores"]))
-        for kind in ("heads", "neurons"):
-            sums = scores[kind].astype(float).sum(-1)
-            out["importance"] += [(m, kind, str(l), str(t), sums[l, t])
-                                  for l in range(sums.shape[0]) for t in range(sums.shape[1])]
-        both = scores["heads"].astype(float).sum(-1) + scores["neurons"].astype(float).sum(-1)
-        out["importance"] += [(m, "both", str(l), str(t), both[l, t]) for l in range(both.shape[0])
-                              for t in range(parts[m]["data"][0], both.shape[1])]
+        sums = {kind: scores[kind].astype(float).sum(-1) for kind in ("heads", "neurons")}
+        sums["both"] = sums["heads"] + sums["neurons"]
+        out["importance"] += [(m, str(l), str(t), *[of[l, t] for of in sums.values()])
+                              for l, t in np.ndindex(sums["both"].shape)]
     out["pictures"] = []
     for p in rows(db, "select pair, id, n_rows, n_columns from picture order by pair"):
         found = rows(db, "select * from picture_score where pair = ? order by layer, pos", p["pair"])
@@ -1235,9 +1297,11 @@ def figures_of(study, db, folder):
             db, "select * from picture_view where pair = ? order by view", p["pair"])]
         both = (column(found, "heads") + column(found, "neurons")).reshape(-1, sum(n * m for n, m in views))
         ends, first = [k * len(both) // 3 for k in range(4)], 0
+        circuit = circuit_of(db, parts["image"], folder, views)
         for view, (n, m) in enumerate(views):
             if ends[1] > 0:
-                out["pictures"] += [(p["id"], str(view), band, str(i), str(j), both[low:high, first + i * m + j].sum())
+                out["pictures"] += [(p["id"], str(view), band, str(i), str(j), both[low:high, first + i * m + j].sum(),
+                                     *(circuit[:, low:high, i * m + j].sum(-1) if circuit is not None else (None, None)))
                                     for band, low, high in zip(("early", "middle", "late"), ends, ends[1:])
                                     for i in range(n) for j in range(m)]
             first += n * m
@@ -1245,9 +1309,11 @@ def figures_of(study, db, folder):
     out["faithfulness"] = [(m, names[k], f"{float(p['fraction']):.9g}", *flat(chosen(study, p)))
                            for m in circuits for k in KINDS for p in parts[m]["curves"][k]
                            if float(p["fraction"]) > 0]
-    out["validation"] = [
-        (e["modality"], str(e["pair"]), e["kind"], str(e["layer"]), str(e["pos"]), str(e["idx"]),
-         str(e["ig_steps"]), e["exact"], e["attributed"]) for e in rows(db, "select * from effect")]
+    effects = {}
+    for e in rows(db, "select * from effect order by modality, pair, component, ig_steps"):
+        row = (e["modality"], str(e["pair"]), e["kind"], str(e["layer"]), str(e["pos"]), str(e["idx"]))
+        effects.setdefault((*row[:2], e["component"]), [*row, e["exact"]]).append(e["attributed"])
+    out["validation"] = [*map(tuple, effects.values())]
     out["overlap"] = [(measure, o["segment"], o["kind"], *flat(o[measure]))
                       for o in study["overlap"] for measure in ("iou", "random", "normalised")]
     hosts = {"text": "on text", "image": "on images", "both": "both"}
@@ -1422,7 +1488,7 @@ def all_numbers(x, out):
         out["numbers"].append(float(x))
 
 
-INTERVAL = re.compile(r"(-?\d+\.\d{3}) \((-?\d+\.\d{3}) to (-?\d+\.\d{3})\)(?: -(\d+))?")
+INTERVAL = re.compile(r"(-?\d+\.\d{3}) \((-?\d+\.\d{3}) to (-?\d+\.\d{3})(?:, [^()]+)?\)(?: -(\d+))?")
 
 
 def known(texts, study, where):
@@ -1470,7 +1536,11 @@ def check_page(twinlens, folders, studies, databases):
         for heading, table in overview_of(studies).items():
             count += same_table(page, ("all", heading), table)
     for i, (study, db, folder) in enumerate(zip(studies, databases, folders), 1):
-        count += same_table(page, (f"s{i}", ""), numbers_of(study))
+        count += same_table(page, (f"s{i}", "Numbers"), numbers_of(study))
+        tested = tested_of(study)
+        if tested:
+            count += same_table(page, (f"s{i}", "The smallest circuit, tested"), tested)
+        count += same_places(page, f"s{i}", study, folder)
         for name, wanted in figures_of(study, db, folder).items():
             where = f"s{i}-{name}.csv"
             if not wanted and study["absent"]:

@@ -29,6 +29,10 @@ study --dataset $tiny/goldens --out "$tmp/run" || fail study
 [ "$("$bin" report "$tmp/run")" = "$tmp/run/report.html" ] || fail "report does not say where the page is"
 check "$tmp/run/report.html" s1-accuracy s1-importance s1-pictures s1-faithfulness s1-validation \
     s1-overlap s1-interchange s1-alignment s1-gap s1-backpatch s1-iterations
+for words in "What the model can do" "Where it looks" "How far the two circuits are the same parts" \
+    "What back-patching brings" "What is not shown, and why" "Layers are counted from 0" "circuit of all image prompts"; do
+    grep -q "$words" "$tmp/run/report.html" || fail "the page does not say: $words"
+done
 "$bin" report "$tmp/run" --out "$tmp/again.html" > /dev/null || fail "report --out"
 cmp -s "$tmp/run/report.html" "$tmp/again.html" || fail "the same study makes two pages"
 

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT
+ * found.c - see found.h. */
+#include "report/found.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "report/draw.h"
+#include "report/svg.h"
+
+static const char *const prompts_of[TL_MODALITY_COUNT] = {"text", "image"};
+static const char *const places[TL_SEGMENT_COUNT] = {"at the data", "at the question",
+                                                     "at the last position"};
+
+/* "; " between the parts of a sentence, nothing before the first. */
+static const char *between(bool *is_first)
+{
+    const char *text = *is_first ? "" : "; ";
+    *is_first = false;
+    return text;
+}
+
+/* ---- what the model can do ------------------------------------------------------- */
+
+static void write_accuracy(const tl_findings *f, FILE *page)
+{
+    bool is_first = true;
+    fputs(
+        "<li><strong>What the model can do.</strong> Share of prompts answered right, "
+        "when it may choose among the task's labels only: ",
+        page);
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (f->parts[m].present) {
+            fprintf(page, "%sfrom %s, ", between(&is_first),
+                    m == TL_TEXT ? "text" : "images");
+            tl_draw_interval(page, &f->parts[m].limited, "over prompts");
+            fprintf(page, " of %zu", f->parts[m].n_prompts);
+        }
+    fputs(".</li>\n", page);
+}
+
+/* ---- where it looks --------------------------------------------------------------- */
+
+/* Of the scores of a modality: the shares of the segments, and the layers between which the
+ * middle half of it lies. */
+typedef struct spread {
+    double shares[TL_SEGMENT_COUNT]; /* the rest is before the data */
+    size_t from, to;
+} spread;
+
+static size_t layer_at(const double *layers, size_t n, double sum)
+{
+    size_t l = 0;
+    double so_far = layers[0];
+    while (l + 1 < n && so_far < sum)
+        so_far += layers[++l];
+    return l;
+}
+
+static bool measure_spread(const tl_finding_part *p, spread *out)
+{
+    enum { MOST = 512 };
+    double layers[MOST] = {0}, sum = 0.0;
+    const tl_study_scores *s = &p->scores;
+    *out = (spread){.from = 0};
+    if (p->importance_of_both == NULL || s->n_layers > MOST)
+        return false;
+    for (size_t l = 0; l < s->n_layers; l++)
+        for (size_t t = 0; t < s->n_pos; t++) {
+            const double value = p->importance_of_both[l * s->n_pos + t];
+            layers[l] += value;
+            sum += value;
+            if (t >= s->data_begin)
+                out->shares[t < s->data_end    ? TL_SEGMENT_DATA
+                            : t + 1 < s->n_pos ? TL_SEGMENT_QUERY
+                                               : TL_SEGMENT_GENERATION] += value;
+        }
+    for (size_t i = 0; i < TL_SEGMENT_COUNT; i++)
+        out->shares[i] /= sum;
+    out->from = layer_at(layers, s->n_layers, 0.25 * sum);
+    out->to = layer_at(layers, s->n_layers, 0.75 * sum);
+    return sum > 0.0 && isfinite(sum);
+}
+
+static void write_places(const tl_findings *f, FILE *page)
+{
+    bool is_first = true;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_finding_part *p = &f->parts[m];
+        spread s;
+        if (!measure_spread(p, &s))
+            continue;
+        if (is_first)
+            fputs("<li><strong>Where it looks.</strong> Of all attribution scores, ",
+                  page);
+        fprintf(page, "%sof %s prompts", between(&is_first), prompts_of[m]);
+        for (size_t i = 0; i < TL_SEGMENT_COUNT; i++)
+            fprintf(page, "%s %.0f&nbsp;%% %s", i == 0 ? "" : ",", 100.0 * s.shares[i],
+                    places[i]);
+        fprintf(
+            page,
+            ", and half of it in layers %zu to %zu, the layers being 0 to %zu (means "
+            "over %zu prompts, without an interval)",
+            s.from, s.to, p->scores.n_layers - 1, p->scores.n_pairs);
+    }
+    if (!is_first)
+        fputs(".</li>\n", page);
+}
+
+static void write_alignment(const tl_findings *f, FILE *page)
+{
+    size_t peak = 0;
+    if (f->n_layers == 0)
+        return;
+    for (size_t l = 0; l < f->n_layers; l++)
+        if (f->layers[l].difference.value > f->layers[peak].difference.value)
+            peak = l;
+    fprintf(
+        page,
+        "<li><strong>Where images begin to look like text.</strong> States of image "
+        "tokens are nearest to those of words for the same content, beside words "
+        "for other content, after layer %zu of 0 to %zu: a cosine larger by ",
+        peak, f->n_layers - 1);
+    tl_draw_interval(page, &f->layers[peak].difference, "over pairs of prompts");
+    fputs(".</li>\n", page);
+}
+
+/* ---- circuits -------------------------------------------------------------------- */
+
+static double threshold_of(const tl_findings *f)
+{
+    return strtod(tl_findings_key(f, "threshold"), NULL);
+}
+
+static void write_circuits(const tl_findings *f, FILE *page)
+{
+    bool is_first = true;
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_finding_point *p =
+            tl_findings_smallest(&f->parts[m], TL_STUDY_CIRCUIT);
+        if (p == NULL)
+            continue;
+        if (is_first)
+            fputs("<li><strong>How much of the model it takes.</strong> A circuit is "
+                  "some of the model's heads and neurons, each at one position of the "
+                  "prompt; its faithfulness is 1 when it does as well as the whole "
+                  "model, and 0 when it does as well as none. ",
+                  page);
+        fprintf(page, "%s%s prompts, %.4g&nbsp;%% of all: ", between(&is_first),
+                m == TL_TEXT ? "Text" : "image", 100.0 * p->fraction);
+        tl_draw_interval(page, tl_findings_chosen(f, p), "over prompts");
+    }
+    if (!is_first)
+        fputs(".</li>\n", page);
+}
+
+static void write_segments(FILE *page,
+                           const tl_interval *const values[TL_SEGMENT_COUNT],
+                           const char *over)
+{
+    bool is_first = true;
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++)
+        if (values[s] != NULL) {
+            fprintf(page, "%s%s ", between(&is_first), places[s]);
+            tl_draw_interval(page, values[s], over);
+        }
+    fputs(".</li>\n", page);
+}
+
+static void write_sharing(const tl_findings *f, FILE *page)
+{
+    const tl_interval *same[TL_SEGMENT_COUNT], *job[TL_SEGMENT_COUNT];
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+        const tl_finding_overlap *o = tl_findings_overlap(f, (tl_segment)s, "both");
+        same[s] = o != NULL ? &o->normalised : NULL;
+        job[s] = &f->swapped[s];
+    }
+    if (f->n_overlaps > 0) {
+        fputs(
+            "<li><strong>How far the two circuits are the same parts.</strong> Where 0 "
+            "is what chance gives and 1 is all: ",
+            page);
+        write_segments(page, same, "over prompts and draws");
+    }
+    if (f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE]) {
+        fputs(
+            "<li><strong>How far they do the same job.</strong> A part of one circuit "
+            "put into the place of the other's, where 0 is no better than a random "
+            "part and 1 is as good as its own: ",
+            page);
+        write_segments(page, job, "over prompts and draws");
+    }
+}
+
+/* ---- back-patching ---------------------------------------------------------------- */
+
+static void write_patching(const tl_findings *f, FILE *page)
+{
+    const tl_finding_change *c = &f->backpatch.chosen_elsewhere;
+    if (f->backpatch.n_cells == 0)
+        return;
+    fputs("<li><strong>What back-patching brings.</strong> The states of image tokens "
+          "after a late layer, written back into an early one, change the share of "
+          "image prompts answered right by ",
+          page);
+    tl_draw_interval(page, &c->gain, "over prompts");
+    fprintf(page,
+            ", layers chosen on other prompts: %zu become right, %zu wrong (exact p = "
+            "%.3f), which is %s than chance.</li>\n",
+            c->n_fixed, c->n_broken, c->p, tl_finding_helps(c) ? "more" : "not more");
+}
+
+void tl_found_write(const tl_findings *f, FILE *page)
+{
+    write_accuracy(f, page);
+    write_places(f, page);
+    write_circuits(f, page);
+    write_sharing(f, page);
+    write_alignment(f, page);
+    write_patching(f, page);
+}
+
+/* ---- what is not shown ------------------------------------------------------------ */
+
+static void write_unshown_circuits(const tl_findings *f, FILE *page)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+        const tl_finding_part *p = &f->parts[m];
+        const tl_finding_point *smallest = tl_findings_smallest(p, TL_STUDY_CIRCUIT);
+        if (smallest == NULL && p->done) {
+            fprintf(page,
+                    "<li>A circuit of %s prompts: none of the sizes tried has a "
+                    "faithfulness above ",
+                    prompts_of[m]);
+            tl_xml_text(page, tl_findings_key(f, "threshold"));
+            fputs(".</li>\n", page);
+        }
+        if (smallest == NULL || tl_findings_chosen(f, smallest)->low > threshold_of(f))
+            continue;
+        fprintf(page,
+                "<li>That the circuit of %s prompts is as faithful as was wanted, "
+                "above ",
+                prompts_of[m]);
+        tl_xml_text(page, tl_findings_key(f, "threshold"));
+        fputs(": its faithfulness is ", page);
+        tl_draw_interval(page, tl_findings_chosen(f, smallest), "over prompts");
+        fprintf(page,
+                ", so that %s. What is built on it, overlap and interchange, is no "
+                "surer.</li>\n",
+                isnan(tl_findings_chosen(f, smallest)->low)
+                    ? "there is no interval to go by"
+                    : "its interval begins below");
+    }
+}
+
+static void write_unshown_sharing(const tl_findings *f, FILE *page)
+{
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+        const tl_finding_overlap *o = tl_findings_overlap(f, (tl_segment)s, "both");
+        if (o == NULL || o->normalised.low > 0.0)
+            continue;
+        fprintf(page,
+                "<li>That the circuits share more than chance gives %s: ", places[s]);
+        tl_draw_interval(page, &o->normalised, "over prompts and draws");
+        fputs(isnan(o->normalised.low)   ? " has no interval.</li>\n"
+              : o->normalised.high < 0.0 ? " is less than chance.</li>\n"
+                                         : " may be 0 or less.</li>\n",
+              page);
+    }
+    for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
+        const tl_interval *job = &f->swapped[s];
+        if (!f->has_swaps[TL_TEXT] || !f->has_swaps[TL_IMAGE] || job->low > 0.0)
+            continue;
+        fprintf(page, "<li>That the two circuits do the same job %s: ", places[s]);
+        tl_draw_interval(page, job, "over prompts and draws");
+        fputs(isnan(job->low)   ? " has no interval.</li>\n"
+              : job->high < 1.0 ? " may be 0, no better than a random part.</li>\n"
+                                : " may be 0, no better than a random part, and may be "
+                                  "1.</li>\n",
+              page);
+    }
+}
+
+static void write_unshown_patching(const tl_findings *f, FILE *page)
+{
+    const tl_finding_backpatch *b = &f->backpatch;
+    if (b->n_cells == 0)
+        return;
+    if (!tl_finding_helps(&b->chosen_elsewhere))
+        fprintf(page,
+                "<li>That back-patching helps: a gain as large would come about by "
+                "chance with p = %.3f.</li>\n",
+                b->chosen_elsewhere.p);
+    if (b->has_text && tl_finding_text_at_ceiling(b))
+        fputs("<li>That images gain more from it than text does: text prompts are all "
+              "answered right without it and cannot gain.</li>\n",
+              page);
+}
+
+void tl_found_write_not_shown(const tl_findings *f, FILE *page)
+{
+    write_unshown_circuits(f, page);
+    write_unshown_sharing(f, page);
+    write_unshown_patching(f, page);
+    fputs("<li>What other prompts of another kind, other tasks or other models would "
+          "give: intervals say how far the numbers would move with other prompts of "
+          "this dataset's kind, or with other random draws, no more.</li>\n",
+          page);
+}
