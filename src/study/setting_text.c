@@ -14,7 +14,6 @@
 
 #include "study/settings.h"
 #include "twinlens/circuit.h"
-#include "twinlens/processor.h"
 
 /* ---- reading a value ------------------------------------------------------------- */
 
@@ -301,10 +300,7 @@ tl_status tl_settings_write(const tl_settings *settings, tl_arena *arena,
     if (list == NULL)
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the manifest");
     for (size_t i = 0; i < n; i++) {
-        /* Studies that are older than the option have no such key, and go on. */
-        const bool is_usual_chat = strcmp(table[i].name, "chat") == 0 &&
-                                   settings->chat == TL_CHAT_INSTRUCT;
-        if (!table[i].in_manifest || is_usual_chat)
+        if (!table[i].in_manifest)
             continue;
         const char *text = manifest_text(&table[i], settings, &sizes, arena);
         if (text == NULL)

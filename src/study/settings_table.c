@@ -173,6 +173,7 @@ static const tl_setting table[] = {
      .choices = chats,
      .value = "instruct",
      .in_manifest = true,
+     .is_newer = true,
      .in_scores = true,
      .argument = "instruct|raw",
      .help = "words as a turn of the model family's chat, or as they are, for base "

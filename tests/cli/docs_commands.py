@@ -122,7 +122,7 @@ def kind(page, text):
 def documents(text):
     """The JSON values of a block, one after the other; "..." stands for more."""
     decoder, at, found = json.JSONDecoder(), 0, []
-    text = text.replace(", ...]", "]")
+    text = re.sub(r",?\s*\.\.\.", "", text)
     while at < len(text):
         value, at = decoder.raw_decode(text, at)
         found.append(value)
@@ -188,6 +188,9 @@ def prepare(page, folder, readme, run):
         (folder / "runs").mkdir()
         os.symlink(readme / "runs/counting", folder / "runs/counting")
         run("twinlens study --model ~/models/Qwen2-VL-2B-Instruct --dataset counting --out runs/again --threads 1")
+        (folder / "mine.json").write_text('{"components": [{"layer": 3, "heads": [1, 5]}, {"layer": 5, "segment": "data", "neurons": "all"}]}')
+        for name, fraction in (("A", 0.05), ("B", 0.1), ("C", 0.02)):
+            run(f"twinlens circuit runs/counting --modality text --fraction {fraction} --out {name}.json > circuit.log")
     if page == "docs/tasks.md":
         published_tables(folder / "counting", pictures)
         questions(folder, pictures)

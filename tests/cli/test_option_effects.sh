@@ -80,6 +80,8 @@ uneven = dataset("uneven", lambda i, row: {**row, "query": row["query"] + " dog"
 free = dataset("free", lambda i, row: {k: v for k, v in longer(i, row).items() if k != "cf"})
 two = dataset("two", lambda i, row: {**row, "labels": ["1", "3"] if row["answer"] in "13" else ["4", "2"]})
 other = dataset("other", lambda i, row: {**row, "query": row["query"].replace("Answer", "Say")})
+known_task = here / "counting"  # some of it the bundled model gets right
+subprocess.run([bin, "task", "counting", "--style", "small", "--content", "held-out", "--n", "24", "--out", known_task], check=True, capture_output=True)
 model = here / "other-model"
 shutil.copytree(checkpoint, model)
 with open(model / "model.safetensors", "r+b") as file:
@@ -157,7 +159,7 @@ again = [
     ("backpatch", "seed", {"bp-search": "halving", "dst": None, "json": True}), ("backpatch", "iter-labels", {"dataset": two, "times": 3, "modality": "image"}),
     ("backpatch", "precision", {"json": True}), ("backpatch", "bp-repeat", {"json": True}), ("backpatch", "model", {"json": True}), ("backpatch", "dataset", {"json": True}),
     ("backpatch", "rope", {"json": True}), ("task import-vqa", "seed", {"sample": "random"}),
-    ("validate", "split", {"prompts": 3}), ("pair", "chat", {"model": root / "models/organism", "keep": None}),
+    ("validate", "split", {"prompts": 3}), ("pair", "chat", {"model": root / "models/organism", "dataset": known_task, "keep": None}),
     ("pair", "length", {"dataset": free}),
     *[(c, "length", {"dataset": uneven, "modality": "text"}) for c in ("attribute", "validate")],
     ("evaluate", "length", {"dataset": uneven, "modality": "text", "scores": here / "text.scores", "any-scores": True}),

@@ -139,9 +139,9 @@ refused "--head-reduce absdim there and --head-reduce dot here; --prompt-reduce 
 refused "--threshold 0.8 there and --threshold 0.9 here" --threshold 0.9
 refused "--faith mean_ratio there and --faith ratio_mean here" --faith ratio_mean
 study "${small[@]}" --dataset "$tmp/color-data" --out "$run"
-expect_refusal "other dataset" 1 "dataset-files is '"
+expect_refusal "other dataset" 1 "dataset-files '"
 study --model "$organism" --keep all --fractions 0.05,0.5,1 --dataset "$tiny/goldens" --out "$run"
-expect_refusal "other model" 1 "model-files is '"
+expect_refusal "other model" 1 "model-files '"
 contents "$run" > "$tmp/after"
 cmp -s "$tmp/before" "$tmp/after" || fail "a refused study touched the files"
 
