@@ -26,7 +26,7 @@ static text drawing_of(const tl_models *models, size_t list, size_t model, size_
 {
     text t = {NULL, 0};
     FILE *out = open_memstream(&t.all, &t.bytes);
-    tl_models_draw(models, list, model, row, "x", out);
+    tl_models_draw(models, list, model, row, "x", NULL, out);
     fclose(out);
     return t;
 }
@@ -84,7 +84,7 @@ static void figures_and_tables_of_the_paper_are_there_in_order(void **state)
     const char *last = page.all;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         char id[64];
-        snprintf(id, sizeof id, "<figure id=\"all-%s\" ", ids[i]);
+        snprintf(id, sizeof id, "<figure id=\"all-%s\"", ids[i]);
         const char *at = strstr(page.all, id);
         if (at == NULL || at < last)
             fail_msg("%s is not there, or not in its place", ids[i]);

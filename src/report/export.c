@@ -194,7 +194,7 @@ static tl_status export_panel(const tl_models *models, size_t list, size_t model
             (size_t)snprintf(name + used, sizeof name - used, ".%zu.%s", row + 1, part);
     }
     snprintf(name + used, sizeof name - used, ".svg");
-    tl_models_draw(models, list, model, row, models->lists[list].name, file.stream);
+    tl_models_draw(models, list, model, row, models->lists[list].name, NULL, file.stream);
     return end_file(&file, folder, name, arena, status, err);
 }
 

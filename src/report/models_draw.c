@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "report/plot.h"
+#include "report/table.h"
 
 enum { MOST = 512, TEXT = 160 };
 
@@ -20,6 +21,7 @@ typedef struct panel {
     const tl_models_list *list;
     size_t model;
     const char *name;
+    size_t *n_open;
     FILE *out;
 } panel;
 
@@ -72,6 +74,17 @@ static bool any_published(const panel *p, size_t row)
     return false;
 }
 
+/* What the intervals are over. */
+static const char *over_of(const panel *p)
+{
+    const tl_models_list *first = p->models->lists;
+    return p->list == &first[TL_MODELS_OVERLAP] ||
+                   p->list == &first[TL_MODELS_INTERCHANGE]
+               ? "over prompts and draws"
+           : p->list == &first[TL_MODELS_ALIGNMENT] ? "over pairs of prompts"
+                                                    : "over prompts";
+}
+
 /* ---- words --------------------------------------------------------------------------- */
 
 /* At most so many letters, the last an ellipsis where there are more. */
@@ -104,15 +117,15 @@ static void write_label(const panel *p, const tl_plot *plot, double x,
              labs((long)(2 * i) - (long)bytes) < labs((long)(2 * at) - (long)bytes)))
             at = i;
     if (bytes <= LETTERS || at == 0) {
-        tl_svg_text(p->out, x, plot->y0 + 15, shorten(label, LETTERS, first), &font);
+        tl_svg_text(p->out, x, plot->y0 + 21, shorten(label, LETTERS, first), &font);
         return;
     }
     char head[TEXT];
     snprintf(head, sizeof head, "%.*s",
              (int)(at < TEXT - 1 ? at + (label[at] == '_' || label[at] == '-') : 0),
              label);
-    tl_svg_text(p->out, x, plot->y0 + 15, shorten(head, LETTERS, first), &font);
-    tl_svg_text(p->out, x, plot->y0 + 28,
+    tl_svg_text(p->out, x, plot->y0 + 21, shorten(head, LETTERS, first), &font);
+    tl_svg_text(p->out, x, plot->y0 + 33,
                 shorten(label + at + (label[at] != '('), LETTERS, second), &font);
 }
 
@@ -123,7 +136,7 @@ static void write_hole(const panel *p, const tl_plot *plot, double x, const char
                 &(tl_font){.color = TL_COLOR_RANDOM, .turn = -90});
 }
 
-/* ---- values beyond the axis ----------------------------------------------------------- */
+/* ---- the axis -------------------------------------------------------------------------- */
 
 static void widen(tl_scale *y, double value, double low, double high)
 {
@@ -133,38 +146,23 @@ static void widen(tl_scale *y, double value, double low, double high)
     y->high = fmax(y->high, fmin(value, high));
 }
 
-static bool is_within(const tl_plot *plot, double value)
-{
-    return value >= plot->y.low - 1e-9 && value <= plot->y.high + 1e-9;
-}
-
-/* A value that the axis does not reach is written at its end. */
-static void write_beyond(const tl_plot *plot, double x, double value)
-{
-    char text[32];
-    if (isnan(value) || is_within(plot, value))
-        return;
-    snprintf(text, sizeof text, "%.3g", value);
-    const double y = value > plot->y.high ? plot->y1 + 9 : plot->y0 - 4,
-                 width = 5.8 * (double)strlen(text) + 2;
-    tl_svg_rect(plot->out, x - width / 2, y - 9, width, 11,
-                &(tl_ink){.fill = "#ffffff"});
-    tl_svg_text(plot->out, x, y, text,
-                &(tl_font){.size = 10, .anchor = TL_ANCHOR_MIDDLE});
-}
-
-/* Ends beyond the axis are open. */
+/* Ends beyond the axis are arrows. */
 static void draw_whisker(const tl_plot *plot, double x, const tl_interval *v,
                          const tl_ink *ink)
 {
+    const double ends[] = {v->low, v->high};
+    const bool is_open = v->value < plot->y.low || v->value > plot->y.high;
     if (isnan(v->value) || isnan(v->low) || isnan(v->high))
         return;
-    const double low = tl_plot_y(plot, v->low), high = tl_plot_y(plot, v->high);
-    tl_svg_line(plot->out, x, low, x, high, ink);
-    if (is_within(plot, v->low))
-        tl_svg_line(plot->out, x - 4, low, x + 4, low, ink);
-    if (is_within(plot, v->high))
-        tl_svg_line(plot->out, x - 4, high, x + 4, high, ink);
+    tl_svg_line(plot->out, x, tl_plot_y(plot, v->low), x, tl_plot_y(plot, v->high),
+                ink);
+    for (size_t i = 0; i < 2; i++) {
+        const double y = tl_plot_y(plot, ends[i]);
+        if (ends[i] >= plot->y.low && ends[i] <= plot->y.high)
+            tl_svg_line(plot->out, x - 4, y, x + 4, y, ink);
+        else
+            tl_plot_open(plot, x, ends[i], ink->stroke, !is_open);
+    }
 }
 
 /* ---- figures 5, 6, 9: groups of a task -------------------------------------------------- */
@@ -205,28 +203,38 @@ static void draw_part(const panel *p, const tl_plot *plot, double x, double widt
 {
     const tl_interval *v = &number->value;
     const double at = plot->x0 + x, zero = tl_plot_y(plot, 0.0);
+    const tl_models_study *study = &p->models->studies[number->study];
+    char words[TL_INTERVAL_WORDS], title[3 * TEXT], published[3 * TEXT];
+    snprintf(title, sizeof title, "%.100s, %.40s: %s", p->models->rows[study->row],
+             number->part, tl_interval_words(v, over_of(p), words));
+    snprintf(published, sizeof published, "%.100s, %.40s, published: %.3f",
+             p->models->rows[study->row], number->part, number->published);
     if (bars && !isnan(v->value)) {
         const double top = tl_plot_y(plot, v->value);
-        tl_svg_rect(
-            p->out, at - width / 2, fmin(top, zero), width, fabs(top - zero),
-            &(tl_ink){.stroke = "#000000", .fill = fills[part % SERIES], .width = 0.8});
+        tl_svg_rect(p->out, at - width / 2, fmin(top, zero), width, fabs(top - zero),
+                    &(tl_ink){.stroke = "#000000",
+                              .fill = fills[part % SERIES],
+                              .width = 0.8,
+                              .title = title});
         draw_whisker(plot, at, v,
-                     &(tl_ink){.stroke = part % SERIES == 0 ? "#a03000" : "#000000",
+                     &(tl_ink){.stroke = part % SERIES == 0 ? "#f06010" : "#000000",
                                .width = 1.5});
     } else if (!isnan(v->value)) {
         const tl_style *s = &points[part % SERIES];
         draw_whisker(plot, at, v, &(tl_ink){.stroke = s->color, .width = 1.5});
         tl_svg_mark(p->out, s->mark, at, tl_plot_y(plot, v->value), s->radius,
-                    &(tl_ink){.stroke = s->color, .fill = s->color});
+                    &(tl_ink){.stroke = s->color, .fill = s->color, .title = title});
     } else { /* a cross where it would be */
         tl_svg_mark(p->out, TL_MARK_CROSS, at, zero - 5, 3,
                     &(tl_ink){.stroke = TL_COLOR_RANDOM});
     }
-    write_beyond(plot, at, v->value);
+    tl_plot_open(plot, at, v->value, "#000000", true);
     if (!isnan(number->published))
-        tl_svg_mark(
-            p->out, TL_MARK_DIAMOND, at, tl_plot_y(plot, number->published), 4,
-            &(tl_ink){.stroke = PUBLISHED_COLOR, .fill = "#ffffff", .width = 1.5});
+        tl_svg_mark(p->out, TL_MARK_DIAMOND, at, tl_plot_y(plot, number->published), 4,
+                    &(tl_ink){.stroke = PUBLISHED_COLOR,
+                              .fill = "#ffffff",
+                              .width = 1.5,
+                              .title = published});
 }
 
 static void draw_groups(const panel *p, bool bars)
@@ -255,10 +263,12 @@ static void draw_groups(const panel *p, bool bars)
         .name = p->name,
         .title = shorten(p->models->models[p->model], (size_t)(width / 7), title),
         .description = list->title,
+        .over = over_of(p),
+        .n_open = p->n_open,
         .y_label = list->value_name,
         .width = width,
-        .height = 270,
-        .bottom = 42,
+        .height = 276,
+        .bottom = 48,
         .x = {0, 1, TL_SCALE_LINEAR},
         .y = y,
         .has_no_x_ticks = true};
@@ -328,10 +338,17 @@ static void draw_published(const panel *p, const tl_plot *plot, size_t study,
 {
     for (size_t i = 0; i < p->list->n; i++) {
         const tl_models_number *v = &p->list->numbers[i];
-        if (v->study == study && strcmp(v->part, part) == 0 && !isnan(v->published))
-            tl_svg_mark(p->out, TL_MARK_DIAMOND, tl_plot_x(plot, v->at),
-                        tl_plot_y(plot, v->published), 4,
-                        &(tl_ink){.stroke = color, .fill = "#ffffff", .width = 1.5});
+        char title[2 * TEXT];
+        if (v->study != study || strcmp(v->part, part) != 0 || isnan(v->published))
+            continue;
+        snprintf(title, sizeof title, "%.100s, %.40s, %s %.3g, published: %.3f",
+                 p->models->rows[p->models->studies[study].row], part, p->list->at,
+                 v->at, v->published);
+        tl_svg_mark(
+            p->out, TL_MARK_DIAMOND, tl_plot_x(plot, v->at),
+            tl_plot_y(plot, v->published), 4,
+            &(tl_ink){
+                .stroke = color, .fill = "#ffffff", .width = 1.5, .title = title});
     }
 }
 
@@ -340,14 +357,18 @@ static void draw_curves(const panel *p, size_t row)
 {
     const size_t study = tl_models_find(p->models, p->model, row);
     const tl_models_list *list = p->list;
-    const tl_style styles[] = {
-        {.color = TL_COLOR_TEXT, .mark = TL_MARK_CIRCLE, .radius = 2, .has_band = true},
-        {.color = TL_COLOR_IMAGE,
-         .mark = TL_MARK_SQUARE,
-         .radius = 2,
-         .dash = "6 3",
-         .has_band = true},
-        published_style};
+    const tl_style styles[] = {{.name = "text",
+                                .color = TL_COLOR_TEXT,
+                                .mark = TL_MARK_CIRCLE,
+                                .radius = 2,
+                                .has_band = true},
+                               {.name = "image",
+                                .color = TL_COLOR_IMAGE,
+                                .mark = TL_MARK_SQUARE,
+                                .radius = 2,
+                                .dash = "6 3",
+                                .has_band = true},
+                               published_style};
     static const char *const names[] = {"text", "image", "published"};
     double x[MOST];
     tl_interval y[MOST];
@@ -357,6 +378,8 @@ static void draw_curves(const panel *p, size_t row)
     tl_plot plot = {.name = p->name,
                     .title = shorten(whole, 27, title),
                     .description = whole,
+                    .over = over_of(p),
+                    .n_open = p->n_open,
                     .x_label = "share of components",
                     .y_label = list->value_name,
                     .width = 208,
@@ -370,8 +393,11 @@ static void draw_curves(const panel *p, size_t row)
             plot.x.low = fmin(isnan(plot.x.low) ? v->at : plot.x.low, v->at);
             plot.x.high = fmax(isnan(plot.x.high) ? v->at : plot.x.high, v->at);
         }
-        if (v->study == study && v->at > 0.0)
+        if (v->study == study && v->at > 0.0) {
             widen(&plot.y, v->value.value, -1.0, 2.0);
+            widen(&plot.y, v->value.low, -0.5, 1.5);
+            widen(&plot.y, v->value.high, -0.5, 1.5);
+        }
     }
     if (!(plot.x.high > plot.x.low))
         plot.x.high = 2 * plot.x.low;
@@ -394,8 +420,6 @@ static void draw_curves(const panel *p, size_t row)
         while (first < n && !(x[first] > 0.0)) /* the axis is a logarithm */
             first++;
         tl_plot_curve(&plot, x + first, y + first, n - first, &styles[m]);
-        for (size_t i = first; i < n; i++)
-            write_beyond(&plot, tl_plot_x(&plot, x[i]), y[i].value);
         draw_published(p, &plot, study, names[m], styles[m].color);
         if (n > first)
             continue;
@@ -454,6 +478,8 @@ static void draw_lines(const panel *p)
     tl_plot plot = {.name = p->name,
                     .title = shorten(p->models->models[p->model], 64, title),
                     .description = list->title,
+                    .over = over_of(p),
+                    .n_open = p->n_open,
                     .x_label = list->at,
                     .y_label = list->value_name,
                     .width = 512,
@@ -475,6 +501,7 @@ static void draw_lines(const panel *p)
         const size_t study = tl_models_find(p->models, p->model, row);
         tl_style style = lines[row % LINES];
         style.has_band = true;
+        style.name = p->models->rows[row];
         if (!has_row(p, row))
             continue;
         const size_t n = take(list, study, part, x, y);
@@ -516,9 +543,9 @@ static void draw_lines(const panel *p)
 }
 
 void tl_models_draw(const tl_models *models, size_t list, size_t model, size_t row,
-                    const char *name, FILE *out)
+                    const char *name, size_t *n_open, FILE *out)
 {
-    const panel p = {models, &models->lists[list], model, name, out};
+    const panel p = {models, &models->lists[list], model, name, n_open, out};
     switch (list) {
     case TL_MODELS_CURVES: draw_curves(&p, row); break;
     case TL_MODELS_OVERLAP:

@@ -19,8 +19,9 @@ bool tl_models_is_dense(const tl_models *models);
 /* Whether it has a panel for each row of a model. */
 bool tl_models_by_row(size_t list);
 
-/* `name` makes its ids unique. `row` is that of a figure with panels by row. */
+/* `name` makes its ids unique. `row` is that of a figure with panels by row. *n_open counts what
+ * lies beyond the axes (plot.h); it may be NULL. */
 void tl_models_draw(const tl_models *models, size_t list, size_t model, size_t row,
-                    const char *name, FILE *out);
+                    const char *name, size_t *n_open, FILE *out);
 
 #endif

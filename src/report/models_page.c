@@ -202,7 +202,7 @@ static tl_status write_means(const tl_models *models, const tl_models_list *list
 static tl_status write_table(const tl_models *models, const tl_models_list *list,
                              tl_arena *arena, FILE *out, tl_error *err)
 {
-    fputs("<div class=\"table\" style=\"flex:0 0 100%\"><table>\n", out);
+    fputs("<div class=\"table\" style=\"grid-column:1/-1\"><table>\n", out);
     write_heads(models, list, out);
     for (size_t row = 0; row < models->n_rows; row++)
         write_row(models, list, row, out);
@@ -393,17 +393,17 @@ static void draw_panels(const tl_models *models, size_t list, tl_figure *figure)
         if (!tl_models_by_row(list)) {
             snprintf(name, sizeof name, "%zu", m + 1);
             tl_models_draw(models, list, m, 0, tl_figure_panel(figure, name),
-                           figure->panels);
+                           &figure->n_open, figure->panels);
             continue;
         }
-        fputs("<div class=\"panels\" style=\"flex:0 0 100%\">\n", figure->panels);
+        fputs("<div class=\"row\">\n", figure->panels);
         for (size_t row = 0; row < models->n_rows; row++) {
             if (!tl_models_is_dense(models) &&
                 tl_models_find(models, m, row) == SIZE_MAX)
                 continue;
             snprintf(name, sizeof name, "%zu-%zu", m + 1, row + 1);
             tl_models_draw(models, list, m, row, tl_figure_panel(figure, name),
-                           figure->panels);
+                           &figure->n_open, figure->panels);
         }
         fputs("</div>\n", figure->panels);
     }
@@ -423,7 +423,10 @@ static tl_status write_list(const tl_models *models, size_t list, tl_arena *aren
     const tl_models_list *l = &models->lists[list];
     char title[120];
     write_title(l, title, sizeof title);
-    tl_figure figure = {.page = "all-", .name = l->name, .title = title};
+    tl_figure figure = {.page = "all-",
+                        .name = l->name,
+                        .title = title,
+                        .is_wide = tl_models_by_row(list)};
     tl_status status = tl_figure_begin(&figure, err);
     if (status != TL_OK)
         return status;
@@ -462,11 +465,10 @@ tl_status tl_models_write_page(const tl_models *models, tl_arena *arena, FILE *p
         page,
         "<p>%zu studies of %zu model%s and %zu task%s in the paper's figures 4 to 9 "
         "and "
-        "tables 1 and 4 to 7: tasks in rows, models in columns. In brackets: 95 %% "
-        "intervals; those of means take the studies as independent and say how sure "
-        "the mean of these is, not what others would give. In drawings a whisker that "
-        "goes beyond the axis has no bar at its end, and a value beyond it is written "
-        "there.%s</p>\n",
+        "tables 1 and 4 to 7: tasks in rows, models in columns. Intervals of means "
+        "take "
+        "the studies as independent: they say how sure the mean of these is, not what "
+        "others would give.%s</p>\n",
         models->n, models->n_models, models->n_models == 1 ? "" : "s", models->n_tasks,
         models->n_tasks == 1 ? "" : "s",
         any_published ? " Published: Nikankin et al., Same Task, Different Circuits "

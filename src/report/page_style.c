@@ -49,6 +49,7 @@ static const char style[] =
     ".panels>svg{width:100%;max-width:34rem}"
     ".wide .panels{overflow-x:auto}"
     ".wide .panels>svg{width:auto;max-width:none}"
+    ".row{display:flex;gap:.6rem}.row>svg{flex:none;max-width:none}"
     "@media(min-width:760px),print{"
     ".odd,.even>.panels{display:grid;grid-template-columns:1fr 1fr;column-gap:1.6rem;align-items:start}"
     ".odd>h3{grid-column:1/-1}.odd>.panels{display:contents}"
@@ -85,7 +86,8 @@ static const char *const in_the_dark[][2] = {
     {TL_COLOR_RANDOM, "#a6a9ae"}, {"#000000", "#f2f2f0"},
     {"#ffffff", "#15181d"},       {"#3b3b3b", "#d8d8d4"},
     {"#8f8f8f", "#80858c"},       {"#e3e3e3", "#454b54"},
-    {"#f06010", "#c2480f"}};
+    {"#f06010", "#c2480f"},       {"#a3007a", "#ee8ad6"},
+    {"#8a3ffc", "#b794ff"},       {"#7a5c00", "#d1b05a"}};
 
 void tl_page_style(FILE *page)
 {

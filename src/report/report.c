@@ -474,25 +474,23 @@ static void write_head(const tl_findings *all, size_t n, FILE *page)
 }
 
 /* All studies beside each other. */
-static tl_status write_overview(const tl_findings *all, size_t n, tl_arena *arena,
-                                FILE *page, tl_error *err)
+static tl_status write_overview(const tl_models *models, tl_arena *arena, FILE *page,
+                                tl_error *err)
 {
     tl_overview overview;
-    tl_models models;
-    tl_status status = tl_overview_make(all, n, arena, &overview, err);
-    if (status == TL_OK && n > 1)
-        status = tl_models_make(all, n, arena, &models, err);
+    const size_t n = models->n;
+    tl_status status =
+        tl_overview_make(models->studies[0].findings, n, arena, &overview, err);
     if (status != TL_OK)
         return status;
     fprintf(page, "<section>\n<h2 id=\"all\">%s</h2>\n", overview_title(n));
     if (n > 1)
-        status = tl_models_write_page(&models, arena, page, err);
+        status = tl_models_write_page(models, arena, page, err);
     fputs(n > 1 ? "<details><summary>More numbers, a line for each study</summary>\n"
                 : "",
           page);
-    fputs("<p>Intervals of means take the studies' own as independent: they say how "
-          "sure the "
-          "mean over these tasks is, not what other tasks would give.</p>\n",
+    fputs("<p>Intervals of means take the studies' own as independent: they say how sure "
+          "the mean over these tasks is, not what other tasks would give.</p>\n",
           page);
     for (size_t i = n > 1; i < overview.n_tables; i++) /* the first is of the studies */
         tl_table_html(&overview.tables[i], page);
@@ -520,48 +518,49 @@ static void write_links(const char *text, const char *end, FILE *page)
         }
 }
 
-/* Links to the part of the page with a heading, and to its own parts, which are folded away where
- * there are several such parts. */
-static void write_part(const char *id, const char *next_id, const char *title,
-                       bool fold, const char *text, FILE *page)
+static void write_contents(const tl_models *models, const char *text, FILE *page)
 {
-    char mark[32], next[32];
-    snprintf(mark, sizeof mark, "<h2 id=\"%s\">", id);
-    snprintf(next, sizeof next, "<h2 id=\"%s\">", next_id);
-    const char *begin = strstr(text, mark), *stop = strstr(text, next),
-               *end = stop != NULL ? stop : text + strlen(text);
-    fprintf(page, "<li><a href=\"#%s\">", id);
-    tl_xml_text(page, title);
-    fputs(fold ? "</a><details><summary>its parts</summary><ul>\n" : "</a></li>\n",
-          page);
-    if (begin != NULL)
-        write_links(strchr(begin, '\n'), end, page);
-    fputs(fold ? "</ul></details></li>\n" : "", page);
-}
-
-static void write_contents(const tl_findings *all, size_t n, const char *text,
-                           FILE *page)
-{
+    const size_t n = models->n;
     fputs("<nav aria-label=\"Contents\"><ul>\n", page);
-    if (has_overview(all, n))
-        write_part("all", "s1", overview_title(n), n > 1, text, page);
+    if (has_overview(models->studies[0].findings, n)) {
+        const char *begin = strstr(text, "<h2 id=\"all\">"),
+                   *end = strstr(text, "<h2 id=\"s1\">");
+        fprintf(page, "<li><a href=\"#all\">%s</a>", overview_title(n));
+        if (n > 1 && begin != NULL && end != NULL) {
+            fputs("<details><summary>its parts</summary><ul>\n", page);
+            write_links(strchr(begin, '\n'), end, page);
+            fputs("</ul></details>", page);
+        }
+        fputs("</li>\n", page);
+    }
     for (size_t i = 0; i < n; i++) {
-        char id[32], next[32];
-        snprintf(id, sizeof id, "s%zu", i + 1);
-        snprintf(next, sizeof next, "s%zu", i + 2);
-        write_part(id, next, tl_study_task(&all[i]), n > 1, text, page);
+        char mark[32], next[32];
+        snprintf(mark, sizeof mark, "<h2 id=\"s%zu\">", i + 1);
+        snprintf(next, sizeof next, "<h2 id=\"s%zu\">", i + 2);
+        const char *begin = strstr(text, mark), *stop = strstr(text, next);
+        const char *end = stop != NULL ? stop : text + strlen(text);
+        fprintf(page, "<li><a href=\"#s%zu\">", i + 1);
+        tl_xml_text(page, models->studies[i].name);
+        fputs(n == 1 ? "</a></li>\n"
+                     : "</a><details><summary>its parts</summary><ul>\n",
+              page);
+        if (begin != NULL)
+            write_links(strchr(begin, '\n'), end, page);
+        fputs(n == 1 ? "" : "</ul></details></li>\n", page);
     }
     fputs("</ul></nav>\n", page);
 }
 
-static tl_status write_studies(const char *const *folders, const tl_findings *all,
-                               size_t n, tl_arena *arena, FILE *page, tl_error *err)
+static tl_status write_studies(const tl_models *models, tl_arena *arena, FILE *page,
+                               tl_error *err)
 {
-    tl_status status =
-        has_overview(all, n) ? write_overview(all, n, arena, page, err) : TL_OK;
-    for (size_t i = 0; i < n && status == TL_OK; i++)
+    const tl_findings *all = models->studies[0].findings;
+    tl_status status = has_overview(all, models->n)
+                           ? write_overview(models, arena, page, err)
+                           : TL_OK;
+    for (size_t i = 0; i < models->n && status == TL_OK; i++)
         status = tl_fail_while(err, write_study(&all[i], i, arena, page, err), "%s",
-                               folders[i]);
+                               all[i].folder);
     return status;
 }
 
@@ -570,22 +569,18 @@ static tl_status write_page(const char *const *folders, size_t n, tl_arena *aren
 {
     char *text = NULL;
     size_t bytes = 0;
-    tl_findings *all = tl_arena_alloc_zero(arena, n, sizeof *all);
-    tl_status status =
-        all != NULL ? TL_OK
-                    : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n);
-    for (size_t i = 0; i < n && status == TL_OK; i++)
-        status = tl_findings_read(folders[i], arena, &all[i], err);
+    tl_models models;
+    tl_status status = tl_models_read(folders, n, arena, &models, err);
     FILE *body = status == TL_OK ? open_memstream(&text, &bytes) : NULL;
     if (status == TL_OK && body == NULL)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a report");
     if (status == TL_OK)
-        status = write_studies(folders, all, n, arena, body, err);
+        status = write_studies(&models, arena, body, err);
     if (body != NULL && fclose(body) != 0 && status == TL_OK)
         status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a report");
     if (status == TL_OK) {
-        write_head(all, n, page);
-        write_contents(all, n, text, page);
+        write_head(models.studies[0].findings, n, page);
+        write_contents(&models, text, page);
         fputs("<main>\n", page);
         fwrite(text, 1, bytes, page);
         fputs("</main>\n</body>\n</html>\n", page);
