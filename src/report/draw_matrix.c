@@ -167,19 +167,19 @@ static void write_change(const tl_finding_change *c, FILE *out)
 static void write_control(const tl_finding_backpatch *b, FILE *out)
 {
     tl_draw_interval(out, &b->no_worse, "over prompts");
-    fprintf(out, " (%zu gain more, ", b->n_better);
+    fprintf(out, ". %zu gain more, ", b->n_better);
     tl_draw_interval(out, &b->better, "over prompts");
     fprintf(out, "; %zu as much, ", b->n_equal);
     tl_draw_interval(out, &b->equal, "over prompts");
-    fprintf(out, "; %zu less%s).", b->n_worse,
+    fprintf(out, "; %zu less%s.", b->n_worse,
             tl_finding_text_at_ceiling(b)
                 ? "; text is at its ceiling, all right, and cannot gain"
                 : "");
     for (size_t i = 0; i < b->n_windows; i++) {
         const tl_finding_window *w = &b->windows[i];
-        fprintf(out, " Of the %zu with window %zu: ", w->n_cells, w->window);
+        fprintf(out, " Of the %zu with window %zu, no less: ", w->n_cells, w->window);
         tl_draw_interval(out, &w->no_worse, "over prompts");
-        fprintf(out, " (%zu more, %zu as much, %zu less).", w->n_better, w->n_equal,
+        fprintf(out, "; %zu more, %zu as much, %zu less.", w->n_better, w->n_equal,
                 w->n_worse);
     }
 }

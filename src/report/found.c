@@ -31,10 +31,10 @@ static void write_accuracy(const tl_findings *f, FILE *page)
         page);
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
         if (f->parts[m].present) {
-            fprintf(page, "%sfrom %s, ", between(&is_first),
-                    m == TL_TEXT ? "text" : "images");
+            fputs(between(&is_first), page);
             tl_draw_interval(page, &f->parts[m].limited, "over prompts");
-            fprintf(page, " of %zu", f->parts[m].n_prompts);
+            fprintf(page, " of %zu %s", f->parts[m].n_prompts,
+                    m == TL_TEXT ? "in text" : "as images");
         }
     fputs(".</li>\n", page);
 }
@@ -84,44 +84,54 @@ static bool measure_spread(const tl_finding_part *p, spread *out)
 
 static void write_places(const tl_findings *f, FILE *page)
 {
-    bool is_first = true;
+    bool any = false;
     for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
         const tl_finding_part *p = &f->parts[m];
         spread s;
         if (!measure_spread(p, &s))
             continue;
-        if (is_first)
-            fputs("<li><strong>Where it looks.</strong> Of all attribution scores, ",
+        if (!any)
+            fputs("<li><strong>Where it looks.</strong> The attribution score of a "
+                  "head or "
+                  "neuron at a position says how much the answer hangs on it.",
                   page);
-        fprintf(page, "%sof %s prompts", between(&is_first), prompts_of[m]);
+        any = true;
+        fprintf(page, " Of all scores of %s prompts are", prompts_of[m]);
         for (size_t i = 0; i < TL_SEGMENT_COUNT; i++)
             fprintf(page, "%s %.0f&nbsp;%% %s", i == 0 ? "" : ",", 100.0 * s.shares[i],
                     places[i]);
         fprintf(
             page,
-            ", and half of it in layers %zu to %zu, the layers being 0 to %zu (means "
-            "over %zu prompts, without an interval)",
+            "; the middle half is in layers %zu to %zu (of 0 to %zu; means over %zu "
+            "prompts, without an interval).",
             s.from, s.to, p->scores.n_layers - 1, p->scores.n_pairs);
     }
-    if (!is_first)
-        fputs(".</li>\n", page);
+    fputs(any ? "</li>\n" : "", page);
+}
+
+/* The layer after which words for the same content are nearest, beside others. */
+static const tl_finding_layer *nearest_layer(const tl_findings *f)
+{
+    const tl_finding_layer *nearest = f->layers;
+    for (size_t l = 0; l < f->n_layers; l++)
+        if (f->layers[l].difference.value > nearest->difference.value)
+            nearest = &f->layers[l];
+    return nearest;
 }
 
 static void write_alignment(const tl_findings *f, FILE *page)
 {
-    size_t peak = 0;
     if (f->n_layers == 0)
         return;
-    for (size_t l = 0; l < f->n_layers; l++)
-        if (f->layers[l].difference.value > f->layers[peak].difference.value)
-            peak = l;
+    const tl_finding_layer *nearest = nearest_layer(f);
     fprintf(
         page,
-        "<li><strong>Where images begin to look like text.</strong> States of image "
-        "tokens are nearest to those of words for the same content, beside words "
-        "for other content, after layer %zu of 0 to %zu: a cosine larger by ",
-        peak, f->n_layers - 1);
-    tl_draw_interval(page, &f->layers[peak].difference, "over pairs of prompts");
+        "<li><strong>Where images begin to look like text.</strong> The states of "
+        "image tokens are compared with those of words for the same content, and with "
+        "those of words for other content. The first cosine exceeds the second most "
+        "after layer %zu (of 0 to %zu): by ",
+        (size_t)(nearest - f->layers), f->n_layers - 1);
+    tl_draw_interval(page, &nearest->difference, "over pairs of prompts");
     fputs(".</li>\n", page);
 }
 
@@ -144,7 +154,7 @@ static void write_circuits(const tl_findings *f, FILE *page)
             fputs("<li><strong>How much of the model it takes.</strong> A circuit is "
                   "some of the model's heads and neurons, each at one position of the "
                   "prompt; its faithfulness is 1 when it does as well as the whole "
-                  "model, and 0 when it does as well as none. ",
+                  "model, and 0 when nothing of the model is left. ",
                   page);
         fprintf(page, "%s%s prompts, %.4g&nbsp;%% of all: ", between(&is_first),
                 m == TL_TEXT ? "Text" : "image", 100.0 * p->fraction);
@@ -176,10 +186,11 @@ static void write_sharing(const tl_findings *f, FILE *page)
         job[s] = &f->swapped[s];
     }
     if (f->n_overlaps > 0) {
-        fputs(
-            "<li><strong>How far the two circuits are the same parts.</strong> Where 0 "
-            "is what chance gives and 1 is all: ",
-            page);
+        fputs("<li><strong>How far the two circuits are the same parts.</strong> Share "
+              "of "
+              "heads and neurons that both have, where 0 is what chance gives and 1 is "
+              "all of them: ",
+              page);
         write_segments(page, same, "over prompts and draws");
     }
     if (f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE]) {
@@ -200,13 +211,14 @@ static void write_patching(const tl_findings *f, FILE *page)
     if (f->backpatch.n_cells == 0)
         return;
     fputs("<li><strong>What back-patching brings.</strong> The states of image tokens "
-          "after a late layer, written back into an early one, change the share of "
-          "image prompts answered right by ",
+          "after a later layer are written back into an earlier one; which layers is "
+          "chosen on other prompts. The share of image prompts answered right changes "
+          "by ",
           page);
     tl_draw_interval(page, &c->gain, "over prompts");
     fprintf(page,
-            ", layers chosen on other prompts: %zu become right, %zu wrong (exact p = "
-            "%.3f), which is %s than chance.</li>\n",
+            ": %zu become right, %zu become wrong (exact p = %.3f), which is %s than "
+            "chance.</li>\n",
             c->n_fixed, c->n_broken, c->p, tl_finding_helps(c) ? "more" : "not more");
 }
 
@@ -229,7 +241,7 @@ static void write_unshown_circuits(const tl_findings *f, FILE *page)
         const tl_finding_point *smallest = tl_findings_smallest(p, TL_STUDY_CIRCUIT);
         if (smallest == NULL && p->done) {
             fprintf(page,
-                    "<li>A circuit of %s prompts: none of the sizes tried has a "
+                    "<li>any circuit of %s prompts: none of the sizes tried has a "
                     "faithfulness above ",
                     prompts_of[m]);
             tl_xml_text(page, tl_findings_key(f, "threshold"));
@@ -238,18 +250,16 @@ static void write_unshown_circuits(const tl_findings *f, FILE *page)
         if (smallest == NULL || tl_findings_chosen(f, smallest)->low > threshold_of(f))
             continue;
         fprintf(page,
-                "<li>That the circuit of %s prompts is as faithful as was wanted, "
+                "<li>that the circuit of %s prompts is as faithful as was wanted, "
                 "above ",
                 prompts_of[m]);
         tl_xml_text(page, tl_findings_key(f, "threshold"));
         fputs(": its faithfulness is ", page);
         tl_draw_interval(page, tl_findings_chosen(f, smallest), "over prompts");
-        fprintf(page,
-                ", so that %s. What is built on it, overlap and interchange, is no "
-                "surer.</li>\n",
-                isnan(tl_findings_chosen(f, smallest)->low)
-                    ? "there is no interval to go by"
-                    : "its interval begins below");
+        fprintf(
+            page, ", %s. Overlap and interchange build on it and are no surer.</li>\n",
+            isnan(tl_findings_chosen(f, smallest)->low) ? "without an interval to go by"
+                                                        : "so that it may be less");
     }
 }
 
@@ -260,7 +270,7 @@ static void write_unshown_sharing(const tl_findings *f, FILE *page)
         if (o == NULL || o->normalised.low > 0.0)
             continue;
         fprintf(page,
-                "<li>That the circuits share more than chance gives %s: ", places[s]);
+                "<li>that the circuits share more than chance gives %s: ", places[s]);
         tl_draw_interval(page, &o->normalised, "over prompts and draws");
         fputs(isnan(o->normalised.low)   ? " has no interval.</li>\n"
               : o->normalised.high < 0.0 ? " is less than chance.</li>\n"
@@ -271,7 +281,7 @@ static void write_unshown_sharing(const tl_findings *f, FILE *page)
         const tl_interval *job = &f->swapped[s];
         if (!f->has_swaps[TL_TEXT] || !f->has_swaps[TL_IMAGE] || job->low > 0.0)
             continue;
-        fprintf(page, "<li>That the two circuits do the same job %s: ", places[s]);
+        fprintf(page, "<li>that the two circuits do the same job %s: ", places[s]);
         tl_draw_interval(page, job, "over prompts and draws");
         fputs(isnan(job->low)   ? " has no interval.</li>\n"
               : job->high < 1.0 ? " may be 0, no better than a random part.</li>\n"
@@ -281,6 +291,18 @@ static void write_unshown_sharing(const tl_findings *f, FILE *page)
     }
 }
 
+static void write_unshown_alignment(const tl_findings *f, FILE *page)
+{
+    if (f->n_layers == 0 || nearest_layer(f)->difference.low > 0.0)
+        return;
+    fputs("<li>that image tokens look like the words for their content: where their "
+          "states are nearest, they are by ",
+          page);
+    tl_draw_interval(page, &nearest_layer(f)->difference, "over pairs of prompts");
+    fputs(" nearer than to words for other content, which may be nothing.</li>\n",
+          page);
+}
+
 static void write_unshown_patching(const tl_findings *f, FILE *page)
 {
     const tl_finding_backpatch *b = &f->backpatch;
@@ -288,11 +310,11 @@ static void write_unshown_patching(const tl_findings *f, FILE *page)
         return;
     if (!tl_finding_helps(&b->chosen_elsewhere))
         fprintf(page,
-                "<li>That back-patching helps: a gain as large would come about by "
+                "<li>that back-patching helps: a gain as large would come about by "
                 "chance with p = %.3f.</li>\n",
                 b->chosen_elsewhere.p);
     if (b->has_text && tl_finding_text_at_ceiling(b))
-        fputs("<li>That images gain more from it than text does: text prompts are all "
+        fputs("<li>that images gain more from it than text does: text prompts are all "
               "answered right without it and cannot gain.</li>\n",
               page);
 }
@@ -301,8 +323,9 @@ void tl_found_write_not_shown(const tl_findings *f, FILE *page)
 {
     write_unshown_circuits(f, page);
     write_unshown_sharing(f, page);
+    write_unshown_alignment(f, page);
     write_unshown_patching(f, page);
-    fputs("<li>What other prompts of another kind, other tasks or other models would "
+    fputs("<li>what prompts of another kind, other tasks or other models would "
           "give: intervals say how far the numbers would move with other prompts of "
           "this dataset's kind, or with other random draws, no more.</li>\n",
           page);

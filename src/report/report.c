@@ -410,7 +410,7 @@ static tl_status write_study(const tl_findings *f, size_t index, tl_arena *arena
             "<h3>What is not shown, and why</h3>\n",
             prefix);
     write_missing(f, page);
-    fputs("<ul class=\"found\">\n", page);
+    fputs("<p>It is not shown:</p>\n<ul class=\"found\">\n", page);
     tl_found_write_not_shown(f, page);
     fprintf(page, "</ul>\n</section>\n<section id=\"%snumbers\">\n", prefix);
     tl_status status = write_numbers(f, arena, page, err);
@@ -462,14 +462,13 @@ static void write_head(const tl_findings *all, size_t n, FILE *page)
           page);
     fprintf(
         page,
-        "</h1>\n<p>Made by %s out of %zu stud%s. In brackets: 95 %% intervals, and "
-        "what "
-        "they are over: with other prompts of the same kind, or other random draws, "
-        "the "
-        "number would lie between. -12 behind an interval: 12 of 1000 bootstrap "
-        "resamples had no value and are left out. Layers are counted from 0. Where the "
-        "pointer rests on a mark, its value is shown; below every figure its numbers "
-        "can be had as CSV.</p>\n</header>\n",
+        "</h1>\n<p>Made by %s out of %zu stud%s. In brackets stand 95 %% intervals, "
+        "and "
+        "what they are over: within them the number is expected with other prompts of "
+        "the same kind, or with other random draws. -12 behind an interval: 12 of 1000 "
+        "bootstrap resamples had no value and are left out. Layers are counted from 0. "
+        "Where the pointer rests on a mark, its value is shown; below every figure its "
+        "numbers can be had as CSV.</p>\n</header>\n",
         tl_findings_key(&all[0], "program"), n, n == 1 ? "y" : "ies");
 }
 

@@ -1263,8 +1263,8 @@ def same_places(page, section, study, folder):
         begin, end = part["data"]
         shares = [both[:, a:b].sum() / both.sum() for a, b in ((begin, end), (end, -1), (-1, None))]
         layers = np.cumsum(both.sum(-1)) / both.sum()
-        found = [re.search(m + r" prompts (\d+) % at the data, (\d+) % at the question, (\d+) % at the last position, "
-                           r"and half of it in layers (\d+) to (\d+), the layers being 0 to (\d+)", text)
+        found = [re.search(r"Of all scores of " + m + r" prompts are (\d+) % at the data, (\d+) % at the question, (\d+) % at "
+                           r"the last position; the middle half is in layers (\d+) to (\d+) \(of 0 to (\d+);", text)
                  for s, text in page.texts if s == section]
         numbers = [int(x) for x in next(f for f in found if f).groups()]
         assert all(abs(n - 100 * x) <= 0.5001 for n, x in zip(numbers, shares)), (section, m, numbers, shares)
