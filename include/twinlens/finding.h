@@ -397,7 +397,7 @@ tl_status tl_findings_leading(const tl_findings *findings, tl_modality modality,
 
 /* What a score file says of itself (docs/formats.md); NULL: nothing. */
 typedef struct tl_score_file_origin {
-    const char *modality, *model, *model_name, *dataset, *dataset_name;
+    const char *modality, *model, *dataset;
 } tl_score_file_origin;
 
 /* Those of a score file alone, of which no more than the scores is known. */

@@ -144,9 +144,7 @@ static tl_status read_origin(const tl_safetensors *file, tl_arena *arena,
         const char *key, **to;
     } lines[] = {{"modality", &out->modality},
                  {TL_SCORES_MODEL, &out->model},
-                 {TL_SCORES_MODEL_NAME, &out->model_name},
-                 {TL_SCORES_DATASET, &out->dataset},
-                 {TL_SCORES_DATASET_NAME, &out->dataset_name}};
+                 {TL_SCORES_DATASET, &out->dataset}};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         const char *said = tl_safetensors_metadata(file, lines[i].key);
         if (said != NULL && (*lines[i].to = tl_arena_strdup(arena, said)) == NULL)

@@ -12,12 +12,7 @@ const char *tl_input_text(const tl_findings *f, const char *of,
 {
     char key[32];
     snprintf(key, sizeof key, "%.16s-name", of);
-    return tl_name_and_hash(tl_findings_key(f, key), tl_findings_key(f, of), text);
-}
-
-const char *tl_name_and_hash(const char *name, const char *hash,
-                             char text[TL_INPUT_TEXT])
-{
+    const char *name = tl_findings_key(f, key), *hash = tl_findings_key(f, of);
     int length = (int)strnlen(name, LONGEST);
     while (length > 0 && ((unsigned char)name[length] & 0xC0) == 0x80)
         length--; /* a letter of UTF-8 is not cut in two */

@@ -12,10 +12,6 @@ enum { TL_INPUT_TEXT = 200 };
 const char *tl_input_text(const tl_findings *findings, const char *of,
                           char text[TL_INPUT_TEXT]);
 
-/* The same of a name, "" for none. */
-const char *tl_name_and_hash(const char *name, const char *hash,
-                             char text[TL_INPUT_TEXT]);
-
 /* "counting": the task; the folder of a study without one. */
 const char *tl_study_task(const tl_findings *findings);
 

@@ -405,15 +405,6 @@ static tl_status check_study(const tl_findings *f, const wanted *w, tl_error *er
                    f->finished ? "" : " yet");
 }
 
-static void print_origin(const char *what, const char *name, const char *hash,
-                         FILE *out)
-{
-    char text[TL_INPUT_TEXT];
-    if (hash != NULL)
-        fprintf(out, "%-10s%s\n", what,
-                tl_name_and_hash(name != NULL ? name : "", hash, text));
-}
-
 static tl_status write_file(const char *path, const wanted *w, bool json,
                             tl_arena *arena, FILE *out, tl_error *err)
 {
@@ -429,15 +420,14 @@ static tl_status write_file(const char *path, const wanted *w, bool json,
             return tl_fail(err, TL_ERR_DATA, "%s: scores of %s prompts", path,
                            l.modality);
     if (json)
-        return dump(json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:{s:o}}", "scores", path,
-                              "model", o.model, "model-name", o.model_name, "dataset",
-                              o.dataset, "dataset-name", o.dataset_name, "modalities",
+        return dump(json_pack("{s:s, s:s?, s:s?, s:{s:o}}", "scores", path, "model",
+                              o.model, "dataset", o.dataset, "modalities",
                               l.modality != NULL ? l.modality : "unknown",
                               kinds_json(NULL, &l.leaders, w)),
                     out, err);
     fprintf(out, "scores    %s\n", path);
-    print_origin("dataset", o.dataset_name, o.dataset, out);
-    print_origin("model", o.model_name, o.model, out);
+    if (o.dataset != NULL && o.model != NULL)
+        fprintf(out, "dataset   %.12s\nmodel     %.12s\n", o.dataset, o.model);
     for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++) {
         tl_table table;
         if (!w->kinds[k])

@@ -6,11 +6,10 @@
 
 #include "twinlens/circuit.h"
 
-/* Keys of the metadata: what the scores were made from. */
+/* Keys of the metadata: what the scores were made from. Names are not among them: equal studies
+ * have equal files, whatever their inputs are called. */
 #define TL_SCORES_MODEL "model_fingerprint"
-#define TL_SCORES_MODEL_NAME "model_name"
 #define TL_SCORES_DATASET "dataset_fingerprint"
-#define TL_SCORES_DATASET_NAME "dataset_name"
 
 /* Written atomically; metadata as for tl_safetensors_write. `magnitudes`: NULL for none. */
 tl_status tl_score_file_write(const char *path, const tl_scores *scores,

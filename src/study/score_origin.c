@@ -35,7 +35,7 @@ tl_status tl_score_origin_write(const tl_session *s, const tl_score_origin *o,
                                 const char *const (**lines)[2], size_t *n_lines,
                                 tl_error *err)
 {
-    enum { OWN = 10 };
+    enum { OWN = 8 };
     tl_fingerprint *made_from = tl_arena_alloc(s->arena, 1, sizeof *made_from);
     char *count = tl_arena_alloc(s->arena, TL_SETTING_NUMBER, 1);
     const tl_study_key *keys = NULL;
@@ -48,11 +48,7 @@ tl_status tl_score_origin_write(const tl_session *s, const tl_score_origin *o,
     if (status == TL_OK)
         status =
             tl_fingerprint_take(&s->settings, s->dataset, s->arena, made_from, err);
-    const char *metric = NULL, *model = NULL, *dataset = NULL;
-    if (status == TL_OK)
-        status = tl_model_name(s->settings.model, s->arena, &model, err);
-    if (status == TL_OK)
-        status = tl_dataset_name(s->dataset, s->arena, &dataset, err);
+    const char *metric = NULL;
     if (status == TL_OK)
         status = write_value(&s->settings, "metric", s->arena, &metric, err);
     if (status != TL_OK)
@@ -60,9 +56,7 @@ tl_status tl_score_origin_write(const tl_session *s, const tl_score_origin *o,
     const char *const own[OWN][2] = {
         {"twinlens", TL_VERSION},
         {TL_SCORES_MODEL, made_from->model},
-        {TL_SCORES_MODEL_NAME, model},
         {TL_SCORES_DATASET, made_from->dataset},
-        {TL_SCORES_DATASET_NAME, dataset},
         {"modality", tl_modality_name(o->modality)},
         {"split", o->split},
         {"pairs", count},
@@ -101,23 +95,19 @@ static tl_status check_line(const tl_safetensors *file, const char *path,
                    path, name, found, wanted);
 }
 
-/* Of another model, dataset or modality; with the names of both where there are any. */
+/* Of another model, dataset or modality; `name`: what the wanted one is called, or NULL. */
 static tl_status check_source(const tl_safetensors *file, const char *path,
-                              const char *key, const char *name_key, const char *what,
-                              const char *wanted, const char *wanted_name,
-                              tl_error *err)
+                              const char *key, const char *what, const char *wanted,
+                              const char *name, tl_error *err)
 {
-    enum { NAME = 80 }; /* of a name that is shown */
-    const char *found = tl_safetensors_metadata(file, key),
-               *name = name_key != NULL ? tl_safetensors_metadata(file, name_key) : NULL;
+    enum { NAME = 100 }; /* of a name that is shown */
+    const char *found = tl_safetensors_metadata(file, key);
     if (found == NULL || strcmp(found, wanted) == 0)
         return TL_OK;
-    return tl_fail(
-        err, TL_ERR_DATA,
-        "%s: scores of another %s: %.*s%s%.12s%s, wanted %.*s%s%.12s%s " ANY_SCORES,
-        path, what, NAME, name != NULL ? name : "", name != NULL ? " (" : "", found,
-        name != NULL ? ")" : "", NAME, wanted_name != NULL ? wanted_name : "",
-        wanted_name != NULL ? " (" : "", wanted, wanted_name != NULL ? ")" : "");
+    return tl_fail(err, TL_ERR_DATA,
+                   "%s: scores of another %s: %.12s, wanted %.*s%s%.12s%s " ANY_SCORES,
+                   path, what, found, NAME, name != NULL ? name : "",
+                   name != NULL ? " (" : "", wanted, name != NULL ? ")" : "");
 }
 
 /* Prompts that circuits were found on do not judge them. */
@@ -161,13 +151,13 @@ tl_status tl_score_origin_check(const tl_session *s, const char *path,
     if (status == TL_OK)
         status = tl_safetensors_open(path, &file, err);
     if (status == TL_OK)
-        status = check_source(file, path, TL_SCORES_MODEL, TL_SCORES_MODEL_NAME, "model",
-                              wanted.model, model, err);
+        status = check_source(file, path, TL_SCORES_MODEL, "model", wanted.model, model,
+                              err);
     if (status == TL_OK)
-        status = check_source(file, path, TL_SCORES_DATASET, TL_SCORES_DATASET_NAME,
-                              "dataset", wanted.dataset, dataset, err);
+        status = check_source(file, path, TL_SCORES_DATASET, "dataset", wanted.dataset,
+                              dataset, err);
     if (status == TL_OK)
-        status = check_source(file, path, "modality", NULL, "modality",
+        status = check_source(file, path, "modality", "modality",
                               tl_modality_name(modality), NULL, err);
     if (status == TL_OK)
         status = check_line(file, path, "signed", "signed", "false", err);

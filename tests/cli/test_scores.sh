@@ -47,7 +47,7 @@ def refused(result, *patterns):
 # Another value than the default of every setting that a score file names.
 other = {"precision": "bf16-emulated", "rope": "sequential", "chat": "raw", "method": "relp", "ig_steps": "3", "ig_rule": "midpoint",
          "ig_path": "textonly", "head_reduce": "dot", "prompt_reduce": "signed", "metric": "prob"}
-source = {"twinlens", "model_fingerprint", "model_name", "dataset_fingerprint", "dataset_name", "modality", "split", "pairs", "signed"}
+source = {"twinlens", "model_fingerprint", "dataset_fingerprint", "modality", "split", "pairs", "signed"}
 first = {m: attribute(f"{m}.scores", m) for m in ("text", "image")}
 found = metadata(first["image"])
 check(f"a file says where it is from, and every setting: {found}", set(found) == source | set(other))
