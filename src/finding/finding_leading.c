@@ -159,7 +159,7 @@ tl_status tl_score_file_leading(const char *path, size_t most, tl_arena *arena,
 {
     scores s = {.file = NULL};
     tl_finding_leaders leaders = {.n = {0}};
-    tl_score_file_origin of = {NULL};
+    tl_score_file_origin of = {0};
     tl_status status = open_scores(path, &s, err);
     for (size_t k = 0; k < TL_KIND_COUNT && status == TL_OK; k++) {
         tl_finding_leader *list = NULL;

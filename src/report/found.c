@@ -247,8 +247,9 @@ static void write_unshown_circuits(const tl_findings *f, FILE *page)
             tl_xml_text(page, tl_findings_key(f, "threshold"));
             fputs(".</li>\n", page);
         }
-        if (smallest == NULL || tl_findings_chosen(f, smallest)->low > threshold_of(f))
+        if (smallest == NULL || p->is_shown)
             continue;
+        const double low = tl_findings_chosen(f, smallest)->low;
         fprintf(page,
                 "<li>that the circuit of %s prompts is as faithful as was wanted, "
                 "above ",
@@ -258,8 +259,9 @@ static void write_unshown_circuits(const tl_findings *f, FILE *page)
         tl_draw_interval(page, tl_findings_chosen(f, smallest), "over prompts");
         fprintf(
             page, ", %s. Overlap and interchange build on it and are no surer.</li>\n",
-            isnan(tl_findings_chosen(f, smallest)->low) ? "without an interval to go by"
-                                                        : "so that it may be less");
+            isnan(low)              ? "without an interval to go by"
+            : low > threshold_of(f) ? "but over too few prompts"
+                                    : "so that it may be less");
     }
 }
 

@@ -653,25 +653,27 @@ static void print_left_out(const tl_findings *f, FILE *out)
 {
     enum { NUMBER = 8 };
     const tl_study_left_out *l = f->left_out;
-    int width = 0;
+    int width = 0; /* of rows that are printed */
     for (size_t i = 0; i < f->n_left_out; i++) {
         const int own = (int)(strlen(l[i].use) + strlen(l[i].reason)) + 2;
-        width = own > width ? own : width;
+        width = l[i].n > 0 && own > width ? own : width;
     }
+    if (width == 0)
+        return;
+    fprintf(out, "\n%-*s%*s%*s\n", width, "prompts left out of", NUMBER, "text", NUMBER,
+            "image");
     for (size_t i = 0; i < f->n_left_out; i++) {
         size_t n[TL_MODALITY_COUNT] = {0};
-        if (i == 0)
-            fprintf(out, "\n%-*s%*s%*s\n", width, "prompts left out of", NUMBER, "text",
-                    NUMBER, "image");
         if (i > 0 && is_same_reason(&l[i - 1], &l[i]))
             continue;
         for (size_t k = i; k < f->n_left_out && is_same_reason(&l[i], &l[k]); k++)
             n[l[k].modality] = l[k].n;
-        fprintf(out, "%s: %-*s%*zu%*zu\n", l[i].use, width - (int)strlen(l[i].use) - 2,
-                l[i].reason, NUMBER, n[TL_TEXT], NUMBER, n[TL_IMAGE]);
+        if (n[TL_TEXT] + n[TL_IMAGE] > 0)
+            fprintf(out, "%s: %-*s%*zu%*zu\n", l[i].use,
+                    width - (int)strlen(l[i].use) - 2, l[i].reason, NUMBER, n[TL_TEXT],
+                    NUMBER, n[TL_IMAGE]);
     }
-    if (f->n_left_out > 0)
-        fputc('\n', out);
+    fputc('\n', out);
 }
 
 /* ---- one study ------------------------------------------------------------------- */

@@ -155,12 +155,14 @@ bool tl_session_leaves_out(const tl_session *s, size_t row)
 tl_status tl_session_span(tl_session *s, tl_modality modality, size_t n_pos,
                           tl_span *out, tl_error *err)
 {
-    const tl_row_lengths *lengths = NULL;
-    if (n_pos == 0 && s->settings.length == TL_LENGTH_COMMONEST) {
+    if (s->settings.length == TL_LENGTH_COMMONEST) {
+        const tl_row_lengths *lengths = NULL;
         const tl_status status = tl_session_lengths(s, modality, &lengths, err);
-        if (status == TL_OK)
+        const bool is_most = status == TL_OK && lengths->n_rows > 0 &&
+                             (n_pos == 0 || n_pos == lengths->most.n_pos);
+        if (is_most)
             *out = lengths->most;
-        if (status != TL_OK || lengths->n_rows > 0)
+        if (is_most || status != TL_OK)
             return status;
     }
     for (size_t i = 0; i < s->dataset->n_rows; i++) {

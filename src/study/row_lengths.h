@@ -41,12 +41,12 @@ void tl_row_lengths_offer(const tl_session *session, tl_modality modality,
 void tl_row_lengths_log(const tl_session *session, tl_modality modality,
                         const tl_row_lengths *lengths);
 
-/* Where the parts of prompts of a modality are, by the first of n_pos positions (0: of any; with
- * --length commonest by most); TL_ERR_DATA when there is none. */
-tl_status tl_session_span(tl_session *session, tl_modality modality, size_t n_pos,
-                          tl_span *out, tl_error *err);
-
 /* Whether --length commonest leaves the row out; the lengths of its modality are known. */
 bool tl_session_leaves_out(const tl_session *session, size_t row);
+
+/* Where the parts of prompts of a modality are, by the first of n_pos positions (0: of any), or
+ * with --length commonest by most; TL_ERR_DATA when there is none. */
+tl_status tl_session_span(tl_session *session, tl_modality modality, size_t n_pos,
+                          tl_span *out, tl_error *err);
 
 #endif

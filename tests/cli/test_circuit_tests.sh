@@ -76,7 +76,7 @@ for faith in "mean_ratio", "ratio_mean":
             assert got[kind]["needed"]["n"] == 10
         shown = "%.3f (%.3f to %.3f)" % (got["faithfulness"]["value"], *got["faithfulness"]["interval"])
         assert shown in text and shown in page, shown
-        assert "p = %.4f" % got["p"] in page and "%.4f" % got["p"] in text
+        assert "%.4f" % got["p"] in page and "%.4f" % got["p"] in text
         rows = list(csv.DictReader(open(faith + ".csv/circuit_test_run.csv", newline="")))
         assert {(int(r["pair"]), int(r["test"])): float(r["logit_diff"]) for r in rows if r["modality"] == modality} == ld
     n, = db.execute("select count(*) from circuit_test").fetchone()

@@ -121,7 +121,7 @@ again=(--dataset "$tiny/goldens" --keep all --fractions 0.05,0.2,0.5,1 --thresho
 cp -r "$tiny/checkpoint" "$tmp/other"
 sed -i 's/{/{ /' "$tmp/other/tokenizer.json"
 "$bin" study --model "$tmp/other" "${again[@]}" > "$tmp/out" 2> "$tmp/err" && fail "an older study takes another tokenizer"
-grep -q "model-files is '" "$tmp/err" || fail "it does not say what differs: $(cat "$tmp/err")"
+grep -q "model-files '" "$tmp/err" || fail "it does not say what differs: $(cat "$tmp/err")"
 
 # Studies that nothing else tells apart are told apart by their folders.
 "$bin" summary "$tmp/run" "$tmp/older" > "$tmp/both"
