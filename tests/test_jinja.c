@@ -60,6 +60,7 @@ static void what_is_not_read_is_named(void **state)
         {"{% include 'x' %}", TL_ERR_UNSUPPORTED, "the tag 'include'"},
         {"{% macro m() %}x{% endmacro %}{{ m() }}", TL_ERR_UNSUPPORTED, "m()"},
         {"{{ 1.5 }}", TL_ERR_UNSUPPORTED, "a number with a fraction"},
+        {"a \xff b", TL_ERR_FORMAT, "not UTF-8"},
         {"{{ [1] }}", TL_ERR_UNSUPPORTED, "a whole list as text"},
         {"{{ 99999999999999999999 }}", TL_ERR_UNSUPPORTED, "so large a number"},
         {"{{ 'a\\u1234' }}", TL_ERR_UNSUPPORTED, "'\\u' in a text"},
@@ -105,6 +106,38 @@ static char *nest(tl_arena *arena, const char *before, const char *middle,
     return text;
 }
 
+/* A list that holds the last one twice, and so on: it is short, and endless to write or compare. */
+static void what_is_in_a_value_is_counted_as_often_as_it_is_there(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {"{{ a | tojson }}", "{{ a == b }}",
+                                       "{{ a in [b] }}"};
+    tl_arena *arena = tl_arena_create();
+    json_t *none = json_object();
+    char *twice = nest(arena, "{% set a = [a, a] %}{% set b = [b, b] %}", "", "", 40);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char source[4096];
+        const char *made = NULL;
+        tl_error err = {0};
+        snprintf(source, sizeof source, "{%% set a = [1] %%}{%% set b = [1] %%}%s%s",
+                 twice, ends[i]);
+        assert_int_equal(tl_jinja_render(source, none, arena, &made, &err),
+                         TL_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "so much to compare"));
+    }
+    /* Whatever is cut off, the rest is not measured again; and there is an end to it. */
+    char *comments = nest(arena, "{#--#}", "", "", 150000);
+    const char *made = NULL;
+    tl_error err = {0};
+    assert_int_equal(tl_jinja_render(comments, none, arena, &made, &err), TL_OK);
+    assert_int_equal(tl_jinja_render(nest(arena, "{#--#}", "", "", 200000), none, arena,
+                                     &made, &err),
+                     TL_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "so long a template"));
+    json_decref(none);
+    tl_arena_destroy(arena);
+}
+
 static void a_template_has_its_limits(void **state)
 {
     (void)state;
@@ -144,6 +177,7 @@ int main(void)
         cmocka_unit_test(templates_make_what_jinja2_makes),
         cmocka_unit_test(what_is_not_read_is_named),
         cmocka_unit_test(a_template_has_its_limits),
+        cmocka_unit_test(what_is_in_a_value_is_counted_as_often_as_it_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

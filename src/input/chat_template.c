@@ -90,7 +90,11 @@ tl_status tl_chat_template_read(const char *model_dir, tl_arena *arena,
             continue;
         else if (i > 0)
             status = read_config(&t, path, arena, err);
-        else if ((status = tl_file_read(path, arena, &text, &bytes, err)) == TL_OK)
+        else if ((status = tl_file_read(path, arena, &text, &bytes, err)) == TL_OK &&
+                 memchr(text, '\0', bytes) != NULL)
+            status =
+                tl_fail(err, TL_ERR_FORMAT, "%s: has a NUL byte, wanted a text", path);
+        else
             t.path = path, t.source = text;
     }
     const char *bos = json_string_value(json_object_get(t.tokens, "bos_token"));

@@ -326,6 +326,17 @@ static char *normalise(const char *source, tl_arena *arena)
     return copy;
 }
 
+static void check_source(tl_jinja *j, const char *text)
+{
+    const size_t bytes = strlen(text);
+    json_t *whole = bytes <= TL_JINJA_LONGEST ? json_stringn(text, bytes) : NULL;
+    if (bytes > TL_JINJA_LONGEST)
+        tl_jinja_fail(j, TL_ERR_UNSUPPORTED, "so long a template");
+    else if (whole == NULL) /* or there is no memory for it, where nothing helps */
+        tl_jinja_fail(j, TL_ERR_FORMAT, "text that is not UTF-8");
+    json_decref(whole);
+}
+
 tl_status tl_jinja_render(const char *source, const json_t *variables, tl_arena *arena,
                           const char **out, tl_error *err)
 {
@@ -341,6 +352,8 @@ tl_status tl_jinja_render(const char *source, const json_t *variables, tl_arena 
     if (j.scopes == NULL || j.made == NULL || j.text == NULL || text == NULL ||
         json_array_append_new(j.scopes, json_copy((json_t *)variables)) != 0)
         tl_jinja_fail(&j, TL_ERR_NO_MEMORY, "no memory for a chat template");
+    if (j.status == TL_OK)
+        check_source(&j, text);
     if (j.status == TL_OK)
         tl_jinja_cut(&j, text);
     if (j.status == TL_OK)

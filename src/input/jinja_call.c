@@ -99,6 +99,8 @@ static json_t *join(tl_jinja *j, const json_t *list, const char *between)
 /* As transformers' own: json.dumps(value, ensure_ascii=False). */
 static json_t *to_json(tl_jinja *j, const json_t *value)
 {
+    if (!tl_jinja_weigh(j, value))
+        return NULL;
     char *text = json_dumps(value, JSON_ENCODE_ANY);
     json_t *made = text != NULL ? tl_jinja_string(j, text, strlen(text))
                                 : tl_jinja_fail(j, TL_ERR_UNSUPPORTED,

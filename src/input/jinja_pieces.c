@@ -69,7 +69,7 @@ void tl_jinja_cut(tl_jinja *j, const char *source)
     }
     size_t n = 0;
     bool begins_line = true;
-    const char *at = source;
+    const char *at = source, *const source_end = source + strlen(source);
     for (const char *open; (open = find_open(at)) != NULL;) {
         const char kind = open[1];
         const char *inside = open + 2, *text_end = open,
@@ -93,13 +93,13 @@ void tl_jinja_cut(tl_jinja *j, const char *source)
                                            inside, close - (trims || keeps)};
         at = close + 2;
         if (trims)
-            tl_trim_begin(&at, at + strlen(at));
+            tl_trim_begin(&at, source_end);
         else if (kind != '{' && !keeps && *at == '\n')
             at++;
         begins_line = at[-1] == '\n';
     }
     if (*at != '\0')
-        pieces[n++] = (tl_jinja_piece){TL_JINJA_TEXT, at, at + strlen(at)};
+        pieces[n++] = (tl_jinja_piece){TL_JINJA_TEXT, at, source_end};
     j->pieces = pieces;
     j->n_pieces = n;
 }

@@ -24,6 +24,7 @@ enum {
     TL_JINJA_LONGEST = 1 << 20, /* bytes of a text, elements of a list */
     TL_JINJA_MOST = 1 << 26,    /* bytes of all values that are made */
     TL_JINJA_LISTS = 1000,      /* that are made, so that they nest no deeper */
+    TL_JINJA_WORK = 1 << 26,    /* values and bytes that are compared or written out */
 };
 
 typedef enum tl_jinja_kind {
@@ -45,7 +46,7 @@ typedef struct tl_jinja {
     bool run;             /* false: read it, compute nothing */
     json_t *scopes;       /* list of objects, the innermost last */
     json_t *made;         /* list that holds every value */
-    size_t made_bytes, lists, depth, steps;
+    size_t made_bytes, lists, depth, steps, work;
     char *text; /* what has been written */
     size_t bytes, capacity;
     tl_status status;
@@ -71,6 +72,9 @@ bool tl_jinja_at_end(tl_jinja *j);
 /* jinja_value.c. Values that are made live as long as the rendering. */
 json_t *tl_jinja_keep(tl_jinja *j, json_t *value, size_t bytes);
 json_t *tl_jinja_string(tl_jinja *j, const char *text, size_t bytes);
+/* Counts all that is in a value, as often as it is there: a list may have itself in it many
+ * times over. False with a failure beyond TL_JINJA_WORK. */
+bool tl_jinja_weigh(tl_jinja *j, const json_t *value);
 bool tl_jinja_truth(const json_t *value);
 const char *tl_jinja_text(tl_jinja *j, const json_t *value); /* as it is printed */
 json_t *tl_jinja_get(tl_jinja *j, const char *name);         /* a variable */

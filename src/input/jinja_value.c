@@ -5,6 +5,7 @@
  */
 #include "input/jinja_private.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -189,24 +190,41 @@ static json_t *compute(tl_jinja *j, const char *sign, json_int_t a, json_int_t b
                  : tl_jinja_keep(j, json_integer(value), 0);
 }
 
-static bool equal(const json_t *left, const json_t *right)
+bool tl_jinja_weigh(tl_jinja *j, const json_t *value)
+{
+    const char *key = NULL;
+    json_t *member = NULL;
+    j->work += 1 + (json_is_string(value) ? json_string_length(value) : 0);
+    for (size_t i = 0; j->work <= TL_JINJA_WORK && i < json_array_size(value); i++)
+        tl_jinja_weigh(j, json_array_get(value, i));
+    if (json_is_object(value) && j->work <= TL_JINJA_WORK)
+        json_object_foreach((json_t *)(uintptr_t)value, key, member)
+            tl_jinja_weigh(j, member);
+    if (j->work > TL_JINJA_WORK)
+        tl_jinja_fail(j, TL_ERR_UNSUPPORTED, "so much to compare and to write");
+    return j->work <= TL_JINJA_WORK;
+}
+
+static bool equal(tl_jinja *j, const json_t *left, const json_t *right)
 {
     if (left == NULL || right == NULL)
         return left == right;
-    return json_equal(left, right) != 0;
+    return tl_jinja_weigh(j, left) && tl_jinja_weigh(j, right) &&
+           json_equal(left, right) != 0;
 }
 
 static json_t *contains(tl_jinja *j, const json_t *inner, const json_t *outer)
 {
     bool found = false;
     if (json_is_string(outer) && json_is_string(inner))
-        found = strstr(json_string_value(outer), json_string_value(inner)) != NULL;
+        found = tl_jinja_weigh(j, outer) &&
+                strstr(json_string_value(outer), json_string_value(inner)) != NULL;
     else if (json_is_object(outer))
         found = json_is_string(inner) &&
                 json_object_get(outer, json_string_value(inner)) != NULL;
     else if (json_is_array(outer))
         for (size_t i = 0; i < json_array_size(outer) && !found; i++)
-            found = equal(inner, json_array_get(outer, i));
+            found = equal(j, inner, json_array_get(outer, i));
     else if (outer != NULL)
         return tl_jinja_fail(j, TL_ERR_DATA, "'in' what is neither text nor list");
     return found ? json_true() : json_false();
@@ -233,7 +251,7 @@ json_t *tl_jinja_binary(tl_jinja *j, const char *sign, json_t *left, json_t *rig
     if (!j->run || j->status != TL_OK)
         return NULL;
     if (strcmp(sign, "==") == 0 || strcmp(sign, "!=") == 0)
-        return equal(left, right) == (*sign == '=') ? json_true() : json_false();
+        return equal(j, left, right) == (*sign == '=') ? json_true() : json_false();
     if (strcmp(sign, "in") == 0)
         return contains(j, left, right);
     if (*sign == '<' || *sign == '>')
