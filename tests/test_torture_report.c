@@ -14,13 +14,15 @@
 #include "twinlens/setting.h"
 #include "twinlens/statistics.h"
 
-static test_folder folder;
+static test_folder folder, other; /* a study in each */
 
 static int set_up(void **unused)
 {
     (void)unused;
     folder = test_folder_create();
     sqlite3_close(make_study(folder.path));
+    other = test_folder_create();
+    sqlite3_close(make_study(other.path));
     return 0;
 }
 
@@ -28,6 +30,7 @@ static int tear_down(void **unused)
 {
     (void)unused;
     test_folder_remove(folder.path);
+    test_folder_remove(other.path);
     return 0;
 }
 
@@ -84,6 +87,13 @@ static tl_status read_findings(void *state, tl_error *err)
     return tl_findings_read(folder.path, m->arena, &m->out.findings, err);
 }
 
+static tl_status read_all_findings(void *state, tl_error *err)
+{
+    made *m = state;
+    tl_findings *all = NULL;
+    return tl_findings_read_all(&(const char *){folder.path}, 1, m->arena, &all, err);
+}
+
 static tl_status print_summary(void *state, tl_error *err)
 {
     made *m = state;
@@ -99,14 +109,14 @@ static tl_status print_json(void *state, tl_error *err)
 static tl_status print_table(void *state, tl_error *err)
 {
     made *m = state;
-    const char *const folders[] = {folder.path, folder.path};
+    const char *const folders[] = {folder.path, other.path};
     return tl_summary_table(folders, 2, m->text, err);
 }
 
 static tl_status print_models(void *state, tl_error *err)
 {
     made *m = state;
-    const char *const folders[] = {folder.path, folder.path};
+    const char *const folders[] = {folder.path, other.path};
     return tl_summary_models_json(folders, 2, m->text, err);
 }
 
@@ -114,7 +124,7 @@ static tl_status write_models(void *state, tl_error *err)
 {
     (void)state;
     char copy[300];
-    const char *const folders[] = {folder.path, folder.path};
+    const char *const folders[] = {folder.path, other.path};
     snprintf(copy, sizeof copy, "%s/models", folder.path);
     return tl_export_models(folders, 2, copy, err);
 }
@@ -175,6 +185,7 @@ static void reports(void **unused)
 {
     (void)unused;
     torture_report("tl_findings_read", read_findings, 101);
+    torture_report("tl_findings_read_all", read_all_findings, 307);
     torture_report("tl_summary_print", print_summary, 613);
     torture_report("tl_summary_json", print_json, 617);
     torture_report("tl_summary_table", print_table, 1259);

@@ -341,6 +341,11 @@ bool tl_findings_have_circuits(const tl_findings *findings);
 tl_status tl_findings_read(const char *folder, tl_arena *arena, tl_findings *out,
                            tl_error *err);
 
+/* Of several: *out [n_folders], in `arena`. TL_ERR_ARGUMENT where two folders are one: means over
+ * studies would take it for two. */
+tl_status tl_findings_read_all(const char *const *folders, size_t n_folders,
+                               tl_arena *arena, tl_findings **out, tl_error *err);
+
 /* The manifest's value of a key; "" when it has none. */
 const char *tl_findings_key(const tl_findings *findings, const char *key);
 

@@ -17,8 +17,8 @@
 static tl_status fail_errno(tl_error *err, const char *doing, const char *path)
 {
     const int code = errno;
-    return tl_fail(err, code == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO, "%s: cannot %s: %s",
-                   path, doing, strerror(code));
+    return tl_fail(err, code == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO,
+                   "%s: cannot %s: %s", path, doing, strerror(code));
 }
 
 static tl_status check_kind(const char *path, const struct stat *info, tl_error *err)
@@ -96,7 +96,8 @@ tl_status tl_file_read(const char *path, tl_arena *arena, char **text, size_t *b
         return status;
     char *buffer = tl_arena_alloc(arena, size + 1, 1);
     if (buffer == NULL) {
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for its %zu bytes", path, size);
+        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory for its %zu bytes", path,
+                         size);
         goto done;
     }
     size_t have = 0;
@@ -158,7 +159,8 @@ tl_status tl_file_writer_put(tl_file_writer *writer, const void *data, size_t by
     const char *at = data;
     while (bytes > 0) {
         /* Linux writes at most 2 GiB at a time anyway. */
-        const ssize_t n = write(writer->descriptor, at, bytes < INT_MAX ? bytes : INT_MAX);
+        const ssize_t n =
+            write(writer->descriptor, at, bytes < INT_MAX ? bytes : INT_MAX);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -174,7 +176,8 @@ static void sync_folder_of(const char *path)
 {
     tl_arena *arena = tl_arena_create();
     const char *folder = arena != NULL ? tl_path_folder(arena, path) : NULL;
-    const int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    const int fd =
+        folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd >= 0) {
         fsync(fd);
         close(fd);
@@ -213,6 +216,13 @@ bool tl_file_is_folder(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool tl_file_is_same(const char *path, const char *other)
+{
+    struct stat a, b;
+    return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
 }
 
 tl_status tl_file_make_folder(const char *path, tl_error *err)
@@ -292,8 +302,8 @@ char *tl_path_join(tl_arena *arena, const char *folder, const char *name)
     const size_t bytes = strlen(folder) + strlen(name) + 2;
     char *path = tl_arena_alloc(arena, bytes, 1);
     if (path != NULL)
-        snprintf(path, bytes, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
-                 name);
+        snprintf(path, bytes, "%s%s%s", folder,
+                 folder[strlen(folder) - 1] == '/' ? "" : "/", name);
     return path;
 }
 

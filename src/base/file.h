@@ -53,6 +53,7 @@ void tl_file_writer_abandon(tl_file_writer *writer);
 
 bool tl_file_exists(const char *path); /* as a file or a folder */
 bool tl_file_is_folder(const char *path);
+bool tl_file_is_same(const char *path, const char *other); /* by whatever names */
 bool tl_file_is_dangling(const char *path); /* a link to what is not there */
 
 /* Makes the folder unless it is there; its parent must exist. */

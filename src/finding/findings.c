@@ -168,8 +168,7 @@ static tl_status known_by(const tl_findings *f, const char *key, tl_arena *arena
         const char *path = tl_path_join(arena, f->folder, f->parts[m].scores.file);
         status = path != NULL ? tl_safetensors_open(path, &file, err)
                               : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a path");
-        const char *found =
-            status == TL_OK ? tl_safetensors_metadata(file, key) : NULL;
+        const char *found = status == TL_OK ? tl_safetensors_metadata(file, key) : NULL;
         if (found != NULL && (*out = tl_arena_strdup(arena, found)) == NULL)
             status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a hash");
         tl_safetensors_close(file);
@@ -186,8 +185,8 @@ static tl_status take_identities(tl_findings *f, tl_arena *arena, tl_error *err)
         {"dataset", "dataset-files", TL_SCORES_DATASET}};
     enum { MOVES = sizeof moves / sizeof *moves };
     tl_study_key *keys = tl_arena_alloc(arena, f->n_keys + MOVES, sizeof *keys);
-    tl_status status = keys != NULL ? TL_OK
-                                    : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    tl_status status =
+        keys != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     if (status != TL_OK || tl_findings_key(f, moves[0][1])[0] != '\0')
         return status;
     size_t n = 0;
@@ -267,4 +266,24 @@ bool tl_findings_have_circuits(const tl_findings *f)
 {
     return !f->finished || f->parts[TL_TEXT].n_discovery > 0 ||
            f->parts[TL_IMAGE].n_discovery > 0;
+}
+
+tl_status tl_findings_read_all(const char *const *folders, size_t n_folders,
+                               tl_arena *arena, tl_findings **out, tl_error *err)
+{
+    tl_findings *all = tl_arena_alloc_zero(arena, n_folders, sizeof *all);
+    if (all == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n_folders);
+    for (size_t i = 0; i < n_folders; i++) {
+        for (size_t k = 0; k < i; k++)
+            if (tl_file_is_same(folders[i], folders[k]))
+                return tl_fail(err, TL_ERR_ARGUMENT,
+                               "%s: is the same study as %s, wanted each once",
+                               folders[i], folders[k]);
+        const tl_status status = tl_findings_read(folders[i], arena, &all[i], err);
+        if (status != TL_OK)
+            return status;
+    }
+    *out = all;
+    return TL_OK;
 }

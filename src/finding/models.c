@@ -194,9 +194,9 @@ static void put_key(line *l, const char *key, const char *value)
 /* What is studied, not how. */
 static bool is_input(const char *key)
 {
-    static const char *const inputs[] = {"model",     "model-name",   "family",
-                                         "dataset",   "dataset-name", "task",
-                                         "prompts-of"};
+    static const char *const inputs[] = {"model",         "model-name", "model-files",
+                                         "family",        "dataset",    "dataset-name",
+                                         "dataset-files", "task",       "prompts-of"};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (strcmp(key, inputs[i]) == 0)
             return true;
@@ -481,13 +481,7 @@ size_t tl_models_find(const tl_models *models, size_t model, size_t row)
 tl_status tl_models_read(const char *const *folders, size_t n_folders, tl_arena *arena,
                          tl_models *out, tl_error *err)
 {
-    tl_findings *all = tl_arena_alloc_zero(arena, n_folders, sizeof *all);
-    if (all == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n_folders);
-    for (size_t i = 0; i < n_folders; i++) {
-        const tl_status status = tl_findings_read(folders[i], arena, &all[i], err);
-        if (status != TL_OK)
-            return status;
-    }
-    return tl_models_make(all, n_folders, arena, out, err);
+    tl_findings *all = NULL;
+    const tl_status status = tl_findings_read_all(folders, n_folders, arena, &all, err);
+    return status == TL_OK ? tl_models_make(all, n_folders, arena, out, err) : status;
 }

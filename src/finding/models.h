@@ -95,7 +95,7 @@ typedef struct tl_models {
 tl_status tl_models_make(const tl_findings *studies, size_t n, tl_arena *arena,
                          tl_models *out, tl_error *err);
 
-/* Of study folders; errors of tl_findings_read. */
+/* Of study folders; errors of tl_findings_read_all. */
 tl_status tl_models_read(const char *const *folders, size_t n_folders, tl_arena *arena,
                          tl_models *out, tl_error *err);
 

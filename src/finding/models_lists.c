@@ -71,7 +71,11 @@ static const char *why_curve(const tl_findings *f, tl_modality m)
         return why_modality(f, m);
     if (p->n_points > 0)
         return NULL;
-    return f->absent != NULL ? f->absent : otherwise(f, "no circuits");
+    if (p->no_circuits != NULL)
+        return p->no_circuits;
+    /* What a study of one modality lacks is the other. */
+    const bool both = f->parts[TL_TEXT].present && f->parts[TL_IMAGE].present;
+    return both && f->absent != NULL ? f->absent : otherwise(f, "no circuits");
 }
 
 static const char *why_smallest(const tl_findings *f, tl_modality m)
@@ -348,7 +352,7 @@ static const struct {
     {"figure-5", "Overlap of the text circuit and the image circuit", "segment", NULL,
      "normalised IoU", TL_MODELS_NUMBER, true, overlaps},
     {"figure-6", "Interchange: a segment of the other modality's circuit", "segment",
-     NULL, "normalised faithfulness", TL_MODELS_NUMBER, true, interchanges},
+     NULL, "normalised faithfulness", TL_MODELS_NUMBER, false, interchanges},
     {"figure-7", "Alignment of image tokens with text tokens by layer", "states",
      "layer", "mean largest cosine", TL_MODELS_NUMBER, false, alignments},
     {"table-1", "Accuracy of image prompts, back-patched", "quantity", NULL, "share",

@@ -186,8 +186,11 @@ static void write_control(const tl_finding_backpatch *b, FILE *out)
 
 static void write_verdict(const tl_finding_backpatch *b, FILE *out)
 {
-    fprintf(out, ": %s chance. ",
-            tl_finding_helps(&b->chosen_elsewhere) ? "more than" : "not more than");
+    const tl_finding_change *c = &b->chosen_elsewhere;
+    fprintf(out, ": %s. ",
+            !(c->p < 0.05)             ? "not more than chance"
+            : c->n_fixed > c->n_broken ? "more than chance"
+                                       : "a loss beyond chance");
 }
 
 /* What the best cell of all gains. */

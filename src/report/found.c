@@ -114,7 +114,8 @@ static const tl_finding_layer *nearest_layer(const tl_findings *f)
 {
     const tl_finding_layer *nearest = f->layers;
     for (size_t l = 0; l < f->n_layers; l++)
-        if (f->layers[l].difference.value > nearest->difference.value)
+        if (f->layers[l].difference.value > nearest->difference.value ||
+            isnan(nearest->difference.value))
             nearest = &f->layers[l];
     return nearest;
 }
@@ -126,10 +127,10 @@ static void write_alignment(const tl_findings *f, FILE *page)
     const tl_finding_layer *nearest = nearest_layer(f);
     fprintf(
         page,
-        "<li><strong>Where images begin to look like text.</strong> The states of "
+        "<li><strong>Where images look most like text.</strong> The states of "
         "image tokens are compared with those of words for the same content, and with "
         "those of words for other content. The first cosine exceeds the second most "
-        "after layer %zu (of 0 to %zu): by ",
+        "after layer %zu (of 0 to %zu; chosen on the same pairs): by ",
         (size_t)(nearest - f->layers), f->n_layers - 1);
     tl_draw_interval(page, &nearest->difference, "over pairs of prompts");
     fputs(".</li>\n", page);
@@ -156,9 +157,20 @@ static void write_circuits(const tl_findings *f, FILE *page)
                   "prompt; its faithfulness is 1 when it does as well as the whole "
                   "model, and 0 when nothing of the model is left. ",
                   page);
+        const bool begins = is_first;
         fprintf(page, "%s%s prompts, %.4g&nbsp;%% of all: ", between(&is_first),
-                m == TL_TEXT ? "Text" : "image", 100.0 * p->fraction);
+                m == TL_TEXT ? "Text"
+                : begins     ? "Image"
+                             : "image",
+                100.0 * p->fraction);
         tl_draw_interval(page, tl_findings_chosen(f, p), "over prompts");
+        if (f->parts[m].is_shown)
+            continue;
+        fputs(" (not shown to be above ", page);
+        tl_xml_text(page, tl_findings_key(f, "threshold"));
+        if (f->parts[m].shown != NULL)
+            fprintf(page, "; %.4g&nbsp;%% is", 100.0 * f->parts[m].shown->fraction);
+        fputs(")", page);
     }
     if (!is_first)
         fputs(".</li>\n", page);
@@ -177,23 +189,46 @@ static void write_segments(FILE *page,
     fputs(".</li>\n", page);
 }
 
+/* Whether the scale from a random part to a circuit's own has a length: its own does better, in
+ * both modalities. */
+static bool has_scale(const tl_findings *f, size_t segment)
+{
+    for (size_t m = 0; m < TL_MODALITY_COUNT; m++)
+        if (!f->has_swaps[m] ||
+            !(f->swaps[m][segment].own.low > f->swaps[m][segment].random.high))
+            return false;
+    return true;
+}
+
+/* --niou ref: its values end at .01 and 1, and chance is no point of it. */
+static bool is_published_overlap(const tl_findings *f)
+{
+    return strcmp(tl_findings_key(f, "niou"), "ref") == 0;
+}
+
 static void write_sharing(const tl_findings *f, FILE *page)
 {
     const tl_interval *same[TL_SEGMENT_COUNT], *job[TL_SEGMENT_COUNT];
+    size_t n_same = 0, n_jobs = 0;
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
         const tl_finding_overlap *o = tl_findings_overlap(f, (tl_segment)s, "both");
-        same[s] = o != NULL ? &o->normalised : NULL;
-        job[s] = &f->swapped[s];
+        same[s] = o != NULL && !isnan(o->normalised.value) ? &o->normalised : NULL;
+        job[s] = has_scale(f, s) && !isnan(f->swapped[s].value) ? &f->swapped[s] : NULL;
+        n_same += same[s] != NULL;
+        n_jobs += job[s] != NULL;
     }
-    if (f->n_overlaps > 0) {
-        fputs("<li><strong>How far the two circuits are the same parts.</strong> Share "
-              "of "
-              "heads and neurons that both have, where 0 is what chance gives and 1 is "
-              "all of them: ",
-              page);
+    if (n_same > 0) {
+        fprintf(
+            page,
+            "<li><strong>How far the two circuits are the same parts.</strong> Share "
+            "of heads and neurons that both have, %s: ",
+            is_published_overlap(f)
+                ? "above chance by the published measure, which is .01 where nothing "
+                  "is left"
+                : "where 0 is what chance gives and 1 is all of them");
         write_segments(page, same, "over prompts and draws");
     }
-    if (f->has_swaps[TL_TEXT] && f->has_swaps[TL_IMAGE]) {
+    if (n_jobs > 0) {
         fputs(
             "<li><strong>How far they do the same job.</strong> A part of one circuit "
             "put into the place of the other's, where 0 is no better than a random "
@@ -204,6 +239,14 @@ static void write_sharing(const tl_findings *f, FILE *page)
 }
 
 /* ---- back-patching ---------------------------------------------------------------- */
+
+static const char *small_p(double p, char text[16])
+{
+    if (p < 0.001)
+        return "&lt; 0.001";
+    snprintf(text, 16, "= %.3f", p);
+    return text;
+}
 
 static void write_patching(const tl_findings *f, FILE *page)
 {
@@ -217,9 +260,11 @@ static void write_patching(const tl_findings *f, FILE *page)
           page);
     tl_draw_interval(page, &c->gain, "over prompts");
     fprintf(page,
-            ": %zu become right, %zu become wrong (exact p = %.3f), which is %s than "
-            "chance.</li>\n",
-            c->n_fixed, c->n_broken, c->p, tl_finding_helps(c) ? "more" : "not more");
+            ": %zu become right, %zu become wrong (exact p %s), which is %s.</li>\n",
+            c->n_fixed, c->n_broken, small_p(c->p, (char[16]){0}),
+            !(c->p < 0.05)             ? "not more than chance"
+            : c->n_fixed > c->n_broken ? "more than chance"
+                                       : "a loss beyond chance");
 }
 
 void tl_found_write(const tl_findings *f, FILE *page)
@@ -257,11 +302,13 @@ static void write_unshown_circuits(const tl_findings *f, FILE *page)
         tl_xml_text(page, tl_findings_key(f, "threshold"));
         fputs(": its faithfulness is ", page);
         tl_draw_interval(page, tl_findings_chosen(f, smallest), "over prompts");
-        fprintf(
-            page, ", %s. Overlap and interchange build on it and are no surer.</li>\n",
-            isnan(low)              ? "without an interval to go by"
-            : low > threshold_of(f) ? "but over too few prompts"
-                                    : "so that it may be less");
+        fprintf(page, ", %s.%s</li>\n",
+                isnan(low)              ? "without an interval to go by"
+                : low > threshold_of(f) ? "but over too few prompts"
+                                        : "so that it may be less",
+                f->n_overlaps > 0
+                    ? " Overlap and interchange build on it and are no surer."
+                    : "");
     }
 }
 
@@ -269,23 +316,43 @@ static void write_unshown_sharing(const tl_findings *f, FILE *page)
 {
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
         const tl_finding_overlap *o = tl_findings_overlap(f, (tl_segment)s, "both");
-        if (o == NULL || o->normalised.low > 0.0)
+        if (o == NULL || o->normalised.low > (is_published_overlap(f) ? 0.01 : 0.0))
             continue;
+        if (isnan(o->normalised.value)) {
+            fprintf(page,
+                    "<li>that the circuits share more than chance gives %s: it is "
+                    "undefined there.</li>\n",
+                    places[s]);
+            continue;
+        }
         fprintf(page,
                 "<li>that the circuits share more than chance gives %s: ", places[s]);
         tl_draw_interval(page, &o->normalised, "over prompts and draws");
         fputs(isnan(o->normalised.low)   ? " has no interval.</li>\n"
+              : is_published_overlap(f)  ? " may be no more.</li>\n"
               : o->normalised.high < 0.0 ? " is less than chance.</li>\n"
                                          : " may be 0 or less.</li>\n",
               page);
     }
     for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
         const tl_interval *job = &f->swapped[s];
-        if (!f->has_swaps[TL_TEXT] || !f->has_swaps[TL_IMAGE] || job->low > 0.0)
+        if (!f->has_swaps[TL_TEXT] || !f->has_swaps[TL_IMAGE])
+            continue;
+        if (!has_scale(f, s) || isnan(job->value)) {
+            fprintf(
+                page,
+                "<li>whether the two circuits do the same job %s: a random part does "
+                "about as well there as the circuit's own, so that there is no scale "
+                "to measure it on.</li>\n",
+                places[s]);
+            continue;
+        }
+        if (job->low > 0.0)
             continue;
         fprintf(page, "<li>that the two circuits do the same job %s: ", places[s]);
         tl_draw_interval(page, job, "over prompts and draws");
         fputs(isnan(job->low)   ? " has no interval.</li>\n"
+              : job->high < 0.0 ? " is worse than a random part.</li>\n"
               : job->high < 1.0 ? " may be 0, no better than a random part.</li>\n"
                                 : " may be 0, no better than a random part, and may be "
                                   "1.</li>\n",
@@ -310,11 +377,17 @@ static void write_unshown_patching(const tl_findings *f, FILE *page)
     const tl_finding_backpatch *b = &f->backpatch;
     if (b->n_cells == 0)
         return;
-    if (!tl_finding_helps(&b->chosen_elsewhere))
+    const tl_finding_change *c = &b->chosen_elsewhere;
+    if (!tl_finding_helps(c) && c->n_fixed > c->n_broken)
         fprintf(page,
                 "<li>that back-patching helps: a gain as large would come about by "
-                "chance with p = %.3f.</li>\n",
-                b->chosen_elsewhere.p);
+                "chance with p %s.</li>\n",
+                small_p(c->p, (char[16]){0}));
+    else if (!tl_finding_helps(c))
+        fprintf(page,
+                "<li>that back-patching helps: no more prompts become right, %zu, than "
+                "wrong, %zu.</li>\n",
+                c->n_fixed, c->n_broken);
     if (b->has_text && tl_finding_text_at_ceiling(b))
         fputs("<li>that images gain more from it than text does: text prompts are all "
               "answered right without it and cannot gain.</li>\n",

@@ -174,8 +174,10 @@ static json_t *list_json(const tl_models *models, const tl_models_list *list,
 static bool put_studies(const tl_models *models, json_t *root, tl_arena *arena)
 {
     json_t *studies = json_array(), *settings = json_array();
-    bool whole =
-        put(root, "studies", studies) & put(root, "settings_that_differ", settings);
+    /* Both are put, whatever becomes of the first: the object owns them then. */
+    const bool has_studies = put(root, "studies", studies),
+               has_settings = put(root, "settings_that_differ", settings);
+    bool whole = has_studies && has_settings;
     for (size_t i = 0; i < models->n && whole; i++)
         whole = append(studies, study_json(models, &models->studies[i], arena));
     for (size_t i = 0; i < models->n_settings && whole; i++) {

@@ -366,6 +366,30 @@ static void write_missing(const tl_models *models, const tl_models_list *list,
     fputs(any ? "." : "", out);
 }
 
+/* "Not shown: counting, text; sentiment, image: ..." of circuits and what builds on them. */
+static void write_not_shown(const tl_models *models, size_t list, FILE *out)
+{
+    bool any = false;
+    if (list != TL_MODELS_SIZES && list != TL_MODELS_FAITHFULNESS &&
+        list != TL_MODELS_OVERLAP && list != TL_MODELS_INTERCHANGE)
+        return;
+    for (size_t s = 0; s < models->n; s++)
+        for (size_t m = 0; m < TL_MODALITY_COUNT; m++) {
+            const tl_finding_part *p = &models->studies[s].findings->parts[m];
+            if (p->is_shown || tl_findings_smallest(p, TL_STUDY_CIRCUIT) == NULL)
+                continue;
+            fputs(any ? "; "
+                      : " Not shown to be faithful enough (the interval does not "
+                        "lie above the threshold, or is of fewer than five "
+                        "prompts) are the circuits of: ",
+                  out);
+            tl_xml_text(out, models->studies[s].name);
+            fprintf(out, ", %s", tl_modality_name((tl_modality)m));
+            any = true;
+        }
+    fputs(any ? "." : "", out);
+}
+
 /* Pairs of a model and a row, if there are few; the tables show them too. */
 static void write_no_study(const tl_models *models, FILE *out)
 {
@@ -448,6 +472,7 @@ static tl_status write_list(const tl_models *models, size_t list, tl_arena *aren
     if (status == TL_OK)
         status = write_mean_sentence(models, l, arena, figure.caption, err);
     write_missing(models, l, figure.caption);
+    write_not_shown(models, list, figure.caption);
     return tl_figure_end(&figure, page, status, err);
 }
 

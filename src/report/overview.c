@@ -294,8 +294,10 @@ static tl_status circuits(const maker *m, tl_table *t)
         .heads = heads,
         .over = over,
         .n_columns = m->any_published ? 11 : 9,
-        .note = "Not shown: the interval begins at the threshold or below. CPR: area "
-                "under the faithfulness curve; CMD: between it and 1."};
+        .note =
+            "Not shown: the interval does not lie above the threshold, or is of fewer "
+            "than five prompts. CPR: area "
+            "under the faithfulness curve; CMD: between it and 1."};
     tl_status status = TL_OK;
     double sizes[TL_MODALITY_COUNT] = {0.0, 0.0};
     size_t found[TL_MODALITY_COUNT] = {0, 0};
@@ -471,9 +473,7 @@ static tl_status interchanges(const maker *m, tl_table *t)
                     .note =
                         "Normalised faithfulness over both modalities: 0 as a random "
                         "part, 1 as its own."};
-    tl_interval *columns[TL_SEGMENT_COUNT];
-    tl_status status = take(m, columns, TL_SEGMENT_COUNT);
-    size_t rows = 0;
+    tl_status status = TL_OK;
     for (size_t i = 0; i < m->n && status == TL_OK; i++) {
         const tl_findings *f = &m->studies[i];
         const tl_published *p = tl_published_find(f);
@@ -481,18 +481,12 @@ static tl_status interchanges(const maker *m, tl_table *t)
         if (!f->has_swaps[TL_TEXT] || !f->has_swaps[TL_IMAGE])
             continue;
         for (size_t s = 0; s < TL_SEGMENT_COUNT; s++) {
-            columns[s][i] = f->swapped[s];
             cells[1 + s] = interval(m, &f->swapped[s]);
             cells[4 + s] = published(m, i, p ? p->interchange[s] : NAN);
         }
-        rows++;
         status = add(m, t, cells);
     }
-    const tl_interval *const all[TL_TABLE_COLUMNS] = {NULL, columns[0], columns[1],
-                                                      columns[2]};
-    if (status == TL_OK)
-        status = note_not_shown(m, t);
-    return status == TL_OK && rows > 1 ? add_means(m, t, all) : status;
+    return status == TL_OK ? note_not_shown(m, t) : status;
 }
 
 static tl_status alignments(const maker *m, tl_table *t)

@@ -49,6 +49,7 @@ static const char style[] =
     ".panels>svg{width:100%;max-width:34rem}"
     ".wide .panels{overflow-x:auto}"
     ".wide .panels>svg{width:auto;max-width:none}"
+    "section[id$=leading] th,section[id$=leading] td{padding:.2rem .35rem;font-size:.8rem}"
     ".row{display:flex;gap:.6rem}.row>svg{flex:none;max-width:none}"
     "@media(min-width:760px),print{"
     ".odd,.even>.panels{display:grid;grid-template-columns:1fr 1fr;column-gap:1.6rem;align-items:start}"

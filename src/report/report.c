@@ -113,17 +113,19 @@ static void add_sizes(numbers *t, const tl_findings *f)
             const tl_finding_point *smallest =
                 tl_findings_smallest(&f->parts[m], TL_STUDY_CIRCUIT);
             const bool is_heads = k == TL_KIND_HEADS;
-            const size_t n = smallest == NULL ? 0
-                             : is_heads       ? smallest->point->n_heads
-                                              : smallest->point->n_neurons;
-            snprintf(cells[m], WORDS, "%zu of %zu", n,
-                     s->n_layers * s->n_pos * (is_heads ? s->n_heads : s->d_mlp));
+            if (smallest == NULL)
+                snprintf(cells[m], WORDS, "-");
+            else
+                snprintf(cells[m], WORDS, "%zu of %zu",
+                         is_heads ? smallest->point->n_heads
+                                  : smallest->point->n_neurons,
+                         s->n_layers * s->n_pos * (is_heads ? s->n_heads : s->d_mlp));
         }
         add_row(t, labels[k], cells[TL_TEXT], cells[TL_IMAGE], "");
     }
 }
 
-/* A row for each use and reason, whose modalities follow each other. */
+/* A row for each use and reason that leaves out any; their modalities follow each other. */
 static void add_left_out(numbers *t, const tl_findings *f)
 {
     for (size_t i = 0; i < f->n_left_out; i++) {
@@ -139,7 +141,8 @@ static void add_left_out(numbers *t, const tl_findings *f)
              k++)
             n[f->left_out[k].modality] = f->left_out[k].n;
         snprintf(label, sizeof label, "left out of %.60s: %.200s", l->use, l->reason);
-        add_count(t, label, n[TL_TEXT], n[TL_IMAGE]);
+        if (n[TL_TEXT] + n[TL_IMAGE] > 0)
+            add_count(t, label, n[TL_TEXT], n[TL_IMAGE]);
     }
 }
 
@@ -309,7 +312,7 @@ static tl_status write_tests(const tl_findings *f, tl_arena *arena, FILE *page,
     add_number(&t, "faithfulness of the best random circuit", "", most);
     add_interval(&t, "share of random circuits less faithful than the circuit", less,
                  "random circuits");
-    add_number(&t, "p that the circuit is a random one", "p", p);
+    add_number(&t, "p: that a random circuit is as faithful", "p", p);
     for (size_t k = 0; k < TL_KIND_COUNT; k++)
         add_needed(&t, f, (tl_component_kind)k);
     add_interval(&t, "faithfulness of all that is not in the circuit", rest, "prompts");
@@ -423,7 +426,10 @@ static tl_status write_study(const tl_findings *f, size_t index, tl_arena *arena
     for (size_t i = 0; i < sizeof figures / sizeof *figures && status == TL_OK; i++) {
         const bool is_tables = figures[i] == tl_draw_leading;
         if (is_tables)
-            fprintf(page, "<section id=\"%sleading\">\n", prefix);
+            fprintf(page,
+                    "<section id=\"%sleading\">\n<h3>Heads and neurons that "
+                    "lead</h3>\n",
+                    prefix);
         status = figures[i](f, prefix, page, err);
         fputs(is_tables ? "</section>\n" : "", page);
     }
@@ -488,9 +494,10 @@ static tl_status write_overview(const tl_models *models, tl_arena *arena, FILE *
     fputs(n > 1 ? "<details><summary>More numbers, a line for each study</summary>\n"
                 : "",
           page);
-    fputs("<p>Intervals of means take the studies' own as independent: they say how sure "
-          "the mean over these tasks is, not what other tasks would give.</p>\n",
-          page);
+    fputs(
+        "<p>Intervals of means take the studies' own as independent: they say how sure "
+        "the mean over these tasks is, not what other tasks would give.</p>\n",
+        page);
     for (size_t i = n > 1; i < overview.n_tables; i++) /* the first is of the studies */
         tl_table_html(&overview.tables[i], page);
     fputs(n > 1 ? "</details>\n</section>\n" : "</section>\n", page);
@@ -554,9 +561,8 @@ static tl_status write_studies(const tl_models *models, tl_arena *arena, FILE *p
                                tl_error *err)
 {
     const tl_findings *all = models->studies[0].findings;
-    tl_status status = has_overview(all, models->n)
-                           ? write_overview(models, arena, page, err)
-                           : TL_OK;
+    tl_status status =
+        has_overview(all, models->n) ? write_overview(models, arena, page, err) : TL_OK;
     for (size_t i = 0; i < models->n && status == TL_OK; i++)
         status = tl_fail_while(err, write_study(&all[i], i, arena, page, err), "%s",
                                all[i].folder);

@@ -483,7 +483,8 @@ static void print_alignment(const tl_findings *f, FILE *out)
             f->layers[0].matched.n, f->layers[0].other.n, "layer", "same content",
             "minus other content", "the same, centred");
     for (size_t l = 0; l < f->n_layers; l++)
-        fprintf(out, "%-8zu %25s %25s %25s\n", l, interval_text(&f->layers[l].matched, a),
+        fprintf(out, "%-8zu %25s %25s %25s\n", l,
+                interval_text(&f->layers[l].matched, a),
                 interval_text(&f->layers[l].difference, b),
                 interval_text(&f->layers[l].centred_difference, c));
 }
@@ -712,9 +713,10 @@ static tl_status print_study(const tl_findings *f, FILE *out, tl_error *err)
     fprintf(out, "made by   %s, backend %s\n", tl_findings_key(f, "program"),
             tl_findings_key(f, "backend"));
     if (!f->finished)
-        fputs("unfinished: this is as far as it has got; the same `twinlens study` goes "
-              "on\n",
-              out);
+        fputs(
+            "unfinished: this is as far as it has got; the same `twinlens study` goes "
+            "on\n",
+            out);
     fprintf(out,
             "In brackets: 95 %% intervals; behind them -n: of 1000 resamples n have no "
             "value.\n\n%-*s",
@@ -774,13 +776,11 @@ tl_status tl_summary_table(const char *const *folders, size_t n_folders, FILE *o
 {
     tl_overview overview;
     tl_arena *arena = tl_arena_create();
-    tl_findings *all =
-        arena != NULL ? tl_arena_alloc_zero(arena, n_folders, sizeof *all) : NULL;
-    tl_status status = all != NULL ? TL_OK
-                                   : tl_fail(err, TL_ERR_NO_MEMORY,
-                                             "no memory for %zu studies", n_folders);
-    for (size_t i = 0; i < n_folders && status == TL_OK; i++)
-        status = tl_findings_read(folders[i], arena, &all[i], err);
+    tl_findings *all = NULL;
+    tl_status status =
+        arena != NULL
+            ? tl_findings_read_all(folders, n_folders, arena, &all, err)
+            : tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", n_folders);
     if (status == TL_OK)
         status = tl_overview_make(all, n_folders, arena, &overview, err);
     for (size_t i = 0; status == TL_OK && i < overview.n_tables; i++) {

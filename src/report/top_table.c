@@ -134,15 +134,26 @@ static tl_status make_table(const list *l, tl_component_kind kind, tl_arena *are
         return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a table");
     memcpy(heads, names, sizeof names);
     tl_status status = TL_OK;
-    size_t n_patched = 0;
-    for (size_t i = 0; i < l->leaders.n[kind]; i++)
-        if (l->leaders.of[kind][i].exact.n > n_patched)
-            n_patched = l->leaders.of[kind][i].exact.n;
+    size_t most = 0, least = SIZE_MAX; /* of those that were patched at all */
+    for (size_t i = 0; i < l->leaders.n[kind]; i++) {
+        const size_t n = l->leaders.of[kind][i].exact.n;
+        most = n > most ? n : most;
+        least = n > 0 && n < least ? n : least;
+    }
     if (l->part != NULL) {
-        char pairs[96];
-        snprintf(pairs, sizeof pairs,
-                 "Scores over %zu discovery pairs, effects over %zu.",
-                 l->part->scores.n_pairs, n_patched);
+        char pairs[128];
+        const int used =
+            snprintf(pairs, sizeof pairs, "Scores over %zu discovery pairs",
+                     l->part->scores.n_pairs);
+        if (most > least)
+            snprintf(pairs + used, sizeof pairs - (size_t)used,
+                     ", effects over %zu to %zu, few of which show little.", least,
+                     most);
+        else if (most > 0)
+            snprintf(pairs + used, sizeof pairs - (size_t)used, ", effects over %zu.",
+                     most);
+        else
+            snprintf(pairs + used, sizeof pairs - (size_t)used, ".");
         if ((table.note = tl_arena_strdup(arena, pairs)) == NULL)
             return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for a table");
     }

@@ -266,10 +266,11 @@ tl_status tl_circuit_source_read(const char *source, const tl_circuit_cut *cut,
     if (is_scored)
         status = read_scored(source, cut, arena, &s, &set, &made, err);
     else if (!tl_circuit_is_file(source) && strspn(source, "L0123456789") < 2)
-        status = tl_fail(err, TL_ERR_NOT_FOUND,
-                         "%s: there is no such study or file, and it is no list such as "
-                         "L3H5,L4N120@17",
-                         source);
+        status =
+            tl_fail(err, TL_ERR_NOT_FOUND,
+                    "%s: there is no such study or file, and it is no list such as "
+                    "L3H5,L4N120@17",
+                    source);
     else if (cut->fraction != NULL || cut->modality >= 0 || cut->counts[0] != NULL ||
              cut->counts[1] != NULL)
         status = tl_fail(err, TL_ERR_ARGUMENT,
@@ -296,6 +297,10 @@ tl_status tl_circuit_source_read(const char *source, const tl_circuit_cut *cut,
         return status;
     *shape = s;
     *out = set;
-    *note = made;
+    /* Of what is combined or cut further it is not true. */
+    *note =
+        a->n_with + a->n_or_with + a->n_without == 0 && a->segment < 0 && a->kind < 0
+            ? made
+            : NULL;
     return TL_OK;
 }

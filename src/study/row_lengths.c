@@ -102,8 +102,10 @@ void tl_row_lengths_log(const tl_session *s, tl_modality modality,
                         const tl_row_lengths *l)
 {
     size_t n = 0;
+    const bool given = has_parts(s->dataset, modality);
     for (size_t i = 0; i < s->dataset->n_rows; i++)
-        n += s->dataset->rows[i].part != TL_NO_PART && l->is_other[i];
+        n += s->dataset->rows[i].part != TL_NO_PART &&
+             !(given && s->dataset->rows[i].part == TL_PART_NONE) && l->is_other[i];
     if (s->settings.length == TL_LENGTH_COMMONEST && n > 0)
         tl_log(TL_LOG_WARNING,
                "%s: %zu of %zu %s prompts are left out of circuits: they, or their "

@@ -311,11 +311,12 @@ tl_status tl_traced_write(tl_session *s, const char *const *ids, size_t n_ids,
         {"model", tl_session_model_name(&s->settings)},
         {"dataset", s->settings.dataset},
         {"rope", tl_choice_name(tl_settings_find("rope")->choices, s->settings.rope)},
+        {"chat", tl_choice_name(tl_settings_find("chat")->choices, s->settings.chat)},
         {"id", ids[0]},
     };
     if (status == TL_OK)
         status = tl_safetensors_write(path, list.items, list.n, metadata,
-                                      n_ids > 1 ? 4 : 5, err);
+                                      n_ids > 1 ? 5 : 6, err);
     for (size_t i = 0; i < n_ids; i++)
         tl_capture_release(&rows[i].capture);
     return status;

@@ -1132,7 +1132,7 @@ def overview_of(studies):
         if swaps:
             interchange.append([name(s), *[swaps[g] for g in SEGMENTS]])
     tables["Overlap of the two circuits"] = overlap + means(overlap)
-    tables["Interchange: a segment of the other circuit"] = interchange + means(interchange)
+    tables["Interchange: a segment of the other circuit"] = interchange  # ratios: no means
     alignment = []
     for s in studies:
         layers = s["alignment"]
@@ -1179,13 +1179,13 @@ def numbers_of(study):
              *[[f"left out of {use}: {reason}", *[str(sum(
                  r["n"] for r in study["left_out"] if (r["use"], r["reason"], r["modality"]) == (use, reason, m)))
                  for m in MODALITIES], ""]
-               for use, reason in dict.fromkeys((r["use"], r["reason"]) for r in study["left_out"])],
+               for use, reason in dict.fromkeys((r["use"], r["reason"]) for r in study["left_out"] if r["n"] > 0)],
              ["smallest faithful circuit: share of all heads and neurons",
               *[size_of(p, float(m["circuit"]["fraction"]), "is") if m else "none" if p and p["finished"] else "-"
                 for p, m in zip(parts, minimal)], ""]]
     for k, key in enumerate(("n_heads", "n_neurons")):
         table.append([("heads in the circuit", "neurons in the circuit")[k], *[
-            f"{m['circuit'][key] if m else 0} of {shape[k]}" for m, shape in zip(minimal, shapes)], ""])
+            f"{m['circuit'][key]} of {shape[k]}" if m else "-" for m, shape in zip(minimal, shapes)], ""])
     ways = ("chosen by activation difference", "chosen at random")
     names = ("faithfulness of the circuit", *[f"{way}: faithfulness at that size" for way in ways])
     table += [[name, *[chosen(study, m[k]) if m else None for m in minimal], "prompts"]
@@ -1212,7 +1212,7 @@ def tested_of(study):
              row("faithfulness of the random circuits: mean", lambda t: t["random"], "draws: where 95 % of them are"),
              row("faithfulness of the best random circuit", lambda t: t["most_faithful_random"]),
              row("share of random circuits less faithful than the circuit", lambda t: t["random_less_faithful"], "random circuits"),
-             row("p that the circuit is a random one", lambda t: t["p"])]
+             row("p: that a random circuit is as faithful", lambda t: t["p"])]
     for kind, one in (("heads", "a head"), ("neurons", "a neuron")):
         table += [row(f"{kind} of the circuit that are needed: share of a sample", lambda t: t[kind]["needed"],
                       "components of the sample"),
@@ -1440,11 +1440,11 @@ def same_models_table(page, name, wanted, where, pairs, told):
               *[shown(number.get((m, t, p))) if (m, t) in pairs else ("no study", [])
                 for m in models for p in parts]] for t in tasks]
     found = page.tables.pop(at)
-    has_means = name != "table-7" and len(tasks) > 1
+    has_means = name not in ("table-7", "figure-6") and len(tasks) > 1
     assert [row[0] for row in found] == tasks + ["mean"] * has_means, f"{name}: {found}"
     count = sum(same_cell(x, y, f"{name}, {row[0]}") for w, row in zip(table, found)
                 for x, y in zip(w, row, strict=True))
-    if name == "table-7":
+    if name in ("table-7", "figure-6"):
         return count
     told.extend(mean_interval([number[m, t, p] for m, t in pairs if (m, t, p) in number]) for p in parts)
     columns = [(m, p) for m in models for p in parts]

@@ -56,18 +56,26 @@ check "$tmp/both.html" $paper s1-accuracy s1-importance s1-pictures s1-faithfuln
 "$bin" summary "$tmp/run" "$tmp/text" --json > "$tmp/both.json" || fail "JSON of two"
 python3 tests/cli/check_models.py "$tmp/files" "$tmp/both.json" || fail "the files of two"
 
-# The same model and task twice, with another option; and the same study again.
+# The same model and task twice, with another option; and a copy of a study.
 study --dataset $tiny/goldens --modality text --ig-steps 2 --out "$tmp/steps" || fail "a study with other steps"
-"$bin" report "$tmp/run" "$tmp/steps" "$tmp/run" --out "$tmp/three.html" > /dev/null || fail "report of three"
+cp -r "$tmp/run" "$tmp/again"
+"$bin" report "$tmp/run" "$tmp/steps" "$tmp/again" --out "$tmp/three.html" > /dev/null || fail "report of three"
 for words in "<td>counting (1)</td>" "<td>counting (3)</td>" "<dt>ig-steps</dt><dd><strong>5</strong>" \
-    "ig-steps&nbsp;2" "time&nbsp;2"; do
+    "ig-steps&nbsp;2" "again"; do
     grep -qF "$words" "$tmp/three.html" || fail "three studies: no '$words'"
 done
-"$bin" export "$tmp/run" "$tmp/steps" "$tmp/run" --out "$tmp/files3" || fail "export of three"
-"$bin" summary "$tmp/run" "$tmp/steps" "$tmp/run" --json > "$tmp/three.json" || fail "JSON of three"
+"$bin" export "$tmp/run" "$tmp/steps" "$tmp/again" --out "$tmp/files3" || fail "export of three"
+"$bin" summary "$tmp/run" "$tmp/steps" "$tmp/again" --json > "$tmp/three.json" || fail "JSON of three"
 python3 tests/cli/check_models.py "$tmp/files3" "$tmp/three.json" || fail "the files of three"
 "$bin" summary "$tmp/run" "$tmp/text" --json --table > /dev/null 2> "$tmp/err"
 [ $? -eq 2 ] && grep -q "without it" "$tmp/err" || fail "JSON and a table"
+
+# One study is not two, by whatever name.
+for command in summary "summary --json" "report --out $tmp/twice.html" "export --out $tmp/twice"; do
+    "$bin" ${command%% *} "$tmp/run" "$tmp/text" "$tmp/./run/" $(echo "$command" | cut -s -d' ' -f2-) > /dev/null 2> "$tmp/err" &&
+        fail "$command: one study is taken for two"
+    grep -q "is the same study as" "$tmp/err" || fail "$command: $(cat "$tmp/err")"
+done
 
 # The scores are lost, or others.
 cp -r "$tmp/run" "$tmp/lost"
