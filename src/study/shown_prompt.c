@@ -103,7 +103,7 @@ static void print_shown(const shown *x, FILE *out)
 tl_status tl_prompt_show(const tl_session *s, size_t row, bool json, FILE *out,
                          tl_error *err)
 {
-    shown x;
+    shown x = {0};
     tl_arena *arena = tl_arena_create();
     tl_status status = arena != NULL
                            ? look_at(s, row, arena, &x, err)
