@@ -83,7 +83,8 @@ expect_done "another budget is no other study"
 cmp -s "$tmp/first" "$tmp/out" || fail "summary prints something else"
 "$bin" summary "$run" --json > "$tmp/out" 2> "$tmp/err" || fail "summary --json"
 expect_in "$tmp/out" '"finished": true' json
-"$bin" summary "$run" "$run" > "$tmp/out" 2> "$tmp/err" || fail "summary of two"
+cp -r "$run" "$tmp/copy"
+"$bin" summary "$run" "$tmp/copy" > "$tmp/out" 2> "$tmp/err" || fail "summary of two"
 [ "$(grep -c '^Accuracy$\|^Smallest faithful circuits$\|^Back-patching of image states$' "$tmp/out")" -eq 3 ] ||
     fail "summary of two: wanted its tables"
 
