@@ -36,7 +36,8 @@ def duration(seconds):
     return f"{seconds / 86400:.2g} days"
 
 
-def needs(twinlens, rows):
+def needs(twinlens, rows, kept):
+    vectors = "AVX-512" if "avx512f" in machine_of(kept["plan"]) else "AVX2"
     rate = next(r["value"] for r in rows["plan"] if r["figure"] == "rate of products here") * 1e9
     found = {model: {way: inspect(twinlens, folder, WAYS[way]) for way in ("halving", "the paper's")} for model, folder in MODELS.items()}
 
@@ -54,7 +55,7 @@ def needs(twinlens, rows):
     weights = [f"{(d['halving']['decoder_parameters'] + d['halving']['vision_parameters']) * 2 / 2**30:.1f} GiB" for d in found.values()]
     memory = [f"{gib(d['halving'], 'study_least_memory')} ({gib(d['halving'], 'study_memory_without_disk')}) GiB" for d in found.values()]
     lines = [["work: `--bp-search halving` (all cells)", *both(lambda d: f"{float(d['study_flops']) / 1e15:.3g} PFLOP"), "counted"],
-             [f"time on 2 cores with AVX2, f32: {rate / 1e9:.0f} GFLOP/s", *both(lambda d: duration((float(d["study_flops"]) + float(d["study_tower_flops"])) / rate)),
+             [f"time on 2 cores with {vectors}, f32: {rate / 1e9:.0f} GFLOP/s", *both(lambda d: duration((float(d["study_flops"]) + float(d["study_tower_flops"])) / rate)),
               "that work at a measured rate"],
              [f"time on {AMX[0]}, `--precision bf16`", *both(amx), f"that work at an assumed rate: {AMX[1]} times as many cores, bf16 {AMX[2]} times f32"],
              ["weights, bf16, mapped from the file", *weights, "counted"],
@@ -67,8 +68,9 @@ def comparison(rows, kept):
     for r in rows["engine"]:
         name = COMPARED.get((r["figure"], r["peer"]))
         if name:
+            name += ", bf16 against f32" if "bf16" in r["case"] else ""
             lines.append(f"| {name} | {number(r['value'])} {r['unit']} | {number(r['peer value'])} | {r['ratio']:.1f} times {'less' if 'memory' in name else 'as fast'} |")
-    return lines + ["", f"*Measured, image prompts, a Qwen2-VL of 187 million parameters in f32; {machine_of(kept['engine'])}.*"]
+    return lines + ["", f"*Measured, image prompts, a Qwen2-VL of 187 million parameters; {machine_of(kept['engine'])}.*"]
 
 
 def main():
@@ -78,7 +80,7 @@ def main():
     text = path.read_text()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    made = before + BEGIN + "\n".join(needs(twinlens, rows) + [""] + comparison(rows, kept)) + "\n" + END + after
+    made = before + BEGIN + "\n".join(needs(twinlens, rows, kept) + [""] + comparison(rows, kept)) + "\n" + END + after
     if "--check" not in sys.argv:
         path.write_text(made)
     elif made != text:
