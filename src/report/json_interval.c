@@ -16,3 +16,16 @@ json_t *tl_json_interval(const tl_interval *i)
                      tl_json_number(i->deviation), "n", (json_int_t)i->n,
                      "undefined_resamples", (json_int_t)i->n_undefined);
 }
+
+tl_status tl_json_dump(json_t *root, FILE *out, tl_error *err)
+{
+    if (root == NULL)
+        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
+    const bool failed =
+        json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0;
+    json_decref(root);
+    if (failed)
+        return tl_fail(err, TL_ERR_IO, "cannot write the result");
+    fputc('\n', out);
+    return TL_OK;
+}

@@ -219,15 +219,10 @@ tl_status tl_models_write_json(const tl_models *models, tl_arena *arena, FILE *o
     for (size_t i = 0; i < TL_MODELS_LISTS && whole; i++)
         whole = put(root, models->lists[i].name,
                     list_json(models, &models->lists[i], arena));
-    tl_status status = TL_OK;
-    if (!whole)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", models->n);
-    else if (json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)
-        status = tl_fail(err, TL_ERR_IO, "cannot write the result");
-    else
-        fputc('\n', out);
+    if (whole)
+        return tl_json_dump(root, out, err);
     json_decref(root);
-    return status;
+    return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for %zu studies", models->n);
 }
 
 tl_status tl_summary_models_json(const char *const *folders, size_t n_folders,

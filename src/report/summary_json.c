@@ -378,8 +378,8 @@ static json_t *study_json(const tl_findings *f)
 static tl_status add_leading(const tl_findings *f, json_t *root, tl_error *err)
 {
     tl_arena *arena = tl_arena_create();
-    tl_status status = arena != NULL ? TL_OK
-                                     : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
+    tl_status status =
+        arena != NULL ? TL_OK : tl_fail(err, TL_ERR_NO_MEMORY, "no memory");
     for (size_t m = 0; m < TL_MODALITY_COUNT && status == TL_OK; m++) {
         json_t *part =
             json_object_get(json_object_get(root, "modalities"), modality_names[m]);
@@ -398,16 +398,8 @@ tl_status tl_summary_write_json(const tl_findings *findings, FILE *out, tl_error
 {
     json_t *root = study_json(findings);
     tl_status status = root != NULL ? add_leading(findings, root, err) : TL_OK;
-    if (status != TL_OK) {
-        json_decref(root);
-        return status;
-    }
-    if (root == NULL)
-        status = tl_fail(err, TL_ERR_NO_MEMORY, "%s: no memory", findings->folder);
-    else if (json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) != 0)
-        status = tl_fail(err, TL_ERR_IO, "cannot write the result");
-    else
-        fputc('\n', out);
+    if (status == TL_OK)
+        return tl_json_dump(root, out, err);
     json_decref(root);
     return status;
 }

@@ -337,16 +337,6 @@ tl_status tl_top_csv(const tl_findings *f, FILE *out, tl_error *err)
 
 /* ---- `twinlens top` --------------------------------------------------------------- */
 
-static tl_status dump(json_t *root, FILE *out, tl_error *err)
-{
-    if (root == NULL)
-        return tl_fail(err, TL_ERR_NO_MEMORY, "no memory for the result");
-    const bool failed = json_dumpf(root, out, JSON_INDENT(1)) != 0;
-    json_decref(root);
-    fputc('\n', out);
-    return failed ? tl_fail(err, TL_ERR_IO, "cannot write the result") : TL_OK;
-}
-
 /* Leaves the other kind out. */
 static json_t *kinds_json(const tl_finding_part *p, const tl_finding_leaders *leaders,
                           const wanted *w)
@@ -379,7 +369,7 @@ static tl_status write_study_json(const tl_findings *f, const wanted *w,
     }
     json_decref(modalities);
     if (status == TL_OK)
-        return dump(root, out, err);
+        return tl_json_dump(root, out, err);
     json_decref(root);
     return status;
 }
@@ -431,11 +421,12 @@ static tl_status write_file(const char *path, const wanted *w, bool json,
             return tl_fail(err, TL_ERR_DATA, "%s: scores of %s prompts", path,
                            l.modality);
     if (json)
-        return dump(json_pack("{s:s, s:s?, s:s?, s:{s:o}}", "scores", path, "model",
-                              o.model, "dataset", o.dataset, "modalities",
-                              l.modality != NULL ? l.modality : "unknown",
-                              kinds_json(NULL, &l.leaders, w)),
-                    out, err);
+        return tl_json_dump(json_pack("{s:s, s:s?, s:s?, s:{s:o}}", "scores", path,
+                                      "model", o.model, "dataset", o.dataset,
+                                      "modalities",
+                                      l.modality != NULL ? l.modality : "unknown",
+                                      kinds_json(NULL, &l.leaders, w)),
+                            out, err);
     fprintf(out, "scores    %s\n", path);
     if (o.dataset != NULL && o.model != NULL)
         fprintf(out, "dataset   %.12s\nmodel     %.12s\n", o.dataset, o.model);
